@@ -1,0 +1,273 @@
+/**
+ * The errors of Capstan. Two levels: an outer class by who must act (`EnqueueError`, `JobStoreError`, `JobControlError`)
+ * and a `reason` by what happened, so that `Effect.catchReason` picks one case and `catchTag` picks them all.
+ *
+ * Every message says what, where, and what to do.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * The payload does not satisfy the job's schema. Nothing was enqueued: correct the payload.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class InvalidPayload extends Schema.TaggedError<InvalidPayload>()("InvalidPayload", {
+  job: Schema.String,
+  /** Position in `enqueueMany`, 0 for `enqueue`. */
+  index: Schema.Number,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `payload ${this.index} of job ${this.job} does not satisfy its schema: ${this.issue}`
+  }
+}
+
+/**
+ * An option of the call is out of its range. Nothing was enqueued.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
+  job: Schema.String,
+  option: Schema.String,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `option ${this.option} of job ${this.job}: ${this.issue}`
+  }
+}
+
+/**
+ * The encoded payload is larger than the job allows. Store the data elsewhere and enqueue a reference to it, or raise
+ * the job's `maxPayloadBytes`.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
+  job: Schema.String,
+  index: Schema.Number,
+  bytes: Schema.Number,
+  limit: Schema.Number
+}) {
+  override get message() {
+    return `payload ${this.index} of job ${this.job} has ${this.bytes} bytes, its limit is ${this.limit}: ` +
+      `enqueue a reference to the data, or raise maxPayloadBytes`
+  }
+}
+
+/**
+ * The unique key belongs to a record that must not be replaced: a member of a flow.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class UniqueConflict extends Schema.TaggedError<UniqueConflict>()("UniqueConflict", {
+  job: Schema.String,
+  key: Schema.String,
+  holder: Schema.String
+}) {
+  override get message() {
+    return `unique key ${this.key} of job ${this.job} is held by ${this.holder}, a member of a flow, which is never replaced`
+  }
+}
+
+/**
+ * A handler awaited another job: it would hold its slot while it waits, and a pool of such handlers stops for ever.
+ * Enqueue the child and let it continue the work.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class AwaitInHandler extends Schema.TaggedError<AwaitInHandler>()("AwaitInHandler", {
+  job: Schema.String,
+  handler: Schema.String
+}) {
+  override get message() {
+    return `${this.job}.run inside the handler of ${this.handler} would hold its slot while it waits: enqueue ${this.job} ` +
+      `and let it continue the work`
+  }
+}
+
+/**
+ * An enqueue that was refused. Nothing of the call was stored.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueError", {
+  reason: Schema.Union([InvalidPayload, InvalidOption, TooLarge, UniqueConflict, AwaitInHandler])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}
+
+/**
+ * The store could not be reached, and nothing was done. Retry: core does so by itself for everything but the caller's
+ * own enqueue.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {
+  operation: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the store is unavailable for ${this.operation}: ${this.detail}`
+  }
+}
+
+/**
+ * The store was reached, but the reply was lost: the operation may have happened. Repeat an enqueue only with an
+ * `idempotencyKey`.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class OutcomeUnknown extends Schema.TaggedError<OutcomeUnknown>()("OutcomeUnknown", {
+  operation: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the reply of ${this.operation} was lost, it may have happened: ${this.detail}`
+  }
+}
+
+/**
+ * Code and store do not fit: another schema version, or a capability that this store does not have.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class Incompatible extends Schema.TaggedError<Incompatible>()("Incompatible", {
+  operation: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `${this.operation} does not fit this store: ${this.detail}`
+  }
+}
+
+/**
+ * The attempt is stale: its lease ended, or another write ended it. It may change nothing more; let the handler end.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
+  id: Schema.String,
+  fence: Schema.Number
+}) {
+  override get message() {
+    return `attempt with fence ${this.fence} of ${this.id} has lost its lease: nothing that it writes counts any more`
+  }
+}
+
+/**
+ * A record of an open transaction was awaited. No worker sees it before the commit: await it afterwards.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class AwaitInTransaction extends Schema.TaggedError<AwaitInTransaction>()("AwaitInTransaction", {
+  id: Schema.String
+}) {
+  override get message() {
+    return `record ${this.id} belongs to the open transaction, no worker sees it before the commit: await it afterwards`
+  }
+}
+
+/**
+ * A store operation that did not succeed.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class JobStoreError extends Schema.TaggedError<JobStoreError>()("JobStoreError", {
+  reason: Schema.Union([Unavailable, OutcomeUnknown, Incompatible, LeaseLost, AwaitInTransaction])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+
+  /** Whether the same call may succeed later: the store was away, or its reply was lost. */
+  get isTransient(): boolean {
+    return this.reason._tag === "Unavailable" || this.reason._tag === "OutcomeUnknown"
+  }
+}
+
+/**
+ * The awaited record is dead for another reason than an error that its job declares.
+ *
+ * @category await
+ * @since 0.1.0
+ */
+export class JobDead extends Schema.TaggedError<JobDead>()("JobDead", {
+  id: Schema.String,
+  job: Schema.String,
+  reason: Schema.Literals(["Failed", "Defect", "TimedOut", "Crashed", "Expired", "InvalidPayload", "DependencyFailed"]),
+  detail: Schema.String
+}) {
+  override get message() {
+    return `record ${this.id} of job ${this.job} is dead (${this.reason}): ${this.detail}`
+  }
+}
+
+/**
+ * The awaited record was cancelled.
+ *
+ * @category await
+ * @since 0.1.0
+ */
+export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancelled", {
+  id: Schema.String,
+  job: Schema.String,
+  cancelReason: Schema.String
+}) {
+  override get message() {
+    return `record ${this.id} of job ${this.job} was cancelled: ${this.cancelReason}`
+  }
+}
+
+/**
+ * The awaited record is not there, or its result cannot be read.
+ *
+ * - `NotFound`: no record has this id: never enqueued, rolled back, or removed by retention before this call
+ * - `Deleted`: it was deleted, purged or swept by retention while this call waited
+ * - `Unreadable`: its stored result or error does not decode with this program's schema
+ *
+ * @category await
+ * @since 0.1.0
+ */
+export class JobGone extends Schema.TaggedError<JobGone>()("JobGone", {
+  id: Schema.String,
+  job: Schema.String,
+  reason: Schema.Literals(["NotFound", "Deleted", "Unreadable"]),
+  detail: Schema.String
+}) {
+  override get message() {
+    return `record ${this.id} of job ${this.job} is gone (${this.reason}): ${this.detail}`
+  }
+}
+
+/**
+ * The time given to an await ran out. The record goes on.
+ *
+ * @category await
+ * @since 0.1.0
+ */
+export class AwaitTimedOut extends Schema.TaggedError<AwaitTimedOut>()("AwaitTimedOut", {
+  id: Schema.String,
+  job: Schema.String,
+  millis: Schema.Number
+}) {
+  override get message() {
+    return `record ${this.id} of job ${this.job} did not end within ${this.millis} ms; it goes on`
+  }
+}

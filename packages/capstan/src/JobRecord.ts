@@ -1,0 +1,264 @@
+/**
+ * The record model: what one enqueued unit of a job is, in every store.
+ *
+ * Everything here is encoded: payloads, results and errors are JSON text, instants are epoch milliseconds of the
+ * store's clock, durations are milliseconds. No Schema and no handler is needed to read a record.
+ *
+ * @since 0.1.0
+ */
+import type * as Brand from "effect/Brand"
+
+/**
+ * The identity of a record: a UUIDv7, so ids sort by creation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type JobId = string & Brand.Brand<"capstan/JobId">
+
+/**
+ * Brands text that is known to be a record's id, such as one read from a column of your own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const JobId = (id: string): JobId => id as JobId
+
+/**
+ * Where a record is in its life.
+ *
+ * `blocked` waits for something other than time, `scheduled` waits for its due instant, `ready` may be claimed.
+ * `completed`, `cancelled` and `dead` are final until somebody acts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type State = "blocked" | "scheduled" | "ready" | "running" | "completed" | "cancelled" | "dead"
+
+/**
+ * All states, in the order of a record's life.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const states: ReadonlyArray<State> = [
+  "blocked",
+  "scheduled",
+  "ready",
+  "running",
+  "completed",
+  "cancelled",
+  "dead"
+]
+
+/**
+ * What a blocked record waits for.
+ *
+ * - `Dependencies`: other records of its flow
+ * - `ConcurrencyKey`: its key's turn
+ * - `Unique`: the end of the record that holds its unique key (`onConflict: "runAfter"`)
+ * - `Waitpoint`: a signal
+ * - `Children`: the records that its last attempt left behind
+ * - `NoHandler`, `NewerPayload`: parked until a worker registers its tag and version
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BlockedReason =
+  | "Dependencies"
+  | "ConcurrencyKey"
+  | "Unique"
+  | "Waitpoint"
+  | "Children"
+  | "NoHandler"
+  | "NewerPayload"
+
+/**
+ * Why a record is dead.
+ *
+ * - `Failed`: a declared error, by `onError`, by the end of its schedule, by `maxAttempts` or `retryFor`
+ * - `Defect`, `TimedOut`: the same, for a failure that was not declared
+ * - `Crashed`: its workers died `maxCrashes` times while they held it
+ * - `Expired`: it did not start before `startBefore`
+ * - `InvalidPayload`: its payload no longer decodes, or could not be lifted to the current version
+ * - `DependencyFailed`: a record that it waited for ended dead, cancelled or was deleted
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DeadReason =
+  | "Failed"
+  | "Defect"
+  | "TimedOut"
+  | "Crashed"
+  | "Expired"
+  | "InvalidPayload"
+  | "DependencyFailed"
+
+/**
+ * How one attempt failed.
+ *
+ * `Declared` failures are errors of the job's error schema and decided by its `retry`; all other kinds are decided by
+ * `retryDefects`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FailureKind = "Declared" | "Defect" | "TimedOut" | "Crashed"
+
+/**
+ * One failed attempt, as it travels with the record.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly attempt: number
+  readonly kind: FailureKind
+  /** When the attempt ended, by the store's clock. */
+  readonly at: number
+  /** The declared error's `_tag`, or the name of the defect. */
+  readonly tag?: string | undefined
+  readonly message: string
+  /** The declared error as JSON, at most 4 KiB; a longer one is cut and no longer decodes. */
+  readonly error?: string | undefined
+}
+
+/**
+ * What ended an attempt.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Decision =
+  | "completed"
+  | "retried"
+  | "snoozed"
+  | "waiting"
+  | "cancelled"
+  | "dead"
+  | "released"
+  | "parked"
+  | "crashed"
+
+/**
+ * One attempt in a record's history.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  readonly attempt: number
+  readonly worker: string
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly decision: Decision
+  readonly failure?: Failure | undefined
+  /** The W3C `traceparent` of the attempt's span, when a tracer was present. */
+  readonly trace?: string | undefined
+}
+
+/**
+ * One line that an attempt logged with `JobContext.log`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LogLine {
+  readonly attempt: number
+  readonly at: number
+  readonly message: string
+}
+
+/**
+ * How long finished records are kept: by age, by count, or both. The first bound that is passed removes the record.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Keep {
+  /** Milliseconds after the end; `Infinity` keeps for ever. */
+  readonly age: number
+  /** How many of the same job and outcome are kept; `Infinity` does not count. */
+  readonly count: number
+}
+
+/**
+ * The retention of a record for each way it can end.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Retention {
+  readonly completed: Keep
+  readonly cancelled: Keep
+  readonly dead: Keep
+}
+
+/**
+ * A record as a reader sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface JobRecord {
+  readonly id: JobId
+  readonly tag: string
+  readonly version: number
+  readonly queue: string
+  readonly priority: number
+  readonly state: State
+  readonly payload: string
+  readonly result?: string | undefined
+  readonly attempt: number
+  readonly fence: number
+  readonly crashes: number
+  readonly enqueuedAt: number
+  /** When it may run, while it is scheduled. */
+  readonly dueAt?: number | undefined
+  /** When its present attempt was claimed, while it is running. */
+  readonly claimedAt?: number | undefined
+  readonly worker?: string | undefined
+  readonly finishedAt?: number | undefined
+  readonly expiresAt?: number | undefined
+  readonly blocked?: { readonly reason: BlockedReason; readonly on?: string | undefined } | undefined
+  readonly deadReason?: DeadReason | undefined
+  readonly cancelRequested?: string | undefined
+  readonly progress?: string | undefined
+  readonly failures: ReadonlyArray<Failure>
+  readonly attempts: ReadonlyArray<Attempt>
+  readonly logs: ReadonlyArray<LogLine>
+  readonly tags: ReadonlyArray<string>
+  readonly headers: Readonly<Record<string, string>>
+  readonly idempotencyKey?: string | undefined
+  readonly uniqueKey?: string | undefined
+  readonly concurrencyKey?: string | undefined
+  readonly rateKey?: string | undefined
+  readonly batchKey?: string | undefined
+  readonly flowId?: string | undefined
+  readonly parent?: JobId | undefined
+  /** JSON pointers into payload, result and error whose values no reader may see. */
+  readonly sensitive: Sensitive
+}
+
+/**
+ * Where the parts of a record that must stay masked are: JSON pointers (RFC 6901), with `*` for every index or key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sensitive {
+  readonly payload: ReadonlyArray<string>
+  readonly result: ReadonlyArray<string>
+  readonly error: ReadonlyArray<string>
+  readonly progress: ReadonlyArray<string>
+}
+
+/**
+ * Whether a state is final: the record will not run again by itself.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isFinal = (state: State): state is "completed" | "cancelled" | "dead" =>
+  state === "completed" || state === "cancelled" || state === "dead"

@@ -1,0 +1,117 @@
+/**
+ * What operators do to records: each action on one row, and the bounded walk over a selection.
+ */
+import type { ControlAction, ControlOutcome, ControlReply, ControlRequest } from "../../JobStore.ts"
+import { isFinal } from "../../JobRecord.ts"
+import { select } from "./query.ts"
+import type { Row } from "./row.ts"
+import type { MemoryState } from "./state.ts"
+
+export const control = (state: MemoryState, request: ControlRequest, now: number): ControlReply => {
+  const { cursor, rows } = select(state, request.where, "oldest", request.limit, request.cursor)
+  const outcomes: Array<ControlReply["outcomes"][number]> = []
+  for (const row of rows) outcomes.push({ id: row.id, outcome: act(state, row, request.action, now) })
+  for (const id of request.where.ids ?? []) {
+    if (!state.rows.has(id) && !rows.some((row) => row.id === id)) outcomes.push({ id, outcome: "NotFound" })
+  }
+  return { outcomes, cursor }
+}
+
+const act = (state: MemoryState, row: Row, action: ControlAction, now: number): ControlOutcome => {
+  switch (action._tag) {
+    case "Cancel":
+      return cancel(state, row, action.reason, now)
+    case "Retry":
+      return retry(state, row, action.payload, now)
+    case "Promote":
+      if (row.state !== "scheduled") return "Unchanged"
+      state.run(row, "due", now, now)
+      return "Changed"
+    case "Reschedule":
+      return reschedule(state, row, action.runAt ?? now + action.delay, now)
+    case "Reprioritise":
+      return reprioritise(state, row, action.priority, now)
+    case "Delete":
+      if (row.state === "running") return "Unchanged"
+      state.remove(row, now)
+      return "Changed"
+  }
+}
+
+const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
+  if (isFinal(row.state)) return "Unchanged"
+  const more = row.grow()
+  if (row.state === "running") {
+    if (more.cancelReason !== undefined) return "Requested"
+    more.cancelReason = reason
+    row.worker!.cancel.push(row)
+    state.hints.worker(row.worker!.id)
+    return "Requested"
+  }
+  row.fence++
+  more.cancelReason = reason
+  state.finish(row, "cancel", "cancelled", now, reason)
+  return "Changed"
+}
+
+/** A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now. */
+const retry = (
+  state: MemoryState,
+  row: Row,
+  payload: { readonly json: string; readonly version: number } | undefined,
+  now: number
+): ControlOutcome => {
+  if (row.state === "running") return "Unchanged"
+  const wasFinal = isFinal(row.state)
+  if (wasFinal && row.spec.unique !== undefined) {
+    const holder = state.holder(row.spec.tag, row.spec.unique, now)
+    if (holder !== undefined && holder !== row) return "Unchanged"
+  }
+  if (!wasFinal && payload === undefined && row.state !== "scheduled") return "Unchanged"
+  row.fence++
+  if (payload !== undefined) row.spec = { ...row.spec, payload: payload.json, version: payload.version }
+  if (!wasFinal) {
+    if (row.state === "scheduled") state.run(row, "edit", now, now)
+    return "Changed"
+  }
+  renewLife(state, row, now)
+  return "Changed"
+}
+
+const renewLife = (state: MemoryState, row: Row, now: number): void => {
+  state.finished--
+  row.attempt = 0
+  row.crashes = 0
+  const more = row.grow()
+  more.failures = []
+  more.result = undefined
+  more.deadReason = undefined
+  more.cancelReason = undefined
+  more.progress = undefined
+  // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
+  row.spec = { ...row.spec, delay: 0, runAt: undefined, startBefore: undefined }
+  state.hold(row, now)
+  state.run(row, "replay", now, now)
+}
+
+const reschedule = (state: MemoryState, row: Row, dueAt: number, now: number): ControlOutcome => {
+  if (row.state !== "scheduled" && row.state !== "ready") return "Unchanged"
+  row.spec = { ...row.spec, runAt: dueAt, delay: 0 }
+  if (row.expiresAt !== undefined) {
+    state.expiring.add(row.expiresAt, row)
+    state.foresee(row.expiresAt)
+  }
+  state.run(row, "edit", now, dueAt)
+  return "Changed"
+}
+
+const reprioritise = (state: MemoryState, row: Row, priority: number, now: number): ControlOutcome => {
+  if (isFinal(row.state) || row.state === "running" || row.priority === priority) return "Unchanged"
+  const home = row.home
+  if (home !== undefined) home.remove(row)
+  row.priority = priority
+  if (row.state === "ready") state.admit(row, "edit", now)
+  else if (row.state === "scheduled") state.run(row, "edit", now, row.at)
+  else if (row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)
+  return "Changed"
+}

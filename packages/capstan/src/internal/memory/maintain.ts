@@ -1,0 +1,122 @@
+/**
+ * What nobody's request does: rescue from dead workers, expiry, retention. Bounded work, safe to race.
+ */
+import type { MaintainReply } from "../../JobStore.ts"
+import { expire, maintainIn } from "./exchange.ts"
+import { endAttempt } from "./settle.ts"
+import type { Row } from "./row.ts"
+import type { MemoryState, WorkerState } from "./state.ts"
+
+/** How many records one call rescues, expires and sweeps, each. */
+const chunk = 1000
+/** A worker that holds nothing is forgotten this long after its lease ended. */
+const forgetAfter = 24 * 60 * 60 * 1000
+
+export const maintain = (state: MemoryState, now: number): MaintainReply => {
+  const rescue = rescueAll(state, now)
+  const expired = expireAll(state, now)
+  const swept = sweep(state, now)
+  state.maintainAt = nextWork(state, now)
+  return { ...rescue, expired, swept, maintainIn: maintainIn(state, now) }
+}
+
+const rescueAll = (state: MemoryState, now: number): { rescued: number; quarantined: number } => {
+  let rescued = 0
+  let quarantined = 0
+  for (const worker of state.workers.values()) {
+    if (worker.leaseUntil > now) continue
+    if (worker.held.size === 0) {
+      if (worker.leaseUntil + forgetAfter <= now) state.workers.delete(worker.id)
+      continue
+    }
+    // All of a worker's records in one step: whom its death is charged to depends on all that it held.
+    const charged = charge(worker)
+    for (const row of [...worker.held]) {
+      if (rescue(state, row, charged.has(row), now)) quarantined++
+      else rescued++
+    }
+  }
+  return { rescued, quarantined }
+}
+
+/** When a worker dies with a record that had crashed before, that one is to blame; else all of them may be (P10). */
+const charge = (worker: WorkerState): ReadonlySet<Row> => {
+  for (const row of worker.held) if (row.crashes > 0) return new Set([row])
+  return worker.held
+}
+
+const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): boolean => {
+  const blamed = isCharged && row.more?.cancelReason === undefined
+  endAttempt(state, row, "crashed", now, {
+    failure: isCharged ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" } : undefined
+  })
+  if (blamed) row.crashes++
+  if (row.more?.cancelReason !== undefined) {
+    state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
+    return false
+  }
+  if (row.crashes >= state.maxCrashes) {
+    row.grow().deadReason = "Crashed"
+    state.finish(row, "quarantine", "dead", now, "Crashed")
+    return true
+  }
+  state.admit(row, "rescue", now)
+  return false
+}
+
+const expireAll = (state: MemoryState, now: number): number => {
+  let expired = 0
+  for (let i = 0; i < chunk; i++) {
+    const row = state.expiring.take(now)
+    if (row === undefined) break
+    const waits = row.state === "blocked" || row.state === "scheduled" || row.state === "ready"
+    if (!waits || !row.untouched || state.rows.get(row.id) !== row || row.expiresAt === undefined) continue
+    if (row.expiresAt > now) state.expiring.add(row.expiresAt, row)
+    else {
+      expire(state, row, now)
+      expired++
+    }
+  }
+  return expired
+}
+
+/** Removes finished records whose age or count has passed, oldest first. */
+const sweep = (state: MemoryState, now: number): number => {
+  let swept = 0
+  for (const [name, shelf] of state.shelves) {
+    while (swept < chunk) {
+      const row = shelf.rows.peek()
+      if (row === undefined) {
+        state.shelves.delete(name)
+        break
+      }
+      if (shelf.rows.size <= shelf.count && row.at + shelf.age > now) break
+      state.remove(row, now)
+      swept++
+    }
+  }
+  while (swept < chunk && state.finished > state.maxFinished) {
+    state.remove(oldestFinished(state)!, now)
+    swept++
+  }
+  return swept
+}
+
+const oldestFinished = (state: MemoryState): Row | undefined => {
+  let oldest: Row | undefined
+  for (const shelf of state.shelves.values()) {
+    const row = shelf.rows.peek()
+    if (row !== undefined && (oldest === undefined || row.at < oldest.at)) oldest = row
+  }
+  return oldest
+}
+
+const nextWork = (state: MemoryState, now: number): number => {
+  let next = state.finished > state.maxFinished ? now : state.expiring.nextAt
+  for (const worker of state.workers.values()) if (worker.held.size > 0) next = Math.min(next, worker.leaseUntil)
+  for (const shelf of state.shelves.values()) {
+    const row = shelf.rows.peek()
+    if (row !== undefined) next = Math.min(next, shelf.rows.size > shelf.count ? now : row.at + shelf.age)
+  }
+  return next
+}

@@ -1,0 +1,102 @@
+/**
+ * One queue: its ready rows in the order of claims, its scheduled rows by their instant, its counts.
+ */
+import type { State } from "../../JobRecord.ts"
+import { Deque } from "./deque.ts"
+import { byInstant, byTurn, Heap } from "./heap.ts"
+import type { Row } from "./row.ts"
+
+/** The ready rows of one priority. */
+class Lane {
+  readonly priority: number
+  /** Rows that came in turn. */
+  private readonly inTurn = new Deque()
+  /** Rows that came back to an earlier place: released, rescued. */
+  private readonly early = new Heap(byTurn)
+  /** Rows that crashed a worker: each worker takes one at a time, beside its other work (P10). */
+  private readonly suspects = new Heap(byTurn)
+
+  constructor(priority: number) {
+    this.priority = priority
+  }
+
+  push(row: Row): void {
+    const last = this.inTurn.last()
+    if (row.crashes > 0) this.suspects.push(row)
+    else if (last === undefined ? this.inTurn.size === 0 : last.place < row.place) this.inTurn.push(row)
+    else this.early.push(row)
+  }
+
+  peek(suspects: boolean): Row | undefined {
+    let first = this.inTurn.peek()
+    const early = this.early.peek()
+    if (early !== undefined && (first === undefined || early.place < first.place)) first = early
+    if (suspects) {
+      const suspect = this.suspects.peek()
+      if (suspect !== undefined && (first === undefined || suspect.place < first.place)) first = suspect
+    }
+    return first
+  }
+}
+
+export class QueueState {
+  readonly name: string
+  readonly due = new Heap(byInstant)
+  readonly counts: Record<State, number> = {
+    blocked: 0,
+    scheduled: 0,
+    ready: 0,
+    running: 0,
+    completed: 0,
+    cancelled: 0,
+    dead: 0
+  }
+  parked = 0
+  paused = false
+  /** Higher priorities first; a lane stays once it was needed (there are at most 201). */
+  private readonly lanes: Array<Lane> = []
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  push(row: Row): void {
+    this.lane(row.priority).push(row)
+  }
+
+  /** The next row to claim. `suspects`: whether the claimer may take one that crashed a worker. */
+  peek(suspects: boolean): Row | undefined {
+    const { lanes } = this
+    for (let i = 0; i < lanes.length; i++) {
+      const row = lanes[i]!.peek(suspects)
+      if (row !== undefined) return row
+    }
+    return undefined
+  }
+
+  /** When the row that has been ready for longest became so. */
+  oldestReadyAt(): number | undefined {
+    let oldest: number | undefined
+    for (const lane of this.lanes) {
+      const row = lane.peek(true)
+      if (row !== undefined && (oldest === undefined || row.readyAt < oldest)) oldest = row.readyAt
+    }
+    return oldest
+  }
+
+  private lane(priority: number): Lane {
+    const { lanes } = this
+    for (let i = 0; i < lanes.length; i++) {
+      const lane = lanes[i]!
+      if (lane.priority === priority) return lane
+      if (lane.priority < priority) {
+        const added = new Lane(priority)
+        lanes.splice(i, 0, added)
+        return added
+      }
+    }
+    const added = new Lane(priority)
+    lanes.push(added)
+    return added
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * A record as the memory store holds it: the encoded record as it was enqueued, beside what changes.
+ *
+ * What only some records have is kept in `more`, so that a waiting record of the common kind stays small.
+ */
+import type { NewRecord } from "../../JobStore.ts"
+import type { Attempt, BlockedReason, DeadReason, Failure, JobId, JobRecord, LogLine, State } from "../../JobRecord.ts"
+import type { QueueState } from "./queue.ts"
+import type { WorkerState } from "./state.ts"
+
+/** What a row can sit in: at most one at a time. */
+export interface Home {
+  remove(row: Row): void
+}
+
+/** What only some rows have. */
+export class More {
+  result: string | undefined = undefined
+  failures: ReadonlyArray<Failure> = []
+  attempts: ReadonlyArray<Attempt> = []
+  logs: ReadonlyArray<LogLine> = []
+  progress: string | undefined = undefined
+  blocked: BlockedReason | undefined = undefined
+  blockedOn: string | undefined = undefined
+  deadReason: DeadReason | undefined = undefined
+  cancelReason: string | undefined = undefined
+  checkpoints: Record<string, string> | undefined = undefined
+  dependencies: Record<string, string | undefined> | undefined = undefined
+  /** How many records it still waits for. */
+  pending = 0
+  /** Rows that wait for this one, by the name under which they want its result. */
+  dependents: Array<{ readonly row: Row; readonly name: string }> | undefined = undefined
+  /** The row that follows when this one frees its unique key. */
+  successor: Row | undefined = undefined
+}
+
+export class Row {
+  spec: NewRecord
+  readonly seq: number
+  readonly queue: QueueState
+  readonly enqueuedAt: number
+  state: State = "blocked"
+  priority: number
+  attempt = 0
+  fence = 0
+  /** The fence of the last attempt that settled, so that its settlement sent again is known. */
+  settledFence = 0
+  crashes = 0
+  /** Its turn within its priority: when it became ready, as a rank. Kept by a release and a rescue. */
+  place = 0
+  /** The instant that goes with its state: due, became ready, claimed, finished. */
+  at = 0
+  readyAt = 0
+  worker: WorkerState | undefined = undefined
+  home: Home | undefined = undefined
+  index = -1
+  /** An attempt of it has ended otherwise than unstarted. */
+  begun = false
+  /** It holds a slot of its concurrency key. */
+  admitted = false
+  more: More | undefined = undefined
+
+  constructor(spec: NewRecord, queue: QueueState, seq: number, now: number) {
+    this.spec = spec
+    this.queue = queue
+    this.seq = seq
+    this.enqueuedAt = now
+    this.priority = spec.priority
+  }
+
+  get id(): JobId {
+    return this.spec.id
+  }
+
+  /** Makes room for what only some rows have. */
+  grow(): More {
+    return this.more ??= new More()
+  }
+
+  /** No attempt of it has begun, or it was given back before it did. */
+  get untouched(): boolean {
+    return this.attempt === 0 && !this.begun
+  }
+
+  /** Nobody may start it any more, when nothing of it has begun by then. */
+  get expiresAt(): number | undefined {
+    const { delay, runAt, startBefore } = this.spec
+    return startBefore === undefined ? undefined : (runAt ?? this.enqueuedAt + delay) + startBefore
+  }
+}
+
+const none: ReadonlyArray<never> = []
+
+/** A row as a reader sees it. */
+export const view = (row: Row): JobRecord => {
+  const { more, spec } = row
+  return {
+    id: spec.id,
+    tag: spec.tag,
+    version: spec.version,
+    queue: spec.queue,
+    priority: row.priority,
+    state: row.state,
+    payload: spec.payload,
+    result: more?.result,
+    attempt: row.attempt,
+    fence: row.fence,
+    crashes: row.crashes,
+    enqueuedAt: row.enqueuedAt,
+    dueAt: row.state === "scheduled" ? row.at : undefined,
+    claimedAt: row.state === "running" ? row.at : undefined,
+    worker: row.worker?.id,
+    finishedAt: row.state === "completed" || row.state === "cancelled" || row.state === "dead" ? row.at : undefined,
+    expiresAt: row.untouched ? row.expiresAt : undefined,
+    blocked: row.state === "blocked" && more?.blocked !== undefined
+      ? { reason: more.blocked, on: more.blockedOn }
+      : undefined,
+    deadReason: row.state === "dead" ? more?.deadReason : undefined,
+    cancelRequested: more?.cancelReason,
+    progress: more?.progress,
+    failures: more?.failures ?? none,
+    attempts: more?.attempts ?? none,
+    logs: more?.logs ?? none,
+    tags: spec.tags,
+    headers: spec.headers,
+    idempotencyKey: spec.idempotencyKey,
+    uniqueKey: spec.unique?.key,
+    concurrencyKey: spec.concurrency?.key,
+    rateKey: spec.rateKey,
+    batchKey: spec.batchKey,
+    flowId: spec.flowId,
+    parent: spec.parent,
+    sensitive: spec.sensitive
+  }
+}

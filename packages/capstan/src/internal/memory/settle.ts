@@ -1,0 +1,143 @@
+/**
+ * The end of one attempt.
+ *
+ * Guarantee: only the attempt that holds the fence ends the record (P3), and a settlement that is sent again is answered
+ * as done (P13). The settlement, its children and the slot of its key move together.
+ */
+import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
+import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
+import { enqueueOne } from "./enqueue.ts"
+import type { Row } from "./row.ts"
+import type { MemoryState } from "./state.ts"
+
+/** The failures that travel with a record; what is older only counts as an attempt. */
+const keptFailures = 32
+/** The attempts that a history shows. */
+const keptAttempts = 100
+
+export const settle = (state: MemoryState, settlement: Settlement, now: number): Settled => {
+  const row = state.rows.get(settlement.id)
+  if (row === undefined) return state.settledGone.get(settlement.id) === settlement.fence ? "Done" : "LeaseLost"
+  if (row.settledFence === settlement.fence) return "Done"
+  if (row.state !== "running" || row.fence !== settlement.fence) return "LeaseLost"
+  const { outcome } = settlement
+  const endedAt = Math.min(now, row.at + Math.ceil(settlement.finishedAfter))
+  const failure = "failure" in outcome && outcome.failure !== undefined
+    ? toFailure(row, outcome.failure, endedAt)
+    : undefined
+  endAttempt(state, row, row.more?.cancelReason !== undefined && isOpen(outcome) ? "cancelled" : decisions[outcome._tag], endedAt, {
+    failure,
+    trace: settlement.trace
+  })
+  row.settledFence = settlement.fence
+  if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
+  if (row.more?.cancelReason !== undefined && isOpen(outcome)) {
+    state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
+  } else {
+    conclude(state, row, outcome, now)
+  }
+  return "Done"
+}
+
+const decisions: Record<Outcome["_tag"], Decision> = {
+  Complete: "completed",
+  RetryAfter: "retried",
+  SnoozeFor: "snoozed",
+  WaitFor: "waiting",
+  WaitForChildren: "waiting",
+  Cancel: "cancelled",
+  Dead: "dead",
+  Release: "released",
+  Park: "parked"
+}
+
+/** An outcome after which the record would run again: one whose cancellation was requested does not. */
+const isOpen = (outcome: Outcome): boolean =>
+  outcome._tag !== "Complete" && outcome._tag !== "Dead" && outcome._tag !== "Cancel"
+
+const toFailure = (row: Row, failure: NewFailure, at: number): Failure => ({ ...failure, attempt: row.attempt, at })
+
+/** Takes a running row from its worker: from here on, the fence refuses whatever the attempt still writes. */
+export const endAttempt = (
+  state: MemoryState,
+  row: Row,
+  decision: Decision,
+  endedAt: number,
+  detail: { readonly failure?: Failure | undefined; readonly trace?: string | undefined }
+): void => {
+  const worker = row.worker!
+  worker.held.delete(row)
+  if (row.crashes > 0) worker.suspects--
+  row.worker = undefined
+  row.fence++
+  if (decision !== "crashed") row.crashes = 0
+  if (decision === "released" || decision === "parked") return
+  row.begun = true
+  const more = row.grow()
+  const attempt: Attempt = { attempt: row.attempt, worker: worker.id, startedAt: row.at, endedAt, decision, ...detail }
+  more.attempts = more.attempts.length === 0 ? [attempt] : [...more.attempts.slice(1 - keptAttempts), attempt]
+  if (detail.failure !== undefined) more.failures = [...more.failures.slice(1 - keptFailures), detail.failure]
+}
+
+const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {
+  switch (outcome._tag) {
+    case "Complete":
+      if (outcome.result !== undefined) row.grow().result = outcome.result
+      return state.finish(row, "complete", "completed", now)
+    case "RetryAfter":
+      if (outcome.uncharged === true) row.attempt--
+      state.run(row, "retryAfter", now, now + Math.ceil(outcome.delay))
+      return state.tell("retried", row, now, outcome.failure.tag)
+    case "SnoozeFor":
+      row.attempt--
+      state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
+      return state.tell("retried", row, now, outcome.failure?.tag)
+    case "WaitFor":
+      row.attempt--
+      if (row.more?.checkpoints?.[outcome.waitpoint] !== undefined) return state.run(row, "waitFor", now, now)
+      state.freeSlot(row, now)
+      state.block(row, "waitFor", "Waitpoint", outcome.waitpoint)
+      return state.tell("blocked", row, now, outcome.waitpoint)
+    case "WaitForChildren":
+      row.attempt--
+      if (row.grow().pending === 0) return state.run(row, "waitFor", now, now)
+      state.freeSlot(row, now)
+      return state.block(row, "waitFor", "Children")
+    case "Cancel":
+      row.grow().cancelReason = outcome.reason
+      return state.finish(row, "cancelled", "cancelled", now, outcome.reason)
+    case "Dead":
+      row.grow().deadReason = outcome.reason
+      return state.finish(row, "bury", "dead", now, outcome.failure?.tag ?? outcome.reason)
+    case "Release":
+      row.attempt--
+      return state.admit(row, "release", now)
+    case "Park":
+      row.attempt--
+      return park(state, row, outcome.reason, now)
+  }
+}
+
+/** Blocks a row until a worker that has its tag and version comes by. It keeps its place. */
+const park = (state: MemoryState, row: Row, reason: "NoHandler" | "NewerPayload", now: number): void => {
+  state.freeSlot(row, now)
+  state.block(row, "park", reason, `${row.spec.tag}@${row.spec.version}`)
+  row.queue.parked++
+  let parked = state.parked.get(row.spec.tag)
+  if (parked === undefined) state.parked.set(row.spec.tag, parked = new Set())
+  parked.add(row)
+  state.tell("blocked", row, now, reason)
+  // A worker that has it may sleep: it releases the row in its next exchange.
+  state.hints.work(row.queue.name)
+}
+
+const leaveChildren = (state: MemoryState, row: Row, settlement: Settlement, now: number): void => {
+  const waits = settlement.outcome._tag === "WaitForChildren"
+  for (const spec of settlement.children!) {
+    const { id } = enqueueOne(state, spec, now)
+    const child = state.rows.get(id)!
+    if (!waits || child.state === "completed" || child.state === "cancelled" || child.state === "dead") continue
+    row.grow().pending++
+    ;(child.grow().dependents ??= []).push({ row, name: child.id })
+  }
+}

@@ -1,0 +1,314 @@
+/**
+ * All that a memory store holds, and the few moves that every verb is made of.
+ *
+ * Each verb is one synchronous function over this state, so it is atomic: no fiber sees half of it. The only clock is the
+ * `now` that a verb is given.
+ */
+import { allows, type Event } from "../../Lifecycle.ts"
+import type { ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
+import { isFinal, type BlockedReason, type JobId, type State } from "../../JobRecord.ts"
+import { Agenda } from "./agenda.ts"
+import { Deque } from "./deque.ts"
+import { byTurn, Heap } from "./heap.ts"
+import { QueueState } from "./queue.ts"
+import type { Row } from "./row.ts"
+
+/** A worker as the store knows it. */
+export class WorkerState {
+  readonly id: string
+  leaseUntil = 0
+  queues: ReadonlyArray<string> = []
+  /** The newest payload version that it runs, by tag. */
+  handles: ReadonlyMap<string, number> = new Map()
+  readonly held = new Set<Row>()
+  /** How many of the held rows have crashed a worker before. */
+  suspects = 0
+  /** Held rows whose cancel request it has not been told. */
+  cancel: Array<Row> = []
+
+  constructor(id: string) {
+    this.id = id
+  }
+}
+
+/** The slots of one concurrency key. */
+class KeyState {
+  limit = 1
+  used = 0
+  readonly waiting = new Heap(byTurn)
+}
+
+/** Finished rows that are kept by the same rule, oldest first. */
+export class Shelf {
+  readonly age: number
+  readonly count: number
+  readonly rows = new Deque()
+
+  constructor(age: number, count: number) {
+    this.age = age
+    this.count = count
+  }
+}
+
+/** Who holds a unique key, and until when a window keeps it. */
+interface UniqueHolder {
+  readonly row: Row
+  readonly until: number | undefined
+}
+
+export interface Hints {
+  readonly work: (queue: string) => void
+  readonly worker: (worker: string) => void
+  readonly event: ((event: StoreEvent) => void) | undefined
+}
+
+export const scoped = (tag: string, key: string): string => `${tag}\u0000${key}`
+
+export class MemoryState {
+  readonly maxCrashes: number
+  readonly maxFinished: number
+  readonly hints: Hints
+  readonly rows = new Map<string, Row>()
+  /** All rows in the order of their enqueue, among them some that are removed. */
+  order: Array<Row> = []
+  private gone = 0
+  readonly queues = new Map<string, QueueState>()
+  readonly workers = new Map<string, WorkerState>()
+  readonly keys = new Map<string, KeyState>()
+  readonly unique = new Map<string, UniqueHolder>()
+  readonly idempotent = new Map<string, Row>()
+  readonly parked = new Map<string, Set<Row>>()
+  readonly shelves = new Map<string, Shelf>()
+  readonly schedules = new Map<string, ScheduleRow>()
+  /** Rows that are dead unless they start in time. */
+  readonly expiring = new Agenda()
+  /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
+  readonly settledGone = new Map<string, number>()
+  finished = 0
+  /** No later than the next instant at which `maintain` has work. */
+  maintainAt = Infinity
+  private nextSeq = 0
+  private nextPlace = 0
+
+  constructor(options: { readonly maxCrashes: number; readonly maxFinished: number; readonly hints: Hints }) {
+    this.maxCrashes = options.maxCrashes
+    this.maxFinished = options.maxFinished
+    this.hints = options.hints
+  }
+
+  queue(name: string): QueueState {
+    let queue = this.queues.get(name)
+    if (queue === undefined) this.queues.set(name, queue = new QueueState(name))
+    return queue
+  }
+
+  worker(id: string): WorkerState {
+    let worker = this.workers.get(id)
+    if (worker === undefined) this.workers.set(id, worker = new WorkerState(id))
+    return worker
+  }
+
+  seq(): number {
+    return this.nextSeq++
+  }
+
+  /** `maintain` has work at this instant, or earlier. */
+  foresee(at: number): void {
+    if (at < this.maintainAt) this.maintainAt = at
+  }
+
+  tell(type: StoreEvent["type"], row: Row, now: number, reason?: string): void {
+    this.hints.event?.({ type, id: row.id, tag: row.spec.tag, queue: row.queue.name, at: now, attempt: row.attempt, reason })
+  }
+
+  /** Takes a row out of wherever it waits and moves it to another state, as the table allows. */
+  move(row: Row, event: Event, to: State): void {
+    if (!allows(event, row.state, to)) throw new Error(`record ${row.id} cannot ${event} from ${row.state} to ${to}`)
+    if (row.home !== undefined) row.home.remove(row)
+    if (row.state === "blocked") this.unpark(row)
+    row.queue.counts[row.state]--
+    row.queue.counts[to]++
+    row.state = to
+  }
+
+  private unpark(row: Row): void {
+    const more = row.more
+    if (more === undefined) return
+    if (more.blocked === "NoHandler" || more.blocked === "NewerPayload") {
+      this.parked.get(row.spec.tag)?.delete(row)
+      row.queue.parked--
+    }
+    more.blocked = undefined
+    more.blockedOn = undefined
+  }
+
+  block(row: Row, event: Event, reason: BlockedReason, on?: string): void {
+    this.move(row, event, "blocked")
+    const more = row.grow()
+    more.blocked = reason
+    more.blockedOn = on
+  }
+
+  /** Lets a row run at an instant: scheduled when that is to come, else ready with a new place. */
+  run(row: Row, event: Event, now: number, dueAt: number): void {
+    if (dueAt > now) {
+      this.freeSlot(row, now)
+      this.move(row, event, "scheduled")
+      row.at = dueAt
+      row.queue.due.push(row)
+      if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+    } else {
+      row.place = ++this.nextPlace
+      row.readyAt = now
+      this.admit(row, event, now)
+    }
+  }
+
+  /** Makes a row ready at the place that it has, or blocked while its key has no slot. */
+  admit(row: Row, event: Event, now: number): void {
+    const concurrency = row.spec.concurrency
+    if (concurrency !== undefined && !row.admitted) {
+      const key = this.key(concurrency.key)
+      key.limit = concurrency.limit
+      if (key.used >= key.limit) {
+        this.block(row, event, "ConcurrencyKey", concurrency.key)
+        key.waiting.push(row)
+        return
+      }
+      key.used++
+      row.admitted = true
+    }
+    this.move(row, event, "ready")
+    row.at = now
+    row.queue.push(row)
+    this.hints.work(row.queue.name)
+  }
+
+  /** Gives the slot of a row's key to the next row that waits for it. */
+  freeSlot(row: Row, now: number): void {
+    if (!row.admitted) return
+    row.admitted = false
+    const name = row.spec.concurrency!.key
+    const key = this.key(name)
+    key.used--
+    while (key.used < key.limit) {
+      const next = key.waiting.pop()
+      if (next === undefined) break
+      this.admit(next, "unblock", now)
+    }
+    if (key.used === 0 && key.waiting.size === 0) this.keys.delete(name)
+  }
+
+  private key(name: string): KeyState {
+    let key = this.keys.get(name)
+    if (key === undefined) this.keys.set(name, key = new KeyState())
+    return key
+  }
+
+  /** Who holds a unique key now. */
+  holder(tag: string, claim: UniqueClaim, now: number): Row | undefined {
+    const held = this.unique.get(scoped(tag, claim.key))
+    if (held === undefined) return undefined
+    const free = held.until === undefined ? isFinal(held.row.state) : now >= held.until
+    return free ? undefined : held.row
+  }
+
+  hold(row: Row, now: number): void {
+    const claim = row.spec.unique
+    if (claim === undefined) return
+    const until = typeof claim.until === "object" ? now + claim.until.windowMillis : undefined
+    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })
+  }
+
+  /** Frees the unique key of a row and lets its successor go on. */
+  freeUnique(row: Row, now: number): void {
+    const claim = row.spec.unique
+    if (claim === undefined) return
+    const key = scoped(row.spec.tag, claim.key)
+    if (this.unique.get(key)?.row === row) this.unique.delete(key)
+    const successor = row.more?.successor
+    if (successor === undefined) return
+    row.more!.successor = undefined
+    if (successor.state !== "blocked" || successor.more?.blocked !== "Unique") return
+    this.hold(successor, now)
+    this.run(successor, "unblock", now, successor.spec.runAt ?? successor.enqueuedAt + successor.spec.delay)
+  }
+
+  /** Ends a row's life, and lets go on who waited for the end. */
+  finish(row: Row, event: Event, to: "completed" | "cancelled" | "dead", now: number, reason?: string): void {
+    this.freeSlot(row, now)
+    this.move(row, event, to)
+    row.at = now
+    // A window outlives a completed record; cancelled and dead ones free their key at once.
+    if (row.spec.unique !== undefined && (to !== "completed" || typeof row.spec.unique.until !== "object")) {
+      this.freeUnique(row, now)
+    }
+    this.shelve(row, to)
+    this.tell(to, row, now, reason)
+    const dependents = row.more?.dependents
+    if (dependents === undefined) return
+    row.more!.dependents = undefined
+    for (const { name, row: dependent } of dependents) this.dependencyEnded(dependent, name, row, now)
+  }
+
+  /** One of the records that a row waits for has ended. */
+  dependencyEnded(row: Row, name: string, dependency: Row | undefined, now: number): void {
+    const more = row.more
+    if (row.state !== "blocked" || more === undefined) return
+    // Children may end as they like: the attempt that left them behind decides. A dependency must complete.
+    if (more.blocked === "Dependencies" && dependency?.state !== "completed") {
+      row.fence++
+      more.deadReason = "DependencyFailed"
+      this.finish(row, "dependencyFailed", "dead", now, "DependencyFailed")
+      return
+    }
+    more.dependencies = { ...more.dependencies, [name]: dependency?.more?.result }
+    more.pending--
+    if (more.pending > 0 || (more.blocked !== "Dependencies" && more.blocked !== "Children")) return
+    this.run(row, "unblock", now, row.spec.runAt ?? row.enqueuedAt + row.spec.delay)
+  }
+
+  private shelve(row: Row, to: "completed" | "cancelled" | "dead"): void {
+    const keep = row.spec.retention[to]
+    const name = `${to}\u0000${keep.age}\u0000${keep.count}\u0000${row.spec.tag}`
+    let shelf = this.shelves.get(name)
+    if (shelf === undefined) this.shelves.set(name, shelf = new Shelf(keep.age, keep.count))
+    shelf.rows.push(row)
+    this.finished++
+    if (shelf.rows.size > keep.count || this.finished > this.maxFinished) this.foresee(row.at)
+    else this.foresee(row.at + keep.age)
+  }
+
+  /** Forgets a row. */
+  remove(row: Row, now: number): void {
+    this.freeSlot(row, now)
+    if (row.home !== undefined) row.home.remove(row)
+    if (row.state === "blocked") this.unpark(row)
+    row.queue.counts[row.state]--
+    if (isFinal(row.state)) this.finished--
+    this.freeUnique(row, now)
+    if (row.spec.idempotencyKey !== undefined) this.idempotent.delete(scoped(row.spec.tag, row.spec.idempotencyKey))
+    this.rows.delete(row.id)
+    this.gone++
+    if (row.settledFence > 0) this.remember(row.id, row.settledFence)
+    for (const { name, row: dependent } of row.more?.dependents ?? []) this.dependencyEnded(dependent, name, undefined, now)
+    this.tell("deleted", row, now)
+    this.closeOrder()
+  }
+
+  /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */
+  private closeOrder(): void {
+    if (this.gone < 1024 || this.gone * 4 < this.order.length) return
+    this.order = this.order.filter((row) => this.rows.get(row.id) === row)
+    this.gone = 0
+  }
+
+  private remember(id: JobId, fence: number): void {
+    this.settledGone.set(id, fence)
+    if (this.settledGone.size <= 10_000) return
+    for (const oldest of this.settledGone.keys()) {
+      this.settledGone.delete(oldest)
+      break
+    }
+  }
+}
