@@ -22,7 +22,6 @@ import type {
   FailureKind,
   JobId,
   JobRecord,
-  LogLine,
   Retention,
   Sensitive,
   State
@@ -220,7 +219,6 @@ export interface Claimed {
   readonly readyAt: number
   /** The last 32 failures, oldest first. */
   readonly failures: ReadonlyArray<Failure>
-  /** How many failures of each kind there were in all, so that a budget counts beyond the last 32. */
   readonly tags: ReadonlyArray<string>
   readonly headers: Readonly<Record<string, string>>
   readonly idempotencyKey?: string | undefined

@@ -195,8 +195,16 @@ const encode = (
   )
 
 /** Bytes as UTF-8, counted only when the text could be too long. */
-const size = (json: string, limit: number): number =>
-  json.length * 3 <= limit ? json.length : new TextEncoder().encode(json).length
+const size = (json: string, limit: number): number => {
+  if (json.length * 3 <= limit) return json.length
+  let bytes = json.length
+  for (let i = 0; i < json.length; i++) {
+    const unit = json.charCodeAt(i)
+    // A surrogate is half of four bytes; JSON.stringify leaves no lone one.
+    if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1
+  }
+  return bytes
+}
 
 const toRecord = (
   fiber: Fiber.Fiber<unknown, unknown>,

@@ -47,7 +47,7 @@ const charge = (worker: WorkerState): ReadonlySet<Row> => {
 
 const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): boolean => {
   const blamed = isCharged && row.more?.cancelReason === undefined
-  endAttempt(state, row, "crashed", now, {
+  endAttempt(row, "crashed", now, {
     failure: isCharged ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" } : undefined
   })
   if (blamed) row.crashes++

@@ -73,9 +73,8 @@ const matches = (row: Row, where: Selection): boolean =>
 export const results = (state: MemoryState, ids: ReadonlyArray<JobId>): ReadonlyArray<ResultAnswer> =>
   ids.map((id): ResultAnswer => {
     const row = state.rows.get(id)
-    switch (row?.state) {
-      case undefined:
-        return { _tag: "NotFound", id }
+    if (row === undefined) return { _tag: "NotFound", id }
+    switch (row.state) {
       case "completed":
         return { _tag: "Completed", id, result: row.more?.result }
       case "cancelled":

@@ -51,7 +51,7 @@ const reconcile = (
   for (const row of worker.held) {
     if (known.has(row.id) || row.at > claimedBefore) continue
     const crashes = row.crashes
-    endAttempt(state, row, "released", now, {})
+    endAttempt(row, "released", now, {})
     // It never started here, so what it did to other workers still counts.
     row.crashes = crashes
     row.attempt--

@@ -25,7 +25,7 @@ export const settle = (state: MemoryState, settlement: Settlement, now: number):
   const failure = "failure" in outcome && outcome.failure !== undefined
     ? toFailure(row, outcome.failure, endedAt)
     : undefined
-  endAttempt(state, row, row.more?.cancelReason !== undefined && isOpen(outcome) ? "cancelled" : decisions[outcome._tag], endedAt, {
+  endAttempt(row, row.more?.cancelReason !== undefined && isOpen(outcome) ? "cancelled" : decisions[outcome._tag], endedAt, {
     failure,
     trace: settlement.trace
   })
@@ -59,7 +59,6 @@ const toFailure = (row: Row, failure: NewFailure, at: number): Failure => ({ ...
 
 /** Takes a running row from its worker: from here on, the fence refuses whatever the attempt still writes. */
 export const endAttempt = (
-  state: MemoryState,
   row: Row,
   decision: Decision,
   endedAt: number,

@@ -59,7 +59,9 @@ interface UniqueHolder {
 export interface Hints {
   readonly work: (queue: string) => void
   readonly worker: (worker: string) => void
-  readonly event: ((event: StoreEvent) => void) | undefined
+  /** Whether anybody listens to events: nothing is allocated for nobody. */
+  readonly heard: boolean
+  readonly event: (event: StoreEvent) => void
 }
 
 export const scoped = (tag: string, key: string): string => `${tag}\u0000${key}`
@@ -118,7 +120,8 @@ export class MemoryState {
   }
 
   tell(type: StoreEvent["type"], row: Row, now: number, reason?: string): void {
-    this.hints.event?.({ type, id: row.id, tag: row.spec.tag, queue: row.queue.name, at: now, attempt: row.attempt, reason })
+    if (!this.hints.heard) return
+    this.hints.event({ type, id: row.id, tag: row.spec.tag, queue: row.queue.name, at: now, attempt: row.attempt, reason })
   }
 
   /** Takes a row out of wherever it waits and moves it to another state, as the table allows. */

@@ -54,6 +54,10 @@ class Listeners {
     for (const listener of this.workers) if (listener.worker === worker) Queue.offerUnsafe(listener.queue, undefined)
   }
 
+  get heard(): boolean {
+    return this.events.size > 0
+  }
+
   readonly event = (event: StoreEvent): void => {
     for (const queue of this.events) Queue.offerUnsafe(queue, event)
   }
