@@ -44,6 +44,12 @@ export interface Shape {
    * like an interruption: finalizers run.
    */
   readonly snooze: (duration: Duration.Input) => Effect.Effect<never>
+  /**
+   * Milliseconds since the claim, by the monotonic clock.
+   *
+   * @internal
+   */
+  readonly elapsed: () => number
   /** @internal */
   readonly write: (entry: WriteEntry) => void
 }

@@ -532,7 +532,26 @@ export interface MaintainReply {
  * @category events
  * @since 0.1.0
  */
-export interface StoreEvent {
+export type StoreEvent = RecordEvent | MissedEvents
+
+/**
+ * Events from here on; what happened before is not told. It opens every subscription, and follows a lost connection and
+ * a reader that was too slow: whoever keeps something up to date reads it anew.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export interface MissedEvents {
+  readonly type: "missed"
+}
+
+/**
+ * What happened to one record.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export interface RecordEvent {
   readonly type: "enqueued" | "started" | "progress" | "retried" | "blocked" | "completed" | "cancelled" | "dead" | "deleted"
   readonly id: JobId
   readonly tag: string
@@ -551,14 +570,10 @@ export interface StoreEvent {
  */
 export interface Description {
   readonly kind: string
-  /** Distinguishes this store from every other: two layers on the same data have the same identity. */
-  readonly identity: string
   /** What an acknowledged enqueue survives, in words. */
   readonly durability: string
   readonly schemaVersion: number
   readonly capabilities: ReadonlyArray<"transactional" | "events" | "schedules">
-  /** `exact`: a wake-up is never lost, so an idle worker need not poll. */
-  readonly wakeups: "exact" | "hint"
   /** A record whose workers died this often is dead with reason `Crashed`. */
   readonly maxCrashes: number
 }
@@ -570,6 +585,10 @@ export interface Description {
  * @since 0.1.0
  */
 export interface Shape {
+  /** Distinguishes this store from every other: two layers on the same data have the same identity. */
+  readonly identity: string
+  /** `exact`: neither a wake-up nor an event is ever lost in silence, so nobody who waits need poll. */
+  readonly notifications: "exact" | "hint"
   readonly describe: Effect.Effect<Description, JobStoreError>
   readonly enqueue: (request: EnqueueRequest) => Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
   readonly exchange: (request: ExchangeRequest) => Effect.Effect<ExchangeReply, JobStoreError>

@@ -1,12 +1,13 @@
 /**
  * A declared job with its policies resolved and its codecs ready: what enqueue and the worker read.
+ *
+ * Everything that can be wrong with a declaration is found here, when it is made, and not by the first record.
  */
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
-import type * as Schema from "effect/Schema"
+import type { Keep, Retention, Sensitive } from "../JobRecord.ts"
 import type { NewRecord } from "../JobStore.ts"
-import type { Retention, Sensitive } from "../JobRecord.ts"
 import type { Codec } from "./codec.ts"
 import type { Propagation } from "./propagate.ts"
 
@@ -14,11 +15,11 @@ import type { Propagation } from "./propagate.ts"
 export type Disposition =
   | "retry"
   | "dead"
-  | { readonly retry: Schedule.Schedule<unknown, unknown> }
-  | { readonly snooze: (error: never) => Duration.Input }
+  | { readonly retry: Schedule.Schedule<unknown, never> }
+  | { readonly snooze: Duration.Input | ((error: never) => Duration.Input) }
 
 /** An older version of the payload, and how it becomes the next one. */
-export interface PreviousVersion {
+export interface Previous {
   readonly version: number
   readonly codec: Codec
   readonly lift: (payload: never) => unknown
@@ -29,10 +30,10 @@ export interface RunPolicy {
   readonly maxAttempts: number
   /** Milliseconds since the first attempt of the present life began. */
   readonly retryFor: number | undefined
-  readonly retry: Schedule.Schedule<unknown, unknown> | undefined
-  readonly retryDefects: Schedule.Schedule<unknown, unknown> | undefined
-  /** Milliseconds; `undefined` means no limit. */
-  readonly timeout: number | undefined
+  readonly retry: Schedule.Schedule<unknown, never> | undefined
+  readonly retryDefects: Schedule.Schedule<unknown, never> | undefined
+  /** Milliseconds; `Infinity` means no limit. */
+  readonly timeout: number
   readonly onError: Readonly<Record<string, Disposition>>
   readonly trace: "link" | "child"
 }
@@ -40,7 +41,7 @@ export interface RunPolicy {
 export interface Definition {
   readonly tag: string
   readonly version: number
-  readonly previous: ReadonlyArray<PreviousVersion>
+  readonly previous: ReadonlyArray<Previous>
   readonly queue: string
   readonly priority: number
   readonly maxPayloadBytes: number
@@ -63,12 +64,106 @@ export interface Definition {
   readonly success: Codec
   readonly error: Codec
   readonly progress: Codec
-  readonly successSchema: Schema.Top
 }
 
-/** Milliseconds of a duration that must be finite and not negative. */
+/** The policies of an attempt as options give them. */
+export interface RunOptions {
+  readonly maxAttempts?: number | undefined
+  readonly retryFor?: Duration.Input | undefined
+  readonly retry?: Schedule.Schedule<unknown, never> | undefined
+  readonly retryDefects?: Schedule.Schedule<unknown, never> | undefined
+  readonly timeout?: Duration.Input | "infinite" | undefined
+  readonly onError?: Readonly<Record<string, Disposition | undefined>> | undefined
+  readonly trace?: "link" | "child" | undefined
+}
+
+const minute = 60_000
+const day = 24 * 60 * minute
+
+export const defaultPolicy: RunPolicy = {
+  maxAttempts: 10,
+  retryFor: undefined,
+  retry: undefined,
+  retryDefects: undefined,
+  timeout: 15 * minute,
+  onError: {},
+  trace: "link"
+}
+
+const forEver = Infinity
+
+export const defaultRetention: Retention = {
+  completed: { age: day, count: forEver },
+  cancelled: { age: 7 * day, count: forEver },
+  dead: { age: 30 * day, count: forEver }
+}
+
+export const defaultMaxPayloadBytes = 256 * 1024
+
+const invalid = (job: string, option: string, issue: string): Error =>
+  new Error(`job ${job}, option ${option}: ${issue}`)
+
+/** Milliseconds of a finite duration that is not negative. */
 export const millis = (job: string, option: string, input: Duration.Input): number => {
   const value = Duration.toMillis(Duration.fromInputUnsafe(input))
-  if (!(value >= 0)) throw new Error(`job ${job}: ${option} must not be negative, it is ${value} ms`)
-  return value
+  if (!(value >= 0 && value < forEver)) throw invalid(job, option, `must be a finite duration from 0, it is ${value} ms`)
+  return Math.ceil(value)
 }
+
+/** A whole number in a range. */
+export const integer = (job: string, option: string, value: number, from: number, to: number): number => {
+  if (Number.isInteger(value) && value >= from && value <= to) return value
+  throw invalid(job, option, `must be an integer from ${from} to ${to}, it is ${value}`)
+}
+
+/** Names appear in keys, spans and pages of every store: letters, digits and `. _ - / :`, a letter first. */
+export const name = (job: string, option: string, value: string): string => {
+  if (/^[A-Za-z][\w./:-]{0,127}$/.test(value)) return value
+  throw invalid(job, option, `must start with a letter and have at most 128 letters, digits, and . _ - / : – it is "${value}"`)
+}
+
+export const runPolicy = (job: string, options: RunOptions): Partial<RunPolicy> => {
+  const policy: { -readonly [K in keyof RunPolicy]?: RunPolicy[K] } = {}
+  if (options.maxAttempts !== undefined) {
+    policy.maxAttempts = options.maxAttempts === forEver
+      ? forEver
+      : integer(job, "maxAttempts", options.maxAttempts, 1, 1_000_000)
+  }
+  if (options.retryFor !== undefined) policy.retryFor = millis(job, "retryFor", options.retryFor)
+  if (options.retry !== undefined) policy.retry = options.retry
+  if (options.retryDefects !== undefined) policy.retryDefects = options.retryDefects
+  if (options.timeout !== undefined) {
+    policy.timeout = options.timeout === "infinite" ? forEver : millis(job, "timeout", options.timeout)
+  }
+  if (options.onError !== undefined) {
+    policy.onError = Object.fromEntries(
+      Object.entries(options.onError).flatMap(([tag, value]) => value === undefined ? [] : [[tag, value]])
+    )
+  }
+  if (options.trace !== undefined) policy.trace = options.trace
+  return policy
+}
+
+export type KeepInput = Duration.Input | "forever" | { readonly age?: Duration.Input | "forever"; readonly count?: number }
+
+const keep = (job: string, option: string, input: KeepInput | undefined, otherwise: Keep): Keep => {
+  if (input === undefined) return otherwise
+  const age = (value: Duration.Input | "forever") => value === "forever" ? forEver : millis(job, option, value)
+  if (typeof input === "object" && ("age" in input || "count" in input)) {
+    return {
+      age: input.age === undefined ? otherwise.age : age(input.age),
+      count: input.count === undefined ? forEver : integer(job, `${option}.count`, input.count, 0, Number.MAX_SAFE_INTEGER)
+    }
+  }
+  return { age: age(input as Duration.Input | "forever"), count: forEver }
+}
+
+export const retention = (
+  job: string,
+  options: { readonly [K in keyof Retention]?: KeepInput | undefined } | undefined
+): Retention =>
+  options === undefined ? defaultRetention : {
+    completed: keep(job, "retention.completed", options.completed, defaultRetention.completed),
+    cancelled: keep(job, "retention.cancelled", options.cancelled, defaultRetention.cancelled),
+    dead: keep(job, "retention.dead", options.dead, defaultRetention.dead)
+  }

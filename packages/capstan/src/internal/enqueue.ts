@@ -12,6 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import { EnqueueError, InvalidOption, InvalidPayload, TooLarge, UniqueConflict } from "../JobError.ts"
 import type { JobStoreError } from "../JobError.ts"
 import { JobContext } from "../JobContext.ts"
+import type { JobId } from "../JobRecord.ts"
 import { type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
 import type { Definition } from "./definition.ts"
 import { capture, inherit } from "./propagate.ts"
@@ -28,6 +29,12 @@ export interface Options {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
+/** An enqueue that was not refused. */
+export interface Stored {
+  readonly id: JobId
+  readonly outcome: "Inserted" | "Existing" | "Replaced"
+}
+
 /** Enqueues outside the fence of the attempt around it. */
 export const Detached = Context.Reference<boolean>("capstan/Detached", { defaultValue: () => false })
 
@@ -42,7 +49,7 @@ export const enqueue = (
   job: Definition,
   payloads: ReadonlyArray<unknown>,
   options: Options | undefined
-): Effect.Effect<ReadonlyArray<Enqueued>, EnqueueError | JobStoreError, JobStore> =>
+): Effect.Effect<ReadonlyArray<Stored>, EnqueueError | JobStoreError, JobStore> =>
   Effect.withFiber((fiber) =>
     send(
       fiber,
@@ -59,7 +66,7 @@ const store = (
   fiber: Fiber.Fiber<unknown, unknown>,
   job: Definition,
   records: ReadonlyArray<NewRecord>
-): Effect.Effect<ReadonlyArray<Enqueued>, EnqueueError | JobStoreError, JobStore> => {
+): Effect.Effect<ReadonlyArray<Stored>, EnqueueError | JobStoreError, JobStore> => {
   const attempt = attemptOf(fiber)
   const by = attempt === undefined ? undefined : { id: attempt.id, fence: attempt.fence }
   const { enqueue } = Context.getUnsafe(fiber.context, JobStore)
@@ -78,7 +85,7 @@ const refuse = (
   job: Definition,
   records: ReadonlyArray<NewRecord>,
   answers: ReadonlyArray<Enqueued>
-): Effect.Effect<ReadonlyArray<Enqueued>, EnqueueError> => {
+): Effect.Effect<ReadonlyArray<Stored>, EnqueueError> => {
   for (let i = 0; i < answers.length; i++) {
     if (answers[i]!.outcome !== "UniqueConflict") continue
     return Effect.fail(
@@ -87,7 +94,7 @@ const refuse = (
       })
     )
   }
-  return Effect.succeed(answers)
+  return Effect.succeed(answers as ReadonlyArray<Stored>)
 }
 
 const prepare = (

@@ -5,7 +5,7 @@
  * `now` that a verb is given.
  */
 import { allows, type Event } from "../../Lifecycle.ts"
-import type { ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
+import type { RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
 import { isFinal, type BlockedReason, type JobId, type State } from "../../JobRecord.ts"
 import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
@@ -119,7 +119,7 @@ export class MemoryState {
     if (at < this.maintainAt) this.maintainAt = at
   }
 
-  tell(type: StoreEvent["type"], row: Row, now: number, reason?: string): void {
+  tell(type: RecordEvent["type"], row: Row, now: number, reason?: string): void {
     if (!this.hints.heard) return
     this.hints.event({ type, id: row.id, tag: row.spec.tag, queue: row.queue.name, at: now, attempt: row.attempt, reason })
   }

@@ -3,6 +3,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -41,10 +42,32 @@ interface WorkerHint {
   readonly queue: Queue.Queue<void>
 }
 
+/** The events that a reader has not taken yet. */
+class EventBuffer {
+  private waiting: Array<StoreEvent> = [{ type: "missed" }]
+  readonly filled = Latch.makeUnsafe(true)
+
+  add(event: StoreEvent): void {
+    if (this.waiting.length >= keptEvents) this.waiting = [{ type: "missed" }]
+    else this.waiting.push(event)
+    this.filled.openUnsafe()
+  }
+
+  take(): ReadonlyArray<StoreEvent> {
+    const taken = this.waiting
+    this.waiting = []
+    this.filled.closeUnsafe()
+    return taken
+  }
+}
+
+/** A reader that is further behind is told that it missed some. */
+const keptEvents = 4096
+
 /** Who listens. One pending hint is enough for a worker: what it says is only "look". */
 class Listeners {
   readonly workers = new Set<WorkerHint>()
-  readonly events = new Set<Queue.Queue<StoreEvent>>()
+  readonly events = new Set<EventBuffer>()
 
   readonly work = (queue: string): void => {
     for (const listener of this.workers) if (listener.queues.has(queue)) Queue.offerUnsafe(listener.queue, undefined)
@@ -59,7 +82,7 @@ class Listeners {
   }
 
   readonly event = (event: StoreEvent): void => {
-    for (const queue of this.events) Queue.offerUnsafe(queue, event)
+    for (const buffer of this.events) buffer.add(event)
   }
 }
 
@@ -82,13 +105,13 @@ export const make = Effect.fnUntraced(function*(
 const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, identity: string): Shape => {
   const now = () => clock.currentTimeMillisUnsafe()
   return {
+    identity,
+    notifications: "exact",
     describe: Effect.succeed({
       kind: "memory",
-      identity,
       durability: "none: records live in this process",
       schemaVersion: 1,
       capabilities: ["events", "schedules"],
-      wakeups: "exact",
       maxCrashes: state.maxCrashes
     }),
     enqueue: (request) =>
@@ -139,12 +162,12 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
         return Stream.fromQueue(queue)
       })),
     events: Stream.unwrap(Effect.gen(function*() {
-      const queue = yield* Queue.sliding<StoreEvent>(4096)
+      const buffer = new EventBuffer()
       yield* Effect.acquireRelease(
-        Effect.sync(() => listeners.events.add(queue)),
-        () => Effect.sync(() => listeners.events.delete(queue))
+        Effect.sync(() => listeners.events.add(buffer)),
+        () => Effect.sync(() => listeners.events.delete(buffer))
       )
-      return Stream.fromQueue(queue)
+      return Stream.flattenIterable(Stream.fromEffectRepeat(Effect.andThen(buffer.filled.await, Effect.sync(() => buffer.take()))))
     }))
   }
 }
