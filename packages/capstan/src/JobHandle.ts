@@ -86,18 +86,21 @@ class Handle implements JobHandle<never, never, never, never, never> {
       Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, answer.seen)))
   }
 
-  awaitFor(duration: Duration.Input): Effect.Effect<never, Ended | AwaitTimedOut | JobStoreError, JobStore> {
-    return Effect.timeoutOrElse(this.await, {
-      duration,
-      orElse: () =>
-        Effect.fail(
-          new AwaitTimedOut({
-            id: this.id,
-            job: this.job.tag,
-            millis: Duration.toMillis(Duration.fromInputUnsafe(duration))
-          })
-        )
-    })
+  get awaitFor(): (
+    duration: Duration.Input
+  ) => Effect.Effect<never, Ended | AwaitTimedOut | JobStoreError, JobStore> {
+    return (duration) =>
+      Effect.timeoutOrElse(this.await, {
+        duration,
+        orElse: () =>
+          Effect.fail(
+            new AwaitTimedOut({
+              id: this.id,
+              job: this.job.tag,
+              millis: Duration.toMillis(Duration.fromInputUnsafe(duration))
+            })
+          )
+      })
   }
 
   get poll(): Effect.Effect<Option.Option<Exit.Exit<never, Ended>>, JobStoreError, JobStore> {
@@ -140,8 +143,8 @@ class Handle implements JobHandle<never, never, never, never, never> {
     })) as Stream.Stream<never, Ended | JobStoreError, JobStore>
   }
 
-  cancel(options: { readonly reason: string }): Effect.Effect<CancelAnswer, JobStoreError, JobStore> {
-    return Effect.flatMap(JobStore, (store) => cancel(store, this.id, options.reason))
+  get cancel(): (options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError, JobStore> {
+    return ({ reason }) => Effect.flatMap(JobStore, (store) => cancel(store, this.id, reason))
   }
 
   private read(answer: Final, seen: boolean): Effect.Effect<never, Ended> {

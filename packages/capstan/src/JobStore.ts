@@ -215,6 +215,8 @@ export interface Claimed {
   readonly fence: number
   readonly crashes: number
   readonly enqueuedAt: number
+  /** When the first attempt of its present life was claimed. */
+  readonly begunAt: number
   /** When it became ready: what it has waited since is the queue's latency. */
   readonly readyAt: number
   /** The last 32 failures, oldest first. */
@@ -248,8 +250,8 @@ export interface ExchangeReply {
   readonly maintainIn: number | undefined
   /** Attempts of this worker that somebody asked to cancel, told once per fence. */
   readonly cancel: ReadonlyArray<CancelRequest>
-  /** How many records of the demanded queues are ready and were not given out. */
-  readonly backlog: number
+  /** The demanded queues of which this worker could claim more right now. */
+  readonly more: ReadonlyArray<string>
 }
 
 /**

@@ -4,12 +4,12 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { Shape as JobContextShape } from "../JobContext.ts"
-import type { Definition } from "./definition.ts"
+import type { Any as AnyJob } from "../Job.ts"
 
 /** Wraps an attempt; see `JobMiddleware`. */
 export type Middleware = (
   effect: Effect.Effect<unknown, unknown>,
-  options: { readonly job: Definition; readonly payload: unknown; readonly context: JobContextShape }
+  options: { readonly job: Pick<AnyJob, "_tag" | "queue">; readonly payload: unknown; readonly context: JobContextShape }
 ) => Effect.Effect<unknown, unknown>
 
 export interface Registered {

@@ -81,6 +81,7 @@ const retry = (
 const renewLife = (state: MemoryState, row: Row, now: number): void => {
   state.finished--
   row.attempt = 0
+  row.begunAt = -1
   row.crashes = 0
   const more = row.grow()
   more.failures = []

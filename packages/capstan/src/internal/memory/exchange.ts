@@ -13,6 +13,7 @@ const dueChunk = 1000
 /** How many parked records an exchange releases. */
 const unparkChunk = 1000
 
+const none: ReadonlyArray<never> = []
 const nothing: Readonly<Record<string, never>> = Object.freeze({})
 
 export const exchange = (state: MemoryState, request: ExchangeRequest, now: number): ExchangeReply => {
@@ -22,7 +23,7 @@ export const exchange = (state: MemoryState, request: ExchangeRequest, now: numb
   if (worker.handles.size > 0 && state.parked.size > 0) unpark(state, worker, now)
   const claimed: Array<Claimed> = []
   let nextDueAt = Infinity
-  let backlog = 0
+  let more: Array<string> | undefined
   if (request.demand.length > 0) {
     for (const { queue } of request.demand) promoteDue(state, state.queue(queue), now)
     for (const { queue, share, slots } of request.demand) {
@@ -33,7 +34,7 @@ export const exchange = (state: MemoryState, request: ExchangeRequest, now: numb
       const found = state.queue(queue)
       if (found.paused) continue
       nextDueAt = Math.min(nextDueAt, found.due.peek()?.at ?? Infinity)
-      backlog += found.counts.ready
+      if (found.peek(worker.suspects === 0) !== undefined) (more ??= []).push(queue)
     }
   }
   if (claimed.length > 0) {
@@ -47,7 +48,7 @@ export const exchange = (state: MemoryState, request: ExchangeRequest, now: numb
     nextDueIn: nextDueAt === Infinity ? undefined : Math.max(0, nextDueAt - now),
     maintainIn: maintainIn(state, now),
     cancel: takeCancels(worker),
-    backlog
+    more: more ?? none
   }
 }
 
@@ -120,6 +121,7 @@ const claim = (
     }
     state.move(row, "claim", "running")
     row.at = now
+    if (row.begunAt < 0) row.begunAt = now
     row.attempt++
     row.fence++
     row.worker = worker
@@ -152,6 +154,7 @@ const toClaimed = (row: Row): Claimed => {
     fence: row.fence,
     crashes: row.crashes,
     enqueuedAt: row.enqueuedAt,
+    begunAt: row.begunAt,
     readyAt: row.readyAt,
     failures: more === undefined ? [] : more.failures,
     tags: spec.tags,

@@ -56,6 +56,8 @@ export class Row {
   index = -1
   /** An attempt of it has ended otherwise than unstarted. */
   begun = false
+  /** When the first attempt of its present life was claimed. */
+  begunAt = -1
   /** It holds a slot of its concurrency key. */
   admitted = false
   more: More | undefined = undefined

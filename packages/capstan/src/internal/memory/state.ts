@@ -59,6 +59,7 @@ interface UniqueHolder {
 export interface Hints {
   readonly work: (queue: string) => void
   readonly worker: (worker: string) => void
+  readonly all: () => void
   /** Whether anybody listens to events: nothing is allocated for nobody. */
   readonly heard: boolean
   readonly event: (event: StoreEvent) => void
@@ -116,7 +117,10 @@ export class MemoryState {
 
   /** `maintain` has work at this instant, or earlier. */
   foresee(at: number): void {
-    if (at < this.maintainAt) this.maintainAt = at
+    if (at >= this.maintainAt) return
+    this.maintainAt = at
+    // Whoever it was that caused it may be dead by then: a worker that sleeps must know of it too.
+    this.hints.all()
   }
 
   tell(type: RecordEvent["type"], row: Row, now: number, reason?: string): void {

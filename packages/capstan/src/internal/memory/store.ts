@@ -77,6 +77,10 @@ class Listeners {
     for (const listener of this.workers) if (listener.worker === worker) Queue.offerUnsafe(listener.queue, undefined)
   }
 
+  readonly all = (): void => {
+    for (const listener of this.workers) Queue.offerUnsafe(listener.queue, undefined)
+  }
+
   get heard(): boolean {
     return this.events.size > 0
   }

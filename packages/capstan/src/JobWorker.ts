@@ -1,0 +1,311 @@
+/**
+ * Runs the jobs of a group: one pool of slots, fed by one loop.
+ *
+ * Guarantees: a lost lease, a cancel and a timeout interrupt the handler's fiber, and its finalizers run; a store that is
+ * away for any length of time stops nothing but the claims, and the worker resumes by itself; when its layer closes it
+ * ends within `shutdownGrace` and `interruptGrace` and what the store takes to answer, and nothing is lost.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as References from "effect/References"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { defaultPolicy, integer, millis } from "./internal/definition.ts"
+import { keyOf } from "./internal/handler.ts"
+import * as Uuid from "./internal/uuid.ts"
+import { janitor } from "./internal/worker/janitor.ts"
+import { keeper } from "./internal/worker/keeper.ts"
+import { pump } from "./internal/worker/pump.ts"
+import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
+import { shutdown } from "./internal/worker/shutdown.ts"
+import { QueueSlots, Slots } from "./internal/worker/slots.ts"
+import { type Settings, type Status, WorkerState } from "./internal/worker/state.ts"
+import { Telemetry } from "./internal/worker/telemetry.ts"
+import * as Job from "./Job.ts"
+import type * as JobGroup from "./JobGroup.ts"
+import { JobStore } from "./JobStore.ts"
+import { Transactional } from "./Transactional.ts"
+
+/**
+ * The share of one queue in the pool.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface QueueOptions {
+  /**
+   * At most this many of its records run at a time in this worker.
+   *
+   * @default the pool's
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * Its part of what is contended, with `order: "weighted"`.
+   *
+   * @default 1
+   */
+  readonly weight?: number | undefined
+}
+
+/**
+ * Options of a worker.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options<Queue extends string = string> {
+  /**
+   * How many attempts run at a time, over all queues.
+   *
+   * @default 100
+   */
+  readonly concurrency?: number | undefined
+  /**
+   * Who gets a free slot: `"weighted"` shares by weight, `"strict"` serves the queues in the order in which `queues` names
+   * them (then the others), a later one only when the earlier ones are empty.
+   *
+   * @default "weighted"
+   */
+  readonly order?: "strict" | "weighted" | undefined
+  /** Caps and weights by queue. A queue that no job of the group uses throws. */
+  readonly queues?: { readonly [Q in Queue]?: QueueOptions } | undefined
+  /**
+   * How long its claims hold without a word from it. A dead worker's records run again after this; a live one renews at a
+   * third of it, and fences itself at four fifths.
+   *
+   * @default 30 seconds
+   */
+  readonly lease?: Duration.Input | undefined
+  /**
+   * How often an idle worker looks into a store whose wake-ups may be lost. Jittered by a fifth. Memory is never polled.
+   *
+   * @default 2 seconds
+   */
+  readonly pollInterval?: Duration.Input | undefined
+  /**
+   * How long a closing worker lets its attempts run before it interrupts them.
+   *
+   * @default 15 seconds
+   */
+  readonly shutdownGrace?: Duration.Input | undefined
+  /**
+   * How long an interrupted attempt may take for its finalizers, before its slot is given up.
+   *
+   * @default 5 seconds
+   */
+  readonly interruptGrace?: Duration.Input | undefined
+}
+
+/**
+ * How a worker stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Health {
+  /** `degraded`: the store does not answer; what runs goes on. */
+  readonly status: Status
+  readonly running: number
+  /** Claimed, and waiting for a slot. */
+  readonly waiting: number
+  readonly concurrency: number
+  /** By the store's clock. */
+  readonly lastAnswerAt: number | undefined
+  readonly lastError: string | undefined
+  /** Attempts that could not be interrupted in time. */
+  readonly abandoned: number
+}
+
+/**
+ * A running worker.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shape {
+  readonly id: string
+  readonly health: Effect.Effect<Health>
+  /** Waits until the store has answered, after the start or an outage. */
+  readonly awaitReady: Effect.Effect<void>
+  /** Changes the size of the pool, or the share of a queue. What runs goes on. */
+  readonly resize: (
+    options: { readonly concurrency?: number; readonly queues?: Readonly<Record<string, QueueOptions>> }
+  ) => Effect.Effect<void>
+}
+
+/**
+ * The worker of a program.
+ *
+ * @category service
+ * @since 0.1.0
+ */
+export class JobWorker extends Context.Service<JobWorker, Shape>()("capstan/JobWorker") {}
+
+/**
+ * A worker for a group.
+ *
+ * **Details**
+ *
+ * It claims from exactly the queues of the group's jobs. A record of another job, or of a newer payload version, that it
+ * finds there is parked until a worker that has it appears.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const Main = JobWorker.layer(Billing, { concurrency: 50 }).pipe(
+ *   Layer.provide(BillingLive),
+ *   Layer.provide(JobStore.layerMemory())
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <J extends Job.Any, M, P>(
+  group: JobGroup.JobGroup<J, M, P>,
+  options?: Options<J["queue"]>
+): Layer.Layer<JobWorker, never, JobStore | JobGroup.HandlersOf<J>> =>
+  Layer.effect(JobWorker, make(group, options ?? {})) as Layer.Layer<JobWorker, never, JobStore | JobGroup.HandlersOf<J>>
+
+const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never, JobStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const context = (yield* Effect.context<JobStore | Scope.Scope>()) as Context.Context<never>
+    const store = yield* JobStore
+    const clock = yield* Clock.Clock
+    const id = yield* Effect.withFiber((fiber) => Effect.succeed(Uuid.make(fiber)))
+    refuseForeign(context, store.identity)
+    const state = new WorkerState({
+      store,
+      clock,
+      settings: settingsOf(id, options),
+      slots: slotsOf(group, options),
+      jobs: runnablesOf(group, context),
+      telemetry: new Telemetry(context)
+    })
+    yield* start(state)
+    return {
+      id,
+      health: Effect.sync(() => healthOf(state)),
+      awaitReady: state.ready.await,
+      resize: (change) => Effect.sync(() => resize(state, change))
+    }
+  })
+
+/** The loops end after the shutdown, which needs them: they live in a scope of their own. */
+const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const loops = yield* Scope.make()
+    yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(loops, exit)))
+    const queues = [...state.slots.queues.keys()]
+    const listen = Effect.suspend(() =>
+      Stream.runForEach(state.store.wakeups(state.settings.id, queues), () =>
+        Effect.sync(() => {
+          state.slots.lookEverywhere()
+          state.work.openUnsafe()
+        }))
+    )
+    // Listening comes first, so that no wake-up falls between the first look and the subscription.
+    for (const [name, loop] of [["listener", listen], ["keeper", keeper(state)], ["janitor", janitor(state)], ["pump", pump(state)]] as const) {
+      yield* Effect.forkIn(supervised(state, name, loop), loops, { startImmediately: true })
+    }
+  })
+
+/** A loop starts again whatever ends it. No spans for idle loops. */
+const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, unknown>): Effect.Effect<never> =>
+  Effect.exit(loop).pipe(
+    Effect.flatMap((exit) =>
+      Exit.isFailure(exit)
+        ? Effect.logWarning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
+        : Effect.void
+    ),
+    Effect.andThen(Effect.sync(() => state.slots.lookEverywhere())),
+    Effect.andThen(Effect.sleep(1000)),
+    Effect.forever,
+    Effect.provideService(References.TracerEnabled, false)
+  )
+
+const refuseForeign = (context: Context.Context<never>, identity: string): void => {
+  const transactional = Context.getOrUndefined(context, Transactional)
+  if (transactional === undefined || transactional.identity === identity) return
+  throw new Error(
+    `the worker's store is ${identity}, and Transactional belongs to ${transactional.identity}: ` +
+      "provide both from the same layer"
+  )
+}
+
+const settingsOf = (id: string, options: Options): Settings => {
+  const lease = millis("worker", "lease", options.lease ?? "30 seconds")
+  return {
+    id,
+    lease: integer("worker", "lease", lease, 1000, 24 * 60 * 60 * 1000),
+    exchangeTimeout: Math.min(10_000, Math.floor(lease / 3)),
+    pollInterval: integer("worker", "pollInterval", millis("worker", "pollInterval", options.pollInterval ?? "2 seconds"), 10, 3_600_000),
+    shutdownGrace: millis("worker", "shutdownGrace", options.shutdownGrace ?? "15 seconds"),
+    interruptGrace: millis("worker", "interruptGrace", options.interruptGrace ?? "5 seconds")
+  }
+}
+
+const slotsOf = (group: JobGroup.Any, options: Options): Slots => {
+  const used = new Set([...group.jobs.values()].map(({ queue }) => queue))
+  const given: Readonly<Record<string, QueueOptions | undefined>> = options.queues ?? {}
+  for (const name of Object.keys(given)) {
+    if (used.has(name)) continue
+    throw new Error(`worker: no job of the group uses the queue ${name}; its queues are ${[...used].join(", ")}`)
+  }
+  const names = [...Object.keys(given), ...[...used].filter((name) => !(name in given))]
+  const queues = names.map((name) => new QueueSlots(name))
+  for (const queue of queues) configure(queue, given[queue.name] ?? {})
+  return new Slots(concurrencyOf(options.concurrency ?? 100), options.order ?? "weighted", queues)
+}
+
+const concurrencyOf = (value: number): number => integer("worker", "concurrency", value, 1, 100_000)
+
+const configure = (queue: QueueSlots, { concurrency, weight }: QueueOptions): void => {
+  if (concurrency !== undefined) queue.cap = integer(`worker, queue ${queue.name}`, "concurrency", concurrency, 0, 100_000)
+  if (weight === undefined) return
+  if (!(weight > 0 && weight < Infinity)) throw new Error(`worker, queue ${queue.name}: weight must be above 0, it is ${weight}`)
+  queue.weight = weight
+}
+
+const runnablesOf = (group: JobGroup.Any, context: Context.Context<never>): ReadonlyMap<string, RunnableJob> => {
+  const jobs = new Map<string, RunnableJob>()
+  for (const [tag, job] of group.jobs) {
+    const definition = job[Job.TypeId]
+    const policy = { ...defaultPolicy, ...group.policies.get(tag), ...definition.policy }
+    jobs.set(tag, makeRunnable(definition, policy, Context.getUnsafe(context, keyOf(tag)), context))
+  }
+  return jobs
+}
+
+const healthOf = (state: WorkerState): Health => ({
+  status: state.status,
+  running: state.slots.running,
+  waiting: state.waitingCount,
+  concurrency: state.slots.concurrency,
+  lastAnswerAt: state.lastExchangeAt,
+  lastError: state.lastError,
+  abandoned: state.abandoned
+})
+
+const resize = (
+  state: WorkerState,
+  change: { readonly concurrency?: number; readonly queues?: Readonly<Record<string, QueueOptions>> }
+): void => {
+  if (change.concurrency !== undefined) state.slots.concurrency = concurrencyOf(change.concurrency)
+  for (const [name, options] of Object.entries(change.queues ?? {})) {
+    const queue = state.slots.queues.get(name)
+    if (queue === undefined) {
+      throw new Error(`worker: it does not serve the queue ${name}; its queues are ${[...state.slots.queues.keys()].join(", ")}`)
+    }
+    configure(queue, options)
+  }
+  state.slots.lookEverywhere()
+  state.startWaiting()
+  state.work.openUnsafe()
+}

@@ -1,0 +1,16 @@
+/**
+ * Typed background jobs for Effect.
+ *
+ * @since 0.1.0
+ */
+export * as Job from "./Job.ts"
+export * as JobContext from "./JobContext.ts"
+export * as JobError from "./JobError.ts"
+export * as JobGroup from "./JobGroup.ts"
+export * as JobHandle from "./JobHandle.ts"
+export * as JobMiddleware from "./JobMiddleware.ts"
+export * as JobRecord from "./JobRecord.ts"
+export * as JobStore from "./JobStore.ts"
+export * as JobWorker from "./JobWorker.ts"
+export * as Lifecycle from "./Lifecycle.ts"
+export * as Transactional from "./Transactional.ts"

@@ -1,0 +1,154 @@
+/**
+ * One run of a record in this process, and the handler's view of it.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { Shape as JobContextShape } from "../../JobContext.ts"
+import type { JobId } from "../../JobRecord.ts"
+import type { Claimed, WriteEntry } from "../../JobStore.ts"
+import { SnoozeSignal } from "../handler.ts"
+import type { RunnableJob } from "./runner.ts"
+import type { QueueSlots } from "./slots.ts"
+
+/** Why the worker interrupted an attempt. */
+export type Stop =
+  | { readonly _tag: "Cancel"; readonly reason: string }
+  | { readonly _tag: "TimedOut" }
+  /** The lease is gone: another worker may have the record, so nothing is settled. */
+  | { readonly _tag: "Lost" }
+  | { readonly _tag: "Shutdown" }
+
+/** What an attempt needs of its worker. */
+export interface Host {
+  /** Milliseconds by the monotonic clock. */
+  readonly elapsedNow: () => number
+  readonly writes: (attempt: Attempt) => void
+}
+
+const maxLines = 100
+const maxLine = 2000
+
+export class Attempt implements JobContextShape {
+  readonly claimed: Claimed
+  readonly runnable: RunnableJob
+  readonly slots: QueueSlots
+  private readonly host: Host
+  /** When its claim was received, by the monotonic clock. */
+  readonly claimedAt: number
+  /** The same instant by the store's clock. */
+  private readonly claimedAtStore: number
+  startedAt = 0
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  stop: Stop | undefined
+  /** When it was interrupted, by the monotonic clock. */
+  stoppedAt = 0
+  /** It holds its slot no more: it has ended, or could not be interrupted and was given up. */
+  over = false
+  trace: string | undefined
+  private latest: string | undefined
+  private lines: Array<string> = []
+  private logged = 0
+
+  constructor(claimed: Claimed, runnable: RunnableJob, slots: QueueSlots, host: Host, claimedAt: number, storeNow: number) {
+    this.claimed = claimed
+    this.runnable = runnable
+    this.slots = slots
+    this.host = host
+    this.claimedAt = claimedAt
+    this.claimedAtStore = storeNow
+  }
+
+  get id(): JobId {
+    return this.claimed.id
+  }
+  get job(): string {
+    return this.claimed.tag
+  }
+  get queue(): string {
+    return this.claimed.queue
+  }
+  get attempt(): number {
+    return this.claimed.attempt
+  }
+  get fence(): number {
+    return this.claimed.fence
+  }
+  get idempotencyKey(): string {
+    return this.claimed.id
+  }
+  get tags(): ReadonlyArray<string> {
+    return this.claimed.tags
+  }
+  get headers(): Readonly<Record<string, string>> {
+    return this.claimed.headers
+  }
+  get parent(): Option.Option<JobId> {
+    return Option.fromUndefinedOr(this.claimed.parent)
+  }
+  get deadline(): Option.Option<number> {
+    const { timeout } = this.runnable.policy
+    return timeout === Infinity
+      ? Option.none()
+      : Option.some(this.claimedAtStore + (this.startedAt - this.claimedAt) + timeout)
+  }
+
+  /** The instant `elapsed` after its claim, by the store's clock. */
+  storeTimeAfter(elapsed: number): number {
+    return this.claimedAtStore + elapsed
+  }
+
+  // Functions are made when a handler asks for them, so that an attempt that asks for none allocates none, and one that
+  // takes them out of the service can still call them.
+
+  get elapsed(): () => number {
+    return () => Math.max(0, this.host.elapsedNow() - this.claimedAt)
+  }
+
+  get log(): (message: string) => Effect.Effect<void> {
+    return (message) => Effect.sync(() => this.addLine(message))
+  }
+
+  get snooze(): (duration: Duration.Input) => Effect.Effect<never> {
+    return (duration) =>
+      Effect.suspend(() => {
+        const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
+        return millis >= 0 && millis < Infinity
+          ? Effect.die(new SnoozeSignal(Math.ceil(millis)))
+          : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
+      })
+  }
+
+  get write(): (entry: WriteEntry) => void {
+    return (entry) => {
+      if (entry._tag !== "Progress") return
+      this.latest = entry.value
+      this.host.writes(this)
+    }
+  }
+
+  private addLine(message: string): void {
+    if (this.logged === maxLines) return
+    this.logged++
+    this.lines.push(
+      this.logged === maxLines
+        ? `(only the first ${maxLines - 1} lines of an attempt are kept)`
+        : message.length > maxLine
+        ? `${message.slice(0, maxLine)}…`
+        : message
+    )
+    this.host.writes(this)
+  }
+
+  /** What it has written since the last time. */
+  takeWrites(): ReadonlyArray<WriteEntry> {
+    const at = { id: this.id, fence: this.fence }
+    const entries: Array<WriteEntry> = []
+    if (this.lines.length > 0) entries.push({ _tag: "Log", at, lines: this.lines })
+    if (this.latest !== undefined) entries.push({ _tag: "Progress", at, value: this.latest })
+    this.lines = []
+    this.latest = undefined
+    return entries
+  }
+}

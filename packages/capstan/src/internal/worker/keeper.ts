@@ -1,0 +1,106 @@
+/**
+ * Keeps what the worker holds: renews its lease, and fences itself when it cannot; enforces timeouts, also against what
+ * cannot be interrupted; gives claimed records back that wait for a slot while other workers may be free.
+ *
+ * It sleeps until the next instant at which one of these is due, and without a timer while nothing is held.
+ */
+import * as Effect from "effect/Effect"
+import type { JobStoreError } from "../../JobError.ts"
+import type { Attempt } from "./attempt.ts"
+import { timedOut } from "./runner.ts"
+import { patience, type WorkerState } from "./state.ts"
+
+export const keeper = (state: WorkerState): Effect.Effect<never> =>
+  Effect.gen(function*() {
+    for (;;) {
+      state.keep.closeUnsafe()
+      const at = nextAt(state)
+      state.keeperAt = at
+      const wait = at - state.elapsedNow()
+      if (at === Infinity) yield* state.keep.await
+      else if (wait > 0) yield* Effect.timeoutOrElse(state.keep.await, { duration: Math.ceil(wait), orElse: () => Effect.void })
+      yield* look(state)
+    }
+  })
+
+const nextAt = (state: WorkerState): number => {
+  if (state.isIdle) return Infinity
+  let at = Math.min(Math.max(state.renewAt, state.renewNotBefore), state.fencedAt)
+  if (state.waitingCount > 0) at = Math.min(at, state.waitingSince + patience)
+  for (const attempt of state.running.values()) at = Math.min(at, checkAt(state, attempt))
+  return at
+}
+
+const checkAt = (state: WorkerState, attempt: Attempt): number =>
+  attempt.stop === undefined
+    ? attempt.startedAt + attempt.runnable.policy.timeout
+    : attempt.stoppedAt + state.settings.interruptGrace
+
+const look = (state: WorkerState): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const now = state.elapsedNow()
+    for (const attempt of [...state.running.values()]) {
+      if (now >= checkAt(state, attempt)) yield* stopOrAbandon(state, attempt)
+    }
+    if (state.waitingCount > 0 && now >= state.waitingSince + patience) {
+      state.ahead = 0
+      state.releaseWaiting()
+    }
+    if (state.isIdle) return
+    if (now >= state.fencedAt) return state.loseAll()
+    if (now < Math.max(state.renewAt, state.renewNotBefore)) return
+    yield* Effect.matchCauseEffect(renew(state, state.settings.exchangeTimeout), {
+      onSuccess: () => Effect.void,
+      onFailure: (cause) => {
+        state.renewNotBefore = state.elapsedNow() + state.settings.lease / 20
+        return Effect.asVoid(state.failed(cause))
+      }
+    })
+  })
+
+const stopOrAbandon = (state: WorkerState, attempt: Attempt): Effect.Effect<void> => {
+  switch (attempt.stop?._tag) {
+    case undefined:
+      return Effect.sync(() => state.interrupt(attempt, { _tag: "TimedOut" }))
+    case "TimedOut":
+      return Effect.map(timedOut(attempt, attempt.storeTimeAfter(attempt.elapsed())), (outcome) =>
+        state.abandon(attempt, outcome))
+    case "Cancel":
+      return Effect.sync(() => state.abandon(attempt, attempt.stop as { readonly _tag: "Cancel"; readonly reason: string }))
+    case "Lost":
+      return Effect.sync(() => state.abandon(attempt, undefined))
+    case "Shutdown":
+      return Effect.sync(() => state.abandon(attempt, { _tag: "Release" }))
+  }
+}
+
+/**
+ * Renews the lease and compares what the store says with what is here: what the store has taken away is interrupted, and
+ * claims older than `reconcileOlderThan` that are not here are given back (P14).
+ */
+export const renew = (state: WorkerState, reconcileOlderThan: number): Effect.Effect<void, JobStoreError> =>
+  Effect.suspend(() => {
+    const requestedAt = state.elapsedNow()
+    const { jobs, settings, slots, store } = state
+    return Effect.map(
+      store.renew({
+        worker: settings.id,
+        lease: settings.lease,
+        queues: [...slots.queues.keys()],
+        handles: [...jobs.values()].map(({ definition, tag }) => ({ tag, version: definition.version })),
+        holding: state.holding(),
+        reconcileOlderThan
+      }),
+      (reply) => {
+        state.confirm(requestedAt)
+        state.succeeded(reply.now)
+        state.lose(reply.lost)
+        state.cancel(reply.cancel)
+        state.foreseeMaintenance(reply.maintainIn)
+        if (reply.unparked > 0) {
+          state.slots.lookEverywhere()
+          state.work.openUnsafe()
+        }
+      }
+    )
+  })

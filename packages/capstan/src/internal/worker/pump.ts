@@ -1,0 +1,154 @@
+/**
+ * The one loop that talks to the store for work: writes, settlements and claims, in one exchange at a time.
+ *
+ * While an exchange is in flight more attempts end, so batches grow with load by themselves and an idle worker still
+ * answers at once. Whatever happens to the store, the loop goes on: what could not be delivered goes out again.
+ */
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import { JobStoreError, OutcomeUnknown } from "../../JobError.ts"
+import type { Demand, ExchangeReply } from "../../JobStore.ts"
+import { renew } from "./keeper.ts"
+import type { WorkerState } from "./state.ts"
+
+/** Settlements and claims of one exchange, each. */
+const maxBatch = 1000
+/** Records that are claimed ahead of free slots, at most. */
+const maxAhead = 128
+
+export const pump = (state: WorkerState): Effect.Effect<never> =>
+  Effect.gen(function*() {
+    yield* settleIn(state)
+    for (;;) {
+      state.work.closeUnsafe()
+      if (hasWork(state)) yield* turn(state)
+      else yield* sleep(state)
+    }
+  })
+
+/** Registers the worker, as often as it takes. */
+const settleIn = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => attempt(state, renew(state, 0), (failures) => Effect.andThen(backOff(state, failures), settleIn(state))))
+
+const hasWork = (state: WorkerState): boolean =>
+  state.hasToSay || (!state.stopping && (state.slots.mayFind(state.ahead) || isDue(state)))
+
+const isDue = (state: WorkerState): boolean =>
+  state.dueAt !== Infinity && state.elapsedNow() >= state.dueAt && state.slots.room(state.ahead) > 0
+
+const sleep = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
+    const untilDue = state.dueAt === Infinity ? Infinity : Math.max(0, state.dueAt - state.elapsedNow())
+    if (state.store.notifications === "exact") return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
+    return Effect.flatMap(Random.nextBetween(0.8, 1.2), (jitter) =>
+      wakeIn(state, Math.min(untilDue, state.settings.pollInterval * jitter)))
+  })
+
+const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
+  Effect.timeoutOrElse(state.work.await, {
+    duration: millis,
+    orElse: () => Effect.sync(() => state.slots.lookEverywhere())
+  })
+
+const turn = (state: WorkerState): Effect.Effect<void> => {
+  const entries = state.takeWrites()
+  if (entries.length === 0) return exchange(state)
+  return attempt(state, state.store.write(entries), (failures) => {
+    state.putBackWrites(entries)
+    return recover(state, failures)
+  }).pipe(Effect.andThen(exchange(state)))
+}
+
+const exchange = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const settlements = state.takeSettlements(maxBatch)
+    const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
+    const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)
+    const startedAt = state.elapsedNow()
+    const call = state.store.exchange({ worker: state.settings.id, lease: state.settings.lease, settlements, demand, total })
+    return Effect.flatMap(Effect.exit(within(state, call)), (exit) => {
+      if (exit._tag === "Success") {
+        accept(state, exit.value, demand, settlements.length, startedAt)
+        return Effect.void
+      }
+      state.putBack()
+      return attempt(state, Effect.failCause(exit.cause), (failures) => recover(state, failures))
+    })
+  })
+
+/** A reply that takes too long is lost: its claims are found again by reconciling (P14). */
+const within = <A>(state: WorkerState, call: Effect.Effect<A, JobStoreError>): Effect.Effect<A, JobStoreError> =>
+  state.store.notifications === "exact" ? call : Effect.timeoutOrElse(call, {
+    duration: state.settings.exchangeTimeout,
+    orElse: () =>
+      Effect.fail(
+        new JobStoreError({
+          reason: new OutcomeUnknown({
+            operation: "exchange",
+            detail: `no reply within ${state.settings.exchangeTimeout} ms`
+          })
+        })
+      )
+  })
+
+const accept = (
+  state: WorkerState,
+  reply: ExchangeReply,
+  demand: ReadonlyArray<Demand>,
+  settled: number,
+  startedAt: number
+): void => {
+  const now = state.elapsedNow()
+  state.delivered()
+  state.succeeded(reply.now)
+  state.telemetry.exchanged(settled + reply.claimed.length, now - startedAt)
+  if (reply.claimed.length > 0) state.confirm(startedAt)
+  if (demand.length > 0) {
+    state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
+    state.slots.charge(demand, reply.claimed, reply.more)
+  }
+  state.foreseeMaintenance(reply.maintainIn)
+  state.ahead = prefetch(state, settled, now - startedAt, now)
+  state.cancel(reply.cancel)
+  state.receive(reply.claimed, reply.now)
+}
+
+/**
+ * How many records to claim ahead: what is worked off during one exchange (the product of rate and delay), at least
+ * what one millisecond takes, and never more than twice what the last exchange refilled. So handlers of microseconds get
+ * batches, and handlers of seconds leave everything to whoever is free.
+ */
+const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now: number): number => {
+  const elapsed = now - state.lastTurnAt
+  state.lastTurnAt = now
+  if (settled === 0) return 0
+  const horizon = Math.min(20, Math.max(1, 2 * exchangeTime))
+  const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
+  return Math.min(maxAhead, 2 * settled, Math.floor(worked))
+}
+
+/** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */
+const recover = (state: WorkerState, failures: number): Effect.Effect<void> =>
+  Effect.andThen(
+    backOff(state, failures),
+    Effect.suspend(() => attempt(state, renew(state, 0), (again) => recover(state, again)))
+  )
+
+const backOff = (state: WorkerState, failures: number): Effect.Effect<void> =>
+  Effect.flatMap(
+    Random.nextBetween(0.5, 1),
+    (jitter) => Effect.sleep(Math.min(5000, 50 * 2 ** Math.min(failures, 10)) * jitter)
+  ).pipe(Effect.andThen(Effect.sync(() => state.slots.lookEverywhere())))
+
+/** Runs a call; a failure of it is noted, logged when it is the first, and handed on. A defect of a store is one too. */
+const attempt = <A>(
+  state: WorkerState,
+  call: Effect.Effect<A, JobStoreError>,
+  onFailure: (failures: number) => Effect.Effect<void>
+): Effect.Effect<void> =>
+  Effect.matchCauseEffect(call, {
+    onSuccess: () => Effect.void,
+    onFailure: (cause) =>
+      Effect.flatMap(state.failed(cause), onFailure)
+  })

@@ -1,0 +1,259 @@
+/**
+ * Runs one attempt: decode, handler, encode; and turns its exit into the outcome that is settled.
+ *
+ * Guarantee: an attempt always ends in exactly one outcome, unless its lease is lost (nothing is settled then) or it
+ * committed its own completion. A handler that succeeds before an interruption reaches it has succeeded.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
+import { JobContext } from "../../JobContext.ts"
+import { JobStoreError } from "../../JobError.ts"
+import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
+import type { Codec } from "../codec.ts"
+import type { Definition, RunPolicy } from "../definition.ts"
+import { type Registered, SettledValue, SnoozeSignal } from "../handler.ts"
+import { restore } from "../propagate.ts"
+import { isTraced, remoteSpan, traceparent } from "../tracing.ts"
+import type { Attempt } from "./attempt.ts"
+import { decide, type Failed } from "./retry.ts"
+
+/** A job of the worker's group, with everything that its attempts need found beforehand. */
+export interface RunnableJob {
+  readonly tag: string
+  readonly definition: Definition
+  readonly policy: RunPolicy
+  readonly handler: Registered
+  readonly context: Context.Context<never>
+  readonly error: Codec
+  readonly traced: boolean
+}
+
+/** A payload that does not decode: no attempt can help. */
+class UnreadablePayload {
+  readonly _tag = "UnreadablePayload"
+  readonly issue: string
+
+  constructor(issue: string) {
+    this.issue = issue
+  }
+}
+
+/** What an attempt answers: the encoded result, or that it committed its own completion. */
+export type Answer = string | undefined | SettledValue
+
+/** The context that an attempt's fiber starts with. */
+export const contextOf = (attempt: Attempt): Context.Context<never> =>
+  attempt.runnable.context.pipe(
+    Context.add(JobContext, attempt),
+    Context.add(References.CurrentLogAnnotations, {
+      "capstan.job": attempt.job,
+      "capstan.id": attempt.id,
+      "capstan.attempt": attempt.attempt
+    })
+  ) as Context.Context<never>
+
+export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
+  const { definition, handler, traced } = attempt.runnable
+  // Suspended: what a handler throws while it builds its effect is a defect of the attempt, not of the worker.
+  const work = Effect.scoped(Effect.suspend(() => {
+    const payload = decodePayload(definition, attempt.claimed)
+    const answer = Effect.flatMapEager(payload, (value) =>
+      handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value))
+    return Effect.flatMapEager(answer, (value) => encodeAnswer(definition, value))
+  }))
+  const restored = definition.propagate.length === 0 ? work : withReferences(attempt, work)
+  return traced ? inSpan(attempt, restored) : restored
+}
+
+const wrapped = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unknown> => {
+  const { handler } = attempt.runnable
+  const options = { job: { _tag: attempt.job, queue: attempt.queue }, payload, context: attempt }
+  return handler.middleware.reduceRight(
+    (inner, middleware) => middleware(inner, options),
+    Effect.suspend(() => handler.run(payload as never))
+  )
+}
+
+const encodeAnswer = (definition: Definition, value: unknown): Effect.Effect<Answer> =>
+  value instanceof SettledValue
+    ? Effect.succeed(value)
+    : Effect.catchEager(definition.success.encode(value), (error) =>
+      Effect.die(new Error(`the result of ${definition.tag} does not satisfy its success schema: ${error.message}`)))
+
+/** Decodes with the schema of the record's own version, then lifts step by step. */
+const decodePayload = (definition: Definition, claimed: Claimed): Effect.Effect<unknown, UnreadablePayload> => {
+  if (claimed.version === definition.version) {
+    return Effect.mapErrorEager(definition.payload.decode(claimed.payload), unreadable)
+  }
+  const from = definition.previous.findIndex(({ version }) => version === claimed.version)
+  if (from < 0) {
+    return Effect.fail(
+      new UnreadablePayload(`payload version ${claimed.version} is not among the previous versions of ${definition.tag}`)
+    )
+  }
+  const older = definition.previous.slice(from)
+  return Effect.mapError(
+    Effect.flatMap(older[0]!.codec.decode(claimed.payload), (value) =>
+      Effect.flatMap(
+        Effect.try({
+          try: () => older.reduce((lifted: unknown, { lift }) => lift(lifted as never), value),
+          catch: (error) => error
+        }),
+        definition.make
+      )),
+    unreadable
+  )
+}
+
+const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(String(error))
+
+const withReferences = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(restore(attempt.runnable.definition.propagate, attempt.headers), (values) =>
+    Effect.updateContext(work, (context: Context.Context<never>) =>
+      values.reduce((all, [reference, value]) => Context.add(all, reference, value) as Context.Context<never>, context)))
+
+/** The attempt's span: a new trace that is linked to the enqueue, or its child when the declaration asks. */
+const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  const { claimed, runnable } = attempt
+  const producer = remoteSpan(claimed.headers)
+  const placed = producer === undefined
+    ? { root: true }
+    : runnable.policy.trace === "child"
+    ? { parent: producer }
+    : { root: true, links: [{ span: producer, attributes: {} }] }
+  return Effect.useSpan(`process ${claimed.queue}`, {
+    ...placed,
+    kind: "consumer",
+    attributes: {
+      "messaging.system.name": "capstan",
+      "messaging.operation.type": "process",
+      "messaging.operation.name": "process",
+      "messaging.destination.name": claimed.queue,
+      "messaging.message.id": claimed.id,
+      "capstan.job": claimed.tag,
+      "capstan.attempt": claimed.attempt
+    }
+  }, (span) => {
+    attempt.trace = traceparent(span)
+    return Effect.provideService(work, Tracer.ParentSpan, span)
+  })
+}
+
+// ------------------------------------------------------------------------------------------------------------- exits
+
+/** The outcome of an attempt; `undefined` when nothing is to be settled. */
+export const outcomeOf = (
+  attempt: Attempt,
+  exit: Exit.Exit<Answer, unknown>,
+  elapsed: number
+): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
+  if (Exit.isSuccess(exit)) {
+    return exit.value instanceof SettledValue ? undefined : { _tag: "Complete", result: exit.value }
+  }
+  return failed(attempt, exit.cause, attempt.storeTimeAfter(elapsed))
+}
+
+const failed = (
+  attempt: Attempt,
+  cause: Cause.Cause<unknown>,
+  endedAt: number
+): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
+  const { stop } = attempt
+  if (stop?._tag === "Lost") return undefined
+  const error = cause.reasons.find(Cause.isFailReason)?.error
+  const defect = cause.reasons.find(Cause.isDieReason)?.defect
+  if (defect instanceof SnoozeSignal) return { _tag: "SnoozeFor", delay: defect.millis }
+  if (error instanceof UnreadablePayload) {
+    return { _tag: "Dead", reason: "InvalidPayload", failure: { kind: "Defect", tag: "InvalidPayload", message: error.issue } }
+  }
+  if (error instanceof JobStoreError && error.reason._tag === "LeaseLost") return undefined
+  if (error instanceof JobStoreError) return storeFailed(error) ?? other(attempt, "Defect", error._tag, error.message, endedAt)
+  if (error !== undefined) return declared(attempt, error, endedAt)
+  if (defect !== undefined) return other(attempt, "Defect", nameOf(defect), messageOf(defect), endedAt)
+  switch (stop?._tag) {
+    case "Cancel":
+      return { _tag: "Cancel", reason: stop.reason }
+    case "Shutdown":
+      return { _tag: "Release" }
+    case "TimedOut":
+      return timedOut(attempt, endedAt)
+    default:
+      return other(attempt, "Defect", "Interrupted", "the handler interrupted itself", endedAt)
+  }
+}
+
+/** The store was away: that is not the job's fault, and charges no attempt. */
+const storeFailed = (error: JobStoreError): Outcome | undefined => {
+  if (!error.isTransient) return undefined
+  return {
+    _tag: "RetryAfter",
+    delay: 1000,
+    uncharged: true,
+    failure: { kind: "Defect", tag: error.reason._tag, message: error.message }
+  }
+}
+
+export const timedOut = (attempt: Attempt, endedAt: number): Effect.Effect<Outcome> =>
+  other(attempt, "TimedOut", "TimedOut", `it ran for longer than its timeout of ${attempt.runnable.policy.timeout} ms`, endedAt)
+
+const other = (
+  attempt: Attempt,
+  kind: "Defect" | "TimedOut",
+  tag: string,
+  message: string,
+  endedAt: number
+): Effect.Effect<Outcome> => conclude(attempt, { failure: { kind, tag, message: clip(message) }, error: undefined, endedAt })
+
+/** An error that does not encode was not declared: the types rule it out, a cast may let it through. */
+const declared = (attempt: Attempt, error: unknown, endedAt: number): Effect.Effect<Outcome> =>
+  Effect.matchEffect(attempt.runnable.error.encode(error), {
+    onFailure: () => other(attempt, "Defect", tagOf(error) ?? nameOf(error), messageOf(error), endedAt),
+    onSuccess: (json) => {
+      const failure: NewFailure = {
+        kind: "Declared",
+        tag: tagOf(error),
+        message: clip(messageOf(error)),
+        error: clipError(json ?? "null")
+      }
+      return conclude(attempt, { failure, error, endedAt })
+    }
+  })
+
+const conclude = (attempt: Attempt, result: Failed): Effect.Effect<Outcome> => {
+  // Whoever asked to cancel it does not want it retried.
+  if (attempt.stop?._tag === "Cancel") return Effect.succeed({ _tag: "Cancel", reason: attempt.stop.reason })
+  return decide(attempt.runnable, attempt.claimed, result)
+}
+
+const maxMessage = 1000
+const maxError = 4096
+
+const clip = (message: string): string => message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message
+
+/** A longer one is cut and no longer decodes: the record keeps what can be read of it. */
+const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError) : json
+
+const tagOf = (error: unknown): string | undefined =>
+  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string" ? error._tag : undefined
+
+const nameOf = (defect: unknown): string => defect instanceof Error ? defect.name : tagOf(defect) ?? typeof defect
+
+const messageOf = (error: unknown): string => {
+  if (error instanceof Error && error.message !== "") return error.message
+  if (typeof error === "string") return error
+  return tagOf(error) ?? nameOf(error)
+}
+
+export const makeRunnable = (
+  definition: Definition,
+  policy: RunPolicy,
+  handler: Registered,
+  base: Context.Context<never>
+): RunnableJob => {
+  const context = Context.merge(base, handler.context) as Context.Context<never>
+  return { tag: definition.tag, definition, policy, handler, context, error: definition.error, traced: isTraced(context) }
+}

@@ -1,0 +1,53 @@
+/**
+ * The end of a worker (P9): stop claiming, wait, interrupt, wait, give up what cannot be interrupted, settle what has
+ * ended, leave. Each step has a limit, and nothing is lost: what did not end is given back without charging its attempt.
+ */
+import * as Effect from "effect/Effect"
+import type * as Latch from "effect/Latch"
+import type { WorkerState } from "./state.ts"
+
+export const shutdown = (state: WorkerState): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { exchangeTimeout, interruptGrace, shutdownGrace } = state.settings
+    state.status = "stopping"
+    state.releaseWaiting()
+    state.work.openUnsafe()
+    yield* awaitFor(state.empty, shutdownGrace)
+    for (const attempt of state.running.values()) state.interrupt(attempt, { _tag: "Shutdown" })
+    yield* awaitFor(state.empty, interruptGrace)
+    const stuck = [...state.running.values()]
+    for (const attempt of stuck) state.abandon(attempt, { _tag: "Release" })
+    if (stuck.length > 0) {
+      yield* Effect.logWarning(
+        `worker ${state.settings.id}: ${stuck.length} attempts could not be interrupted within ${interruptGrace} ms ` +
+          `and were given back`,
+        stuck.map(({ id, job }) => `${job} ${id}`)
+      )
+    }
+    yield* awaitFor(state.flushed, exchangeTimeout)
+    yield* leave(state)
+    state.status = "stopped"
+  })
+
+/** Gives back what the store still counts as held here, and says goodbye; a store that is away finds out by the lease. */
+const leave = (state: WorkerState): Effect.Effect<void> =>
+  state.store.renew({
+    worker: state.settings.id,
+    lease: 0,
+    queues: [],
+    handles: [],
+    holding: [],
+    reconcileOlderThan: 0
+  }).pipe(
+    Effect.timeoutOption(state.settings.exchangeTimeout),
+    Effect.interruptible,
+    Effect.ignore
+  )
+
+/** Returns when the latch opens, at the latest after so long. */
+const awaitFor = (latch: Latch.Latch, millis: number): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    latch.isOpen() || millis <= 0 ? Effect.void : Effect.interruptible(
+      Effect.timeoutOrElse(latch.await, { duration: millis, orElse: () => Effect.void })
+    )
+  )

@@ -1,0 +1,108 @@
+/**
+ * One pool of slots, shared by queues: how many records each queue may take now.
+ *
+ * Weighted: every exchange gives each queue a credit in proportion to its weight; what it takes is charged. A queue that
+ * had nothing to take keeps no credit, so it cannot save up and crowd out the others later (deficit round robin, Shreedhar
+ * and Varghese 1996).
+ */
+import type { Claimed, Demand } from "../../JobStore.ts"
+
+export class QueueSlots {
+  readonly name: string
+  cap = Infinity
+  weight = 1
+  running = 0
+  /** Claimed, and not started yet. */
+  waiting = 0
+  credit = 0
+  /** A claim may find something. */
+  mayFind = true
+
+  constructor(name: string) {
+    this.name = name
+  }
+}
+
+export class Slots {
+  concurrency: number
+  readonly order: "strict" | "weighted"
+  readonly queues: ReadonlyMap<string, QueueSlots>
+  running = 0
+  waiting = 0
+  private readonly list: ReadonlyArray<QueueSlots>
+
+  constructor(concurrency: number, order: "strict" | "weighted", queues: ReadonlyArray<QueueSlots>) {
+    this.concurrency = concurrency
+    this.order = order
+    this.list = queues
+    this.queues = new Map(queues.map((queue) => [queue.name, queue]))
+  }
+
+  /** Whether a claimed record of the queue may start. */
+  hasRoom(queue: QueueSlots): boolean {
+    return this.running < this.concurrency && queue.running < queue.cap
+  }
+
+  /** How many records the pool may take, with `ahead` of them to wait for a slot. */
+  room(ahead: number): number {
+    return Math.max(0, this.concurrency - this.running - this.waiting + ahead)
+  }
+
+  /** Whether a claim for one of the queues may find something that there is room for. */
+  mayFind(ahead: number): boolean {
+    if (this.room(ahead) === 0) return false
+    for (const queue of this.list) if (queue.mayFind && queue.cap - queue.running - queue.waiting + ahead > 0) return true
+    return false
+  }
+
+  lookEverywhere(): void {
+    for (const queue of this.list) queue.mayFind = true
+  }
+
+  demand(total: number, ahead: number): ReadonlyArray<Demand> {
+    if (this.list.length === 1) {
+      const queue = this.list[0]!
+      const slots = Math.min(total, queue.cap - queue.running - queue.waiting + ahead)
+      return slots > 0 ? [{ queue: queue.name, slots, share: slots }] : []
+    }
+    return this.order === "strict" ? this.strict(total, ahead) : this.weighted(total, ahead)
+  }
+
+  private open(total: number, ahead: number): ReadonlyArray<readonly [QueueSlots, number]> {
+    const open: Array<readonly [QueueSlots, number]> = []
+    for (const queue of this.list) {
+      const slots = Math.min(total, queue.cap - queue.running - queue.waiting + ahead)
+      if (slots > 0) open.push([queue, slots])
+    }
+    return open
+  }
+
+  private strict(total: number, ahead: number): ReadonlyArray<Demand> {
+    return this.open(total, ahead).map(([queue, slots]) => ({ queue: queue.name, slots, share: 0 }))
+  }
+
+  private weighted(total: number, ahead: number): ReadonlyArray<Demand> {
+    const open = this.open(total, ahead)
+    let weights = 0
+    for (const [queue] of open) weights += queue.weight
+    for (const [queue] of open) queue.credit += (total * queue.weight) / weights
+    return open
+      .map(([queue, slots]) => ({ queue, demand: { queue: queue.name, slots, share: share(queue.credit, slots) } }))
+      .sort((a, b) => b.queue.credit - a.queue.credit)
+      .map(({ demand }) => demand)
+  }
+
+  /** Charges what came, and takes back the credit of queues that left some of their share. */
+  charge(demand: ReadonlyArray<Demand>, claimed: ReadonlyArray<Claimed>, more: ReadonlyArray<string>): void {
+    for (const { queue } of demand) this.queues.get(queue)!.mayFind = more.includes(queue)
+    if (this.list.length === 1 || this.order === "strict") return
+    for (const { queue: name, share } of demand) {
+      const queue = this.queues.get(name)!
+      let taken = 0
+      for (const record of claimed) if (record.queue === name) taken++
+      queue.credit = taken < share ? 0 : Math.max(-this.concurrency, queue.credit - taken)
+    }
+  }
+}
+
+const share = (credit: number, slots: number): number => Math.max(0, Math.min(slots, Math.floor(credit)))

@@ -1,0 +1,399 @@
+/**
+ * What the loops of one worker share. All of it is changed in one thread, between two suspensions, so no lock is needed.
+ */
+import type * as Clock from "effect/Clock"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import type { JobStoreError } from "../../JobError.ts"
+import type { JobId } from "../../JobRecord.ts"
+import type { AttemptRef, CancelRequest, Claimed, Outcome, Settlement, Shape as Store, WriteEntry } from "../../JobStore.ts"
+import { Attempt, type Host, type Stop } from "./attempt.ts"
+import { type Answer, body, contextOf, outcomeOf, type RunnableJob } from "./runner.ts"
+import type { QueueSlots, Slots } from "./slots.ts"
+import type { Telemetry } from "./telemetry.ts"
+
+export interface Settings {
+  readonly id: string
+  /** Milliseconds. */
+  readonly lease: number
+  readonly exchangeTimeout: number
+  readonly pollInterval: number
+  readonly shutdownGrace: number
+  readonly interruptGrace: number
+}
+
+/** A claimed record that waits for a slot. */
+interface Prefetched {
+  readonly claimed: Claimed
+  readonly at: number
+  readonly storeNow: number
+}
+
+/** How long a claimed record may wait for a slot before it is given back to other workers, in milliseconds. */
+export const patience = 20
+/** Progress and log entries that are kept while the store is away. */
+const keptWrites = 10_000
+
+export type Status = "starting" | "ready" | "degraded" | "stopping" | "stopped"
+
+export class WorkerState implements Host {
+  readonly store: Store
+  readonly clock: Clock.Clock
+  readonly settings: Settings
+  readonly slots: Slots
+  readonly jobs: ReadonlyMap<string, RunnableJob>
+  readonly telemetry: Telemetry
+  readonly running = new Map<JobId, Attempt>()
+  private waiting: Array<Prefetched> = []
+  /** Since when the oldest waiting record waits, by the monotonic clock. */
+  waitingSince = 0
+  private outbox: Array<Settlement> = []
+  private dirty = new Set<Attempt>()
+  /** Wakes the pump. */
+  readonly work = Latch.makeUnsafe(true)
+  /** Wakes the keeper. */
+  readonly keep = Latch.makeUnsafe(false)
+  /** Wakes the janitor. */
+  readonly clean = Latch.makeUnsafe(false)
+  /** Wakes who waits for the last attempt. */
+  readonly empty = Latch.makeUnsafe(true)
+  /** Wakes who waits for the last settlement. */
+  readonly flushed = Latch.makeUnsafe(true)
+  /** When the next record is due, and the next maintenance, by the monotonic clock. */
+  dueAt = Infinity
+  maintainAt = Infinity
+  /** When the store last confirmed that the claims hold, by the monotonic clock: the instant of the request. */
+  confirmedAt = 0
+  /** When the keeper and the janitor wake next. */
+  keeperAt = Infinity
+  janitorAt = Infinity
+  /** How many records are claimed ahead of free slots. */
+  ahead = 0
+  /** Settlements and writes that an exchange in flight carries. */
+  private inFlight: ReadonlyArray<Settlement> = []
+  private entries: ReadonlyArray<WriteEntry> = []
+  status: Status = "starting"
+  lastError: string | undefined
+  readonly ready = Latch.makeUnsafe(false)
+  lastExchangeAt: number | undefined
+  abandoned = 0
+  /** When the last exchange was answered, by the monotonic clock. */
+  lastTurnAt = 0
+  /** After a renewal that failed. */
+  renewNotBefore = 0
+  private failures = 0
+
+  constructor(options: {
+    readonly store: Store
+    readonly clock: Clock.Clock
+    readonly settings: Settings
+    readonly slots: Slots
+    readonly jobs: ReadonlyMap<string, RunnableJob>
+    readonly telemetry: Telemetry
+  }) {
+    this.store = options.store
+    this.clock = options.clock
+    this.settings = options.settings
+    this.slots = options.slots
+    this.jobs = options.jobs
+    this.telemetry = options.telemetry
+  }
+
+  get stopping(): boolean {
+    return this.status === "stopping" || this.status === "stopped"
+  }
+
+  elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  // ------------------------------------------------------------------------------------------------ taking records in
+
+  /** Starts what has a slot; the rest waits for one. */
+  receive(claimed: ReadonlyArray<Claimed>, storeNow: number): void {
+    const at = this.elapsedNow()
+    for (const record of claimed) {
+      const queue = this.slots.queues.get(record.queue)
+      if (queue === undefined || !this.runs(record, at)) continue
+      queue.waiting++
+      this.slots.waiting++
+      if (this.waiting.push({ claimed: record, at, storeNow }) === 1) this.waitingSince = at
+    }
+    this.startWaiting()
+    if (this.waiting.length > 0) this.poke(this.waitingSince + patience)
+  }
+
+  /** Parks what this worker has no handler for. */
+  private runs(record: Claimed, at: number): boolean {
+    const job = this.jobs.get(record.tag)
+    if (job !== undefined && record.version <= job.definition.version) return true
+    this.settle(record, { _tag: "Park", reason: job === undefined ? "NoHandler" : "NewerPayload" }, this.elapsedNow() - at)
+    return false
+  }
+
+  /** Starts waiting records while there are slots, in the order of their claims. */
+  startWaiting(): void {
+    if (this.waiting.length === 0) return
+    const left: Array<Prefetched> = []
+    const waiting = this.waiting
+    for (let i = 0; i < waiting.length; i++) {
+      const next = waiting[i]!
+      const queue = this.slots.queues.get(next.claimed.queue)!
+      if (!this.slots.hasRoom(queue)) {
+        left.push(next)
+        continue
+      }
+      queue.waiting--
+      this.slots.waiting--
+      this.start(next, queue)
+    }
+    if (left.length < waiting.length) this.waitingSince = this.elapsedNow()
+    this.waiting = left
+  }
+
+  get waitingCount(): number {
+    return this.waiting.length
+  }
+
+  private start(next: Prefetched, queue: QueueSlots): void {
+    const attempt = new Attempt(next.claimed, this.jobs.get(next.claimed.tag)!, queue, this, next.at, next.storeNow)
+    attempt.startedAt = this.elapsedNow()
+    queue.running++
+    this.slots.running++
+    const fiber = Effect.runForkWith(contextOf(attempt))(body(attempt))
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return this.ended(attempt, exit)
+    attempt.fiber = fiber
+    this.running.set(attempt.id, attempt)
+    this.empty.closeUnsafe()
+    this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
+    fiber.addObserver((exit) => this.ended(attempt, exit))
+  }
+
+  // --------------------------------------------------------------------------------------------------- ending attempts
+
+  private ended(attempt: Attempt, exit: Exit.Exit<Answer, unknown>): void {
+    if (attempt.over) return
+    const elapsed = attempt.elapsed()
+    const outcome = outcomeOf(attempt, exit, elapsed)
+    if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
+    // The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted.
+    const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
+    const decided = deciding.pollUnsafe()
+    const settled = (exit: Exit.Exit<Outcome | undefined>) =>
+      this.conclude(attempt, exit._tag === "Success" ? exit.value : { _tag: "Release" }, elapsed)
+    if (decided !== undefined) settled(decided)
+    else deciding.addObserver(settled)
+  }
+
+  private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
+    if (attempt.over) return
+    this.free(attempt)
+    this.telemetry.ended(attempt, outcome, elapsed)
+    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
+    this.startWaiting()
+  }
+
+  private free(attempt: Attempt): void {
+    attempt.over = true
+    attempt.slots.running--
+    this.slots.running--
+    if (this.running.get(attempt.id) === attempt) this.running.delete(attempt.id)
+    if (this.running.size === 0) this.empty.openUnsafe()
+    this.work.openUnsafe()
+  }
+
+  private settle(record: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
+    this.flushed.closeUnsafe()
+    this.outbox.push({ id: record.id, fence: record.fence, outcome, finishedAfter, trace })
+    this.work.openUnsafe()
+  }
+
+  /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
+  interrupt(attempt: Attempt, stop: Stop): void {
+    if (attempt.stop !== undefined && attempt.stop._tag !== "Cancel" && stop._tag !== "Lost") return
+    const isFirst = attempt.stop === undefined
+    attempt.stop = stop
+    if (!isFirst) return
+    attempt.stoppedAt = this.elapsedNow()
+    attempt.fiber?.interruptUnsafe()
+    this.poke(attempt.stoppedAt + this.settings.interruptGrace)
+  }
+
+  /** Gives up on an attempt that cannot be interrupted: its slot is free, and the fence refuses what it still writes. */
+  abandon(attempt: Attempt, outcome: Outcome | undefined): void {
+    this.abandoned++
+    this.telemetry.abandoned(attempt)
+    this.conclude(attempt, outcome, attempt.elapsed())
+  }
+
+  cancel(requests: ReadonlyArray<CancelRequest>): void {
+    for (const { fence, id, reason } of requests) {
+      const attempt = this.running.get(id)
+      if (attempt !== undefined) {
+        if (attempt.fence === fence) this.interrupt(attempt, { _tag: "Cancel", reason })
+      } else {
+        this.takeWaiting(({ claimed }) => claimed.id === id && claimed.fence === fence, { _tag: "Cancel", reason })
+      }
+    }
+  }
+
+  /** The store says that these are not held any more. */
+  lose(lost: ReadonlyArray<AttemptRef>): void {
+    for (const { fence, id } of lost) {
+      const attempt = this.running.get(id)
+      if (attempt !== undefined && attempt.fence === fence) this.loseAttempt(attempt)
+      else this.takeWaiting(({ claimed }) => claimed.id === id && claimed.fence === fence, undefined)
+    }
+  }
+
+  /** The lease has run out, or nearly: all that is held is lost. */
+  loseAll(): void {
+    for (const attempt of this.running.values()) this.loseAttempt(attempt)
+    this.takeWaiting(() => true, undefined)
+  }
+
+  private loseAttempt(attempt: Attempt): void {
+    if (attempt.stop?._tag === "Lost") return
+    this.telemetry.lost(attempt.claimed)
+    this.interrupt(attempt, { _tag: "Lost" })
+  }
+
+  releaseWaiting(): void {
+    this.takeWaiting(() => true, { _tag: "Release" })
+  }
+
+  private takeWaiting(which: (next: Prefetched) => boolean, outcome: Outcome | undefined): void {
+    if (this.waiting.length === 0) return
+    const left: Array<Prefetched> = []
+    for (const next of this.waiting) {
+      if (!which(next)) {
+        left.push(next)
+        continue
+      }
+      this.slots.queues.get(next.claimed.queue)!.waiting--
+      this.slots.waiting--
+      if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.at)
+    }
+    this.waiting = left
+  }
+
+  // ----------------------------------------------------------------------------------------------- talking to the store
+
+  writes = (attempt: Attempt): void => {
+    if (attempt.over) return
+    this.dirty.add(attempt)
+    this.work.openUnsafe()
+  }
+
+  /** What the attempts have written since the last time, and what could not be sent then. */
+  takeWrites(): ReadonlyArray<WriteEntry> {
+    if (this.dirty.size > 0) {
+      this.entries = [...this.entries, ...[...this.dirty].flatMap((attempt) => attempt.takeWrites())].slice(-keptWrites)
+      this.dirty.clear()
+    }
+    const taken = this.entries
+    this.entries = []
+    return taken
+  }
+
+  putBackWrites(entries: ReadonlyArray<WriteEntry>): void {
+    this.entries = entries
+  }
+
+  get hasToSay(): boolean {
+    return this.outbox.length > 0 || this.dirty.size > 0 || this.entries.length > 0
+  }
+
+  takeSettlements(atMost: number): ReadonlyArray<Settlement> {
+    if (this.outbox.length <= atMost) {
+      this.inFlight = this.outbox
+      this.outbox = []
+    } else {
+      this.inFlight = this.outbox.splice(0, atMost)
+    }
+    return this.inFlight
+  }
+
+  /** The settlements in flight have arrived. */
+  delivered(): void {
+    this.inFlight = []
+    if (!this.hasToSay) this.flushed.openUnsafe()
+  }
+
+  /** Settlements whose exchange failed go out again first: sent twice, they are answered as done (P13). */
+  putBack(): void {
+    this.outbox = [...this.inFlight, ...this.outbox]
+    this.inFlight = []
+  }
+
+  /** All that the worker believes to hold, also what it has settled and not heard back. */
+  holding(): ReadonlyArray<AttemptRef> {
+    return [
+      ...[...this.running.values()].map(({ fence, id }) => ({ id, fence })),
+      ...this.waiting.map(({ claimed: { fence, id } }) => ({ id, fence })),
+      ...this.inFlight.map(({ fence, id }) => ({ id, fence })),
+      ...this.outbox.map(({ fence, id }) => ({ id, fence }))
+    ]
+  }
+
+  /** Nothing runs or waits here. What is only to be settled needs no lease: its fence tells. */
+  get isIdle(): boolean {
+    return this.running.size === 0 && this.waiting.length === 0
+  }
+
+  succeeded(storeNow: number): void {
+    this.lastExchangeAt = storeNow
+    this.failures = 0
+    this.lastError = undefined
+    if (!this.stopping && this.status !== "ready") {
+      this.status = "ready"
+      this.ready.openUnsafe()
+    }
+  }
+
+  /** Notes that a call failed; answers how many did in a row. Only the first one is logged. */
+  failed(cause: Cause.Cause<JobStoreError>): Effect.Effect<number> {
+    return Effect.suspend(() => {
+      this.failures++
+      this.lastError = Cause.pretty(cause)
+      if (!this.stopping) this.status = "degraded"
+      this.ready.closeUnsafe()
+      return Effect.as(
+        this.failures === 1
+          ? Effect.logWarning(`worker ${this.settings.id}: the store does not answer, it is asked again until it does`, cause)
+          : Effect.void,
+        this.failures
+      )
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ timers
+
+  /** Makes sure that the keeper looks at this instant, or earlier. */
+  poke(at: number): void {
+    if (at >= this.keeperAt) return
+    this.keeperAt = at
+    this.keep.openUnsafe()
+  }
+
+  get renewAt(): number {
+    return this.confirmedAt + this.settings.lease / 3
+  }
+
+  /** From here on the claims count as lost, though the store may know better. */
+  get fencedAt(): number {
+    return this.confirmedAt + this.settings.lease * 0.8
+  }
+
+  /** The store said, in answer to a request of this instant, that the claims hold. */
+  confirm(requestedAt: number): void {
+    if (requestedAt > this.confirmedAt) this.confirmedAt = requestedAt
+  }
+
+  foreseeMaintenance(inMillis: number | undefined): void {
+    this.maintainAt = inMillis === undefined ? Infinity : this.elapsedNow() + inMillis
+    // Two clocks of whole and of fractional milliseconds disagree by less than this.
+    if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
+  }
+}

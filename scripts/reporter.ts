@@ -1,0 +1,87 @@
+/**
+ * How a run of the tests reads: one line per file when it ends, then the failures in full, and no summary: the type
+ * tests are still to come when the last file has ended.
+ */
+import { relative } from "node:path"
+import type { SerializedError, UserConsoleLog } from "vitest"
+import type { Reporter, TestModule, Vitest } from "vitest/node"
+
+/** What ran so far. */
+export interface Counts {
+  passed: number
+  failed: number
+}
+
+/** The line of one test file. */
+export const fileLine = (
+  name: string,
+  counts: Counts & { readonly skipped: number },
+  milliseconds: number
+): string => {
+  const parts = [`${counts.passed} passed`]
+  if (counts.failed > 0) parts.push(`${counts.failed} failed`)
+  if (counts.skipped > 0) parts.push(`${counts.skipped} skipped`)
+  return `${counts.failed > 0 ? "FAIL" : "  ok"}  ${name}  ${parts.join(", ")}  ${(milliseconds / 1000).toFixed(1)} s`
+}
+
+/** Prints the lines and the failures, and counts into `counts`. */
+export const makeReporter = (counts: Counts): Reporter => {
+  let vitest: Vitest
+
+  const name = (module: TestModule): string => relative(process.cwd(), module.moduleId)
+
+  return {
+    onInit(instance) {
+      vitest = instance
+    },
+
+    onUserConsoleLog(log: UserConsoleLog) {
+      const stream = log.type === "stderr" ? process.stderr : process.stdout
+      stream.write(log.content)
+    },
+
+    onTestModuleEnd(module) {
+      const file = { passed: 0, failed: hookFailures(module).length, skipped: 0 }
+      for (const test of module.children.allTests()) {
+        const { state } = test.result()
+        if (state !== "pending") file[state]++
+      }
+      counts.passed += file.passed
+      counts.failed += file.failed
+      console.log(fileLine(name(module), file, module.diagnostic().duration))
+    },
+
+    onTestRunEnd(modules, unhandled) {
+      const print = (title: string, errors: ReadonlyArray<unknown>, module?: TestModule) => {
+        process.stderr.write(`\nFAIL  ${title}\n`)
+        const options = module === undefined ? {} : { project: module.project }
+        for (const error of errors) vitest.logger.printError(error, options)
+      }
+      for (const module of modules) {
+        for (const failure of hookFailures(module)) {
+          print([name(module), failure.title].join(" > "), failure.errors, module)
+        }
+        for (const test of module.children.allTests("failed")) {
+          print(`${name(module)} > ${test.fullName}`, test.result().errors ?? [], module)
+        }
+      }
+      counts.failed += unhandled.length
+      if (unhandled.length > 0) print("outside of any test", unhandled)
+    }
+  }
+}
+
+interface HookFailure {
+  readonly title: string
+  readonly errors: ReadonlyArray<SerializedError>
+}
+
+/** A file that does not load, or a suite whose hooks fail, is one failure although none of its tests ran. */
+const hookFailures = (module: TestModule): ReadonlyArray<HookFailure> => {
+  const failures: Array<HookFailure> = []
+  if (module.errors().length > 0) failures.push({ title: "(file)", errors: module.errors() })
+  for (const suite of module.children.allSuites()) {
+    if (suite.errors().length > 0) failures.push({ title: suite.fullName, errors: suite.errors() })
+  }
+  return failures
+}

@@ -1,0 +1,25 @@
+import { readdirSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const root = fileURLToPath(new URL(".", import.meta.url))
+
+/** Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. */
+const conditions = ["@capstan/source", "node", "module", "import", "default"]
+
+const project = (name: string, folder: string, include: string) => ({
+  root: root + folder,
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: { name, include: [include] }
+})
+
+export default defineConfig({
+  test: {
+    projects: [
+      ...readdirSync(`${root}packages`).map((name) => project(name, `packages/${name}`, "test/**/*.test.ts")),
+      project("examples", "examples", "**/test/**/*.test.ts"),
+      project("repository", "", "test/**/*.test.ts")
+    ]
+  }
+})
