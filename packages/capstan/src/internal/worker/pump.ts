@@ -21,6 +21,10 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
     yield* settleIn(state)
     for (;;) {
       state.work.closeUnsafe()
+      if (state.waitingCount > 0 && state.hasStartable) {
+        yield* Effect.yieldNow
+        state.startWaiting()
+      }
       if (hasWork(state)) yield* turn(state)
       else yield* sleep(state)
     }

@@ -33,6 +33,8 @@ interface Prefetched {
 
 /** How long a claimed record may wait for a slot before it is given back to other workers, in milliseconds. */
 export const patience = 20
+/** How long handlers that end at once may keep the thread, in milliseconds. */
+const slice = 4
 /** Progress and log entries that are kept while the store is away. */
 const keptWrites = 10_000
 
@@ -47,6 +49,7 @@ export class WorkerState implements Host {
   readonly telemetry: Telemetry
   readonly running = new Map<JobId, Attempt>()
   private waiting: Array<Prefetched> = []
+  private isStarting = false
   /** Since when the oldest waiting record waits, by the monotonic clock. */
   waitingSince = 0
   private outbox: Array<Settlement> = []
@@ -131,13 +134,20 @@ export class WorkerState implements Host {
     return false
   }
 
-  /** Starts waiting records while there are slots, in the order of their claims. */
+  /**
+   * Starts waiting records while there are slots, in the order of their claims. Handlers that end at once end in here, so
+   * it returns after a few milliseconds to let others run; the pump goes on with it.
+   */
   startWaiting(): void {
-    if (this.waiting.length === 0) return
+    // An attempt that ends while it starts frees its slot for the record after it: the loop below finds it.
+    if (this.waiting.length === 0 || this.isStarting) return
+    this.isStarting = true
+    const until = this.elapsedNow() + slice
+    const before = this.waiting
     const left: Array<Prefetched> = []
-    const waiting = this.waiting
-    for (let i = 0; i < waiting.length; i++) {
-      const next = waiting[i]!
+    this.waiting = []
+    for (let i = 0; i < before.length; i++) {
+      const next = before[i]!
       const queue = this.slots.queues.get(next.claimed.queue)!
       if (!this.slots.hasRoom(queue)) {
         left.push(next)
@@ -145,29 +155,44 @@ export class WorkerState implements Host {
       }
       queue.waiting--
       this.slots.waiting--
-      this.start(next, queue)
+      if (this.start(next, queue) > until) {
+        for (let j = i + 1; j < before.length; j++) left.push(before[j]!)
+        this.work.openUnsafe()
+        break
+      }
     }
-    if (left.length < waiting.length) this.waitingSince = this.elapsedNow()
-    this.waiting = left
+    this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
+    if (left.length < before.length) this.waitingSince = this.elapsedNow()
+    this.isStarting = false
+  }
+
+  /** A waiting record has a slot: its start was put off. */
+  get hasStartable(): boolean {
+    return this.waiting.some(({ claimed }) => this.slots.hasRoom(this.slots.queues.get(claimed.queue)!))
   }
 
   get waitingCount(): number {
     return this.waiting.length
   }
 
-  private start(next: Prefetched, queue: QueueSlots): void {
+  /** Answers when it started. */
+  private start(next: Prefetched, queue: QueueSlots): number {
     const attempt = new Attempt(next.claimed, this.jobs.get(next.claimed.tag)!, queue, this, next.at, next.storeNow)
     attempt.startedAt = this.elapsedNow()
     queue.running++
     this.slots.running++
     const fiber = Effect.runForkWith(contextOf(attempt))(body(attempt))
     const exit = fiber.pollUnsafe()
-    if (exit !== undefined) return this.ended(attempt, exit)
+    if (exit !== undefined) {
+      this.ended(attempt, exit)
+      return attempt.startedAt
+    }
     attempt.fiber = fiber
     this.running.set(attempt.id, attempt)
     this.empty.closeUnsafe()
     this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
     fiber.addObserver((exit) => this.ended(attempt, exit))
+    return attempt.startedAt
   }
 
   // --------------------------------------------------------------------------------------------------- ending attempts

@@ -1,0 +1,15 @@
+/**
+ * The ten-line start: declare a job, give it a handler, run a worker, await a result.
+ */
+import { Job, JobGroup, JobStore, JobWorker } from "capstan"
+import { Console, Effect, Layer, Schema } from "effect"
+
+class Greet extends Job.make("Greet", { payload: { name: Schema.String }, success: Schema.String }) {}
+class Jobs extends JobGroup.make(Greet) {}
+
+const JobsLive = Jobs.toLayer({ Greet: ({ name }) => Effect.succeed(`Hello, ${name}!`) })
+const WorkerLive = JobWorker.layer(Jobs).pipe(Layer.provide(JobsLive), Layer.provideMerge(JobStore.layerMemory()))
+
+const program = Effect.flatMap(Greet.run({ name: "world" }), Console.log)
+
+Effect.runPromise(Effect.provide(program, WorkerLive))
