@@ -99,7 +99,11 @@ class Awaiter {
       ? this.wake.await
       : Effect.timeoutOrElse(this.wake.await, { duration: pollInterval, orElse: () => Effect.sync(this.askAll) })
     const look = Effect.andThen(sleep, Effect.suspend(() => this.look()))
-    return Effect.andThen(Effect.forkChild(listen, { startImmediately: true }), Effect.forever(look))
+    // Not before the one who waits has returned from `watch`: nobody is told of an answer while still asking.
+    return Effect.yieldNow.pipe(
+      Effect.andThen(Effect.forkChild(listen, { startImmediately: true })),
+      Effect.andThen(Effect.forever(look))
+    )
   })
 
   private look(): Effect.Effect<void> {
