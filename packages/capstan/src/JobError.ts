@@ -203,6 +203,21 @@ export class JobStoreError extends Schema.TaggedError<JobStoreError>()("JobStore
 }
 
 /**
+ * A call of `Jobs` with an option that is out of its range, or with the wrong job. Nothing was changed.
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export class JobControlError extends Schema.TaggedError<JobControlError>()("JobControlError", {
+  option: Schema.String,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `option ${this.option}: ${this.issue}`
+  }
+}
+
+/**
  * The awaited record is dead for another reason than an error that its job declares.
  *
  * @category await

@@ -59,6 +59,14 @@ export const enqueue = (
     )
   )
 
+/** The record of one payload, for who stores it otherwise. */
+export const prepareOne = (
+  job: Definition,
+  payload: unknown,
+  options: Options
+): Effect.Effect<NewRecord, EnqueueError> =>
+  Effect.withFiber((fiber) => Effect.map(prepare(fiber, job, [payload], options), ([record]) => record!))
+
 const attemptOf = (fiber: Fiber.Fiber<unknown, unknown>): JobContext["Service"] | undefined =>
   fiber.getRef(Detached) ? undefined : Context.getOrUndefined(fiber.context, JobContext)
 

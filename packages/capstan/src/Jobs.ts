@@ -1,0 +1,263 @@
+/**
+ * Looking at records and acting on them: the only way in for dashboards, command lines and HTTP.
+ *
+ * Guarantees: what a job marks as sensitive never leaves it unmasked; every action is idempotent, works in bounded chunks
+ * and says how many records it changed; figures are maintained by the store and never scanned.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { priorities } from "./internal/enqueue.ts"
+import { masked } from "./internal/view.ts"
+import * as Job from "./Job.ts"
+import { EnqueueError, InvalidPayload, JobControlError, TooLarge } from "./JobError.ts"
+import type { JobStoreError } from "./JobError.ts"
+import { cancel as cancelOne, type CancelAnswer } from "./JobHandle.ts"
+import type { JobId, JobRecord } from "./JobRecord.ts"
+import { type ControlAction, type ControlOutcome, JobStore, type Selection, type Stats, type StoreEvent } from "./JobStore.ts"
+
+/**
+ * Which records, and which page of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Query extends Selection {
+  /** @default "newest" */
+  readonly order?: "newest" | "oldest" | undefined
+  /**
+   * From 1 to 1,000.
+   *
+   * @default 50
+   */
+  readonly limit?: number | undefined
+  /** The cursor of the page before. */
+  readonly cursor?: string | undefined
+}
+
+/**
+ * One page of records.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Page {
+  readonly records: ReadonlyArray<JobRecord>
+  /** Present while there may be more. */
+  readonly cursor: Option.Option<string>
+}
+
+/**
+ * What an action did to the records that were selected.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Counts {
+  readonly changed: number
+  /** Running records that were asked to stop. */
+  readonly requested: number
+  /** Records that the action does not apply to: it was done already, or they are in another state. */
+  readonly unchanged: number
+  readonly notFound: number
+}
+
+/**
+ * The operations.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shape {
+  readonly get: (id: string) => Effect.Effect<Option.Option<JobRecord>, JobStoreError>
+  readonly query: (query: Query) => Effect.Effect<Page, JobStoreError | JobControlError>
+  /** All records that match, page by page, in bounded memory. */
+  readonly stream: (query: Omit<Query, "cursor">) => Stream.Stream<JobRecord, JobStoreError | JobControlError>
+  readonly stats: Effect.Effect<Stats, JobStoreError>
+  /** Events from now on; hints, of which a slow reader misses some and is told so. */
+  readonly events: Stream.Stream<StoreEvent, JobStoreError>
+  readonly cancel: (id: string, options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError>
+  readonly cancelMany: (where: Selection, options: { readonly reason: string }) => Effect.Effect<Counts, JobStoreError>
+  /** Runs final records again with a fresh budget of attempts, and scheduled ones now. */
+  readonly retry: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  /**
+   * Replaces the payload of one record through the job's schema, and runs it again. A record that runs is left alone.
+   */
+  readonly editAndReplay: <J extends Job.Any>(
+    job: J,
+    id: string,
+    payload: J["payloadSchema"]["~type.make.in"]
+  ) => Effect.Effect<
+    ControlOutcome,
+    EnqueueError | JobStoreError | JobControlError,
+    J["payloadSchema"]["EncodingServices"]
+  >
+  /** Makes scheduled records ready now. */
+  readonly promote: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  /** Gives waiting records another due instant: a delay from now, or an instant. */
+  readonly reschedule: (
+    where: Selection,
+    options: { readonly delay: Duration.Input } | { readonly runAt: DateTime.DateTime.Input }
+  ) => Effect.Effect<Counts, JobStoreError | JobControlError>
+  readonly reprioritise: (
+    where: Selection,
+    priority: "low" | "normal" | "high" | number
+  ) => Effect.Effect<Counts, JobStoreError | JobControlError>
+  /** Removes records that are not running. */
+  readonly delete: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  /** Stops claims from a queue in every worker; what runs goes on. Says whether it was running. */
+  readonly pause: (queue: string) => Effect.Effect<boolean, JobStoreError>
+  /** Says whether it was paused. */
+  readonly resume: (queue: string) => Effect.Effect<boolean, JobStoreError>
+  /** Cancels everything of a queue that waits. What runs goes on. */
+  readonly drain: (queue: string) => Effect.Effect<Counts, JobStoreError>
+  /** Removes the final records that match: history. */
+  readonly purge: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+}
+
+/**
+ * The service for looking and acting.
+ *
+ * @category service
+ * @since 0.1.0
+ */
+export class Jobs extends Context.Service<Jobs, Shape>()("capstan/Jobs") {}
+
+/** How many records one call to the store looks at. */
+const chunk = 500
+const maxLimit = 1000
+
+/**
+ * The service over the program's store.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
+  Jobs,
+  Effect.map(JobStore, (store): Shape => {
+    const act = (action: ControlAction, where: Selection) => controlAll(store, action, where)
+    const page = (query: Query) => queryPage(store, query)
+    return {
+      get: (id) =>
+        Effect.map(store.get(id as JobId), (record) => Option.map(Option.fromUndefinedOr(record), masked)),
+      query: page,
+      stream: (query) =>
+        Stream.paginate(undefined as string | undefined, (cursor) =>
+          Effect.map(page({ ...query, cursor }), (found) =>
+            [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const)),
+      stats: store.stats,
+      events: store.events,
+      cancel: (id, { reason }) => cancelOne(store, id as JobId, reason),
+      cancelMany: (where, { reason }) => act({ _tag: "Cancel", reason }, where),
+      retry: (where) => act({ _tag: "Retry" }, where),
+      editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, payload),
+      promote: (where) => act({ _tag: "Promote" }, where),
+      reschedule: (where, options) =>
+        Effect.flatMap(dueOf(options), (due) => act({ _tag: "Reschedule", ...due }, where)),
+      reprioritise: (where, priority) =>
+        Effect.flatMap(rankOf(priority), (rank) => act({ _tag: "Reprioritise", priority: rank }, where)),
+      delete: (where) => act({ _tag: "Delete" }, where),
+      pause: (queue) => store.pause(queue, true),
+      resume: (queue) => store.pause(queue, false),
+      drain: (queue) =>
+        act({ _tag: "Cancel", reason: `queue ${queue} was drained` }, { queue, states: ["blocked", "scheduled", "ready"] }),
+      purge: (where) =>
+        act({ _tag: "Delete" }, {
+          ...where,
+          states: (where.states ?? ["completed", "cancelled", "dead"]).filter((state) =>
+            state === "completed" || state === "cancelled" || state === "dead")
+        })
+    }
+  })
+)
+
+const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page, JobStoreError | JobControlError> => {
+  const { cursor, limit = 50, order = "newest", ...where } = query
+  if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
+    return Effect.fail(new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` }))
+  }
+  return Effect.map(store.query({ where, order, limit, cursor }), (reply) => ({
+    records: reply.records.map(masked),
+    cursor: Option.fromUndefinedOr(reply.cursor)
+  }))
+}
+
+/** Chunk after chunk, so that no call to the store is unbounded. An interruption stops between two chunks. */
+const controlAll = (
+  store: JobStore["Service"],
+  action: ControlAction,
+  where: Selection
+): Effect.Effect<Counts, JobStoreError> =>
+  Effect.gen(function*() {
+    const counts = { changed: 0, requested: 0, unchanged: 0, notFound: 0 }
+    let cursor: string | undefined
+    do {
+      const reply = yield* store.control({ action, where, limit: chunk, cursor })
+      for (const { outcome } of reply.outcomes) counts[countOf[outcome]]++
+      cursor = reply.cursor
+    } while (cursor !== undefined)
+    return counts
+  })
+
+const countOf = { Changed: "changed", Requested: "requested", Unchanged: "unchanged", NotFound: "notFound" } as const
+
+const editAndReplay = (
+  store: JobStore["Service"],
+  job: Job.Any,
+  id: JobId,
+  input: unknown
+): Effect.Effect<ControlOutcome, EnqueueError | JobStoreError | JobControlError> =>
+  Effect.gen(function*() {
+    const definition = job[Job.TypeId]
+    const record = yield* store.get(id)
+    if (record === undefined) return "NotFound"
+    if (record.tag !== job._tag) {
+      return yield* new JobControlError({ option: "job", issue: `record ${id} is one of ${record.tag}, not of ${job._tag}` })
+    }
+    const json = yield* definition.make(input).pipe(
+      Effect.flatMap(definition.payload.encode),
+      Effect.mapError((issue) =>
+        new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: String(issue) }) })
+      )
+    )
+    const text = json ?? "null"
+    if (text.length > definition.maxPayloadBytes) {
+      return yield* new EnqueueError({
+        reason: new TooLarge({ job: job._tag, index: 0, bytes: text.length, limit: definition.maxPayloadBytes })
+      })
+    }
+    const payload = { json: text, version: definition.version }
+    const reply = yield* store.control({ action: { _tag: "Retry", payload }, where: { ids: [id] }, limit: 1 })
+    return reply.outcomes[0]?.outcome ?? "NotFound"
+  })
+
+const dueOf = (
+  options: { readonly delay: Duration.Input } | { readonly runAt: DateTime.DateTime.Input }
+): Effect.Effect<{ readonly delay: number; readonly runAt?: number }, JobControlError> => {
+  if ("delay" in options) {
+    const delay = Duration.toMillis(Duration.fromInputUnsafe(options.delay))
+    return delay >= 0 && delay <= 8.64e15
+      ? Effect.succeed({ delay: Math.ceil(delay) })
+      : Effect.fail(new JobControlError({ option: "delay", issue: `must be a finite duration from 0, it is ${delay} ms` }))
+  }
+  const instant = DateTime.make(options.runAt)
+  return instant._tag === "Some"
+    ? Effect.succeed({ delay: 0, runAt: DateTime.toEpochMillis(instant.value) })
+    : Effect.fail(new JobControlError({ option: "runAt", issue: `is no valid instant: ${String(options.runAt)}` }))
+}
+
+const rankOf = (priority: "low" | "normal" | "high" | number): Effect.Effect<number, JobControlError> => {
+  const rank = typeof priority === "string" ? priorities[priority] : priority
+  return Number.isInteger(rank) && rank >= -100 && rank <= 100
+    ? Effect.succeed(rank)
+    : Effect.fail(
+      new JobControlError({ option: "priority", issue: `must be low, normal, high or an integer from -100 to 100, it is ${priority}` })
+    )
+}
