@@ -308,7 +308,7 @@ export interface RunOptions<E> {
    *
    * @default exponential from 1 s, at most 5 min, jittered
    */
-  readonly retry?: Schedule.Schedule<unknown, E> | undefined
+  readonly retry?: Schedule.Schedule<unknown, NoInfer<E>> | undefined
   /**
    * Decides attempts that failed otherwise: a defect, a timeout.
    *
@@ -327,7 +327,11 @@ export interface RunOptions<E> {
    * @default "link"
    */
   readonly trace?: "link" | "child" | undefined
-  /** What to do by the `_tag` of a declared error. A tag that is not given is retried. */
+  /**
+   * What to do by the `_tag` of a declared error. A tag that is not given is retried.
+   *
+   * (`NoInfer` around its conditional type would turn the argument of `snooze` into `never`.)
+   */
   readonly onError?: { readonly [T in TagOf<E>]?: OnError<Extract<E, { readonly _tag: T }>> } | undefined
 }
 
@@ -409,7 +413,7 @@ export interface Options<
   Error extends Schema.Top,
   Progress extends Schema.Top,
   Queue extends string
-> extends RunOptions<NoInfer<Error["Type"]>> {
+> extends RunOptions<Error["Type"]> {
   /**
    * Fields, or a schema.
    *

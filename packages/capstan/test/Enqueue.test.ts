@@ -14,7 +14,7 @@ class MailGroup extends JobGroup.make(Mail) {}
 const order: Array<string> = []
 const mail = withWorker(
   MailGroup,
-  MailGroup.toLayer({ Mail: ({ to }) => Effect.sync(() => order.push(to)) }),
+  MailGroup.toLayer({ Mail: ({ to }) => Effect.asVoid(Effect.sync(() => order.push(to))) }),
   { concurrency: 1 }
 )
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
@@ -143,7 +143,7 @@ describe("enqueue", () => {
     class Child extends Job.make("Child", { propagate }) {}
     class Parent extends Job.make("Parent", { propagate }) {}
     class Family extends JobGroup.make(Parent, Child) {}
-    const note = Effect.flatMap(Tenant, (tenant) => Effect.sync(() => seen.push(tenant)))
+    const note = Effect.map(Tenant, (tenant) => void seen.push(tenant))
     return Effect.gen(function*() {
       const handle = yield* Effect.provideService(Parent.enqueue(), Tenant, "acme")
       yield* settle
@@ -153,7 +153,7 @@ describe("enqueue", () => {
       assert.strictEqual(child?.parent, handle.id)
     }).pipe(Effect.provide(withWorker(
       Family,
-      Family.toLayer({ Parent: () => Effect.andThen(note, Child.enqueue()), Child: () => note })
+      Family.toLayer({ Parent: () => Effect.andThen(note, Effect.asVoid(Child.enqueue())), Child: () => note })
     )))
   })
 
