@@ -17,6 +17,13 @@ export const withWorker = <J extends Job.Any, M, P, E, RIn>(
     Layer.provideMerge(JobStore.layerMemory())
   )
 
+/** A worker on the store that the program has already. */
+export const withOnly = <J extends Job.Any, M, P, E, RIn>(
+  group: JobGroup.JobGroup<J, M, P>,
+  handlers: Layer.Layer<JobGroup.HandlersOf<J>, E, RIn>,
+  options?: JobWorker.Options<J["queue"]>
+) => Layer.fresh(JobWorker.layer(group, { shutdownGrace: 0, ...options }).pipe(Layer.provide(handlers)))
+
 /** Lets everything run that can run without time passing. */
 export const settle: Effect.Effect<void> = TestClock.adjust(0)
 

@@ -1,0 +1,262 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobStore } from "capstan"
+import { Duration, Effect, Layer, Schedule, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
+
+class Busy extends Schema.TaggedError<Busy>()("Busy", { n: Schema.Number }) {}
+class Fatal extends Schema.TaggedError<Fatal>()("Fatal", {}) {}
+class Wait extends Schema.TaggedError<Wait>()("Wait", { millis: Schema.Number }) {}
+const error = Schema.Union([Busy, Fatal, Wait])
+
+/** Runs one record of a job until nothing is due, and answers it with the instants of its attempts. */
+const life = (
+  options: Job.Options<typeof Schema.Void, typeof Schema.Void, typeof error, typeof Schema.Never, "default">,
+  attempt: (attempt: number, context: JobContext.Shape) => Effect.Effect<void, Busy | Fatal | Wait>
+) => {
+  const Task = Job.make("Task", { error, ...options })
+  const group = JobGroup.make(Task)
+  const at: Array<number> = []
+  const handler = Effect.gen(function*() {
+    const context = yield* JobContext.JobContext
+    at.push(yield* Effect.clockWith((clock) => clock.currentTimeMillis))
+    yield* attempt(context.attempt, context)
+  })
+  return Effect.gen(function*() {
+    const { id } = yield* Task.enqueue()
+    yield* settle
+    yield* TestClock.adjust("20 days")
+    return { at, record: yield* recordOf(id) }
+  }).pipe(Effect.provide(withWorker(group, Task.toLayer(() => handler))))
+}
+
+const gaps = (at: ReadonlyArray<number>): ReadonlyArray<number> => at.slice(1).map((instant, i) => instant - at[i]!)
+
+describe("retry", () => {
+  it.effect("by default backs off exponentially with jitter, at most 5 minutes, 10 attempts", () =>
+    Effect.gen(function*() {
+      const { at, record } = yield* life({}, () => Effect.fail(new Busy({ n: 1 })))
+      assert.strictEqual(at.length, 10)
+      gaps(at).forEach((gap, i) => {
+        const base = Math.min(300_000, 1000 * 2 ** i)
+        assert.isAtLeast(gap, base * 0.8)
+        assert.isAtMost(gap, base * 1.2 + 1)
+      })
+      assert.strictEqual(record.deadReason, "Failed")
+      assert.strictEqual(record.attempts.length, 10)
+    }))
+
+  it.effect("jitter is seeded by the record: the same in every replay", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.jittered(Schedule.spaced("10 seconds")).pipe(Schedule.upTo({ times: 3 }))
+      const { at } = yield* life({ retry }, () => Effect.fail(new Busy({ n: 1 })))
+      // Each attempt replays all steps before its own, so a jitter drawn anew would show as a delay out of order.
+      assert.strictEqual(at.length, 4)
+      assert.strictEqual(new Set(gaps(at)).size, 3)
+    }))
+
+  it.effect("each step gets the error of its own failure", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.spaced("1 second").pipe(
+        Schedule.setInputType<Busy | Fatal | Wait>(),
+        Schedule.modifyDelay(({ input }) => Effect.succeed(Duration.seconds(input._tag === "Busy" ? input.n : 1)))
+      )
+      const { at } = yield* life({ retry, maxAttempts: 4 }, (n) => Effect.fail(new Busy({ n: n * 10 })))
+      assert.deepStrictEqual(gaps(at), [10_000, 20_000, 30_000])
+    }))
+
+  it.effect("a defect between declared failures is decided by retryDefects and does not move the declared schedule", () =>
+    Effect.gen(function*() {
+      const { at } = yield* life(
+        { retry: Schedule.exponential("1 second"), retryDefects: Schedule.spaced("1 minute"), maxAttempts: 5 },
+        (n) => n % 2 === 0 ? Effect.die("boom") : Effect.fail(new Busy({ n }))
+      )
+      assert.deepStrictEqual(gaps(at), [1000, 60_000, 2000, 60_000])
+    }))
+
+  it.effect("a schedule that ends makes the record dead", () =>
+    Effect.gen(function*() {
+      const { at, record } = yield* life({ retry: Schedule.recurs(2) }, (n) => Effect.fail(new Busy({ n })))
+      assert.strictEqual(at.length, 3)
+      assert.strictEqual(record.state, "dead")
+      assert.deepStrictEqual(record.failures.map(({ tag }) => tag), ["Busy", "Busy", "Busy"])
+    }))
+
+  it.effect("an elapsed-time schedule sees the recorded instants", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.spaced("10 seconds").pipe(Schedule.upTo({ duration: "35 seconds" }))
+      const { at } = yield* life({ retry }, (n) => Effect.fail(new Busy({ n })))
+      assert.deepStrictEqual(at, [0, 10_000, 20_000, 30_000, 40_000])
+    }))
+
+  it.effect("a schedule that throws falls back to the default", () =>
+    Effect.gen(function*() {
+      const retry = Schedule.spaced("1 hour").pipe(Schedule.modifyDelay(() => Effect.die(new Error("bad policy"))))
+      const { at } = yield* life({ retry, maxAttempts: 2 }, (n) => Effect.fail(new Busy({ n })))
+      assert.isAtMost(gaps(at)[0]!, 1201)
+    }))
+
+  it.effect("retryFor ends it by time", () =>
+    Effect.gen(function*() {
+      const { at } = yield* life(
+        { retry: Schedule.spaced("10 seconds"), retryFor: "25 seconds", maxAttempts: Infinity },
+        (n) => Effect.fail(new Busy({ n }))
+      )
+      assert.deepStrictEqual(at, [0, 10_000, 20_000, 30_000])
+    }))
+
+  it.effect("onError decides by tag: dead at once, a snooze that charges nothing, a schedule of its own", () =>
+    Effect.gen(function*() {
+      let step = 0
+      const { at, record } = yield* life(
+        {
+          maxAttempts: 3,
+          onError: {
+            Fatal: "dead",
+            Wait: { snooze: (error) => error.millis },
+            Busy: { retry: Schedule.spaced("7 seconds") }
+          }
+        },
+        () => {
+          step++
+          return Effect.fail(step <= 5 ? new Wait({ millis: 500 }) : step === 6 ? new Busy({ n: 1 }) : new Fatal())
+        }
+      )
+      assert.deepStrictEqual(gaps(at), [500, 500, 500, 500, 500, 7000])
+      assert.strictEqual(record.attempt, 2)
+      assert.strictEqual(record.failures.at(-1)?.tag, "Fatal")
+    }))
+
+  it.effect("JobContext.snooze runs finalizers and charges no attempt", () =>
+    Effect.gen(function*() {
+      let finalized = 0
+      let runs = 0
+      const { at, record } = yield* life({ retention: { completed: "forever" } }, (_, context) =>
+        runs++ < 12
+          ? context.snooze("1 minute").pipe(Effect.ensuring(Effect.sync(() => finalized++)))
+          : Effect.void)
+      assert.strictEqual(at.length, 13)
+      assert.strictEqual(finalized, 12)
+      assert.strictEqual(record.state, "completed")
+      assert.strictEqual(record.attempt, 1)
+    }))
+
+  it.effect("an old error that no longer decodes is replaced by the current one", () => {
+    class V1 extends Schema.TaggedError<V1>()("V1", {}) {}
+    class V2 extends Schema.TaggedError<V2>()("V2", { seconds: Schema.Number }) {}
+    const Old = Job.make("Evolving", { error: V1, retry: Schedule.spaced("1 second") })
+    const seen: Array<number> = []
+    const New = Job.make("Evolving", {
+      error: V2,
+      retry: Schedule.spaced("1 second").pipe(
+        Schedule.setInputType<V2>(),
+        Schedule.modifyDelay(({ input }) => Effect.sync(() => (seen.push(input.seconds), Duration.seconds(input.seconds))))
+      )
+    })
+    return Effect.gen(function*() {
+      const { id } = yield* Old.enqueue()
+      yield* Effect.scoped(Effect.andThen(
+        Layer.build(withOnly(JobGroup.make(Old), Old.toLayer(() => Effect.fail(new V1())))),
+        settle
+      ))
+      yield* Layer.build(withOnly(JobGroup.make(New), New.toLayer(() => Effect.fail(new V2({ seconds: 9 })))))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(seen, [9, 9])
+      assert.strictEqual((yield* recordOf(id)).dueAt, 1000 + 9000)
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())))
+  })
+
+  it.effect("a handler that ends with Unavailable is retried without charging an attempt", () =>
+    Effect.gen(function*() {
+      let runs = 0
+      const Task = Job.make("Away", { maxAttempts: 2 })
+      const away = new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "enqueue", detail: "test" }) })
+      const layer = withWorker(JobGroup.make(Task), Task.toLayer(() => runs++ < 5 ? Effect.fail(away) : Effect.void))
+      yield* Effect.gen(function*() {
+        const { id } = yield* Task.enqueue()
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        const record = yield* recordOf(id)
+        assert.strictEqual(record.state, "completed")
+        assert.strictEqual(record.attempt, 1)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("a payload that no longer decodes is dead at once", () => {
+    const Before = Job.make("Shape", { payload: { n: Schema.String } })
+    const After = Job.make("Shape", { payload: { n: Schema.Number } })
+    return Effect.gen(function*() {
+      const { id } = yield* Before.enqueue({ n: "x" })
+      yield* settle
+      const record = yield* recordOf(id)
+      assert.strictEqual(record.state, "dead")
+      assert.strictEqual(record.deadReason, "InvalidPayload")
+      const error = yield* Effect.flip(After.handle(id).await)
+      assert.isTrue(error instanceof JobError.JobDead)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(After), After.toLayer(() => Effect.void))))
+  })
+})
+
+describe("payload versions", () => {
+  const V1 = Schema.Struct({ name: Schema.String })
+  const V2 = Schema.Struct({ first: Schema.String, last: Schema.String })
+  const Old = Job.make("Greet", { payload: V1 })
+  const Middle = Job.make("Greet", {
+    payload: V2,
+    version: 2,
+    previous: [Job.version(1, V1, ({ name }) => ({ first: name.split(" ")[0]!, last: name.split(" ")[1]! }))]
+  })
+  const New = Job.make("Greet", {
+    payload: { last: Schema.String },
+    version: 3,
+    previous: [
+      Job.version(1, V1, ({ name }) => ({ first: name.split(" ")[0]!, last: name.split(" ")[1]! })),
+      Job.version(2, V2, ({ last }) => ({ last }))
+    ]
+  })
+
+  it.effect("each lifts to the next", () => {
+    const seen: Array<string> = []
+    return Effect.gen(function*() {
+      yield* Old.enqueue({ name: "Ada Lovelace" })
+      yield* Middle.enqueue({ first: "Grace", last: "Hopper" })
+      yield* New.enqueue({ last: "Liskov" })
+      yield* settle
+      assert.deepStrictEqual(seen, ["Lovelace", "Hopper", "Liskov"])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(New), New.toLayer(({ last }) => Effect.sync(() => void seen.push(last))))))
+  })
+
+  it.effect("a rolling deploy: the old worker parks what is newer, the new one takes it over, nothing is lost", () => {
+    const seen: Array<string> = []
+    return Effect.gen(function*() {
+      const old = withOnly(JobGroup.make(Old), Old.toLayer(({ name }) => Effect.sync(() => void seen.push(`old ${name}`))))
+      yield* Layer.build(old)
+      const a = yield* Old.enqueue({ name: "Ada Lovelace" })
+      const b = yield* New.enqueue({ last: "Liskov" })
+      yield* settle
+      assert.strictEqual((yield* recordOf(a.id)).state, "completed")
+      const waiting = yield* recordOf(b.id)
+      assert.strictEqual(waiting.blocked?.reason, "NewerPayload")
+      assert.strictEqual(waiting.attempt, 0)
+      const jobs = yield* Jobs.Jobs
+      assert.strictEqual((yield* jobs.stats).queues[0]!.parked, 1)
+      yield* Layer.build(withOnly(JobGroup.make(New), New.toLayer(({ last }) => Effect.sync(() => void seen.push(`new ${last}`)))))
+      yield* settle
+      assert.deepStrictEqual(seen, ["old Ada Lovelace", "new Liskov"])
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())))
+  })
+
+  it.effect("an unknown tag is parked with NoHandler and released when a worker has it", () => {
+    const Known = Job.make("Known")
+    const Unknown = Job.make("Unknown")
+    return Effect.gen(function*() {
+      yield* Layer.build(withOnly(JobGroup.make(Known), Known.toLayer(() => Effect.void)))
+      const { id } = yield* Unknown.enqueue()
+      yield* settle
+      assert.strictEqual((yield* recordOf(id)).blocked?.reason, "NoHandler")
+      yield* Layer.build(withOnly(JobGroup.make(Unknown), Unknown.toLayer(() => Effect.void)))
+      yield* settle
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())))
+  })
+})
