@@ -6,6 +6,10 @@ import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
 
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
 
+class Tenant extends Context.Service<Tenant, string>()("test/Tenant") {}
+class WithTenant extends JobMiddleware.Service<WithTenant, { readonly provides: Tenant }>()("WithTenant") {}
+class Named extends Job.make("Named", { payload: Schema.String, success: Schema.String }) {}
+
 describe("await", () => {
   class Answer extends Job.make("Answer", { payload: Schema.Number, success: Schema.NullOr(Schema.Unknown) }) {}
   const values = [0, false, "", null, { a: [undefined] }]
@@ -124,16 +128,13 @@ describe("an attempt", () => {
       assert.strictEqual(record.failures[0]?.message, "thrown")
     }).pipe(Effect.provide(withWorker(
       JobGroup.make(Bad),
-      Bad.toLayer(() => {
+      Bad.toLayer((): Effect.Effect<void> => {
         throw new Error("thrown")
       })
     )))
   })
 
   it.effect("a middleware gives a service and sees the payload", () => {
-    class Tenant extends Context.Service<Tenant, string>()("test/Tenant") {}
-    class WithTenant extends JobMiddleware.Service<WithTenant, { readonly provides: Tenant }>()("WithTenant") {}
-    class Named extends Job.make("Named", { payload: Schema.String, success: Schema.String }) {}
     const group = JobGroup.make(Named).middleware(WithTenant)
     const middleware = Layer.succeed(WithTenant, (attempt, { payload }) =>
       Effect.provideService(attempt, Tenant, `tenant of ${String(payload)}`))
