@@ -5,6 +5,7 @@
  * ends as the program ended: with its exit code, or by the signal that ended it.
  */
 import { spawn } from "node:child_process"
+import { realpathSync } from "node:fs"
 import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 
@@ -33,9 +34,9 @@ const main = () => {
     process.off("SIGINT", forward)
     process.off("SIGTERM", forward)
     process.kill(process.pid, signal)
-    // Reached only where the signal is caught or ignored by the parent's settings.
+    // Reached only where the signal is ignored, as under nohup.
     process.exitCode = 128 + constants.signals[signal]
   })
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main()
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) main()

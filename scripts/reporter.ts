@@ -48,7 +48,8 @@ export const makeReporter = (counts: Counts): Reporter => {
       }
       counts.passed += file.passed
       counts.failed += file.failed
-      console.log(fileLine(name(module), file, module.diagnostic().duration))
+      const { collectDuration, duration } = module.diagnostic()
+      console.log(fileLine(name(module), file, collectDuration + duration))
     },
 
     onTestRunEnd(modules, unhandled) {

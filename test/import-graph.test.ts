@@ -1,0 +1,105 @@
+import { globSync, readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { describe, expect, it } from "vitest"
+import { importsOf, type Sources, unstableModules, violations } from "./importGraph.ts"
+
+const root = fileURLToPath(new URL("../", import.meta.url))
+
+const sources: Sources = new Map(
+  globSync(["packages/*/src/**/*.ts", "examples/*/src/**/*.ts"], { cwd: root })
+    .map((file) => [file.replaceAll("\\", "/"), readFileSync(root + file, "utf8")])
+)
+
+describe("the sources", () => {
+  it("are read", () => {
+    expect(sources.has("packages/capstan/src/Job.ts")).toBe(true)
+  })
+
+  it("break no rule", () => {
+    expect(violations(sources)).toEqual([])
+  })
+
+  it("import these unstable modules of effect", () => {
+    expect(unstableModules(sources)).toEqual({})
+  })
+
+  it.each(readdirSync(`${root}packages`))("the range of %s for effect fits what it imports", (name) => {
+    const { peerDependencies } = JSON.parse(readFileSync(`${root}packages/${name}/package.json`, "utf8"))
+    // A minor release may change an unstable module, so who imports one accepts patches only.
+    expect(peerDependencies.effect).toBe(name in unstableModules(sources) ? "~4.1.0" : "^4.1.0")
+  })
+})
+
+describe("a planted violation is found", () => {
+  const job = "packages/capstan/src/Job.ts"
+
+  it.each([
+    ["a lower package imports a higher one", "packages/pg/src/a.ts", "@capstan/cli", "pg does not lie above cli"],
+    ["packages of one layer", "packages/http/src/a.ts", "@capstan/alerts", "http does not lie above alerts"],
+    [
+      "a package imports an example",
+      "packages/cli/src/a.ts",
+      "@capstan/example-hello",
+      "cli does not lie above examples"
+    ],
+    ["a store imports another", "packages/pg/src/a.ts", "@capstan/redis/RedisStore", "stores do not import each other"],
+    ["a path into another package", "packages/pg/src/a.ts", "../../redis/src/b.ts", "stores do not import each other"],
+    ["core imports a package above it", job, "@capstan/testing", "capstan does not lie above testing"],
+    ["core imports a foreign package", job, "redis", "core imports effect only"],
+    ["core imports a builtin of Node", job, "node:fs", "core imports effect only"],
+    ["core imports an unstable module", job, "effect/sql/SqlClient", "core does not import unstable modules"],
+    ["a package without a layer", "packages/extra/src/a.ts", "effect", "the package extra has no layer"]
+  ])("%s", (_, file, specifier, rule) => {
+    const expected = [`${file} imports ${specifier}: ${rule}`]
+    expect(violations(new Map([[file, `import * as A from "${specifier}"\n`]]))).toEqual(expected)
+    expect(violations(new Map([[file, `import type { A } from "${specifier}"\n`]]))).toEqual(expected)
+    expect(violations(new Map([[file, `export * from "${specifier}"\n`]]))).toEqual(expected)
+  })
+
+  it.each(["JobWorker.ts", "internal/worker/pump.ts", "internal/memory/store.ts"])(
+    "a declaration reaches %s",
+    (target) => {
+      const planted = (keyword: string): Sources =>
+        new Map([
+          [job, "import { enqueue } from \"./internal/enqueue.ts\"\n"],
+          ["packages/capstan/src/internal/enqueue.ts", `${keyword} { a } from "../${target}"\n`]
+        ])
+      expect(violations(planted("import"))).toEqual([
+        `Job.ts -> internal/enqueue.ts -> ${target}: a declaration reaches the runtime`
+      ])
+      expect(violations(planted("import type"))).toEqual([])
+    }
+  )
+
+  it("an unstable module is listed once per package", () => {
+    const file = "import * as A from \"effect/sql/SqlClient\"\n"
+    expect(unstableModules(new Map([["packages/pg/src/a.ts", file], ["packages/pg/src/b.ts", file]]))).toEqual({
+      pg: ["effect/sql/SqlClient"]
+    })
+  })
+})
+
+describe("importsOf", () => {
+  it("reads what spans lines, and dynamic imports", () => {
+    const source = ["import {", "  a,", "  type B", "} from './a.ts'", "const b = import('./b.ts')", "import './c.ts'"]
+    expect(importsOf(source.join("\n"))).toEqual([
+      { specifier: "./a.ts", typeOnly: false },
+      { specifier: "./c.ts", typeOnly: false },
+      { specifier: "./b.ts", typeOnly: false }
+    ])
+  })
+
+  it("passes over comments, strings and templates", () => {
+    const source = [
+      "/**",
+      " * import a from 'a'",
+      " */",
+      "// import b from 'b'",
+      "const c = `",
+      "import c from 'c'",
+      "`"
+    ]
+    expect(importsOf(source.join("\n"))).toEqual([])
+    expect(importsOf("const url = 'http://x'; import d from 'd'")).toEqual([{ specifier: "d", typeOnly: false }])
+  })
+})
