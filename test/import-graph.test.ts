@@ -56,7 +56,7 @@ describe("a planted violation is found", () => {
     expect(violations(new Map([[file, `export * from "${specifier}"\n`]]))).toEqual(expected)
   })
 
-  it.each(["JobWorker.ts", "internal/worker/pump.ts", "internal/memory/store.ts"])(
+  it.each(["JobWorker.ts", "internal/worker/pump.ts"])(
     "a declaration reaches %s",
     (target) => {
       const planted = (keyword: string): Sources =>

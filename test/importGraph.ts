@@ -28,7 +28,7 @@ const declarations: ReadonlyArray<string> = ["Job", "JobGroup", "JobError", "Job
 
 const core = "packages/capstan/src/"
 
-const runtime = /^packages\/capstan\/src\/(JobWorker\.ts|internal\/(worker|memory)\/)/
+const runtime = /^packages\/capstan\/src\/(JobWorker\.ts|internal\/worker\/)/
 
 /** Effect's folders are unstable but for `effect/testing`; its stable modules are named like types. */
 const unstable = /^effect\/(?!testing(\/|$))[a-z]/

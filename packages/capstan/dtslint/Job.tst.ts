@@ -93,8 +93,7 @@ describe("a handler", () => {
   test("has its services surface in the layer, without those of the attempt", () => {
     const layer = Billing.toLayer({
       Charge: () => Effect.flatMap(Stripe, ({ charge }) => Effect.map(charge, (receipt) => ({ receipt }))),
-      Notify: () =>
-        Effect.asVoid(Effect.context<JobContext.JobContext | Scope.Scope>())
+      Notify: () => Effect.asVoid(Effect.context<JobContext.JobContext | Scope.Scope>())
     })
     expect<Layer.Services<typeof layer>>().type.toBe<Stripe>()
     expect<Layer.Success<typeof layer>>().type.toBe<Job.Handler<"Charge"> | Job.Handler<"Notify">>()

@@ -80,7 +80,11 @@ export interface Job<
   enqueue(
     payload: Payload["~type.make.in"],
     options?: EnqueueOptions
-  ): Effect.Effect<HandleOf<Success, Error, Progress>, EnqueueError | JobStoreError, JobStore | Payload["EncodingServices"]>
+  ): Effect.Effect<
+    HandleOf<Success, Error, Progress>,
+    EnqueueError | JobStoreError,
+    JobStore | Payload["EncodingServices"]
+  >
 
   /** Stores one record per payload, in chunks of 1,000 that are each stored whole. Answers in the order of the payloads. */
   enqueueMany(
@@ -621,17 +625,24 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
     annotate: (key: Context.Key<unknown, unknown>, value: unknown) =>
       declare(job, schemas, Context.add(annotations, key, value) as Context.Context<never>),
     enqueue: (payload: unknown, options?: EnqueueOptions) =>
-      Effect.mapEager(internal.enqueue(job, [payload], options), ([answer]) => JobHandle.make(job, answer!.id, answer!.outcome)),
+      Effect.mapEager(
+        internal.enqueue(job, [payload], options),
+        ([answer]) => JobHandle.make(job, answer!.id, answer!.outcome)
+      ),
     enqueueMany: (payloads: Iterable<unknown>, options?: EnqueueManyOptions<never>) =>
       internal.enqueue(job, [...payloads], options),
     run: (payload: unknown, options?: EnqueueOptions) =>
-      Effect.flatMap(refuseInHandler(job), () =>
-        Effect.flatMap(internal.enqueue(job, [payload], options), ([answer]) =>
-          JobHandle.make(job, answer!.id, "Inserted").await)),
+      Effect.flatMap(
+        refuseInHandler(job),
+        () =>
+          Effect.flatMap(internal.enqueue(job, [payload], options), ([answer]) =>
+            JobHandle.make(job, answer!.id, "Inserted").await)
+      ),
     handle: (id: string) => JobHandle.make(job, id as JobId, "Existing"),
     progress: (value: unknown) => progress(job, value),
     commit: (effect: Effect.Effect<unknown, unknown, unknown>) => commit(job, effect),
-    toLayer: (handler: Registered["run"] | Effect.Effect<Registered["run"], unknown, unknown>) => toLayer(job, handler, [])
+    toLayer: (handler: Registered["run"] | Effect.Effect<Registered["run"], unknown, unknown>) =>
+      toLayer(job, handler, [])
   }
   // Functions have a `name` of their own, which cannot be assigned.
   return Object.assign(function() {}, operations) as unknown as Any
@@ -650,8 +661,10 @@ const progress = (job: D.Definition, value: unknown): Effect.Effect<void, never,
     if (attempt.job !== job.tag) {
       return Effect.die(new Error(`${job.tag}.progress was called in an attempt of ${attempt.job}`))
     }
-    return Effect.map(Effect.orDie(job.progress.encode(value)), (json) =>
-      attempt.write({ _tag: "Progress", at: { id: attempt.id, fence: attempt.fence }, value: json ?? "null" }))
+    return Effect.map(
+      Effect.orDie(job.progress.encode(value)),
+      (json) => attempt.write({ _tag: "Progress", at: { id: attempt.id, fence: attempt.fence }, value: json ?? "null" })
+    )
   })
 
 const commit = (
@@ -704,8 +717,9 @@ export const version = <S extends Schema.Top, Out>(
   version: number,
   schema: S,
   lift: (payload: S["Type"]) => Out
-): PreviousVersion<Out> =>
-  ({ version, codec: Codec.make(schema), lift } satisfies D.Previous as D.Previous as PreviousVersion<Out>)
+): PreviousVersion<
+  Out
+> => ({ version, codec: Codec.make(schema), lift } satisfies D.Previous as D.Previous as PreviousVersion<Out>)
 
 /**
  * Lets the value of a Reference (a tenant, a request id) travel with the records of a job: from the fiber that enqueues

@@ -7,8 +7,8 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import type { WriteEntry } from "./JobStore.ts"
 import type { JobId } from "./JobRecord.ts"
+import type { WriteEntry } from "./JobStore.ts"
 
 /**
  * The attempt that runs.

@@ -58,7 +58,9 @@ export interface JobHandle<out A, out E, out P, out R, out RP> {
   /** The result. Interrupting the wait does not cancel the record. */
   readonly await: Effect.Effect<A, E | Ended | JobStoreError, JobStore | R>
   /** The result, unless it takes longer than this. The record goes on. */
-  readonly awaitFor: (duration: Duration.Input) => Effect.Effect<A, E | Ended | AwaitTimedOut | JobStoreError, JobStore | R>
+  readonly awaitFor: (
+    duration: Duration.Input
+  ) => Effect.Effect<A, E | Ended | AwaitTimedOut | JobStoreError, JobStore | R>
   /** The result, if there is one already. */
   readonly poll: Effect.Effect<Option.Option<Exit.Exit<A, E | Ended>>, JobStoreError, JobStore | R>
   /** The progress that is reported, the latest first of all, until the record ends. Values may be skipped. */
@@ -82,8 +84,10 @@ class Handle implements JobHandle<never, never, never, never, never> {
   }
 
   get await(): Effect.Effect<never, Ended | JobStoreError, JobStore> {
-    return Effect.flatMap(JobStore, (store) =>
-      Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, answer.seen)))
+    return Effect.flatMap(
+      JobStore,
+      (store) => Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, answer.seen))
+    )
   }
 
   get awaitFor(): (

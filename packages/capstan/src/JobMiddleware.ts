@@ -59,7 +59,9 @@ export interface JobMiddleware<in Provides> {
  * @category models
  * @since 0.1.0
  */
-export interface ServiceClass<Self, Id extends string, Provides> extends Context.Service<Self, JobMiddleware<Provides>> {
+export interface ServiceClass<Self, Id extends string, Provides>
+  extends Context.Service<Self, JobMiddleware<Provides>>
+{
   new(_: never): Context.ServiceClass.Shape<Id, JobMiddleware<Provides>>
   readonly [TypeId]: { readonly provides: Provides }
 }
@@ -100,12 +102,11 @@ export type Provides<M> = M extends { readonly [TypeId]: { readonly provides: in
  * @category constructors
  * @since 0.1.0
  */
-export const Service =
-  <Self, Config extends { readonly provides?: unknown } = {}>() =>
-  <const Id extends string>(
-    id: Id
-  ): ServiceClass<Self, Id, Config extends { readonly provides: infer P } ? P : never> => {
-    const service = Context.Service<Self, JobMiddleware<never>>()(`capstan/JobMiddleware/${id}`)
-    // `provides` lives in the types alone.
-    return Object.assign(service, { [TypeId]: {} }) as never
-  }
+export const Service = <Self, Config extends { readonly provides?: unknown } = {}>() =>
+<const Id extends string>(
+  id: Id
+): ServiceClass<Self, Id, Config extends { readonly provides: infer P } ? P : never> => {
+  const service = Context.Service<Self, JobMiddleware<never>>()(`capstan/JobMiddleware/${id}`)
+  // `provides` lives in the types alone.
+  return Object.assign(service, { [TypeId]: {} }) as never
+}

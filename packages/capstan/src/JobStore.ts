@@ -554,7 +554,16 @@ export interface MissedEvents {
  * @since 0.1.0
  */
 export interface RecordEvent {
-  readonly type: "enqueued" | "started" | "progress" | "retried" | "blocked" | "completed" | "cancelled" | "dead" | "deleted"
+  readonly type:
+    | "enqueued"
+    | "started"
+    | "progress"
+    | "retried"
+    | "blocked"
+    | "completed"
+    | "cancelled"
+    | "dead"
+    | "deleted"
   readonly id: JobId
   readonly tag: string
   readonly queue: string

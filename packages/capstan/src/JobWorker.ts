@@ -171,7 +171,11 @@ export const layer = <J extends Job.Any, M, P>(
   group: JobGroup.JobGroup<J, M, P>,
   options?: Options<J["queue"]>
 ): Layer.Layer<JobWorker, never, JobStore | JobGroup.HandlersOf<J>> =>
-  Layer.effect(JobWorker, make(group, options ?? {})) as Layer.Layer<JobWorker, never, JobStore | JobGroup.HandlersOf<J>>
+  Layer.effect(JobWorker, make(group, options ?? {})) as Layer.Layer<
+    JobWorker,
+    never,
+    JobStore | JobGroup.HandlersOf<J>
+  >
 
 const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never, JobStore | Scope.Scope> =>
   Effect.gen(function*() {
@@ -211,7 +215,12 @@ const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
         }))
     )
     // Listening comes first, so that no wake-up falls between the first look and the subscription.
-    for (const [name, loop] of [["listener", listen], ["keeper", keeper(state)], ["janitor", janitor(state)], ["pump", pump(state)]] as const) {
+    for (
+      const [name, loop] of [["listener", listen], ["keeper", keeper(state)], ["janitor", janitor(state)], [
+        "pump",
+        pump(state)
+      ]] as const
+    ) {
       yield* Effect.forkIn(supervised(state, name, loop), loops, { startImmediately: true })
     }
   })
@@ -245,7 +254,13 @@ const settingsOf = (id: string, options: Options): Settings => {
     id,
     lease: integer("worker", "lease", lease, 1000, 24 * 60 * 60 * 1000),
     exchangeTimeout: Math.min(10_000, Math.floor(lease / 3)),
-    pollInterval: integer("worker", "pollInterval", millis("worker", "pollInterval", options.pollInterval ?? "2 seconds"), 10, 3_600_000),
+    pollInterval: integer(
+      "worker",
+      "pollInterval",
+      millis("worker", "pollInterval", options.pollInterval ?? "2 seconds"),
+      10,
+      3_600_000
+    ),
     shutdownGrace: millis("worker", "shutdownGrace", options.shutdownGrace ?? "15 seconds"),
     interruptGrace: millis("worker", "interruptGrace", options.interruptGrace ?? "5 seconds")
   }
@@ -267,9 +282,13 @@ const slotsOf = (group: JobGroup.Any, options: Options): Slots => {
 const concurrencyOf = (value: number): number => integer("worker", "concurrency", value, 1, 100_000)
 
 const configure = (queue: QueueSlots, { concurrency, weight }: QueueOptions): void => {
-  if (concurrency !== undefined) queue.cap = integer(`worker, queue ${queue.name}`, "concurrency", concurrency, 0, 100_000)
+  if (concurrency !== undefined) {
+    queue.cap = integer(`worker, queue ${queue.name}`, "concurrency", concurrency, 0, 100_000)
+  }
   if (weight === undefined) return
-  if (!(weight > 0 && weight < Infinity)) throw new Error(`worker, queue ${queue.name}: weight must be above 0, it is ${weight}`)
+  if (!(weight > 0 && weight < Infinity)) {
+    throw new Error(`worker, queue ${queue.name}: weight must be above 0, it is ${weight}`)
+  }
   queue.weight = weight
 }
 
@@ -301,7 +320,9 @@ const resize = (
   for (const [name, options] of Object.entries(change.queues ?? {})) {
     const queue = state.slots.queues.get(name)
     if (queue === undefined) {
-      throw new Error(`worker: it does not serve the queue ${name}; its queues are ${[...state.slots.queues.keys()].join(", ")}`)
+      throw new Error(
+        `worker: it does not serve the queue ${name}; its queues are ${[...state.slots.queues.keys()].join(", ")}`
+      )
     }
     configure(queue, options)
   }

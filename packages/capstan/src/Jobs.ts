@@ -20,7 +20,14 @@ import { EnqueueError, InvalidPayload, JobControlError, TooLarge } from "./JobEr
 import type { JobStoreError } from "./JobError.ts"
 import { cancel as cancelOne, type CancelAnswer } from "./JobHandle.ts"
 import type { JobId, JobRecord } from "./JobRecord.ts"
-import { type ControlAction, type ControlOutcome, JobStore, type Selection, type Stats, type StoreEvent } from "./JobStore.ts"
+import {
+  type ControlAction,
+  type ControlOutcome,
+  JobStore,
+  type Selection,
+  type Stats,
+  type StoreEvent
+} from "./JobStore.ts"
 
 /**
  * Which records, and which page of them.
@@ -145,13 +152,15 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
     const act = (action: ControlAction, where: Selection) => controlAll(store, action, where)
     const page = (query: Query) => queryPage(store, query)
     return {
-      get: (id) =>
-        Effect.map(store.get(id as JobId), (record) => Option.map(Option.fromUndefinedOr(record), masked)),
+      get: (id) => Effect.map(store.get(id as JobId), (record) => Option.map(Option.fromUndefinedOr(record), masked)),
       query: page,
       stream: (query) =>
-        Stream.paginate(undefined as string | undefined, (cursor) =>
-          Effect.map(page({ ...query, cursor }), (found) =>
-            [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const)),
+        Stream.paginate(
+          undefined as string | undefined,
+          (cursor) =>
+            Effect.map(page({ ...query, cursor }), (found) =>
+              [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const)
+        ),
       stats: store.stats,
       events: store.events,
       cancel: (id, { reason }) => cancelOne(store, id as JobId, reason),
@@ -167,12 +176,16 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       pause: (queue) => store.pause(queue, true),
       resume: (queue) => store.pause(queue, false),
       drain: (queue) =>
-        act({ _tag: "Cancel", reason: `queue ${queue} was drained` }, { queue, states: ["blocked", "scheduled", "ready"] }),
+        act({ _tag: "Cancel", reason: `queue ${queue} was drained` }, {
+          queue,
+          states: ["blocked", "scheduled", "ready"]
+        }),
       purge: (where) =>
         act({ _tag: "Delete" }, {
           ...where,
           states: (where.states ?? ["completed", "cancelled", "dead"]).filter((state) =>
-            state === "completed" || state === "cancelled" || state === "dead")
+            state === "completed" || state === "cancelled" || state === "dead"
+          )
         })
     }
   })
@@ -181,7 +194,9 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
 const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page, JobStoreError | JobControlError> => {
   const { cursor, limit = 50, order = "newest", ...where } = query
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
-    return Effect.fail(new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` }))
+    return Effect.fail(
+      new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
+    )
   }
   return Effect.map(store.query({ where, order, limit, cursor }), (reply) => ({
     records: reply.records.map(masked),
@@ -219,7 +234,10 @@ const editAndReplay = (
     const record = yield* store.get(id)
     if (record === undefined) return "NotFound"
     if (record.tag !== job._tag) {
-      return yield* new JobControlError({ option: "job", issue: `record ${id} is one of ${record.tag}, not of ${job._tag}` })
+      return yield* new JobControlError({
+        option: "job",
+        issue: `record ${id} is one of ${record.tag}, not of ${job._tag}`
+      })
     }
     const json = yield* definition.make(input).pipe(
       Effect.flatMap(definition.payload.encode),
@@ -245,7 +263,9 @@ const dueOf = (
     const delay = Duration.toMillis(Duration.fromInputUnsafe(options.delay))
     return delay >= 0 && delay <= 8.64e15
       ? Effect.succeed({ delay: Math.ceil(delay) })
-      : Effect.fail(new JobControlError({ option: "delay", issue: `must be a finite duration from 0, it is ${delay} ms` }))
+      : Effect.fail(
+        new JobControlError({ option: "delay", issue: `must be a finite duration from 0, it is ${delay} ms` })
+      )
   }
   const instant = DateTime.make(options.runAt)
   return instant._tag === "Some"
@@ -258,6 +278,9 @@ const rankOf = (priority: "low" | "normal" | "high" | number): Effect.Effect<num
   return Number.isInteger(rank) && rank >= -100 && rank <= 100
     ? Effect.succeed(rank)
     : Effect.fail(
-      new JobControlError({ option: "priority", issue: `must be low, normal, high or an integer from -100 to 100, it is ${priority}` })
+      new JobControlError({
+        option: "priority",
+        issue: `must be low, normal, high or an integer from -100 to 100, it is ${priority}`
+      })
     )
 }

@@ -136,8 +136,10 @@ describe("an attempt", () => {
 
   it.effect("a middleware gives a service and sees the payload", () => {
     const group = JobGroup.make(Named).middleware(WithTenant)
-    const middleware = Layer.succeed(WithTenant, (attempt, { payload }) =>
-      Effect.provideService(attempt, Tenant, `tenant of ${String(payload)}`))
+    const middleware = Layer.succeed(
+      WithTenant,
+      (attempt, { payload }) => Effect.provideService(attempt, Tenant, `tenant of ${String(payload)}`)
+    )
     const handlers = group.toLayer({ Named: () => Effect.map(Tenant, (tenant) => `hello ${tenant}`) }).pipe(
       Layer.provide(middleware)
     )
@@ -353,7 +355,9 @@ describe("JobSchedule", () => {
       yield* settle
       for (let i = 0; i < 3; i++) yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(at, [3_600_000, 7_200_000, 10_800_000])
-    }).pipe(Effect.provide(withWorker(JobGroup.make(Report), Report.toLayer((n) => Effect.sync(() => void at.push(n))))))
+    }).pipe(
+      Effect.provide(withWorker(JobGroup.make(Report), Report.toLayer((n) => Effect.sync(() => void at.push(n)))))
+    )
   })
 
   it.effect("refuses an expression that is none", () =>

@@ -122,7 +122,7 @@ describe("enqueue", () => {
       const answers = yield* Mail.enqueueMany(Array.from({ length: 10_000 }, () => ({ to: "a" })))
       const ids = answers.map(({ id }) => id as string)
       for (const id of ids) assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
-      assert.deepStrictEqual([...ids].sort(), ids)
+      assert.deepStrictEqual(ids.toSorted(), ids)
     }).pipe(Effect.provide(storeOnly)))
 
   it.effect("what a job marks as sensitive leaves masked", () => {
@@ -168,11 +168,12 @@ describe("enqueue", () => {
       Both,
       Both.toLayer({
         Inner: () => Effect.void,
-        Outer: () => Inner.run().pipe(
-          Effect.as("ran"),
-          Effect.catchTag("EnqueueError", (error) => Effect.succeed(error.reason._tag)),
-          Effect.orDie
-        )
+        Outer: () =>
+          Inner.run().pipe(
+            Effect.as("ran"),
+            Effect.catchTag("EnqueueError", (error) => Effect.succeed(error.reason._tag)),
+            Effect.orDie
+          )
       })
     )))
   })

@@ -150,7 +150,9 @@ describe("retry", () => {
       error: V2,
       retry: Schedule.spaced("1 second").pipe(
         Schedule.setInputType<V2>(),
-        Schedule.modifyDelay(({ input }) => Effect.sync(() => (seen.push(input.seconds), Duration.seconds(input.seconds))))
+        Schedule.modifyDelay(({ input }) =>
+          Effect.sync(() => (seen.push(input.seconds), Duration.seconds(input.seconds)))
+        )
       )
     })
     return Effect.gen(function*() {
@@ -170,7 +172,9 @@ describe("retry", () => {
     Effect.gen(function*() {
       let runs = 0
       const Task = Job.make("Away", { maxAttempts: 2 })
-      const away = new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "enqueue", detail: "test" }) })
+      const away = new JobError.JobStoreError({
+        reason: new JobError.Unavailable({ operation: "enqueue", detail: "test" })
+      })
       const layer = withWorker(JobGroup.make(Task), Task.toLayer(() => runs++ < 5 ? Effect.fail(away) : Effect.void))
       yield* Effect.gen(function*() {
         const { id } = yield* Task.enqueue()
@@ -223,13 +227,18 @@ describe("payload versions", () => {
       yield* New.enqueue({ last: "Liskov" })
       yield* settle
       assert.deepStrictEqual(seen, ["Lovelace", "Hopper", "Liskov"])
-    }).pipe(Effect.provide(withWorker(JobGroup.make(New), New.toLayer(({ last }) => Effect.sync(() => void seen.push(last))))))
+    }).pipe(
+      Effect.provide(withWorker(JobGroup.make(New), New.toLayer(({ last }) => Effect.sync(() => void seen.push(last)))))
+    )
   })
 
   it.effect("a rolling deploy: the old worker parks what is newer, the new one takes it over, nothing is lost", () => {
     const seen: Array<string> = []
     return Effect.gen(function*() {
-      const old = withOnly(JobGroup.make(Old), Old.toLayer(({ name }) => Effect.sync(() => void seen.push(`old ${name}`))))
+      const old = withOnly(
+        JobGroup.make(Old),
+        Old.toLayer(({ name }) => Effect.sync(() => void seen.push(`old ${name}`)))
+      )
       yield* Layer.build(old)
       const a = yield* Old.enqueue({ name: "Ada Lovelace" })
       const b = yield* New.enqueue({ last: "Liskov" })
@@ -240,7 +249,9 @@ describe("payload versions", () => {
       assert.strictEqual(waiting.attempt, 0)
       const jobs = yield* Jobs.Jobs
       assert.strictEqual((yield* jobs.stats).queues[0]!.parked, 1)
-      yield* Layer.build(withOnly(JobGroup.make(New), New.toLayer(({ last }) => Effect.sync(() => void seen.push(`new ${last}`)))))
+      yield* Layer.build(
+        withOnly(JobGroup.make(New), New.toLayer(({ last }) => Effect.sync(() => void seen.push(`new ${last}`))))
+      )
       yield* settle
       assert.deepStrictEqual(seen, ["old Ada Lovelace", "new Liskov"])
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())))

@@ -28,6 +28,9 @@ export const withOnly = <J extends Job.Any, M, P, E, RIn>(
 export const settle: Effect.Effect<void> = TestClock.adjust(0)
 
 export const recordOf = (id: string) =>
-  Effect.flatMap(Jobs.Jobs, (jobs) =>
-    Effect.flatMap(jobs.get(id), (record) =>
-      record._tag === "Some" ? Effect.succeed(record.value) : Effect.die(new Error(`no record ${id}`))))
+  Effect.flatMap(
+    Jobs.Jobs,
+    (jobs) =>
+      Effect.flatMap(jobs.get(id), (record) =>
+        record._tag === "Some" ? Effect.succeed(record.value) : Effect.die(new Error(`no record ${id}`)))
+  )

@@ -106,7 +106,9 @@ const invalid = (job: string, option: string, issue: string): Error =>
 /** Milliseconds of a finite duration that is not negative. */
 export const millis = (job: string, option: string, input: Duration.Input): number => {
   const value = Duration.toMillis(Duration.fromInputUnsafe(input))
-  if (!(value >= 0 && value < forEver)) throw invalid(job, option, `must be a finite duration from 0, it is ${value} ms`)
+  if (!(value >= 0 && value < forEver)) {
+    throw invalid(job, option, `must be a finite duration from 0, it is ${value} ms`)
+  }
   return Math.ceil(value)
 }
 
@@ -119,7 +121,11 @@ export const integer = (job: string, option: string, value: number, from: number
 /** Names appear in keys, spans and pages of every store: letters, digits and `. _ - / :`, a letter first. */
 export const name = (job: string, option: string, value: string): string => {
   if (/^[A-Za-z][\w./:-]{0,127}$/.test(value)) return value
-  throw invalid(job, option, `must start with a letter and have at most 128 letters, digits, and . _ - / : – it is "${value}"`)
+  throw invalid(
+    job,
+    option,
+    `must start with a letter and have at most 128 letters, digits, and . _ - / : – it is "${value}"`
+  )
 }
 
 export const runPolicy = (job: string, options: RunOptions): Partial<RunPolicy> => {
@@ -144,7 +150,10 @@ export const runPolicy = (job: string, options: RunOptions): Partial<RunPolicy> 
   return policy
 }
 
-export type KeepInput = Duration.Input | "forever" | { readonly age?: Duration.Input | "forever"; readonly count?: number }
+export type KeepInput = Duration.Input | "forever" | {
+  readonly age?: Duration.Input | "forever"
+  readonly count?: number
+}
 
 const keep = (job: string, option: string, input: KeepInput | undefined, otherwise: Keep): Keep => {
   if (input === undefined) return otherwise
@@ -152,7 +161,9 @@ const keep = (job: string, option: string, input: KeepInput | undefined, otherwi
   if (typeof input === "object" && ("age" in input || "count" in input)) {
     return {
       age: input.age === undefined ? otherwise.age : age(input.age),
-      count: input.count === undefined ? forEver : integer(job, `${option}.count`, input.count, 0, Number.MAX_SAFE_INTEGER)
+      count: input.count === undefined
+        ? forEver
+        : integer(job, `${option}.count`, input.count, 0, Number.MAX_SAFE_INTEGER)
     }
   }
   return { age: age(input as Duration.Input | "forever"), count: forEver }

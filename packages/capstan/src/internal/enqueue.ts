@@ -9,9 +9,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { JobContext } from "../JobContext.ts"
 import { EnqueueError, InvalidOption, InvalidPayload, TooLarge, UniqueConflict } from "../JobError.ts"
 import type { JobStoreError } from "../JobError.ts"
-import { JobContext } from "../JobContext.ts"
 import type { JobId } from "../JobRecord.ts"
 import { type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
 import type { Definition } from "./definition.ts"
@@ -78,7 +78,9 @@ const store = (
   const attempt = attemptOf(fiber)
   const by = attempt === undefined ? undefined : { id: attempt.id, fence: attempt.fence }
   const { enqueue } = Context.getUnsafe(fiber.context, JobStore)
-  if (records.length <= chunk) return Effect.flatMapEager(enqueue({ records, by }), (answers) => refuse(job, records, answers))
+  if (records.length <= chunk) {
+    return Effect.flatMapEager(enqueue({ records, by }), (answers) => refuse(job, records, answers))
+  }
   return Effect.gen(function*() {
     const all: Array<Enqueued> = []
     for (let i = 0; i < records.length; i += chunk) {
@@ -185,7 +187,8 @@ const headersOf = (
   if (job.propagate.length === 0) return Effect.succeed(headers)
   return Effect.mapError(
     capture(fiber, job.propagate, headers),
-    (error) => new EnqueueError({ reason: new InvalidOption({ job: job.tag, option: "propagate", issue: String(error) }) })
+    (error) =>
+      new EnqueueError({ reason: new InvalidOption({ job: job.tag, option: "propagate", issue: String(error) }) })
   )
 }
 
@@ -259,4 +262,3 @@ const toRecord = (
     parent: stamp.attempt?.id
   }
 }
-

@@ -3,13 +3,17 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { Shape as JobContextShape } from "../JobContext.ts"
 import type { Any as AnyJob } from "../Job.ts"
+import type { Shape as JobContextShape } from "../JobContext.ts"
 
 /** Wraps an attempt; see `JobMiddleware`. */
 export type Middleware = (
   effect: Effect.Effect<unknown, unknown>,
-  options: { readonly job: Pick<AnyJob, "_tag" | "queue">; readonly payload: unknown; readonly context: JobContextShape }
+  options: {
+    readonly job: Pick<AnyJob, "_tag" | "queue">
+    readonly payload: unknown
+    readonly context: JobContextShape
+  }
 ) => Effect.Effect<unknown, unknown>
 
 export interface Registered {

@@ -23,10 +23,14 @@ export const capture = (
   propagations: ReadonlyArray<Propagation>,
   headers: Headers
 ): Effect.Effect<Headers, unknown> =>
-  Effect.forEach(propagations, ({ codec, header, reference }) =>
-    Effect.map(codec.encode(fiber.getRef(reference)), (json) => {
-      headers[header] = json ?? "null"
-    }), { discard: true }).pipe(Effect.as(headers))
+  Effect.forEach(
+    propagations,
+    ({ codec, header, reference }) =>
+      Effect.map(codec.encode(fiber.getRef(reference)), (json) => {
+        headers[header] = json ?? "null"
+      }),
+    { discard: true }
+  ).pipe(Effect.as(headers))
 
 /** The values that a record brings along, for the handler's context. One that no longer decodes is left at its default. */
 export const restore = (

@@ -78,6 +78,8 @@ const maskAt = (value: unknown, path: ReadonlyArray<string>, depth: number): unk
     return value.map((item, i) => key === "*" || key === String(i) ? maskAt(item, path, depth + 1) : item)
   }
   return Object.fromEntries(
-    Object.entries(value).map(([name, item]) => [name, key === "*" || key === name ? maskAt(item, path, depth + 1) : item])
+    Object.entries(value).map((
+      [name, item]
+    ) => [name, key === "*" || key === name ? maskAt(item, path, depth + 1) : item])
   )
 }

@@ -20,24 +20,28 @@ export const send = <A, E, R>(
   body: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
   if (!isTraced(fiber.context)) return body(fiber)
-  return Effect.useSpan(`send ${job.queue}`, {
-    kind: "producer",
-    attributes: {
-      "messaging.system.name": "capstan",
-      "messaging.operation.type": "send",
-      "messaging.operation.name": "enqueue",
-      "messaging.destination.name": job.queue,
-      "capstan.job": job.tag,
-      ...(count > 1 ? { "messaging.batch.message_count": count } : undefined)
-    }
-  }, (span) =>
-    Effect.withFiber((inner: Fiber.Fiber<unknown, unknown>) =>
-      Effect.tap(body(inner), (answers) =>
-        Effect.sync(() => {
-          const [first] = answers as unknown as ReadonlyArray<{ readonly id: string }>
-          if (count === 1 && first !== undefined) span.attribute("messaging.message.id", first.id)
-        }))
-    ).pipe(Effect.provideService(Tracer.ParentSpan, span)))
+  return Effect.useSpan(
+    `send ${job.queue}`,
+    {
+      kind: "producer",
+      attributes: {
+        "messaging.system.name": "capstan",
+        "messaging.operation.type": "send",
+        "messaging.operation.name": "enqueue",
+        "messaging.destination.name": job.queue,
+        "capstan.job": job.tag,
+        ...(count > 1 ? { "messaging.batch.message_count": count } : undefined)
+      }
+    },
+    (span) =>
+      Effect.withFiber((inner: Fiber.Fiber<unknown, unknown>) =>
+        Effect.tap(body(inner), (answers) =>
+          Effect.sync(() => {
+            const [first] = answers as unknown as ReadonlyArray<{ readonly id: string }>
+            if (count === 1 && first !== undefined) span.attribute("messaging.message.id", first.id)
+          }))
+      ).pipe(Effect.provideService(Tracer.ParentSpan, span))
+  )
 }
 
 /** The trace context of the span around the fiber, as headers. */

@@ -43,7 +43,11 @@ export const make = (fiber: Fiber.Fiber<unknown, unknown>): JobId => {
   hex(0x8000 + (high >>> 16), 19, 4)
   hex(high & 0xffff, 24, 4)
   hex(low, 28, 8)
-  bytes[8] = bytes[13] = bytes[18] = bytes[23] = 45
+  bytes[8] =
+    bytes[13] =
+    bytes[18] =
+    bytes[23] =
+      45
   // One flat string: a concatenation would keep its parts alive in every record.
   return String.fromCharCode.apply(undefined, bytes) as JobId
 }

@@ -17,7 +17,8 @@ export const masked = (record: JobRecord): JobRecord => {
     progress: record.progress === undefined ? undefined : maskJson(record.progress, sensitive.progress),
     failures: record.failures.map((failure) => maskFailure(failure, sensitive.error)),
     attempts: record.attempts.map((attempt): Attempt =>
-      attempt.failure === undefined ? attempt : { ...attempt, failure: maskFailure(attempt.failure, sensitive.error) })
+      attempt.failure === undefined ? attempt : { ...attempt, failure: maskFailure(attempt.failure, sensitive.error) }
+    )
   }
 }
 

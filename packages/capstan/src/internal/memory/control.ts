@@ -1,8 +1,8 @@
 /**
  * What operators do to records: each action on one row, and the bounded walk over a selection.
  */
-import type { ControlAction, ControlOutcome, ControlReply, ControlRequest } from "../../JobStore.ts"
 import { isFinal } from "../../JobRecord.ts"
+import type { ControlAction, ControlOutcome, ControlReply, ControlRequest } from "../../JobStore.ts"
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"

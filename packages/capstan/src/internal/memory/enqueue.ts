@@ -51,8 +51,9 @@ const insert = (state: MemoryState, spec: NewRecord, now: number): Row => {
     state.foresee(row.expiresAt!)
   }
   if (spec.unique !== undefined && state.holder(spec.tag, spec.unique, now) === undefined) state.hold(row, now)
-  if (spec.dependencies !== undefined && spec.dependencies.length > 0) awaitDependencies(state, row, spec.dependencies, now)
-  else if (spec.unique === undefined || state.unique.get(scoped(spec.tag, spec.unique.key))?.row === row) {
+  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
+    awaitDependencies(state, row, spec.dependencies, now)
+  } else if (spec.unique === undefined || state.unique.get(scoped(spec.tag, spec.unique.key))?.row === row) {
     state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
   }
   state.tell("enqueued", row, now)
@@ -70,7 +71,10 @@ const awaitDependencies = (
   more.pending = dependencies.length
   for (const { id, name } of dependencies) {
     const dependency = state.rows.get(id)
-    if (dependency === undefined || dependency.state === "completed" || dependency.state === "cancelled" || dependency.state === "dead") {
+    if (
+      dependency === undefined || dependency.state === "completed" || dependency.state === "cancelled" ||
+      dependency.state === "dead"
+    ) {
       state.dependencyEnded(row, name, dependency, now)
     } else {
       ;(dependency.grow().dependents ??= []).push({ row, name })
@@ -91,11 +95,16 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
   if (waits) {
     if (policy === "keep" || policy === "runAfter") return existing
     if (holder.spec.flowId !== undefined) return { id: holder.id, outcome: "UniqueConflict" }
-    replace(state, holder, policy === "replace" ? { ...spec, id: holder.id } : {
-      ...holder.spec,
-      delay: spec.delay,
-      runAt: spec.runAt
-    }, now)
+    replace(
+      state,
+      holder,
+      policy === "replace" ? { ...spec, id: holder.id } : {
+        ...holder.spec,
+        delay: spec.delay,
+        runAt: spec.runAt
+      },
+      now
+    )
     return { id: holder.id, outcome: "Replaced" }
   }
   if (policy === "keep" || policy === "reschedule") return existing

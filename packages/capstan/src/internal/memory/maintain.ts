@@ -3,8 +3,8 @@
  */
 import type { MaintainReply } from "../../JobStore.ts"
 import { expire, maintainIn } from "./exchange.ts"
-import { endAttempt } from "./settle.ts"
 import type { Row } from "./row.ts"
+import { endAttempt } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
 
 /** How many records one call rescues, expires and sweeps, each. */
@@ -48,7 +48,9 @@ const charge = (worker: WorkerState): ReadonlySet<Row> => {
 const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): boolean => {
   const blamed = isCharged && row.more?.cancelReason === undefined
   endAttempt(row, "crashed", now, {
-    failure: isCharged ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" } : undefined
+    failure: isCharged
+      ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" }
+      : undefined
   })
   if (blamed) row.crashes++
   if (row.more?.cancelReason !== undefined) {

@@ -3,8 +3,8 @@
  *
  * A cursor is the position of the last record in the order of enqueue, so it stays valid while records come and go.
  */
-import type { QueryReply, QueryRequest, ResultAnswer, Selection, Stats } from "../../JobStore.ts"
 import type { JobId } from "../../JobRecord.ts"
+import type { QueryReply, QueryRequest, ResultAnswer, Selection, Stats } from "../../JobStore.ts"
 import { type Row, view } from "./row.ts"
 import type { MemoryState } from "./state.ts"
 

@@ -3,8 +3,8 @@
  *
  * What only some records have is kept in `more`, so that a waiting record of the common kind stays small.
  */
-import type { NewRecord } from "../../JobStore.ts"
 import type { Attempt, BlockedReason, DeadReason, Failure, JobId, JobRecord, LogLine, State } from "../../JobRecord.ts"
+import type { NewRecord } from "../../JobStore.ts"
 import type { QueueState } from "./queue.ts"
 import type { WorkerState } from "./state.ts"
 

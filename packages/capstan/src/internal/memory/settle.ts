@@ -4,8 +4,8 @@
  * Guarantee: only the attempt that holds the fence ends the record (P3), and a settlement that is sent again is answered
  * as done (P13). The settlement, its children and the slot of its key move together.
  */
-import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
+import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import { enqueueOne } from "./enqueue.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -25,10 +25,15 @@ export const settle = (state: MemoryState, settlement: Settlement, now: number):
   const failure = "failure" in outcome && outcome.failure !== undefined
     ? toFailure(row, outcome.failure, endedAt)
     : undefined
-  endAttempt(row, row.more?.cancelReason !== undefined && isOpen(outcome) ? "cancelled" : decisions[outcome._tag], endedAt, {
-    failure,
-    trace: settlement.trace
-  })
+  endAttempt(
+    row,
+    row.more?.cancelReason !== undefined && isOpen(outcome) ? "cancelled" : decisions[outcome._tag],
+    endedAt,
+    {
+      failure,
+      trace: settlement.trace
+    }
+  )
   row.settledFence = settlement.fence
   if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
   if (row.more?.cancelReason !== undefined && isOpen(outcome)) {

@@ -4,9 +4,9 @@
  * Each verb is one synchronous function over this state, so it is atomic: no fiber sees half of it. The only clock is the
  * `now` that a verb is given.
  */
-import { allows, type Event } from "../../Lifecycle.ts"
+import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRecord.ts"
 import type { RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
-import { isFinal, type BlockedReason, type JobId, type State } from "../../JobRecord.ts"
+import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
 import { byTurn, Heap } from "./heap.ts"
@@ -125,7 +125,15 @@ export class MemoryState {
 
   tell(type: RecordEvent["type"], row: Row, now: number, reason?: string): void {
     if (!this.hints.heard) return
-    this.hints.event({ type, id: row.id, tag: row.spec.tag, queue: row.queue.name, at: now, attempt: row.attempt, reason })
+    this.hints.event({
+      type,
+      id: row.id,
+      tag: row.spec.tag,
+      queue: row.queue.name,
+      at: now,
+      attempt: row.attempt,
+      reason
+    })
   }
 
   /** Takes a row out of wherever it waits and moves it to another state, as the table allows. */
@@ -298,7 +306,9 @@ export class MemoryState {
     this.rows.delete(row.id)
     this.gone++
     if (row.settledFence > 0) this.remember(row.id, row.settledFence)
-    for (const { name, row: dependent } of row.more?.dependents ?? []) this.dependencyEnded(dependent, name, undefined, now)
+    for (const { name, row: dependent } of row.more?.dependents ?? []) {
+      this.dependencyEnded(dependent, name, undefined, now)
+    }
     this.tell("deleted", row, now)
     this.closeOrder()
   }

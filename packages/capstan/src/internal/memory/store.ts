@@ -171,7 +171,9 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
         Effect.sync(() => listeners.events.add(buffer)),
         () => Effect.sync(() => listeners.events.delete(buffer))
       )
-      return Stream.flattenIterable(Stream.fromEffectRepeat(Effect.andThen(buffer.filled.await, Effect.sync(() => buffer.take()))))
+      return Stream.flattenIterable(
+        Stream.fromEffectRepeat(Effect.andThen(buffer.filled.await, Effect.sync(() => buffer.take())))
+      )
     }))
   }
 }
@@ -188,6 +190,6 @@ const warnOfLoss = (state: MemoryState) =>
     const total = [...lost.values()].reduce((sum, count) => sum + count, 0)
     return Effect.logWarning(
       `memory store closed: ${total} unfinished records are lost`,
-      Object.fromEntries([...lost].sort(([a], [b]) => (a < b ? -1 : 1)))
+      Object.fromEntries([...lost].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     )
   })

@@ -40,7 +40,9 @@ export const signal = (
   now: number
 ): "Delivered" | "Early" | "NotFound" => {
   const row = state.rows.get(request.id)
-  if (row === undefined || row.state === "completed" || row.state === "cancelled" || row.state === "dead") return "NotFound"
+  if (row === undefined || row.state === "completed" || row.state === "cancelled" || row.state === "dead") {
+    return "NotFound"
+  }
   const more = row.grow()
   more.checkpoints = { ...more.checkpoints, [request.waitpoint]: request.value }
   if (row.state !== "blocked" || more.blocked !== "Waitpoint" || more.blockedOn !== request.waitpoint) return "Early"

@@ -51,7 +51,14 @@ export class Attempt implements JobContextShape {
   private lines: Array<string> = []
   private logged = 0
 
-  constructor(claimed: Claimed, runnable: RunnableJob, slots: QueueSlots, host: Host, claimedAt: number, storeNow: number) {
+  constructor(
+    claimed: Claimed,
+    runnable: RunnableJob,
+    slots: QueueSlots,
+    host: Host,
+    claimedAt: number,
+    storeNow: number
+  ) {
     this.claimed = claimed
     this.runnable = runnable
     this.slots = slots

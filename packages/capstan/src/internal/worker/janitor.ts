@@ -16,7 +16,12 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
       state.janitorAt = at
       const wait = at - state.elapsedNow()
       if (at === Infinity) yield* state.clean.await
-      else if (wait > 0) yield* Effect.timeoutOrElse(state.clean.await, { duration: Math.ceil(wait), orElse: () => Effect.void })
+      else if (wait > 0) {
+        yield* Effect.timeoutOrElse(state.clean.await, {
+          duration: Math.ceil(wait),
+          orElse: () => Effect.void
+        })
+      }
       if (state.elapsedNow() < state.maintainAt) continue
       yield* Effect.matchCauseEffect(state.store.maintain, {
         onSuccess: ({ maintainIn }) => Effect.sync(() => state.foreseeMaintenance(maintainIn)),

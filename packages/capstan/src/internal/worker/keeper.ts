@@ -18,7 +18,12 @@ export const keeper = (state: WorkerState): Effect.Effect<never> =>
       state.keeperAt = at
       const wait = at - state.elapsedNow()
       if (at === Infinity) yield* state.keep.await
-      else if (wait > 0) yield* Effect.timeoutOrElse(state.keep.await, { duration: Math.ceil(wait), orElse: () => Effect.void })
+      else if (wait > 0) {
+        yield* Effect.timeoutOrElse(state.keep.await, {
+          duration: Math.ceil(wait),
+          orElse: () => Effect.void
+        })
+      }
       yield* look(state)
     }
   })
@@ -63,10 +68,14 @@ const stopOrAbandon = (state: WorkerState, attempt: Attempt): Effect.Effect<void
     case undefined:
       return Effect.sync(() => state.interrupt(attempt, { _tag: "TimedOut" }))
     case "TimedOut":
-      return Effect.map(timedOut(attempt, attempt.storeTimeAfter(attempt.elapsed())), (outcome) =>
-        state.abandon(attempt, outcome))
+      return Effect.map(
+        timedOut(attempt, attempt.storeTimeAfter(attempt.elapsed())),
+        (outcome) => state.abandon(attempt, outcome)
+      )
     case "Cancel":
-      return Effect.sync(() => state.abandon(attempt, attempt.stop as { readonly _tag: "Cancel"; readonly reason: string }))
+      return Effect.sync(() =>
+        state.abandon(attempt, attempt.stop as { readonly _tag: "Cancel"; readonly reason: string })
+      )
     case "Lost":
       return Effect.sync(() => state.abandon(attempt, undefined))
     case "Shutdown":

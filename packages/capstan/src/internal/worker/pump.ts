@@ -32,7 +32,9 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
 
 /** Registers the worker, as often as it takes. */
 const settleIn = (state: WorkerState): Effect.Effect<void> =>
-  Effect.suspend(() => attempt(state, renew(state, 0), (failures) => Effect.andThen(backOff(state, failures), settleIn(state))))
+  Effect.suspend(() =>
+    attempt(state, renew(state, 0), (failures) => Effect.andThen(backOff(state, failures), settleIn(state)))
+  )
 
 const hasWork = (state: WorkerState): boolean =>
   state.hasToSay || (!state.stopping && (state.slots.mayFind(state.ahead) || isDue(state)))
@@ -70,7 +72,13 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
     const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
     const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)
     const startedAt = state.elapsedNow()
-    const call = state.store.exchange({ worker: state.settings.id, lease: state.settings.lease, settlements, demand, total })
+    const call = state.store.exchange({
+      worker: state.settings.id,
+      lease: state.settings.lease,
+      settlements,
+      demand,
+      total
+    })
     return Effect.flatMap(Effect.exit(within(state, call)), (exit) => {
       if (exit._tag === "Success") {
         accept(state, exit.value, demand, settlements.length, startedAt)
@@ -153,6 +161,5 @@ const attempt = <A>(
 ): Effect.Effect<void> =>
   Effect.matchCauseEffect(call, {
     onSuccess: () => Effect.void,
-    onFailure: (cause) =>
-      Effect.flatMap(state.failed(cause), onFailure)
+    onFailure: (cause) => Effect.flatMap(state.failed(cause), onFailure)
   })

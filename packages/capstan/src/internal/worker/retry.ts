@@ -42,9 +42,10 @@ export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effec
   const { endedAt, failure } = failed
   const dead: Outcome = { _tag: "Dead", reason: failure.kind === "Declared" ? "Failed" : failure.kind, failure }
   if (policy.retryFor !== undefined && endedAt - claimed.begunAt > policy.retryFor) return Effect.succeed(dead)
-  const disposition = failure.kind === "Declared" && failure.tag !== undefined && Object.hasOwn(policy.onError, failure.tag)
-    ? policy.onError[failure.tag]!
-    : "retry"
+  const disposition =
+    failure.kind === "Declared" && failure.tag !== undefined && Object.hasOwn(policy.onError, failure.tag)
+      ? policy.onError[failure.tag]!
+      : "retry"
   if (disposition === "dead") return Effect.succeed(dead)
   if (typeof disposition === "object" && "snooze" in disposition) {
     const { snooze } = disposition
@@ -54,8 +55,10 @@ export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effec
     )
   }
   if (claimed.attempt >= policy.maxAttempts) return Effect.succeed(dead)
-  return Effect.map(delayOf(job, claimed, failed, typeof disposition === "object" ? disposition.retry : undefined), (delay) =>
-    delay === undefined ? dead : { _tag: "RetryAfter", delay, failure })
+  return Effect.map(
+    delayOf(job, claimed, failed, typeof disposition === "object" ? disposition.retry : undefined),
+    (delay) => delay === undefined ? dead : { _tag: "RetryAfter", delay, failure }
+  )
 }
 
 const positiveMillis = (input: Duration.Input): number => {
@@ -78,13 +81,16 @@ const delayOf = (
       ? failure.kind === "Declared" && (ofTag === undefined || failure.tag === failed.failure.tag)
       : failure.kind !== "Declared"
   )
-  return Effect.flatMap(isDeclared ? declaredSteps(job, earlier, failed) : Effect.succeed(otherSteps(earlier, failed, claimed)), (steps) => {
-    const fallback = replay(defaultSchedule, claimed.id, steps)
-    return given === undefined ? fallback : Effect.catchCause(
-      replay(given as Schedule.Schedule<unknown>, claimed.id, steps),
-      (cause) => Effect.andThen(warn(job, claimed, "retry", cause), fallback)
-    )
-  })
+  return Effect.flatMap(
+    isDeclared ? declaredSteps(job, earlier, failed) : Effect.succeed(otherSteps(earlier, failed, claimed)),
+    (steps) => {
+      const fallback = replay(defaultSchedule, claimed.id, steps)
+      return given === undefined ? fallback : Effect.catchCause(
+        replay(given as Schedule.Schedule<unknown>, claimed.id, steps),
+        (cause) => Effect.andThen(warn(job, claimed, "retry", cause), fallback)
+      )
+    }
+  )
 }
 
 interface Step {
@@ -95,11 +101,14 @@ interface Step {
 /** An old error that no longer decodes is replaced by the current one. */
 const declaredSteps = (job: Job, earlier: ReadonlyArray<Failure>, failed: Failed): Effect.Effect<ReadonlyArray<Step>> =>
   Effect.map(
-    Effect.forEach(earlier, ({ at, error }) =>
-      Effect.map(error === undefined ? Effect.succeedNone : Effect.option(job.error.decode(error)), (decoded) => ({
-        at,
-        input: Option.getOrElse(decoded, () => failed.error)
-      }))),
+    Effect.forEach(
+      earlier,
+      ({ at, error }) =>
+        Effect.map(error === undefined ? Effect.succeedNone : Effect.option(job.error.decode(error)), (decoded) => ({
+          at,
+          input: Option.getOrElse(decoded, () => failed.error)
+        }))
+    ),
     (steps) => [...steps, { at: failed.endedAt, input: failed.error }]
   )
 

@@ -61,8 +61,10 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
   // Suspended: what a handler throws while it builds its effect is a defect of the attempt, not of the worker.
   const work = Effect.scoped(Effect.suspend(() => {
     const payload = decodePayload(definition, attempt.claimed)
-    const answer = Effect.flatMapEager(payload, (value) =>
-      handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value))
+    const answer = Effect.flatMapEager(
+      payload,
+      (value) => handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value)
+    )
     return Effect.flatMapEager(answer, (value) => encodeAnswer(definition, value))
   }))
   const restored = definition.propagate.length === 0 ? work : withReferences(attempt, work)
@@ -92,7 +94,9 @@ const decodePayload = (definition: Definition, claimed: Claimed): Effect.Effect<
   const from = definition.previous.findIndex(({ version }) => version === claimed.version)
   if (from < 0) {
     return Effect.fail(
-      new UnreadablePayload(`payload version ${claimed.version} is not among the previous versions of ${definition.tag}`)
+      new UnreadablePayload(
+        `payload version ${claimed.version} is not among the previous versions of ${definition.tag}`
+      )
     )
   }
   const older = definition.previous.slice(from)
@@ -112,9 +116,13 @@ const decodePayload = (definition: Definition, claimed: Claimed): Effect.Effect<
 const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(String(error))
 
 const withReferences = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.flatMap(restore(attempt.runnable.definition.propagate, attempt.headers), (values) =>
-    Effect.updateContext(work, (context: Context.Context<never>) =>
-      values.reduce((all, [reference, value]) => Context.add(all, reference, value) as Context.Context<never>, context)))
+  Effect.flatMap(
+    restore(attempt.runnable.definition.propagate, attempt.headers),
+    (values) =>
+      Effect.updateContext(work, (context: Context.Context<never>) =>
+        values.reduce((all, [reference, value]) =>
+          Context.add(all, reference, value) as Context.Context<never>, context))
+  )
 
 /** The attempt's span: a new trace that is linked to the enqueue, or its child when the declaration asks. */
 const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> => {
@@ -168,10 +176,16 @@ const failed = (
   const defect = cause.reasons.find(Cause.isDieReason)?.defect
   if (defect instanceof SnoozeSignal) return { _tag: "SnoozeFor", delay: defect.millis }
   if (error instanceof UnreadablePayload) {
-    return { _tag: "Dead", reason: "InvalidPayload", failure: { kind: "Defect", tag: "InvalidPayload", message: error.issue } }
+    return {
+      _tag: "Dead",
+      reason: "InvalidPayload",
+      failure: { kind: "Defect", tag: "InvalidPayload", message: error.issue }
+    }
   }
   if (error instanceof JobStoreError && error.reason._tag === "LeaseLost") return undefined
-  if (error instanceof JobStoreError) return storeFailed(error) ?? other(attempt, "Defect", error._tag, error.message, endedAt)
+  if (error instanceof JobStoreError) {
+    return storeFailed(error) ?? other(attempt, "Defect", error._tag, error.message, endedAt)
+  }
   if (error !== undefined) return declared(attempt, error, endedAt)
   if (defect !== undefined) return other(attempt, "Defect", nameOf(defect), messageOf(defect), endedAt)
   switch (stop?._tag) {
@@ -198,7 +212,13 @@ const storeFailed = (error: JobStoreError): Outcome | undefined => {
 }
 
 export const timedOut = (attempt: Attempt, endedAt: number): Effect.Effect<Outcome> =>
-  other(attempt, "TimedOut", "TimedOut", `it ran for longer than its timeout of ${attempt.runnable.policy.timeout} ms`, endedAt)
+  other(
+    attempt,
+    "TimedOut",
+    "TimedOut",
+    `it ran for longer than its timeout of ${attempt.runnable.policy.timeout} ms`,
+    endedAt
+  )
 
 const other = (
   attempt: Attempt,
@@ -206,7 +226,8 @@ const other = (
   tag: string,
   message: string,
   endedAt: number
-): Effect.Effect<Outcome> => conclude(attempt, { failure: { kind, tag, message: clip(message) }, error: undefined, endedAt })
+): Effect.Effect<Outcome> =>
+  conclude(attempt, { failure: { kind, tag, message: clip(message) }, error: undefined, endedAt })
 
 /** An error that does not encode was not declared: the types rule it out, a cast may let it through. */
 const declared = (attempt: Attempt, error: unknown, endedAt: number): Effect.Effect<Outcome> =>
@@ -238,7 +259,9 @@ const clip = (message: string): string => message.length > maxMessage ? `${messa
 const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError) : json
 
 const tagOf = (error: unknown): string | undefined =>
-  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string" ? error._tag : undefined
+  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+    ? error._tag
+    : undefined
 
 const nameOf = (defect: unknown): string => defect instanceof Error ? defect.name : tagOf(defect) ?? typeof defect
 
@@ -255,5 +278,13 @@ export const makeRunnable = (
   base: Context.Context<never>
 ): RunnableJob => {
   const context = Context.merge(base, handler.context) as Context.Context<never>
-  return { tag: definition.tag, definition, policy, handler, context, error: definition.error, traced: isTraced(context) }
+  return {
+    tag: definition.tag,
+    definition,
+    policy,
+    handler,
+    context,
+    error: definition.error,
+    traced: isTraced(context)
+  }
 }

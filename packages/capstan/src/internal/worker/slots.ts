@@ -51,7 +51,9 @@ export class Slots {
   /** Whether a claim for one of the queues may find something that there is room for. */
   mayFind(ahead: number): boolean {
     if (this.room(ahead) === 0) return false
-    for (const queue of this.list) if (queue.mayFind && queue.cap - queue.running - queue.waiting + ahead > 0) return true
+    for (const queue of this.list) {
+      if (queue.mayFind && queue.cap - queue.running - queue.waiting + ahead > 0) return true
+    }
     return false
   }
 
@@ -88,7 +90,7 @@ export class Slots {
     for (const [queue] of open) queue.credit += (total * queue.weight) / weights
     return open
       .map(([queue, slots]) => ({ queue, demand: { queue: queue.name, slots, share: share(queue.credit, slots) } }))
-      .sort((a, b) => b.queue.credit - a.queue.credit)
+      .toSorted((a, b) => b.queue.credit - a.queue.credit)
       .map(({ demand }) => demand)
   }
 

@@ -1,14 +1,22 @@
 /**
  * What the loops of one worker share. All of it is changed in one thread, between two suspensions, so no lock is needed.
  */
-import type * as Clock from "effect/Clock"
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type { JobStoreError } from "../../JobError.ts"
 import type { JobId } from "../../JobRecord.ts"
-import type { AttemptRef, CancelRequest, Claimed, Outcome, Settlement, Shape as Store, WriteEntry } from "../../JobStore.ts"
+import type {
+  AttemptRef,
+  CancelRequest,
+  Claimed,
+  Outcome,
+  Settlement,
+  Shape as Store,
+  WriteEntry
+} from "../../JobStore.ts"
 import { Attempt, type Host, type Stop } from "./attempt.ts"
 import { type Answer, body, contextOf, outcomeOf, type RunnableJob } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
@@ -130,7 +138,11 @@ export class WorkerState implements Host {
   private runs(record: Claimed, at: number): boolean {
     const job = this.jobs.get(record.tag)
     if (job !== undefined && record.version <= job.definition.version) return true
-    this.settle(record, { _tag: "Park", reason: job === undefined ? "NoHandler" : "NewerPayload" }, this.elapsedNow() - at)
+    this.settle(
+      record,
+      { _tag: "Park", reason: job === undefined ? "NoHandler" : "NewerPayload" },
+      this.elapsedNow() - at
+    )
     return false
   }
 
@@ -386,7 +398,10 @@ export class WorkerState implements Host {
       this.ready.closeUnsafe()
       return Effect.as(
         this.failures === 1
-          ? Effect.logWarning(`worker ${this.settings.id}: the store does not answer, it is asked again until it does`, cause)
+          ? Effect.logWarning(
+            `worker ${this.settings.id}: the store does not answer, it is asked again until it does`,
+            cause
+          )
           : Effect.void,
         this.failures
       )
