@@ -4,13 +4,13 @@ import { defineConfig } from "vitest/config"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 
-/** Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. */
-const conditions = ["@capstan/source", "node", "module", "import", "default"]
+/** Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. Else as Node. */
+const conditions = ["@capstan/source", "node", "import", "default"]
 
 const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
   resolve: { conditions },
-  ssr: { resolve: { conditions, externalConditions: conditions } },
+  ssr: { resolve: { conditions } },
   test: { name, include: [include] }
 })
 
