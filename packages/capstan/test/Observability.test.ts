@@ -1,6 +1,11 @@
 import * as OtelTracer from "@effect/opentelemetry/OtelTracer"
 import { assert, describe, it } from "@effect/vitest"
-import { BasicTracerProvider, InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor
+} from "@opentelemetry/sdk-trace-base"
 import { Job, JobGroup, JobStore, JobWorker, Lifecycle } from "capstan"
 import { Effect, Layer, Metric, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"

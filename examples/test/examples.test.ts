@@ -1,0 +1,59 @@
+import { build } from "esbuild"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { assert, describe, it } from "vitest"
+
+const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
+const run = async (name: string) => {
+  const node = promisify(execFile)(process.execPath, ["--conditions=@capstan/source", path(name)])
+  return (await node).stdout.trim().split("\n")
+}
+
+/** The project's files of which something is left in a bundle. */
+const bundled = async (name: string) => {
+  const { metafile } = await build({
+    entryPoints: [path(name)],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "node",
+    external: ["effect", "@effect/*"],
+    conditions: ["@capstan/source"],
+    logLevel: "silent"
+  })
+  const [output] = Object.values(metafile.outputs)
+  return Object.entries(output!.inputs).flatMap(([file, { bytesInOutput }]) => bytesInOutput > 0 ? [file] : [])
+}
+
+const worker = /JobWorker\.ts|internal\/worker\//
+
+describe("examples", () => {
+  it("hello greets", async () => {
+    assert.deepStrictEqual(await run("hello/src/main.ts"), ["Hello, world!"])
+  })
+
+  it("order-pipeline ships once, alerts on the dead, and tells who was refused", async () => {
+    const lines = await run("order-pipeline/src/main.ts")
+    const said = lines.filter((line) => !line.startsWith("["))
+    assert.deepStrictEqual(said, [
+      "announced twice, shipped once: true",
+      "shipped as P-order-0",
+      "shipped as P-order-1",
+      "not shipped: carrier refused: the customer is on a list",
+      "shipped as P-order-3",
+      "dead: UpdateCrm, ShipOrder, SendInvoice",
+      "third parties did 12 things"
+    ])
+    assert.strictEqual(lines.filter((line) => line.includes("is dead: Refused")).length, 3)
+  })
+
+  it("the web entry bundles no worker, the worker entry does", async () => {
+    const web = await bundled("order-pipeline/src/web.ts")
+    assert.isTrue(web.some((file) => file.endsWith("src/Job.ts")))
+    assert.deepStrictEqual(web.filter((file) => worker.test(file)), [])
+    assert.isTrue((await bundled("order-pipeline/src/worker.ts")).some((file) => worker.test(file)))
+  })
+})
