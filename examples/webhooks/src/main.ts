@@ -1,0 +1,121 @@
+/**
+ * GitHub's published webhook examples, delivered over HTTP, become typed jobs that are retried, snoozed, dead and replayed.
+ *
+ * `npm run demo -- --seed 7 --otlp http://localhost:4318`
+ */
+import { Jobs, JobStore, JobWorker } from "capstan"
+import { Console, Effect, Fiber, Layer, Schedule } from "effect"
+import { FetchHttpClient } from "effect/http"
+import * as Otlp from "effect/observability/Otlp"
+import { parseArgs } from "node:util"
+import { routes } from "./endpoint.ts"
+import { HandlersLive, ServiceAddress } from "./handlers.ts"
+import { listen } from "./http.ts"
+import { Webhooks } from "./jobs.ts"
+import * as Ledger from "./ledger.ts"
+import { show } from "./progress.ts"
+import { deadRecord, deliveriesTable, jobsTable, replayed } from "./report.ts"
+import { deliver, plan, type Sent } from "./sender.ts"
+import { makeService } from "./service.ts"
+import { dim, green, red, title } from "./terminal.ts"
+import { Spans, tree } from "./trace.ts"
+
+const { values: options } = parseArgs({
+  options: {
+    seed: { type: "string", default: "1" },
+    store: { type: "string", default: "memory" },
+    otlp: { type: "string" },
+    break: { type: "string" }
+  }
+})
+const seed = Number(options.seed)
+if (!Number.isSafeInteger(seed)) exitWith(`--seed must be an integer, it is ${options.seed}`)
+if (options.store !== "memory") exitWith(`--store ${options.store}: this version has the store "memory" alone`)
+
+function exitWith(message: string): never {
+  console.error(message)
+  process.exit(2)
+}
+
+const planned = plan(seed)
+/** One payload never succeeds: the first release that is not forged. */
+const rejected = planned.find(({ event, isForged }) => event === "release" && !isForged)!.id
+
+const idle = Effect.gen(function*() {
+  const { queues } = yield* (yield* Jobs.Jobs).stats
+  return queues.every(({ counts }) => counts.blocked + counts.scheduled + counts.ready + counts.running === 0)
+})
+const awaitIdle = Effect.repeat(idle, { schedule: Schedule.spaced("20 millis"), until: (done) => done }).pipe(
+  Effect.withTracerEnabled(false)
+)
+
+const program = Effect.gen(function*() {
+  const service = makeService(seed, rejected)
+  const sent: Array<Sent> = []
+  const serviceUrl = yield* listen(service.routes)
+  const address = { url: serviceUrl, breakIdempotency: options.break === "idempotency" }
+  yield* Layer.build(
+    JobWorker.layer(Webhooks, { concurrency: 32, queues: { reviews: { weight: 2 } } }).pipe(
+      Layer.provide(HandlersLive),
+      Layer.provide(Layer.succeed(ServiceAddress, address))
+    )
+  )
+  const endpointUrl = yield* listen(routes)
+
+  const deliveries = planned.length + planned.filter(({ isRepeated }) => isRepeated).length
+  yield* Console.log(title(`${planned.length} webhooks, delivered to ${dim("/webhooks")} on loopback, seed ${seed}`))
+  const view = yield* Effect.forkChild(show(sent, deliveries))
+  yield* deliver(endpointUrl, planned, (answer) => sent.push(answer))
+  yield* awaitIdle
+  yield* Fiber.interrupt(view)
+
+  yield* Console.log(title("Jobs"))
+  yield* Console.log(yield* jobsTable)
+  yield* Console.log(title("Deliveries"))
+  yield* Console.log(deliveriesTable(sent))
+
+  const jobs = yield* Jobs.Jobs
+  const { records: dead } = yield* jobs.query({ states: ["dead"], order: "oldest" })
+  for (const record of dead) {
+    yield* Console.log(title("A dead record"))
+    yield* Console.log(deadRecord(record))
+    yield* service.mend
+    yield* jobs.retry({ ids: [record.id] })
+    yield* awaitIdle
+    const again = yield* jobs.get(record.id)
+    if (again._tag === "Some") yield* Console.log(replayed(again.value))
+  }
+
+  const { ended } = yield* Spans
+  // The most eventful record that came out well.
+  const { records } = yield* jobs.query({ states: ["completed"], order: "oldest", limit: 1000 })
+  const eventful = records.reduce((most, record) => record.attempts.length > most.attempts.length ? record : most)
+  yield* Console.log(title(`The trace of ${eventful.tag} ${eventful.id}`))
+  for (const line of tree(ended, eventful.id)) yield* Console.log(line)
+
+  const verdict = Ledger.compare(sent, service.effects)
+  yield* Console.log(title("The ledgers of the sender and of the service"))
+  if (!Ledger.isClean(verdict)) {
+    yield* Console.log(red(Ledger.describe(verdict)))
+    return false
+  }
+  const accepted = sent.filter(({ status }) => status === 202).length
+  yield* Console.log(
+    green(`  agree: ${accepted} deliveries accepted, ${service.effects.length} effects, none lost, doubled or invented`)
+  )
+  yield* Console.log("")
+  return true
+})
+
+const exporter = options.otlp === undefined
+  ? Layer.empty
+  : Otlp.layerJson({ baseUrl: options.otlp, resource: { serviceName: "capstan-webhooks" } })
+
+const Live = Jobs.layer.pipe(
+  Layer.provideMerge(JobStore.layerMemory()),
+  Layer.provideMerge(Spans.layer),
+  Layer.provideMerge(exporter),
+  Layer.provideMerge(FetchHttpClient.layer)
+)
+
+process.exitCode = await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Live))) ? 0 : 1

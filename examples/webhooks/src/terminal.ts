@@ -1,0 +1,47 @@
+/**
+ * What the terminal can show: colours and redrawing where it can, plain lines where it cannot.
+ */
+const isTerminal = process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined
+
+const paint = (code: number) => (text: string): string => isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text
+
+export const bold = paint(1)
+export const dim = paint(2)
+export const red = paint(31)
+export const green = paint(32)
+export const yellow = paint(33)
+export const cyan = paint(36)
+
+/** How wide text is without its colours. */
+// eslint-disable-next-line no-control-regex
+const width = (text: string): number => text.replaceAll(/\u001b\[\d+m/g, "").length
+
+const pad = (text: string, to: number, align: "left" | "right"): string => {
+  const space = " ".repeat(Math.max(0, to - width(text)))
+  return align === "left" ? text + space : space + text
+}
+
+/** Columns are right-aligned but for the first one. */
+export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const widths = head.map((cell, i) => Math.max(width(cell), ...rows.map((row) => width(row[i] ?? ""))))
+  const line = (row: ReadonlyArray<string>) =>
+    "  " + row.map((cell, i) => pad(cell, widths[i]!, i === 0 ? "left" : "right")).join("   ").trimEnd()
+  const rule = "  " + widths.map((size) => "─".repeat(size)).join("───")
+  return [dim(line(head)), dim(rule), ...rows.map(line)].join("\n")
+}
+
+export const title = (text: string): string => `\n${bold(text)}\n`
+
+let drawn = 0
+
+/** Draws lines over those that were drawn last. */
+export const redraw = (lines: ReadonlyArray<string>): void => {
+  if (!isTerminal) return
+  process.stdout.write(`${drawn > 0 ? `\u001b[${drawn}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`)
+  drawn = lines.length
+}
+
+export const bar = (done: number, of: number, size: number): string => {
+  const filled = of === 0 ? size : Math.round((done / of) * size)
+  return green("█".repeat(filled)) + dim("░".repeat(size - filled))
+}
