@@ -66,7 +66,7 @@ export class Webhooks extends JobGroup.make(TriageIssue, ReviewPullRequest, Trac
 /** The job for an event, by GitHub's name of it. */
 export const jobFor = (event: string) => {
   if (/^(issue|discussion|label|milestone)/.test(event)) return TriageIssue
-  if (/^pull_request/.test(event)) return ReviewPullRequest
+  if (event.startsWith("pull_request")) return ReviewPullRequest
   if (/^(push|create|delete|commit_comment|release|fork)$/.test(event)) return TrackCode
   if (/^(check_|workflow_|deployment|status)/.test(event)) return WatchBuild
   return RecordChange
