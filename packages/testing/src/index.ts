@@ -1,0 +1,6 @@
+/**
+ * The suite that every store passes, and helpers for tests of your own jobs.
+ *
+ * @since 0.1.0
+ */
+export * as JobStoreSuite from "./JobStoreSuite.ts"

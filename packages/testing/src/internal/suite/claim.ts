@@ -1,0 +1,106 @@
+import { assert } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+
+export const claimFacts: ReadonlyArray<H.Fact> = [
+  fact("a claim raises attempt and fence, and the record runs at that worker", function*() {
+    const { id } = yield* H.enqueue()
+    const claimed = yield* H.claimOne("w")
+    const record = yield* H.get(id)
+    assert.deepStrictEqual([record.state, record.worker, record.attempt], ["running", "w", 1])
+    assert.strictEqual(record.fence, claimed.fence)
+    assert.strictEqual(claimed.fence, 1)
+  }),
+  fact("a record is claimed once", function*() {
+    const ids = yield* H.enqueueMany(20)
+    const batches = yield* Effect.all(
+      ["a", "b", "c", "d"].map((worker) => H.claim(worker, 10)),
+      { concurrency: "unbounded" }
+    )
+    const claimed = batches.flat().map(({ id }) => id)
+    assert.deepStrictEqual(claimed.toSorted(), ids.toSorted())
+  }),
+  fact("higher priorities come first, then first in, first out", function*() {
+    const low = yield* H.enqueue({ priority: -1 })
+    const first = yield* H.enqueue()
+    const high = yield* H.enqueue({ priority: 100 })
+    const second = yield* H.enqueue()
+    const claimed = yield* H.claim("w", 10)
+    assert.deepStrictEqual(claimed.map(({ id }) => id), [high.id, first.id, second.id, low.id])
+  }),
+  fact("a claim takes from the demanded queues alone, up to their slots and the total", function*() {
+    yield* H.enqueueMany(3, { queue: "a" })
+    yield* H.enqueueMany(3, { queue: "b" })
+    const demand = [{ queue: "a", slots: 2, share: 1 }, { queue: "b", slots: 2, share: 1 }]
+    const reply = yield* H.exchange("w", { demand, total: 3 })
+    assert.deepStrictEqual(reply.claimed.map(({ queue }) => queue).toSorted(), ["a", "a", "b"])
+    assert.deepStrictEqual(reply.more.toSorted(), ["a", "b"])
+  }),
+  fact("a share is kept for its queue before the rest is given out in order", function*() {
+    yield* H.enqueueMany(10, { queue: "a" })
+    yield* H.enqueueMany(10, { queue: "b" })
+    const demand = [{ queue: "a", slots: 10, share: 0 }, { queue: "b", slots: 10, share: 2 }]
+    const { claimed } = yield* H.exchange("w", { demand, total: 5 })
+    assert.strictEqual(claimed.filter(({ queue }) => queue === "b").length, 2)
+    assert.strictEqual(claimed.filter(({ queue }) => queue === "a").length, 3)
+  }),
+  fact("`more` names a queue only while a further claim of this worker would find something", function*() {
+    yield* H.enqueueMany(2)
+    const demand = [{ queue: "default", slots: 5, share: 5 }]
+    assert.deepStrictEqual((yield* H.exchange("w", { demand, total: 1 })).more, ["default"])
+    assert.deepStrictEqual((yield* H.exchange("w", { demand, total: 1 })).more, [])
+  }),
+  fact("a paused queue gives nothing out, what runs goes on, and resuming gives out again", function*() {
+    const store = yield* JobStore.JobStore
+    yield* H.enqueueMany(2)
+    const running = yield* H.claimOne("w")
+    assert.isTrue(yield* store.pause("default", true))
+    assert.isFalse(yield* store.pause("default", true))
+    assert.strictEqual((yield* H.claim("w", 5)).length, 0)
+    assert.strictEqual(yield* H.settle("w", running, H.complete), "Done")
+    assert.isTrue((yield* H.statsOf()).paused)
+    assert.isTrue(yield* store.pause("default", false))
+    assert.strictEqual((yield* H.claim("w", 5)).length, 1)
+  }),
+  fact("a record that could not start in time is dead with Expired, also when it is found by a claim", function*() {
+    const { id } = yield* H.enqueue({ startBefore: 1000 })
+    const { id: other } = yield* H.enqueue({ startBefore: 1000, delay: 500 })
+    yield* H.advance(1000)
+    assert.strictEqual((yield* H.claim("w", 5)).length, 1)
+    assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
+    assert.strictEqual(yield* H.stateOf(other), "running")
+  }),
+  fact("a record that has begun does not expire", function*() {
+    const { id } = yield* H.enqueue({ startBefore: 1000 })
+    yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(5000))
+    yield* H.advance(5000)
+    yield* H.maintain
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
+  fact("a claimed record brings along its failures, and when it was enqueued, begun and ready", function*() {
+    yield* H.enqueue({ headers: { a: "b" }, tags: ["t"] })
+    yield* H.advance(100)
+    const first = yield* H.claimOne("w")
+    yield* H.advance(50)
+    yield* H.settle("w", first, H.retryAfter(200), { finishedAfter: 50 })
+    yield* H.advance(200)
+    const second = yield* H.claimOne("w")
+    assert.deepStrictEqual(
+      [second.attempt, second.enqueuedAt, second.begunAt, second.readyAt].map((at, i) =>
+        i === 0 ? at : at - first.enqueuedAt
+      ),
+      [2, 0, 100, 350]
+    )
+    assert.deepStrictEqual(second.failures.map(({ attempt, tag }) => [attempt, tag]), [[1, "Oops"]])
+    assert.deepStrictEqual([second.headers, second.tags], [{ a: "b" }, ["t"]])
+  }),
+  fact("at most the last 32 failures travel", function*() {
+    yield* H.enqueue()
+    for (let i = 0; i < 40; i++) yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(0))
+    const { failures } = yield* H.claimOne("w")
+    assert.deepStrictEqual([failures.length, failures[0]?.attempt, failures.at(-1)?.attempt], [32, 9, 40])
+  })
+]

@@ -1,0 +1,159 @@
+import { assert } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+const unique = (onConflict: JobStore.UniqueClaim["onConflict"], until: JobStore.UniqueClaim["until"] = "finished") => ({
+  unique: { key: "u", until, onConflict }
+})
+
+export const enqueueFacts: ReadonlyArray<H.Fact> = [
+  fact("a record without a delay is ready at once", function*() {
+    const { id, outcome } = yield* H.enqueue({ payload: `{"a":1}` })
+    assert.strictEqual(outcome, "Inserted")
+    const record = yield* H.get(id)
+    assert.strictEqual(record.state, "ready")
+    assert.strictEqual(record.payload, `{"a":1}`)
+    assert.strictEqual(record.attempt, 0)
+  }),
+  fact("a delayed record is scheduled, is not claimed before it is due, and is claimed then", function*() {
+    const { id } = yield* H.enqueue({ delay: 1000 })
+    assert.strictEqual(yield* H.stateOf(id), "scheduled")
+    const early = yield* H.exchange("w", { demand: [{ queue: "default", slots: 1, share: 1 }], total: 1 })
+    assert.strictEqual(early.claimed.length, 0)
+    assert.strictEqual(early.nextDueIn, 1000)
+    yield* H.advance(1000)
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
+  fact("an id that is stored already is Existing, so a batch may be sent again", function*() {
+    const store = yield* JobStore.JobStore
+    const records = [H.record(), H.record()]
+    yield* store.enqueue({ records })
+    const again = yield* store.enqueue({ records: [...records, H.record()] })
+    assert.deepStrictEqual(again.map(({ outcome }) => outcome), ["Existing", "Existing", "Inserted"])
+    assert.strictEqual((yield* H.statsOf()).counts.ready, 3)
+  }),
+  fact("an idempotency key answers the record that has it, in every state, and is scoped by tag", function*() {
+    const first = yield* H.enqueue({ idempotencyKey: "k" })
+    assert.deepStrictEqual(yield* H.enqueue({ idempotencyKey: "k" }), { id: first.id, outcome: "Existing" })
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    assert.deepStrictEqual(yield* H.enqueue({ idempotencyKey: "k" }), { id: first.id, outcome: "Existing" })
+    assert.strictEqual((yield* H.enqueue({ idempotencyKey: "k", tag: "Other" })).outcome, "Inserted")
+  }),
+  fact("an idempotency key is free again when its record is deleted", function*() {
+    const first = yield* H.enqueue({ idempotencyKey: "k" })
+    yield* H.control({ _tag: "Delete" }, first.id)
+    assert.strictEqual((yield* H.enqueue({ idempotencyKey: "k" })).outcome, "Inserted")
+  }),
+  fact("a child of a stale attempt is refused, and nothing of its batch is stored (P3)", function*() {
+    const store = yield* JobStore.JobStore
+    yield* H.enqueue()
+    const { fence, id } = yield* H.claimOne("w")
+    const child = H.record({ tag: "Child" })
+    yield* H.settle("w", { id, fence }, H.retryAfter(0))
+    const error = yield* Effect.flip(store.enqueue({ records: [child], by: { id, fence } }))
+    assert.strictEqual(error.reason._tag, "LeaseLost")
+    assert.isFalse(yield* H.exists(child.id))
+  }),
+  fact("a child of a running attempt is stored", function*() {
+    const store = yield* JobStore.JobStore
+    yield* H.enqueue()
+    const { fence, id } = yield* H.claimOne("w")
+    const [answer] = yield* store.enqueue({ records: [H.record({ parent: id })], by: { id, fence } })
+    assert.strictEqual((yield* H.get(answer!.id)).parent, id)
+  }),
+
+  // the table of unique conflicts
+  fact("unique, keep: a second enqueue answers the holder while it waits, runs and retries", function*() {
+    const first = yield* H.enqueue(unique("keep"))
+    const existing = { id: first.id, outcome: "Existing" } as const
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), existing)
+    const attempt = yield* H.claimOne("w")
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), existing)
+    yield* H.settle("w", attempt, H.retryAfter(1000))
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), existing)
+  }),
+  fact("unique: completed, dead and cancelled records free the key", function*() {
+    const first = yield* H.enqueue(unique("keep"))
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    const second = yield* H.enqueue(unique("keep"))
+    assert.notStrictEqual(second.id, first.id)
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    const third = yield* H.enqueue(unique("keep"))
+    assert.strictEqual(third.outcome, "Inserted")
+    yield* H.control({ _tag: "Cancel", reason: "test" }, third.id)
+    assert.strictEqual((yield* H.enqueue(unique("keep"))).outcome, "Inserted")
+  }),
+  fact("unique, until started: the key is free once the record runs", function*() {
+    yield* H.enqueue(unique("keep", "started"))
+    yield* H.claimOne("w")
+    assert.strictEqual((yield* H.enqueue(unique("keep", "started"))).outcome, "Inserted")
+  }),
+  fact("unique, window: the key outlives the record until the window ends", function*() {
+    const window = { windowMillis: 10_000 }
+    const first = yield* H.enqueue(unique("keep", window))
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    yield* H.advance(9000)
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep", window)), { id: first.id, outcome: "Existing" })
+    yield* H.advance(1000)
+    assert.strictEqual((yield* H.enqueue(unique("keep", window))).outcome, "Inserted")
+  }),
+  fact(
+    "unique, replace: a waiting record keeps id and place and gets the new contents, and its fence rises",
+    function*() {
+      const first = yield* H.enqueue({ ...unique("replace"), payload: "1" })
+      yield* H.enqueue({ payload: "other" })
+      const before = yield* H.get(first.id)
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("replace"), payload: "2" }), {
+        id: first.id,
+        outcome: "Replaced"
+      })
+      const after = yield* H.get(first.id)
+      assert.isAbove(after.fence, before.fence)
+      assert.strictEqual((yield* H.claimOne("w")).payload, "2")
+    }
+  ),
+  fact(
+    "unique, reschedule: a waiting record gets the due instant alone; one that has begun is left alone",
+    function*() {
+      const first = yield* H.enqueue({ ...unique("reschedule"), payload: "1" })
+      yield* H.enqueue({ ...unique("reschedule"), payload: "2", delay: 5000 })
+      const moved = yield* H.get(first.id)
+      assert.deepStrictEqual([moved.state, moved.payload], ["scheduled", "1"])
+      yield* H.advance(5000)
+      yield* H.claimOne("w")
+      assert.strictEqual((yield* H.enqueue(unique("reschedule"))).outcome, "Existing")
+    }
+  ),
+  fact(
+    "unique, runAfter: one successor waits for the holder that has begun, and a second replaces its contents",
+    function*() {
+      yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      const next = yield* H.enqueue({ ...unique("runAfter"), payload: "1" })
+      assert.strictEqual(next.outcome, "Inserted")
+      assert.strictEqual((yield* H.get(next.id)).blocked?.reason, "Unique")
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("runAfter"), payload: "2" }), {
+        id: next.id,
+        outcome: "Replaced"
+      })
+      assert.strictEqual((yield* H.claim("w")).length, 0)
+      yield* H.settle("w", attempt, H.complete)
+      const successor = yield* H.claimOne("w")
+      assert.deepStrictEqual([successor.id, successor.payload], [next.id, "2"])
+    }
+  ),
+  fact("unique, replace: a holder that has begun gets a successor", function*() {
+    yield* H.enqueue(unique("replace"))
+    const attempt = yield* H.claimOne("w")
+    const next = yield* H.enqueue(unique("replace"))
+    assert.strictEqual(yield* H.stateOf(next.id), "blocked")
+    yield* H.settle("w", attempt, H.dead)
+    assert.strictEqual(yield* H.stateOf(next.id), "ready")
+  }),
+  fact("unique: a member of a flow is never replaced", function*() {
+    const first = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
+    assert.deepStrictEqual(yield* H.enqueue(unique("replace")), { id: first.id, outcome: "UniqueConflict" })
+  })
+]

@@ -1,0 +1,184 @@
+import { assert } from "@effect/vitest"
+import { JobRecord, JobStore } from "capstan"
+import { Effect } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+
+/** Lets a worker's lease end and rescues what it held. */
+const die = Effect.andThen(H.advance(H.lease), H.maintain)
+
+export const leaseFacts: ReadonlyArray<H.Fact> = [
+  fact("a renewal keeps all claims of a worker", function*() {
+    const ids = yield* H.enqueueMany(3)
+    const held = yield* H.claim("w", 3)
+    yield* H.advance(H.lease - 1)
+    const reply = yield* H.renew("w", { holding: held })
+    assert.deepStrictEqual(reply.lost, [])
+    yield* H.advance(H.lease - 1)
+    yield* H.maintain
+    for (const id of ids) assert.strictEqual(yield* H.stateOf(id), "running")
+  }),
+  fact(
+    "a worker's records run again when its lease ends, at the place that they had, with a higher fence",
+    function*() {
+      const [first, second] = yield* H.enqueueMany(2)
+      const { fence } = yield* H.claimOne("a")
+      yield* H.advance(H.lease)
+      const reply = yield* H.maintain
+      assert.strictEqual(reply.rescued, 1)
+      assert.isAbove((yield* H.get(first!)).fence, fence)
+      assert.deepStrictEqual((yield* H.claim("b", 2)).map(({ id }) => id), [first, second])
+    }
+  ),
+  fact("a renewal says what the worker has lost", function*() {
+    yield* H.enqueue()
+    const held = yield* H.claimOne("a")
+    yield* die
+    const reply = yield* H.renew("a", { holding: [held] })
+    assert.deepStrictEqual(reply.lost.map(({ id }) => id), [held.id])
+  }),
+  fact("maintainIn tells when a lease ends", function*() {
+    yield* H.enqueue()
+    yield* H.claimOne("w")
+    const { maintainIn } = yield* H.exchange("other")
+    assert.isDefined(maintainIn)
+    assert.isAtMost(maintainIn!, H.lease)
+  }),
+  fact(
+    "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
+    function*() {
+      yield* H.enqueueMany(2)
+      const known = yield* H.claimOne("w")
+      const lost = yield* H.claimOne("w")
+      const reply = yield* H.renew("w", { holding: [known], reconcileOlderThan: 0 })
+      assert.strictEqual(reply.reconciled, 1)
+      const record = yield* H.get(lost.id)
+      assert.deepStrictEqual([record.state, record.attempt], ["ready", 0])
+      assert.isAbove(record.fence, lost.fence)
+      assert.strictEqual(yield* H.stateOf(known.id), "running")
+    }
+  ),
+  fact("a claim that is younger than reconcileOlderThan is left alone: its reply may be under way (P14)", function*() {
+    const { id } = yield* H.enqueue()
+    yield* H.claimOne("w")
+    yield* H.advance(1000)
+    yield* H.renew("w", { reconcileOlderThan: 2000 })
+    assert.strictEqual(yield* H.stateOf(id), "running")
+  }),
+  fact("a worker that leaves gives everything back at once", function*() {
+    yield* H.enqueueMany(3)
+    yield* H.claim("w", 3)
+    yield* H.renew("w", { lease: 0, reconcileOlderThan: 0 })
+    assert.strictEqual((yield* H.statsOf()).counts.ready, 3)
+  }),
+
+  // crashes
+  fact("a record whose workers die is dead with Crashed after the third (P10)", function*() {
+    const { id } = yield* H.enqueue()
+    for (const worker of ["a", "b"]) {
+      yield* H.claimOne(worker)
+      yield* die
+      assert.strictEqual(yield* H.stateOf(id), "ready")
+    }
+    yield* H.claimOne("c")
+    yield* H.advance(H.lease)
+    assert.strictEqual((yield* H.maintain).quarantined, 1)
+    assert.strictEqual((yield* H.get(id)).deadReason, "Crashed")
+  }),
+  fact("a worker holds at most one record that has crashed others, beside its other work (P10)", function*() {
+    const ids = yield* H.enqueueMany(3)
+    yield* H.claim("a", 3)
+    yield* die
+    const { id: fresh } = yield* H.enqueue()
+    const claimed = yield* H.claim("b", 10)
+    assert.deepStrictEqual(claimed.map(({ id }) => id), [ids[0], fresh])
+  }),
+  fact("when a worker dies with a record that crashed others, that one alone is charged (P10)", function*() {
+    const { id: poison } = yield* H.enqueue()
+    yield* H.claimOne("a")
+    yield* die
+    const innocent = yield* H.enqueueMany(2)
+    yield* H.claim("b", 10)
+    yield* die
+    assert.strictEqual((yield* H.get(poison)).crashes, 2)
+    for (const id of innocent) assert.strictEqual((yield* H.get(id)).crashes, 0)
+  }),
+  fact("a settle clears the count of crashes (P10)", function*() {
+    const { id } = yield* H.enqueue()
+    yield* H.claimOne("a")
+    yield* die
+    yield* H.settle("b", yield* H.claimOne("b"), H.retryAfter(0))
+    assert.strictEqual((yield* H.get(id)).crashes, 0)
+  }),
+
+  // retention
+  fact("finished records are swept by the age of their retention, even when nobody works", function*() {
+    const keep: JobRecord.Keep = { age: 1000, count: Infinity }
+    const retention = { completed: keep, cancelled: keep, dead: { age: 5000, count: Infinity } }
+    const completed = yield* H.enqueue({ retention })
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    const dead = yield* H.enqueue({ retention })
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    yield* H.advance(1000)
+    assert.strictEqual((yield* H.maintain).swept, 1)
+    assert.isFalse(yield* H.exists(completed.id))
+    assert.isTrue(yield* H.exists(dead.id))
+    yield* H.advance(4000)
+    yield* H.maintain
+    assert.isFalse(yield* H.exists(dead.id))
+  }),
+  fact("a retention by count keeps the newest, in bounded chunks", function*() {
+    const keep: JobRecord.Keep = { age: Infinity, count: 2 }
+    const retention = { completed: keep, cancelled: keep, dead: keep }
+    const ids = yield* H.enqueueMany(5, { retention })
+    for (const claimed of yield* H.claim("w", 5)) yield* H.settle("w", claimed, H.complete)
+    yield* H.maintain
+    const left = yield* Effect.filter(ids, H.exists)
+    assert.deepStrictEqual(left, ids.slice(3))
+  }),
+  fact("a sweep of more than one call takes says that there is more to do", function*() {
+    const keep: JobRecord.Keep = { age: 10, count: Infinity }
+    yield* H.enqueueMany(2500, { retention: { completed: keep, cancelled: keep, dead: keep } })
+    for (;;) {
+      const claimed = yield* H.claim("w", 1000)
+      if (claimed.length === 0) break
+      yield* H.exchange("w", {
+        settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: H.complete, finishedAfter: 0 }))
+      })
+    }
+    yield* H.advance(10)
+    const first = yield* H.maintain
+    assert.strictEqual(first.maintainIn, 0)
+    assert.isBelow(first.swept, 2500)
+    let swept = first.swept
+    for (let i = 0; i < 10 && swept < 2500; i++) swept += (yield* H.maintain).swept
+    assert.strictEqual(swept, 2500)
+  }),
+  fact("what waits expires without anybody claiming", function*() {
+    const { id } = yield* H.enqueue({ startBefore: 1000 })
+    yield* H.advance(1000)
+    assert.strictEqual((yield* H.maintain).expired, 1)
+    assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
+  }),
+
+  // ticks
+  fact("a tick is taken once, and stores its record in the same step (P8)", function*() {
+    const store = yield* JobStore.JobStore
+    const [row] = yield* store.schedules([{ name: "s", definition: "d", nextAt: 5000 }])
+    assert.strictEqual(row?.nextAt, 5000)
+    const records = [H.record(), H.record()]
+    const taken = yield* Effect.forEach(records, (record) => store.tick({ name: "s", at: 5000, nextAt: 6000, record }))
+    assert.deepStrictEqual(taken, [true, false])
+    assert.isTrue(yield* H.exists(records[0]!.id))
+    assert.isFalse(yield* H.exists(records[1]!.id))
+  }),
+  fact("a schedule keeps its instant across processes until its definition changes", function*() {
+    const store = yield* JobStore.JobStore
+    yield* store.schedules([{ name: "s", definition: "d", nextAt: 5000 }])
+    const [same] = yield* store.schedules([{ name: "s", definition: "d", nextAt: 7000 }])
+    assert.strictEqual(same?.nextAt, 5000)
+    const [changed] = yield* store.schedules([{ name: "s", definition: "e", nextAt: 7000 }])
+    assert.strictEqual(changed?.nextAt, 7000)
+  })
+]

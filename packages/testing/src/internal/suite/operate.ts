@@ -1,0 +1,176 @@
+import { assert } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect, Stream } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+
+export const operateFacts: ReadonlyArray<H.Fact> = [
+  fact("retry runs a final record again with a fresh budget, and is idempotent", function*() {
+    const { id } = yield* H.enqueue()
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, id), ["Changed"])
+    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, id), ["Unchanged"])
+    const claimed = yield* H.claimOne("w")
+    assert.deepStrictEqual([claimed.id, claimed.attempt, claimed.failures.length], [id, 1, 0])
+    assert.strictEqual((yield* H.get(id)).attempts.length, 1)
+  }),
+  fact("a running record is not retried, deleted or rescheduled", function*() {
+    const { id } = yield* H.enqueue()
+    yield* H.claimOne("w")
+    for (
+      const action of [{ _tag: "Retry" }, { _tag: "Delete" }, { _tag: "Promote" }, {
+        _tag: "Reschedule",
+        delay: 5
+      }] as const
+    ) {
+      assert.deepStrictEqual(yield* H.control(action, id), ["Unchanged"])
+    }
+    assert.strictEqual(yield* H.stateOf(id), "running")
+  }),
+  fact("promote, reschedule and reprioritise move what waits", function*() {
+    const { id } = yield* H.enqueue({ delay: 5000 })
+    yield* H.control({ _tag: "Promote" }, id)
+    assert.strictEqual(yield* H.stateOf(id), "ready")
+    yield* H.control({ _tag: "Reschedule", delay: 1000 }, id)
+    assert.strictEqual(yield* H.stateOf(id), "scheduled")
+    yield* H.advance(1000)
+    const other = yield* H.enqueue({ priority: 5 })
+    yield* H.control({ _tag: "Reprioritise", priority: 10 }, id)
+    assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [id, other.id])
+  }),
+  fact("an action on a selection works in chunks, and a cursor leads through all of it", function*() {
+    const store = yield* JobStore.JobStore
+    yield* H.enqueueMany(25)
+    yield* H.enqueueMany(5, { tag: "Other" })
+    let cursor: string | undefined
+    const sizes: Array<number> = []
+    do {
+      const reply = yield* store.control({
+        action: { _tag: "Cancel", reason: "r" },
+        where: { tag: "Task" },
+        limit: 10,
+        cursor
+      })
+      sizes.push(reply.outcomes.length)
+      cursor = reply.cursor
+    } while (cursor !== undefined)
+    assert.strictEqual(sizes.reduce((a, b) => a + b), 25)
+    assert.isTrue(sizes.every((size) => size <= 10))
+    assert.deepStrictEqual([(yield* H.statsOf()).counts.cancelled, (yield* H.statsOf()).counts.ready], [25, 5])
+  }),
+  fact(
+    "a query selects by job, state, queue, label, error, parent and time, newest first or oldest first",
+    function*() {
+      const store = yield* JobStore.JobStore
+      const a = yield* H.enqueue({ tag: "A", queue: "qa", tags: ["x"] })
+      yield* H.advance(10)
+      const b = yield* H.enqueue({ tag: "B", parent: a.id })
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+      const ids = (where: JobStore.Selection, order: "newest" | "oldest" = "newest") =>
+        Effect.map(store.query({ where, order, limit: 10 }), ({ records }) => records.map(({ id }) => id))
+      const at = (yield* H.get(b.id)).enqueuedAt
+      assert.deepStrictEqual(yield* ids({}), [b.id, a.id])
+      assert.deepStrictEqual(yield* ids({}, "oldest"), [a.id, b.id])
+      for (
+        const where of [{ tag: "A" }, { queue: "qa" }, { label: "x" }, { states: ["ready"] }, {
+          enqueuedBefore: at
+        }] as const
+      ) {
+        assert.deepStrictEqual(yield* ids(where), [a.id])
+      }
+      for (
+        const where of [{ deadReason: "Failed" }, { errorTag: "Oops" }, { parent: a.id }, { enqueuedFrom: at }] as const
+      ) {
+        assert.deepStrictEqual(yield* ids(where), [b.id])
+      }
+      assert.deepStrictEqual(yield* ids({ tag: "A", states: ["dead"] }), [])
+    }
+  ),
+  fact("pages do not skip or repeat while records come and go", function*() {
+    const store = yield* JobStore.JobStore
+    const ids = yield* H.enqueueMany(9)
+    const page = (cursor?: string) => store.query({ where: {}, order: "newest", limit: 3, cursor })
+    const first = yield* page()
+    yield* H.enqueueMany(2)
+    yield* H.control({ _tag: "Delete" }, ids[8]!)
+    const second = yield* page(first.cursor)
+    const third = yield* page(second.cursor)
+    const seen = [first, second, third].flatMap(({ records }) => records.map(({ id }) => id))
+    assert.deepStrictEqual(seen, ids.toReversed())
+  }),
+  fact("figures are those of the records", function*() {
+    const store = yield* JobStore.JobStore
+    yield* H.enqueueMany(3)
+    yield* H.enqueue({ delay: 1000 })
+    yield* H.advance(500)
+    const [first, second] = yield* H.claim("w", 2)
+    yield* H.settle("w", first!, H.complete)
+    yield* H.settle("w", second!, H.dead)
+    const stats = yield* H.statsOf()
+    assert.deepStrictEqual(stats.counts, {
+      blocked: 0,
+      scheduled: 1,
+      ready: 1,
+      running: 0,
+      completed: 1,
+      cancelled: 0,
+      dead: 1
+    })
+    assert.strictEqual(stats.oldestReadyAge, 500)
+    assert.deepStrictEqual((yield* store.stats).workers.map(({ worker }) => worker), ["w"])
+  }),
+  fact("results tells how awaited records stand", function*() {
+    const store = yield* JobStore.JobStore
+    const [a, b, c, d] = yield* H.enqueueMany(4)
+    const [first, second] = yield* H.claim("w", 2)
+    yield* H.settle("w", first!, { _tag: "Complete", result: "false" })
+    yield* H.settle("w", second!, H.dead)
+    yield* H.control({ _tag: "Cancel", reason: "r" }, c!)
+    const answers = yield* store.results([a!, b!, c!, d!, H.newId()])
+    assert.deepStrictEqual(answers.map(({ _tag }) => _tag), ["Completed", "Dead", "Cancelled", "Pending", "NotFound"])
+    assert.strictEqual(answers[0]?._tag === "Completed" && answers[0].result, "false")
+  }),
+  fact("events open with `missed` and tell what happens to records", function*() {
+    const store = yield* JobStore.JobStore
+    const seen: Array<string> = []
+    yield* Effect.scoped(Effect.gen(function*() {
+      yield* Effect.forkScoped(
+        Stream.runForEach(store.events, ({ type }) => Effect.sync(() => seen.push(type))),
+        { startImmediately: true }
+      )
+      yield* H.advance(0)
+      yield* H.enqueue()
+      yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+      yield* H.advance(0)
+    }))
+    assert.deepStrictEqual(seen, ["missed", "enqueued", "started", "completed"])
+  }),
+  fact("a sleeping worker is woken for its queues, and for a cancel", function*() {
+    const store = yield* JobStore.JobStore
+    let woken = 0
+    yield* Effect.scoped(Effect.gen(function*() {
+      yield* Effect.forkScoped(
+        Stream.runForEach(store.wakeups("w", ["default"]), () => Effect.sync(() => woken++)),
+        { startImmediately: true }
+      )
+      yield* H.advance(0)
+      const { id } = yield* H.enqueue()
+      yield* H.advance(0)
+      assert.isAtLeast(woken, 1)
+      yield* H.claimOne("w")
+      yield* H.advance(0)
+      const before = woken
+      yield* H.control({ _tag: "Cancel", reason: "r" }, id)
+      yield* H.advance(0)
+      assert.isAbove(woken, before)
+    }))
+  }),
+  fact("says what it is", function*() {
+    const store = yield* JobStore.JobStore
+    const description = yield* store.describe
+    assert.isAtLeast(description.schemaVersion, 1)
+    assert.isAbove(description.durability.length, 0)
+    assert.isAbove(store.identity.length, 0)
+  })
+]

@@ -1,0 +1,102 @@
+import { assert } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+const keyed = (key: string, limit = 1) => ({ concurrency: { key, limit } })
+
+export const waitingFacts: ReadonlyArray<H.Fact> = [
+  // concurrency keys
+  fact(
+    "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
+    function*() {
+      const ids = yield* H.enqueueMany(4, keyed("k", 2))
+      const running = yield* H.claim("w", 10)
+      assert.deepStrictEqual(running.map(({ id }) => id), ids.slice(0, 2))
+      assert.strictEqual((yield* H.get(ids[2]!)).blocked?.reason, "ConcurrencyKey")
+      yield* H.settle("w", running[0]!, H.complete)
+      assert.deepStrictEqual((yield* H.claim("w", 10)).map(({ id }) => id), [ids[2]])
+    }
+  ),
+  fact("a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)", function*() {
+    const release: ReadonlyArray<(attempt: JobStore.Claimed) => Effect.Effect<unknown, unknown, JobStore.JobStore>> = [
+      (attempt) => H.settle("w", attempt, H.retryAfter(1e9)),
+      (attempt) => H.settle("w", attempt, H.dead),
+      (attempt) => H.settle("w", attempt, { _tag: "Cancel", reason: "r" }),
+      (attempt) => H.settle("w", attempt, { _tag: "Park", reason: "NoHandler" }),
+      (attempt) => H.settle("w", attempt, { _tag: "WaitFor", waitpoint: "x" })
+    ]
+    for (const free of release) {
+      yield* H.enqueue(keyed("k"))
+      yield* free(yield* H.claimOne("w"))
+    }
+    const { id } = yield* H.enqueue(keyed("k"))
+    yield* H.control({ _tag: "Delete" }, id)
+    yield* H.enqueue(keyed("k"))
+    yield* H.claimOne("w")
+  }),
+  fact("a slot moves with its record: rescued records do not exceed the limit (P6)", function*() {
+    yield* H.enqueueMany(3, keyed("k"))
+    yield* H.claimOne("a")
+    yield* H.advance(H.lease)
+    yield* H.maintain
+    assert.strictEqual((yield* H.claim("b", 10)).length, 1)
+  }),
+  fact("keys do not hold each other up", function*() {
+    yield* H.enqueue(keyed("a"))
+    yield* H.enqueue(keyed("b"))
+    yield* H.enqueue()
+    assert.strictEqual((yield* H.claim("w", 10)).length, 3)
+  }),
+
+  // dependencies, children, waitpoints
+  fact("a record waits for its dependencies and finds their results by name", function*() {
+    const a = yield* H.enqueue()
+    const b = yield* H.enqueue()
+    const { id } = yield* H.enqueue({ flowId: "f", dependencies: [{ name: "a", id: a.id }, { name: "b", id: b.id }] })
+    for (const attempt of yield* H.claim("w", 10)) {
+      assert.deepStrictEqual((yield* H.get(id)).blocked?.reason, "Dependencies")
+      yield* H.settle("w", attempt, { _tag: "Complete", result: attempt.id === a.id ? "1" : undefined })
+    }
+    const claimed = yield* H.claimOne("w")
+    assert.deepStrictEqual([claimed.id, claimed.dependencies], [id, { a: "1", b: undefined }])
+  }),
+  fact("a record whose dependency fails is dead with DependencyFailed, and so is what waits for it", function*() {
+    const a = yield* H.enqueue()
+    const b = yield* H.enqueue({ dependencies: [{ name: "a", id: a.id }] })
+    const c = yield* H.enqueue({ dependencies: [{ name: "b", id: b.id }] })
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    for (const { id } of [b, c]) assert.strictEqual((yield* H.get(id)).deadReason, "DependencyFailed")
+  }),
+  fact("waitForChildren blocks the record until its last child has ended, however it ended", function*() {
+    const { id } = yield* H.enqueue()
+    const children = [H.record({ tag: "Child" }), H.record({ tag: "Child" })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+    const [one, two] = yield* H.claim("w", 10)
+    yield* H.settle("w", one!, H.complete)
+    assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+    yield* H.settle("w", two!, H.dead)
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
+  fact("waitFor blocks the record until its waitpoint is signalled; a signal that comes first is found", function*() {
+    const store = yield* JobStore.JobStore
+    const { id } = yield* H.enqueue()
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitFor", waitpoint: "approved" })
+    assert.deepStrictEqual((yield* H.get(id)).blocked, { reason: "Waitpoint", on: "approved" })
+    assert.strictEqual(yield* store.signal({ id, waitpoint: "later", value: "2" }), "Early")
+    assert.strictEqual(yield* store.signal({ id, waitpoint: "approved", value: "1" }), "Delivered")
+    const attempt = yield* H.claimOne("w")
+    assert.deepStrictEqual(attempt.checkpoints, { approved: "1", later: "2" })
+    assert.strictEqual(attempt.attempt, 1)
+    yield* H.settle("w", attempt, { _tag: "WaitFor", waitpoint: "later" })
+    assert.strictEqual(yield* H.stateOf(id), "ready")
+    assert.strictEqual(yield* store.signal({ id: H.newId(), waitpoint: "x", value: "1" }), "NotFound")
+  }),
+  fact("a record carries what later issues need: rate key, batch key, flow and parent", function*() {
+    const keys = { rateKey: "r", batchKey: "b", flowId: "f", parent: H.newId() }
+    const { id } = yield* H.enqueue(keys)
+    const { batchKey, flowId, parent, rateKey } = yield* H.get(id)
+    assert.deepStrictEqual({ rateKey, batchKey, flowId, parent: parent! }, keys)
+  })
+]

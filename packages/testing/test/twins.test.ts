@@ -1,0 +1,104 @@
+/**
+ * Must-fail twins: the memory store but for one line, and exactly the facts that it breaks. A fact that no twin can turn red
+ * is no evidence.
+ */
+import { JobStoreSuite } from "@capstan/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect, Layer } from "effect"
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+interface Twin {
+  readonly file: string
+  /** The one line, as it stands in the true store. */
+  readonly line: string
+  readonly instead: string
+  /** The facts that turn red: by the beginning of their names. */
+  readonly red: ReadonlyArray<string>
+}
+
+const twins: Readonly<Record<string, Twin>> = {
+  "no fence at settle": {
+    file: "settle.ts",
+    line: `  if (row.state !== "running" || row.fence !== settlement.fence) return "LeaseLost"`,
+    instead: `  if (row.state !== "running") return "LeaseLost"`,
+    red: ["a settle with a stale fence changes nothing (P3)"]
+  },
+  "a fence that a failure does not move": {
+    file: "settle.ts",
+    line: "  row.worker = undefined\n  row.fence++",
+    instead: `  row.worker = undefined\n  if (decision !== "retried") row.fence++`,
+    red: ["an attempt that has failed changes nothing", "under random calls"]
+  },
+  "a fence that an edit does not move": {
+    file: "control.ts",
+    line: "  row.fence++\n  if (payload !== undefined) row.spec",
+    instead: "  if (payload !== undefined) row.spec",
+    red: ["an edited payload raises the fence (P3)"]
+  },
+  "no reconciling after a lost reply": {
+    file: "renew.ts",
+    line: "  const reconciled = reconcile(state, worker, known, now - request.reconcileOlderThan, now)",
+    instead:
+      "  const reconciled = request.lease > 0 ? 0 : reconcile(state, worker, known, now - request.reconcileOlderThan, now)",
+    red: ["a claim whose reply was lost is given back"]
+  },
+  "a racy claim": {
+    file: "exchange.ts",
+    line: "  if (claimed.length > 0) {",
+    instead: `  if (claimed.length === 0 && request.total > 0) {
+    for (const other of state.workers.values()) for (const row of other.held) if (other !== worker) claimed.push(toClaimed(row))
+  }
+  if (claimed.length > 0) {`,
+    red: ["a record is claimed once"]
+  },
+  "a lost unique row": {
+    file: "state.ts",
+    line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
+    instead: "    void until",
+    red: ["unique, ", "unique: "]
+  },
+  "a leaked key slot": {
+    file: "state.ts",
+    line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
+    instead: "    this.move(row, event, to)",
+    red: ["no more records of a concurrency key run than its limit", "a slot is free after"]
+  }
+}
+
+const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
+/** A copy of the memory store with the line replaced. */
+const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.Layer<JobStore.JobStore>> => {
+  const folder = path(`.twins/${name.replaceAll(" ", "-")}`)
+  rmSync(folder, { recursive: true, force: true })
+  cpSync(path("../capstan/src/internal/memory"), folder, { recursive: true })
+  const original = readFileSync(`${folder}/${file}`, "utf8")
+  assert.strictEqual(original.split(line).length, 2, `the line stands once in ${file}`)
+  writeFileSync(`${folder}/${file}`, original.replace(line, () => instead))
+  for (const each of readdirSync(folder)) {
+    const text = readFileSync(`${folder}/${each}`, "utf8")
+    writeFileSync(`${folder}/${each}`, text.replaceAll(`"../../`, `"../../../capstan/src/`))
+  }
+  const twin: { readonly make: () => Effect.Effect<JobStore.Shape> } = await import(`${folder}/store.ts`)
+  return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))
+}
+
+describe("a twin turns red exactly what it breaks", () => {
+  it.effect("the true store: nothing", () =>
+    Effect.map(JobStoreSuite.failing(JobStore.layerMemory()), (names) => assert.deepStrictEqual(names, [])))
+
+  for (const [name, twin] of Object.entries(twins)) {
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const layer = yield* Effect.promise(() => make(name, twin))
+        const names = yield* JobStoreSuite.failing(layer)
+        const expected = JobStoreSuite.facts.map(({ name }) => name).filter((name) =>
+          twin.red.some((beginning) => name.startsWith(beginning))
+        )
+        assert.deepStrictEqual(names, expected)
+        for (const beginning of twin.red) assert.isTrue(expected.some((name) => name.startsWith(beginning)), beginning)
+      }))
+  }
+})
