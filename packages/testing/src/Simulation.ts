@@ -1,0 +1,260 @@
+/**
+ * A whole cluster from a seed, in virtual time: real workers over a store whose replies are lost, late, doubled or missing,
+ * in processes that freeze and die. After every step of the store its records are checked; when the faults end, everything
+ * that was acknowledged must come to an end.
+ *
+ * A seed makes the same run on every machine: what fails once can be looked at as often as it takes.
+ *
+ * @since 0.1.0
+ */
+import type { JobRecord } from "capstan"
+import { JobStore, JobWorker } from "capstan"
+import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { Invariants } from "./internal/simulation/invariants.ts"
+import { Node } from "./internal/simulation/node.ts"
+import { handlers, jobs, Jobs } from "./internal/simulation/workload.ts"
+import { type Choices, World } from "./internal/simulation/world.ts"
+
+/**
+ * Options of a run.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly seed: number
+  /** @default 3 */
+  readonly workers?: number | undefined
+  /** @default 40 */
+  readonly records?: number | undefined
+  /**
+   * Whether processes freeze and die. Lost replies are to be looked at without, too: a death frees what they strand, and
+   * hides it.
+   *
+   * @default true
+   */
+  readonly kills?: boolean | undefined
+  /** Changes the store, to plant a defect that must be found. */
+  readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
+}
+
+/**
+ * What a run reached.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Report {
+  readonly seed: number
+  readonly violations: ReadonlyArray<string>
+  /** How often each step from state to state was seen. */
+  readonly transitions: ReadonlyMap<string, number>
+  readonly faults: ReadonlyMap<string, number>
+  /** Calls that the store took. */
+  readonly steps: number
+  /** The same for every run of the seed. */
+  readonly fingerprint: string
+}
+
+const lease = 6000
+/** How long faults happen, and how long the cluster may take to come to rest, in virtual milliseconds. */
+const hostileFor = 90_000
+const restFor = 120_000
+
+/**
+ * Runs one seed.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const run = (options: Options): Effect.Effect<Report> =>
+  simulate(options).pipe(
+    Effect.scoped,
+    Random.withSeed(`simulation ${options.seed}`),
+    Effect.provide(Layer.fresh(TestClock.layer())),
+    // Workers say that the store is away, and it often is.
+    Effect.provide(Logger.layer([]))
+  )
+
+const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { kills = true, plant = (store) => store, records = 40, seed, workers = 3 } = options
+    const world = new World(seed)
+    const clock = yield* Clock.Clock
+    world.now = () => clock.currentTimeMillisUnsafe()
+    const memory = Context.get(yield* Layer.build(Layer.fresh(JobStore.layerMemory())), JobStore.JobStore)
+    const invariants = new Invariants(world, memory, { strandedAfter: kills ? Infinity : 5 * lease, mayCrash: kills })
+    const cluster = new Cluster(world, plant(memory), clock, invariants)
+    for (let i = 0; i < workers; i++) yield* cluster.start
+    const acknowledged = yield* drive(cluster, { kills, records })
+    world.isHostile = false
+    for (let passed = 0; passed < restFor; passed += 1000) yield* TestClock.adjust(1000)
+    yield* invariants.atRest(acknowledged)
+    const { faults, fingerprint, steps, transitions, violations } = world
+    return { seed, violations, transitions, faults, steps, fingerprint }
+  })
+
+/** The processes of a run. */
+class Cluster {
+  readonly world: World
+  readonly client: JobStore.Shape
+  private readonly store: JobStore.Shape
+  private readonly clock: Clock.Clock
+  private readonly invariants: Invariants
+  private nodes: Array<Node> = []
+  private started = 0
+
+  constructor(world: World, store: JobStore.Shape, clock: Clock.Clock, invariants: Invariants) {
+    this.world = world
+    this.store = store
+    this.clock = clock
+    this.invariants = invariants
+    this.client = new Node("client", world).view(store, clock, invariants)
+  }
+
+  /** Starts a process with a worker. Its scope is left open: what is killed runs no finalizers. */
+  readonly start: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    const node = new Node(`worker ${++this.started}`, this.world)
+    this.nodes.push(node)
+    const worker = JobWorker.layer(Jobs, {
+      concurrency: 4,
+      lease,
+      pollInterval: "1 second",
+      shutdownGrace: 0,
+      interruptGrace: "1 second"
+    }).pipe(Layer.provide(handlers(node, this.kill(node))))
+    yield* Layer.buildWithScope(Layer.fresh(worker), yield* Scope.make()).pipe(
+      Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
+      Effect.provideService(Clock.Clock, node.clock(this.clock))
+    )
+  })
+
+  /** The process is gone from one instant to the next; another one starts in its place. */
+  private kill(node: Node): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (node.isKilled) return Effect.void
+      node.isKilled = true
+      this.nodes = this.nodes.filter((other) => other !== node)
+      this.world.reached("killed worker")
+      const successor = Effect.andThen(this.clock.sleep(Duration.seconds(2)), this.start)
+      return Effect.asVoid(Effect.forkDetach(Effect.provideService(successor, Clock.Clock, this.clock)))
+    })
+  }
+
+  readonly killOne: Effect.Effect<void> = Effect.suspend(() =>
+    this.nodes.length > 1 ? this.kill(this.world.choices.pick(this.nodes)) : Effect.void)
+
+  /** For longer than its lease, so that it comes back stale. */
+  freezeOne(): void {
+    if (this.nodes.length === 0) return
+    this.world.choices.pick(this.nodes).frozenUntil = this.world.now() + this.world.choices.between(lease, 3 * lease)
+    this.world.reached("frozen worker")
+  }
+}
+
+/** Clients and operators at random instants; answers the ids of acknowledged records. */
+const drive = (
+  cluster: Cluster,
+  { kills, records }: { readonly kills: boolean; readonly records: number }
+): Effect.Effect<ReadonlySet<string>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { choices, now } = cluster.world
+    const acknowledged = new Set<string>()
+    const inBackground = <A, E>(effect: Effect.Effect<A, E, JobStore.JobStore>) =>
+      effect.pipe(
+        Effect.ignore,
+        Effect.provideService(JobStore.JobStore, cluster.client),
+        Effect.forkScoped
+      )
+    const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
+    while (now() < hostileFor) {
+      if (choices.chance(records / (hostileFor / 300))) {
+        // Poison is rare.
+        const name = choices.pick(names)
+        const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
+        const enqueue = job.enqueue(
+          { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
+          { delay: choices.chance(0.3) ? choices.between(1, 5000) : 0 }
+        )
+        yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
+      }
+      if (choices.chance(0.05) && acknowledged.size > 0) {
+        yield* inBackground(operate(cluster.client, choices.pick([...acknowledged]) as JobRecord.JobId, choices))
+      }
+      if (kills && choices.chance(0.01)) yield* cluster.killOne
+      if (kills && choices.chance(0.01)) cluster.freezeOne()
+      if (choices.chance(0.003)) {
+        cluster.world.restartUntil = now() + choices.between(100, 4000)
+        cluster.world.reached("store restart")
+      }
+      yield* TestClock.adjust(choices.between(100, 500))
+    }
+    return acknowledged
+  })
+
+const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) => {
+  const action = choices.pick<JobStore.ControlAction>([
+    { _tag: "Cancel", reason: "simulated" },
+    { _tag: "Retry" },
+    { _tag: "Promote" },
+    { _tag: "Reschedule", delay: 1000 },
+    { _tag: "Reprioritise", priority: 5 }
+  ])
+  return store.control({ action, where: { ids: [id] }, limit: 1 })
+}
+
+/**
+ * Several runs taken together.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Exploration {
+  readonly runs: number
+  readonly steps: number
+  readonly transitions: ReadonlyMap<string, number>
+  readonly faults: ReadonlyMap<string, number>
+  /** The first seed that broke an invariant, with what it broke. */
+  readonly failed: Report | undefined
+}
+
+/**
+ * Runs seeds one after another, until one fails.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const explore = (
+  seeds: Iterable<number>,
+  options?: Omit<Options, "seed">
+): Effect.Effect<Exploration> =>
+  Effect.gen(function*() {
+    const transitions = new Map<string, number>()
+    const faults = new Map<string, number>()
+    let runs = 0
+    let steps = 0
+    for (const seed of seeds) {
+      const report = yield* run({ ...options, seed })
+      runs++
+      steps += report.steps
+      add(transitions, report.transitions)
+      add(faults, report.faults)
+      if (report.violations.length > 0) return { runs, steps, transitions, faults, failed: report }
+    }
+    return { runs, steps, transitions, faults, failed: undefined }
+  })
+
+const add = (sum: Map<string, number>, more: ReadonlyMap<string, number>): void => {
+  for (const [name, count] of more) sum.set(name, (sum.get(name) ?? 0) + count)
+}
+
+/**
+ * What a failed run says, with how to see it again.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const describeFailure = ({ seed, violations }: Report, kills: boolean): string =>
+  `seed ${seed}:\n${violations.map((violation) => `  ${violation}`).join("\n")}\n` +
+  `replay with: npm run simulate -- --seed ${seed}${kills ? "" : " --no-kills"}`

@@ -1,0 +1,92 @@
+/**
+ * What must hold after every step of the store, found by comparing all records before and after it.
+ */
+import { JobRecord, type JobStore, Lifecycle } from "capstan"
+import { Effect } from "effect"
+import type { World } from "./world.ts"
+
+export const keyLimit = 2
+
+const events = Object.keys(Lifecycle.table) as ReadonlyArray<Lifecycle.Event>
+
+const isDirect = (from: JobRecord.State, to: JobRecord.State): boolean =>
+  events.some((event) => Lifecycle.allows(event, from, to))
+
+/** One call may let a record go on twice: a due record is claimed in the exchange that makes it ready. */
+const isLegal = (from: JobRecord.State, to: JobRecord.State): boolean =>
+  isDirect(from, to) || JobRecord.states.some((middle) => isDirect(from, middle) && isDirect(middle, to))
+
+export class Invariants {
+  private readonly world: World
+  private readonly store: JobStore.Shape
+  private readonly strandedAfter: number
+  private readonly mayCrash: boolean
+  private before = new Map<string, JobRecord.JobRecord>()
+
+  constructor(world: World, store: JobStore.Shape, options: { readonly strandedAfter: number; readonly mayCrash: boolean }) {
+    this.world = world
+    this.store = store
+    this.strandedAfter = options.strandedAfter
+    this.mayCrash = options.mayCrash
+  }
+
+  check(step: string): Effect.Effect<void> {
+    return Effect.map(this.records, (after) => {
+      let keyed = 0
+      for (const record of after.values()) {
+        if (record.concurrencyKey !== undefined && record.state === "running") keyed++
+        this.compare(this.before.get(record.id), record, step)
+      }
+      if (keyed > keyLimit) this.world.violate(`${step}: ${keyed} records of a key run, its limit is ${keyLimit}`)
+      this.before = after
+    })
+  }
+
+  private compare(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
+    const { world } = this
+    if (!this.mayCrash && is.crashes > 0) world.violate(`${step}: ${is.id} is charged with a crash, and no worker died`)
+    if (is.claimedAt !== undefined && world.now() - is.claimedAt > this.strandedAfter) {
+      world.violate(`${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`)
+    }
+    if (was === undefined) return
+    if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
+    if (was.state === is.state) return
+    const transition = `${was.state} → ${is.state}`
+    world.transitions.set(transition, (world.transitions.get(transition) ?? 0) + 1)
+    if (!isLegal(was.state, is.state)) world.violate(`${step}: ${is.id} went ${transition}, which is not in the table`)
+    if (was.state === "running" && is.fence === was.fence) world.violate(`${step}: ${is.id} ended an attempt with the same fence`)
+    // Handlers answer the fence that they ran with.
+    if (is.state === "completed" && is.result !== String(was.fence)) {
+      world.violate(`${step}: ${is.id} was completed by the attempt of fence ${is.result}, it was held with ${was.fence}`)
+    }
+  }
+
+  /** What a worker is given must be its own. */
+  claimed(name: string, worker: string, claimed: ReadonlyArray<JobStore.Claimed>): Effect.Effect<void> {
+    return claimed.length === 0 ? Effect.void : Effect.map(this.records, (records) => {
+      for (const { fence, id } of claimed) {
+        const record = records.get(id)
+        if (record?.worker === worker && record.fence === fence) continue
+        this.world.violate(`${name} was given ${id} with fence ${fence}, which ${record?.worker ?? "nobody"} holds with ${record?.fence}`)
+      }
+    })
+  }
+
+  /** When nothing fails any more, everything that was acknowledged comes to an end. */
+  atRest(acknowledged: ReadonlySet<string>): Effect.Effect<void> {
+    return Effect.map(this.records, (records) => {
+      for (const id of acknowledged) {
+        const record = records.get(id)
+        if (record === undefined) this.world.violate(`${id} was acknowledged and is gone`)
+        else if (!JobRecord.isFinal(record.state)) this.world.violate(`${id} is stranded: ${record.state}`)
+      }
+    })
+  }
+
+  get records(): Effect.Effect<Map<string, JobRecord.JobRecord>> {
+    return this.store.query({ where: {}, order: "oldest", limit: 10_000 }).pipe(
+      Effect.map(({ records }) => new Map(records.map((record) => [record.id as string, record]))),
+      Effect.orDie
+    )
+  }
+}

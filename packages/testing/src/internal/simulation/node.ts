@@ -1,0 +1,124 @@
+/**
+ * One simulated process: its clock, which a freeze holds up, and its view of the store, which fails as the seed says.
+ */
+import { JobError, JobStore } from "capstan"
+import { Clock, Duration, Effect, Stream } from "effect"
+import type { Invariants } from "./invariants.ts"
+import type { Fault, World } from "./world.ts"
+
+const { JobStoreError, OutcomeUnknown, Unavailable } = JobError
+
+export class Node {
+  readonly name: string
+  readonly world: World
+  frozenUntil = 0
+  isKilled = false
+
+  constructor(name: string, world: World) {
+    this.name = name
+    this.world = world
+  }
+
+  /** A killed process sleeps for ever; a frozen one wakes when it thaws. */
+  clock(base: Clock.Clock): Clock.Clock {
+    const held: Effect.Effect<void> = Effect.suspend(() => {
+      if (this.isKilled) return Effect.never
+      const left = this.frozenUntil - base.currentTimeMillisUnsafe()
+      return left > 0 ? Effect.andThen(base.sleep(Duration.millis(left)), held) : Effect.void
+    })
+    return {
+      currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe(),
+      currentTimeMillis: base.currentTimeMillis,
+      currentTimeNanosUnsafe: () => base.currentTimeNanosUnsafe(),
+      currentTimeNanos: base.currentTimeNanos,
+      monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
+      monotonicTimeNanos: base.monotonicTimeNanos,
+      sleep: (duration) => Effect.andThen(base.sleep(duration), held)
+    }
+  }
+
+  /** The store as this process sees it. */
+  view(store: JobStore.Shape, base: Clock.Clock, invariants: Invariants): JobStore.Shape {
+    const call = <A>(operation: string, request: Effect.Effect<A, JobError.JobStoreError>) =>
+      this.call(operation, request, base, invariants)
+    return {
+      ...store,
+      notifications: "hint",
+      enqueue: (request) => call("enqueue", store.enqueue(request)),
+      exchange: (request) =>
+        call(
+          "exchange",
+          Effect.tap(store.exchange(request), ({ claimed }) => invariants.claimed(this.name, request.worker, claimed))
+        ),
+      renew: (request) => call("renew", store.renew(request)),
+      write: (entries) => call("write", store.write(entries)),
+      results: (ids) => call("results", store.results(ids)),
+      control: (request) => call("control", store.control(request)),
+      maintain: call("maintain", store.maintain),
+      wakeups: (worker, queues) =>
+        Stream.filter(store.wakeups(worker, queues), () => {
+          if (this.isKilled) return false
+          if (!this.world.isHostile || !this.world.choices.chance(0.3)) return true
+          this.world.reached("dropped wake-up")
+          return false
+        })
+    }
+  }
+
+  private call<A>(
+    operation: string,
+    request: Effect.Effect<A, JobError.JobStoreError>,
+    base: Clock.Clock,
+    invariants: Invariants
+  ): Effect.Effect<A, JobError.JobStoreError> {
+    const { world } = this
+    const wait = (millis: number) => base.sleep(Duration.millis(millis))
+    const step = Effect.tap(
+      Effect.suspend(() => {
+        world.steps++
+        world.trace(`${this.name} ${operation}`)
+        return request
+      }),
+      () => invariants.check(`${this.name} ${operation}`)
+    )
+    const held: Effect.Effect<void> = Effect.suspend(() =>
+      this.isKilled ? Effect.never : this.frozenUntil > world.now() ? Effect.andThen(wait(this.frozenUntil - world.now()), held) : Effect.void
+    )
+    const gone = new JobStoreError({ reason: new Unavailable({ operation, detail: "simulated" }) })
+    const lost = new JobStoreError({ reason: new OutcomeUnknown({ operation, detail: "simulated" }) })
+    const attempt = Effect.suspend((): Effect.Effect<A, JobError.JobStoreError> => {
+      if (world.restartUntil > world.now()) return Effect.fail(gone)
+      switch (this.fault()) {
+        case "unavailable":
+          return Effect.fail(gone)
+        case "lost reply":
+          return Effect.andThen(step, Effect.fail(lost))
+        case "duplicate request":
+          return Effect.flatMap(step, (reply) => Effect.as(step, reply))
+        case "slow reply":
+          return Effect.flatMap(step, (reply) => Effect.as(wait(world.choices.between(1, 6000)), reply))
+        default:
+          return step
+      }
+    })
+    // A process that froze or died meanwhile hears of the reply when it thaws, or never.
+    return held.pipe(Effect.andThen(attempt), Effect.onExit(() => Effect.interruptible(held)))
+  }
+
+  private fault(): Fault | undefined {
+    const { choices, isHostile } = this.world
+    if (!isHostile) return undefined
+    const roll = choices.next()
+    const fault = roll < 0.02
+      ? "lost reply"
+      : roll < 0.03
+      ? "unavailable"
+      : roll < 0.04
+      ? "duplicate request"
+      : roll < 0.05
+      ? "slow reply"
+      : undefined
+    if (fault !== undefined) this.world.reached(fault)
+    return fault
+  }
+}

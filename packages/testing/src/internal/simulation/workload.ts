@@ -1,0 +1,48 @@
+/**
+ * The jobs of a simulated cluster. Their handlers answer the fence that they ran with, so that a completion by another
+ * attempt than the one that holds the record is seen.
+ */
+import { Job, JobContext, JobGroup } from "capstan"
+import { Effect, Schedule, Schema } from "effect"
+import { keyLimit } from "./invariants.ts"
+import type { Node } from "./node.ts"
+
+class Failed extends Schema.TaggedError<Failed>()("Failed", {}) {}
+
+const retention = { completed: "forever", cancelled: "forever", dead: "forever" } as const
+const payload = { millis: Schema.Int, failures: Schema.Int }
+const common = { payload, success: Schema.Int, error: Failed, retention, retry: Schedule.spaced("500 millis") }
+
+class Work extends Job.make("Work", common) {}
+class Keyed extends Job.make("Keyed", { ...common, concurrency: { key: () => "k", limit: keyLimit } }) {}
+class Parent extends Job.make("Parent", { ...common, queue: "parents" }) {}
+class Snoozing extends Job.make("Snoozing", { ...common, onError: { Failed: { snooze: "700 millis" } } }) {}
+class Deduplicated extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } }) {}
+class Poison extends Job.make("Poison", common) {}
+
+export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Poison }
+
+export class Jobs extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Poison) {}
+
+/** The handlers as one process runs them. */
+export const handlers = (node: Node, kill: Effect.Effect<void>) => {
+  let failed = new Map<string, number>()
+  const work = (given: { readonly millis: number; readonly failures: number }) =>
+    Effect.gen(function*() {
+      const { fence, id } = yield* JobContext.JobContext
+      yield* Effect.sleep(given.millis)
+      if (node.isKilled) return yield* Effect.never
+      const times = failed.get(id) ?? 0
+      failed = new Map(failed).set(id, times + 1)
+      if (times < given.failures) return yield* new Failed()
+      return fence
+    })
+  return Jobs.toLayer({
+    Work: work,
+    Keyed: work,
+    Snoozing: work,
+    Deduplicated: work,
+    Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
+    Poison: () => Effect.andThen(kill, Effect.never)
+  })
+}
