@@ -28,7 +28,9 @@ const print = (title: string, counts: ReadonlyMap<string, number>) => {
 print("transitions", transitions)
 print("faults", faults)
 const seconds = (performance.now() - started) / 1000
-console.log(`\n${runs} seeds, ${steps} steps of the store, ${seconds.toFixed(1)} s, ${(runs / seconds).toFixed(1)} seeds a second`)
+console.log(
+  `\n${runs} seeds, ${steps} steps of the store, ${seconds.toFixed(1)} s, ${(runs / seconds).toFixed(1)} seeds a second`
+)
 if (failed !== undefined) {
   console.log(`\n${Simulation.describeFailure(failed, kills)}`)
   process.exitCode = 1

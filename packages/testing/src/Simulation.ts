@@ -13,7 +13,7 @@ import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scope } from "
 import { TestClock } from "effect/testing"
 import { Invariants } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
-import { handlers, jobs, Jobs } from "./internal/simulation/workload.ts"
+import { handlers, jobs, NewRelease, OldRelease } from "./internal/simulation/workload.ts"
 import { type Choices, World } from "./internal/simulation/world.ts"
 
 /**
@@ -84,9 +84,11 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     const clock = yield* Clock.Clock
     world.now = () => clock.currentTimeMillisUnsafe()
     const memory = Context.get(yield* Layer.build(Layer.fresh(JobStore.layerMemory())), JobStore.JobStore)
+    // Without deaths no lease may end: an outage is shorter than what a lease bears.
+    if (!kills) world.slowest = 500
     const invariants = new Invariants(world, memory, { strandedAfter: kills ? Infinity : 5 * lease, mayCrash: kills })
     const cluster = new Cluster(world, plant(memory), clock, invariants)
-    for (let i = 0; i < workers; i++) yield* cluster.start
+    for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
     const acknowledged = yield* drive(cluster, { kills, records })
     world.isHostile = false
     for (let passed = 0; passed < restFor; passed += 1000) yield* TestClock.adjust(1000)
@@ -95,6 +97,16 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     return { seed, violations, transitions, faults, steps, fingerprint }
   })
 
+type Release = "old" | "new"
+
+const settings: JobWorker.Options<"default" | "parents"> = {
+  concurrency: 4,
+  lease,
+  pollInterval: "1 second",
+  shutdownGrace: 0,
+  interruptGrace: "1 second"
+}
+
 /** The processes of a run. */
 class Cluster {
   readonly world: World
@@ -102,7 +114,7 @@ class Cluster {
   private readonly store: JobStore.Shape
   private readonly clock: Clock.Clock
   private readonly invariants: Invariants
-  private nodes: Array<Node> = []
+  private nodes: Array<{ readonly node: Node; readonly release: Release }> = []
   private started = 0
 
   constructor(world: World, store: JobStore.Shape, clock: Clock.Clock, invariants: Invariants) {
@@ -114,41 +126,41 @@ class Cluster {
   }
 
   /** Starts a process with a worker. Its scope is left open: what is killed runs no finalizers. */
-  readonly start: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
-    const node = new Node(`worker ${++this.started}`, this.world)
-    this.nodes.push(node)
-    const worker = JobWorker.layer(Jobs, {
-      concurrency: 4,
-      lease,
-      pollInterval: "1 second",
-      shutdownGrace: 0,
-      interruptGrace: "1 second"
-    }).pipe(Layer.provide(handlers(node, this.kill(node))))
-    yield* Layer.buildWithScope(Layer.fresh(worker), yield* Scope.make()).pipe(
-      Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
-      Effect.provideService(Clock.Clock, node.clock(this.clock))
-    )
-  })
+  readonly start = (release: Release): Effect.Effect<void> =>
+    Effect.gen({ self: this }, function*() {
+      const node = new Node(`worker ${++this.started}`, this.world)
+      this.nodes.push({ node, release })
+      const worker = release === "old" ? JobWorker.layer(OldRelease, settings) : JobWorker.layer(NewRelease, settings)
+      const served = Layer.provide(worker, handlers(node, this.kill(node, release)))
+      yield* Layer.buildWithScope(Layer.fresh(served), yield* Scope.make()).pipe(
+        Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
+        Effect.provideService(Clock.Clock, node.clock(this.clock))
+      )
+    })
 
   /** The process is gone from one instant to the next; another one starts in its place. */
-  private kill(node: Node): Effect.Effect<void> {
+  private kill(node: Node, release: Release): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (node.isKilled) return Effect.void
       node.isKilled = true
-      this.nodes = this.nodes.filter((other) => other !== node)
+      this.nodes = this.nodes.filter((other) => other.node !== node)
       this.world.reached("killed worker")
-      const successor = Effect.andThen(this.clock.sleep(Duration.seconds(2)), this.start)
+      const successor = Effect.andThen(this.clock.sleep(Duration.seconds(2)), this.start(release))
       return Effect.asVoid(Effect.forkDetach(Effect.provideService(successor, Clock.Clock, this.clock)))
     })
   }
 
-  readonly killOne: Effect.Effect<void> = Effect.suspend(() =>
-    this.nodes.length > 1 ? this.kill(this.world.choices.pick(this.nodes)) : Effect.void)
+  readonly killOne: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.nodes.length < 2) return Effect.void
+    const { node, release } = this.world.choices.pick(this.nodes)
+    return this.kill(node, release)
+  })
 
   /** For longer than its lease, so that it comes back stale. */
   freezeOne(): void {
     if (this.nodes.length === 0) return
-    this.world.choices.pick(this.nodes).frozenUntil = this.world.now() + this.world.choices.between(lease, 3 * lease)
+    this.world.choices.pick(this.nodes).node.frozenUntil = this.world.now() +
+      this.world.choices.between(lease, 3 * lease)
     this.world.reached("frozen worker")
   }
 }
@@ -171,7 +183,7 @@ const drive = (
     while (now() < hostileFor) {
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.
-        const name = choices.pick(names)
+        const name = choices.chance(0.2) ? "Keyed" : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
         const enqueue = job.enqueue(
           { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
@@ -179,13 +191,15 @@ const drive = (
         )
         yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
       }
-      if (choices.chance(0.05) && acknowledged.size > 0) {
-        yield* inBackground(operate(cluster.client, choices.pick([...acknowledged]) as JobRecord.JobId, choices))
+      if (choices.chance(0.15) && acknowledged.size > 0) {
+        // Mostly what is new: it may still wait.
+        const ids = [...acknowledged].slice(choices.chance(0.7) ? -5 : 0)
+        yield* inBackground(operate(cluster.client, choices.pick(ids) as JobRecord.JobId, choices))
       }
       if (kills && choices.chance(0.01)) yield* cluster.killOne
       if (kills && choices.chance(0.01)) cluster.freezeOne()
       if (choices.chance(0.003)) {
-        cluster.world.restartUntil = now() + choices.between(100, 4000)
+        cluster.world.restartUntil = now() + choices.between(100, kills ? 4000 : 500)
         cluster.world.reached("store restart")
       }
       yield* TestClock.adjust(choices.between(100, 500))

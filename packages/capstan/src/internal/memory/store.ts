@@ -107,7 +107,8 @@ export const make = Effect.fnUntraced(function*(
 })
 
 const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, identity: string): Shape => {
-  const now = () => clock.currentTimeMillisUnsafe()
+  // Whole milliseconds, as all stores keep them: a fraction left until something is due would be waited for in vain.
+  const now = () => Math.floor(clock.currentTimeMillisUnsafe())
   return {
     identity,
     notifications: "exact",

@@ -53,7 +53,7 @@ const sleep = (state: WorkerState): Effect.Effect<void> =>
 
 const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
   Effect.timeoutOrElse(state.work.await, {
-    duration: millis,
+    duration: Math.ceil(millis),
     orElse: () => Effect.sync(() => state.slots.lookEverywhere())
   })
 

@@ -23,7 +23,11 @@ export class Invariants {
   private readonly mayCrash: boolean
   private before = new Map<string, JobRecord.JobRecord>()
 
-  constructor(world: World, store: JobStore.Shape, options: { readonly strandedAfter: number; readonly mayCrash: boolean }) {
+  constructor(
+    world: World,
+    store: JobStore.Shape,
+    options: { readonly strandedAfter: number; readonly mayCrash: boolean }
+  ) {
     this.world = world
     this.store = store
     this.strandedAfter = options.strandedAfter
@@ -46,7 +50,9 @@ export class Invariants {
     const { world } = this
     if (!this.mayCrash && is.crashes > 0) world.violate(`${step}: ${is.id} is charged with a crash, and no worker died`)
     if (is.claimedAt !== undefined && world.now() - is.claimedAt > this.strandedAfter) {
-      world.violate(`${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`)
+      world.violate(
+        `${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`
+      )
     }
     if (was === undefined) return
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
@@ -54,10 +60,14 @@ export class Invariants {
     const transition = `${was.state} → ${is.state}`
     world.transitions.set(transition, (world.transitions.get(transition) ?? 0) + 1)
     if (!isLegal(was.state, is.state)) world.violate(`${step}: ${is.id} went ${transition}, which is not in the table`)
-    if (was.state === "running" && is.fence === was.fence) world.violate(`${step}: ${is.id} ended an attempt with the same fence`)
+    if (was.state === "running" && is.fence === was.fence) {
+      world.violate(`${step}: ${is.id} ended an attempt with the same fence`)
+    }
     // Handlers answer the fence that they ran with.
     if (is.state === "completed" && is.result !== String(was.fence)) {
-      world.violate(`${step}: ${is.id} was completed by the attempt of fence ${is.result}, it was held with ${was.fence}`)
+      world.violate(
+        `${step}: ${is.id} was completed by the attempt of fence ${is.result}, it was held with ${was.fence}`
+      )
     }
   }
 
@@ -67,7 +77,9 @@ export class Invariants {
       for (const { fence, id } of claimed) {
         const record = records.get(id)
         if (record?.worker === worker && record.fence === fence) continue
-        this.world.violate(`${name} was given ${id} with fence ${fence}, which ${record?.worker ?? "nobody"} holds with ${record?.fence}`)
+        this.world.violate(
+          `${name} was given ${id} with fence ${fence}, which ${record?.worker ?? "nobody"} holds with ${record?.fence}`
+        )
       }
     })
   }

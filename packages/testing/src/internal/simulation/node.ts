@@ -82,7 +82,11 @@ export class Node {
       () => invariants.check(`${this.name} ${operation}`)
     )
     const held: Effect.Effect<void> = Effect.suspend(() =>
-      this.isKilled ? Effect.never : this.frozenUntil > world.now() ? Effect.andThen(wait(this.frozenUntil - world.now()), held) : Effect.void
+      this.isKilled
+        ? Effect.never
+        : this.frozenUntil > world.now()
+        ? Effect.andThen(wait(this.frozenUntil - world.now()), held)
+        : Effect.void
     )
     const gone = new JobStoreError({ reason: new Unavailable({ operation, detail: "simulated" }) })
     const lost = new JobStoreError({ reason: new OutcomeUnknown({ operation, detail: "simulated" }) })
@@ -96,7 +100,7 @@ export class Node {
         case "duplicate request":
           return Effect.flatMap(step, (reply) => Effect.as(step, reply))
         case "slow reply":
-          return Effect.flatMap(step, (reply) => Effect.as(wait(world.choices.between(1, 6000)), reply))
+          return Effect.flatMap(step, (reply) => Effect.as(wait(world.choices.between(1, world.slowest)), reply))
         default:
           return step
       }

@@ -14,15 +14,24 @@ const payload = { millis: Schema.Int, failures: Schema.Int }
 const common = { payload, success: Schema.Int, error: Failed, retention, retry: Schedule.spaced("500 millis") }
 
 class Work extends Job.make("Work", common) {}
-class Keyed extends Job.make("Keyed", { ...common, concurrency: { key: () => "k", limit: keyLimit } }) {}
+class Keyed extends Job.make("Keyed", {
+  ...common,
+  maxAttempts: 2,
+  concurrency: { key: () => "k", limit: keyLimit }
+}) {}
 class Parent extends Job.make("Parent", { ...common, queue: "parents" }) {}
 class Snoozing extends Job.make("Snoozing", { ...common, onError: { Failed: { snooze: "700 millis" } } }) {}
-class Deduplicated extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } }) {}
+class Deduplicated
+  extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } })
+{}
 class Poison extends Job.make("Poison", common) {}
 
 export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Poison }
 
-export class Jobs extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Poison) {}
+export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Poison) {}
+
+/** The release before knows one job less: it parks the records of it that it claims (P11). */
+export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Poison) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -37,7 +46,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
       if (times < given.failures) return yield* new Failed()
       return fence
     })
-  return Jobs.toLayer({
+  return NewRelease.toLayer({
     Work: work,
     Keyed: work,
     Snoozing: work,

@@ -50,6 +50,8 @@ export class World {
   isHostile = true
   now: () => number = () => 0
   restartUntil = 0
+  /** The slowest reply, in milliseconds. */
+  slowest = 6000
   steps = 0
   private hash = 2166136261
 

@@ -1,0 +1,111 @@
+import { Simulation } from "@capstan/testing"
+import { assert, describe, it } from "@effect/vitest"
+import type { JobStore } from "capstan"
+import { Lifecycle } from "capstan"
+import { Effect } from "effect"
+
+const seeds = Array.from({ length: 100 }, (_, i) => i + 1)
+
+/** Steps that a whole record takes in one call, and those that the workload cannot cause. */
+const unreachable = new Set([
+  // Nothing of the workload waits for a signal, for children, for dependencies, or expires.
+  "blocked → dead",
+  "scheduled → dead",
+  "ready → dead",
+  // A due record whose key has no slot is blocked in the exchange that claims others.
+  "ready → blocked",
+  "blocked → blocked",
+  "scheduled → scheduled",
+  "ready → ready",
+  // An operator's retry runs a record now.
+  "completed → scheduled",
+  "cancelled → scheduled",
+  "dead → scheduled"
+])
+
+const inTable = Object.values(Lifecycle.table).flatMap(({ from, to }) =>
+  from.flatMap((a) => to.map((b) => `${a} → ${b}`))
+)
+
+describe("Simulation", { timeout: 120_000 }, () => {
+  it.live("a seed makes the same run again", () =>
+    Effect.gen(function*() {
+      const first = yield* Simulation.run({ seed: 42 })
+      const second = yield* Simulation.run({ seed: 42 })
+      const other = yield* Simulation.run({ seed: 43 })
+      assert.strictEqual(first.fingerprint, second.fingerprint)
+      assert.strictEqual(first.steps, second.steps)
+      assert.notStrictEqual(first.fingerprint, other.fingerprint)
+    }))
+
+  it.live("no invariant breaks while processes freeze and die", () =>
+    Effect.gen(function*() {
+      const { failed, faults, transitions } = yield* Simulation.explore(seeds)
+      assert.isUndefined(failed, failed && Simulation.describeFailure(failed, true))
+      assert.strictEqual(faults.size, 8, `faults reached: ${[...faults.keys()].join(", ")}`)
+      const missing = new Set(inTable.filter((step) => !transitions.has(step) && !unreachable.has(step)))
+      console.log(`reached: ${[...transitions].toSorted().map(([step, times]) => `${step} ${times}`).join(", ")}`)
+      assert.deepStrictEqual([...missing], [])
+    }))
+
+  it.live("lost replies strand nothing, also when nobody dies (P14)", () =>
+    Effect.gen(function*() {
+      const { failed, faults } = yield* Simulation.explore(seeds, { kills: false })
+      assert.isUndefined(failed, failed && Simulation.describeFailure(failed, false))
+      assert.isAbove(faults.get("lost reply") ?? 0, 100)
+    }))
+})
+
+type Plant = (store: JobStore.Shape) => JobStore.Shape
+
+/** Settles with the fence that the record has by now: what a store without fences does. */
+const noFence: Plant = (store) => ({
+  ...store,
+  exchange: (request) =>
+    Effect.flatMap(
+      Effect.forEach(request.settlements, (settlement) =>
+        Effect.map(store.get(settlement.id), (record) =>
+          record?.state === "running" ? { ...settlement, fence: record.fence } : settlement)),
+      (settlements) =>
+        store.exchange({ ...request, settlements })
+    )
+})
+
+const noReconcile: Plant = (store) => ({
+  ...store,
+  renew: (request) => store.renew({ ...request, reconcileOlderThan: Infinity })
+})
+
+/** Who comes right after a claim is given the same record. */
+const racyClaim: Plant = (store) => {
+  let last: { readonly worker: string; readonly claimed: JobStore.Claimed } | undefined
+  return {
+    ...store,
+    exchange: (request) =>
+      Effect.map(store.exchange(request), (reply) => {
+        const before = last
+        const [claimed] = reply.claimed
+        last = claimed === undefined ? undefined : { worker: request.worker, claimed }
+        return before !== undefined && before.worker !== request.worker && reply.claimed.length === 0 &&
+            request.total > 0
+          ? { ...reply, claimed: [before.claimed] }
+          : reply
+      })
+  }
+}
+
+describe("a planted race is found", { timeout: 120_000 }, () => {
+  const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [
+    ["no fence", noFence, true],
+    ["no reconciling", noReconcile, false],
+    ["a racy claim", racyClaim, true]
+  ]
+  for (const [name, plant, kills] of plants) {
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const { failed } = yield* Simulation.explore(seeds, { plant, kills })
+        assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
+        console.log(`${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
+      }))
+  }
+})
