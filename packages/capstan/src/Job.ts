@@ -19,13 +19,14 @@ import * as Codec from "./internal/codec.ts"
 import * as D from "./internal/definition.ts"
 import * as internal from "./internal/enqueue.ts"
 import { keyOf, type Registered, SettledValue } from "./internal/handler.ts"
+import * as Payload from "./internal/payload.ts"
 import * as Propagate from "./internal/propagate.ts"
 import { pointers } from "./internal/sensitive.ts"
 import { JobContext } from "./JobContext.ts"
-import { AwaitInHandler, EnqueueError } from "./JobError.ts"
-import type { JobCancelled, JobDead, JobGone, JobStoreError } from "./JobError.ts"
+import { AwaitInHandler, EnqueueError, JobGone } from "./JobError.ts"
+import type { JobCancelled, JobDead, JobStoreError } from "./JobError.ts"
 import * as JobHandle from "./JobHandle.ts"
-import type { Failure, JobId, Sensitive } from "./JobRecord.ts"
+import type { Failure, JobId, JobRecord, Sensitive } from "./JobRecord.ts"
 import type { JobStore } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
 
@@ -738,6 +739,21 @@ export const propagate = <A>(
     codec: Codec.make(schema)
   }
 })
+
+/**
+ * The typed payload of a record of this job, lifted from its own version.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const decodePayload = <J extends Any>(
+  job: J,
+  record: Pick<JobRecord, "id" | "payload" | "version">
+): Effect.Effect<J["payloadSchema"]["Type"], JobGone, J["payloadSchema"]["DecodingServices"]> =>
+  Effect.mapError(
+    Payload.decode(job[TypeId], record),
+    (issue) => new JobGone({ id: record.id, job: job._tag, reason: "Unreadable", detail: String(issue) })
+  )
 
 /**
  * Runs an effect whose enqueues stand on their own, though it runs in a handler: no child of the attempt's record, and

@@ -5,3 +5,5 @@
  */
 export * as JobStoreSuite from "./JobStoreSuite.ts"
 export * as Simulation from "./Simulation.ts"
+export * as TestJobs from "./TestJobs.ts"
+export * as TransactionalMemory from "./TransactionalMemory.ts"

@@ -12,10 +12,11 @@ import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { JobContext } from "../../JobContext.ts"
 import { JobStoreError } from "../../JobError.ts"
-import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
+import type { NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
 import type { Definition, RunPolicy } from "../definition.ts"
 import { type Registered, SettledValue, SnoozeSignal } from "../handler.ts"
+import { decode } from "../payload.ts"
 import { restore } from "../propagate.ts"
 import { isTraced, remoteSpan, traceparent } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
@@ -60,7 +61,7 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
   const { definition, handler, traced } = attempt.runnable
   // Suspended: what a handler throws while it builds its effect is a defect of the attempt, not of the worker.
   const work = Effect.scoped(Effect.suspend(() => {
-    const payload = decodePayload(definition, attempt.claimed)
+    const payload = Effect.mapErrorEager(decode(definition, attempt.claimed), unreadable)
     const answer = Effect.flatMapEager(
       payload,
       (value) => handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value)
@@ -85,33 +86,6 @@ const encodeAnswer = (definition: Definition, value: unknown): Effect.Effect<Ans
     ? Effect.succeed(value)
     : Effect.catchEager(definition.success.encode(value), (error) =>
       Effect.die(new Error(`the result of ${definition.tag} does not satisfy its success schema: ${error.message}`)))
-
-/** Decodes with the schema of the record's own version, then lifts step by step. */
-const decodePayload = (definition: Definition, claimed: Claimed): Effect.Effect<unknown, UnreadablePayload> => {
-  if (claimed.version === definition.version) {
-    return Effect.mapErrorEager(definition.payload.decode(claimed.payload), unreadable)
-  }
-  const from = definition.previous.findIndex(({ version }) => version === claimed.version)
-  if (from < 0) {
-    return Effect.fail(
-      new UnreadablePayload(
-        `payload version ${claimed.version} is not among the previous versions of ${definition.tag}`
-      )
-    )
-  }
-  const older = definition.previous.slice(from)
-  return Effect.mapError(
-    Effect.flatMap(older[0]!.codec.decode(claimed.payload), (value) =>
-      Effect.flatMap(
-        Effect.try({
-          try: () => older.reduce((lifted: unknown, { lift }) => lift(lifted as never), value),
-          catch: (error) => error
-        }),
-        definition.make
-      )),
-    unreadable
-  )
-}
 
 const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(String(error))
 

@@ -1,0 +1,58 @@
+/**
+ * A memory store with transactions, for tests of handlers that use `X.commit`.
+ *
+ * What the effect of a commit enqueues is kept back and stored in the write that completes the attempt; nothing of it is
+ * stored when the effect fails or the attempt is stale. Business writes are the test's own matter.
+ *
+ * **Gotchas**: while the effect runs, an enqueue answers `Inserted` with the record's own id: keys are decided at the commit.
+ *
+ * @since 0.1.0
+ */
+import { JobError, JobStore, Transactional } from "capstan"
+import { Context, Effect, Layer } from "effect"
+
+/**
+ * The memory store, and `Transactional` for it.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options?: JobStore.MemoryOptions
+): Layer.Layer<JobStore.JobStore | Transactional.Transactional> =>
+  Layer.effectContext(Effect.gen(function*() {
+    const store = Context.get(yield* Layer.build(JobStore.layerMemory(options)), JobStore.JobStore)
+    return Context.make(JobStore.JobStore, store).pipe(
+      Context.add(Transactional.Transactional, { identity: store.identity, commit: commit(store) })
+    )
+  }))
+
+const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
+  Effect.gen(function*() {
+    const children: Array<JobStore.NewRecord> = []
+    const inside: JobStore.Shape = {
+      ...store,
+      enqueue: ({ records }) =>
+        Effect.sync(() => {
+          children.push(...records)
+          return records.map(({ id }) => ({ id, outcome: "Inserted" as const }))
+        }),
+      results: (ids) => {
+        const own = ids.find((id) => children.some((child) => child.id === id))
+        return own === undefined
+          ? store.results(ids)
+          : Effect.fail(new JobError.JobStoreError({ reason: new JobError.AwaitInTransaction({ id: own }) }))
+      }
+    }
+    const value = yield* Effect.provideService(effect, JobStore.JobStore, inside)
+    const { finishedAfter, result } = yield* complete(value)
+    const reply = yield* store.exchange({
+      worker: "transaction",
+      lease: 0,
+      settlements: [{ ...at, outcome: { _tag: "Complete", result }, children, finishedAfter }],
+      demand: [],
+      total: 0
+    })
+    if (reply.settled[0] === "Done") return value
+    return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(at) })
+  })

@@ -1,0 +1,123 @@
+import { TestJobs, TransactionalMemory } from "@capstan/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobContext, JobError, JobGroup, JobStore, JobWorker, Transactional } from "capstan"
+import { Duration, Effect, Exit, Layer, Schedule, Schema } from "effect"
+
+class Busy extends Schema.TaggedError<Busy>()("Busy", {}) {}
+
+class Charge extends Job.make("Charge", {
+  payload: { invoice: Schema.String },
+  success: Schema.String,
+  error: Busy,
+  retry: Schedule.exponential("1 minute"),
+  retention: { completed: "forever" }
+}) {}
+class Remind extends Job.make("Remind", { payload: { invoice: Schema.String }, retention: { completed: "forever" } }) {}
+class Billing extends JobGroup.make(Charge, Remind) {}
+
+const BillingLive = Billing.toLayer({
+  Charge: Effect.fnUntraced(function*({ invoice }) {
+    const { attempt } = yield* JobContext.JobContext
+    if (attempt < 3) return yield* new Busy()
+    yield* Remind.enqueue({ invoice }, { delay: "30 days" })
+    return `receipt of ${invoice}`
+  }),
+  Remind: () => Effect.void
+})
+
+const test = TestJobs.layer(Billing, BillingLive)
+
+describe("TestJobs", () => {
+  it.effect("fails twice, backs off, succeeds, and reminds after a month", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      const handle = yield* Charge.enqueue({ invoice: "i" })
+      yield* jobs.drain
+      assert.deepStrictEqual((yield* jobs.enqueued(Charge)).map(({ payload, record }) => [payload, record.attempt]), [
+        [{ invoice: "i" }, 1]
+      ])
+      const idleAt = yield* jobs.advanceUntilIdle
+      // One minute, two minutes, thirty days.
+      assert.strictEqual(idleAt, Duration.toMillis("30 days") + Duration.toMillis("3 minutes"))
+      assert.strictEqual(yield* handle.await, "receipt of i")
+      const [reminder] = yield* jobs.enqueued(Remind)
+      assert.deepStrictEqual([reminder?.payload, reminder?.record.state], [{ invoice: "i" }, "completed"])
+      assert.strictEqual(reminder?.record.parent, handle.id)
+    }).pipe(Effect.provide(test)))
+
+  it.effect("advance stops where it was told to", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      yield* Charge.enqueue({ invoice: "i" })
+      assert.strictEqual(yield* jobs.advance("90 seconds"), 90_000)
+      assert.strictEqual((yield* jobs.enqueued(Charge))[0]?.record.attempt, 2)
+    }).pipe(Effect.provide(test)))
+})
+
+describe("commit", () => {
+  class Pay extends Job.make("Pay", { success: Schema.Number, error: Busy, maxAttempts: 1 }) {}
+  const group = JobGroup.make(Pay, Remind)
+  const program = (
+    body: Effect.Effect<number, Busy | JobError.EnqueueError | JobError.JobStoreError, JobStore.JobStore>
+  ) => {
+    const handlers = group.toLayer({ Pay: () => Pay.commit(body), Remind: () => Effect.void })
+    return JobWorker.layer(group, { shutdownGrace: 0 }).pipe(
+      Layer.provide(handlers),
+      Layer.provideMerge(TransactionalMemory.layer())
+    )
+  }
+  const count = Effect.flatMap(
+    JobStore.JobStore,
+    ({ query }) =>
+      Effect.map(query({ where: { tag: "Remind" }, order: "oldest", limit: 10 }), ({ records }) => records.length)
+  )
+
+  it.effect("stores the result, the completion and the children together", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Pay.enqueue()
+      assert.strictEqual(yield* Pay.handle(id).await, 0)
+      assert.strictEqual(yield* count, 1)
+    }).pipe(Effect.provide(program(Effect.as(Remind.enqueue({ invoice: "i" }), 0)))))
+
+  it.effect("stores nothing of an effect that fails", () =>
+    Effect.gen(function*() {
+      const handle = yield* Pay.enqueue()
+      assert.strictEqual((yield* Effect.flip(handle.await))._tag, "Busy")
+      assert.strictEqual(yield* count, 0)
+    }).pipe(Effect.provide(program(Effect.andThen(Remind.enqueue({ invoice: "i" }), Effect.fail(new Busy()))))))
+
+  it.effect("a stale attempt commits nothing (P3)", () =>
+    Effect.gen(function*() {
+      const transactional = yield* Transactional.Transactional
+      const { id } = yield* Remind.enqueue({ invoice: "i" })
+      const error = yield* Effect.flip(transactional.commit(
+        { id, fence: 7 },
+        Remind.enqueue({ invoice: "child" }),
+        () => Effect.succeed({ result: undefined, finishedAfter: 0 })
+      ))
+      assert.strictEqual((error as JobError.JobStoreError).reason._tag, "LeaseLost")
+      assert.strictEqual(yield* count, 1)
+    }).pipe(Effect.provide(TransactionalMemory.layer())))
+
+  it.effect("awaiting a record of the open transaction is refused", () =>
+    Effect.gen(function*() {
+      const handle = yield* Pay.enqueue()
+      const error = yield* Effect.flip(handle.await)
+      assert.include(error.message, "belongs to the open transaction")
+    }).pipe(Effect.provide(program(
+      Effect.flatMap(Remind.enqueue({ invoice: "i" }), (handle) => Effect.as(Effect.orDie(handle.await), 0))
+    ))))
+
+  it.effect("a worker refuses a Transactional of another store when it is built", () =>
+    Effect.gen(function*() {
+      const foreign = Layer.effect(
+        Transactional.Transactional,
+        Effect.map(Transactional.Transactional, (own) => ({ ...own, identity: "another store" }))
+      ).pipe(Layer.provideMerge(TransactionalMemory.layer()))
+      const worker = JobWorker.layer(JobGroup.make(Remind)).pipe(
+        Layer.provide(Remind.toLayer(() => Effect.void)),
+        Layer.provide(foreign)
+      )
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(Layer.build(worker))))
+    }))
+})
