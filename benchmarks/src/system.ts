@@ -1,0 +1,38 @@
+/**
+ * What a system under measurement does. One file per system in `systems/`, with the defaults that its README gives.
+ */
+export interface Handle {
+  /** Called by every handler: the ledger outside the system. */
+  readonly run: (n: number) => void
+  /** How long a handler takes, in milliseconds; 0 ends at once. */
+  readonly millis: number
+}
+
+export interface System {
+  /** Stores jobs `from` up to `from + count`, so many calls in flight. */
+  readonly enqueue: (from: number, count: number, inFlight: number) => Promise<void>
+  /** The same with the call that the system has for many. */
+  readonly enqueueBulk?: (from: number, count: number) => Promise<void>
+  /** Stores jobs that are due in so many milliseconds. */
+  readonly enqueueDue?: (from: number, count: number, delay: number) => Promise<void>
+  /** Starts a worker. A second call starts a second one on the same jobs, where the system can. */
+  readonly start: (concurrency: number) => Promise<void>
+  readonly canHaveTwoWorkers: boolean
+  readonly close: () => Promise<void>
+}
+
+export type MakeSystem = (handle: Handle) => Promise<System>
+
+/** 100 bytes as JSON, together with the number. */
+export const text = "x".repeat(80)
+
+/** Promises, so many at a time. */
+export const pooled = async (from: number, count: number, inFlight: number, call: (n: number) => Promise<unknown>) => {
+  let next = from
+  const lane = async () => {
+    while (next < from + count) await call(next++)
+  }
+  await Promise.all(Array.from({ length: inFlight }, lane))
+}
+
+export const sleep = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))

@@ -1,0 +1,46 @@
+import { Job, JobGroup, JobStore, JobWorker } from "capstan"
+import { Context, Effect, Layer, ManagedRuntime, Schema, Scope } from "effect"
+import { type MakeSystem, text } from "../system.ts"
+
+class Work extends Job.make("Work", { payload: { n: Schema.Number, text: Schema.String } }) {}
+class Group extends JobGroup.make(Work) {}
+
+export const make: MakeSystem = async ({ millis, run }) => {
+  const runtime = ManagedRuntime.make(JobStore.layerMemory())
+  const store = await runtime.runPromise(JobStore.JobStore)
+  const scope = Effect.runSync(Scope.make())
+  const handlers = Group.toLayer({
+    Work: ({ n }) => {
+      const work = Effect.sync(() => run(n))
+      return millis === 0 ? work : Effect.andThen(Effect.sleep(millis), work)
+    }
+  })
+  const context = Context.make(JobStore.JobStore, store)
+  const on = Effect.runPromiseWith(context)
+  return {
+    enqueue: (from, count, inFlight) =>
+      on(
+        inFlight === 1
+          ? Effect.gen(function*() {
+            for (let n = from; n < from + count; n++) yield* Work.enqueue({ n, text })
+          })
+          : Effect.forEach(
+            Array.from({ length: count }, (_, i) => from + i),
+            (n) => Work.enqueue({ n, text }),
+            { concurrency: inFlight, discard: true }
+          )
+      ),
+    enqueueBulk: (from, count) =>
+      on(Effect.asVoid(Work.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text }))))),
+    enqueueDue: (from, count, delay) =>
+      on(Effect.asVoid(Work.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text })), { delay }))),
+    start: (concurrency) =>
+      on(
+        Effect.asVoid(
+          Layer.buildWithScope(Layer.fresh(Layer.provide(JobWorker.layer(Group, { concurrency }), handlers)), scope)
+        )
+      ),
+    canHaveTwoWorkers: true,
+    close: () => on(Scope.close(scope, Effect.runSync(Effect.exit(Effect.void)))).then(() => undefined)
+  }
+}

@@ -1,0 +1,52 @@
+import { Context, Effect, Exit, FiberSet, Layer, Schema, Scope } from "effect"
+import { PersistedQueue } from "effect/persistence"
+import { type MakeSystem, text } from "../system.ts"
+
+const schema = Schema.Struct({ n: Schema.Number, text: Schema.String })
+
+export const make: MakeSystem = async ({ millis, run }) => {
+  const scope = Effect.runSync(Scope.make())
+  const context = await Effect.runPromise(
+    Layer.buildWithScope(Layer.provide(PersistedQueue.layer, PersistedQueue.layerStoreMemory), scope)
+  )
+  const queue = await Effect.runPromise(
+    Effect.provide(PersistedQueue.make({ name: "work", schema }), Context.merge(context, Context.empty()))
+  )
+  const handler = ({ n }: typeof schema.Type) => {
+    const work = Effect.sync(() => run(n))
+    return millis === 0 ? work : Effect.andThen(Effect.sleep(millis), work)
+  }
+  const fibers = await Effect.runPromise(Scope.provide(FiberSet.make(), scope))
+  return {
+    enqueue: (from, count, inFlight) =>
+      Effect.runPromise(
+        inFlight === 1
+          ? Effect.gen(function*() {
+            for (let n = from; n < from + count; n++) yield* queue.offer({ n, text })
+          })
+          : Effect.forEach(
+            Array.from({ length: count }, (_, i) => from + i),
+            (n) => queue.offer({ n, text }),
+            { concurrency: inFlight, discard: true }
+          )
+      ),
+    enqueueDue: (from, count, delay) =>
+      Effect.runPromise(
+        Effect.forEach(
+          Array.from({ length: count }, (_, i) => from + i),
+          (n) => queue.offer({ n, text }, { delay }),
+          { concurrency: 100, discard: true }
+        )
+      ),
+    start: (concurrency) =>
+      Effect.runPromise(
+        Effect.forEach(
+          Array.from({ length: concurrency }, (_, i) => i),
+          () => FiberSet.run(fibers, Effect.forever(queue.take(handler))),
+          { discard: true }
+        )
+      ),
+    canHaveTwoWorkers: true,
+    close: () => Effect.runPromise(Scope.close(scope, Exit.void)).then(() => undefined)
+  }
+}

@@ -1,0 +1,27 @@
+import { MemoryStorage, Queue } from "@platformatic/job-queue"
+import { type MakeSystem, pooled, sleep, text } from "../system.ts"
+
+export const make: MakeSystem = async ({ millis, run }) => {
+  const storage = new MemoryStorage()
+  // Its concurrency is an option of the queue, and only a started queue takes jobs in: one to enqueue, others to work.
+  const producer = new Queue<{ n: number; text: string }, null>({ storage })
+  await producer.start()
+  const workers: Array<Queue<{ n: number; text: string }, null>> = []
+  return {
+    enqueue: (from, count, inFlight) => pooled(from, count, inFlight, (n) => producer.enqueue(`job-${n}`, { n, text })),
+    start: async (concurrency) => {
+      const worker = new Queue<{ n: number; text: string }, null>({ storage, concurrency })
+      workers.push(worker)
+      worker.execute(async ({ payload }) => {
+        if (millis > 0) await sleep(millis)
+        run(payload.n)
+        return null
+      })
+      await worker.start()
+    },
+    canHaveTwoWorkers: true,
+    close: async () => {
+      for (const queue of [producer, ...workers]) await queue.stop()
+    }
+  }
+}
