@@ -12,13 +12,20 @@ import type { JobId } from "../JobRecord.ts"
 /** The last id of each clock: a test's clock starts at zero and must not be held back by the system's. */
 const last = new WeakMap<Clock.Clock, { millis: number; counter: number }>()
 
-const bytes = new Array<number>(36)
-const hex = (value: number, from: number, digits: number): void => {
-  for (let i = from + digits - 1; i >= from; i--) {
-    const digit = value % 16
-    bytes[i] = digit < 10 ? 48 + digit : 87 + digit
-    value = (value - digit) / 16
-  }
+/** Three digits at a time: the text of an id was a fifth of what an enqueue cost. */
+const digits = Array.from({ length: 0x1000 }, (_, value) => value.toString(16).padStart(3, "0"))
+
+/** The two bits that say which layout this is, before two random ones. */
+const variants = ["-8", "-9", "-a", "-b"]
+
+/** The first twelve digits change once a millisecond. */
+let prefixOf = -1
+let prefix = ""
+const timestamp = (millis: number): string => {
+  if (millis === prefixOf) return prefix
+  prefixOf = millis
+  const text = millis.toString(16).padStart(12, "0")
+  return prefix = `${text.slice(0, 8)}-${text.slice(8)}-7`
 }
 
 export const make = (fiber: Fiber.Fiber<unknown, unknown>): JobId => {
@@ -37,17 +44,10 @@ export const make = (fiber: Fiber.Fiber<unknown, unknown>): JobId => {
   }
   const high = Math.floor(random.nextDoubleUnsafe() * 0x40000000)
   const low = Math.floor(random.nextDoubleUnsafe() * 0x100000000)
-  hex(Math.floor(state.millis / 0x10000), 0, 8)
-  hex(state.millis % 0x10000, 9, 4)
-  hex(0x7000 + state.counter, 14, 4)
-  hex(0x8000 + (high >>> 16), 19, 4)
-  hex(high & 0xffff, 24, 4)
-  hex(low, 28, 8)
-  bytes[8] =
-    bytes[13] =
-    bytes[18] =
-    bytes[23] =
-      45
-  // One flat string: a concatenation would keep its parts alive in every record.
-  return String.fromCharCode.apply(undefined, bytes) as JobId
+  const id = timestamp(state.millis) + digits[state.counter]! + variants[high >>> 28]! +
+    digits[(high >>> 16) & 0xfff]! + "-" +
+    digits[(high >>> 4) & 0xfff]! + digits[((high & 0xf) << 8) | (low >>> 24)]! + digits[(low >>> 12) & 0xfff]! +
+    digits[low & 0xfff]!
+  // A concatenation keeps its nine parts alive, 200 bytes in every record, until somebody reads a character of it.
+  return (id.charCodeAt(35) > 0 ? id : "") as JobId
 }
