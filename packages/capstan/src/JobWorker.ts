@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -28,6 +29,7 @@ import { QueueSlots, Slots } from "./internal/worker/slots.ts"
 import { type Settings, type Status, WorkerState } from "./internal/worker/state.ts"
 import { Telemetry } from "./internal/worker/telemetry.ts"
 import * as Job from "./Job.ts"
+import { JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
 import { JobStore } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
@@ -229,7 +231,7 @@ const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
 const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, unknown>): Effect.Effect<never> =>
   Effect.exit(loop).pipe(
     Effect.flatMap((exit) =>
-      Exit.isFailure(exit)
+      Exit.isFailure(exit) && !isAway(exit.cause)
         ? Effect.logWarning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
         : Effect.void
     ),
@@ -237,6 +239,12 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
     Effect.andThen(Effect.sleep(1000)),
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)
+  )
+
+/** A store that is away is logged once, by the pump. */
+const isAway = (cause: Cause.Cause<unknown>): boolean =>
+  cause.reasons.every((reason) =>
+    Cause.isFailReason(reason) && reason.error instanceof JobStoreError && reason.error.isTransient
   )
 
 const refuseForeign = (context: Context.Context<never>, identity: string): void => {

@@ -18,6 +18,8 @@ const maxAhead = 128
 
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
+    // A pump before this one may have failed with settlements in its hands.
+    state.putBack()
     yield* settleIn(state)
     for (;;) {
       state.work.closeUnsafe()
