@@ -1,0 +1,124 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobError, JobGroup, Jobs, JobStore } from "capstan"
+import { Effect, Fiber, Layer, Logger, Redacted, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
+
+class Broken extends Schema.TaggedError<Broken>()("Broken", { token: Schema.Redacted(Schema.String) }) {}
+class Parse extends Job.make("Parse", {
+  payload: { text: Schema.NonEmptyString },
+  success: Schema.Number,
+  error: Broken,
+  maxAttempts: 1,
+  tags: ["import"]
+}) {}
+const group = JobGroup.make(Parse)
+const layer = withWorker(
+  group,
+  Parse.toLayer(({ text }) =>
+    Number.isNaN(Number(text))
+      ? Effect.fail(new Broken({ token: Redacted.make("hunter2") }))
+      : Effect.succeed(Number(text))
+  )
+)
+const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
+
+describe("Jobs", () => {
+  it.effect("a dead record is found by its error, edited through the schema and replayed", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Parse.enqueue({ text: "abc" })
+      yield* settle
+      const { records } = yield* jobs.query({ errorTag: "Broken", states: ["dead"], label: "import" })
+      assert.deepStrictEqual(records.map((record) => record.id), [id])
+      const refused = yield* Effect.flip(jobs.editAndReplay(Parse, id, { text: "" }))
+      assert.strictEqual((refused as JobError.EnqueueError).reason._tag, "InvalidPayload")
+      assert.strictEqual(yield* jobs.editAndReplay(Parse, id, { text: "7" }), "Changed")
+      assert.strictEqual(yield* Parse.handle(id).await, 7)
+      assert.strictEqual(yield* jobs.editAndReplay(Parse, "no-such-id", { text: "7" }), "NotFound")
+      const Other = Job.make("Other", { payload: { text: Schema.String } })
+      assert.strictEqual((yield* Effect.flip(jobs.editAndReplay(Other, id, { text: "7" })))._tag, "JobControlError")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("a redacted part of an error is masked in the record, its history and its failures", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Parse.enqueue({ text: "abc" })
+      yield* settle
+      assert.notInclude(JSON.stringify(yield* recordOf(id)), "hunter2")
+      const error = yield* Effect.flip(Parse.handle(id).await)
+      assert.strictEqual(Redacted.value((error as Broken).token), "hunter2")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("actions say how many, also over more than one chunk, and do nothing the second time", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      yield* Parse.enqueueMany(Array.from({ length: 1200 }, () => ({ text: "1" })), { delay: "1 hour" })
+      const none = { changed: 0, requested: 0, unchanged: 0, notFound: 0 }
+      assert.deepStrictEqual(yield* jobs.reprioritise({ tag: "Parse" }, "high"), { ...none, changed: 1200 })
+      assert.deepStrictEqual(yield* jobs.promote({ tag: "Parse" }), { ...none, changed: 1200 })
+      assert.deepStrictEqual(yield* jobs.promote({ tag: "Parse" }), { ...none, unchanged: 1200 })
+      assert.deepStrictEqual(yield* jobs.reschedule({ tag: "Parse" }, { delay: "1 minute" }), {
+        ...none,
+        changed: 1200
+      })
+      assert.deepStrictEqual(yield* jobs.drain("default"), { ...none, changed: 1200 })
+      assert.deepStrictEqual(yield* jobs.purge({ tag: "Parse" }), { ...none, changed: 1200 })
+      assert.strictEqual((yield* Stream.runCollect(jobs.stream({}))).length, 0)
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("streams all that match, page by page", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      yield* Parse.enqueueMany(Array.from({ length: 130 }, () => ({ text: "1" })))
+      const records = yield* Stream.runCollect(jobs.stream({ limit: 50 }))
+      assert.strictEqual(new Set(records.map(({ id }) => id)).size, 130)
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("options out of their range are refused", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      assert.include((yield* Effect.flip(jobs.query({ limit: 0 }))).message, "limit")
+      assert.include((yield* Effect.flip(jobs.reprioritise({}, 101))).message, "priority")
+      assert.include((yield* Effect.flip(jobs.reschedule({}, { runAt: "never" }))).message, "runAt")
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("an alert hangs on the stream of events", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const alert = yield* Effect.forkChild(Stream.runHead(Stream.filter(jobs.events, ({ type }) => type === "dead")))
+      yield* settle
+      const { id } = yield* Parse.enqueue({ text: "abc" })
+      yield* settle
+      const event = yield* Fiber.join(alert)
+      assert.deepInclude(event._tag === "Some" ? event.value : {}, { type: "dead", id, tag: "Parse", reason: "Broken" })
+    }).pipe(Effect.provide(layer)))
+})
+
+const keeping = (maxFinished: number) =>
+  withOnly(group, Parse.toLayer(() => Effect.succeed(1))).pipe(
+    Layer.provideMerge(Jobs.layer),
+    Layer.provideMerge(JobStore.layerMemory({ maxFinished }))
+  )
+
+describe("the memory store", () => {
+  it.effect("says on shutdown how many records of which jobs are lost", () => {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => void lines.push(JSON.stringify(message)))
+    return Effect.gen(function*() {
+      yield* Effect.provide(Parse.enqueueMany([{ text: "1" }, { text: "2" }]), Layer.fresh(JobStore.layerMemory()))
+      assert.strictEqual(lines.length, 1)
+      assert.include(lines[0]!, "2 unfinished records are lost")
+      assert.include(lines[0]!, `"Parse":2`)
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
+
+  it.effect("keeps at most maxFinished records, the oldest go first", () =>
+    Effect.gen(function*() {
+      const answers = yield* Parse.enqueueMany(Array.from({ length: 30 }, () => ({ text: "1" })))
+      yield* settle
+      yield* TestClock.adjust(1)
+      const jobs = yield* Jobs.Jobs
+      const { records } = yield* jobs.query({ order: "oldest" })
+      assert.deepStrictEqual(records.map(({ id }) => id), answers.slice(20).map(({ id }) => id))
+    }).pipe(Effect.provide(keeping(10))))
+})
