@@ -13,8 +13,8 @@ export interface System {
   readonly enqueue: (from: number, count: number, inFlight: number) => Promise<void>
   /** The same with the call that the system has for many. */
   readonly enqueueBulk?: (from: number, count: number) => Promise<void>
-  /** Stores jobs that are due in so many milliseconds. */
-  readonly enqueueDue?: (from: number, count: number, delay: number) => Promise<void>
+  /** Stores jobs that are all due at one instant, in epoch milliseconds. */
+  readonly enqueueDue?: (from: number, count: number, instant: number) => Promise<void>
   /** Starts a worker. A second call starts a second one on the same jobs, where the system can. */
   readonly start: (concurrency: number) => Promise<void>
   readonly canHaveTwoWorkers: boolean

@@ -32,8 +32,8 @@ export const make: MakeSystem = async ({ millis, run }) => {
       ),
     enqueueBulk: (from, count) =>
       on(Effect.asVoid(Work.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text }))))),
-    enqueueDue: (from, count, delay) =>
-      on(Effect.asVoid(Work.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text })), { delay }))),
+    enqueueDue: (from, count, runAt) =>
+      on(Effect.asVoid(Work.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text })), { runAt }))),
     start: (concurrency) =>
       on(
         Effect.asVoid(

@@ -30,11 +30,11 @@ export const make: MakeSystem = async ({ millis, run }) => {
             { concurrency: inFlight, discard: true }
           )
       ),
-    enqueueDue: (from, count, delay) =>
+    enqueueDue: (from, count, instant) =>
       Effect.runPromise(
         Effect.forEach(
           Array.from({ length: count }, (_, i) => from + i),
-          (n) => queue.offer({ n, text }, { delay }),
+          (n) => Effect.suspend(() => queue.offer({ n, text }, { delay: instant - Date.now() })),
           { concurrency: 100, discard: true }
         )
       ),
