@@ -108,6 +108,7 @@ type HandlerFrom<J extends Job.Any> = (
   any
 >
 
+/** `any` matches every handler: its services alone are read here, its payload and errors are checked by `HandlersFrom`. */
 type HandlersServices<H> = {
   [K in keyof H]: H[K] extends (...args: any) => Effect.Effect<any, any, infer R> ? Exclude<R, JobContext | Scope.Scope>
     : never

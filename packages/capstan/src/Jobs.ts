@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { priorities } from "./internal/enqueue.ts"
+import { priorities, size } from "./internal/enqueue.ts"
 import { masked } from "./internal/view.ts"
 import * as Job from "./Job.ts"
 import { EnqueueError, InvalidPayload, JobControlError, TooLarge } from "./JobError.ts"
@@ -246,9 +246,10 @@ const editAndReplay = (
       )
     )
     const text = json ?? "null"
-    if (text.length > definition.maxPayloadBytes) {
+    const bytes = size(text, definition.maxPayloadBytes)
+    if (bytes > definition.maxPayloadBytes) {
       return yield* new EnqueueError({
-        reason: new TooLarge({ job: job._tag, index: 0, bytes: text.length, limit: definition.maxPayloadBytes })
+        reason: new TooLarge({ job: job._tag, index: 0, bytes, limit: definition.maxPayloadBytes })
       })
     }
     const payload = { json: text, version: definition.version }

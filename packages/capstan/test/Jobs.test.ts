@@ -10,6 +10,7 @@ class Parse extends Job.make("Parse", {
   success: Schema.Number,
   error: Broken,
   maxAttempts: 1,
+  maxPayloadBytes: 64,
   tags: ["import"]
 }) {}
 const group = JobGroup.make(Parse)
@@ -33,6 +34,9 @@ describe("Jobs", () => {
       assert.deepStrictEqual(records.map((record) => record.id), [id])
       const refused = yield* Effect.flip(jobs.editAndReplay(Parse, id, { text: "" }))
       assert.strictEqual((refused as JobError.EnqueueError).reason._tag, "InvalidPayload")
+      // 40 characters, 80 bytes.
+      const tooLarge = yield* Effect.flip(jobs.editAndReplay(Parse, id, { text: "ü".repeat(40) }))
+      assert.strictEqual((tooLarge as JobError.EnqueueError).reason._tag, "TooLarge")
       assert.strictEqual(yield* jobs.editAndReplay(Parse, id, { text: "7" }), "Changed")
       assert.strictEqual(yield* Parse.handle(id).await, 7)
       assert.strictEqual(yield* jobs.editAndReplay(Parse, "no-such-id", { text: "7" }), "NotFound")

@@ -213,7 +213,7 @@ const encode = (
   )
 
 /** Bytes as UTF-8, counted only when the text could be too long. */
-const size = (json: string, limit: number): number => {
+export const size = (json: string, limit: number): number => {
   if (json.length * 3 <= limit) return json.length
   let bytes = json.length
   for (let i = 0; i < json.length; i++) {
