@@ -3,16 +3,7 @@
  */
 import { build } from "esbuild"
 import { spawnSync } from "node:child_process"
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync
-} from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -43,19 +34,31 @@ const tsconfig = {
   files: ["main.ts"]
 }
 
+/** Node of this version: ours, or the npm package that holds its binary. */
+const nodeOf = (version: string): string => {
+  if (process.versions.node.startsWith(`${version}.`)) return process.execPath
+  const name = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`
+  const folder = `${project}/node-${version}`
+  mkdirSync(folder)
+  writeFileSync(`${folder}/package.json`, "{}")
+  install(folder, `${name}@${version}`)
+  return `${folder}/node_modules/${name}/bin/node`
+}
+
+const install = (folder: string, ...packages: ReadonlyArray<string>) =>
+  run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", ...packages], folder)
+
 beforeAll(() => {
   run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-b", "tsconfig.build.json"], root)
-  mkdirSync(`${project}/node_modules/@capstan`, { recursive: true })
-  for (const name of ["capstan", "testing"]) {
-    const target = `${project}/node_modules/${name === "capstan" ? name : `@capstan/${name}`}`
+  writeFileSync(`${project}/package.json`, JSON.stringify({ name: "app", private: true, type: "module" }))
+  const tarballs = ["capstan", "testing"].map((name) => {
     const [{ filename }] = JSON.parse(
       run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], `${root}packages/${name}`)
     )
-    mkdirSync(target)
-    run("tar", ["-xzf", `${project}/${filename}`, "-C", target, "--strip-components=1"], project)
-  }
-  symlinkSync(`${root}node_modules/effect`, `${project}/node_modules/effect`)
-  writeFileSync(`${project}/package.json`, JSON.stringify({ name: "app", private: true, type: "module" }))
+    return `./${filename}`
+  })
+  const effect = JSON.parse(readFileSync(`${root}node_modules/effect/package.json`, "utf8"))
+  install(project, ...tarballs, `effect@${effect.version}`)
   writeFileSync(`${project}/tsconfig.json`, JSON.stringify(tsconfig))
   writeFileSync(`${project}/main.ts`, program)
 }, 120_000)
@@ -78,8 +81,9 @@ describe("the packages", { timeout: 120_000 }, () => {
     }
   )
 
-  it("the README's first program runs from the published files", () => {
-    const stdout = run(process.execPath, ["main.ts"], project)
+  // The lowest version that Effect's platform packages run on, and the one that the scripts bring.
+  it.each(["22.19.0", "24"])("the README's first program runs from the published files on Node %s", (version) => {
+    const stdout = run(nodeOf(version), ["main.ts"], project)
     expect(stdout).toBe("Hello, world!\n")
   })
 

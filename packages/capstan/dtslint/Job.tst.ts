@@ -25,6 +25,20 @@ class Notify extends Job.make("Notify", { payload: Schema.String, queue: "mail" 
 class Tick extends Job.make("Tick") {}
 class Billing extends JobGroup.make(Charge, Notify) {}
 
+describe("perform", () => {
+  test("has the job's result, its errors and its handler's service", () => {
+    const performed = JobWorker.perform(Charge, { id: "i", amount: 1 })
+    expect(performed).type.toBe<
+      Effect.Effect<
+        { readonly receipt: string },
+        Declined | Busy | JobError.EnqueueError | JobError.JobStoreError,
+        Job.Handler<"Charge">
+      >
+    >()
+    expect(JobWorker.perform<typeof Charge>).type.not.toBeCallableWith(Charge, { id: "i" })
+  })
+})
+
 describe("a declaration", () => {
   test("refuses an onError tag that is not declared", () => {
     expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, onError: { Nope: "retry" as const } })

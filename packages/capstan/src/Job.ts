@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -595,6 +596,7 @@ const define = (tag: string, schemas: Schemas, options: Given): D.Definition => 
     },
     policy: D.runPolicy(tag, options as D.RunOptions),
     make: (payload) => schemas.payloadSchema.makeEffect(payload),
+    construct: Codec.constructor(schemas.payloadSchema),
     payload: Codec.make(schemas.payloadSchema),
     success: Codec.make(schemas.successSchema),
     error: Codec.make(schemas.errorSchema),
@@ -626,18 +628,16 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
     annotate: (key: Context.Key<unknown, unknown>, value: unknown) =>
       declare(job, schemas, Context.add(annotations, key, value) as Context.Context<never>),
     enqueue: (payload: unknown, options?: EnqueueOptions) =>
-      Effect.mapEager(
-        internal.enqueue(job, [payload], options),
-        ([answer]) => JobHandle.make(job, answer!.id, answer!.outcome)
-      ),
+      internal.enqueue(job, [payload], options, ([stored]) => JobHandle.make(job, stored!.id, stored!.outcome)),
     enqueueMany: (payloads: Iterable<unknown>, options?: EnqueueManyOptions<never>) =>
-      internal.enqueue(job, [...payloads], options),
+      internal.enqueue(job, [...payloads], options, identity),
     run: (payload: unknown, options?: EnqueueOptions) =>
       Effect.flatMap(
         refuseInHandler(job),
         () =>
-          Effect.flatMap(internal.enqueue(job, [payload], options), ([answer]) =>
-            JobHandle.make(job, answer!.id, "Inserted").await)
+          Effect.flatten(
+            internal.enqueue(job, [payload], options, ([stored]) => JobHandle.make(job, stored!.id, "Inserted").await)
+          )
       ),
     handle: (id: string) => JobHandle.make(job, id as JobId, "Existing"),
     progress: (value: unknown) => progress(job, value),
@@ -752,7 +752,7 @@ export const decodePayload = <J extends Any>(
 ): Effect.Effect<J["payloadSchema"]["Type"], JobGone, J["payloadSchema"]["DecodingServices"]> =>
   Effect.mapError(
     Payload.decode(job[TypeId], record),
-    (issue) => new JobGone({ id: record.id, job: job._tag, reason: "Unreadable", detail: String(issue) })
+    (issue) => new JobGone({ id: record.id, job: job._tag, reason: "Unreadable", detail: Codec.issueOf(issue) })
   )
 
 /**

@@ -63,7 +63,7 @@ export interface JobHandle<out A, out E, out P, out R, out RP> {
   ) => Effect.Effect<A, E | Ended | AwaitTimedOut | JobStoreError, JobStore | R>
   /** The result, if there is one already. */
   readonly poll: Effect.Effect<Option.Option<Exit.Exit<A, E | Ended>>, JobStoreError, JobStore | R>
-  /** The progress that is reported, the latest first of all, until the record ends. Values may be skipped. */
+  /** The progress that is reported, the latest first of all, until the record ends. Values may be skipped, never the last. */
   readonly progress: Stream.Stream<P, Ended | JobStoreError, JobStore | RP>
   readonly cancel: (options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError, JobStore>
 }
@@ -123,18 +123,25 @@ class Handle implements JobHandle<never, never, never, never, never> {
       const values = yield* Queue.sliding<string, Ended | JobStoreError | Cause.Done>(1)
       let last: string | undefined
       let seen = false
+      const tell = (progress: string | undefined) => {
+        if (progress === undefined || progress === last) return
+        last = progress
+        Queue.offerUnsafe(values, progress)
+      }
       yield* Effect.acquireRelease(
         Effect.sync(() =>
           watch(store, id, {
             pending: (answer) => {
               seen = true
-              if (answer.progress === undefined || answer.progress === last) return
-              last = answer.progress
-              Queue.offerUnsafe(values, answer.progress)
+              tell(answer.progress)
             },
             final: (answer) => {
-              if (answer._tag === "NotFound") Queue.failCauseUnsafe(values, Cause.fail(gone(job, answer.id, seen)))
-              else Queue.endUnsafe(values)
+              if (answer._tag === "NotFound") {
+                Queue.failCauseUnsafe(values, Cause.fail(gone(job, answer.id, seen)))
+              } else {
+                tell(answer.progress)
+                Queue.endUnsafe(values)
+              }
             },
             failed: (error) => {
               Queue.failCauseUnsafe(values, Cause.fail(error))

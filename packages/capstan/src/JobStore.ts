@@ -321,12 +321,18 @@ export type WriteEntry =
  * @category results
  * @since 0.1.0
  */
-export type ResultAnswer =
-  | { readonly _tag: "Pending"; readonly id: JobId; readonly progress: string | undefined }
-  | { readonly _tag: "Completed"; readonly id: JobId; readonly result: string | undefined }
-  | { readonly _tag: "Cancelled"; readonly id: JobId; readonly reason: string }
-  | { readonly _tag: "Dead"; readonly id: JobId; readonly reason: DeadReason; readonly failure: Failure | undefined }
-  | { readonly _tag: "NotFound"; readonly id: JobId }
+export type ResultAnswer = Kept & { readonly id: JobId; readonly progress: string | undefined } | Missing
+
+type Kept =
+  | { readonly _tag: "Pending" }
+  | { readonly _tag: "Completed"; readonly result: string | undefined }
+  | { readonly _tag: "Cancelled"; readonly reason: string }
+  | { readonly _tag: "Dead"; readonly reason: DeadReason; readonly failure: Failure | undefined }
+
+interface Missing {
+  readonly _tag: "NotFound"
+  readonly id: JobId
+}
 
 /**
  * Completes a waitpoint of a record. `Early` when the record does not wait for it yet: it will find it.

@@ -22,6 +22,8 @@ import { keyOf } from "./internal/handler.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { janitor } from "./internal/worker/janitor.ts"
 import { keeper } from "./internal/worker/keeper.ts"
+import * as Perform from "./internal/worker/perform.ts"
+import type { PerformOptions } from "./internal/worker/perform.ts"
 import { pump } from "./internal/worker/pump.ts"
 import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
 import { shutdown } from "./internal/worker/shutdown.ts"
@@ -29,7 +31,7 @@ import { QueueSlots, Slots } from "./internal/worker/slots.ts"
 import { type Settings, type Status, WorkerState } from "./internal/worker/state.ts"
 import { Telemetry } from "./internal/worker/telemetry.ts"
 import * as Job from "./Job.ts"
-import { JobStoreError } from "./JobError.ts"
+import { type EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
 import { JobStore } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
@@ -178,6 +180,47 @@ export const layer = <J extends Job.Any, M, P>(
     never,
     JobStore | JobGroup.HandlersOf<J>
   >
+
+/**
+ * Runs the handler of a job once, in this fiber: the payload goes through its schema to JSON and back, the handler has its
+ * middleware and its `JobContext`, and the result comes back through its schema too.
+ *
+ * **When to use**
+ *
+ * Unit tests of a handler, a console, a script. What is awaited is the handler alone: no store has a record of it, so
+ * nothing is tried again, and neither timeout nor `unique` nor limits apply.
+ *
+ * **Gotchas**
+ *
+ * What the handler enqueues is stored, without a parent. Its progress and logs go nowhere; `snooze` is a defect.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const perform = <J extends Job.Any>(
+  job: J,
+  payload: J["payloadSchema"]["~type.make.in"],
+  options?: PerformOptions
+): Effect.Effect<
+  J["successSchema"]["Type"],
+  J["errorSchema"]["Type"] | EnqueueError | JobStoreError,
+  | JobGroup.HandlersOf<J>
+  | J["payloadSchema"]["EncodingServices" | "DecodingServices"]
+  | J["successSchema"]["EncodingServices" | "DecodingServices"]
+> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Perform.perform(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payload, options ?? {})
+  ) as Effect.Effect<never>
+
+export type {
+  /**
+   * What the attempt of `perform` finds in its `JobContext`.
+   *
+   * @category options
+   * @since 0.1.0
+   */
+  PerformOptions
+}
 
 const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never, JobStore | Scope.Scope> =>
   Effect.gen(function*() {

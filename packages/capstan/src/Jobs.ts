@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Codec from "./internal/codec.ts"
 import { priorities, size } from "./internal/enqueue.ts"
 import { masked } from "./internal/view.ts"
 import * as Job from "./Job.ts"
@@ -242,7 +243,7 @@ const editAndReplay = (
     const json = yield* definition.make(input).pipe(
       Effect.flatMap(definition.payload.encode),
       Effect.mapError((issue) =>
-        new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: String(issue) }) })
+        new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: Codec.issueOf(issue) }) })
       )
     )
     const text = json ?? "null"

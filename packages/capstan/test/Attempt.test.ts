@@ -96,7 +96,8 @@ describe("an attempt", () => {
       assert.strictEqual(record.logs[0]!.message.length, 2001)
       assert.include(record.logs[99]!.message, "only the first 99 lines")
       assert.strictEqual(record.progress, `{"done":2}`)
-      assert.deepStrictEqual([...yield* Fiber.join(fiber)][0], { done: 1 })
+      // The second was reported in the attempt's last instant: it arrives with the end.
+      assert.deepStrictEqual([...yield* Fiber.join(fiber)], [{ done: 1 }, { done: 2 }])
     }).pipe(Effect.provide(withWorker(JobGroup.make(Import), Import.toLayer(() => handler))))
   })
 
@@ -291,6 +292,45 @@ describe("a worker", () => {
       assert.strictEqual(order.length, 40)
       assert.strictEqual(order.filter((name) => name === "fast").length, 30)
     }).pipe(Effect.provide(storeOnly))
+  })
+
+  it.effect("strict order takes from a queue only what those before it left", () => {
+    const order: Array<string> = []
+    const group = JobGroup.make(Slow, Fast)
+    const note = (name: string) => Effect.andThen(Effect.sync(() => void order.push(name)), Effect.sleep("1 second"))
+    return Effect.gen(function*() {
+      yield* Slow.enqueueMany(Array.from({ length: 6 }, (_, i) => i))
+      yield* Fast.enqueueMany(Array.from({ length: 6 }, (_, i) => i))
+      yield* Layer.build(withOnly(group, group.toLayer({ Slow: () => note("slow"), Fast: () => note("fast") }), {
+        concurrency: 4,
+        order: "strict",
+        queues: { fast: {}, slow: {} }
+      }))
+      yield* settle
+      for (let i = 0; i < 3; i++) yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(order, [...Array(6).fill("fast"), ...Array(6).fill("slow")])
+    }).pipe(Effect.provide(storeOnly))
+  })
+
+  it.live("of handlers that end at once lets the rest of the process run", () => {
+    let turns = 0
+    let ran = 0
+    const count = 50_000
+    const group = JobGroup.make(Slow)
+    return Effect.gen(function*() {
+      yield* Slow.enqueueMany(Array.from({ length: count }, (_, i) => i))
+      const turn = () => {
+        turns++
+        if (ran < count) setImmediate(turn)
+      }
+      setImmediate(turn)
+      const done = yield* Latch.make()
+      const handler = Slow.toLayer(() => Effect.sync(() => void (++ran === count && done.openUnsafe())))
+      yield* Layer.build(withOnly(group, handler))
+      yield* done.await
+      // It keeps the thread for 4 ms at a time, and 50,000 attempts take far more than ten times that.
+      assert.isAbove(turns, 10)
+    }).pipe(Effect.scoped, Effect.provide(storeOnly))
   })
 
   it.effect("says that it is ready, and refuses options that cannot be meant", () => {

@@ -65,6 +65,58 @@ describe("enqueue", () => {
       assert.deepStrictEqual((yield* jobs.query({})).records, [])
     }).pipe(Effect.provide(storeOnly)))
 
+  it.effect("says what is wrong with a payload and where, also when its schema has defaults or dates", () => {
+    const count = Schema.Number.pipe(Schema.withConstructorDefault(Effect.succeed(7)))
+    class Defaults
+      extends Job.make("Defaults", { payload: { inner: Schema.Struct({ count }), text: Schema.String } })
+    {}
+    class Dated extends Job.make("Dated", { payload: { at: Schema.Date, text: Schema.NonEmptyString } }) {}
+    class Point extends Schema.Class<Point>("Point")({ x: Schema.Int, y: count }) {}
+    class Classy extends Job.make("Classy", { payload: Point }) {}
+    const wrong = (value: unknown) => value as never
+    return Effect.gen(function*() {
+      const issueOf = (
+        enqueue: Effect.Effect<unknown, JobError.EnqueueError | JobError.JobStoreError, JobStore.JobStore>
+      ) => Effect.map(Effect.flip(enqueue), ({ reason }) => (reason as JobError.InvalidPayload).issue)
+      assert.include(yield* issueOf(Mail.enqueue(wrong({ to: 1 }))), "Expected string")
+      assert.include(yield* issueOf(Mail.enqueue(wrong({}))), `["to"]`)
+      assert.include(
+        yield* issueOf(Defaults.enqueue(wrong({ inner: { count: "x" }, text: "t" }))),
+        `["inner"]["count"]`
+      )
+      assert.include(yield* issueOf(Dated.enqueue({ at: new Date(0), text: "" })), `["text"]`)
+      assert.include(yield* issueOf(Classy.enqueue({ x: 0.5 })), `["x"]`)
+      yield* Defaults.enqueue({ inner: {}, text: "t" })
+      yield* Classy.enqueue({ x: 1 })
+      const { records } = yield* (yield* Jobs.Jobs).query({ order: "oldest" })
+      assert.deepStrictEqual(records.map(({ payload }) => payload), [
+        `{"inner":{"count":7},"text":"t"}`,
+        `{"x":1,"y":7}`
+      ])
+    }).pipe(Effect.provide(storeOnly))
+  })
+
+  it.effect("a key that is too long is refused with the payload that made it", () => {
+    const long = (payload: string) => payload.repeat(600)
+    class Unique extends Job.make("Unique", { payload: Schema.String, unique: { key: long } }) {}
+    class Keyed extends Job.make("Keyed", { payload: Schema.String, concurrency: { key: long, limit: 1 } }) {}
+    return Effect.gen(function*() {
+      for (
+        const [enqueue, option] of [
+          [Mail.enqueueMany([{ to: "" }, { to: "a" }], { idempotencyKey: ({ to }) => long(to) }), "idempotencyKey"],
+          [Unique.enqueueMany(["", "a"]), "unique"],
+          [Keyed.enqueueMany(["", "a"]), "concurrency"]
+        ] as const
+      ) {
+        const { reason } = yield* Effect.flip(enqueue)
+        assert.strictEqual(reason._tag, "InvalidOption")
+        assert.strictEqual((reason as JobError.InvalidOption).option, option)
+        assert.include((reason as JobError.InvalidOption).issue, "for payload 1")
+      }
+      assert.deepStrictEqual((yield* (yield* Jobs.Jobs).query({})).records, [])
+    }).pipe(Effect.provide(storeOnly))
+  })
+
   it.effect("the payload limit counts bytes, not characters", () =>
     Effect.gen(function*() {
       yield* Mail.enqueue({ to: "x".repeat(40) })

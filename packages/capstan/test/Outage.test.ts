@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Effect, Latch, Layer } from "effect"
+import { Clock, Effect, Latch, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, withOnly } from "./harness.ts"
 
@@ -24,6 +24,39 @@ const fragile = () => {
   ).pipe(Layer.provide(JobStore.layerMemory()))
   return { state, layer: Layer.provideMerge(Jobs.layer, layer) }
 }
+
+describe("a request that arrives twice", () => {
+  it.effect("claims what the worker does not know of: an idle worker finds it, and no crash is charged (P14)", () => {
+    let isFirst = true
+    const doubling = Layer.effect(
+      JobStore.JobStore,
+      Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
+        ...store,
+        notifications: "hint",
+        exchange: (request) => {
+          if (!isFirst || request.total === 0) return store.exchange(request)
+          isFirst = false
+          return Effect.tap(store.exchange(request), store.exchange(request))
+        }
+      }))
+    ).pipe(Layer.provide(JobStore.layerMemory()), (layer) => Layer.provideMerge(Jobs.layer, layer))
+    const worker = withOnly(group, Task.toLayer(() => Effect.void), { concurrency: 1, lease: "30 seconds" })
+    return Effect.gen(function*() {
+      yield* Task.enqueueMany([undefined, undefined])
+      yield* Layer.build(worker)
+      yield* settle
+      const jobs = yield* Jobs.Jobs
+      const states = Effect.map(jobs.query({ order: "oldest" }), ({ records }) => records.map(({ state }) => state))
+      assert.deepStrictEqual(yield* states, ["completed", "running"])
+      yield* TestClock.adjust("25 seconds")
+      const { records } = yield* jobs.query({ order: "oldest" })
+      assert.deepStrictEqual(records.map(({ crashes, state }) => [state, crashes]), [["completed", 0], [
+        "completed",
+        0
+      ]])
+    }).pipe(Effect.scoped, Effect.provide(doubling))
+  })
+})
 
 describe("an outage of the store", () => {
   it.effect("degrades the worker's health, loses no settlement, and ends by itself (P13)", () => {
@@ -73,6 +106,41 @@ describe("an outage of the store", () => {
       const record = yield* recordOf(id)
       assert.deepStrictEqual([record.state, record.attempt], ["completed", 2])
     }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler)), layer)))
+  })
+
+  it.effect("a handler that cannot be interrupted is lost all the same, and is waited for without a busy loop", () => {
+    const { layer, state } = fragile()
+    const ended: Array<string> = []
+    const handler = Effect.uninterruptible(Effect.andThen(
+      Effect.sleep("26 seconds"),
+      Effect.sync(() => void ended.push("handler"))
+    ))
+    let looks = 0
+    const counting = Layer.effect(
+      Clock.Clock,
+      Effect.clockWith((clock) =>
+        Effect.succeed(Object.assign(Object.create(clock) as Clock.Clock, {
+          monotonicTimeNanosUnsafe: () => {
+            looks++
+            return clock.monotonicTimeNanosUnsafe()
+          }
+        }))
+      )
+    )
+    const worker = withOnly(group, Task.toLayer(() => handler), { interruptGrace: "5 seconds" })
+    return Effect.gen(function*() {
+      const { health } = yield* JobWorker.JobWorker
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      state.isAway = true
+      yield* TestClock.adjust("25 seconds")
+      assert.deepStrictEqual([ended, (yield* health).running], [[], 1])
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual([ended, (yield* health).running], [["handler"], 0])
+      assert.strictEqual((yield* recordOf(id)).state, "running")
+      // A keeper that looks again at once, because the fence has passed, reads the clock 100,000 times in that second.
+      assert.isBelow(looks, 500)
+    }).pipe(Effect.provide(Layer.provideMerge(Layer.provide(worker, counting), layer)))
   })
 
   it.effect("lets a worker start without its store", () => {

@@ -1,6 +1,6 @@
 /**
- * A whole cluster from a seed, in virtual time: real workers over a store whose replies are lost, late, doubled or missing,
- * in processes that freeze and die. After every step of the store its records are checked; when the faults end, everything
+ * A whole cluster from a seed, in virtual time: real workers whose fibers run in any order, over a store whose replies are
+ * lost, late, doubled or missing, in processes that freeze and die. After every step of the store its records are checked; when the faults end, everything
  * that was acknowledged must come to an end.
  *
  * A seed makes the same run on every machine: what fails once can be looked at as often as it takes.
@@ -9,10 +9,11 @@
  */
 import type { JobRecord } from "capstan"
 import { JobStore, JobWorker } from "capstan"
-import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scope } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Invariants } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
+import * as SeededScheduler from "./internal/simulation/scheduler.ts"
 import { handlers, jobs, NewRelease, OldRelease } from "./internal/simulation/workload.ts"
 import { type Choices, World } from "./internal/simulation/world.ts"
 
@@ -74,7 +75,8 @@ export const run = (options: Options): Effect.Effect<Report> =>
     Random.withSeed(`simulation ${options.seed}`),
     Effect.provide(Layer.fresh(TestClock.layer())),
     // Workers say that the store is away, and it often is.
-    Effect.provide(Logger.layer([]))
+    Effect.provide(Logger.layer([])),
+    Effect.provideService(Scheduler.Scheduler, SeededScheduler.make(options.seed))
   )
 
 const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =>
@@ -156,6 +158,13 @@ class Cluster {
     return this.kill(node, release)
   })
 
+  /** By up to an hour, either way. */
+  stepClock(): void {
+    if (this.nodes.length === 0) return
+    this.world.choices.pick(this.nodes).node.clockOffset = this.world.choices.between(-3_600_000, 3_600_000)
+    this.world.reached("clock step")
+  }
+
   /** For longer than its lease, so that it comes back stale. */
   freezeOne(): void {
     if (this.nodes.length === 0) return
@@ -165,7 +174,7 @@ class Cluster {
   }
 }
 
-/** Clients and operators at random instants; answers the ids of acknowledged records. */
+/** Clients, operators and faults at random instants; answers the ids of acknowledged records. */
 const drive = (
   cluster: Cluster,
   { kills, records }: { readonly kills: boolean; readonly records: number }
@@ -198,6 +207,7 @@ const drive = (
       }
       if (kills && choices.chance(0.01)) yield* cluster.killOne
       if (kills && choices.chance(0.01)) cluster.freezeOne()
+      if (choices.chance(0.01)) cluster.stepClock()
       if (choices.chance(0.003)) {
         cluster.world.restartUntil = now() + choices.between(100, kills ? 4000 : 500)
         cluster.world.reached("store restart")

@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import type { JobRecord } from "capstan"
+import type { JobError, JobRecord } from "capstan"
 import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Clock, Context, Duration, Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
@@ -33,6 +33,19 @@ export interface Shape {
   readonly enqueued: <J extends Job.Any>(
     job: J
   ) => Effect.Effect<ReadonlyArray<Enqueued<J["payloadSchema"]["Type"]>>, never, J["payloadSchema"]["DecodingServices"]>
+  /**
+   * Runs a handler once, inline: no record of it and no retry; what it enqueues is stored. See `JobWorker.perform`.
+   */
+  readonly run: <J extends Job.Any>(
+    job: J,
+    payload: J["payloadSchema"]["~type.make.in"],
+    options?: JobWorker.PerformOptions
+  ) => Effect.Effect<
+    J["successSchema"]["Type"],
+    J["errorSchema"]["Type"] | JobError.EnqueueError | JobError.JobStoreError,
+    | J["payloadSchema"]["EncodingServices" | "DecodingServices"]
+    | J["successSchema"]["EncodingServices" | "DecodingServices"]
+  >
   /** Lets everything run that is due now, and what it enqueues, without time passing. */
   readonly drain: Effect.Effect<void>
   /** Lets time pass from one due instant to the next, and answers the instant it ended at (epoch milliseconds). */
@@ -83,7 +96,8 @@ export const layer = <J extends Job.Any, M, P, E, R>(
   Exclude<R, Jobs.Jobs | JobStore.JobStore>
 > =>
   Layer.effect(TestJobs, make).pipe(
-    Layer.provideMerge(Layer.provide(JobWorker.layer(group, { shutdownGrace: 0, ...options }), handlers)),
+    Layer.provideMerge(JobWorker.layer(group, { shutdownGrace: 0, ...options })),
+    Layer.provide(handlers),
     Layer.provideMerge(Jobs.layer),
     Layer.provideMerge(JobStore.layerMemory())
   ) as Layer.Layer<
@@ -92,7 +106,9 @@ export const layer = <J extends Job.Any, M, P, E, R>(
     Exclude<R, Jobs.Jobs | JobStore.JobStore>
   >
 
-const make = Effect.map(JobStore.JobStore, (store): Shape => {
+const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.JobStore> {
+  const store = yield* JobStore.JobStore
+  const handlers = yield* Effect.context<never>()
   const counts = Effect.map(Effect.orDie(store.stats), ({ queues }) => ({
     active: queues.reduce((sum, { counts }) => sum + counts.ready + counts.running, 0),
     scheduled: queues.reduce((sum, { counts }) => sum + counts.scheduled, 0)
@@ -127,6 +143,11 @@ const make = Effect.map(JobStore.JobStore, (store): Shape => {
             Effect.map(Effect.orDie(Job.decodePayload(job, record)), (payload) => ({ id: record.id, payload, record }))
         )
       }),
+    run: (job, payload, options) =>
+      Effect.updateContext(
+        JobWorker.perform(job, payload, options) as Effect.Effect<never>,
+        (context: Context.Context<never>) => Context.merge(handlers, context)
+      ),
     drain,
     advance: (duration) =>
       Effect.gen(function*() {

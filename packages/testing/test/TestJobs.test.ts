@@ -1,7 +1,7 @@
 import { TestJobs, TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, JobStore, JobWorker, Transactional } from "capstan"
-import { Duration, Effect, Exit, Layer, Schedule, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Layer, Schedule, Schema } from "effect"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", {}) {}
 
@@ -52,6 +52,38 @@ describe("TestJobs", () => {
       assert.strictEqual(yield* jobs.advance("90 seconds"), 90_000)
       assert.strictEqual((yield* jobs.enqueued(Charge))[0]?.record.attempt, 2)
     }).pipe(Effect.provide(test)))
+})
+
+describe("run", () => {
+  it.effect("runs one handler inline: typed result, typed error, and what it enqueues waits", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      assert.isTrue((yield* Effect.flip(jobs.run(Charge, { invoice: "i" }))) instanceof Busy)
+      assert.strictEqual(yield* jobs.run(Charge, { invoice: "i" }, { attempt: 3 }), "receipt of i")
+      assert.deepStrictEqual(yield* jobs.enqueued(Charge), [])
+      const [reminder] = yield* jobs.enqueued(Remind)
+      assert.deepStrictEqual([reminder?.record.state, reminder?.record.parent], ["scheduled", undefined])
+      const invalid = yield* Effect.flip(jobs.run(Charge, { invoice: 1 as unknown as string }))
+      assert.isTrue(invalid instanceof JobError.EnqueueError && invalid.reason._tag === "InvalidPayload")
+    }).pipe(Effect.provide(test)))
+
+  it.effect("runs finalizers, and says that a snooze needs a worker", () => {
+    const order: Array<string> = []
+    class Sleepy extends Job.make("Sleepy", { payload: Schema.Boolean }) {}
+    const handler = Effect.fnUntraced(function*(isSleepy: boolean) {
+      yield* Effect.addFinalizer(() => Effect.sync(() => order.push("finalizer")))
+      const { attempt, snooze } = yield* JobContext.JobContext
+      order.push(`attempt ${attempt}`)
+      if (isSleepy) return yield* snooze("1 minute")
+    })
+    return Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      yield* jobs.run(Sleepy, false)
+      assert.deepStrictEqual(order, ["attempt 1", "finalizer"])
+      const exit = yield* Effect.exit(jobs.run(Sleepy, true))
+      assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), "snoozed for 60000 ms")
+    }).pipe(Effect.provide(TestJobs.layer(JobGroup.make(Sleepy), Sleepy.toLayer(handler))))
+  })
 })
 
 describe("commit", () => {

@@ -48,7 +48,7 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "exchange.ts",
     line: "  if (claimed.length > 0) {",
     instead: `  if (claimed.length === 0 && request.total > 0) {
-    for (const other of state.workers.values()) for (const row of other.held) if (other !== worker) claimed.push(toClaimed(row))
+    for (const other of state.workers.values()) for (const row of other.held.values()) if (other !== worker) claimed.push(toClaimed(row))
   }
   if (claimed.length > 0) {`,
     red: ["a record is claimed once"]

@@ -59,7 +59,10 @@ export interface Definition {
     | undefined
   readonly concurrency: { readonly key: (payload: never) => string; readonly limit: number } | undefined
   readonly policy: Partial<RunPolicy>
+  /** A checked payload, from what its constructor takes. */
   readonly make: (payload: unknown) => Effect.Effect<unknown, unknown>
+  /** A payload that is to be encoded, which checks it; see `Codec.constructor`. */
+  readonly construct: (input: unknown) => Effect.Effect<unknown, unknown>
   readonly payload: Codec
   readonly success: Codec
   readonly error: Codec

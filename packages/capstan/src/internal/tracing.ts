@@ -4,23 +4,20 @@
  * A span costs about 4 us even when nobody listens, ten times what an enqueue costs in memory, so one is opened only when
  * a tracer was provided. Without one, a span around the call still hands its context on.
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 
 /** Whether somebody provided a tracer. */
-export const isTraced = (context: Context.Context<never>): boolean => context.mapUnsafe.has(Tracer.TracerKey)
+export const isTraced = (fiber: Fiber.Fiber<unknown, unknown>): boolean => fiber.cache.tracer !== undefined
 
 /** The span around an enqueue. */
-export const send = <A, E, R>(
-  fiber: Fiber.Fiber<unknown, unknown>,
+export const send = <A extends ReadonlyArray<{ readonly id: string }>, E, R>(
   job: { readonly tag: string; readonly queue: string },
   count: number,
   body: (fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> => {
-  if (!isTraced(fiber.context)) return body(fiber)
-  return Effect.useSpan(
+): Effect.Effect<A, E, R> =>
+  Effect.useSpan(
     `send ${job.queue}`,
     {
       kind: "producer",
@@ -35,20 +32,18 @@ export const send = <A, E, R>(
     },
     (span) =>
       Effect.withFiber((inner: Fiber.Fiber<unknown, unknown>) =>
-        Effect.tap(body(inner), (answers) =>
+        Effect.tap(body(inner), ([first]) =>
           Effect.sync(() => {
-            const [first] = answers as unknown as ReadonlyArray<{ readonly id: string }>
             if (count === 1 && first !== undefined) span.attribute("messaging.message.id", first.id)
           }))
       ).pipe(Effect.provideService(Tracer.ParentSpan, span))
   )
-}
 
 /** The trace context of the span around the fiber, as headers. */
 export const traceHeaders = (
   fiber: Fiber.Fiber<unknown, unknown>
 ): { readonly traceparent: string } | undefined => {
-  const span = Context.getOrUndefined(fiber.context, Tracer.ParentSpan)
+  const { span } = fiber.cache
   return span === undefined ? undefined : { traceparent: traceparent(span) }
 }
 

@@ -80,10 +80,10 @@ const retry = (
 
 const renewLife = (state: MemoryState, row: Row, now: number): void => {
   state.finished--
+  const more = row.grow()
   row.attempt = 0
   row.begunAt = -1
   row.crashes = 0
-  const more = row.grow()
   more.failures = []
   more.result = undefined
   more.deadReason = undefined

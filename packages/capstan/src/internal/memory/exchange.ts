@@ -19,7 +19,7 @@ const nothing: Readonly<Record<string, never>> = Object.freeze({})
 export const exchange = (state: MemoryState, request: ExchangeRequest, now: number): ExchangeReply => {
   const worker = state.worker(request.worker)
   const settled: Array<Settled> = []
-  for (const settlement of request.settlements) settled.push(settle(state, settlement, now))
+  for (const settlement of request.settlements) settled.push(settle(state, worker, settlement, now))
   if (worker.handles.size > 0 && state.parked.size > 0) unpark(state, worker, now)
   const claimed: Array<Claimed> = []
   let nextDueAt = Infinity
@@ -125,7 +125,7 @@ const claim = (
     row.attempt++
     row.fence++
     row.worker = worker
-    worker.held.add(row)
+    worker.held.set(row.id, row)
     if (row.crashes > 0) worker.suspects++
     if (row.spec.unique?.until === "started") state.freeUnique(row, now)
     state.tell("started", row, now)

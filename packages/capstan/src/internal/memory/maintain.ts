@@ -31,7 +31,7 @@ const rescueAll = (state: MemoryState, now: number): { rescued: number; quaranti
     }
     // All of a worker's records in one step: whom its death is charged to depends on all that it held.
     const charged = charge(worker)
-    for (const row of [...worker.held]) {
+    for (const row of [...worker.held.values()]) {
       if (rescue(state, row, charged.has(row), now)) quarantined++
       else rescued++
     }
@@ -41,17 +41,18 @@ const rescueAll = (state: MemoryState, now: number): { rescued: number; quaranti
 
 /** When a worker dies with a record that had crashed before, that one is to blame; else all of them may be (P10). */
 const charge = (worker: WorkerState): ReadonlySet<Row> => {
-  for (const row of worker.held) if (row.crashes > 0) return new Set([row])
-  return worker.held
+  for (const row of worker.held.values()) if (row.crashes > 0) return new Set([row])
+  return new Set(worker.held.values())
 }
 
 const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): boolean => {
   const blamed = isCharged && row.more?.cancelReason === undefined
-  endAttempt(row, "crashed", now, {
-    failure: isCharged
-      ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" }
-      : undefined
-  })
+  endAttempt(
+    row,
+    "crashed",
+    now,
+    isCharged ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" } : undefined
+  )
   if (blamed) row.crashes++
   if (row.more?.cancelReason !== undefined) {
     state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
@@ -72,7 +73,7 @@ const expireAll = (state: MemoryState, now: number): number => {
     const row = state.expiring.take(now)
     if (row === undefined) break
     const waits = row.state === "blocked" || row.state === "scheduled" || row.state === "ready"
-    if (!waits || !row.untouched || state.rows.get(row.id) !== row || row.expiresAt === undefined) continue
+    if (!waits || !row.untouched || row.isGone || row.expiresAt === undefined) continue
     if (row.expiresAt > now) state.expiring.add(row.expiresAt, row)
     else {
       expire(state, row, now)
@@ -85,13 +86,10 @@ const expireAll = (state: MemoryState, now: number): number => {
 /** Removes finished records whose age or count has passed, oldest first. */
 const sweep = (state: MemoryState, now: number): number => {
   let swept = 0
-  for (const [name, shelf] of state.shelves) {
+  for (const shelf of state.shelves) {
     while (swept < chunk) {
       const row = shelf.rows.peek()
-      if (row === undefined) {
-        state.shelves.delete(name)
-        break
-      }
+      if (row === undefined) break
       if (shelf.rows.size <= shelf.count && row.at + shelf.age > now) break
       state.remove(row, now)
       swept++
@@ -106,7 +104,7 @@ const sweep = (state: MemoryState, now: number): number => {
 
 const oldestFinished = (state: MemoryState): Row | undefined => {
   let oldest: Row | undefined
-  for (const shelf of state.shelves.values()) {
+  for (const shelf of state.shelves) {
     const row = shelf.rows.peek()
     if (row !== undefined && (oldest === undefined || row.at < oldest.at)) oldest = row
   }
@@ -116,7 +114,7 @@ const oldestFinished = (state: MemoryState): Row | undefined => {
 const nextWork = (state: MemoryState, now: number): number => {
   let next = state.finished > state.maxFinished ? now : state.expiring.nextAt
   for (const worker of state.workers.values()) if (worker.held.size > 0) next = Math.min(next, worker.leaseUntil)
-  for (const shelf of state.shelves.values()) {
+  for (const shelf of state.shelves) {
     const row = shelf.rows.peek()
     if (row !== undefined) next = Math.min(next, shelf.rows.size > shelf.count ? now : row.at + shelf.age)
   }

@@ -27,7 +27,7 @@ export const select = (
   const all = state.order
   for (let i = start(all, order, cursor); i >= 0 && i < all.length; i += step) {
     const row = all[i]!
-    if (state.rows.get(row.id) !== row || !matches(row, where)) continue
+    if (row.isGone || !matches(row, where)) continue
     rows.push(row)
     if (rows.length === limit) return { rows, cursor: String(row.seq) }
   }
@@ -74,15 +74,22 @@ export const results = (state: MemoryState, ids: ReadonlyArray<JobId>): Readonly
   ids.map((id): ResultAnswer => {
     const row = state.rows.get(id)
     if (row === undefined) return { _tag: "NotFound", id }
+    const progress = row.more?.progress
     switch (row.state) {
       case "completed":
-        return { _tag: "Completed", id, result: row.more?.result }
+        return { _tag: "Completed", id, progress, result: row.more?.result }
       case "cancelled":
-        return { _tag: "Cancelled", id, reason: row.more?.cancelReason ?? "" }
+        return { _tag: "Cancelled", id, progress, reason: row.more?.cancelReason ?? "" }
       case "dead":
-        return { _tag: "Dead", id, reason: row.more?.deadReason ?? "Defect", failure: row.more?.failures.at(-1) }
+        return {
+          _tag: "Dead",
+          id,
+          progress,
+          reason: row.more?.deadReason ?? "Defect",
+          failure: row.more?.failures.at(-1)
+        }
       default:
-        return { _tag: "Pending", id, progress: row.more?.progress }
+        return { _tag: "Pending", id, progress }
     }
   })
 

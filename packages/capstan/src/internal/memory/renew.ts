@@ -30,7 +30,7 @@ export const renew = (state: MemoryState, request: RenewRequest, now: number): R
     now,
     lost,
     // All of them, each time: a reply that told one may have been lost.
-    cancel: [...worker.held]
+    cancel: [...worker.held.values()]
       .filter((row) => row.more?.cancelReason !== undefined)
       .map((row) => ({ id: row.id, fence: row.fence, reason: row.more!.cancelReason! })),
     reconciled,
@@ -48,10 +48,10 @@ const reconcile = (
   now: number
 ): number => {
   let given = 0
-  for (const row of worker.held) {
+  for (const row of worker.held.values()) {
     if (known.has(row.id) || row.at > claimedBefore) continue
     const crashes = row.crashes
-    endAttempt(row, "released", now, {})
+    endAttempt(row, "released", now)
     // It never started here, so what it did to other workers still counts.
     row.crashes = crashes
     row.attempt--

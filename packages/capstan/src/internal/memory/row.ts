@@ -8,6 +8,8 @@ import type { NewRecord } from "../../JobStore.ts"
 import type { QueueState } from "./queue.ts"
 import type { WorkerState } from "./state.ts"
 
+const none: ReadonlyArray<never> = []
+
 /** What a row can sit in: at most one at a time. */
 export interface Home {
   remove(row: Row): void
@@ -16,9 +18,9 @@ export interface Home {
 /** What only some rows have. */
 export class More {
   result: string | undefined = undefined
-  failures: ReadonlyArray<Failure> = []
-  attempts: ReadonlyArray<Attempt> = []
-  logs: ReadonlyArray<LogLine> = []
+  failures: ReadonlyArray<Failure> = none
+  attempts: ReadonlyArray<Attempt> = none
+  logs: ReadonlyArray<LogLine> = none
   progress: string | undefined = undefined
   blocked: BlockedReason | undefined = undefined
   blockedOn: string | undefined = undefined
@@ -50,17 +52,25 @@ export class Row {
   place = 0
   /** The instant that goes with its state: due, became ready, claimed, finished. */
   at = 0
+  /** When it became ready; of a row whose history is `ranBy`, when that attempt ended. */
   readyAt = 0
   worker: WorkerState | undefined = undefined
   home: Home | undefined = undefined
   index = -1
   /** An attempt of it has ended otherwise than unstarted. */
   begun = false
-  /** When the first attempt of its present life was claimed. */
+  /** When the first attempt of its present life was claimed; of a row whose history is `ranBy`, when that one was. */
   begunAt = -1
+  /**
+   * Who ran it, when all of its history is one attempt that completed: that of most rows. An old row that points to a
+   * young object costs the garbage collector as much as the attempt costs us, so this history is three plain fields.
+   */
+  ranBy: string | undefined = undefined
   /** It holds a slot of its concurrency key. */
   admitted = false
   more: More | undefined = undefined
+  /** It is removed. */
+  isGone = false
 
   constructor(spec: NewRecord, queue: QueueState, seq: number, now: number) {
     this.spec = spec
@@ -76,7 +86,24 @@ export class Row {
 
   /** Makes room for what only some rows have. */
   grow(): More {
-    return this.more ??= new More()
+    if (this.more !== undefined) return this.more
+    const { attempts } = this
+    const more = new More()
+    more.attempts = attempts
+    this.ranBy = undefined
+    return this.more = more
+  }
+
+  get attempts(): ReadonlyArray<Attempt> {
+    if (this.more !== undefined) return this.more.attempts
+    if (this.ranBy === undefined) return none
+    return [{
+      attempt: this.attempt,
+      worker: this.ranBy,
+      startedAt: this.begunAt,
+      endedAt: this.readyAt,
+      decision: "completed"
+    }]
   }
 
   /** No attempt of it has begun, or it was given back before it did. */
@@ -90,8 +117,6 @@ export class Row {
     return startBefore === undefined ? undefined : (runAt ?? this.enqueuedAt + delay) + startBefore
   }
 }
-
-const none: ReadonlyArray<never> = []
 
 /** A row as a reader sees it. */
 export const view = (row: Row): JobRecord => {
@@ -121,7 +146,7 @@ export const view = (row: Row): JobRecord => {
     cancelRequested: more?.cancelReason,
     progress: more?.progress,
     failures: more?.failures ?? none,
-    attempts: more?.attempts ?? none,
+    attempts: row.attempts,
     logs: more?.logs ?? none,
     tags: spec.tags,
     headers: spec.headers,

@@ -8,15 +8,15 @@ import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import { enqueueOne } from "./enqueue.ts"
 import type { Row } from "./row.ts"
-import type { MemoryState } from "./state.ts"
+import type { MemoryState, WorkerState } from "./state.ts"
 
 /** The failures that travel with a record; what is older only counts as an attempt. */
 const keptFailures = 32
 /** The attempts that a history shows. */
 const keptAttempts = 100
 
-export const settle = (state: MemoryState, settlement: Settlement, now: number): Settled => {
-  const row = state.rows.get(settlement.id)
+export const settle = (state: MemoryState, by: WorkerState, settlement: Settlement, now: number): Settled => {
+  const row = by.held.get(settlement.id) ?? state.rows.get(settlement.id)
   if (row === undefined) return state.settledGone.get(settlement.id) === settlement.fence ? "Done" : "LeaseLost"
   if (row.settledFence === settlement.fence) return "Done"
   if (row.state !== "running" || row.fence !== settlement.fence) return "LeaseLost"
@@ -25,22 +25,13 @@ export const settle = (state: MemoryState, settlement: Settlement, now: number):
   const failure = "failure" in outcome && outcome.failure !== undefined
     ? toFailure(row, outcome.failure, endedAt)
     : undefined
-  endAttempt(
-    row,
-    row.more?.cancelReason !== undefined && isOpen(outcome) ? "cancelled" : decisions[outcome._tag],
-    endedAt,
-    {
-      failure,
-      trace: settlement.trace
-    }
-  )
+  const reason = isOpen(outcome) ? row.more?.cancelReason : undefined
+  const decision = reason === undefined ? decisions[outcome._tag] : "cancelled"
+  endAttempt(row, decision, endedAt, failure, settlement.trace)
   row.settledFence = settlement.fence
   if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
-  if (row.more?.cancelReason !== undefined && isOpen(outcome)) {
-    state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
-  } else {
-    conclude(state, row, outcome, now)
-  }
+  if (reason === undefined) conclude(state, row, outcome, now)
+  else state.finish(row, "cancelled", "cancelled", now, reason)
   return "Done"
 }
 
@@ -67,20 +58,35 @@ export const endAttempt = (
   row: Row,
   decision: Decision,
   endedAt: number,
-  detail: { readonly failure?: Failure | undefined; readonly trace?: string | undefined }
+  failure?: Failure,
+  trace?: string
 ): void => {
   const worker = row.worker!
-  worker.held.delete(row)
+  worker.held.delete(row.id)
   if (row.crashes > 0) worker.suspects--
   row.worker = undefined
   row.fence++
   if (decision !== "crashed") row.crashes = 0
   if (decision === "released" || decision === "parked") return
   row.begun = true
+  if (decision === "completed" && row.more === undefined && trace === undefined) {
+    row.ranBy = worker.id
+    row.begunAt = row.at
+    row.readyAt = endedAt
+    return
+  }
   const more = row.grow()
-  const attempt: Attempt = { attempt: row.attempt, worker: worker.id, startedAt: row.at, endedAt, decision, ...detail }
+  const attempt: Attempt = {
+    attempt: row.attempt,
+    worker: worker.id,
+    startedAt: row.at,
+    endedAt,
+    decision,
+    failure,
+    trace
+  }
   more.attempts = more.attempts.length === 0 ? [attempt] : [...more.attempts.slice(1 - keptAttempts), attempt]
-  if (detail.failure !== undefined) more.failures = [...more.failures.slice(1 - keptFailures), detail.failure]
+  if (failure !== undefined) more.failures = [...more.failures.slice(1 - keptFailures), failure]
 }
 
 const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {

@@ -20,7 +20,8 @@ export class WorkerState {
   queues: ReadonlyArray<string> = []
   /** The newest payload version that it runs, by tag. */
   handles: ReadonlyMap<string, number> = new Map()
-  readonly held = new Set<Row>()
+  /** By id: a settlement finds its row here, in a small map that the processor has at hand. */
+  readonly held = new Map<string, Row>()
   /** How many of the held rows have crashed a worker before. */
   suspects = 0
   /** Held rows whose cancel request it has not been told. */
@@ -38,13 +39,15 @@ class KeyState {
   readonly waiting = new Heap(byTurn)
 }
 
-/** Finished rows that are kept by the same rule, oldest first. */
-export class Shelf {
+/** The rows of one job that finished alike and are kept by the same rule, oldest first. */
+class Shelf {
+  readonly state: State
   readonly age: number
   readonly count: number
   readonly rows = new Deque()
 
-  constructor(age: number, count: number) {
+  constructor(state: State, age: number, count: number) {
+    this.state = state
     this.age = age
     this.count = count
   }
@@ -65,6 +68,9 @@ export interface Hints {
   readonly event: (event: StoreEvent) => void
 }
 
+/** How many removed rows are remembered. */
+const keptFences = 10_000
+
 export const scoped = (tag: string, key: string): string => `${tag}\u0000${key}`
 
 export class MemoryState {
@@ -81,12 +87,16 @@ export class MemoryState {
   readonly unique = new Map<string, UniqueHolder>()
   readonly idempotent = new Map<string, Row>()
   readonly parked = new Map<string, Set<Row>>()
-  readonly shelves = new Map<string, Shelf>()
+  /** One for each rule that a job has had in this process: a few, which stay. */
+  readonly shelves: Array<Shelf> = []
+  private readonly shelvesOf = new Map<string, Array<Shelf>>()
   readonly schedules = new Map<string, ScheduleRow>()
   /** Rows that are dead unless they start in time. */
   readonly expiring = new Agenda()
   /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
   readonly settledGone = new Map<string, number>()
+  private readonly lastGone: Array<JobId> = []
+  private nextGone = 0
   finished = 0
   /** No later than the next instant at which `maintain` has work. */
   maintainAt = Infinity
@@ -284,14 +294,24 @@ export class MemoryState {
   }
 
   private shelve(row: Row, to: "completed" | "cancelled" | "dead"): void {
-    const keep = row.spec.retention[to]
-    const name = `${to}\u0000${keep.age}\u0000${keep.count}\u0000${row.spec.tag}`
-    let shelf = this.shelves.get(name)
-    if (shelf === undefined) this.shelves.set(name, shelf = new Shelf(keep.age, keep.count))
+    const { age, count } = row.spec.retention[to]
+    const shelf = this.shelf(row.spec.tag, to, age, count)
     shelf.rows.push(row)
     this.finished++
-    if (shelf.rows.size > keep.count || this.finished > this.maxFinished) this.foresee(row.at)
-    else this.foresee(row.at + keep.age)
+    if (shelf.rows.size > count || this.finished > this.maxFinished) this.foresee(row.at)
+    else this.foresee(row.at + age)
+  }
+
+  private shelf(tag: string, to: State, age: number, count: number): Shelf {
+    let shelves = this.shelvesOf.get(tag)
+    if (shelves === undefined) this.shelvesOf.set(tag, shelves = [])
+    for (const shelf of shelves) {
+      if (shelf.state === to && shelf.age === age && shelf.count === count) return shelf
+    }
+    const shelf = new Shelf(to, age, count)
+    shelves.push(shelf)
+    this.shelves.push(shelf)
+    return shelf
   }
 
   /** Forgets a row. */
@@ -304,6 +324,7 @@ export class MemoryState {
     this.freeUnique(row, now)
     if (row.spec.idempotencyKey !== undefined) this.idempotent.delete(scoped(row.spec.tag, row.spec.idempotencyKey))
     this.rows.delete(row.id)
+    row.isGone = true
     this.gone++
     if (row.settledFence > 0) this.remember(row.id, row.settledFence)
     for (const { name, row: dependent } of row.more?.dependents ?? []) {
@@ -316,16 +337,16 @@ export class MemoryState {
   /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */
   private closeOrder(): void {
     if (this.gone < 1024 || this.gone * 4 < this.order.length) return
-    this.order = this.order.filter((row) => this.rows.get(row.id) === row)
+    this.order = this.order.filter((row) => !row.isGone)
     this.gone = 0
   }
 
+  /** A ring of ids beside the map: finding a map's oldest key passes over all that were deleted before it. */
   private remember(id: JobId, fence: number): void {
+    const oldest = this.lastGone[this.nextGone]
+    if (oldest !== undefined) this.settledGone.delete(oldest)
+    this.lastGone[this.nextGone] = id
+    this.nextGone = (this.nextGone + 1) % keptFences
     this.settledGone.set(id, fence)
-    if (this.settledGone.size <= 10_000) return
-    for (const oldest of this.settledGone.keys()) {
-      this.settledGone.delete(oldest)
-      break
-    }
   }
 }

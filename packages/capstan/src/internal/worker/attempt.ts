@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
 import type { Claimed, WriteEntry } from "../../JobStore.ts"
@@ -27,6 +28,12 @@ export interface Host {
   readonly writes: (attempt: Attempt) => void
 }
 
+/** When the claims of one exchange arrived: by the monotonic clock, and by the store's. */
+export interface Receipt {
+  readonly at: number
+  readonly storeNow: number
+}
+
 const maxLines = 100
 const maxLine = 2000
 
@@ -35,10 +42,7 @@ export class Attempt implements JobContextShape {
   readonly runnable: RunnableJob
   readonly slots: QueueSlots
   private readonly host: Host
-  /** When its claim was received, by the monotonic clock. */
-  readonly claimedAt: number
-  /** The same instant by the store's clock. */
-  private readonly claimedAtStore: number
+  private readonly receipt: Receipt
   startedAt = 0
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   stop: Stop | undefined
@@ -48,7 +52,8 @@ export class Attempt implements JobContextShape {
   over = false
   trace: string | undefined
   private latest: string | undefined
-  private lines: Array<string> = []
+  readonly scope = Scope.makeUnsafe()
+  private lines: Array<string> | undefined
   private logged = 0
 
   constructor(
@@ -56,15 +61,13 @@ export class Attempt implements JobContextShape {
     runnable: RunnableJob,
     slots: QueueSlots,
     host: Host,
-    claimedAt: number,
-    storeNow: number
+    receipt: Receipt
   ) {
     this.claimed = claimed
     this.runnable = runnable
     this.slots = slots
     this.host = host
-    this.claimedAt = claimedAt
-    this.claimedAtStore = storeNow
+    this.receipt = receipt
   }
 
   get id(): JobId {
@@ -98,19 +101,24 @@ export class Attempt implements JobContextShape {
     const { timeout } = this.runnable.policy
     return timeout === Infinity
       ? Option.none()
-      : Option.some(this.claimedAtStore + (this.startedAt - this.claimedAt) + timeout)
+      : Option.some(this.receipt.storeNow + (this.startedAt - this.receipt.at) + timeout)
+  }
+
+  /** How long after its claim an instant of the monotonic clock is. */
+  elapsedAt(now: number): number {
+    return Math.max(0, now - this.receipt.at)
   }
 
   /** The instant `elapsed` after its claim, by the store's clock. */
   storeTimeAfter(elapsed: number): number {
-    return this.claimedAtStore + elapsed
+    return this.receipt.storeNow + elapsed
   }
 
   // Functions are made when a handler asks for them, so that an attempt that asks for none allocates none, and one that
   // takes them out of the service can still call them.
 
   get elapsed(): () => number {
-    return () => Math.max(0, this.host.elapsedNow() - this.claimedAt)
+    return () => this.elapsedAt(this.host.elapsedNow())
   }
 
   get log(): (message: string) => Effect.Effect<void> {
@@ -138,6 +146,7 @@ export class Attempt implements JobContextShape {
   private addLine(message: string): void {
     if (this.logged === maxLines) return
     this.logged++
+    this.lines ??= []
     this.lines.push(
       this.logged === maxLines
         ? `(only the first ${maxLines - 1} lines of an attempt are kept)`
@@ -152,9 +161,9 @@ export class Attempt implements JobContextShape {
   takeWrites(): ReadonlyArray<WriteEntry> {
     const at = { id: this.id, fence: this.fence }
     const entries: Array<WriteEntry> = []
-    if (this.lines.length > 0) entries.push({ _tag: "Log", at, lines: this.lines })
+    if (this.lines !== undefined) entries.push({ _tag: "Log", at, lines: this.lines })
     if (this.latest !== undefined) entries.push({ _tag: "Progress", at, value: this.latest })
-    this.lines = []
+    this.lines = undefined
     this.latest = undefined
     return entries
   }

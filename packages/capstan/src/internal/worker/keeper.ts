@@ -2,7 +2,8 @@
  * Keeps what the worker holds: renews its lease, and fences itself when it cannot; enforces timeouts, also against what
  * cannot be interrupted; gives claimed records back that wait for a slot while other workers may be free.
  *
- * It sleeps until the next instant at which one of these is due, and without a timer while nothing is held.
+ * It sleeps until the next instant at which one of these is due; on a store in the same process, where nothing gets lost,
+ * without a timer while nothing is held.
  */
 import * as Effect from "effect/Effect"
 import type { JobStoreError } from "../../JobError.ts"
@@ -29,8 +30,8 @@ export const keeper = (state: WorkerState): Effect.Effect<never> =>
   })
 
 const nextAt = (state: WorkerState): number => {
-  if (state.isIdle) return Infinity
-  let at = Math.min(Math.max(state.renewAt, state.renewNotBefore), state.fencedAt)
+  let at = state.mustRenew ? Math.max(state.renewAt, state.renewNotBefore) : Infinity
+  if (state.isHolding) at = Math.min(at, state.fencedAt)
   if (state.waitingCount > 0) at = Math.min(at, state.waitingSince + patience)
   for (const attempt of state.running.values()) at = Math.min(at, checkAt(state, attempt))
   return at
@@ -51,9 +52,8 @@ const look = (state: WorkerState): Effect.Effect<void> =>
       state.ahead = 0
       state.releaseWaiting()
     }
-    if (state.isIdle) return
-    if (now >= state.fencedAt) return state.loseAll()
-    if (now < Math.max(state.renewAt, state.renewNotBefore)) return
+    if (state.isHolding && now >= state.fencedAt) return state.loseAll()
+    if (!state.mustRenew || now < Math.max(state.renewAt, state.renewNotBefore)) return
     yield* Effect.matchCauseEffect(renew(state, state.settings.exchangeTimeout), {
       onSuccess: () => Effect.void,
       onFailure: (cause) => {

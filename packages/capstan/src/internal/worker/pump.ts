@@ -9,7 +9,7 @@ import * as Random from "effect/Random"
 import { JobStoreError, OutcomeUnknown } from "../../JobError.ts"
 import type { Demand, ExchangeReply } from "../../JobStore.ts"
 import { renew } from "./keeper.ts"
-import type { WorkerState } from "./state.ts"
+import { slice, type WorkerState } from "./state.ts"
 
 /** Settlements and claims of one exchange, each. */
 const maxBatch = 1000
@@ -21,12 +21,16 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
     // A pump before this one may have failed with settlements in its hands.
     state.putBack()
     yield* settleIn(state)
+    let yieldedAt = state.elapsedNow()
     for (;;) {
       state.work.closeUnsafe()
-      if (state.waitingCount > 0 && state.hasStartable) {
+      // Handlers that end at once, on a store that answers at once, would keep the thread from everybody else.
+      const isStartable = state.waitingCount > 0 && state.hasStartable
+      if (isStartable || state.elapsedNow() - yieldedAt > slice) {
         yield* Effect.yieldNow
-        state.startWaiting()
+        yieldedAt = state.elapsedNow()
       }
+      if (isStartable) state.startWaiting()
       if (hasWork(state)) yield* turn(state)
       else yield* sleep(state)
     }

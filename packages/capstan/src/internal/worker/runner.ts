@@ -9,16 +9,17 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as References from "effect/References"
+import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { JobContext } from "../../JobContext.ts"
 import { JobStoreError } from "../../JobError.ts"
 import type { NewFailure, Outcome } from "../../JobStore.ts"
-import type { Codec } from "../codec.ts"
+import { type Codec, issueOf } from "../codec.ts"
 import type { Definition, RunPolicy } from "../definition.ts"
 import { type Registered, SettledValue, SnoozeSignal } from "../handler.ts"
 import { decode } from "../payload.ts"
 import { restore } from "../propagate.ts"
-import { isTraced, remoteSpan, traceparent } from "../tracing.ts"
+import { remoteSpan, traceparent } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 import { decide, type Failed } from "./retry.ts"
 
@@ -34,7 +35,7 @@ export interface RunnableJob {
 }
 
 /** A payload that does not decode: no attempt can help. */
-class UnreadablePayload {
+export class UnreadablePayload {
   readonly _tag = "UnreadablePayload"
   readonly issue: string
 
@@ -46,28 +47,28 @@ class UnreadablePayload {
 /** What an attempt answers: the encoded result, or that it committed its own completion. */
 export type Answer = string | undefined | SettledValue
 
-/** The context that an attempt's fiber starts with. */
-export const contextOf = (attempt: Attempt): Context.Context<never> =>
-  attempt.runnable.context.pipe(
-    Context.add(JobContext, attempt),
-    Context.add(References.CurrentLogAnnotations, {
-      "capstan.job": attempt.job,
-      "capstan.id": attempt.id,
-      "capstan.attempt": attempt.attempt
-    })
-  ) as Context.Context<never>
+/** The context that an attempt's fiber starts with: the record for its logs, itself, and a scope of its own. */
+export const contextOf = (attempt: Attempt): Context.Context<never> => {
+  const context = Context.add(attempt.runnable.context, References.CurrentLogAnnotations, {
+    "capstan.job": attempt.claimed.tag,
+    "capstan.id": attempt.claimed.id,
+    "capstan.attempt": attempt.claimed.attempt
+  })
+  return Context.add(Context.add(context, JobContext, attempt), Scope.Scope, attempt.scope) as Context.Context<never>
+}
 
 export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
   const { definition, handler, traced } = attempt.runnable
   // Suspended: what a handler throws while it builds its effect is a defect of the attempt, not of the worker.
-  const work = Effect.scoped(Effect.suspend(() => {
+  const run = Effect.suspend(() => {
     const payload = Effect.mapErrorEager(decode(definition, attempt.claimed), unreadable)
     const answer = Effect.flatMapEager(
       payload,
       (value) => handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value)
     )
     return Effect.flatMapEager(answer, (value) => encodeAnswer(definition, value))
-  }))
+  })
+  const work = Effect.onExit(run, (exit) => Scope.closeUnsafe(attempt.scope, exit) ?? Effect.void)
   const restored = definition.propagate.length === 0 ? work : withReferences(attempt, work)
   return traced ? inSpan(attempt, restored) : restored
 }
@@ -87,7 +88,7 @@ const encodeAnswer = (definition: Definition, value: unknown): Effect.Effect<Ans
     : Effect.catchEager(definition.success.encode(value), (error) =>
       Effect.die(new Error(`the result of ${definition.tag} does not satisfy its success schema: ${error.message}`)))
 
-const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(String(error))
+const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(issueOf(error))
 
 const withReferences = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.flatMap(
@@ -251,7 +252,9 @@ export const makeRunnable = (
   handler: Registered,
   base: Context.Context<never>
 ): RunnableJob => {
-  const context = Context.merge(base, handler.context) as Context.Context<never>
+  // Flat: what an attempt adds to it stays a link, instead of a copy of the whole.
+  const merged = Context.merge(base, handler.context)
+  const context: Context.Context<never> = Context.makeUnsafe(merged.mapUnsafe)
   return {
     tag: definition.tag,
     definition,
@@ -259,6 +262,6 @@ export const makeRunnable = (
     handler,
     context,
     error: definition.error,
-    traced: isTraced(context)
+    traced: context.mapUnsafe.has(Tracer.TracerKey)
   }
 }

@@ -17,7 +17,7 @@ import type {
   Shape as Store,
   WriteEntry
 } from "../../JobStore.ts"
-import { Attempt, type Host, type Stop } from "./attempt.ts"
+import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { type Answer, body, contextOf, outcomeOf, type RunnableJob } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
@@ -35,14 +35,13 @@ export interface Settings {
 /** A claimed record that waits for a slot. */
 interface Prefetched {
   readonly claimed: Claimed
-  readonly at: number
-  readonly storeNow: number
+  readonly receipt: Receipt
 }
 
 /** How long a claimed record may wait for a slot before it is given back to other workers, in milliseconds. */
 export const patience = 20
-/** How long handlers that end at once may keep the thread, in milliseconds. */
-const slice = 4
+/** How long the worker may keep the thread, in milliseconds. */
+export const slice = 4
 /** Progress and log entries that are kept while the store is away. */
 const keptWrites = 10_000
 
@@ -123,12 +122,13 @@ export class WorkerState implements Host {
   /** Starts what has a slot; the rest waits for one. */
   receive(claimed: ReadonlyArray<Claimed>, storeNow: number): void {
     const at = this.elapsedNow()
+    const receipt: Receipt = { at, storeNow }
     for (const record of claimed) {
       const queue = this.slots.queues.get(record.queue)
       if (queue === undefined || !this.runs(record, at)) continue
       queue.waiting++
       this.slots.waiting++
-      if (this.waiting.push({ claimed: record, at, storeNow }) === 1) this.waitingSince = at
+      if (this.waiting.push({ claimed: record, receipt }) === 1) this.waitingSince = at
     }
     this.startWaiting()
     if (this.waiting.length > 0) this.poke(this.waitingSince + patience)
@@ -154,7 +154,8 @@ export class WorkerState implements Host {
     // An attempt that ends while it starts frees its slot for the record after it: the loop below finds it.
     if (this.waiting.length === 0 || this.isStarting) return
     this.isStarting = true
-    const until = this.elapsedNow() + slice
+    let now = this.elapsedNow()
+    const until = now + slice
     const before = this.waiting
     const left: Array<Prefetched> = []
     this.waiting = []
@@ -167,14 +168,15 @@ export class WorkerState implements Host {
       }
       queue.waiting--
       this.slots.waiting--
-      if (this.start(next, queue) > until) {
+      now = this.start(next, queue, now)
+      if (now > until) {
         for (let j = i + 1; j < before.length; j++) left.push(before[j]!)
         this.work.openUnsafe()
         break
       }
     }
     this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
-    if (left.length < before.length) this.waitingSince = this.elapsedNow()
+    if (left.length < before.length) this.waitingSince = now
     this.isStarting = false
   }
 
@@ -187,34 +189,38 @@ export class WorkerState implements Host {
     return this.waiting.length
   }
 
-  /** Answers when it started. */
-  private start(next: Prefetched, queue: QueueSlots): number {
-    const attempt = new Attempt(next.claimed, this.jobs.get(next.claimed.tag)!, queue, this, next.at, next.storeNow)
-    attempt.startedAt = this.elapsedNow()
+  /** Answers the instant after: a clock is read once an attempt. */
+  private start(next: Prefetched, queue: QueueSlots, now: number): number {
+    const attempt = new Attempt(next.claimed, this.jobs.get(next.claimed.tag)!, queue, this, next.receipt)
+    attempt.startedAt = now
     queue.running++
     this.slots.running++
     const fiber = Effect.runForkWith(contextOf(attempt))(body(attempt))
     const exit = fiber.pollUnsafe()
-    if (exit !== undefined) {
-      this.ended(attempt, exit)
-      return attempt.startedAt
-    }
+    if (exit !== undefined) return this.ended(attempt, exit)
     attempt.fiber = fiber
     this.running.set(attempt.id, attempt)
     this.empty.closeUnsafe()
     this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
-    fiber.addObserver((exit) => this.ended(attempt, exit))
-    return attempt.startedAt
+    fiber.addObserver((exit) => void this.ended(attempt, exit))
+    return this.elapsedNow()
   }
 
   // --------------------------------------------------------------------------------------------------- ending attempts
 
-  private ended(attempt: Attempt, exit: Exit.Exit<Answer, unknown>): void {
-    if (attempt.over) return
-    const elapsed = attempt.elapsed()
+  /** Answers when it did. */
+  private ended(attempt: Attempt, exit: Exit.Exit<Answer, unknown>): number {
+    const now = this.elapsedNow()
+    if (attempt.over) return now
+    const elapsed = attempt.elapsedAt(now)
     const outcome = outcomeOf(attempt, exit, elapsed)
-    if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
-    // The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted.
+    if (Effect.isEffect(outcome)) this.decide(attempt, outcome, elapsed)
+    else this.conclude(attempt, outcome, elapsed)
+    return now
+  }
+
+  /** The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. */
+  private decide(attempt: Attempt, outcome: Effect.Effect<Outcome | undefined>, elapsed: number): void {
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
     const decided = deciding.pollUnsafe()
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
@@ -310,7 +316,7 @@ export class WorkerState implements Host {
       }
       this.slots.queues.get(next.claimed.queue)!.waiting--
       this.slots.waiting--
-      if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.at)
+      if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.receipt.at)
     }
     this.waiting = left
   }
@@ -364,19 +370,29 @@ export class WorkerState implements Host {
     this.inFlight = []
   }
 
-  /** All that the worker believes to hold, also what it has settled and not heard back. */
+  /** All that the worker believes to hold, also what it has settled and not heard back; not what it gave up as lost. */
   holding(): ReadonlyArray<AttemptRef> {
     return [
-      ...[...this.running.values()].map(({ fence, id }) => ({ id, fence })),
+      ...[...this.running.values()].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
       ...this.waiting.map(({ claimed: { fence, id } }) => ({ id, fence })),
       ...this.inFlight.map(({ fence, id }) => ({ id, fence })),
       ...this.outbox.map(({ fence, id }) => ({ id, fence }))
     ]
   }
 
-  /** Nothing runs or waits here. What is only to be settled needs no lease: its fence tells. */
-  get isIdle(): boolean {
-    return this.running.size === 0 && this.waiting.length === 0
+  /**
+   * Whether the lease is renewed: while something is held; and on a store elsewhere always, since a request that arrived
+   * twice may have claimed what nobody here knows of, and only a renewal finds it (P14).
+   */
+  get mustRenew(): boolean {
+    return this.isHolding || (this.store.notifications === "hint" && !this.stopping)
+  }
+
+  /** Something runs or waits here that is not lost. What is only to be settled needs no lease: its fence tells. */
+  get isHolding(): boolean {
+    if (this.waiting.length > 0) return true
+    for (const { stop } of this.running.values()) if (stop?._tag !== "Lost") return true
+    return false
   }
 
   succeeded(storeNow: number): void {

@@ -36,12 +36,15 @@ export class Invariants {
 
   check(step: string): Effect.Effect<void> {
     return Effect.map(this.records, (after) => {
-      let keyed = 0
+      const running = new Map<string, number>()
       for (const record of after.values()) {
-        if (record.concurrencyKey !== undefined && record.state === "running") keyed++
+        const key = record.concurrencyKey
+        if (key !== undefined && record.state === "running") running.set(key, (running.get(key) ?? 0) + 1)
         this.compare(this.before.get(record.id), record, step)
       }
-      if (keyed > keyLimit) this.world.violate(`${step}: ${keyed} records of a key run, its limit is ${keyLimit}`)
+      for (const [key, count] of running) {
+        if (count > keyLimit) this.world.violate(`${step}: ${count} records of ${key} run, its limit is ${keyLimit}`)
+      }
       this.before = after
     })
   }

@@ -12,6 +12,8 @@ export class Node {
   readonly name: string
   readonly world: World
   frozenUntil = 0
+  /** How far its wall clock is off, in milliseconds. Only the store's clock decides, so nothing may follow from it. */
+  clockOffset = 0
   isKilled = false
 
   constructor(name: string, world: World) {
@@ -23,14 +25,16 @@ export class Node {
   clock(base: Clock.Clock): Clock.Clock {
     const held: Effect.Effect<void> = Effect.suspend(() => {
       if (this.isKilled) return Effect.never
-      const left = this.frozenUntil - base.currentTimeMillisUnsafe()
+      const left = Math.ceil(this.frozenUntil - base.currentTimeMillisUnsafe())
       return left > 0 ? Effect.andThen(base.sleep(Duration.millis(left)), held) : Effect.void
     })
+    const millis = () => base.currentTimeMillisUnsafe() + this.clockOffset
+    const nanos = () => base.currentTimeNanosUnsafe() + BigInt(this.clockOffset) * 1_000_000n
     return {
-      currentTimeMillisUnsafe: () => base.currentTimeMillisUnsafe(),
-      currentTimeMillis: base.currentTimeMillis,
-      currentTimeNanosUnsafe: () => base.currentTimeNanosUnsafe(),
-      currentTimeNanos: base.currentTimeNanos,
+      currentTimeMillisUnsafe: millis,
+      currentTimeMillis: Effect.sync(millis),
+      currentTimeNanosUnsafe: nanos,
+      currentTimeNanos: Effect.sync(nanos),
       monotonicTimeNanosUnsafe: () => base.monotonicTimeNanosUnsafe(),
       monotonicTimeNanos: base.monotonicTimeNanos,
       sleep: (duration) => Effect.andThen(base.sleep(duration), held)
@@ -72,7 +76,8 @@ export class Node {
     invariants: Invariants
   ): Effect.Effect<A, JobError.JobStoreError> {
     const { world } = this
-    const wait = (millis: number) => base.sleep(Duration.millis(millis))
+    // Whole milliseconds: a fraction that is too small for the clock to show would be waited for again and again.
+    const wait = (millis: number) => base.sleep(Duration.millis(Math.ceil(millis)))
     const step = Effect.tap(
       Effect.suspend(() => {
         world.steps++

@@ -24,14 +24,19 @@ class Snoozing extends Job.make("Snoozing", { ...common, onError: { Failed: { sn
 class Deduplicated
   extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } })
 {}
+class Urgent extends Job.make("Urgent", {
+  ...common,
+  startBefore: "100 millis",
+  concurrency: { key: () => "k", limit: keyLimit }
+}) {}
 class Poison extends Job.make("Poison", common) {}
 
-export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Poison }
+export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison }
 
-export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Poison) {}
+export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison) {}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Poison) {}
+export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Poison) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -51,6 +56,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Keyed: work,
     Snoozing: work,
     Deduplicated: work,
+    Urgent: work,
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
     Poison: () => Effect.andThen(kill, Effect.never)
   })

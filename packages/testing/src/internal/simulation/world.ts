@@ -40,6 +40,7 @@ export type Fault =
   | "frozen worker"
   | "killed worker"
   | "store restart"
+  | "clock step"
 
 export class World {
   readonly choices: Choices

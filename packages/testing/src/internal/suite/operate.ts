@@ -120,16 +120,17 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(stats.oldestReadyAge, 500)
     assert.deepStrictEqual((yield* store.stats).workers.map(({ worker }) => worker), ["w"])
   }),
-  fact("results tells how awaited records stand", function*() {
+  fact("results tells how awaited records stand, with their last progress", function*() {
     const store = yield* JobStore.JobStore
     const [a, b, c, d] = yield* H.enqueueMany(4)
     const [first, second] = yield* H.claim("w", 2)
+    yield* store.write([{ _tag: "Progress", at: first!, value: "2" }])
     yield* H.settle("w", first!, { _tag: "Complete", result: "false" })
     yield* H.settle("w", second!, H.dead)
     yield* H.control({ _tag: "Cancel", reason: "r" }, c!)
     const answers = yield* store.results([a!, b!, c!, d!, H.newId()])
     assert.deepStrictEqual(answers.map(({ _tag }) => _tag), ["Completed", "Dead", "Cancelled", "Pending", "NotFound"])
-    assert.strictEqual(answers[0]?._tag === "Completed" && answers[0].result, "false")
+    assert.deepStrictEqual(answers[0], { _tag: "Completed", id: a!, progress: "2", result: "false" })
   }),
   fact("events open with `missed` and tell what happens to records", function*() {
     const store = yield* JobStore.JobStore

@@ -1,0 +1,78 @@
+/**
+ * One attempt in the caller's fiber. No store holds it: nothing is leased, kept or tried again.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { defaultPolicy, type Definition } from "../definition.ts"
+import { Detached, prepareOne } from "../enqueue.ts"
+import { type Registered, SettledValue, SnoozeSignal } from "../handler.ts"
+import { Attempt, type Host } from "./attempt.ts"
+import { body, contextOf, makeRunnable, UnreadablePayload } from "./runner.ts"
+import { QueueSlots } from "./slots.ts"
+
+export interface PerformOptions {
+  /** @default 1 */
+  readonly attempt?: number | undefined
+  readonly tags?: ReadonlyArray<string> | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+export const perform = (
+  job: Definition,
+  handler: Registered,
+  payload: unknown,
+  { attempt: number = 1, headers, tags }: PerformOptions
+): Effect.Effect<unknown, unknown> =>
+  Effect.gen(function*() {
+    const record = yield* prepareOne(job, payload, { headers, tags })
+    const clock = yield* Clock.Clock
+    const context = yield* Effect.context<never>()
+    const now = clock.currentTimeMillisUnsafe()
+    const host: Host = {
+      elapsedNow: () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6,
+      // There is nowhere to keep progress and logs.
+      writes: () => {}
+    }
+    const attempt = new Attempt(
+      {
+        id: record.id,
+        tag: record.tag,
+        version: record.version,
+        queue: record.queue,
+        priority: record.priority,
+        payload: record.payload,
+        attempt: number,
+        fence: 1,
+        crashes: 0,
+        enqueuedAt: now,
+        begunAt: now,
+        readyAt: now,
+        failures: [],
+        tags: record.tags,
+        headers: record.headers,
+        checkpoints: {},
+        dependencies: {}
+      },
+      // Its record is in no store, so what it enqueues cannot be the record's children.
+      makeRunnable(job, { ...defaultPolicy, ...job.policy }, handler, Context.add(context, Detached, true)),
+      new QueueSlots(record.queue),
+      host,
+      { at: host.elapsedNow(), storeNow: now }
+    )
+    const answer = yield* Effect.provideContext(body(attempt), contextOf(attempt)).pipe(
+      Effect.catchDefect((defect) =>
+        Effect.die(
+          defect instanceof SnoozeSignal
+            ? new Error(`${job.tag} snoozed for ${defect.millis} ms, and only a worker can run it again then`)
+            : defect
+        )
+      ),
+      Effect.catch((error) =>
+        error instanceof UnreadablePayload
+          ? Effect.die(new Error(`the payload of ${job.tag} encodes, and does not decode again: ${error.issue}`))
+          : Effect.fail(error)
+      )
+    )
+    return answer instanceof SettledValue ? answer.value : yield* Effect.orDie(job.success.decode(answer))
+  })
