@@ -4,12 +4,13 @@
 import { Jobs } from "capstan"
 import { Effect, Schedule } from "effect"
 import type { Sent } from "./sender.ts"
-import { bar, bold, dim, red, redraw, yellow } from "./terminal.ts"
+import { bar, barSize, bold, dim, red, redraw, yellow } from "./terminal.ts"
 
 const draw = (sent: ReadonlyArray<Sent>, planned: number) =>
   Effect.gen(function*() {
     const { queues } = yield* (yield* Jobs.Jobs).stats
-    const lines = [`  ${bold("delivered".padEnd(10))} ${bar(sent.length, planned, 40)} ${sent.length}/${planned}`]
+    const size = barSize()
+    const lines = [`  ${bold("delivered".padEnd(10))} ${bar(sent.length, planned, size)} ${sent.length}/${planned}`]
     for (const { counts, queue } of queues) {
       const all = Object.values(counts).reduce((sum, count) => sum + count, 0)
       const notes = [
@@ -18,7 +19,9 @@ const draw = (sent: ReadonlyArray<Sent>, planned: number) =>
         counts.dead > 0 ? red(`${counts.dead} dead`) : ""
       ].filter((note) => note !== "")
       lines.push(
-        `  ${queue.padEnd(10)} ${bar(counts.completed, all, 40)} ${counts.completed}/${all}  ${notes.join(dim(" · "))}`
+        `  ${queue.padEnd(10)} ${bar(counts.completed, all, size)} ${counts.completed}/${all}  ${
+          notes.join(dim(" · "))
+        }`
       )
     }
     redraw(lines)

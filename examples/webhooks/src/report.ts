@@ -40,7 +40,7 @@ export const jobsTable = Effect.gen(function*() {
     Webhooks.jobs.values(),
     (job) => Effect.map(Stream.runCollect(jobs.stream({ tag: job._tag, limit: 500 })), (records) => rowOf(job, records))
   )
-  return table(["job", "records", "runs", "retried", "snoozed", "dead", "wait p50 / p95", "run p50 / p95"], rows)
+  return table(["job", "records", "runs", "retried", "snoozed", "dead", "wait p50/p95", "run p50/p95"], rows)
 })
 
 export const deliveriesTable = (sent: ReadonlyArray<Sent>): string => {

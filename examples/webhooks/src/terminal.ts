@@ -24,9 +24,10 @@ const pad = (text: string, to: number, align: "left" | "right"): string => {
 /** Columns are right-aligned but for the first one. */
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = head.map((cell, i) => Math.max(width(cell), ...rows.map((row) => width(row[i] ?? ""))))
+  const gap = isNarrow() ? 1 : 3
   const line = (row: ReadonlyArray<string>) =>
-    "  " + row.map((cell, i) => pad(cell, widths[i]!, i === 0 ? "left" : "right")).join("   ").trimEnd()
-  const rule = "  " + widths.map((size) => "─".repeat(size)).join("───")
+    "  " + row.map((cell, i) => pad(cell, widths[i]!, i === 0 ? "left" : "right")).join(" ".repeat(gap)).trimEnd()
+  const rule = "  " + widths.map((size) => "─".repeat(size)).join("─".repeat(gap))
   return [dim(line(head)), dim(rule), ...rows.map(line)].join("\n")
 }
 
@@ -34,12 +35,18 @@ export const title = (text: string): string => `\n${bold(text)}\n`
 
 let drawn = 0
 
-/** Draws lines over those that were drawn last. */
+/** Draws lines over those that were drawn last. A line that is too long is cut: one that wraps would be two to go up. */
 export const redraw = (lines: ReadonlyArray<string>): void => {
   if (!isTerminal) return
-  process.stdout.write(`${drawn > 0 ? `\u001b[${drawn}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`)
+  const up = drawn > 0 ? `\u001b[${drawn}A` : ""
+  process.stdout.write(`${up}\u001b[?7l${lines.map((line) => `\u001b[2K${line}\n`).join("")}\u001b[?7h`)
   drawn = lines.length
 }
+
+/** How long a bar may be on this terminal. */
+export const barSize = (): number => isNarrow() ? 16 : 40
+
+const isNarrow = (): boolean => (process.stdout.columns ?? 100) < 100
 
 export const bar = (done: number, of: number, size: number): string => {
   const filled = of === 0 ? size : Math.round((done / of) * size)

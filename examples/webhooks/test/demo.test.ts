@@ -1,4 +1,7 @@
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { createServer, type IncomingMessage } from "node:http"
+import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
 
@@ -37,6 +40,29 @@ describe("the demo", { timeout: 60_000 }, () => {
     const { status, stdout } = demo("--break", "idempotency")
     assert.strictEqual(status, 1)
     assert.match(stdout, /doubled: \d+/)
+  })
+
+  it("sends the same spans and metrics to a collector", async () => {
+    const received = new Map<string, string>()
+    const collector = createServer((request: IncomingMessage, response) => {
+      let body = ""
+      request.setEncoding("utf8").on("data", (text: string) => body += text).on("end", () => {
+        received.set(request.url!, (received.get(request.url!) ?? "") + body)
+        response.end("{}")
+      })
+    })
+    await once(collector.listen(0, "127.0.0.1"), "listening")
+    const { port } = collector.address() as AddressInfo
+    const args = ["--conditions=@capstan/source", main, "--otlp", `http://127.0.0.1:${port}`]
+    const [status] = await once(spawn(process.execPath, args, { stdio: "ignore" }), "exit")
+    collector.close()
+    assert.strictEqual(status, 0)
+    const traces = received.get("/v1/traces") ?? ""
+    for (const name of ["/webhooks", "send ", "process ", "messaging.message.id", "capstan-webhooks"]) {
+      assert.include(traces, name)
+    }
+    const metrics = received.get("/v1/metrics") ?? ""
+    for (const name of ["capstan_attempts", "messaging_process_duration_seconds"]) assert.include(metrics, name)
   })
 
   it("refuses a store that it does not have", () => {
