@@ -36,3 +36,6 @@ export const pooled = async (from: number, count: number, inFlight: number, call
 }
 
 export const sleep = (millis: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, millis))
+
+/** Until everything has run that was ready: after it, a worker is idle again. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
