@@ -24,7 +24,11 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
       }
       if (state.elapsedNow() < state.maintainAt) continue
       yield* Effect.matchCauseEffect(state.store.maintain, {
-        onSuccess: ({ maintainIn }) => Effect.sync(() => state.foreseeMaintenance(maintainIn)),
+        onSuccess: (reply) =>
+          Effect.sync(() => {
+            state.telemetry.maintained(reply)
+            state.foreseeMaintenance(reply.maintainIn)
+          }),
         onFailure: (cause) => Effect.andThen(state.failed(cause), Effect.sleep(pause))
       })
     }

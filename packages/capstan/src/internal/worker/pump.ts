@@ -78,7 +78,7 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
     const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
     const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)
     const startedAt = state.elapsedNow()
-    const call = state.store.exchange({
+    const call = state.telemetry.exchange(state.store, {
       worker: state.settings.id,
       lease: state.settings.lease,
       settlements,

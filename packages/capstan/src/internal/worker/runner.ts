@@ -135,7 +135,9 @@ export const outcomeOf = (
   elapsed: number
 ): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
   if (Exit.isSuccess(exit)) {
-    return exit.value instanceof SettledValue ? undefined : { _tag: "Complete", result: exit.value }
+    if (!(exit.value instanceof SettledValue)) return { _tag: "Complete", result: exit.value }
+    attempt.isCommitted = true
+    return undefined
   }
   return failed(attempt, exit.cause, attempt.storeTimeAfter(elapsed))
 }
