@@ -232,8 +232,18 @@ const maxError = 4096
 
 const clip = (message: string): string => message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message
 
-/** A longer one is cut and no longer decodes: the record keeps what can be read of it. */
-const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError) : json
+/** In bytes of UTF-8. A longer one is cut and no longer decodes: the record keeps what can be read of it. */
+const clipError = (json: string): string => {
+  if (json.length * 3 <= maxError) return json
+  let bytes = 0
+  for (let i = 0; i < json.length; i++) {
+    const point = json.codePointAt(i)!
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+    if (bytes > maxError) return json.slice(0, i)
+    if (point >= 0x10000) i++
+  }
+  return json
+}
 
 const tagOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
