@@ -278,8 +278,12 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
         ? Effect.logWarning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
         : Effect.void
     ),
-    Effect.andThen(Effect.sync(() => state.slots.lookEverywhere())),
     Effect.andThen(Effect.sleep(1000)),
+    // What came meanwhile woke nobody.
+    Effect.andThen(Effect.sync(() => {
+      state.slots.lookEverywhere()
+      state.work.openUnsafe()
+    })),
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)
   )
