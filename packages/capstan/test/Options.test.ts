@@ -126,7 +126,9 @@ describe("Job.detached", () => {
     return Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs
       yield* Effect.scoped(Effect.gen(function*() {
-        yield* Layer.build(withOnly(JobGroup.make(Parent), Parent.toLayer(() => Effect.andThen(handler, Effect.never))))
+        yield* Layer.build(
+          withOnly(JobGroup.make(Parent), Parent.toLayer(() => Effect.andThen(Effect.orDie(handler), Effect.never)))
+        )
         yield* Parent.enqueue()
         yield* settle
       }))

@@ -231,25 +231,22 @@ export class WorkerState implements Host {
 
   private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
     if (attempt.over) return
-    this.free(attempt)
-    this.telemetry.ended(attempt, outcome, elapsed)
-    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
-    this.startWaiting()
-  }
-
-  private free(attempt: Attempt): void {
     attempt.over = true
     attempt.slots.running--
     this.slots.running--
     if (this.running.get(attempt.id) === attempt) this.running.delete(attempt.id)
+    this.telemetry.ended(attempt, outcome, elapsed)
+    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
+    this.startWaiting()
+    // Whoever waits for these runs at once, in here: not before the settlement is in the outbox.
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
   }
 
+  /** Whoever calls it opens `work` when it is done. */
   private settle(record: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
     this.flushed.closeUnsafe()
     this.outbox.push({ id: record.id, fence: record.fence, outcome, finishedAfter, trace })
-    this.work.openUnsafe()
   }
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
@@ -321,6 +318,7 @@ export class WorkerState implements Host {
       if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.receipt.at)
     }
     this.waiting = left
+    this.work.openUnsafe()
   }
 
   // ----------------------------------------------------------------------------------------------- talking to the store
