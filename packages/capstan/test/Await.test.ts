@@ -249,8 +249,9 @@ describe("the memory store", () => {
       const store = yield* JobStore.JobStore
       const gate = yield* Latch.make()
       const heard: Array<string> = []
-      yield* Effect.forkChild(Stream.runForEach(store.events, ({ type }) =>
-        Effect.andThen(Effect.sync(() => heard.push(type)), gate.await)))
+      yield* Effect.forkChild(
+        Stream.runForEach(store.events, ({ type }) => Effect.andThen(Effect.sync(() => heard.push(type)), gate.await))
+      )
       yield* settle
       // Every subscription opens with it.
       assert.deepStrictEqual(heard, ["missed"])
