@@ -44,7 +44,7 @@ describe("the layer of a group", () => {
 
   test("refuses a wrong success, a wrong payload and a missing handler", () => {
     expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: () => Effect.succeed("1"), Notify: Notified })
-    expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: (_: number) => Effect.succeed(1), Notify: Notified })
+    expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: (id: number) => Effect.succeed(id), Notify: Notified })
     expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: () => Effect.succeed(1) })
   })
 })
