@@ -82,7 +82,9 @@ export const layer = (
     const client = new Client(pg, names.schema, names.channel)
     if (options.migrate === false) yield* Migrate.check(pg, names)
     else yield* Migrate.migrate(pg, names)
-    for (const warning of yield* warnings(client)) yield* Effect.logWarning(`Postgres store ${names.schema}: ${warning}`)
+    for (const warning of yield* warnings(client)) {
+      yield* Effect.logWarning(`Postgres store ${names.schema}: ${warning}`)
+    }
     const identity = yield* identityOf(client)
     const store = yield* make(client, {
       identity,
@@ -123,7 +125,8 @@ const namesOf = (schema = "capstan"): Effect.Effect<Names, JobError.JobStoreErro
       new JobError.JobStoreError({
         reason: new JobError.Incompatible({
           operation: "layer",
-          detail: `option schema: ${JSON.stringify(schema)} is no name that a store takes: up to 40 lower case letters, ` +
+          detail:
+            `option schema: ${JSON.stringify(schema)} is no name that a store takes: up to 40 lower case letters, ` +
             `digits and underscores, not beginning with a digit or pg_`
         })
       })

@@ -21,8 +21,10 @@ JobStoreSuite.suite("postgres", layer, {
   advance: (millis) =>
     Effect.promise(() =>
       operator.runPromise(
-        Effect.flatMap(PgClient.PgClient, (sql) =>
-          sql.unsafe(`UPDATE ${schema}.now SET at = at + $1::float8::bigint`, [millis]))
+        Effect.flatMap(
+          PgClient.PgClient,
+          (sql) => sql.unsafe(`UPDATE ${schema}.now SET at = at + $1::float8::bigint`, [millis])
+        )
       )
     )
 })

@@ -71,9 +71,8 @@ export class Coalescer {
           for (const { records, resume } of some) resume(Effect.succeed(answers.slice(at, at += records.length)))
         }),
       onFailure: (cause) => {
-        const refused = some.length > 1 && cause.reasons.some((reason) =>
-          reason._tag === "Fail" && !reason.error.isTransient
-        )
+        const refused = some.length > 1 &&
+          cause.reasons.some((reason) => reason._tag === "Fail" && !reason.error.isTransient)
         // The server refused one of them and stored none: now each for itself.
         if (refused) return Effect.forEach(some, (one) => this.send([one]), { discard: true })
         return Effect.sync(() => {

@@ -113,7 +113,9 @@ export const failureJson = (failure: JobStore.NewFailure): unknown => ({
 })
 
 /** Anything but a completion without children. */
-export const settlementJson = ({ children, fence, finishedAfter, id, outcome, trace }: JobStore.Settlement): unknown => ({
+export const settlementJson = (
+  { children, fence, finishedAfter, id, outcome, trace }: JobStore.Settlement
+): unknown => ({
   id,
   fence,
   after: Math.ceil(finishedAfter),

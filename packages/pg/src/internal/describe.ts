@@ -37,7 +37,9 @@ export const describe = (
 const durability = (server: Server): string => {
   if (server.recovery) return "read only: this server is a standby"
   if (server.fsync === "off") return "a crash of the process, not of the machine: fsync is off"
-  if (server.full_page_writes === "off") return "a crash of the server; a torn page can lose more: full_page_writes is off"
+  if (server.full_page_writes === "off") {
+    return "a crash of the server; a torn page can lose more: full_page_writes is off"
+  }
   switch (server.synchronous_commit) {
     case "off":
       return "a crash of the process; the last moments before a crash of the server can be lost: synchronous_commit is off"

@@ -55,16 +55,18 @@ export class Listener {
     }))
 
   /** Opens with `missed` once it is sure to hear what comes after. */
-  readonly events: Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> = Stream.unwrap(Effect.gen({ self: this }, function*() {
-    const queue = yield* Queue.bounded<JobStore.StoreEvent>(keptEvents)
-    yield* Effect.acquireRelease(
-      Effect.sync(() => this.readers.add(queue)),
-      () => Effect.sync(() => this.readers.delete(queue))
-    )
-    this.start()
-    if (this.isConnected) yield* Effect.andThen(this.register, Effect.sync(() => this.missed(queue)))
-    return Stream.fromQueue(queue)
-  }))
+  readonly events: Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> = Stream.unwrap(
+    Effect.gen({ self: this }, function*() {
+      const queue = yield* Queue.bounded<JobStore.StoreEvent>(keptEvents)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => this.readers.add(queue)),
+        () => Effect.sync(() => this.readers.delete(queue))
+      )
+      this.start()
+      if (this.isConnected) yield* Effect.andThen(this.register, Effect.sync(() => this.missed(queue)))
+      return Stream.fromQueue(queue)
+    })
+  )
 
   private start(): void {
     this.fiber ??= Effect.runFork(Effect.forkIn(this.loop, this.scope))
@@ -72,11 +74,13 @@ export class Listener {
 
   private readonly loop = Effect.suspend(() => this.connection).pipe(
     Effect.sandbox,
-    Effect.retry(Schedule.exponential("50 millis").pipe(
-      Schedule.modifyDelay(({ duration }) => Effect.succeed(duration)),
-      Schedule.jittered,
-      (schedule) => Schedule.min([schedule, Schedule.spaced("5 seconds")])
-    )),
+    Effect.retry(
+      Schedule.exponential("50 millis").pipe(
+        Schedule.modifyDelay(({ duration }) => Effect.succeed(duration)),
+        Schedule.jittered,
+        (schedule) => Schedule.min([schedule, Schedule.spaced("5 seconds")])
+      )
+    ),
     Effect.forever
   )
 

@@ -5,6 +5,7 @@
  * although it is not full. Conditions on what lies in `spec` (labels, flow, parent) and payloads are checked on the way.
  */
 import type { JobRecord, JobStore } from "capstan"
+import { ints, uuids } from "./client.ts"
 import { states } from "./codec.ts"
 
 /** How many records one call looks at. */
@@ -63,8 +64,8 @@ export const page = (
   const wanted = where.states?.map((state) => states.indexOf(state))
   const conditions = (alias: "r" | "h"): string => {
     const list: Array<string> = alias === "h" ? [visible(s)] : []
-    if (wanted !== undefined) list.push(`${alias}.state = ANY (${bind(wanted.join(","))}::text::smallint[])`)
-    if (where.ids !== undefined) list.push(`${alias}.id = ANY (${bind(where.ids.join(","))}::text::uuid[])`)
+    if (wanted !== undefined) list.push(`${alias}.state = ANY (${bind(ints(wanted))}::int[])`)
+    if (where.ids !== undefined) list.push(`${alias}.id = ANY (${bind(uuids(where.ids))})`)
     if (where.tag !== undefined) list.push(`${alias}.tag = ${bind(where.tag)}`)
     if (where.queue !== undefined) list.push(`${alias}.queue = ${bind(where.queue)}`)
     if (where.deadReason !== undefined) {
@@ -116,7 +117,11 @@ export interface PageRow {
 }
 
 /** Where the next page starts, when there may be one. */
-export const cursorOf = (rows: ReadonlyArray<PageRow>, where: JobStore.Selection, limit: number): string | undefined => {
+export const cursorOf = (
+  rows: ReadonlyArray<PageRow>,
+  where: JobStore.Selection,
+  limit: number
+): string | undefined => {
   if (where.ids !== undefined) return undefined
   const records = rows.filter(({ id }) => id !== null)
   if (records.length === limit) return records.at(-1)!.id!

@@ -93,9 +93,11 @@ export const make = Effect.fnUntraced(function*(
         inTransaction
       ]),
       ([row]) =>
-        row?.holds === true ? Effect.void : Effect.fail(new JobError.JobStoreError({
-          reason: new JobError.LeaseLost(by)
-        }))
+        row?.holds === true ? Effect.void : Effect.fail(
+          new JobError.JobStoreError({
+            reason: new JobError.LeaseLost(by)
+          })
+        )
     )
 
   /** The fence and the records in one transaction: the caller's, or one of its own. */

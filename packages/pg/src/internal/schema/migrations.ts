@@ -37,7 +37,15 @@ const planned = `
 
 /** Functions that look at tables which grow. */
 const hot = [
-  "exchange", "complete", "claim", "promote", "enqueue_plain", "enqueue_each", "renew", "write_entries", "maintain"
+  "exchange",
+  "complete",
+  "claim",
+  "promote",
+  "enqueue_plain",
+  "enqueue_each",
+  "renew",
+  "write_entries",
+  "maintain"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>

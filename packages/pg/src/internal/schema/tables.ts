@@ -133,9 +133,12 @@ export const tables = (s: string): ReadonlyArray<string> => [
     result text,
     payload text NOT NULL
   ) PARTITION BY LIST (part)`,
-  ...Array.from({ length: parts }, (_, part) =>
-    `CREATE TABLE ${s}.history_${part} PARTITION OF ${s}.history FOR VALUES IN (${part})
-      WITH (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000)`),
+  ...Array.from(
+    { length: parts },
+    (_, part) =>
+      `CREATE TABLE ${s}.history_${part} PARTITION OF ${s}.history FOR VALUES IN (${part})
+      WITH (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000)`
+  ),
   `CREATE INDEX history_id ON ${s}.history (id)`,
   `CREATE INDEX history_counted ON ${s}.history (tag, state, keep_count, finished_at) WHERE keep_count IS NOT NULL`,
 

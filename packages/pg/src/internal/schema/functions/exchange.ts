@@ -317,7 +317,7 @@ CREATE OR REPLACE FUNCTION ${s}.claim(p_num int, p_queue text, p_count int, p_no
 #variable_conflict use_column
 DECLARE
   v_suspect ${s}.record;
-  v_count int := p_count;
+  v_tid tid;
 BEGIN
   IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND state = 0 AND crashes > 0)
     AND NOT EXISTS (SELECT FROM ${s}.record WHERE worker = p_num AND state = 1 AND crashes > 0) THEN
@@ -330,34 +330,25 @@ BEGIN
       ORDER BY priority, turn, place LIMIT p_count) before) = p_count THEN
       v_suspect := NULL;
     END IF;
+    SELECT ctid INTO v_tid FROM ${s}.record WHERE id = v_suspect.id;
   END IF;
-  IF v_suspect.id IS NOT NULL THEN v_count := p_count - 1; END IF;
   RETURN QUERY
-    WITH c AS MATERIALIZED (
+    WITH next AS MATERIALIZED (
       SELECT r.ctid AS tid FROM ${s}.record r WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0
-      ORDER BY r.priority, r.turn, r.place LIMIT v_count FOR UPDATE SKIP LOCKED
-    ), u AS (
+      ORDER BY r.priority, r.turn, r.place LIMIT p_count - (v_tid IS NOT NULL)::int FOR UPDATE SKIP LOCKED
+    ), claimed AS (
       UPDATE ${s}.record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = p_num, at = p_now,
         begun_at = coalesce(r.begun_at, p_now)
-      FROM c WHERE r.ctid = c.tid RETURNING r.*
+      FROM (SELECT tid FROM next UNION ALL SELECT v_tid WHERE v_tid IS NOT NULL) c
+      WHERE r.ctid = c.tid RETURNING r.*
     ), counted AS (
       INSERT INTO ${s}.delta (queue, ready, running)
-      SELECT p_queue, -count(*), count(*) FROM u HAVING count(*) > 0
+      SELECT p_queue, -count(*), count(*) FROM claimed HAVING count(*) > 0
     )
     SELECT u.id, u.tag, u.version, u.queue, u.priority::int, u.payload, u.attempt, u.fence, u.crashes::int,
       u.enqueued_at::float8, u.begun_at::float8, u.ready_at::float8, u.spec, u.failures::text,
       CASE WHEN u.flags & 2 = 2 THEN ${s}.extra_of(u.id) END
-    FROM u ORDER BY u.priority, u.turn, u.place;
-  IF v_suspect.id IS NOT NULL THEN
-    RETURN QUERY
-      UPDATE ${s}.record u SET state = 1, fence = u.fence + 1, attempt = u.attempt + 1, worker = p_num, at = p_now,
-        begun_at = coalesce(u.begun_at, p_now)
-      WHERE u.id = v_suspect.id
-      RETURNING u.id, u.tag, u.version, u.queue, u.priority::int, u.payload, u.attempt, u.fence, u.crashes::int,
-        u.enqueued_at::float8, u.begun_at::float8, u.ready_at::float8, u.spec, u.failures::text,
-        CASE WHEN u.flags & 2 = 2 THEN ${s}.extra_of(u.id) END;
-    PERFORM ${s}.count_move(p_queue, 0, NULL, 1, NULL);
-  END IF;
+    FROM claimed u ORDER BY u.priority, u.turn, u.place;
 END $$`
 
 /** What an attempt finds of earlier ones and of what it waited for: checkpoints up to 64 KiB, results by name. */
