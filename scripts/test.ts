@@ -19,10 +19,8 @@ let servers: TestServers | undefined
 /** The first to know which files are selected, and the tests wait for it. Their processes inherit the variables. */
 const starter: Reporter = {
   async onTestRunStart(specifications) {
-    servers = await startTestServers(
-      specifications.map(({ moduleId }) => relative(process.cwd(), moduleId)),
-      process.env
-    )
+    const files = specifications.map(({ moduleId }) => relative(process.cwd(), moduleId))
+    servers = await startTestServers(files, { given: process.env })
     Object.assign(process.env, servers.env)
   }
 }

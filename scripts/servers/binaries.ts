@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process"
 import { accessSync, constants, readdirSync, realpathSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
-import { ServerMissing } from "./missing.ts"
+import { ServerMissing, usualPostgres } from "./missing.ts"
 import { npmModules, npmPrograms } from "./npm.ts"
 
 /** Where to look. */
@@ -36,13 +36,13 @@ export interface PostgresPrograms {
 const lowestPostgres = 13
 const lowestRedis = 7
 
-/** Postgres of this major version, or the first of 13 or newer. */
+/** Postgres of this major version. Without one it is 15, which CI runs, or the first of 13 or newer. */
 export const findPostgres = (version?: number, where: Places = places()): PostgresPrograms => {
-  for (const found of [inPath(where.path), ofDebian(where.debian), where.npm.flatMap((it) => npmPrograms(it) ?? [])]) {
-    const programs = found.find((it) => version === undefined ? it.version >= lowestPostgres : it.version === version)
-    if (programs !== undefined) return programs
-  }
-  throw new ServerMissing("postgres", version)
+  const all = [...inPath(where.path), ...ofDebian(where.debian), ...where.npm.flatMap((it) => npmPrograms(it) ?? [])]
+  const found = all.find((it) => it.version === (version ?? usualPostgres)) ??
+    all.find((it) => version === undefined && it.version >= lowestPostgres)
+  if (found === undefined) throw new ServerMissing("postgres", version)
+  return found
 }
 
 /** The path of `redis-server` 7 or newer. */

@@ -38,11 +38,16 @@ export const run = async (program: Program): Promise<Running> => {
   let outcome: string | undefined
   const { promise, resolve } = Promise.withResolvers<string>()
   // Before it is asked for: a program that ends at once may be reported in one go with its start.
-  running.set(id, (how) => {
-    outcome = how
-    resolve(how)
-  })
+  const entry: Entry = {
+    pid: undefined,
+    end: (how) => {
+      outcome = how
+      resolve(how)
+    }
+  }
+  running.set(id, entry)
   const { pid } = await ask({ type: "run", program }, id)
+  entry.pid = pid
   return {
     pid: pid!,
     outcome: () => outcome,
@@ -53,11 +58,16 @@ export const run = async (program: Program): Promise<Running> => {
   }
 }
 
+interface Entry {
+  pid: number | undefined
+  readonly end: (how: string) => void
+}
+
 /** One per process, made when it is first needed, and alive until the process ends. */
 let guard: ChildProcess | undefined
 let nextId = 0
 const open = new Map<number, PromiseWithResolvers<Answer>>()
-const running = new Map<number, (how: string) => void>()
+const running = new Map<number, Entry>()
 
 const ask = (question: Ask, id: number = nextId++): Promise<Answer> => {
   guard ??= startGuard()
@@ -92,7 +102,7 @@ const startGuard = (): ChildProcess => {
   child.unref()
   child.on("message", (answer: Answer) => {
     if (answer.ended !== undefined) {
-      running.get(answer.id)?.(answer.ended)
+      running.get(answer.id)?.end(answer.ended)
       running.delete(answer.id)
       return
     }
@@ -104,13 +114,23 @@ const startGuard = (): ChildProcess => {
       question?.reject(new Error(answer.error))
     }
   })
-  child.on("exit", (code, signal) => {
-    const how = `the guard of the servers ended by ${signal ?? `code ${code}`}`
-    guard = undefined
-    for (const { reject } of open.values()) reject(new Error(how))
-    for (const end of running.values()) end(how)
-    open.clear()
-    running.clear()
-  })
+  child.on("exit", (code, signal) => lose(new Error(`the guard of the servers ended by ${signal ?? `code ${code}`}`)))
+  child.on("error", lose)
   return child
+}
+
+/** Only we know of its servers now. They end: the next guard could not see when they do. */
+const lose = (error: Error) => {
+  guard = undefined
+  for (const { reject } of open.values()) reject(error)
+  for (const { end, pid } of running.values()) {
+    try {
+      if (pid !== undefined) process.kill(pid, "SIGKILL")
+    } catch {
+      // It had ended already.
+    }
+    end(error.message)
+  }
+  open.clear()
+  running.clear()
 }

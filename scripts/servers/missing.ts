@@ -5,7 +5,7 @@ import { npmInstall } from "./npm.ts"
 export type ServerName = "postgres" | "redis"
 
 /** What `npm test` runs in CI. */
-const usualPostgres = 15
+export const usualPostgres = 15
 
 /** No program of this server was found. */
 export class ServerMissing extends Error {

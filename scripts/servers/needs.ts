@@ -37,3 +37,13 @@ export const programsOf = (file: string): ReadonlyArray<ServerName> =>
   programsOnly.test(file) ? serverNames : serversOf(file)
 
 const serverNames: ReadonlyArray<ServerName> = ["postgres", "redis"]
+
+/** Why this test file cannot run with these variables, and `undefined` if it can. */
+export const whyUnserved = (
+  file: string,
+  env: Readonly<Record<string, string | undefined>>
+): string | undefined => {
+  const absent = serversOf(file).find((name) => env[urlVariables[name]] === undefined)
+  if (absent === undefined) return undefined
+  return env[reasonVariables[absent]] ?? `${urlVariables[absent]} is not set. \`npm test\` sets it.`
+}

@@ -2,11 +2,9 @@
 import { relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { expect } from "vitest"
-import { reasonVariables, serversOf, urlVariables } from "./needs.ts"
+import { whyUnserved } from "./needs.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
 
-for (const server of serversOf(relative(root, expect.getState().testPath!))) {
-  if (process.env[urlVariables[server]] !== undefined) continue
-  throw new Error(process.env[reasonVariables[server]] ?? `${urlVariables[server]} is not set: \`npm test\` sets it`)
-}
+const reason = whyUnserved(relative(root, expect.getState().testPath!), process.env)
+if (reason !== undefined) throw new Error(reason)

@@ -20,23 +20,28 @@ export interface TestServers {
   readonly stop: () => Promise<void>
 }
 
-/** Starts what these files need. Variables in `given` that name a server are used as they are. */
+export interface TestServersOptions {
+  /** Variables that may name a server, which is then used as it is. */
+  readonly given: Readonly<Record<string, string | undefined>>
+  /** Where to look for the programs. @default everywhere */
+  readonly places?: Places
+  /** Installs servers whose programs are missing. @default Debian's packages in CI, else nothing */
+  readonly install?: (servers: ReadonlyArray<ServerName>) => void
+}
+
+/** Starts what these files need. */
 export const startTestServers = async (
   files: ReadonlyArray<string>,
-  given: Readonly<Record<string, string | undefined>>,
-  where: Places = places()
+  { given, install = mayInstall() ? installServers : () => {}, places: where = places() }: TestServersOptions
 ): Promise<TestServers> => {
-  const names = (of: (file: string) => ReadonlyArray<ServerName>) => [...new Set(files.flatMap(of))]
-  const isGiven = (name: ServerName) => given[urlVariables[name]] !== undefined
+  const needed = (of: (file: string) => ReadonlyArray<ServerName>) =>
+    [...new Set(files.flatMap(of))].filter((name) => given[urlVariables[name]] === undefined)
 
-  const absent = () => names(programsOf).flatMap((name) => isGiven(name) ? [] : whyMissing(name, where) ?? [])
-  if (mayInstall()) install(absent())
-  const missing = absent().map(({ message }) => message)
-
+  const missing = afterInstall(needed(programsOf), where, install).map(({ message }) => message)
   const env: Record<string, string> = {}
   const running: Array<Server> = []
   await Promise.all(
-    names(serversOf).filter((name) => !isGiven(name)).map(async (name) => {
+    needed(serversOf).map(async (name) => {
       try {
         const server = await start[name](where)
         running.push(server)
@@ -67,14 +72,21 @@ const whyMissing = (name: ServerName, where: Places): ServerMissing | undefined 
   }
 }
 
-/** The run goes on when it fails: what needs no server is tested all the same. */
-const install = (absent: ReadonlyArray<ServerMissing>) => {
-  if (absent.length === 0) return
+/** What is missing after the attempt to install it. One that fails is shown, and the tests that need no server run. */
+const afterInstall = (
+  names: ReadonlyArray<ServerName>,
+  where: Places,
+  install: (servers: ReadonlyArray<ServerName>) => void
+): ReadonlyArray<ServerMissing> => {
+  const missing = () => names.flatMap((name) => whyMissing(name, where) ?? [])
+  const before = missing()
+  if (before.length === 0) return before
   try {
-    installServers(absent.map(({ server }) => server))
+    install(before.map(({ server }) => server))
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
   }
+  return missing()
 }
 
 const find: Record<ServerName, (where: Places) => unknown> = {
