@@ -1,12 +1,13 @@
 import { Job, JobGroup, JobStore, JobWorker } from "capstan"
-import { Context, Effect, Layer, ManagedRuntime, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Layer, ManagedRuntime, Schema, Scope } from "effect"
 import { type MakeSystem, text } from "../system.ts"
 
 class Work extends Job.make("Work", { payload: { n: Schema.Number, text: Schema.String } }) {}
 class Group extends JobGroup.make(Work) {}
 
-export const make: MakeSystem = async ({ millis, run }) => {
-  const runtime = ManagedRuntime.make(JobStore.layerMemory())
+/** On any store: what differs is the layer. */
+export const makeOn = (layerOf: (url: string) => Layer.Layer<JobStore.JobStore>): MakeSystem => async ({ millis, run, url }) => {
+  const runtime = ManagedRuntime.make(layerOf(url))
   const store = await runtime.runPromise(JobStore.JobStore)
   const scope = Effect.runSync(Scope.make())
   const handlers = Group.toLayer({
@@ -41,6 +42,8 @@ export const make: MakeSystem = async ({ millis, run }) => {
         )
       ),
     canHaveTwoWorkers: true,
-    close: () => on(Scope.close(scope, Effect.runSync(Effect.exit(Effect.void)))).then(() => undefined)
+    close: () => on(Scope.close(scope, Exit.void)).then(() => runtime.dispose())
   }
 }
+
+export const make = makeOn(() => JobStore.layerMemory())
