@@ -147,6 +147,8 @@ export interface ClaimedRow {
   readonly spec: string | null
   readonly failures: string | null
   readonly extra: string | null
+  readonly turn: number
+  readonly place: number
 }
 
 const none: ReadonlyArray<never> = []

@@ -140,8 +140,13 @@ export const stats = (s: string): string => `
     coalesce(c.ready, 0)::float8 AS ready, coalesce(c.running, 0)::float8 AS running,
     coalesce(c.completed, 0)::float8 AS completed, coalesce(c.cancelled, 0)::float8 AS cancelled,
     coalesce(c.dead, 0)::float8 AS dead, coalesce(c.parked, 0)::float8 AS parked,
-    (SELECT r.ready_at FROM ${s}.record r WHERE r.queue = c.queue AND r.state = 0 AND r.crashes = 0
-      ORDER BY r.priority, r.turn, r.place LIMIT 1)::float8 AS oldest
+    least(
+      (SELECT r.ready_at FROM ${s}.record r
+        WHERE r.queue = c.queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+        ORDER BY r.priority, r.turn, r.place LIMIT 1),
+      (SELECT r.ready_at FROM ${s}.record r
+        WHERE r.queue = c.queue AND r.state = 0 AND (r.crashes > 0 OR r.flags & 16 = 16)
+        ORDER BY r.priority, r.turn, r.place LIMIT 1))::float8 AS oldest
   FROM counts c FULL JOIN ${s}.queue q ON q.name = c.queue ORDER BY 1`
 
 export const workers = (s: string): string => `

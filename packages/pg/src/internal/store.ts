@@ -1,5 +1,6 @@
 /** The verbs of the seam over the functions of the schema. */
 import { JobError, type JobRecord, JobStore } from "capstan"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -10,6 +11,7 @@ import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
 import { Listener } from "./listen.ts"
+import { Marks } from "./marks.ts"
 import * as Query from "./query.ts"
 
 export interface Settings {
@@ -35,7 +37,7 @@ export const make = Effect.fnUntraced(function*(
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
   const exchangeText = `SELECT * FROM ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
-    `$8::text::json, $9, $10, $11, $12)`
+    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[])`
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     Effect.map(
@@ -83,6 +85,7 @@ export const make = Effect.fnUntraced(function*(
           : Effect.fail(error)
     )
 
+  const marks = new Marks()
   const coalescer = new Coalescer((records) => client.outside(enqueueOutside(records)), scope)
 
   const holdsFence = (by: JobStore.AttemptRef, inTransaction: boolean) =>
@@ -120,46 +123,56 @@ export const make = Effect.fnUntraced(function*(
         return records.length > bulk ? enqueueOutside(records) : coalescer.enqueue(records)
       }),
 
-    exchange: (request) => {
-      const plain: Array<number> = []
-      const others: Array<number> = []
-      request.settlements.forEach(({ children, outcome }, i) => {
-        const isPlain = outcome._tag === "Complete" && (children === undefined || children.length === 0)
-        ;(isPlain ? plain : others).push(i)
-      })
-      const settlements = plain.map((i) => request.settlements[i]!)
-      return Effect.map(
-        client.call<Codec.ClaimedRow>("exchange", exchangeText, [
-          request.worker,
-          request.lease,
-          uuids(settlements.map(({ id }) => id)),
-          ints(settlements.map(({ fence }) => fence)),
-          numbers(settlements.map(({ finishedAfter }) => Math.ceil(finishedAfter))),
-          texts(settlements.map(({ outcome }) => outcome._tag === "Complete" ? outcome.result ?? null : null)),
-          texts(settlements.map(({ trace }) => trace ?? null)),
-          others.length === 0 ? null : JSON.stringify(others.map((i) => Codec.settlementJson(request.settlements[i]!))),
-          texts(request.demand.map(({ queue }) => queue)),
-          ints(request.demand.map(({ slots }) => slots)),
-          ints(request.demand.map(({ share }) => share)),
-          request.demand.length === 0 ? 0 : request.total
-        ]),
-        (rows): JobStore.ExchangeReply => {
-          const reply: ExchangeJson = JSON.parse(rows.at(-1)!.payload)
-          const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
-          for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
-          reply.others.forEach((answer, i) => settled[others[i]!] = answer)
-          return {
-            now: reply.now,
-            settled,
-            claimed: rows.slice(0, -1).map(Codec.toClaimed),
-            nextDueIn: reply.nextDueIn ?? undefined,
-            maintainIn: reply.maintainIn ?? undefined,
-            cancel: reply.cancel,
-            more: reply.more
+    exchange: (request) =>
+      Clock.clockWith((clock) => {
+        const plain: Array<number> = []
+        const others: Array<number> = []
+        request.settlements.forEach(({ children, outcome }, i) => {
+          const isPlain = outcome._tag === "Complete" && (children === undefined || children.length === 0)
+          ;(isPlain ? plain : others).push(i)
+        })
+        const settlements = plain.map((i) => request.settlements[i]!)
+        const queues = request.demand.map(({ queue }) => queue)
+        const from = marks.from(queues, clock.currentTimeMillisUnsafe())
+        return Effect.map(
+          client.call<Codec.ClaimedRow>("exchange", exchangeText, [
+            request.worker,
+            request.lease,
+            uuids(settlements.map(({ id }) => id)),
+            ints(settlements.map(({ fence }) => fence)),
+            numbers(settlements.map(({ finishedAfter }) => Math.ceil(finishedAfter))),
+            texts(settlements.map(({ outcome }) => outcome._tag === "Complete" ? outcome.result ?? null : null)),
+            texts(settlements.map(({ trace }) => trace ?? null)),
+            others.length === 0
+              ? null
+              : JSON.stringify(others.map((i) => Codec.settlementJson(request.settlements[i]!))),
+            texts(queues),
+            ints(request.demand.map(({ slots }) => slots)),
+            ints(request.demand.map(({ share }) => share)),
+            request.demand.length === 0 ? 0 : request.total,
+            ints(from.map(([priority]) => priority)),
+            numbers(from.map(([, turn]) => turn)),
+            numbers(from.map(([, , place]) => place))
+          ]),
+          (rows): JobStore.ExchangeReply => {
+            const reply: ExchangeJson = JSON.parse(rows.at(-1)!.payload)
+            const claimed = rows.slice(0, -1)
+            marks.advance(claimed)
+            const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
+            for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
+            reply.others.forEach((answer, i) => settled[others[i]!] = answer)
+            return {
+              now: reply.now,
+              settled,
+              claimed: claimed.map(Codec.toClaimed),
+              nextDueIn: reply.nextDueIn ?? undefined,
+              maintainIn: reply.maintainIn ?? undefined,
+              cancel: reply.cancel,
+              more: reply.more
+            }
           }
-        }
-      )
-    },
+        )
+      }),
 
     renew: (request) =>
       Effect.map(

@@ -35,17 +35,17 @@ const planned = `
   SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
   SET enable_mergejoin = off SET enable_material = off SET jit = off`
 
-/** Functions that look at tables which grow. */
-const hot = [
+/** The functions that are called from outside: what they call is planned alike. */
+const entries = [
   "exchange",
-  "complete",
-  "claim",
-  "promote",
   "enqueue_plain",
   "enqueue_each",
   "renew",
   "write_entries",
-  "maintain"
+  "maintain",
+  "control_one",
+  "signal",
+  "tick"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
@@ -58,7 +58,9 @@ DO $do$
 DECLARE f regprocedure;
 BEGIN
   FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = '${schema.replaceAll("\"", "")}' AND p.proname IN (${hot.map((name) => `'${name}'`).join(", ")})
+    WHERE n.nspname = '${schema.replaceAll("\"", "")}' AND p.proname IN (${
+  entries.map((name) => `'${name}'`).join(", ")
+})
   LOOP
     EXECUTE format('ALTER FUNCTION %s ${planned.trim().replaceAll(/\s+/g, " ")}', f);
   END LOOP;

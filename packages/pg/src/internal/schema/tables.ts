@@ -43,7 +43,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
   ) WITH (fillfactor = 50)`,
 
   // Wide columns first: no padding. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
-  // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key.
+  // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
+  // 16 came back to an earlier place.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,
     place bigint NOT NULL,
@@ -78,8 +79,12 @@ export const tables = (s: string): ReadonlyArray<string> => [
     fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000
   )`,
-  `CREATE INDEX record_ready ON ${s}.record (queue, priority, turn, place) WHERE state = 0 AND crashes = 0`,
-  `CREATE INDEX record_suspect ON ${s}.record (queue, priority, turn, place) WHERE state = 0 AND crashes > 0`,
+  // Those that came in turn, and apart the few that came back to an earlier place or have crashed a worker: claims go on
+  // from where the last one ended, and what lies behind that is found in the small index.
+  `CREATE INDEX record_ready ON ${s}.record (queue, priority, turn, place)
+    WHERE state = 0 AND crashes = 0 AND flags & 16 = 0`,
+  `CREATE INDEX record_back ON ${s}.record (queue, priority, turn, place)
+    WHERE state = 0 AND (crashes > 0 OR flags & 16 = 16)`,
   `CREATE INDEX record_running ON ${s}.record (worker) WHERE state = 1`,
   `CREATE INDEX record_scheduled ON ${s}.record (queue, at, place) WHERE state = 2`,
   `CREATE INDEX record_expiring ON ${s}.record (expire_at) WHERE expire_at IS NOT NULL AND state <> 1`,

@@ -70,6 +70,7 @@ BEGIN
   WHEN 'Reprioritise' THEN
     IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
     r.priority := p_priority;
+    IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM ${s}.put(r);
   END CASE;
   RETURN 'Changed';
@@ -132,7 +133,7 @@ BEGIN
   END IF;
   INSERT INTO ${s}.record SELECT r.*;
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);
-  PERFORM ${s}.let_run(r, p_now, p_now, true);
+  PERFORM ${s}.let_run(r, p_now, p_now, false);
   RETURN 'Changed';
 END $$`
 

@@ -189,7 +189,7 @@ BEGIN
       ON CONFLICT DO NOTHING;
   END IF;
   IF r.reason IS NULL THEN
-    PERFORM ${s}.let_run(r, v_due, p_now, true);
+    PERFORM ${s}.let_run(r, v_due, p_now, false);
   ELSIF p_transaction THEN
     INSERT INTO ${s}.agenda (id) VALUES (r.id);
     PERFORM ${s}.wake(r.queue, 0);
@@ -248,11 +248,12 @@ END $$`
 /** Whether a record has this id: among the live ones, and on request in history. */
 export const isStored = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.is_stored(p_id uuid, p_history boolean, p_now bigint) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-  SELECT EXISTS (SELECT FROM ${s}.record WHERE id = p_id)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.record WHERE id = p_id)
     OR p_history AND EXISTS (
-      SELECT FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now))
-$$`
+      SELECT FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
+END $$`
 
 /** The state in which the named record holds its unique key, NULL when it does not any more. */
 export const holds = (s: string): string => `

@@ -57,7 +57,8 @@ END $$`
 /** Notes in the counters that a live record went from one state to another; NULL is none. */
 export const countMove = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.count_move(p_queue text, was int, was_reason text, state int, reason text)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   INSERT INTO ${s}.delta (queue, ready, running, scheduled, blocked, parked) VALUES (
     p_queue,
     coalesce((state = 0)::int, 0) - coalesce((was = 0)::int, 0),
@@ -65,8 +66,8 @@ RETURNS void LANGUAGE sql AS $$
     coalesce((state = 2)::int, 0) - coalesce((was = 2)::int, 0),
     coalesce((state = 3)::int, 0) - coalesce((was = 3)::int, 0),
     coalesce((state = 3 AND reason IN ('NoHandler', 'NewerPayload'))::int, 0)
-      - coalesce((was = 3 AND was_reason IN ('NoHandler', 'NewerPayload'))::int, 0))
-$$`
+      - coalesce((was = 3 AND was_reason IN ('NoHandler', 'NewerPayload'))::int, 0));
+END $$`
 
 /** Takes a slot of a key, or says that there is none. Either way it holds the key's row, so that no freed slot is missed. */
 export const takeSlot = (s: string): string => `
@@ -92,7 +93,7 @@ BEGIN
       SELECT id FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
       ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
     ), u AS (
-      UPDATE ${s}.record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 8, at = p_now
+      UPDATE ${s}.record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
       FROM c WHERE r.id = c.id RETURNING r.queue
     )
     SELECT queue, count(*)::int FROM u GROUP BY queue
@@ -154,7 +155,10 @@ BEGIN
     r.state := 2;
     r.at := p_due;
   ELSE
-    IF NOT p_keeps THEN
+    IF p_keeps THEN
+      r.flags := r.flags | 16;
+    ELSE
+      r.flags := r.flags & ~16;
       r.place := nextval('${s}.place');
       r.ready_at := p_now;
     END IF;
