@@ -52,20 +52,15 @@ export class Row {
   place = 0
   /** The instant that goes with its state: due, became ready, claimed, finished. */
   at = 0
-  /** When it became ready; of a row whose history is `ranBy`, when that attempt ended. */
-  readyAt = 0
   worker: WorkerState | undefined = undefined
   home: Home | undefined = undefined
   index = -1
-  /** An attempt of it has ended otherwise than unstarted. */
+  /** An attempt of its present life has ended otherwise than unstarted. */
   begun = false
-  /** When the first attempt of its present life was claimed; of a row whose history is `ranBy`, when that one was. */
-  begunAt = -1
-  /**
-   * Who ran it, when all of its history is one attempt that completed: that of most rows. An old row that points to a
-   * young object costs the garbage collector as much as the attempt costs us, so this history is three plain fields.
-   */
-  ranBy: string | undefined = undefined
+  /** Two instants in two fields, which mean another two once `ranBy` is set: see `begunAt`, `readyAt` and `ran`. */
+  private firstAt = -1
+  private secondAt = 0
+  private ranBy: string | undefined = undefined
   /** It holds a slot of its concurrency key. */
   admitted = false
   more: More | undefined = undefined
@@ -84,6 +79,35 @@ export class Row {
     return this.spec.id
   }
 
+  /** When the first attempt of its present life was claimed; -1 before. Unknown of a row that `ran`. */
+  get begunAt(): number {
+    return this.firstAt
+  }
+
+  set begunAt(at: number) {
+    this.firstAt = at
+  }
+
+  /** When it became ready. Unknown of a row that `ran`. */
+  get readyAt(): number {
+    return this.secondAt
+  }
+
+  set readyAt(at: number) {
+    this.secondAt = at
+  }
+
+  /**
+   * All of its history is one attempt that completed: that of most rows. An old row that points to a young object costs
+   * the garbage collector as much as the attempt costs us, so this history takes the place of two instants that a
+   * completed row has no use for.
+   */
+  ran(worker: string, startedAt: number, endedAt: number): void {
+    this.ranBy = worker
+    this.firstAt = startedAt
+    this.secondAt = endedAt
+  }
+
   /** Makes room for what only some rows have. */
   grow(): More {
     if (this.more !== undefined) return this.more
@@ -100,8 +124,8 @@ export class Row {
     return [{
       attempt: this.attempt,
       worker: this.ranBy,
-      startedAt: this.begunAt,
-      endedAt: this.readyAt,
+      startedAt: this.firstAt,
+      endedAt: this.secondAt,
       decision: "completed"
     }]
   }

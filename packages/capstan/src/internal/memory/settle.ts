@@ -70,9 +70,7 @@ export const endAttempt = (
   if (decision === "released" || decision === "parked") return
   row.begun = true
   if (decision === "completed" && row.more === undefined && trace === undefined) {
-    row.ranBy = worker.id
-    row.begunAt = row.at
-    row.readyAt = endedAt
+    row.ran(worker.id, row.at, endedAt)
     return
   }
   const more = row.grow()
