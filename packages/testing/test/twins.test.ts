@@ -57,7 +57,47 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
     instead: "    void until",
-    red: ["unique, ", "unique: "]
+    red: [
+      "unique, keep: ",
+      "unique, window: ",
+      "unique, replace: ",
+      "unique, reschedule: ",
+      "unique, replace and reschedule: ",
+      "unique, runAfter: ",
+      "unique: a member of a flow"
+    ]
+  },
+  "a key that a start does not free": {
+    file: "exchange.ts",
+    line: `    if (row.spec.unique?.until === "started") state.freeUnique(row)\n`,
+    instead: "",
+    red: ["unique, until started: the key is free once"]
+  },
+  "a successor that need not wait": {
+    file: "state.ts",
+    line: `    return successor?.state === "blocked" && successor.more?.blocked === "Unique" ? successor : undefined`,
+    instead: "    return successor",
+    red: ["unique, runAfter: what is enqueued after the successor was cancelled or deleted"]
+  },
+  "a window that keeps its successor": {
+    file: "state.ts",
+    line: `this.freeUnique(row)
+      this.releaseSuccessor(row, now)
+    }
+    this.shelve`,
+    instead: `{
+        this.freeUnique(row)
+        this.releaseSuccessor(row, now)
+      }
+    }
+    this.shelve`,
+    red: ["unique, window: a successor goes on"]
+  },
+  "an idempotency key that is forgotten with its contents": {
+    file: "enqueue.ts",
+    line: "if (idempotencyKey !== undefined) (row.grow().keys ??= []).push(idempotencyKey)",
+    instead: "if (idempotencyKey !== undefined) state.idempotent.delete(scoped(spec.tag, idempotencyKey))",
+    red: ["unique, replace: a call that was answered once"]
   },
   "a leaked key slot": {
     file: "state.ts",

@@ -32,8 +32,10 @@ export class More {
   pending = 0
   /** Rows that wait for this one, by the name under which they want its result. */
   dependents: Array<{ readonly row: Row; readonly name: string }> | undefined = undefined
-  /** The row that follows when this one frees its unique key. */
+  /** The row that waits, blocked for `Unique`, until this one has ended; see `MemoryState.successorOf`. */
   successor: Row | undefined = undefined
+  /** Idempotency keys beside that of its contents: of calls whose contents were replaced, or that only moved it. */
+  keys: Array<string> | undefined = undefined
 }
 
 export class Row {
