@@ -97,12 +97,7 @@ const renewLife = (state: MemoryState, row: Row, now: number): void => {
 
 const reschedule = (state: MemoryState, row: Row, dueAt: number, now: number): ControlOutcome => {
   if (row.state !== "scheduled" && row.state !== "ready") return "Unchanged"
-  row.spec = { ...row.spec, runAt: dueAt, delay: 0 }
-  if (row.expiresAt !== undefined) {
-    state.expiring.add(row.expiresAt, row)
-    state.foresee(row.expiresAt)
-  }
-  state.run(row, "edit", now, dueAt)
+  state.edit(row, row.spec, dueAt, now)
   return "Changed"
 }
 
@@ -111,6 +106,7 @@ const reprioritise = (state: MemoryState, row: Row, priority: number, now: numbe
   const home = row.home
   if (home !== undefined) home.remove(row)
   row.priority = priority
+  row.fence++
   if (row.state === "ready") state.admit(row, "edit", now)
   else if (row.state === "scheduled") state.run(row, "edit", now, row.at)
   else if (row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)

@@ -47,7 +47,7 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
   state.order.push(row)
   queue.counts.blocked++
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
-  state.watchExpiry(row)
+  if (spec.startBefore !== undefined) state.watchExpiry(row)
   if (waitsFor === undefined) {
     if (spec.unique !== undefined) state.hold(row, now)
   } else {

@@ -10,9 +10,9 @@ import type { WorkerState } from "./state.ts"
 
 const none: ReadonlyArray<never> = []
 
-/** What a row can sit in: at most one at a time. */
-export interface Home {
-  remove(row: Row): void
+/** What a row, or an entry for one, can be in: in one at a time. */
+export interface Home<in T> {
+  remove(item: T): void
 }
 
 /** What only some rows have. */
@@ -55,7 +55,7 @@ export class Row {
   /** The instant that goes with its state: due, became ready, claimed, finished. */
   at = 0
   worker: WorkerState | undefined = undefined
-  home: Home | undefined = undefined
+  home: Home<Row> | undefined = undefined
   index = -1
   /** An attempt of its present life has ended otherwise than unstarted. */
   begun = false

@@ -118,12 +118,19 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       row.grow().deadReason = outcome.reason
       return state.finish(row, "bury", "dead", now, outcome.failure?.tag ?? outcome.reason)
     case "Release":
-      row.attempt--
-      return state.admit(row, "release", now)
+      return release(state, row, now)
     case "Park":
       row.attempt--
+      state.undoStart(row)
       return park(state, row, outcome.reason, now)
   }
+}
+
+/** Puts a row whose attempt is given back where it was before the claim. */
+export const release = (state: MemoryState, row: Row, now: number): void => {
+  row.attempt--
+  state.undoStart(row)
+  state.admit(row, "release", now)
 }
 
 /** Blocks a row until a worker that has its tag and version comes by. It keeps its place. */

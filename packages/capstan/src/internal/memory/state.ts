@@ -93,7 +93,7 @@ export class MemoryState {
   readonly shelves: Array<Shelf> = []
   private readonly shelvesOf = new Map<string, Array<Shelf>>()
   readonly schedules = new Map<string, ScheduleRow>()
-  /** Rows that are dead unless they start in time. */
+  /** Waiting rows that are dead unless they start in time. */
   readonly expiring = new Agenda()
   /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
   readonly settledGone = new Map<string, number>()
@@ -153,6 +153,7 @@ export class MemoryState {
     if (!allows(event, row.state, to)) throw new Error(`record ${row.id} cannot ${event} from ${row.state} to ${to}`)
     if (row.home !== undefined) row.home.remove(row)
     if (row.state === "blocked") this.unpark(row)
+    if (row.spec.startBefore !== undefined && (to === "running" || isFinal(to))) this.expiring.remove(row)
     row.queue.counts[row.state]--
     row.queue.counts[to]++
     row.state = to
@@ -224,12 +225,17 @@ export class MemoryState {
     else this.admit(row, "edit", now)
   }
 
-  /** A row that waits is dead unless it starts in time. */
+  /** Watches that a waiting row starts in time, from whenever that instant changes until it starts or ends. */
   watchExpiry(row: Row): void {
-    const at = row.expiresAt
-    if (at === undefined) return
-    this.expiring.add(at, row)
+    const at = row.untouched ? row.expiresAt : undefined
+    if (at === undefined) return this.expiring.remove(row)
+    this.expiring.set(row, at)
     this.foresee(at)
+  }
+
+  /** What the claim took from a row, when its attempt is given back before it began. */
+  undoStart(row: Row): void {
+    if (row.untouched && row.spec.startBefore !== undefined) this.watchExpiry(row)
   }
 
   /** Gives the slot of a row's key to the next row that waits for it. */
@@ -359,6 +365,7 @@ export class MemoryState {
     this.freeSlot(row, now)
     if (row.home !== undefined) row.home.remove(row)
     if (row.state === "blocked") this.unpark(row)
+    if (row.spec.startBefore !== undefined) this.expiring.remove(row)
     row.queue.counts[row.state]--
     if (isFinal(row.state)) this.finished--
     if (row.spec.unique !== undefined) {

@@ -39,6 +39,30 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     yield* H.control({ _tag: "Reprioritise", priority: 10 }, id)
     assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [id, other.id])
   }),
+  fact("reschedule and reprioritise raise the fence, as every edit does", function*() {
+    const { id } = yield* H.enqueue()
+    const actions: ReadonlyArray<JobStore.ControlAction> = [
+      { _tag: "Reschedule", delay: 1000 },
+      { _tag: "Reprioritise", priority: 3 },
+      { _tag: "Reschedule", delay: 0 },
+      { _tag: "Reprioritise", priority: 4 }
+    ]
+    for (const action of actions) {
+      const { fence } = yield* H.get(id)
+      yield* H.control(action, id)
+      assert.strictEqual((yield* H.get(id)).fence, fence + 1)
+    }
+  }),
+  fact("a record that is rescheduled expires by its new due instant", function*() {
+    const { id } = yield* H.enqueue({ startBefore: 1000 })
+    yield* H.control({ _tag: "Reschedule", delay: 5000 }, id)
+    yield* H.advance(5999)
+    yield* H.maintain
+    assert.strictEqual(yield* H.stateOf(id), "scheduled")
+    yield* H.advance(1)
+    yield* H.maintain
+    assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
+  }),
   fact("an action on a selection works in chunks, and a cursor leads through all of it", function*() {
     const store = yield* JobStore.JobStore
     yield* H.enqueueMany(25)
