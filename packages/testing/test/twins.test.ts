@@ -42,7 +42,11 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  const reconciled = reconcile(state, worker, known, now - request.reconcileOlderThan, now)",
     instead:
       "  const reconciled = request.lease > 0 ? 0 : reconcile(state, worker, known, now - request.reconcileOlderThan, now)",
-    red: ["a claim whose reply was lost is given back"]
+    red: [
+      "a claim whose reply was lost is given back",
+      "unique, until started: a record that is given back",
+      "a record that is given back unstarted keeps its count of crashes"
+    ]
   },
   "a racy claim": {
     file: "exchange.ts",
@@ -59,6 +63,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "    void until",
     red: [
       "unique, keep: ",
+      "unique, until started: a record that is given back",
       "unique, window: ",
       "unique, replace: ",
       "unique, reschedule: ",
@@ -68,10 +73,17 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a key that a start does not free": {
-    file: "exchange.ts",
-    line: `    if (row.spec.unique?.until === "started") state.freeUnique(row)\n`,
+    file: "state.ts",
+    line: `    if (row.spec.unique?.until === "started") return row.waits ? row : undefined\n`,
     instead: "",
-    red: ["unique, until started: the key is free once"]
+    red: ["unique, until started: the key is free once", "unique, until started: a record that is given back"]
+  },
+  "a release that clears the crashes": {
+    file: "settle.ts",
+    line: `  if (decision === "released" || decision === "parked") return`,
+    instead:
+      `  if (decision !== "crashed") row.crashes = 0\n  if (decision === "released" || decision === "parked") return`,
+    red: ["a record that is given back unstarted keeps its count of crashes"]
   },
   "a successor that need not wait": {
     file: "state.ts",

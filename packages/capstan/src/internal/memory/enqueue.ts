@@ -100,19 +100,16 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
   return { id: spec.id, outcome: "Inserted" }
 }
 
-/** Whether nothing of a holder has begun in its present life. */
-const waits = (holder: Row): boolean => holder.untouched && holder.state !== "running"
-
 /** The row that a conflict changes: the holder while it waits, else its successor. */
 const replaceable = (state: MemoryState, holder: Row, policy: UniqueClaim["onConflict"]): Row | undefined => {
   if (policy === "keep" || holder.state === "completed") return undefined
-  if (waits(holder)) return policy === "runAfter" ? undefined : holder
+  if (holder.waits) return policy === "runAfter" ? undefined : holder
   return policy === "reschedule" ? undefined : state.successorOf(holder)
 }
 
 /** Whether a conflict stores the new record beside a holder that it does not change. */
 const isFollowed = (holder: Row, policy: UniqueClaim["onConflict"]): boolean =>
-  policy === "runAfter" ? !waits(holder) : policy === "replace" && holder.state !== "completed"
+  policy === "runAfter" ? !holder.waits : policy === "replace" && holder.state !== "completed"
 
 /**
  * New contents in the same record, due from now on.

@@ -50,10 +50,7 @@ const reconcile = (
   let given = 0
   for (const row of worker.held.values()) {
     if (known.has(row.id) || row.at > claimedBefore) continue
-    const crashes = row.crashes
     endAttempt(row, "released", now)
-    // It never started here, so what it did to other workers still counts.
-    row.crashes = crashes
     if (row.more?.cancelReason !== undefined) state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
     else release(state, row, now)
     given++

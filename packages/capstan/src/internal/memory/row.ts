@@ -3,7 +3,17 @@
  *
  * What only some records have is kept in `more`, so that a waiting record of the common kind stays small.
  */
-import type { Attempt, BlockedReason, DeadReason, Failure, JobId, JobRecord, LogLine, State } from "../../JobRecord.ts"
+import {
+  type Attempt,
+  type BlockedReason,
+  type DeadReason,
+  type Failure,
+  isFinal,
+  type JobId,
+  type JobRecord,
+  type LogLine,
+  type State
+} from "../../JobRecord.ts"
 import type { NewRecord } from "../../JobStore.ts"
 import type { QueueState } from "./queue.ts"
 import type { WorkerState } from "./state.ts"
@@ -132,9 +142,14 @@ export class Row {
     }]
   }
 
-  /** No attempt of it has begun, or it was given back before it did. */
+  /** No attempt of its present life has begun, or it was given back before it did. */
   get untouched(): boolean {
     return this.attempt === 0 && !this.begun
+  }
+
+  /** It waits for its first start. */
+  get waits(): boolean {
+    return this.untouched && this.state !== "running" && !isFinal(this.state)
   }
 
   /** Nobody may start it any more, when nothing of it has begun by then. */

@@ -66,9 +66,10 @@ export const endAttempt = (
   if (row.crashes > 0) worker.suspects--
   row.worker = undefined
   row.fence++
-  if (decision !== "crashed") row.crashes = 0
+  // Nothing is known of one that never began: whether it crashes its worker least of all.
   if (decision === "released" || decision === "parked") return
   row.begun = true
+  if (decision !== "crashed") row.crashes = 0
   if (decision === "completed" && row.more === undefined && trace === undefined) {
     row.ran(worker.id, row.at, endedAt)
     return
@@ -121,7 +122,7 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       return release(state, row, now)
     case "Park":
       row.attempt--
-      state.undoStart(row)
+      if (row.spec.startBefore !== undefined) state.watchExpiry(row)
       return park(state, row, outcome.reason, now)
   }
 }
@@ -129,7 +130,7 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
 /** Puts a row whose attempt is given back where it was before the claim. */
 export const release = (state: MemoryState, row: Row, now: number): void => {
   row.attempt--
-  state.undoStart(row)
+  if (row.spec.startBefore !== undefined) state.watchExpiry(row)
   state.admit(row, "release", now)
 }
 

@@ -233,11 +233,6 @@ export class MemoryState {
     this.foresee(at)
   }
 
-  /** What the claim took from a row, when its attempt is given back before it began. */
-  undoStart(row: Row): void {
-    if (row.untouched && row.spec.startBefore !== undefined) this.watchExpiry(row)
-  }
-
   /** Gives the slot of a row's key to the next row that waits for it. */
   freeSlot(row: Row, now: number): void {
     if (!row.admitted) return
@@ -259,12 +254,20 @@ export class MemoryState {
     return key
   }
 
-  /** Who holds a unique key now. */
+  /**
+   * Who holds a unique key now.
+   *
+   * With `until: "started"` it is the record that waits. One that was claimed and is given back unstarted has its key
+   * again, unless an enqueue took it meanwhile: both were acknowledged, so both wait then, and the later one has the key.
+   * The promise is that no enqueue adds a record while the holder waits, not that two never wait.
+   */
   holder(tag: string, claim: UniqueClaim, now: number): Row | undefined {
     const held = this.unique.get(scoped(tag, claim.key))
     if (held === undefined) return undefined
-    const free = held.until === undefined ? isFinal(held.row.state) : now >= held.until
-    return free ? undefined : held.row
+    const { row, until } = held
+    if (until !== undefined) return now < until ? row : undefined
+    if (row.spec.unique?.until === "started") return row.waits ? row : undefined
+    return isFinal(row.state) ? undefined : row
   }
 
   /** Gives a row its unique key. A window counts from here. */

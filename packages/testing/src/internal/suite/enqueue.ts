@@ -90,6 +90,30 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     yield* H.claimOne("w")
     assert.strictEqual((yield* H.enqueue(unique("keep", "started"))).outcome, "Inserted")
   }),
+  fact(
+    "unique, until started: a record that is given back unstarted has its key again, unless another took it",
+    function*() {
+      const started = unique("keep", "started")
+      const giveBack: ReadonlyArray<(attempt: JobStore.Claimed) => Effect.Effect<unknown, unknown, JobStore.JobStore>> =
+        [
+          (attempt) => H.settle("w", attempt, { _tag: "Release" }),
+          (attempt) => H.settle("w", attempt, { _tag: "Park", reason: "NoHandler" }),
+          () => H.renew("w", { reconcileOlderThan: 0 })
+        ]
+      for (const give of giveBack) {
+        const { id } = yield* H.enqueue(started)
+        yield* give(yield* H.claimOne("w"))
+        assert.deepStrictEqual(yield* H.enqueue(started), { id, outcome: "Existing" })
+        yield* H.control({ _tag: "Delete" }, id)
+      }
+      const first = yield* H.enqueue(started)
+      const attempt = yield* H.claimOne("w")
+      const second = yield* H.enqueue(started)
+      yield* H.settle("w", attempt, { _tag: "Release" })
+      assert.deepStrictEqual(yield* H.enqueue(started), { id: second.id, outcome: "Existing" })
+      assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [first.id, second.id])
+    }
+  ),
   fact("unique, window: the key outlives the record until the window ends", function*() {
     const window = { windowMillis: 10_000 }
     const first = yield* H.enqueue(unique("keep", window))
