@@ -33,8 +33,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a fence that an edit does not move": {
     file: "control.ts",
-    line: "  row.fence++\n  if (payload !== undefined) row.spec",
-    instead: "  if (payload !== undefined) row.spec",
+    line: "  row.fence++\n  if (payload !== undefined) {",
+    instead: "  if (payload !== undefined) {",
     red: ["an edited payload raises the fence (P3)"]
   },
   "no reconciling after a lost reply": {
@@ -69,6 +69,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, reschedule: ",
       "unique, replace and reschedule: ",
       "unique, runAfter: ",
+      "unique: a batch that would replace",
       "unique: a member of a flow"
     ]
   },

@@ -4,6 +4,7 @@
  * Guarantee: a batch is stored whole. An id that is here already is answered as `Existing`, so a batch whose reply was
  * lost may be sent again.
  */
+import type { JobId } from "../../JobRecord.ts"
 import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
 import { Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
@@ -20,23 +21,52 @@ export const enqueue = (
     if (row === undefined || row.state !== "running" || row.fence !== by.fence) return undefined
   }
   const { records } = request
+  const refusal = records.length > 1 ? refuse(state, records, now) : undefined
+  if (refusal !== undefined) return refusal
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
   return answers
 }
 
 export const enqueueOne = (state: MemoryState, spec: NewRecord, now: number): Enqueued => {
-  if (state.rows.has(spec.id)) return { id: spec.id, outcome: "Existing" }
-  if (spec.idempotencyKey !== undefined) {
-    const known = state.idempotent.get(scoped(spec.tag, spec.idempotencyKey))
-    if (known !== undefined) return { id: known.id, outcome: "Existing" }
-  }
+  const known = knownAs(state, spec)
+  if (known !== undefined) return { id: known.id, outcome: "Existing" }
   if (spec.unique !== undefined) {
     const holder = state.holder(spec.tag, spec.unique, now)
     if (holder !== undefined) return resolveConflict(state, holder, spec, now)
   }
   insert(state, spec, now)
   return { id: spec.id, outcome: "Inserted" }
+}
+
+/** The row that answers a call which was made before. */
+const knownAs = (state: MemoryState, { id, idempotencyKey, tag }: NewRecord): Row | undefined =>
+  state.rows.get(id) ?? (idempotencyKey === undefined ? undefined : state.idempotent.get(scoped(tag, idempotencyKey)))
+
+/** The answers of a batch of which nothing is stored, because it would replace a member of a flow. */
+const refuse = (
+  state: MemoryState,
+  records: ReadonlyArray<NewRecord>,
+  now: number
+): ReadonlyArray<Enqueued> | undefined => {
+  /** Members of flows that the batch adds itself, by unique key. */
+  const members = new Map<string, JobId>()
+  let conflicts: Map<NewRecord, JobId> | undefined
+  for (const spec of records) {
+    const { flowId, id, tag, unique } = spec
+    if (unique === undefined || knownAs(state, spec) !== undefined) continue
+    const key = scoped(tag, unique.key)
+    const holder = state.holder(tag, unique, now)
+    const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
+    const isOwn = members.has(key) && (unique.onConflict === "replace" || unique.onConflict === "reschedule")
+    if (row?.spec.flowId !== undefined) (conflicts ??= new Map()).set(spec, row.id)
+    else if (isOwn) (conflicts ??= new Map()).set(spec, members.get(key)!)
+    else if (flowId !== undefined && holder === undefined) members.set(key, id)
+  }
+  return conflicts === undefined ? undefined : records.map((spec): Enqueued => {
+    const holder = conflicts.get(spec)
+    return holder === undefined ? { id: spec.id, outcome: "Refused" } : { id: holder, outcome: "UniqueConflict" }
+  })
 }
 
 /** A new row. It waits for the end of another one when it is that one's successor; else it takes its unique key. */

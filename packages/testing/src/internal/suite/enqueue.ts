@@ -288,6 +288,32 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
       }
     }
   ),
+  fact(
+    "unique, replace: a record that was retried by hand waits for its first start again: it is replaced",
+    function*() {
+      const { id } = yield* H.enqueue({ ...unique("replace"), payload: "1" })
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+      yield* H.control({ _tag: "Retry" }, id)
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("replace"), payload: "2" }), { id, outcome: "Replaced" })
+      assert.strictEqual((yield* H.claimOne("w")).payload, "2")
+    }
+  ),
+  fact("unique: a batch that would replace a member of a flow is refused whole", function*() {
+    const store = yield* JobStore.JobStore
+    const member = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
+    const records = [H.record(), H.record(unique("replace")), H.record()]
+    const answers = yield* store.enqueue({ records })
+    assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Refused", "UniqueConflict", "Refused"])
+    assert.strictEqual(answers[1]!.id, member.id)
+    for (const { id } of records) assert.isFalse(yield* H.exists(id))
+    const flow = [
+      H.record({ ...unique("keep"), tag: "New", flowId: "g" }),
+      H.record({ ...unique("replace"), tag: "New" })
+    ]
+    const own = yield* store.enqueue({ records: flow })
+    assert.deepStrictEqual(own[1], { id: flow[0]!.id, outcome: "UniqueConflict" })
+    assert.isFalse(yield* H.exists(flow[0]!.id))
+  }),
   fact("unique: a member of a flow is never replaced", function*() {
     const first = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
     assert.deepStrictEqual(yield* H.enqueue(unique("replace")), { id: first.id, outcome: "UniqueConflict" })

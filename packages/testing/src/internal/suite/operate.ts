@@ -15,6 +15,21 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual([claimed.id, claimed.attempt, claimed.failures.length], [id, 1, 0])
     assert.strictEqual((yield* H.get(id)).attempts.length, 1)
   }),
+  fact("an edited payload brings along which places are masked, and leaves the keys as they were stamped", function*() {
+    const sensitive = { payload: ["/card"], result: [], error: ["/token"], progress: [] }
+    const { id } = yield* H.enqueue({
+      unique: { key: "u", until: "finished", onConflict: "keep" },
+      concurrency: { key: "c", limit: 1 }
+    })
+    for (const outcome of [undefined, H.dead]) {
+      if (outcome !== undefined) yield* H.settle("w", yield* H.claimOne("w"), outcome)
+      const json = outcome === undefined ? "1" : "2"
+      yield* H.control({ _tag: "Retry", payload: { json, version: 2, sensitive } }, id)
+      const record = yield* H.get(id)
+      assert.deepStrictEqual([record.payload, record.version, record.sensitive], [json, 2, sensitive])
+      assert.deepStrictEqual([record.uniqueKey, record.concurrencyKey], ["u", "c"])
+    }
+  }),
   fact("a running record is not retried, deleted or rescheduled", function*() {
     const { id } = yield* H.enqueue()
     yield* H.claimOne("w")
