@@ -218,6 +218,11 @@ const drive = (
   })
 
 const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) => {
+  // More of one key than its limit allows: those that have no slot wait again.
+  if (choices.chance(0.1)) {
+    const where: JobStore.Selection = { tag: "Keyed", states: ["dead", "cancelled"] }
+    return store.control({ action: { _tag: "Retry" }, where, limit: 5 })
+  }
   const action = choices.pick<JobStore.ControlAction>([
     { _tag: "Cancel", reason: "simulated" },
     { _tag: "Retry" },
