@@ -194,5 +194,13 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(same?.nextAt, 5000)
     const [changed] = yield* store.schedules([{ name: "s", definition: "e", nextAt: 7000 }])
     assert.strictEqual(changed?.nextAt, 7000)
+  }),
+  fact("schedules are read without putting any", function*() {
+    const store = yield* JobStore.JobStore
+    const rows = ["a", "b"].map((name) => ({ name, definition: "d", nextAt: 5000 }))
+    yield* store.schedules(rows)
+    yield* store.tick({ name: "b", at: 5000, nextAt: 6000, record: undefined })
+    const read = yield* store.schedules([])
+    assert.deepStrictEqual(read.map(({ name, nextAt }) => [name, nextAt]).toSorted(), [["a", 5000], ["b", 6000]])
   })
 ]
