@@ -7,13 +7,13 @@ class Report extends Job.make("Report", { payload: Schema.String }) {}
 
 const hour = 60 * 60 * 1000
 
-/** One process with a schedule; closing the scope stops it. */
+/** One process with a schedule. */
 const start = (options: JobSchedule.Options<typeof Report>) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     yield* Layer.buildWithScope(Layer.fresh(JobSchedule.layer(Report, options)), scope)
     yield* TestClock.adjust(0)
-    return Scope.close(scope, Exit.void)
+    return { stop: Scope.close(scope, Exit.void) }
   })
 
 /** The hours of virtual time at which records were enqueued, by payload. */
@@ -46,11 +46,11 @@ describe("JobSchedule", () => {
   it.effect("who stood by goes on when its definition is put again by a rollback", () =>
     Effect.gen(function*() {
       yield* start(fullHours("old"))
-      const stopNew = yield* start(halfHours("new"))
+      const fresh = yield* start(halfHours("new"))
       yield* pass(1)
-      yield* stopNew
-      const stopAgain = yield* start(fullHours("old again"))
-      yield* stopAgain
+      yield* fresh.stop
+      const again = yield* start(fullHours("old again"))
+      yield* again.stop
       yield* pass(2)
       assert.deepStrictEqual(yield* ticks, { new: [0.5], old: [2, 3] })
     }).pipe(Effect.provide(JobStore.layerMemory())))
@@ -58,9 +58,9 @@ describe("JobSchedule", () => {
   it.effect("a definition that nobody serves any more is taken over by who stands by", () =>
     Effect.gen(function*() {
       yield* start(fullHours("old"))
-      const crash = yield* start(halfHours("new"))
+      const crashed = yield* start(halfHours("new"))
       yield* pass(1)
-      yield* crash
+      yield* crashed.stop
       yield* pass(3)
       // At 1:00 the new one is not overdue yet.
       assert.deepStrictEqual(yield* ticks, { new: [0.5], old: [2, 3, 4] })
@@ -75,10 +75,10 @@ describe("JobSchedule", () => {
     const lines: Array<string> = []
     const logger = Logger.make(({ message }) => void lines.push(String(message)))
     return Effect.gen(function*() {
-      const stop = yield* start({ ...fullHours(""), payload })
+      const process = yield* start({ ...fullHours(""), payload })
       yield* pass(4)
       assert.deepStrictEqual(yield* ticks, { report: [1, 2 + 3000 / hour, 3, 4] })
-      yield* stop
+      yield* process.stop
       assert.deepStrictEqual(
         lines.map((line) => line.split(",")[0]),
         Array(2).fill("schedule Report failed and goes on")
@@ -90,9 +90,9 @@ describe("JobSchedule", () => {
     Effect.gen(function*() {
       const seen: Array<number> = []
       const options = { ...fullHours(""), payload: (at: number) => (seen.push(at / hour), "report") }
-      const stop = yield* start(options)
+      const process = yield* start(options)
       yield* pass(1)
-      yield* stop
+      yield* process.stop
       yield* TestClock.adjust(5 * hour + 10 * 60_000)
       yield* start(options)
       yield* pass(1)
