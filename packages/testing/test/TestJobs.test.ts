@@ -54,7 +54,7 @@ describe("TestJobs", () => {
     }).pipe(Effect.provide(test)))
 })
 
-describe("advanceUntilIdle", () => {
+describe("advanceUntilIdle", { timeout: 30_000 }, () => {
   class Slow extends Job.make("Slow", { payload: Schema.Number, timeout: "infinite", queue: "slow" }) {}
   const slow = TestJobs.layer(
     JobGroup.make(Slow, Remind),

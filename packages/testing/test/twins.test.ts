@@ -138,7 +138,8 @@ const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.
   return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))
 }
 
-describe("a twin turns red exactly what it breaks", () => {
+// Each twin runs the whole suite.
+describe("a twin turns red exactly what it breaks", { timeout: 60_000 }, () => {
   it.effect("the true store: nothing", () =>
     Effect.map(JobStoreSuite.failing(JobStore.layerMemory()), (names) => assert.deepStrictEqual(names, [])))
 
