@@ -91,12 +91,15 @@ export interface NewRecord {
 /**
  * What an enqueue did with one record, and the id that owns the key.
  *
+ * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
+ * other records of it are `Refused`.
+ *
  * @category enqueue
  * @since 0.1.0
  */
 export interface Enqueued {
   readonly id: JobId
-  readonly outcome: "Inserted" | "Existing" | "Replaced" | "UniqueConflict"
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "UniqueConflict" | "Refused"
 }
 
 /**
@@ -404,14 +407,27 @@ export interface QueryReply {
  */
 export type ControlAction =
   | { readonly _tag: "Cancel"; readonly reason: string }
-  /** Runs final records again, and scheduled ones now; `payload` replaces the payload and its version. */
-  | { readonly _tag: "Retry"; readonly payload?: { readonly json: string; readonly version: number } | undefined }
+  /** Runs final records again, and scheduled ones now; `payload` replaces the payload. */
+  | { readonly _tag: "Retry"; readonly payload?: EditedPayload | undefined }
   /** Makes scheduled records ready now. */
   | { readonly _tag: "Promote" }
   | { readonly _tag: "Reschedule"; readonly delay: number; readonly runAt?: number | undefined }
   | { readonly _tag: "Reprioritise"; readonly priority: number }
   /** Removes records that are not running. */
   | { readonly _tag: "Delete" }
+
+/**
+ * Another payload for a record. Its keys stay as they were stamped at the enqueue.
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export interface EditedPayload {
+  readonly json: string
+  readonly version: number
+  /** What must stay masked from now on. */
+  readonly sensitive: Sensitive
+}
 
 /**
  * How one record took an action.

@@ -192,7 +192,8 @@ export const layer = <J extends Job.Any, M, P>(
  *
  * **Gotchas**
  *
- * What the handler enqueues is stored, without a parent. Its progress and logs go nowhere; `snooze` is a defect.
+ * What the handler enqueues is stored, without a parent. Its progress and logs go nowhere; `snooze` and `X.commit`, which
+ * need a record, are defects.
  *
  * @category runs
  * @since 0.1.0
@@ -209,8 +210,17 @@ export const perform = <J extends Job.Any>(
   | J["successSchema"]["EncodingServices" | "DecodingServices"]
 > =>
   Effect.contextWith((context: Context.Context<never>) =>
-    Perform.perform(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payload, options ?? {})
+    Effect.catchIf(
+      Perform.perform(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payload, options ?? {}),
+      (error) => error instanceof JobStoreError && error.reason._tag === "LeaseLost",
+      () => Effect.die(new Error(noRecord(job._tag)))
+    )
   ) as Effect.Effect<never>
+
+/** Of what a handler does here, a commit alone carries a fence. */
+const noRecord = (tag: string): string =>
+  `${tag}.commit completes the record of its attempt, and a handler that is performed has none: ` +
+  "enqueue it and let a worker run it"
 
 export type {
   /**

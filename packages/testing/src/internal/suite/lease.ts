@@ -111,6 +111,20 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("b", yield* H.claimOne("b"), H.retryAfter(0))
     assert.strictEqual((yield* H.get(id)).crashes, 0)
   }),
+  fact("a record that is given back unstarted keeps its count of crashes (P10)", function*() {
+    const { id } = yield* H.enqueue()
+    yield* H.claimOne("a")
+    yield* die
+    for (const outcome of [{ _tag: "Release" }, { _tag: "Park", reason: "NoHandler" }] as const) {
+      yield* H.settle("b", yield* H.claimOne("b"), outcome)
+      assert.strictEqual((yield* H.get(id)).crashes, 1)
+      yield* H.renew("b", { handles: [{ tag: "Task", version: 1 }] })
+    }
+    yield* H.claimOne("b")
+    yield* H.renew("b", { reconcileOlderThan: 0 })
+    const record = yield* H.get(id)
+    assert.deepStrictEqual([record.state, record.crashes], ["ready", 1])
+  }),
 
   // retention
   fact("finished records are swept by the age of their retention, even when nobody works", function*() {
@@ -178,5 +192,13 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(same?.nextAt, 5000)
     const [changed] = yield* store.schedules([{ name: "s", definition: "e", nextAt: 7000 }])
     assert.strictEqual(changed?.nextAt, 7000)
+  }),
+  fact("schedules are read without putting any", function*() {
+    const store = yield* JobStore.JobStore
+    const rows = ["a", "b"].map((name) => ({ name, definition: "d", nextAt: 5000 }))
+    yield* store.schedules(rows)
+    yield* store.tick({ name: "b", at: 5000, nextAt: 6000, record: undefined })
+    const read = yield* store.schedules([])
+    assert.deepStrictEqual(read.map(({ name, nextAt }) => [name, nextAt]).toSorted(), [["a", 5000], ["b", 6000]])
   })
 ]

@@ -15,6 +15,21 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual([claimed.id, claimed.attempt, claimed.failures.length], [id, 1, 0])
     assert.strictEqual((yield* H.get(id)).attempts.length, 1)
   }),
+  fact("an edited payload brings along which places are masked, and leaves the keys as they were stamped", function*() {
+    const sensitive = { payload: ["/card"], result: [], error: ["/token"], progress: [] }
+    const { id } = yield* H.enqueue({
+      unique: { key: "u", until: "finished", onConflict: "keep" },
+      concurrency: { key: "c", limit: 1 }
+    })
+    for (const outcome of [undefined, H.dead]) {
+      if (outcome !== undefined) yield* H.settle("w", yield* H.claimOne("w"), outcome)
+      const json = outcome === undefined ? "1" : "2"
+      yield* H.control({ _tag: "Retry", payload: { json, version: 2, sensitive } }, id)
+      const record = yield* H.get(id)
+      assert.deepStrictEqual([record.payload, record.version, record.sensitive], [json, 2, sensitive])
+      assert.deepStrictEqual([record.uniqueKey, record.concurrencyKey], ["u", "c"])
+    }
+  }),
   fact("a running record is not retried, deleted or rescheduled", function*() {
     const { id } = yield* H.enqueue()
     yield* H.claimOne("w")
@@ -38,6 +53,30 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const other = yield* H.enqueue({ priority: 5 })
     yield* H.control({ _tag: "Reprioritise", priority: 10 }, id)
     assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [id, other.id])
+  }),
+  fact("reschedule and reprioritise raise the fence, as every edit does", function*() {
+    const { id } = yield* H.enqueue()
+    const actions: ReadonlyArray<JobStore.ControlAction> = [
+      { _tag: "Reschedule", delay: 1000 },
+      { _tag: "Reprioritise", priority: 3 },
+      { _tag: "Reschedule", delay: 0 },
+      { _tag: "Reprioritise", priority: 4 }
+    ]
+    for (const action of actions) {
+      const { fence } = yield* H.get(id)
+      yield* H.control(action, id)
+      assert.strictEqual((yield* H.get(id)).fence, fence + 1)
+    }
+  }),
+  fact("a record that is rescheduled expires by its new due instant", function*() {
+    const { id } = yield* H.enqueue({ startBefore: 1000 })
+    yield* H.control({ _tag: "Reschedule", delay: 5000 }, id)
+    yield* H.advance(5999)
+    yield* H.maintain
+    assert.strictEqual(yield* H.stateOf(id), "scheduled")
+    yield* H.advance(1)
+    yield* H.maintain
+    assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
   }),
   fact("an action on a selection works in chunks, and a cursor leads through all of it", function*() {
     const store = yield* JobStore.JobStore
