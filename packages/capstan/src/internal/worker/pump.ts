@@ -19,7 +19,7 @@ const maxAhead = 128
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
     // A pump before this one may have failed with settlements in its hands.
-    state.putBack()
+    state.outbox.putBack()
     yield* settleIn(state)
     let yieldedAt = state.elapsedNow()
     for (;;) {
@@ -43,7 +43,7 @@ const settleIn = (state: WorkerState): Effect.Effect<void> =>
   )
 
 const hasWork = (state: WorkerState): boolean =>
-  state.hasToSay || (!state.stopping && (state.slots.mayFind(state.ahead) || isDue(state)))
+  !state.outbox.isEmpty || (!state.stopping && (state.slots.mayFind(state.ahead) || isDue(state)))
 
 const isDue = (state: WorkerState): boolean =>
   state.dueAt !== Infinity && state.elapsedNow() >= state.dueAt && state.slots.room(state.ahead) > 0
@@ -64,17 +64,17 @@ const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
   })
 
 const turn = (state: WorkerState): Effect.Effect<void> => {
-  const entries = state.takeWrites()
+  const entries = state.outbox.takeWrites()
   if (entries.length === 0) return exchange(state)
   return attempt(state, state.store.write(entries), (failures) => {
-    state.putBackWrites(entries)
+    state.outbox.putBackWrites(entries)
     return recover(state, failures)
   }).pipe(Effect.andThen(exchange(state)))
 }
 
 const exchange = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const settlements = state.takeSettlements(maxBatch)
+    const settlements = state.outbox.takeSettlements(maxBatch)
     const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
     const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)
     const startedAt = state.elapsedNow()
@@ -90,7 +90,7 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
         accept(state, exit.value, demand, settlements.length, startedAt)
         return Effect.void
       }
-      state.putBack()
+      state.outbox.putBack()
       return attempt(state, Effect.failCause(exit.cause), (failures) => recover(state, failures))
     })
   })
@@ -118,7 +118,7 @@ const accept = (
   startedAt: number
 ): void => {
   const now = state.elapsedNow()
-  state.delivered()
+  state.outbox.delivered()
   state.succeeded(reply.now)
   state.telemetry.exchanged(settled + reply.claimed.length, now - startedAt)
   if (reply.claimed.length > 0) state.confirm(startedAt)

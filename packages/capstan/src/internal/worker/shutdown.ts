@@ -24,7 +24,7 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
         stuck.map(({ id, job }) => `${job} ${id}`)
       )
     }
-    yield* awaitFor(state.flushed, exchangeTimeout)
+    yield* awaitFor(state.outbox.flushed, exchangeTimeout)
     yield* leave(state)
     state.status = "stopped"
   })

@@ -8,16 +8,9 @@ import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type { JobStoreError } from "../../JobError.ts"
 import type { JobId } from "../../JobRecord.ts"
-import type {
-  AttemptRef,
-  CancelRequest,
-  Claimed,
-  Outcome,
-  Settlement,
-  Shape as Store,
-  WriteEntry
-} from "../../JobStore.ts"
+import type { AttemptRef, CancelRequest, Claimed, Outcome, Shape as Store } from "../../JobStore.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
+import { Outbox } from "./outbox.ts"
 import { type Answer, body, contextOf, outcomeOf, type RunnableJob } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
@@ -42,8 +35,6 @@ interface Prefetched {
 export const patience = 20
 /** How long the worker may keep the thread, in milliseconds. */
 export const slice = 4
-/** Progress and log entries that are kept while the store is away. */
-const keptWrites = 10_000
 
 export type Status = "starting" | "ready" | "degraded" | "stopping" | "stopped"
 
@@ -59,8 +50,7 @@ export class WorkerState implements Host {
   private isStarting = false
   /** Since when the oldest waiting record waits, by the monotonic clock. */
   waitingSince = 0
-  private outbox: Array<Settlement> = []
-  private dirty = new Set<Attempt>()
+  readonly outbox = new Outbox()
   /** Wakes the pump. */
   readonly work = Latch.makeUnsafe(true)
   /** Wakes the keeper. */
@@ -69,8 +59,6 @@ export class WorkerState implements Host {
   readonly clean = Latch.makeUnsafe(false)
   /** Wakes who waits for the last attempt. */
   readonly empty = Latch.makeUnsafe(true)
-  /** Wakes who waits for the last settlement. */
-  readonly flushed = Latch.makeUnsafe(true)
   /** When the next record is due, and the next maintenance, by the monotonic clock. */
   dueAt = Infinity
   maintainAt = Infinity
@@ -81,9 +69,6 @@ export class WorkerState implements Host {
   janitorAt = Infinity
   /** How many records are claimed ahead of free slots. */
   ahead = 0
-  /** Settlements and writes that an exchange in flight carries. */
-  private inFlight: ReadonlyArray<Settlement> = []
-  private entries: ReadonlyArray<WriteEntry> = []
   status: Status = "starting"
   lastError: string | undefined
   readonly ready = Latch.makeUnsafe(false)
@@ -247,8 +232,7 @@ export class WorkerState implements Host {
   }
 
   private settle(record: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
-    this.flushed.closeUnsafe()
-    this.outbox.push({ id: record.id, fence: record.fence, outcome, finishedAfter, trace })
+    this.outbox.settle({ id: record.id, fence: record.fence, outcome, finishedAfter, trace })
     this.work.openUnsafe()
   }
 
@@ -325,49 +309,8 @@ export class WorkerState implements Host {
 
   writes = (attempt: Attempt): void => {
     if (attempt.over) return
-    this.dirty.add(attempt)
+    this.outbox.writes(attempt)
     this.work.openUnsafe()
-  }
-
-  /** What the attempts have written since the last time, and what could not be sent then. */
-  takeWrites(): ReadonlyArray<WriteEntry> {
-    if (this.dirty.size > 0) {
-      this.entries = [...this.entries, ...[...this.dirty].flatMap((attempt) => attempt.takeWrites())].slice(-keptWrites)
-      this.dirty.clear()
-    }
-    const taken = this.entries
-    this.entries = []
-    return taken
-  }
-
-  putBackWrites(entries: ReadonlyArray<WriteEntry>): void {
-    this.entries = entries
-  }
-
-  get hasToSay(): boolean {
-    return this.outbox.length > 0 || this.dirty.size > 0 || this.entries.length > 0
-  }
-
-  takeSettlements(atMost: number): ReadonlyArray<Settlement> {
-    if (this.outbox.length <= atMost) {
-      this.inFlight = this.outbox
-      this.outbox = []
-    } else {
-      this.inFlight = this.outbox.splice(0, atMost)
-    }
-    return this.inFlight
-  }
-
-  /** The settlements in flight have arrived. */
-  delivered(): void {
-    this.inFlight = []
-    if (!this.hasToSay) this.flushed.openUnsafe()
-  }
-
-  /** Settlements whose exchange failed go out again first: sent twice, they are answered as done (P13). */
-  putBack(): void {
-    this.outbox = [...this.inFlight, ...this.outbox]
-    this.inFlight = []
   }
 
   /** All that the worker believes to hold, also what it has settled and not heard back; not what it gave up as lost. */
@@ -375,8 +318,7 @@ export class WorkerState implements Host {
     return [
       ...[...this.running.values()].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
       ...this.waiting.map(({ claimed: { fence, id } }) => ({ id, fence })),
-      ...this.inFlight.map(({ fence, id }) => ({ id, fence })),
-      ...this.outbox.map(({ fence, id }) => ({ id, fence }))
+      ...this.outbox.unsettled()
     ]
   }
 
