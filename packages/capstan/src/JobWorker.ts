@@ -253,11 +253,7 @@ const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
     yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(loops, exit)))
     const queues = [...state.slots.queues.keys()]
     const listen = Effect.suspend(() =>
-      Stream.runForEach(state.store.wakeups(state.settings.id, queues), () =>
-        Effect.sync(() => {
-          state.slots.lookEverywhere()
-          state.work.openUnsafe()
-        }))
+      Stream.runForEach(state.store.wakeups(state.settings.id, queues), () => Effect.sync(() => state.wake()))
     )
     // Listening comes first, so that no wake-up falls between the first look and the subscription.
     for (

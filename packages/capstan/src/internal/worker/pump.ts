@@ -15,6 +15,8 @@ import { slice, type WorkerState } from "./state.ts"
 const maxBatch = 1000
 /** Records that are claimed ahead of free slots, at most. */
 const maxAhead = 128
+/** Milliseconds between two looks of a worker without room, each because of a wake-up. */
+const betweenNudges = 50
 
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
@@ -31,6 +33,7 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
         yieldedAt = state.elapsedNow()
       }
       if (isStartable) state.startWaiting()
+      noteDue(state)
       if (hasWork(state)) yield* turn(state)
       else yield* sleep(state)
     }
@@ -42,14 +45,28 @@ const settleIn = (state: WorkerState): Effect.Effect<void> =>
     attempt(state, renew(state, 0), (failures) => Effect.andThen(backOff(state, failures), settleIn(state)))
   )
 
-const hasWork = (state: WorkerState): boolean =>
-  !state.outbox.isEmpty || (!state.stopping && (state.slots.mayFind(state.ahead) || isDue(state)))
+/** What has come due may be found in any queue: each has its own room, so this says no more. */
+const noteDue = (state: WorkerState): void => {
+  if (state.dueAt === Infinity || state.elapsedNow() < state.dueAt) return
+  state.dueAt = Infinity
+  state.slots.lookEverywhere()
+}
 
-const isDue = (state: WorkerState): boolean =>
-  state.dueAt !== Infinity && state.elapsedNow() >= state.dueAt && state.slots.room(state.ahead) > 0
+const hasWork = (state: WorkerState): boolean =>
+  !state.outbox.isEmpty ||
+  (state.nudged && state.elapsedNow() >= nudgeAt(state)) ||
+  (!state.stopping && state.slots.mayFind(state.ahead))
+
+/**
+ * When a worker without room asks what a wake-up meant: a cancel of what it runs, or work for others. A store elsewhere
+ * that others fill is not asked without end.
+ */
+const nudgeAt = (state: WorkerState): number =>
+  state.store.notifications === "exact" ? -Infinity : state.lastTurnAt + betweenNudges
 
 const sleep = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
+    if (state.nudged) return wakeIn(state, nudgeAt(state) - state.elapsedNow())
     if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     const untilDue = state.dueAt === Infinity ? Infinity : Math.max(0, state.dueAt - state.elapsedNow())
     if (state.store.notifications === "exact") return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
@@ -74,6 +91,7 @@ const turn = (state: WorkerState): Effect.Effect<void> => {
 
 const exchange = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
+    state.nudged = false
     const settlements = state.outbox.takeSettlements(maxBatch)
     const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
     const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)

@@ -59,6 +59,8 @@ export class WorkerState implements Host {
   readonly clean = Latch.makeUnsafe(false)
   /** Wakes who waits for the last attempt. */
   readonly empty = Latch.makeUnsafe(true)
+  /** A wake-up came, and no exchange has begun since. */
+  nudged = false
   /** When the next record is due, and the next maintenance, by the monotonic clock. */
   dueAt = Infinity
   maintainAt = Infinity
@@ -364,6 +366,13 @@ export class WorkerState implements Host {
         this.failures
       )
     })
+  }
+
+  /** Somebody says that there is something: records to claim, or a cancel of what runs here. */
+  wake(): void {
+    this.nudged = true
+    this.slots.lookEverywhere()
+    this.work.openUnsafe()
   }
 
   // ------------------------------------------------------------------------------------------------------------ timers
