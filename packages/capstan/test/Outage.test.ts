@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Clock, Effect, Latch, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { recordOf, settle, withOnly } from "./harness.ts"
+import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
 class Task extends Job.make("Task", { timeout: "infinite" }) {}
 const group = JobGroup.make(Task)
@@ -154,5 +154,118 @@ describe("an outage of the store", () => {
       yield* TestClock.adjust("5 seconds")
       yield* awaitReady
     }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => Effect.void)), layer)))
+  })
+})
+
+describe("a store elsewhere that does not answer", () => {
+  /** Calls of this verb never end while `state.isSilent`. */
+  const silent = (verb: "renew" | "write" | "maintain") => {
+    const state = { isSilent: true, calls: 0 }
+    const layer = storeWith((store) => {
+      const call = <A>(effect: Effect.Effect<A, JobError.JobStoreError>) =>
+        Effect.suspend(() => (state.calls++, state.isSilent ? Effect.never : effect))
+      return {
+        notifications: "hint",
+        ...(verb === "maintain" ? { maintain: call(store.maintain) } : {}),
+        ...(verb === "renew" ? { renew: (request) => call(store.renew(request)) } : {}),
+        ...(verb === "write" ? { write: (entries) => call(store.write(entries)) } : {})
+      }
+    })
+    return { state, layer }
+  }
+
+  /** So that the worker can close: what is under way is given up, and asked anew. */
+  const answerAgain = (state: { isSilent: boolean }) =>
+    Effect.suspend(() => {
+      state.isSilent = false
+      return TestClock.adjust("30 seconds")
+    })
+
+  it.effect("to a renewal: the keeper goes on, timeouts hold, and the worker fences itself", () => {
+    class Brief extends Job.make("Brief", { timeout: "15 seconds", maxAttempts: 1 }) {}
+    const { layer, state } = silent("renew")
+    state.isSilent = false
+    const stopped: Array<readonly [string, number]> = []
+    const note = (name: string) =>
+      Effect.onInterrupt(
+        Effect.never,
+        () => Effect.clockWith((clock) => Effect.sync(() => void stopped.push([name, clock.currentTimeMillisUnsafe()])))
+      )
+    const both = JobGroup.make(Task, Brief)
+    return Effect.gen(function*() {
+      yield* Brief.enqueue()
+      yield* Task.enqueue()
+      yield* settle
+      state.isSilent = true
+      yield* TestClock.adjust("24 seconds")
+      assert.deepStrictEqual(stopped, [["brief", 15_000], ["task", 24_000]])
+      yield* answerAgain(state)
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(
+          withOnly(both, both.toLayer({ Task: () => note("task"), Brief: () => note("brief") })),
+          layer
+        )
+      )
+    )
+  })
+
+  it.effect("to a renewal: a record never runs twice at a time", () => {
+    const { layer, state } = silent("renew")
+    state.isSilent = false
+    let running = 0
+    let most = 0
+    let runs = 0
+    const handler = Effect.acquireUseRelease(
+      Effect.sync(() => (runs++, most = Math.max(most, ++running))),
+      () => Effect.never,
+      () => Effect.sync(() => running--)
+    )
+    return Effect.gen(function*() {
+      yield* Task.enqueue()
+      yield* settle
+      state.isSilent = true
+      yield* TestClock.adjust("2 minutes")
+      assert.isAbove(runs, 1)
+      assert.strictEqual(most, 1)
+      yield* answerAgain(state)
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler)), layer)))
+  })
+
+  it.effect("to the registration: it is asked again", () => {
+    const { layer, state } = silent("renew")
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* TestClock.adjust("1 second")
+      state.isSilent = false
+      yield* TestClock.adjust("15 seconds")
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => Effect.void)), layer)))
+  })
+
+  it.effect("to a write: attempts are settled all the same", () => {
+    const { layer, state } = silent("write")
+    const handler = Effect.flatMap(JobContext.JobContext, ({ log }) => log("line"))
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+      yield* answerAgain(state)
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler)), layer)))
+  })
+
+  it.effect("to maintenance: it is asked again", () => {
+    const { layer, state } = silent("maintain")
+    class Short extends Job.make("Short", { retention: { completed: "1 minute" } }) {}
+    const worker = withOnly(JobGroup.make(Short), Short.toLayer(() => Effect.void))
+    return Effect.gen(function*() {
+      const { id } = yield* Short.enqueue()
+      yield* TestClock.adjust("61 seconds")
+      assert.isAbove(state.calls, 0)
+      state.isSilent = false
+      yield* TestClock.adjust("15 seconds")
+      const jobs = yield* Jobs.Jobs
+      assert.strictEqual((yield* jobs.get(id))._tag, "None")
+    }).pipe(Effect.provide(Layer.provideMerge(worker, layer)))
   })
 })

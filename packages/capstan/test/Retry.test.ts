@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, Jobs, JobStore } from "capstan"
 import { Duration, Effect, Layer, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
+import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", { n: Schema.Number }) {}
 class Fatal extends Schema.TaggedError<Fatal>()("Fatal", {}) {}
@@ -269,5 +269,60 @@ describe("payload versions", () => {
       yield* settle
       assert.strictEqual((yield* recordOf(id)).state, "completed")
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())))
+  })
+})
+
+describe("a policy that takes its time", () => {
+  it.effect("its attempt is held until it has decided: no renewal gives the record back", () => {
+    let fails = false
+    let runs = 0
+    const away = new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "any", detail: "test" }) })
+    const store = storeWith((store) => ({
+      exchange: (request) =>
+        Effect.suspend(() => {
+          if (!fails) return store.exchange(request)
+          fails = false
+          return Effect.fail(away)
+        })
+    }))
+    const retry = Schedule.spaced("1 second").pipe(
+      Schedule.modifyDelay(({ duration }) => Effect.as(Effect.sleep("5 seconds"), duration))
+    )
+    const Task = Job.make("Slowly", { error: Fatal, retry })
+    const worker = withOnly(JobGroup.make(Task), Task.toLayer(() => (runs++, Effect.fail(new Fatal()))))
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      fails = true
+      yield* Task.enqueue(undefined, { delay: "1 second" })
+      yield* TestClock.adjust(900)
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.attempt, runs, fails], ["running", 1, 1, false])
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* recordOf(id)).state, "scheduled")
+      yield* TestClock.adjust("1 hour")
+    }).pipe(Effect.provide(Layer.provideMerge(worker, store)))
+  })
+
+  it.effect("holds up no other attempt's timeout", () => {
+    let interrupted = 0
+    const Stuck = Job.make("Stuck", {
+      timeout: "10 seconds",
+      retryDefects: Schedule.spaced("1 second").pipe(Schedule.modifyDelay(() => Effect.never))
+    })
+    const Slow = Job.make("Slow", { timeout: "15 seconds", maxAttempts: 1 })
+    const group = JobGroup.make(Stuck, Slow)
+    const handlers = group.toLayer({
+      Stuck: () => Effect.uninterruptible(Effect.never),
+      Slow: () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+    })
+    return Effect.gen(function*() {
+      yield* Stuck.enqueue()
+      const { id } = yield* Slow.enqueue()
+      yield* settle
+      yield* TestClock.adjust("16 seconds")
+      assert.strictEqual(interrupted, 1)
+      assert.strictEqual((yield* recordOf(id)).deadReason, "TimedOut")
+    }).pipe(Effect.provide(withWorker(group, handlers, { interruptGrace: 0 })))
   })
 })

@@ -48,6 +48,8 @@ export class Attempt implements JobContextShape {
   stop: Stop | undefined
   /** When it was interrupted, by the monotonic clock. */
   stoppedAt = 0
+  /** It has ended, and its policy is not done with what that leads to. */
+  deciding = false
   /** It holds its slot no more: it has ended, or could not be interrupted and was given up. */
   over = false
   trace: string | undefined

@@ -6,8 +6,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { JobStoreError, OutcomeUnknown } from "../../JobError.ts"
+import type { JobStoreError } from "../../JobError.ts"
 import type { Demand, ExchangeReply } from "../../JobStore.ts"
+import { within } from "./call.ts"
 import { renew } from "./keeper.ts"
 import { slice, type WorkerState } from "./state.ts"
 
@@ -83,7 +84,7 @@ const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
 const turn = (state: WorkerState): Effect.Effect<void> => {
   const entries = state.outbox.takeWrites()
   if (entries.length === 0) return exchange(state)
-  return attempt(state, state.store.write(entries), (failures) => {
+  return attempt(state, within(state, "write", state.store.write(entries)), (failures) => {
     state.outbox.putBackWrites(entries)
     return recover(state, failures)
   }).pipe(Effect.andThen(exchange(state)))
@@ -103,7 +104,7 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
       demand,
       total
     })
-    return Effect.flatMap(Effect.exit(within(state, call)), (exit) => {
+    return Effect.flatMap(Effect.exit(within(state, "exchange", call)), (exit) => {
       if (exit._tag === "Success") {
         accept(state, exit.value, demand, settlements.length, startedAt)
         return Effect.void
@@ -111,21 +112,6 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
       state.outbox.putBack()
       return attempt(state, Effect.failCause(exit.cause), (failures) => recover(state, failures))
     })
-  })
-
-/** A reply that takes too long is lost: its claims are found again by reconciling (P14). */
-const within = <A>(state: WorkerState, call: Effect.Effect<A, JobStoreError>): Effect.Effect<A, JobStoreError> =>
-  state.store.notifications === "exact" ? call : Effect.timeoutOrElse(call, {
-    duration: state.settings.exchangeTimeout,
-    orElse: () =>
-      Effect.fail(
-        new JobStoreError({
-          reason: new OutcomeUnknown({
-            operation: "exchange",
-            detail: `no reply within ${state.settings.exchangeTimeout} ms`
-          })
-        })
-      )
   })
 
 const accept = (

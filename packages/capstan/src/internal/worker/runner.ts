@@ -128,12 +128,14 @@ const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effec
 
 // ------------------------------------------------------------------------------------------------------------- exits
 
-/** The outcome of an attempt; `undefined` when nothing is to be settled. */
+/** What an attempt ends with, at once or by its job's policy; `undefined` when nothing is to be settled. */
+export type Decided = Outcome | undefined | Effect.Effect<Outcome | undefined>
+
 export const outcomeOf = (
   attempt: Attempt,
   exit: Exit.Exit<Answer, unknown>,
   elapsed: number
-): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
+): Decided => {
   if (Exit.isSuccess(exit)) {
     return exit.value instanceof SettledValue ? undefined : { _tag: "Complete", result: exit.value }
   }
@@ -144,7 +146,7 @@ const failed = (
   attempt: Attempt,
   cause: Cause.Cause<unknown>,
   endedAt: number
-): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
+): Decided => {
   const { stop } = attempt
   if (stop?._tag === "Lost") return undefined
   const error = cause.reasons.find(Cause.isFailReason)?.error

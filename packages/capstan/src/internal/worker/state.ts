@@ -11,7 +11,7 @@ import type { JobId } from "../../JobRecord.ts"
 import type { AttemptRef, CancelRequest, Claimed, Outcome, Shape as Store } from "../../JobStore.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { Outbox } from "./outbox.ts"
-import { type Answer, body, contextOf, outcomeOf, type RunnableJob } from "./runner.ts"
+import { type Answer, body, contextOf, type Decided, outcomeOf, type RunnableJob } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
 
@@ -78,6 +78,8 @@ export class WorkerState implements Host {
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
+  /** A renewal is under way. */
+  renewing = false
   /** After a renewal that failed. */
   renewNotBefore = 0
   private failures = 0
@@ -186,8 +188,7 @@ export class WorkerState implements Host {
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return this.ended(attempt, exit)
     attempt.fiber = fiber
-    this.running.set(attempt.id, attempt)
-    this.empty.closeUnsafe()
+    this.hold(attempt)
     this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
     fiber.addObserver((exit) => void this.ended(attempt, exit))
     return this.elapsedNow()
@@ -200,20 +201,29 @@ export class WorkerState implements Host {
     const now = this.elapsedNow()
     if (attempt.over) return now
     const elapsed = attempt.elapsedAt(now)
-    const outcome = outcomeOf(attempt, exit, elapsed)
-    if (Effect.isEffect(outcome)) this.decide(attempt, outcome, elapsed)
-    else this.conclude(attempt, outcome, elapsed)
+    this.decide(attempt, outcomeOf(attempt, exit, elapsed), elapsed)
     return now
   }
 
-  /** The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. */
-  private decide(attempt: Attempt, outcome: Effect.Effect<Outcome | undefined>, elapsed: number): void {
+  /**
+   * The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. One that
+   * takes its time keeps its attempt among those that run, so that the lease holds and a shutdown waits for it.
+   */
+  private decide(attempt: Attempt, outcome: Decided, elapsed: number): void {
+    if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
-    const decided = deciding.pollUnsafe()
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
       this.conclude(attempt, exit._tag === "Success" ? exit.value : { _tag: "Release" }, elapsed)
-    if (decided !== undefined) settled(decided)
-    else deciding.addObserver(settled)
+    const decided = deciding.pollUnsafe()
+    if (decided !== undefined) return settled(decided)
+    attempt.deciding = true
+    this.hold(attempt)
+    deciding.addObserver(settled)
+  }
+
+  private hold(attempt: Attempt): void {
+    this.running.set(attempt.id, attempt)
+    this.empty.closeUnsafe()
   }
 
   private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
@@ -250,10 +260,10 @@ export class WorkerState implements Host {
   }
 
   /** Gives up on an attempt that cannot be interrupted: its slot is free, and the fence refuses what it still writes. */
-  abandon(attempt: Attempt, outcome: Outcome | undefined): void {
+  abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
     this.telemetry.abandoned(attempt)
-    this.conclude(attempt, outcome, attempt.elapsed())
+    this.decide(attempt, outcome, attempt.elapsed())
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {
