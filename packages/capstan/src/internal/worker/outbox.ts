@@ -17,7 +17,10 @@ export class Outbox {
   /** Attempts that have written since the last time. */
   private readonly dirty = new Set<Attempt>()
   private entries: ReadonlyArray<WriteEntry> = []
-  /** Wakes who waits for the last settlement. */
+  /**
+   * Wakes who waits until there is nothing more to say. An exchange under way keeps it closed, even with nothing to settle:
+   * what it claims may have to be given back.
+   */
   readonly flushed = Latch.makeUnsafe(true)
 
   get isEmpty(): boolean {
@@ -49,7 +52,9 @@ export class Outbox {
     this.entries = entries
   }
 
+  /** The settlements of the exchange that begins. */
   takeSettlements(atMost: number): ReadonlyArray<Settlement> {
+    this.flushed.closeUnsafe()
     if (this.settlements.length <= atMost) {
       this.inFlight = this.settlements
       this.settlements = []
@@ -59,16 +64,21 @@ export class Outbox {
     return this.inFlight
   }
 
-  /** The settlements in flight have arrived. */
+  /** The settlements in flight have arrived, and the reply is taken in. */
   delivered(): void {
     this.inFlight = []
-    if (this.isEmpty) this.flushed.openUnsafe()
+    this.landed()
   }
 
   /** Settlements whose exchange failed go out again first: sent twice, they are answered as done (P13). */
   putBack(): void {
     this.settlements = [...this.inFlight, ...this.settlements]
     this.inFlight = []
+    this.landed()
+  }
+
+  private landed(): void {
+    if (this.isEmpty) this.flushed.openUnsafe()
   }
 
   /** What it has settled and not heard back. */

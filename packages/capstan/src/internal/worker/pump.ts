@@ -122,7 +122,6 @@ const accept = (
   startedAt: number
 ): void => {
   const now = state.elapsedNow()
-  state.outbox.delivered()
   state.succeeded(reply.now)
   state.telemetry.exchanged(settled + reply.claimed.length, now - startedAt)
   if (reply.claimed.length > 0) state.confirm(startedAt)
@@ -134,6 +133,7 @@ const accept = (
   state.ahead = prefetch(state, settled, now - startedAt, now)
   state.cancel(reply.cancel)
   state.receive(reply.claimed, reply.now)
+  state.outbox.delivered()
 }
 
 /**

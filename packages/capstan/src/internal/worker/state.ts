@@ -108,8 +108,12 @@ export class WorkerState implements Host {
 
   // ------------------------------------------------------------------------------------------------ taking records in
 
-  /** Starts what has a slot; the rest waits for one. */
+  /** Starts what has a slot; the rest waits for one. A worker that closes gives all of it back. */
   receive(claimed: ReadonlyArray<Claimed>, storeNow: number): void {
+    if (this.stopping) {
+      for (const record of claimed) this.settle(record, { _tag: "Release" }, 0)
+      return
+    }
     const at = this.elapsedNow()
     const receipt: Receipt = { at, storeNow }
     for (const record of claimed) {
