@@ -7,22 +7,18 @@ import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 class Task extends Job.make("Task", { timeout: "infinite" }) {}
 const group = JobGroup.make(Task)
 
-/** The memory store, which one can take away. */
-const fragile = () => {
+/** The memory store, which one can take away: all of it, or these verbs. */
+const fragile = (...verbs: ReadonlyArray<"exchange" | "renew" | "maintain">) => {
   const state = { isAway: false }
   const away = new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "any", detail: "test" }) })
-  const guarded = <A>(call: Effect.Effect<A, JobError.JobStoreError>) =>
-    Effect.suspend(() => state.isAway ? Effect.fail(away) : call)
-  const layer = Layer.effect(
-    JobStore.JobStore,
-    Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
-      ...store,
-      exchange: (request) => guarded(store.exchange(request)),
-      renew: (request) => guarded(store.renew(request)),
-      maintain: guarded(store.maintain)
-    }))
-  ).pipe(Layer.provide(JobStore.layerMemory()))
-  return { state, layer: Layer.provideMerge(Jobs.layer, layer) }
+  const guarded = <A>(verb: (typeof verbs)[number], call: Effect.Effect<A, JobError.JobStoreError>) =>
+    Effect.suspend(() => state.isAway && (verbs.length === 0 || verbs.includes(verb)) ? Effect.fail(away) : call)
+  const layer = storeWith((store) => ({
+    exchange: (request) => guarded("exchange", store.exchange(request)),
+    renew: (request) => guarded("renew", store.renew(request)),
+    maintain: guarded("maintain", store.maintain)
+  }))
+  return { state, layer }
 }
 
 describe("a request that arrives twice", () => {
@@ -141,6 +137,32 @@ describe("an outage of the store", () => {
       // A keeper that looks again at once, because the fence has passed, reads the clock 100,000 times in that second.
       assert.isBelow(looks, 500)
     }).pipe(Effect.provide(Layer.provideMerge(Layer.provide(worker, counting), layer)))
+  })
+
+  it.effect("an attempt that was lost and cannot be interrupted frees its slot, though its record runs here again", () => {
+    const { layer, state } = fragile("renew")
+    let runs = 0
+    const stuck = Latch.makeUnsafe(false)
+    const handler = Effect.suspend(() => ++runs === 1 ? Effect.uninterruptible(stuck.await) : Effect.sleep("5 minutes"))
+    return Effect.gen(function*() {
+      const { health } = yield* JobWorker.JobWorker
+      const { cancel } = yield* Task.enqueue()
+      yield* settle
+      state.isAway = true
+      yield* TestClock.adjust("40 seconds")
+      state.isAway = false
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(runs, 2)
+      const { abandoned, running } = yield* health
+      assert.deepStrictEqual({ abandoned, running }, { abandoned: 1, running: 1 })
+      yield* cancel({ reason: "enough" })
+      yield* settle
+      assert.strictEqual((yield* health).running, 0)
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(withOnly(group, Task.toLayer(() => handler), { interruptGrace: "20 seconds" }), layer)
+      )
+    )
   })
 
   it.effect("lets a worker start without its store", () => {

@@ -37,7 +37,7 @@ const nextAt = (state: WorkerState): number => {
   let at = state.renewing ? Infinity : renewalAt(state)
   if (state.isHolding) at = Math.min(at, state.fencedAt)
   if (state.waitingCount > 0) at = Math.min(at, state.waitingSince + patience)
-  for (const attempt of state.running.values()) at = Math.min(at, checkAt(state, attempt))
+  for (const attempt of state.running) at = Math.min(at, checkAt(state, attempt))
   return at
 }
 
@@ -53,7 +53,7 @@ const renewalAt = (state: WorkerState): number =>
 
 const look = (state: WorkerState): void => {
   const now = state.elapsedNow()
-  for (const attempt of [...state.running.values()]) if (now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
+  for (const attempt of [...state.running]) if (now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
   if (state.waitingCount > 0 && now >= state.waitingSince + patience) {
     state.ahead = 0
     state.releaseWaiting()

@@ -13,9 +13,9 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)
-    for (const attempt of state.running.values()) state.interrupt(attempt, { _tag: "Shutdown" })
+    for (const attempt of state.running) state.interrupt(attempt, { _tag: "Shutdown" })
     yield* awaitFor(state.empty, interruptGrace)
-    const stuck = [...state.running.values()]
+    const stuck = [...state.running]
     for (const attempt of stuck) state.abandon(attempt, { _tag: "Release" })
     if (stuck.length > 0) {
       yield* Effect.logWarning(

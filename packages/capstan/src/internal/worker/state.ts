@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type { JobStoreError } from "../../JobError.ts"
-import type { JobId } from "../../JobRecord.ts"
 import type { AttemptRef, CancelRequest, Claimed, Outcome, Shape as Store } from "../../JobStore.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { Outbox } from "./outbox.ts"
@@ -31,6 +30,9 @@ interface Prefetched {
   readonly receipt: Receipt
 }
 
+/** Which reason of several holds. */
+const rank: Readonly<Record<Stop["_tag"], number>> = { Cancel: 0, TimedOut: 1, Shutdown: 1, Lost: 2 }
+
 /** How long a claimed record may wait for a slot before it is given back to other workers, in milliseconds. */
 export const patience = 20
 /** How long the worker may keep the thread, in milliseconds. */
@@ -45,7 +47,8 @@ export class WorkerState implements Host {
   readonly slots: Slots
   readonly jobs: ReadonlyMap<string, RunnableJob>
   readonly telemetry: Telemetry
-  readonly running = new Map<JobId, Attempt>()
+  /** Not by id: a record that was lost may run here again while its lost attempt cannot be interrupted. */
+  readonly running = new Set<Attempt>()
   private waiting: Array<Prefetched> = []
   private isStarting = false
   /** Since when the oldest waiting record waits, by the monotonic clock. */
@@ -226,7 +229,7 @@ export class WorkerState implements Host {
   }
 
   private hold(attempt: Attempt): void {
-    this.running.set(attempt.id, attempt)
+    this.running.add(attempt)
     this.empty.closeUnsafe()
   }
 
@@ -242,7 +245,7 @@ export class WorkerState implements Host {
     attempt.over = true
     attempt.slots.running--
     this.slots.running--
-    if (this.running.get(attempt.id) === attempt) this.running.delete(attempt.id)
+    this.running.delete(attempt)
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
   }
@@ -254,10 +257,10 @@ export class WorkerState implements Host {
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
   interrupt(attempt: Attempt, stop: Stop): void {
-    if (attempt.stop !== undefined && attempt.stop._tag !== "Cancel" && stop._tag !== "Lost") return
-    const isFirst = attempt.stop === undefined
+    const earlier = attempt.stop
+    if (earlier !== undefined && rank[stop._tag] <= rank[earlier._tag]) return
     attempt.stop = stop
-    if (!isFirst) return
+    if (earlier !== undefined) return
     attempt.stoppedAt = this.elapsedNow()
     attempt.fiber?.interruptUnsafe()
     this.poke(attempt.stoppedAt + this.settings.interruptGrace)
@@ -271,29 +274,33 @@ export class WorkerState implements Host {
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {
-    for (const { fence, id, reason } of requests) {
-      const attempt = this.running.get(id)
-      if (attempt !== undefined) {
-        if (attempt.fence === fence) this.interrupt(attempt, { _tag: "Cancel", reason })
-      } else {
-        this.takeWaiting(({ claimed }) => claimed.id === id && claimed.fence === fence, { _tag: "Cancel", reason })
-      }
+    for (const request of requests) {
+      const { reason } = request
+      const attempt = this.find(request)
+      if (attempt !== undefined) this.interrupt(attempt, { _tag: "Cancel", reason })
+      else this.takeWaiting(({ claimed }) => isSame(claimed, request), { _tag: "Cancel", reason })
     }
   }
 
   /** The store says that these are not held any more. */
   lose(lost: ReadonlyArray<AttemptRef>): void {
-    for (const { fence, id } of lost) {
-      const attempt = this.running.get(id)
-      if (attempt !== undefined && attempt.fence === fence) this.loseAttempt(attempt)
-      else this.takeWaiting(({ claimed }) => claimed.id === id && claimed.fence === fence, undefined)
+    for (const ref of lost) {
+      const attempt = this.find(ref)
+      if (attempt !== undefined) this.loseAttempt(attempt)
+      else this.takeWaiting(({ claimed }) => isSame(claimed, ref), undefined)
     }
+  }
+
+  private find(ref: AttemptRef): Attempt | undefined {
+    for (const attempt of this.running) if (isSame(attempt, ref)) return attempt
+    return undefined
   }
 
   /** The lease has run out, or nearly: all that is held is lost. */
   loseAll(): void {
-    for (const attempt of this.running.values()) this.loseAttempt(attempt)
+    // First what waits: it would take the slots of what ends.
     this.takeWaiting(() => true, undefined)
+    for (const attempt of this.running) this.loseAttempt(attempt)
   }
 
   private loseAttempt(attempt: Attempt): void {
@@ -332,7 +339,7 @@ export class WorkerState implements Host {
   /** All that the worker believes to hold, also what it has settled and not heard back; not what it gave up as lost. */
   holding(): ReadonlyArray<AttemptRef> {
     return [
-      ...[...this.running.values()].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
+      ...[...this.running].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
       ...this.waiting.map(({ claimed: { fence, id } }) => ({ id, fence })),
       ...this.outbox.unsettled()
     ]
@@ -349,7 +356,7 @@ export class WorkerState implements Host {
   /** Something runs or waits here that is not lost. What is only to be settled needs no lease: its fence tells. */
   get isHolding(): boolean {
     if (this.waiting.length > 0) return true
-    for (const { stop } of this.running.values()) if (stop?._tag !== "Lost") return true
+    for (const { stop } of this.running) if (stop?._tag !== "Lost") return true
     return false
   }
 
@@ -418,3 +425,5 @@ export class WorkerState implements Host {
     if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
   }
 }
+
+const isSame = (a: AttemptRef, b: AttemptRef): boolean => a.fence === b.fence && a.id === b.id
