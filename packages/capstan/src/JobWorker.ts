@@ -7,7 +7,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -20,6 +19,7 @@ import * as Stream from "effect/Stream"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import * as Uuid from "./internal/uuid.ts"
+import { isAway } from "./internal/worker/call.ts"
 import { janitor } from "./internal/worker/janitor.ts"
 import { keeper } from "./internal/worker/keeper.ts"
 import * as Perform from "./internal/worker/perform.ts"
@@ -268,6 +268,7 @@ const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
 
 /** A loop starts again whatever ends it. No spans for idle loops. */
 const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, unknown>): Effect.Effect<never> =>
+  // A store that is away is logged once, by who calls it.
   Effect.exit(loop).pipe(
     Effect.flatMap((exit) =>
       Exit.isFailure(exit) && !isAway(exit.cause)
@@ -278,12 +279,6 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
     Effect.andThen(Effect.sleep(1000)),
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)
-  )
-
-/** A store that is away is logged once, by the pump. */
-const isAway = (cause: Cause.Cause<unknown>): boolean =>
-  cause.reasons.every((reason) =>
-    Cause.isFailReason(reason) && reason.error instanceof JobStoreError && reason.error.isTransient
   )
 
 const refuseForeign = (context: Context.Context<never>, identity: string): void => {
@@ -354,7 +349,7 @@ const healthOf = (state: WorkerState): Health => ({
   running: state.slots.running,
   waiting: state.waitingCount,
   concurrency: state.slots.concurrency,
-  lastAnswerAt: state.lastExchangeAt,
+  lastAnswerAt: state.lastAnswerAt,
   lastError: state.lastError,
   abandoned: state.abandoned
 })

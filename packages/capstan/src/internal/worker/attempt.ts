@@ -10,7 +10,7 @@ import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
 import type { Claimed, WriteEntry } from "../../JobStore.ts"
 import { SnoozeSignal } from "../handler.ts"
-import type { RunnableJob } from "./runner.ts"
+import { plain, type RunnableJob } from "./runner.ts"
 import type { QueueSlots } from "./slots.ts"
 
 /** Why the worker interrupted an attempt. */
@@ -152,9 +152,7 @@ export class Attempt implements JobContextShape {
     this.lines.push(
       this.logged === maxLines
         ? `(only the first ${maxLines - 1} lines of an attempt are kept)`
-        : message.length > maxLine
-        ? `${message.slice(0, maxLine)}…`
-        : message
+        : plain(message.length > maxLine ? `${message.slice(0, maxLine)}…` : message)
     )
     this.host.writes(this)
   }

@@ -24,9 +24,13 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
         })
       }
       if (state.elapsedNow() < state.maintainAt) continue
-      yield* Effect.matchCauseEffect(within(state, "maintain", state.store.maintain), {
-        onSuccess: ({ maintainIn }) => Effect.sync(() => state.foreseeMaintenance(maintainIn)),
-        onFailure: (cause) => Effect.andThen(state.failed(cause), Effect.sleep(pause))
+      yield* Effect.matchCauseEffect(within(state, "maintain", () => state.store.maintain), {
+        onSuccess: ({ maintainIn }) =>
+          Effect.sync(() => {
+            state.succeeded("maintain")
+            state.foreseeMaintenance(maintainIn)
+          }),
+        onFailure: (cause) => Effect.andThen(state.failed("maintain", cause), Effect.sleep(pause))
       })
     }
   })

@@ -85,7 +85,7 @@ const renewal = (state: WorkerState): Effect.Effect<void> =>
       onSuccess: () => Effect.void,
       onFailure: (cause) => {
         state.renewNotBefore = state.elapsedNow() + state.settings.lease / 20
-        return Effect.asVoid(state.failed(cause))
+        return Effect.asVoid(state.failed("renew", cause))
       }
     })
   }).pipe(Effect.ensuring(Effect.sync(() => {
@@ -101,17 +101,18 @@ export const renew = (state: WorkerState, reconcileOlderThan: number): Effect.Ef
   Effect.suspend(() => {
     const requestedAt = state.elapsedNow()
     const { jobs, settings, slots, store } = state
-    const call = store.renew({
-      worker: settings.id,
-      lease: settings.lease,
-      queues: [...slots.queues.keys()],
-      handles: [...jobs.values()].map(({ definition, tag }) => ({ tag, version: definition.version })),
-      holding: state.holding(),
-      reconcileOlderThan
-    })
+    const call = () =>
+      store.renew({
+        worker: settings.id,
+        lease: settings.lease,
+        queues: [...slots.queues.keys()],
+        handles: [...jobs.values()].map(({ definition, tag }) => ({ tag, version: definition.version })),
+        holding: state.holding(),
+        reconcileOlderThan
+      })
     return Effect.map(within(state, "renew", call), (reply) => {
       state.confirm(requestedAt)
-      state.succeeded(reply.now)
+      state.succeeded("renew", reply.now)
       state.lose(reply.lost)
       state.cancel(reply.cancel)
       state.foreseeMaintenance(reply.maintainIn)

@@ -4,16 +4,20 @@
  * While an exchange is in flight more attempts end, so batches grow with load by themselves and an idle worker still
  * answers at once. Whatever happens to the store, the loop goes on: what could not be delivered goes out again.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { JobStoreError } from "../../JobError.ts"
 import type { Demand, ExchangeReply } from "../../JobStore.ts"
-import { within } from "./call.ts"
+import { isRefusal, within } from "./call.ts"
 import { renew } from "./keeper.ts"
+import { settleEach, writeEach } from "./refused.ts"
 import { slice, type WorkerState } from "./state.ts"
 
 /** Settlements and claims of one exchange, each. */
 const maxBatch = 1000
+/** After so many failed writes in a row, settlements go out without. */
+const maxWriteFailures = 3
 /** Records that are claimed ahead of free slots, at most. */
 const maxAhead = 128
 /** Milliseconds between two looks of a worker without room, each because of a wake-up. */
@@ -22,8 +26,8 @@ const betweenNudges = 50
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
     // A pump before this one may have failed with settlements in its hands.
-    state.outbox.putBack()
-    yield* settleIn(state)
+    state.outbox.land()
+    yield* reconcile(state)
     let yieldedAt = state.elapsedNow()
     for (;;) {
       state.work.closeUnsafe()
@@ -39,12 +43,6 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
       else yield* sleep(state)
     }
   })
-
-/** Registers the worker, as often as it takes. */
-const settleIn = (state: WorkerState): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    attempt(state, renew(state, 0), (failures) => Effect.andThen(backOff(state, failures), settleIn(state)))
-  )
 
 /** What has come due may be found in any queue: each has its own room, so this says no more. */
 const noteDue = (state: WorkerState): void => {
@@ -81,59 +79,86 @@ const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
     orElse: () => Effect.sync(() => state.slots.lookEverywhere())
   })
 
-const turn = (state: WorkerState): Effect.Effect<void> => {
-  const entries = state.outbox.takeWrites()
-  if (entries.length === 0) return exchange(state)
-  return attempt(state, within(state, "write", state.store.write(entries)), (failures) => {
-    state.outbox.putBackWrites(entries)
-    return recover(state, failures)
-  }).pipe(Effect.andThen(exchange(state)))
+const turn = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    state.outbox.take(maxBatch)
+    if (state.outbox.writing.length === 0) return exchange(state)
+    return Effect.flatMap(write(state), (isDone) => isDone ? exchange(state) : Effect.void)
+  })
+
+/** Answers whether the settlements may follow. When writes alone go on failing, they do not wait for them. */
+const write = (state: WorkerState): Effect.Effect<boolean> => {
+  const { outbox, store } = state
+  const onFailure = (cause: Cause.Cause<JobStoreError>): Effect.Effect<boolean> =>
+    Effect.flatMap(state.failed("write", cause), (failures) => {
+      if (failures < maxWriteFailures) outbox.land()
+      else outbox.putBackWrites()
+      return Effect.as(recover(state, failures), failures >= maxWriteFailures)
+    })
+  const onSuccess = () =>
+    Effect.sync(() => {
+      state.succeeded("write")
+      outbox.written(outbox.writing.length)
+      return true
+    })
+  return Effect.matchCauseEffect(within(state, "write", () => store.write(outbox.writing)), {
+    onSuccess,
+    onFailure: (cause) =>
+      isRefusal(cause) ? Effect.matchCauseEffect(writeEach(state), { onSuccess, onFailure }) : onFailure(cause)
+  })
 }
 
 const exchange = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
     state.nudged = false
-    const settlements = state.outbox.takeSettlements(maxBatch)
-    const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
-    const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)
+    const { outbox: { settling }, settings: { id: worker, lease }, slots } = state
+    const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead))
+    const demand = total === 0 ? [] : slots.demand(total, state.ahead)
     const startedAt = state.elapsedNow()
-    const call = state.store.exchange({
-      worker: state.settings.id,
-      lease: state.settings.lease,
-      settlements,
-      demand,
-      total
-    })
-    return Effect.flatMap(Effect.exit(within(state, "exchange", call)), (exit) => {
-      if (exit._tag === "Success") {
-        accept(state, exit.value, demand, settlements.length, startedAt)
-        return Effect.void
-      }
-      state.outbox.putBack()
-      return attempt(state, Effect.failCause(exit.cause), (failures) => recover(state, failures))
+    const call = () => state.store.exchange({ worker, lease, settlements: settling, demand, total })
+    return Effect.matchCauseEffect(within(state, "exchange", call), {
+      onSuccess: (reply) => Effect.sync(() => accept(state, reply, demand, startedAt)),
+      onFailure: (cause) => settling.length > 0 && isRefusal(cause) ? refused(state, cause) : failed(state, cause)
     })
   })
+
+const failed = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
+  Effect.flatMap(state.failed("exchange", cause), (failures) => {
+    state.outbox.land()
+    return recover(state, failures)
+  })
+
+const refused = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
+  Effect.andThen(
+    state.failed("exchange", cause),
+    Effect.matchCauseEffect(settleEach(state), {
+      onSuccess: () => {
+        state.outbox.land()
+        return reconcile(state)
+      },
+      onFailure: (cause) => failed(state, cause)
+    })
+  )
 
 const accept = (
   state: WorkerState,
   reply: ExchangeReply,
   demand: ReadonlyArray<Demand>,
-  settled: number,
   startedAt: number
 ): void => {
   const now = state.elapsedNow()
-  state.succeeded(reply.now)
+  const settled = state.outbox.settling.length
+  state.outbox.settled(settled)
   state.telemetry.exchanged(settled + reply.claimed.length, now - startedAt)
   if (reply.claimed.length > 0) state.confirm(startedAt)
   if (demand.length > 0) {
     state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
     state.slots.charge(demand, reply.claimed, reply.more)
   }
-  state.foreseeMaintenance(reply.maintainIn)
   state.ahead = prefetch(state, settled, now - startedAt, now)
-  state.cancel(reply.cancel)
+  state.hear(reply)
   state.receive(reply.claimed, reply.now)
-  state.outbox.delivered()
+  state.outbox.land()
 }
 
 /**
@@ -152,10 +177,7 @@ const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */
 const recover = (state: WorkerState, failures: number): Effect.Effect<void> =>
-  Effect.andThen(
-    backOff(state, failures),
-    Effect.suspend(() => attempt(state, renew(state, 0), (again) => recover(state, again)))
-  )
+  Effect.andThen(backOff(state, failures), reconcile(state))
 
 const backOff = (state: WorkerState, failures: number): Effect.Effect<void> =>
   Effect.flatMap(
@@ -163,13 +185,9 @@ const backOff = (state: WorkerState, failures: number): Effect.Effect<void> =>
     (jitter) => Effect.sleep(Math.min(5000, 50 * 2 ** Math.min(failures, 10)) * jitter)
   ).pipe(Effect.andThen(Effect.sync(() => state.slots.lookEverywhere())))
 
-/** Runs a call; a failure of it is noted, logged when it is the first, and handed on. A defect of a store is one too. */
-const attempt = <A>(
-  state: WorkerState,
-  call: Effect.Effect<A, JobStoreError>,
-  onFailure: (failures: number) => Effect.Effect<void>
-): Effect.Effect<void> =>
-  Effect.matchCauseEffect(call, {
-    onSuccess: () => Effect.void,
-    onFailure: (cause) => Effect.flatMap(state.failed(cause), onFailure)
-  })
+/** Registers the worker and gives back what it does not hold, as often as it takes. */
+const reconcile = (state: WorkerState): Effect.Effect<void> =>
+  Effect.catchCause(
+    renew(state, 0),
+    (cause) => Effect.flatMap(state.failed("renew", cause), (failures) => recover(state, failures))
+  )

@@ -230,10 +230,14 @@ const conclude = (attempt: Attempt, result: Failed): Effect.Effect<Outcome> => {
 const maxMessage = 1000
 const maxError = 4096
 
-const clip = (message: string): string => message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message
+/** Not every store takes NUL and halves of characters. */
+export const plain = (text: string): string => text.replaceAll("\0", "").toWellFormed()
+
+const clip = (message: string): string =>
+  plain(message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message)
 
 /** A longer one is cut and no longer decodes: the record keeps what can be read of it. */
-const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError) : json
+const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError).toWellFormed() : json
 
 const tagOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"

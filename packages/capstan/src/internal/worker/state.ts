@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type { JobStoreError } from "../../JobError.ts"
-import type { AttemptRef, CancelRequest, Claimed, Outcome, Shape as Store } from "../../JobStore.ts"
+import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape as Store } from "../../JobStore.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
+import { isRefusal, type Verb } from "./call.ts"
 import { Outbox } from "./outbox.ts"
 import { type Answer, body, contextOf, type Decided, outcomeOf, type RunnableJob } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
@@ -77,7 +78,8 @@ export class WorkerState implements Host {
   status: Status = "starting"
   lastError: string | undefined
   readonly ready = Latch.makeUnsafe(false)
-  lastExchangeAt: number | undefined
+  /** By the store's clock. */
+  lastAnswerAt: number | undefined
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
@@ -85,7 +87,8 @@ export class WorkerState implements Host {
   renewing = false
   /** After a renewal that failed. */
   renewNotBefore = 0
-  private failures = 0
+  /** Failed calls in a row. */
+  private readonly failures: Record<Verb, number> = { exchange: 0, renew: 0, write: 0, maintain: 0 }
 
   constructor(options: {
     readonly store: Store
@@ -360,9 +363,16 @@ export class WorkerState implements Host {
     return false
   }
 
-  succeeded(storeNow: number): void {
-    this.lastExchangeAt = storeNow
-    this.failures = 0
+  /** What every reply to an exchange says. */
+  hear(reply: ExchangeReply): void {
+    this.succeeded("exchange", reply.now)
+    this.foreseeMaintenance(reply.maintainIn)
+    this.cancel(reply.cancel)
+  }
+
+  succeeded(verb: Verb, storeNow?: number): void {
+    if (storeNow !== undefined) this.lastAnswerAt = storeNow
+    this.failures[verb] = 0
     this.lastError = undefined
     if (!this.stopping && this.status !== "ready") {
       this.status = "ready"
@@ -370,21 +380,22 @@ export class WorkerState implements Host {
     }
   }
 
-  /** Notes that a call failed; answers how many did in a row. Only the first one is logged. */
-  failed(cause: Cause.Cause<JobStoreError>): Effect.Effect<number> {
+  /**
+   * Notes that a call failed; answers how many of its verb did in a row. Only the first is logged: of all calls while the
+   * store is away, of each verb that it refuses.
+   */
+  failed(verb: Verb, cause: Cause.Cause<JobStoreError>): Effect.Effect<number> {
     return Effect.suspend(() => {
-      this.failures++
+      const failures = ++this.failures[verb]
+      const isNews = failures === 1 && (this.status !== "degraded" || isRefusal(cause))
       this.lastError = Cause.pretty(cause)
       if (!this.stopping) this.status = "degraded"
       this.ready.closeUnsafe()
+      if (!isNews) return Effect.succeed(failures)
+      const what = isRefusal(cause) ? `${verb} failed` : "the store does not answer"
       return Effect.as(
-        this.failures === 1
-          ? Effect.logWarning(
-            `worker ${this.settings.id}: the store does not answer, it is asked again until it does`,
-            cause
-          )
-          : Effect.void,
-        this.failures
+        Effect.logWarning(`worker ${this.settings.id}: ${what}, it is asked again until it succeeds`, cause),
+        failures
       )
     })
   }
