@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, Jobs, JobStore } from "capstan"
-import { Duration, Effect, Layer, Schedule, Schema } from "effect"
+import { Duration, Effect, Layer, Schedule, Schema, SchemaTransformation } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
@@ -324,5 +324,92 @@ describe("a policy that takes its time", () => {
       assert.strictEqual(interrupted, 1)
       assert.strictEqual((yield* recordOf(id)).deadReason, "TimedOut")
     }).pipe(Effect.provide(withWorker(group, handlers, { interruptGrace: 0 })))
+  })
+})
+
+describe("an error that throws when it is read", () => {
+  class Odd extends Schema.TaggedError<Odd>()("Odd", {}) {
+    override get message(): string {
+      throw new Error("no message for you")
+    }
+  }
+  const odd = Object.defineProperty(new Error("x"), "message", {
+    get: () => {
+      throw new Error("no message for you")
+    }
+  })
+  const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const Unencodable = Schema.String.pipe(Schema.decodeTo(
+    Schema.String,
+    SchemaTransformation.transform({
+      decode: (text) => text,
+      encode: (): string => {
+        throw new Error("does not encode")
+      }
+    })
+  ))
+
+  const cases: ReadonlyArray<readonly [string, Effect.Effect<void, unknown>, kind: string, tag: string]> = [
+    ["a declared error", Effect.fail(new Odd()), "Declared", "Odd"],
+    ["a declared error that throws when it is encoded", Effect.fail("text"), "Defect", "string"],
+    ["a defect", Effect.die(odd), "Defect", "Error"],
+    ["a defect whose every property throws", Effect.die(revoked), "Defect", "Unreadable"],
+    [
+      "an error with a message that is no text",
+      Effect.die(Object.assign(new Error(), { message: 7 })),
+      "Defect",
+      "Error"
+    ]
+  ]
+  for (const [name, handler, kind, tag] of cases) {
+    for (const when of ["at once", "later"]) {
+      it.effect(`${name}, ${when}: the attempt is charged, and others go on`, () => {
+        let runs = 0
+        const Task = Job.make("Task", { error: Schema.Union([Odd, Unencodable]) })
+        const Healthy = Job.make("Healthy")
+        const group = JobGroup.make(Task, Healthy)
+        const handlers = group.toLayer({
+          Task: () =>
+            Effect.andThen(
+              Effect.andThen(Effect.sync(() => runs++), when === "later" ? Effect.yieldNow : Effect.void),
+              handler as Effect.Effect<void, string>
+            ),
+          Healthy: () => Effect.void
+        })
+        return Effect.gen(function*() {
+          const { id } = yield* Task.enqueue()
+          yield* settle
+          const record = yield* recordOf(id)
+          assert.deepStrictEqual([record.state, record.attempt, runs], ["scheduled", 1, 1])
+          assert.deepStrictEqual(record.failures.map(({ kind, tag }) => [kind, tag]), [[kind, tag]])
+          const healthy = yield* Healthy.enqueue()
+          yield* settle
+          assert.strictEqual((yield* recordOf(healthy.id)).state, "completed")
+        }).pipe(Effect.provide(withWorker(group, handlers)))
+      })
+    }
+  }
+
+  it.effect("an old one, when it is decoded: it is replaced by the current one", () => {
+    let runs = 0
+    const Undecodable = Schema.String.pipe(Schema.decodeTo(
+      Schema.String,
+      SchemaTransformation.transform({
+        decode: (): string => {
+          throw new Error("does not decode")
+        },
+        encode: (text) => text
+      })
+    ))
+    const Task = Job.make("Undecodable", { error: Undecodable, maxAttempts: 3, retry: Schedule.spaced("1 hour") })
+    const handler = Task.toLayer(() => (runs++, Effect.fail("text")))
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.attempt, record.dueAt, runs], ["scheduled", 2, 7_200_000, 2])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Task), handler)))
   })
 })

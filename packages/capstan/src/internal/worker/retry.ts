@@ -8,14 +8,13 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type { Failure } from "../../JobRecord.ts"
 import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
-import type { RunPolicy } from "../definition.ts"
+import { defaultPolicy, type RunPolicy } from "../definition.ts"
 
 /** Exponential from 1 s, at most 5 min, jittered. */
 export const defaultSchedule: Schedule.Schedule<unknown> = Schedule.exponential("1 second").pipe(
@@ -37,7 +36,18 @@ export interface Job {
   readonly error: Codec
 }
 
-export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> => {
+/** By the policies of the job; by the default ones when they fail. The attempt is charged either way. */
+export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> =>
+  Effect.catchCause(
+    Effect.suspend(() => byPolicy(job, claimed, failed)),
+    (cause) =>
+      Effect.andThen(
+        warn(job, claimed, "policy", cause),
+        byPolicy({ ...job, policy: { ...defaultPolicy, maxAttempts: job.policy.maxAttempts } }, claimed, failed)
+      )
+  )
+
+const byPolicy = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> => {
   const { policy } = job
   const { endedAt, failure } = failed
   const dead: Outcome = { _tag: "Dead", reason: failure.kind === "Declared" ? "Failed" : failure.kind, failure }
@@ -104,10 +114,10 @@ const declaredSteps = (job: Job, earlier: ReadonlyArray<Failure>, failed: Failed
     Effect.forEach(
       earlier,
       ({ at, error }) =>
-        Effect.map(error === undefined ? Effect.succeedNone : Effect.option(job.error.decode(error)), (decoded) => ({
-          at,
-          input: Option.getOrElse(decoded, () => failed.error)
-        }))
+        Effect.map(
+          error === undefined ? Effect.succeed(undefined) : Effect.exit(job.error.decode(error)),
+          (decoded) => ({ at, input: decoded?._tag === "Success" ? decoded.value : failed.error })
+        )
     ),
     (steps) => [...steps, { at: failed.endedAt, input: failed.error }]
   )

@@ -139,7 +139,13 @@ export const outcomeOf = (
   if (Exit.isSuccess(exit)) {
     return exit.value instanceof SettledValue ? undefined : { _tag: "Complete", result: exit.value }
   }
-  return failed(attempt, exit.cause, attempt.storeTimeAfter(elapsed))
+  const endedAt = attempt.storeTimeAfter(elapsed)
+  try {
+    return failed(attempt, exit.cause, endedAt)
+  } catch {
+    // What a program throws may throw again when it is looked at.
+    return other(attempt, "Defect", "Unreadable", "what the handler ended with cannot be read", endedAt)
+  }
 }
 
 const failed = (
@@ -208,7 +214,7 @@ const other = (
 
 /** An error that does not encode was not declared: the types rule it out, a cast may let it through. */
 const declared = (attempt: Attempt, error: unknown, endedAt: number): Effect.Effect<Outcome> =>
-  Effect.matchEffect(attempt.runnable.error.encode(error), {
+  Effect.matchCauseEffect(attempt.runnable.error.encode(error), {
     onFailure: () => other(attempt, "Defect", tagOf(error) ?? nameOf(error), messageOf(error), endedAt),
     onSuccess: (json) => {
       const failure: NewFailure = {
@@ -227,6 +233,13 @@ const conclude = (attempt: Attempt, result: Failed): Effect.Effect<Outcome> => {
   return decide(attempt.runnable, attempt.claimed, result)
 }
 
+/** Of a failed attempt whose policy failed, and the default policy too. */
+export const undecided = (cause: Cause.Cause<unknown>): Outcome => ({
+  _tag: "Dead",
+  reason: "Defect",
+  failure: { kind: "Defect", tag: "Undecided", message: clip(`its policy failed: ${messageOf(Cause.squash(cause))}`) }
+})
+
 const maxMessage = 1000
 const maxError = 4096
 
@@ -239,17 +252,25 @@ const clip = (message: string): string =>
 /** A longer one is cut and no longer decodes: the record keeps what can be read of it. */
 const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError).toWellFormed() : json
 
-const tagOf = (error: unknown): string | undefined =>
-  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
-    ? error._tag
-    : undefined
+const tagOf = (error: unknown): string | undefined => textAt(error, "_tag")
 
-const nameOf = (defect: unknown): string => defect instanceof Error ? defect.name : tagOf(defect) ?? typeof defect
+const nameOf = (defect: unknown): string =>
+  (defect instanceof Error ? textAt(defect, "name") : tagOf(defect)) ?? typeof defect
 
 const messageOf = (error: unknown): string => {
-  if (error instanceof Error && error.message !== "") return error.message
   if (typeof error === "string") return error
-  return tagOf(error) ?? nameOf(error)
+  return (error instanceof Error ? textAt(error, "message") : undefined) ?? tagOf(error) ?? nameOf(error)
+}
+
+/** A property that is a text and says something. Its getter is the program's own, and may throw. */
+const textAt = (error: unknown, key: "_tag" | "name" | "message"): string | undefined => {
+  if (typeof error !== "object" || error === null) return undefined
+  try {
+    const text = (error as Partial<Record<typeof key, unknown>>)[key]
+    return typeof text === "string" && text !== "" ? plain(text) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export const makeRunnable = (

@@ -11,7 +11,7 @@ import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape 
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { isRefusal, type Verb } from "./call.ts"
 import { Outbox } from "./outbox.ts"
-import { type Answer, body, contextOf, type Decided, outcomeOf, type RunnableJob } from "./runner.ts"
+import { type Answer, body, contextOf, type Decided, outcomeOf, type RunnableJob, undecided } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
 
@@ -158,25 +158,28 @@ export class WorkerState implements Host {
     const before = this.waiting
     const left: Array<Prefetched> = []
     this.waiting = []
-    for (let i = 0; i < before.length; i++) {
-      const next = before[i]!
-      const queue = this.slots.queues.get(next.claimed.queue)!
-      if (!this.slots.hasRoom(queue)) {
-        left.push(next)
-        continue
+    let i = 0
+    try {
+      while (i < before.length && now <= until) {
+        const next = before[i++]!
+        const queue = this.slots.queues.get(next.claimed.queue)!
+        if (!this.slots.hasRoom(queue)) {
+          left.push(next)
+          continue
+        }
+        queue.waiting--
+        this.slots.waiting--
+        now = this.start(next, queue, now)
       }
-      queue.waiting--
-      this.slots.waiting--
-      now = this.start(next, queue, now)
-      if (now > until) {
-        for (let j = i + 1; j < before.length; j++) left.push(before[j]!)
+    } finally {
+      if (i < before.length) {
+        for (; i < before.length; i++) left.push(before[i]!)
         this.work.openUnsafe()
-        break
       }
+      this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
+      if (left.length < before.length) this.waitingSince = now
+      this.isStarting = false
     }
-    this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
-    if (left.length < before.length) this.waitingSince = now
-    this.isStarting = false
   }
 
   /** A waiting record has a slot: its start was put off. */
@@ -223,7 +226,7 @@ export class WorkerState implements Host {
     if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
-      this.conclude(attempt, exit._tag === "Success" ? exit.value : { _tag: "Release" }, elapsed)
+      this.conclude(attempt, exit._tag === "Success" ? exit.value : undecided(exit.cause), elapsed)
     const decided = deciding.pollUnsafe()
     if (decided !== undefined) return settled(decided)
     attempt.deciding = true
