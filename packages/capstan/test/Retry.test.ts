@@ -186,6 +186,45 @@ describe("retry", () => {
       }).pipe(Effect.provide(layer))
     }))
 
+  it.effect("what is not charged takes no step of a schedule, and no place among the failures that are kept", () =>
+    Effect.gen(function*() {
+      const away = new JobError.JobStoreError({
+        reason: new JobError.Unavailable({ operation: "enqueue", detail: "test" })
+      })
+      // Forty snoozes and outages before each declared failure and each defect.
+      let step = 0
+      const { at, record } = yield* life(
+        {
+          retry: Schedule.exponential("1 minute").pipe(Schedule.upTo({ times: 2 })),
+          retryDefects: Schedule.spaced("10 minutes"),
+          onError: { Wait: { snooze: (error) => error.millis } }
+        },
+        () => {
+          const part = ++step % 41
+          if (part === 0) return step === 82 ? Effect.die("boom") : Effect.fail(new Busy({ n: step }))
+          return part % 2 === 0 ? Effect.fail(new Wait({ millis: 1000 })) : Effect.fail(away as never)
+        }
+      )
+      assert.deepStrictEqual(gaps(at).filter((gap) => gap !== 1000), [60_000, 600_000, 120_000])
+      assert.deepStrictEqual([record.state, record.attempt], ["dead", 4])
+      assert.deepStrictEqual(record.failures.map(({ tag }) => tag), ["Busy", "string", "Busy", "Busy"])
+      assert.strictEqual(at.length, 4 * 41)
+    }))
+
+  it.effect("the last failure of a waiting record is seen, charged or not", () =>
+    Effect.gen(function*() {
+      const Task = Job.make("Waits", { error: Wait, onError: { Wait: { snooze: "1 minute" } } })
+      yield* Effect.gen(function*() {
+        const { id } = yield* Task.enqueue()
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        const { failures } = yield* recordOf(id)
+        assert.deepStrictEqual(failures.map(({ at, tag }) => [tag, at]), [["Wait", 60_000]])
+      }).pipe(
+        Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => Effect.fail(new Wait({ millis: 1 })))))
+      )
+    }))
+
   it.effect("a payload that no longer decodes is dead at once", () => {
     const Before = Job.make("Shape", { payload: { n: Schema.String } })
     const After = Job.make("Shape", { payload: { n: Schema.Number } })

@@ -3,8 +3,8 @@
  *
  * A schedule is replayed over the recorded failures: `Schedule.toStep` once, then one step for each failure in order, at
  * the instant at which it happened, with `Random` seeded by the record's id. So the delay of the n-th failure is the same
- * in every process, whatever ran in between. The method is that of effect's PersistedQueue, which repeats the last error
- * for all steps; here each step gets its own.
+ * in every process, whatever ran in between; and what was not charged takes no step. The method is that of effect's
+ * PersistedQueue, which repeats the last error for all steps; here each step gets its own.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -86,7 +86,7 @@ const delayOf = (
 ): Effect.Effect<number | undefined> => {
   const isDeclared = failed.failure.kind === "Declared"
   const given = isDeclared ? ofTag ?? job.policy.retry : job.policy.retryDefects
-  const earlier = claimed.failures.filter((failure) =>
+  const earlier = charged(claimed).filter((failure) =>
     isDeclared
       ? failure.kind === "Declared" && (ofTag === undefined || failure.tag === failed.failure.tag)
       : failure.kind !== "Declared"
@@ -102,6 +102,10 @@ const delayOf = (
     }
   )
 }
+
+/** A failure that gave its attempt back has the number of the attempt after it. */
+const charged = ({ attempt, failures }: Claimed): ReadonlyArray<Failure> =>
+  failures.filter((failure, i) => failure.attempt < (failures[i + 1]?.attempt ?? attempt))
 
 interface Step {
   readonly at: number
