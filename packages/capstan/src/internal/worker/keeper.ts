@@ -53,7 +53,9 @@ const renewalAt = (state: WorkerState): number =>
 
 const look = (state: WorkerState): void => {
   const now = state.elapsedNow()
-  for (const attempt of [...state.running]) if (now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
+  for (const attempt of [...state.running]) {
+    if (!attempt.over && now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
+  }
   if (state.waitingCount > 0 && now >= state.waitingSince + patience) {
     state.ahead = 0
     state.releaseWaiting()

@@ -68,7 +68,12 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
     )
     return Effect.flatMapEager(answer, (value) => encodeAnswer(definition, value))
   })
-  const work = Effect.onExit(run, (exit) => Scope.closeUnsafe(attempt.scope, exit) ?? Effect.void)
+  const work = Effect.onExit(run, (exit) => {
+    const closing = Scope.closeUnsafe(attempt.scope, exit)
+    if (closing === undefined) return Effect.void
+    if (Exit.isSuccess(exit)) attempt.answered = exit
+    return closing
+  })
   const restored = definition.propagate.length === 0 ? work : withReferences(attempt, work)
   return traced ? inSpan(attempt, restored) : restored
 }
@@ -136,9 +141,7 @@ export const outcomeOf = (
   exit: Exit.Exit<Answer, unknown>,
   elapsed: number
 ): Decided => {
-  if (Exit.isSuccess(exit)) {
-    return exit.value instanceof SettledValue ? undefined : { _tag: "Complete", result: exit.value }
-  }
+  if (Exit.isSuccess(exit)) return completed(exit)
   const endedAt = attempt.storeTimeAfter(elapsed)
   try {
     return failed(attempt, exit.cause, endedAt)
@@ -148,13 +151,14 @@ export const outcomeOf = (
   }
 }
 
-const failed = (
-  attempt: Attempt,
-  cause: Cause.Cause<unknown>,
-  endedAt: number
-): Decided => {
-  const { stop } = attempt
-  if (stop?._tag === "Lost") return undefined
+export const completed = ({ value }: Exit.Success<Answer, unknown>): Outcome | undefined =>
+  value instanceof SettledValue ? undefined : { _tag: "Complete", result: value }
+
+const failed = (attempt: Attempt, cause: Cause.Cause<unknown>, endedAt: number): Decided => {
+  const [first] = cause.reasons
+  // Where the interruption comes first, what failed after it is a finalizer.
+  if (first === undefined || Cause.isInterruptReason(first)) return interrupted(attempt, endedAt)
+  if (attempt.stop?._tag === "Lost") return undefined
   const error = cause.reasons.find(Cause.isFailReason)?.error
   const defect = cause.reasons.find(Cause.isDieReason)?.defect
   if (defect instanceof SnoozeSignal) return { _tag: "SnoozeFor", delay: defect.millis }
@@ -170,8 +174,15 @@ const failed = (
     return storeFailed(error) ?? other(attempt, "Defect", error._tag, error.message, endedAt)
   }
   if (error !== undefined) return declared(attempt, error, endedAt)
-  if (defect !== undefined) return other(attempt, "Defect", nameOf(defect), messageOf(defect), endedAt)
+  return other(attempt, "Defect", nameOf(defect), messageOf(defect), endedAt)
+}
+
+const interrupted = (attempt: Attempt, endedAt: number): Decided => {
+  const { answered, stop } = attempt
+  if (answered !== undefined) return completed(answered)
   switch (stop?._tag) {
+    case "Lost":
+      return undefined
     case "Cancel":
       return { _tag: "Cancel", reason: stop.reason }
     case "Shutdown":

@@ -13,7 +13,7 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)
-    for (const attempt of state.running) state.interrupt(attempt, { _tag: "Shutdown" })
+    for (const attempt of [...state.running]) state.interrupt(attempt, { _tag: "Shutdown" })
     yield* awaitFor(state.empty, interruptGrace)
     const stuck = [...state.running]
     for (const attempt of stuck) state.abandon(attempt, { _tag: "Release" })

@@ -1,5 +1,8 @@
 /**
  * What the loops of one worker share. All of it is changed in one thread, between two suspensions, so no lock is needed.
+ *
+ * To open a latch runs who waits for it, there and then: it is the last thing that a change does. To interrupt a fiber may
+ * end its attempt there and then, too.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -11,7 +14,16 @@ import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape 
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { isRefusal, type Verb } from "./call.ts"
 import { Outbox } from "./outbox.ts"
-import { type Answer, body, contextOf, type Decided, outcomeOf, type RunnableJob, undecided } from "./runner.ts"
+import {
+  type Answer,
+  body,
+  completed,
+  contextOf,
+  type Decided,
+  outcomeOf,
+  type RunnableJob,
+  undecided
+} from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
 
@@ -172,13 +184,12 @@ export class WorkerState implements Host {
         now = this.start(next, queue, now)
       }
     } finally {
-      if (i < before.length) {
-        for (; i < before.length; i++) left.push(before[i]!)
-        this.work.openUnsafe()
-      }
+      const isCutShort = i < before.length
+      for (; i < before.length; i++) left.push(before[i]!)
       this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
       if (left.length < before.length) this.waitingSince = now
       this.isStarting = false
+      if (isCutShort) this.work.openUnsafe()
     }
   }
 
@@ -241,24 +252,20 @@ export class WorkerState implements Host {
 
   private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
     if (attempt.over) return
-    this.free(attempt)
-    this.telemetry.ended(attempt, outcome, elapsed)
-    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
-    this.startWaiting()
-  }
-
-  private free(attempt: Attempt): void {
     attempt.over = true
     attempt.slots.running--
     this.slots.running--
     this.running.delete(attempt)
+    this.telemetry.ended(attempt, outcome, elapsed)
+    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
+    this.startWaiting()
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
   }
 
-  private settle(record: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
-    this.outbox.settle({ id: record.id, fence: record.fence, outcome, finishedAfter, trace })
-    this.work.openUnsafe()
+  /** Whoever calls it opens `work` when it is done. */
+  private settle({ fence, id }: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
+    this.outbox.settle({ id, fence, outcome, finishedAfter, trace })
   }
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
@@ -276,7 +283,7 @@ export class WorkerState implements Host {
   abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
     this.telemetry.abandoned(attempt)
-    this.decide(attempt, outcome, attempt.elapsed())
+    this.decide(attempt, attempt.answered === undefined ? outcome : completed(attempt.answered), attempt.elapsed())
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {
@@ -306,7 +313,7 @@ export class WorkerState implements Host {
   loseAll(): void {
     // First what waits: it would take the slots of what ends.
     this.takeWaiting(() => true, undefined)
-    for (const attempt of this.running) this.loseAttempt(attempt)
+    for (const attempt of [...this.running]) this.loseAttempt(attempt)
   }
 
   private loseAttempt(attempt: Attempt): void {
@@ -332,6 +339,7 @@ export class WorkerState implements Host {
       if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.receipt.at)
     }
     this.waiting = left
+    this.work.openUnsafe()
   }
 
   // ----------------------------------------------------------------------------------------------- talking to the store
