@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, type JobStore } from "capstan"
+import { Job, JobGroup, Jobs, JobStore } from "capstan"
 import { Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { QueueSlots, Slots } from "../src/internal/worker/slots.ts"
 import { settle, storeWith, withOnly } from "./harness.ts"
 
 class Task extends Job.make("Task", { payload: Schema.Number, timeout: "infinite" }) {}
@@ -121,4 +122,65 @@ describe("a worker without room", () => {
       )
     )
   })
+})
+
+describe("what is claimed ahead of free slots", () => {
+  const running = (queue: string) =>
+    Effect.gen(function*() {
+      const { queues } = yield* (yield* Jobs.Jobs).stats
+      return queues.find((stats) => stats.queue === queue)?.counts.running ?? 0
+    })
+
+  it.effect("is not of a queue at its cap: others have the pool, and other workers its records", () => {
+    class Slow extends Job.make("Slow", { queue: "slow", timeout: "infinite" }) {}
+    const both = JobGroup.make(Task, Slow)
+    let ran = 0
+    const handlers = both.toLayer({
+      Slow: () => Effect.sleep("1 minute"),
+      Task: () => Effect.andThen(Effect.sleep(2), Effect.sync(() => void ran++))
+    })
+    return Effect.gen(function*() {
+      yield* Task.enqueueMany(Array.from({ length: 5000 }, (_, i) => i))
+      yield* Slow.enqueueMany(Array.from({ length: 100 }, () => undefined))
+      yield* Layer.build(withOnly(both, handlers, { concurrency: 10, queues: { slow: { concurrency: 1 } } }))
+      yield* settle
+      for (let i = 0; i < 200; i++) {
+        yield* TestClock.adjust(2)
+        assert.strictEqual(yield* running("slow"), 1)
+      }
+      // Nine slots, 2 ms each.
+      assert.isAtLeast(ran, 9 * 190)
+    }).pipe(Effect.scoped, Effect.provide(storeWith(() => ({}))))
+  })
+
+  it.effect("waits 20 ms at most, though others start meanwhile", () => {
+    const handler = Task.toLayer((n) => n < 200 ? Effect.void : Effect.sleep(15))
+    return Effect.gen(function*() {
+      yield* Task.enqueueMany(Array.from({ length: 500 }, (_, i) => i))
+      yield* Layer.build(withOnly(group, handler, { concurrency: 10 }))
+      let most = 0
+      for (let i = 0; i < 500; i++) {
+        yield* settle
+        most = Math.max(most, yield* running("default"))
+      }
+      assert.isAbove(most, 20)
+      yield* TestClock.adjust(20)
+      const store = yield* JobStore.JobStore
+      const held = yield* store.query({ where: { states: ["running"] }, order: "oldest", limit: 500 })
+      // Ten of them run since the first ten have ended.
+      assert.isAtMost(held.records.filter(({ claimedAt }) => claimedAt === 0).length, 10)
+    }).pipe(Effect.scoped, Effect.provide(storeWith(() => ({}))))
+  })
+})
+
+describe("the credit of a queue", () => {
+  it.effect("does not grow beyond its cap, so a higher cap later does not let it crowd out the others", () =>
+    Effect.sync(() => {
+      const few = new QueueSlots("few")
+      few.cap = 1
+      const slots = new Slots(10, "weighted", [few, new QueueSlots("others")])
+      const claimed = ["few", ...Array.from({ length: 9 }, () => "others")].map((queue) => ({ queue }))
+      for (let i = 0; i < 100; i++) slots.charge(slots.demand(10), claimed, ["few", "others"])
+      assert.strictEqual(few.credit, 1)
+    }))
 })

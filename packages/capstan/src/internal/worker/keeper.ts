@@ -10,7 +10,7 @@ import type { JobStoreError } from "../../JobError.ts"
 import type { Attempt } from "./attempt.ts"
 import { within } from "./call.ts"
 import { timedOut } from "./runner.ts"
-import { patience, type WorkerState } from "./state.ts"
+import type { WorkerState } from "./state.ts"
 
 export const keeper = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
@@ -36,7 +36,7 @@ export const keeper = (state: WorkerState): Effect.Effect<never> =>
 const nextAt = (state: WorkerState): number => {
   let at = state.renewing ? Infinity : renewalAt(state)
   if (state.isHolding) at = Math.min(at, state.fencedAt)
-  if (state.waitingCount > 0) at = Math.min(at, state.waitingSince + patience)
+  at = Math.min(at, state.waitingSince + state.patience)
   for (const attempt of state.running) at = Math.min(at, checkAt(state, attempt))
   return at
 }
@@ -56,9 +56,9 @@ const look = (state: WorkerState): void => {
   for (const attempt of [...state.running]) {
     if (!attempt.over && now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
   }
-  if (state.waitingCount > 0 && now >= state.waitingSince + patience) {
+  if (now >= state.waitingSince + state.patience) {
     state.ahead = 0
-    state.releaseWaiting()
+    state.releaseStuck()
   }
   if (state.isHolding && now >= state.fencedAt) state.loseAll()
 }

@@ -12,7 +12,7 @@ import type { Demand, ExchangeReply } from "../../JobStore.ts"
 import { isRefusal, within } from "./call.ts"
 import { renew } from "./keeper.ts"
 import { settleEach, writeEach } from "./refused.ts"
-import { slice, type WorkerState } from "./state.ts"
+import { minPatience, slice, type WorkerState } from "./state.ts"
 
 /** Settlements and claims of one exchange, each. */
 const maxBatch = 1000
@@ -113,7 +113,7 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
     state.nudged = false
     const { outbox: { settling }, settings: { id: worker, lease }, slots } = state
     const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead))
-    const demand = total === 0 ? [] : slots.demand(total, state.ahead)
+    const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
     const call = () => state.store.exchange({ worker, lease, settlements: settling, demand, total })
     return Effect.matchCauseEffect(within(state, "exchange", call), {
@@ -171,6 +171,8 @@ const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now
   state.lastTurnAt = now
   if (settled === 0) return 0
   const horizon = Math.min(20, Math.max(1, 2 * exchangeTime))
+  // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
+  state.patience = Math.max(minPatience, 2 * horizon)
   const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
   return Math.min(maxAhead, 2 * settled, Math.floor(worked))
 }

@@ -46,8 +46,8 @@ interface Prefetched {
 /** Which reason of several holds. */
 const rank: Readonly<Record<Stop["_tag"], number>> = { Cancel: 0, TimedOut: 1, Shutdown: 1, Lost: 2 }
 
-/** How long a claimed record may wait for a slot before it is given back to other workers, in milliseconds. */
-export const patience = 20
+/** How long a claimed record may wait for a slot, at least, before it is given back to other workers, in milliseconds. */
+export const minPatience = 20
 /** How long the worker may keep the thread, in milliseconds. */
 export const slice = 4
 
@@ -64,8 +64,6 @@ export class WorkerState implements Host {
   readonly running = new Set<Attempt>()
   private waiting: Array<Prefetched> = []
   private isStarting = false
-  /** Since when the oldest waiting record waits, by the monotonic clock. */
-  waitingSince = 0
   readonly outbox = new Outbox()
   /** Wakes the pump. */
   readonly work = Latch.makeUnsafe(true)
@@ -87,6 +85,8 @@ export class WorkerState implements Host {
   janitorAt = Infinity
   /** How many records are claimed ahead of free slots. */
   ahead = 0
+  /** How long a claimed record may wait for a slot. */
+  patience = minPatience
   status: Status = "starting"
   lastError: string | undefined
   readonly ready = Latch.makeUnsafe(false)
@@ -139,10 +139,9 @@ export class WorkerState implements Host {
       if (queue === undefined || !this.runs(record, at)) continue
       queue.waiting++
       this.slots.waiting++
-      if (this.waiting.push({ claimed: record, receipt }) === 1) this.waitingSince = at
+      this.waiting.push({ claimed: record, receipt })
     }
     this.startWaiting()
-    if (this.waiting.length > 0) this.poke(this.waitingSince + patience)
   }
 
   /** Parks what this worker has no handler for. */
@@ -187,19 +186,31 @@ export class WorkerState implements Host {
       const isCutShort = i < before.length
       for (; i < before.length; i++) left.push(before[i]!)
       this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
-      if (left.length < before.length) this.waitingSince = now
       this.isStarting = false
       if (isCutShort) this.work.openUnsafe()
     }
+    if (this.waiting.length > 0) this.poke(this.waitingSince + this.patience)
   }
 
   /** A waiting record has a slot: its start was put off. */
   get hasStartable(): boolean {
-    return this.waiting.some(({ claimed }) => this.slots.hasRoom(this.slots.queues.get(claimed.queue)!))
+    return this.waiting.some((next) => this.isStartable(next))
   }
 
   get waitingCount(): number {
     return this.waiting.length
+  }
+
+  /**
+   * Since when the oldest record without a slot waits, by the monotonic clock: they are in the order of their claims. What
+   * has a slot and waits for its handler to be called is no use to anybody else.
+   */
+  get waitingSince(): number {
+    return this.waiting.find((next) => !this.isStartable(next))?.receipt.at ?? Infinity
+  }
+
+  private isStartable({ claimed }: Prefetched): boolean {
+    return this.slots.hasRoom(this.slots.queues.get(claimed.queue)!)
   }
 
   /** Answers the instant after: a clock is read once an attempt. */
@@ -320,6 +331,11 @@ export class WorkerState implements Host {
     if (attempt.stop?._tag === "Lost") return
     this.telemetry.lost(attempt.claimed)
     this.interrupt(attempt, { _tag: "Lost" })
+  }
+
+  /** Gives back what has no slot. */
+  releaseStuck(): void {
+    this.takeWaiting((next) => !this.isStartable(next), { _tag: "Release" })
   }
 
   releaseWaiting(): void {
