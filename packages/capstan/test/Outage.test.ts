@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Clock, Effect, Latch, Layer } from "effect"
+import { Clock, Effect, Exit, Fiber, Latch, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
@@ -290,4 +290,33 @@ describe("a store elsewhere that does not answer", () => {
       assert.strictEqual((yield* jobs.get(id))._tag, "None")
     }).pipe(Effect.provide(Layer.provideMerge(worker, layer)))
   })
+})
+
+describe("an await", () => {
+  const broken: ReadonlyArray<readonly [string, () => Effect.Effect<never>]> = [
+    ["the store throws", () => {
+      throw new TypeError("driver bug")
+    }],
+    ["the store answers what cannot be read", () => Effect.succeed(undefined as never)]
+  ]
+  for (const [when, answer] of broken) {
+    it.effect(`fails when ${when}, and the next one is answered`, () => {
+      let isBroken = true
+      const store = storeWith((store) => ({
+        results: (ids) => {
+          if (!isBroken) return store.results(ids)
+          isBroken = false
+          return answer()
+        }
+      }))
+      return Effect.gen(function*() {
+        const handle = yield* Task.enqueue()
+        yield* settle
+        const first = yield* Effect.forkChild(Effect.exit(handle.await))
+        yield* settle
+        assert.isTrue(Exit.hasDies(yield* Fiber.join(first)))
+        yield* handle.await
+      }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => Effect.void)), store)))
+    })
+  }
 })
