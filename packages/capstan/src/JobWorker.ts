@@ -15,13 +15,13 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { isAway } from "./internal/worker/call.ts"
 import { janitor } from "./internal/worker/janitor.ts"
 import { keeper } from "./internal/worker/keeper.ts"
+import { listener } from "./internal/worker/listener.ts"
 import * as Perform from "./internal/worker/perform.ts"
 import type { PerformOptions } from "./internal/worker/perform.ts"
 import { pump } from "./internal/worker/pump.ts"
@@ -251,18 +251,9 @@ const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const loops = yield* Scope.make()
     yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(loops, exit)))
-    const queues = [...state.slots.queues.keys()]
-    const listen = Effect.suspend(() =>
-      Stream.runForEach(state.store.wakeups(state.settings.id, queues), () => Effect.sync(() => state.wake()))
-    )
     // Listening comes first, so that no wake-up falls between the first look and the subscription.
-    for (
-      const [name, loop] of [["listener", listen], ["keeper", keeper(state)], ["janitor", janitor(state)], [
-        "pump",
-        pump(state)
-      ]] as const
-    ) {
-      yield* Effect.forkIn(supervised(state, name, loop), loops, { startImmediately: true })
+    for (const [name, loop] of Object.entries({ listener, keeper, janitor, pump })) {
+      yield* Effect.forkIn(supervised(state, name, loop(state)), loops, { startImmediately: true })
     }
   })
 
@@ -275,7 +266,6 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
         ? Effect.logWarning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
         : Effect.void
     ),
-    Effect.andThen(Effect.sync(() => state.slots.lookEverywhere())),
     Effect.andThen(Effect.sleep(1000)),
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Clock, Effect, Exit, Fiber, Latch, Layer } from "effect"
+import { Clock, Effect, Exit, Fiber, Latch, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
@@ -289,6 +289,37 @@ describe("a store elsewhere that does not answer", () => {
       const jobs = yield* Jobs.Jobs
       assert.strictEqual((yield* jobs.get(id))._tag, "None")
     }).pipe(Effect.provide(Layer.provideMerge(worker, layer)))
+  })
+})
+
+describe("a listener that fails", () => {
+  it.effect("starts again, and what came while nobody listened is found", () => {
+    const broken = Latch.makeUnsafe(false)
+    let isFirst = true
+    const store = storeWith((store) => ({
+      wakeups: (worker, queues) => {
+        if (!isFirst) return store.wakeups(worker, queues)
+        isFirst = false
+        return Stream.fromEffect(Effect.andThen(broken.await, Effect.die("connection bug")))
+      }
+    }))
+    let started = 0
+    const handler = Effect.suspend(() => (started++, Effect.never))
+    return Effect.gen(function*() {
+      const { health } = yield* JobWorker.JobWorker
+      yield* settle
+      yield* broken.open
+      const { cancel } = yield* Task.enqueue()
+      yield* settle
+      assert.strictEqual(started, 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(started, 1)
+      yield* cancel({ reason: "enough" })
+      yield* settle
+      assert.strictEqual((yield* health).running, 0)
+    }).pipe(
+      Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler), { concurrency: 1 }), store))
+    )
   })
 })
 

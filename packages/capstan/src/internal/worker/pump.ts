@@ -25,8 +25,9 @@ const betweenNudges = 50
 
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
-    // A pump before this one may have failed with settlements in its hands.
+    // A pump before this one may have failed with settlements and claims in its hands.
     state.outbox.land()
+    state.slots.lookEverywhere()
     yield* reconcile(state)
     let yieldedAt = state.elapsedNow()
     for (;;) {
