@@ -19,6 +19,7 @@ import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { isAway } from "./internal/worker/call.ts"
+import type { Status } from "./internal/worker/health.ts"
 import { janitor } from "./internal/worker/janitor.ts"
 import { keeper } from "./internal/worker/keeper.ts"
 import { listener } from "./internal/worker/listener.ts"
@@ -28,7 +29,7 @@ import { pump } from "./internal/worker/pump.ts"
 import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
 import { shutdown } from "./internal/worker/shutdown.ts"
 import { QueueSlots, Slots } from "./internal/worker/slots.ts"
-import { type Settings, type Status, WorkerState } from "./internal/worker/state.ts"
+import { type Settings, WorkerState } from "./internal/worker/state.ts"
 import { Telemetry } from "./internal/worker/telemetry.ts"
 import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
@@ -241,7 +242,7 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
     return {
       id,
       health: Effect.sync(() => healthOf(state)),
-      awaitReady: state.ready.await,
+      awaitReady: state.health.ready.await,
       resize: (change) => Effect.sync(() => resize(state, change))
     }
   })
@@ -335,12 +336,12 @@ const runnablesOf = (group: JobGroup.Any, context: Context.Context<never>): Read
 }
 
 const healthOf = (state: WorkerState): Health => ({
-  status: state.status,
+  status: state.health.status,
   running: state.slots.running,
   waiting: state.waitingCount,
   concurrency: state.slots.concurrency,
-  lastAnswerAt: state.lastAnswerAt,
-  lastError: state.lastError,
+  lastAnswerAt: state.health.lastAnswerAt,
+  lastError: state.health.lastError,
   abandoned: state.abandoned
 })
 

@@ -343,6 +343,23 @@ describe("a policy that takes its time", () => {
     }).pipe(Effect.provide(Layer.provideMerge(worker, store)))
   })
 
+  it.effect("the lease is renewed for it", () => {
+    let runs = 0
+    const retry = Schedule.spaced("1 hour").pipe(
+      Schedule.modifyDelay(({ duration }) => Effect.as(Effect.sleep("2 minutes"), duration))
+    )
+    const Task = Job.make("Slowly", { error: Fatal, retry })
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* TestClock.adjust("3 minutes")
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.crashes, runs], ["scheduled", 0, 1])
+    }).pipe(
+      Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => (runs++, Effect.fail(new Fatal())))))
+    )
+  })
+
   it.effect("holds up no other attempt's timeout", () => {
     let interrupted = 0
     const Stuck = Job.make("Stuck", {

@@ -27,10 +27,10 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
       yield* Effect.matchCauseEffect(within(state, "maintain", () => state.store.maintain), {
         onSuccess: ({ maintainIn }) =>
           Effect.sync(() => {
-            state.succeeded("maintain")
+            state.health.succeeded("maintain")
             state.foreseeMaintenance(maintainIn)
           }),
-        onFailure: (cause) => Effect.andThen(state.failed("maintain", cause), Effect.sleep(pause))
+        onFailure: (cause) => Effect.andThen(state.health.failed("maintain", cause), Effect.sleep(pause))
       })
     }
   })

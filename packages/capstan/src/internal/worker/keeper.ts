@@ -87,7 +87,7 @@ const renewal = (state: WorkerState): Effect.Effect<void> =>
       onSuccess: () => Effect.void,
       onFailure: (cause) => {
         state.renewNotBefore = state.elapsedNow() + state.settings.lease / 20
-        return Effect.asVoid(state.failed("renew", cause))
+        return Effect.asVoid(state.health.failed("renew", cause))
       }
     })
   }).pipe(Effect.ensuring(Effect.sync(() => {
@@ -114,7 +114,7 @@ export const renew = (state: WorkerState, reconcileOlderThan: number): Effect.Ef
       })
     return Effect.map(within(state, "renew", call), (reply) => {
       state.confirm(requestedAt)
-      state.succeeded("renew", reply.now)
+      state.health.succeeded("renew", reply.now)
       state.lose(reply.lost)
       state.cancel(reply.cancel)
       state.foreseeMaintenance(reply.maintainIn)

@@ -91,14 +91,14 @@ const turn = (state: WorkerState): Effect.Effect<void> =>
 const write = (state: WorkerState): Effect.Effect<boolean> => {
   const { outbox, store } = state
   const onFailure = (cause: Cause.Cause<JobStoreError>): Effect.Effect<boolean> =>
-    Effect.flatMap(state.failed("write", cause), (failures) => {
+    Effect.flatMap(state.health.failed("write", cause), (failures) => {
       if (failures < maxWriteFailures) outbox.land()
       else outbox.putBackWrites()
       return Effect.as(recover(state, failures), failures >= maxWriteFailures)
     })
   const onSuccess = () =>
     Effect.sync(() => {
-      state.succeeded("write")
+      state.health.succeeded("write")
       outbox.written(outbox.writing.length)
       return true
     })
@@ -124,14 +124,14 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
   })
 
 const failed = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
-  Effect.flatMap(state.failed("exchange", cause), (failures) => {
+  Effect.flatMap(state.health.failed("exchange", cause), (failures) => {
     state.outbox.land()
     return recover(state, failures)
   })
 
 const refused = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
   Effect.andThen(
-    state.failed("exchange", cause),
+    state.health.failed("exchange", cause),
     Effect.matchCauseEffect(settleEach(state), {
       onSuccess: () => {
         state.outbox.land()
@@ -192,5 +192,5 @@ const backOff = (state: WorkerState, failures: number): Effect.Effect<void> =>
 const reconcile = (state: WorkerState): Effect.Effect<void> =>
   Effect.catchCause(
     renew(state, 0),
-    (cause) => Effect.flatMap(state.failed("renew", cause), (failures) => recover(state, failures))
+    (cause) => Effect.flatMap(state.health.failed("renew", cause), (failures) => recover(state, failures))
   )

@@ -9,7 +9,7 @@ import type { WorkerState } from "./state.ts"
 export const shutdown = (state: WorkerState): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { exchangeTimeout, interruptGrace, shutdownGrace } = state.settings
-    state.status = "stopping"
+    state.health.status = "stopping"
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)
@@ -26,7 +26,7 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
     }
     yield* awaitFor(state.outbox.flushed, exchangeTimeout)
     yield* leave(state)
-    state.status = "stopped"
+    state.health.status = "stopped"
   })
 
 /** Gives back what the store still counts as held here, and says goodbye; a store that is away finds out by the lease. */

@@ -50,7 +50,7 @@ export class Slots {
 
   /** Whether a claim for one of the queues may find something that there is room for. */
   mayFind(ahead: number): boolean {
-    return this.room(ahead) > 0 && this.list.some((queue) => queue.mayFind && open(queue) > 0)
+    return this.room(ahead) > 0 && this.list.some((queue) => queue.mayFind && roomOf(queue) > 0)
   }
 
   lookEverywhere(): void {
@@ -60,7 +60,7 @@ export class Slots {
   demand(total: number): ReadonlyArray<Demand> {
     if (this.list.length === 1) {
       const queue = this.list[0]!
-      const slots = Math.min(total, open(queue))
+      const slots = Math.min(total, roomOf(queue))
       return slots > 0 ? [{ queue: queue.name, slots, share: slots }] : []
     }
     return this.order === "strict" ? this.strict(total) : this.weighted(total)
@@ -69,7 +69,7 @@ export class Slots {
   private open(total: number): ReadonlyArray<readonly [QueueSlots, number]> {
     const found: Array<readonly [QueueSlots, number]> = []
     for (const queue of this.list) {
-      const slots = Math.min(total, open(queue))
+      const slots = Math.min(total, roomOf(queue))
       if (slots > 0) found.push([queue, slots])
     }
     return found
@@ -117,6 +117,6 @@ export class Slots {
  * How many records of the queue may be claimed by its cap. None ahead: what waits for the pool starts when anything ends,
  * what waits for a cap only holds a place in the pool that others could use.
  */
-const open = ({ cap, running, waiting }: QueueSlots): number => cap - running - waiting
+const roomOf = ({ cap, running, waiting }: QueueSlots): number => cap - running - waiting
 
 const share = (credit: number, slots: number): number => Math.max(0, Math.min(slots, Math.floor(credit)))

@@ -4,15 +4,13 @@
  * To open a latch runs who waits for it, there and then: it is the last thing that a change does. To interrupt a fiber may
  * end its attempt there and then, too.
  */
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import type { JobStoreError } from "../../JobError.ts"
 import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape as Store } from "../../JobStore.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
-import { isRefusal, type Verb } from "./call.ts"
+import { Health } from "./health.ts"
 import { Outbox } from "./outbox.ts"
 import {
   type Answer,
@@ -51,8 +49,6 @@ export const minPatience = 20
 /** How long the worker may keep the thread, in milliseconds. */
 export const slice = 4
 
-export type Status = "starting" | "ready" | "degraded" | "stopping" | "stopped"
-
 export class WorkerState implements Host {
   readonly store: Store
   readonly clock: Clock.Clock
@@ -87,11 +83,7 @@ export class WorkerState implements Host {
   ahead = 0
   /** How long a claimed record may wait for a slot. */
   patience = minPatience
-  status: Status = "starting"
-  lastError: string | undefined
-  readonly ready = Latch.makeUnsafe(false)
-  /** By the store's clock. */
-  lastAnswerAt: number | undefined
+  readonly health: Health
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
@@ -99,8 +91,6 @@ export class WorkerState implements Host {
   renewing = false
   /** After a renewal that failed. */
   renewNotBefore = 0
-  /** Failed calls in a row. */
-  private readonly failures: Record<Verb, number> = { exchange: 0, renew: 0, write: 0, maintain: 0 }
 
   constructor(options: {
     readonly store: Store
@@ -116,10 +106,11 @@ export class WorkerState implements Host {
     this.slots = options.slots
     this.jobs = options.jobs
     this.telemetry = options.telemetry
+    this.health = new Health(options.settings.id)
   }
 
   get stopping(): boolean {
-    return this.status === "stopping" || this.status === "stopped"
+    return this.health.stopping
   }
 
   elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -224,7 +215,6 @@ export class WorkerState implements Host {
     if (exit !== undefined) return this.ended(attempt, exit)
     attempt.fiber = fiber
     this.hold(attempt)
-    this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
     fiber.addObserver((exit) => void this.ended(attempt, exit))
     return this.elapsedNow()
   }
@@ -259,6 +249,7 @@ export class WorkerState implements Host {
   private hold(attempt: Attempt): void {
     this.running.add(attempt)
     this.empty.closeUnsafe()
+    this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
   }
 
   private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
@@ -392,39 +383,9 @@ export class WorkerState implements Host {
 
   /** What every reply to an exchange says. */
   hear(reply: ExchangeReply): void {
-    this.succeeded("exchange", reply.now)
+    this.health.succeeded("exchange", reply.now)
     this.foreseeMaintenance(reply.maintainIn)
     this.cancel(reply.cancel)
-  }
-
-  succeeded(verb: Verb, storeNow?: number): void {
-    if (storeNow !== undefined) this.lastAnswerAt = storeNow
-    this.failures[verb] = 0
-    this.lastError = undefined
-    if (!this.stopping && this.status !== "ready") {
-      this.status = "ready"
-      this.ready.openUnsafe()
-    }
-  }
-
-  /**
-   * Notes that a call failed; answers how many of its verb did in a row. Only the first is logged: of all calls while the
-   * store is away, of each verb that it refuses.
-   */
-  failed(verb: Verb, cause: Cause.Cause<JobStoreError>): Effect.Effect<number> {
-    return Effect.suspend(() => {
-      const failures = ++this.failures[verb]
-      const isNews = failures === 1 && (this.status !== "degraded" || isRefusal(cause))
-      this.lastError = Cause.pretty(cause)
-      if (!this.stopping) this.status = "degraded"
-      this.ready.closeUnsafe()
-      if (!isNews) return Effect.succeed(failures)
-      const what = isRefusal(cause) ? `${verb} failed` : "the store does not answer"
-      return Effect.as(
-        Effect.logWarning(`worker ${this.settings.id}: ${what}, it is asked again until it succeeds`, cause),
-        failures
-      )
-    })
   }
 
   /** Somebody says that there is something: records to claim, or a cancel of what runs here. */
