@@ -197,7 +197,8 @@ export class WorkerState implements Host {
    * has a slot and waits for its handler to be called is no use to anybody else.
    */
   get waitingSince(): number {
-    return this.waiting.find((next) => !this.isStartable(next))?.receipt.at ?? Infinity
+    for (const next of this.waiting) if (!this.isStartable(next)) return next.receipt.at
+    return Infinity
   }
 
   private isStartable({ claimed }: Prefetched): boolean {
