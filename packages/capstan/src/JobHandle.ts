@@ -143,8 +143,8 @@ class Handle implements JobHandle<never, never, never, never, never> {
                 Queue.endUnsafe(values)
               }
             },
-            failed: (error) => {
-              Queue.failCauseUnsafe(values, Cause.fail(error))
+            failed: (cause) => {
+              Queue.failCauseUnsafe(values, cause)
             }
           }, context)
         ),

@@ -222,7 +222,7 @@ export interface Claimed {
   readonly begunAt: number
   /** When it became ready: what it has waited since is the queue's latency. */
   readonly readyAt: number
-  /** The last 32 failures, oldest first. */
+  /** The last 32 failures, oldest first. One that gave its attempt back is replaced by the next failure. */
   readonly failures: ReadonlyArray<Failure>
   readonly tags: ReadonlyArray<string>
   readonly headers: Readonly<Record<string, string>>

@@ -85,7 +85,13 @@ export const endAttempt = (
     trace
   }
   more.attempts = more.attempts.length === 0 ? [attempt] : [...more.attempts.slice(1 - keptAttempts), attempt]
-  if (failure !== undefined) more.failures = [...more.failures.slice(1 - keptFailures), failure]
+  if (failure !== undefined) more.failures = keep(more.failures, failure)
+}
+
+/** A failure that gave its attempt back has the number of the next failure, which replaces it: it fills no place. */
+const keep = (failures: ReadonlyArray<Failure>, failure: Failure): ReadonlyArray<Failure> => {
+  const others = failures.at(-1)?.attempt === failure.attempt ? failures.slice(0, -1) : failures
+  return [...others.slice(1 - keptFailures), failure]
 }
 
 const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {

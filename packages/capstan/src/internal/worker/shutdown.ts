@@ -9,13 +9,13 @@ import type { WorkerState } from "./state.ts"
 export const shutdown = (state: WorkerState): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { exchangeTimeout, interruptGrace, shutdownGrace } = state.settings
-    state.status = "stopping"
+    state.health.status = "stopping"
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)
-    for (const attempt of state.running.values()) state.interrupt(attempt, { _tag: "Shutdown" })
+    for (const attempt of [...state.running]) state.interrupt(attempt, { _tag: "Shutdown" })
     yield* awaitFor(state.empty, interruptGrace)
-    const stuck = [...state.running.values()]
+    const stuck = [...state.running]
     for (const attempt of stuck) state.abandon(attempt, { _tag: "Release" })
     if (stuck.length > 0) {
       yield* Effect.logWarning(
@@ -24,9 +24,9 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
         stuck.map(({ id, job }) => `${job} ${id}`)
       )
     }
-    yield* awaitFor(state.flushed, exchangeTimeout)
+    yield* awaitFor(state.outbox.flushed, exchangeTimeout)
     yield* leave(state)
-    state.status = "stopped"
+    state.health.status = "stopped"
   })
 
 /** Gives back what the store still counts as held here, and says goodbye; a store that is away finds out by the lease. */
