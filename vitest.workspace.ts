@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { serversOf } from "./scripts/servers/needs.ts"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 
@@ -11,7 +12,11 @@ const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
   resolve: { conditions },
   ssr: { resolve: { conditions } },
-  test: { name, include: [include] }
+  test: {
+    name,
+    include: [include],
+    setupFiles: serversOf(`${folder}/`).length > 0 ? [`${root}scripts/servers/required.ts`] : []
+  }
 })
 
 export default defineConfig({

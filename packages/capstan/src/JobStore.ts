@@ -606,6 +606,11 @@ export interface Shape {
   readonly identity: string
   /** `exact`: neither a wake-up nor an event is ever lost in silence, so nobody who waits need poll. */
   readonly notifications: "exact" | "hint"
+  /**
+   * Whether a fiber with this context has a transaction of this store open, in which its enqueues take part. What it
+   * enqueued is seen by nobody before the commit, so to await it there would never end. Absent: never.
+   */
+  readonly inTransaction?: ((context: Context.Context<never>) => boolean) | undefined
   readonly describe: Effect.Effect<Description, JobStoreError>
   readonly enqueue: (request: EnqueueRequest) => Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
   readonly exchange: (request: ExchangeRequest) => Effect.Effect<ExchangeReply, JobStoreError>

@@ -14,7 +14,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
-import type { JobStoreError } from "../JobError.ts"
+import { AwaitInTransaction, JobStoreError } from "../JobError.ts"
 import type { JobId } from "../JobRecord.ts"
 import type { ResultAnswer, Shape, StoreEvent } from "../JobStore.ts"
 
@@ -176,8 +176,11 @@ export const awaitFinal = (
   store: Shape,
   id: JobId
 ): Effect.Effect<Final & { readonly seen: boolean }, JobStoreError> =>
-  Effect.contextWith((context: Context.Context<never>) =>
-    Effect.callback<Final & { readonly seen: boolean }, JobStoreError>((resume) => {
+  Effect.contextWith((context: Context.Context<never>) => {
+    if (store.inTransaction?.(context) === true) {
+      return Effect.fail(new JobStoreError({ reason: new AwaitInTransaction({ id }) }))
+    }
+    return Effect.callback<Final & { readonly seen: boolean }, JobStoreError>((resume) => {
       let seen = false
       const stop = watch(store, id, {
         pending: () => {
@@ -194,4 +197,4 @@ export const awaitFinal = (
       }, context)
       return Effect.sync(stop)
     })
-  )
+  })

@@ -140,31 +140,32 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
         Stream.runForEach(store.events, ({ type }) => Effect.sync(() => seen.push(type))),
         { startImmediately: true }
       )
-      yield* H.advance(0)
+      yield* H.until("the first event", () => seen.length > 0)
       yield* H.enqueue()
       yield* H.settle("w", yield* H.claimOne("w"), H.complete)
-      yield* H.advance(0)
+      yield* H.until("the end of the record", () => seen.includes("completed"))
     }))
     assert.deepStrictEqual(seen, ["missed", "enqueued", "started", "completed"])
   }),
   fact("a sleeping worker is woken for its queues, and for a cancel", function*() {
     const store = yield* JobStore.JobStore
     let woken = 0
+    yield* H.renew("w")
     yield* Effect.scoped(Effect.gen(function*() {
       yield* Effect.forkScoped(
         Stream.runForEach(store.wakeups("w", ["default"]), () => Effect.sync(() => woken++)),
         { startImmediately: true }
       )
+      // As a worker does: it looks, finds nothing, and sleeps.
+      yield* H.claim("w")
       yield* H.advance(0)
       const { id } = yield* H.enqueue()
-      yield* H.advance(0)
-      assert.isAtLeast(woken, 1)
+      yield* H.until("a wake-up for a record", () => woken > 0)
       yield* H.claimOne("w")
       yield* H.advance(0)
       const before = woken
       yield* H.control({ _tag: "Cancel", reason: "r" }, id)
-      yield* H.advance(0)
-      assert.isAbove(woken, before)
+      yield* H.until("a wake-up for a cancel", () => woken > before)
     }))
   }),
   fact("says what it is", function*() {

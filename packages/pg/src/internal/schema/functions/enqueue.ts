@@ -1,0 +1,359 @@
+/** Storing records. */
+
+/**
+ * Records without keys and dependencies, in one statement. An id that is there already is left alone. Answers the ids that
+ * were stored, NULL for all of them.
+ *
+ * Cost: per record a heap row and two index entries; per call and queue one row of counts. Ids are new as a rule, so the
+ * first try does without ON CONFLICT, whose speculative insertion costs a quarter more time and 48 bytes of log a record.
+ */
+export const enqueue = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_plain(
+  p_ids uuid[], p_tags text[], p_versions int[], p_queues text[], p_priorities int[], p_delays bigint[],
+  p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[],
+  p_transaction boolean
+) RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  v_stored uuid[];
+  v_queues text[];
+  q text;
+BEGIN
+  BEGIN
+    ${storing(s, "")}
+  EXCEPTION WHEN unique_violation THEN
+    ${storing(s, "ON CONFLICT (id) DO NOTHING")}
+  END;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    -- Who decides to sleep while this transaction is open cannot be seen from here: such a transaction always wakes.
+    PERFORM ${s}.wake(q, CASE WHEN p_transaction THEN 0 ELSE v_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM ${s}.listener WHERE until > v_now) THEN
+    PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = ANY (v_stored);
+  END IF;
+  -- All of them as a rule, which takes no list.
+  RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
+END $$`
+
+const storing = (s: string, onConflict: string): string => `
+    WITH given AS (
+      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads
+      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+    ), stored AS (
+      INSERT INTO ${s}.record (
+        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
+      SELECT id, nextval('${s}.place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
+      FROM given ${onConflict}
+      RETURNING id, queue, state
+    ), counted AS (
+      INSERT INTO ${s}.delta (queue, ready, scheduled)
+      SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
+      RETURNING queue
+    )
+    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;`
+
+/**
+ * One record with whatever it has: an idempotency key first, then the unique key, then its dependencies, its own key last.
+ *
+ * In a caller's transaction it takes no lock that a settlement or a claim needs: what would be admitted by looking at such
+ * a row is left blocked on the agenda, and the first exchange after the commit looks.
+ */
+export const enqueueOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_one(
+  x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text
+) LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_idem text := x ->> 'idempotencyKey';
+  v_key text := x ->> 'uniqueKey';
+  v_policy text := x ->> 'onConflict';
+  v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
+  v_owner uuid;
+  u ${s}.uniq;
+  h ${s}.record;
+  v_state int;
+  v_waits boolean;
+BEGIN
+  o_id := (x ->> 'id')::uuid;
+  o_outcome := 'Inserted';
+  IF ${s}.is_stored(o_id, p_again, p_now) THEN
+    o_outcome := 'Existing';
+    RETURN;
+  END IF;
+
+  IF v_idem IS NOT NULL THEN
+    INSERT INTO ${s}.idem AS i (tag, key, id) VALUES (x ->> 'tag', v_idem, o_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = i.id RETURNING id INTO v_owner;
+    IF v_owner <> o_id THEN
+      IF ${s}.is_stored(v_owner, true, p_now) THEN
+        o_id := v_owner;
+        o_outcome := 'Existing';
+        RETURN;
+      END IF;
+      UPDATE ${s}.idem SET id = o_id WHERE tag = x ->> 'tag' AND key = v_idem;
+    END IF;
+  END IF;
+
+  r.id := o_id;
+  r.place := nextval('${s}.place');
+  r.turn := 0;
+  r.at := greatest(v_due, p_now);
+  r.enqueued_at := p_now;
+  r.ready_at := p_now;
+  r.expire_at := v_due + (x ->> 'startBefore')::bigint;
+  r.fence := 0;
+  r.settled := 0;
+  r.attempt := 0;
+  r.version := (x ->> 'version')::int;
+  r.pending := 0;
+  r.key_limit := (x ->> 'keyLimit')::int;
+  r.state := 3;
+  r.priority := (x ->> 'priority')::int;
+  r.crashes := 0;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
+  r.queue := x ->> 'queue';
+  r.tag := x ->> 'tag';
+  r.key := x ->> 'key';
+  r.retention := x ->> 'retention';
+  r.spec := x ->> 'spec';
+  r.payload := x ->> 'payload';
+
+  IF v_key IS NOT NULL THEN
+    -- Waits for another enqueue of the same key that is not decided yet, and for nothing else.
+    INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
+      VALUES (r.tag, v_key, o_id, p_now + (x ->> 'window')::bigint, coalesce((x ->> 'untilStarted')::boolean, false))
+      ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
+    IF u.id <> o_id THEN
+      v_state := ${s}.holds(u, p_now);
+      IF v_state IS NULL AND u.successor IS NOT NULL THEN
+        u.id := u.successor;
+        u.successor := NULL;
+        v_state := ${s}.holds(u, p_now);
+      END IF;
+      IF v_state IS NOT NULL THEN
+        SELECT * INTO h FROM ${s}.record WHERE id = u.id;
+        v_waits := h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+        IF v_state = 4 AND v_policy <> 'runAfter' OR v_policy = 'keep' OR v_policy = 'runAfter' AND v_waits
+          OR v_policy = 'reschedule' AND NOT v_waits THEN
+          o_outcome := 'Existing';
+        ELSIF v_state <> 4 AND v_waits AND (h.spec::json ->> 'flowId') IS NOT NULL THEN
+          o_outcome := 'UniqueConflict';
+        ELSIF v_state <> 4 AND v_waits THEN
+          o_outcome := CASE WHEN ${s}.replace(
+            h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
+        ELSIF v_state <> 4 AND u.successor IS NOT NULL
+          AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
+          UPDATE ${s}.record SET payload = r.payload, version = r.version, spec = r.spec, retention = r.retention,
+            priority = r.priority, at = r.at, expire_at = r.expire_at, fence = fence + 1, key = r.key,
+            key_limit = r.key_limit WHERE id = u.successor;
+          u.id := u.successor;
+          o_outcome := 'Replaced';
+        END IF;
+        IF o_outcome IS NULL THEN
+          -- It was claimed while we looked.
+          o_outcome := 'Inserted';
+          v_waits := false;
+        END IF;
+        IF o_outcome <> 'Inserted' THEN
+          IF v_idem IS NOT NULL THEN
+            IF o_outcome = 'Replaced' THEN
+              DELETE FROM ${s}.idem WHERE id = u.id AND tag = r.tag AND key = h.spec::json ->> 'idempotencyKey' AND key <> v_idem;
+              UPDATE ${s}.idem SET id = u.id WHERE tag = r.tag AND key = v_idem;
+            ELSE
+              DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = o_id;
+            END IF;
+          END IF;
+          o_id := u.id;
+          RETURN;
+        END IF;
+        IF v_state <> 4 THEN
+          r.reason := 'Unique';
+          r.blocked_on := u.id::text;
+          UPDATE ${s}.uniq SET id = u.id, successor = o_id WHERE tag = r.tag AND key = v_key;
+        END IF;
+      END IF;
+      IF r.reason IS NULL THEN
+        UPDATE ${s}.uniq SET id = o_id, successor = NULL, until = p_now + (x ->> 'window')::bigint,
+          until_started = coalesce((x ->> 'untilStarted')::boolean, false) WHERE tag = r.tag AND key = v_key;
+      END IF;
+    END IF;
+  END IF;
+
+  IF r.reason IS NULL AND json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
+    r.reason := 'Dependencies';
+    r.pending := json_array_length(x -> 'dependencies');
+  ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
+    r.reason := 'ConcurrencyKey';
+    r.blocked_on := r.key;
+  END IF;
+  INSERT INTO ${s}.record SELECT r.*;
+  PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
+  PERFORM ${s}.tell('enqueued', r, NULL, p_now);
+
+  IF r.reason = 'Dependencies' THEN
+    INSERT INTO ${s}.dependency (parent, child, name)
+      SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
+      ON CONFLICT DO NOTHING;
+  END IF;
+  IF r.reason IS NULL THEN
+    PERFORM ${s}.let_run(r, v_due, p_now, false);
+  ELSIF p_transaction THEN
+    INSERT INTO ${s}.agenda (id) VALUES (r.id);
+    PERFORM ${s}.wake(r.queue, 0);
+  ELSE
+    PERFORM ${s}.tend(r.id, p_now);
+  END IF;
+END $$`
+
+/** Looks at one blocked record: whether what it waits for has come already. Takes the locks that make the answer final. */
+export const tend = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.tend(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_parents uuid[];
+  v_open uuid[];
+  v_parent uuid;
+  v_state int;
+  v_result text;
+BEGIN
+  -- What it waits for first, then the record: a settlement locks in this order.
+  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state = 3;
+  IF r.reason = 'Unique' THEN
+    PERFORM FROM ${s}.record WHERE id = r.blocked_on::uuid FOR KEY SHARE;
+    v_open := ARRAY(SELECT id FROM ${s}.record WHERE id = r.blocked_on::uuid);
+  ELSIF r.reason = 'Dependencies' THEN
+    v_parents := ARRAY(SELECT DISTINCT parent FROM ${s}.dependency WHERE child = p_id ORDER BY parent);
+    PERFORM FROM ${s}.record WHERE id = ANY (v_parents) ORDER BY id FOR KEY SHARE;
+    v_open := ARRAY(SELECT id FROM ${s}.record WHERE id = ANY (v_parents));
+  END IF;
+  -- A signal that came in a transaction.
+  IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id) THEN
+    UPDATE ${s}.record SET flags = flags | 2 WHERE id = p_id;
+    IF NOT FOUND THEN DELETE FROM ${s}.checkpoint WHERE id = p_id; END IF;
+  END IF;
+  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state = 3 FOR UPDATE;
+  IF NOT FOUND THEN RETURN; END IF;
+  IF r.reason = 'Waitpoint' THEN
+    IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id AND name = r.blocked_on) THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, false);
+    END IF;
+  ELSIF r.reason = 'ConcurrencyKey' THEN
+    PERFORM ${s}.let_run(r, r.at, p_now, true);
+  ELSIF r.reason = 'Unique' AND v_open = '{}' THEN
+    PERFORM ${s}.let_run(r, r.at, p_now, false);
+  ELSIF r.reason = 'Dependencies' THEN
+    FOREACH v_parent IN ARRAY coalesce(v_parents, '{}') LOOP
+      IF v_parent = ANY (v_open) THEN CONTINUE; END IF;
+      v_state := NULL;
+      v_result := NULL;
+      SELECT h.state, h.result INTO v_state, v_result FROM ${s}.history h WHERE h.id = v_parent LIMIT 1;
+      PERFORM ${s}.dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
+    END LOOP;
+  END IF;
+END $$`
+
+/** Whether a record has this id: among the live ones, and on request in history. */
+export const isStored = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.is_stored(p_id uuid, p_history boolean, p_now bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.record WHERE id = p_id)
+    OR p_history AND EXISTS (
+      SELECT FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
+END $$`
+
+/** The state in which the named record holds its unique key, NULL when it does not any more. */
+export const holds = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.holds(u ${s}.uniq, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_state int;
+  v_begun bigint;
+BEGIN
+  IF u.until IS NOT NULL AND u.until <= p_now THEN RETURN NULL; END IF;
+  SELECT state, begun_at INTO v_state, v_begun FROM ${s}.record WHERE id = u.id;
+  IF FOUND THEN RETURN CASE WHEN u.until_started AND v_begun IS NOT NULL THEN NULL ELSE v_state END; END IF;
+  -- A window outlives a completed record.
+  IF u.until IS NULL THEN RETURN NULL; END IF;
+  SELECT state INTO v_state FROM ${s}.history
+    WHERE id = u.id AND state = 4 AND (expires_at IS NULL OR expires_at > p_now) LIMIT 1;
+  RETURN v_state;
+END $$`
+
+/** New contents, or a new due instant alone, for a record that waits. False when it has begun by now. */
+export const replace = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.replace(
+  p_id uuid, n ${s}.record, p_contents boolean, p_due bigint, p_now bigint, p_transaction boolean
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+BEGIN
+  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  r.fence := r.fence + 1;
+  IF p_contents THEN
+    IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
+      r.flags := r.flags & ~8;
+      IF p_transaction THEN
+        INSERT INTO ${s}.agenda (key) VALUES (r.key);
+      ELSE
+        PERFORM ${s}.free_slots(ARRAY[r.key], p_now);
+      END IF;
+    END IF;
+    r.payload := n.payload;
+    r.version := n.version;
+    r.spec := n.spec;
+    r.retention := n.retention;
+    r.priority := n.priority;
+    r.key := n.key;
+    r.key_limit := n.key_limit;
+  END IF;
+  r.expire_at := n.expire_at;
+  IF p_transaction AND r.key IS NOT NULL AND (r.state <> 3 OR r.reason = 'ConcurrencyKey') THEN
+    -- Its key decides, after the commit.
+    IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key) VALUES (r.key); END IF;
+    r.flags := r.flags & ~8;
+    r.state := 3;
+    r.reason := 'ConcurrencyKey';
+    r.blocked_on := r.key;
+    r.at := greatest(p_due, p_now);
+    PERFORM ${s}.put(r);
+    INSERT INTO ${s}.agenda (id) VALUES (r.id);
+    PERFORM ${s}.wake(r.queue, 0);
+  ELSIF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
+    r.at := greatest(p_due, p_now);
+    PERFORM ${s}.put(r);
+  ELSE
+    PERFORM ${s}.let_run(r, p_due, p_now, r.state <> 2);
+  END IF;
+  RETURN true;
+END $$`
+
+/** Records of any kind, each for itself, in the order in which they were given. */
+export const enqueueEach = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_each(p_records json, p_again boolean, p_transaction boolean)
+RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  x json;
+BEGIN
+  FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+    SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
+    RETURN NEXT;
+  END LOOP;
+END $$`
+
+/** Whether the attempt still holds its record. Outside a caller's transaction it goes on holding it until the commit. */
+export const holdsFence = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.holds_fence(p_id uuid, p_fence int, p_transaction boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_transaction THEN
+    PERFORM FROM ${s}.record WHERE id = p_id AND fence = p_fence AND state = 1;
+  ELSE
+    PERFORM FROM ${s}.record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
+  END IF;
+  RETURN FOUND;
+END $$`
