@@ -199,7 +199,8 @@ const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now
   // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
   state.patience = Math.max(minPatience, 2 * horizon)
   const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
-  return Math.min(maxAhead, 2 * settled, Math.floor(worked))
+  // With a store elsewhere an exchange takes half, so what one refills is twice as much.
+  return Math.min(maxAhead, (isElsewhere(state) ? 4 : 2) * settled, Math.floor(worked))
 }
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */
