@@ -6,6 +6,7 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { JobStoreError } from "../../JobError.ts"
 import type { Demand, ExchangeReply } from "../../JobStore.ts"
@@ -19,7 +20,7 @@ const maxBatch = 1000
 /** After so many failed writes in a row, settlements go out without. */
 const maxWriteFailures = 3
 /** Records that are claimed ahead of free slots, at most. */
-const maxAhead = 128
+const maxAhead = 512
 /** Milliseconds between two looks of a worker without room, each because of a wake-up. */
 const betweenNudges = 50
 
@@ -33,13 +34,13 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
     for (;;) {
       state.work.closeUnsafe()
       // Handlers that end at once, on a store that answers at once, would keep the thread from everybody else.
-      const isStartable = state.waitingCount > 0 && state.hasStartable
+      noteDue(state)
+      const isStartable = state.waitingCount > 0 && state.hasStartable && !(isElsewhere(state) && hasWork(state))
       if (isStartable || state.elapsedNow() - yieldedAt > slice) {
         yield* Effect.yieldNow
         yieldedAt = state.elapsedNow()
       }
       if (isStartable) state.startWaiting()
-      noteDue(state)
       if (hasWork(state)) yield* turn(state)
       else yield* sleep(state)
     }
@@ -84,6 +85,7 @@ const turn = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
     state.outbox.take(maxBatch)
     if (state.outbox.writing.length === 0) return exchange(state)
+    state.startWaiting()
     return Effect.flatMap(write(state), (isDone) => isDone ? exchange(state) : Effect.void)
   })
 
@@ -113,15 +115,38 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
     state.nudged = false
     const { outbox: { settling }, settings: { id: worker, lease }, slots } = state
-    const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead))
+    const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
     const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
     const call = () => state.store.exchange({ worker, lease, settlements: settling, demand, total })
-    return Effect.matchCauseEffect(within(state, "exchange", call), {
+    const sent = within(state, "exchange", call)
+    return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, reply, demand, startedAt)),
       onFailure: (cause) => settling.length > 0 && isRefusal(cause) ? refused(state, cause) : failed(state, cause)
     })
   })
+
+/**
+ * Starts what waits while the store is at work: both together take as long as the longer of the two. With handlers that
+ * end at once the sum of both was measured at a third more.
+ */
+const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function*() {
+    if (state.waitingCount === 0) return yield* call
+    const sent = yield* Effect.forkChild(call, { startImmediately: true })
+    while (state.hasStartable) {
+      yield* Effect.yieldNow
+      state.startWaiting()
+    }
+    return yield* Fiber.join(sent)
+  })
+
+/** A store in the same process answers at once: nothing is gained by starting handlers beside it. */
+const isElsewhere = (state: WorkerState): boolean => state.store.notifications !== "exact"
+
+/** Half of what may be held where records are claimed ahead: the other half runs here while the store looks for this one. */
+const share = (state: WorkerState): number =>
+  isElsewhere(state) && state.ahead > 0 ? Math.ceil((state.slots.concurrency + state.ahead) / 2) : maxBatch
 
 const failed = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
   Effect.flatMap(state.health.failed("exchange", cause), (failures) => {
@@ -175,7 +200,8 @@ const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now
   // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
   state.patience = Math.max(minPatience, 2 * horizon)
   const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
-  return Math.min(maxAhead, 2 * settled, Math.floor(worked))
+  // With a store elsewhere an exchange takes half, so what one refills is twice as much.
+  return Math.min(maxAhead, (isElsewhere(state) ? 4 : 2) * settled, Math.floor(worked))
 }
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */

@@ -132,7 +132,8 @@ export class WorkerState implements Host {
       this.slots.waiting++
       this.waiting.push({ claimed: record, receipt })
     }
-    this.startWaiting()
+    // With a store elsewhere the pump starts them, beside its next exchange when there is one.
+    if (this.store.notifications === "exact") this.startWaiting()
   }
 
   /** Parks what this worker has no handler for. */
