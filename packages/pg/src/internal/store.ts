@@ -229,7 +229,7 @@ export const make = Effect.fnUntraced(function*(
 
     query: ({ cursor, limit, order, where }) =>
       Effect.map(
-        page(client, where, order, limit, cursor),
+        page(client.call, s, where, order, limit, cursor),
         ({ cursor, rows }) => ({ records: rows.map(Codec.toRecord), cursor })
       ),
 
@@ -257,20 +257,23 @@ export const make = Effect.fnUntraced(function*(
     control: ({ action, cursor, limit, where }) =>
       Effect.withFiber((fiber) =>
         Effect.gen(function*() {
-          const { cursor: next, rows } = yield* page(client, where, "oldest", limit, cursor)
+          // What the caller's transaction has done so far is among what it looks at.
+          const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
-          const missing = where.ids?.filter((id) => !ids.includes(id)) ?? []
-          const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome }>(
-            "control",
-            `SELECT u.id, ${s}.control_one(u.id, $2, $3, $4, $5::int, coalesce($6::float8::bigint,
-               ${s}.clock() + $7::float8::bigint), $8::int, ${s}.clock(), $9) AS outcome
-             FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
-            [uuids([...ids, ...missing]), ...actionParams(action), client.isInTransaction(fiber.context)]
-          )
           const found = new Set<string>(ids)
+          const missing = where.ids?.filter((id) => !found.has(id)) ?? []
           // One that exists but does not match was not asked for.
+          const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
+            "control",
+            `SELECT u.id, CASE
+               WHEN u.n <= $10::int THEN ${s}.control_one(u.id, $2, $3, $4, $5::int, coalesce($6::float8::bigint,
+                 ${s}.clock() + $7::float8::bigint), $8::int, ${s}.clock(), $9)
+               WHEN NOT ${s}.is_stored(u.id, true, ${s}.clock()) THEN 'NotFound' END AS outcome
+             FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
+            [uuids([...ids, ...missing]), ...actionParams(action), client.isInTransaction(fiber.context), ids.length]
+          )
           return {
-            outcomes: outcomes.filter(({ id, outcome }) => found.has(id) || outcome === "NotFound"),
+            outcomes: outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
             cursor: next
           }
         })
@@ -393,14 +396,15 @@ const writeJson = (entry: JobStore.WriteEntry): unknown => {
 }
 
 const page = (
-  client: Client,
+  call: Client["call"],
+  schema: string,
   where: JobStore.Selection,
   order: "newest" | "oldest",
   limit: number,
   cursor: string | undefined
 ) => {
-  const { params, text } = Query.page(client.schema, where, order, limit, cursor)
-  return Effect.map(client.call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+  const { params, text } = Query.page(schema, where, order, limit, cursor)
+  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
     cursor: Query.cursorOf(rows, where, limit)
   }))
