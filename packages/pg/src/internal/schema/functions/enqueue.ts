@@ -133,7 +133,7 @@ BEGIN
         ELSIF v_state <> 4 AND v_waits AND (h.spec::json ->> 'flowId') IS NOT NULL THEN
           o_outcome := 'UniqueConflict';
         ELSIF v_state <> 4 AND v_waits THEN
-          o_outcome := CASE WHEN ${s}.replace(h.id, r, v_policy = 'replace', v_due, p_now) THEN 'Replaced' END;
+          o_outcome := CASE WHEN ${s}.replace(h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
         ELSIF v_state <> 4 AND u.successor IS NOT NULL
           AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
           UPDATE ${s}.record SET payload = r.payload, version = r.version, spec = r.spec, retention = r.retention,
@@ -174,7 +174,7 @@ BEGIN
 
   IF r.reason IS NULL AND json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
     r.reason := 'Dependencies';
-    r.pending := json_array_length(x -> 'dependencies');
+    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
@@ -189,59 +189,12 @@ BEGIN
       ON CONFLICT DO NOTHING;
   END IF;
   IF r.reason IS NULL THEN
-    PERFORM ${s}.let_run(r, v_due, p_now, false);
+    PERFORM ${s}.let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO ${s}.agenda (id) VALUES (r.id);
     PERFORM ${s}.wake(r.queue, 0);
   ELSE
     PERFORM ${s}.tend(r.id, p_now);
-  END IF;
-END $$`
-
-/** Looks at one blocked record: whether what it waits for has come already. Takes the locks that make the answer final. */
-export const tend = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tend(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  r ${s}.record;
-  v_parents uuid[];
-  v_open uuid[];
-  v_parent uuid;
-  v_state int;
-  v_result text;
-BEGIN
-  -- What it waits for first, then the record: a settlement locks in this order.
-  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state = 3;
-  IF r.reason = 'Unique' THEN
-    PERFORM FROM ${s}.record WHERE id = r.blocked_on::uuid FOR KEY SHARE;
-    v_open := ARRAY(SELECT id FROM ${s}.record WHERE id = r.blocked_on::uuid);
-  ELSIF r.reason = 'Dependencies' THEN
-    v_parents := ARRAY(SELECT DISTINCT parent FROM ${s}.dependency WHERE child = p_id ORDER BY parent);
-    PERFORM FROM ${s}.record WHERE id = ANY (v_parents) ORDER BY id FOR KEY SHARE;
-    v_open := ARRAY(SELECT id FROM ${s}.record WHERE id = ANY (v_parents));
-  END IF;
-  -- A signal that came in a transaction.
-  IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id) THEN
-    UPDATE ${s}.record SET flags = flags | 2 WHERE id = p_id;
-    IF NOT FOUND THEN DELETE FROM ${s}.checkpoint WHERE id = p_id; END IF;
-  END IF;
-  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state = 3 FOR UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;
-  IF r.reason = 'Waitpoint' THEN
-    IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id AND name = r.blocked_on) THEN
-      PERFORM ${s}.let_run(r, p_now, p_now, false);
-    END IF;
-  ELSIF r.reason = 'ConcurrencyKey' THEN
-    PERFORM ${s}.let_run(r, p_now, p_now, true);
-  ELSIF r.reason = 'Unique' AND v_open = '{}' THEN
-    PERFORM ${s}.let_run(r, r.at, p_now, false);
-  ELSIF r.reason = 'Dependencies' THEN
-    FOREACH v_parent IN ARRAY coalesce(v_parents, '{}') LOOP
-      IF v_parent = ANY (v_open) THEN CONTINUE; END IF;
-      v_state := NULL;
-      v_result := NULL;
-      SELECT h.state, h.result INTO v_state, v_result FROM ${s}.history h WHERE h.id = v_parent LIMIT 1;
-      PERFORM ${s}.dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
-    END LOOP;
   END IF;
 END $$`
 
@@ -275,7 +228,7 @@ END $$`
 /** New contents, or a new due instant alone, for a record that waits. False when it has begun by now. */
 export const replace = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.replace(
-  p_id uuid, n ${s}.record, p_contents boolean, p_due bigint, p_now bigint
+  p_id uuid, n ${s}.record, p_contents boolean, p_due bigint, p_now bigint, p_transaction boolean
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   r ${s}.record;
@@ -285,7 +238,11 @@ BEGIN
   r.fence := r.fence + 1;
   IF p_contents THEN
     IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
-      PERFORM ${s}.free_slots(ARRAY[r.key], p_now);
+      IF p_transaction THEN
+        INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
+      ELSE
+        PERFORM ${s}.free_slots(ARRAY[r.key], p_now);
+      END IF;
       r.flags := r.flags & ~8;
     END IF;
     r.payload := n.payload;
@@ -301,7 +258,7 @@ BEGIN
     r.at := greatest(p_due, p_now);
     PERFORM ${s}.put(r);
   ELSE
-    PERFORM ${s}.let_run(r, p_due, p_now, r.state <> 2);
+    PERFORM ${s}.let_run(r, p_due, p_now, r.state <> 2, p_transaction);
   END IF;
   RETURN true;
 END $$`
