@@ -273,7 +273,13 @@ describe("a control call in an open transaction holds up nobody", () => {
     rolledBack: (worker) => Effect.map(Harness.exchange(worker), ({ cancel }) => assert.deepStrictEqual(cancel, []))
   })
 
-  for (const action of [cancel, { _tag: "Delete" }, { _tag: "Reschedule", delay: 60_000 }] as const) {
+  for (
+    const [action, becomes] of [
+      [cancel, "cancelled"],
+      [{ _tag: "Delete" }, "none"],
+      [{ _tag: "Reschedule", delay: 60_000 }, "scheduled"]
+    ] as const
+  ) {
     holding(`${action._tag} of a record that holds a slot of a key`, {
       given: ({ worker }) =>
         Effect.gen(function*() {
@@ -287,7 +293,7 @@ describe("a control call in an open transaction holds up nobody", () => {
       committed: (worker, { id, waits }) =>
         Effect.andThen(
           isState(worker, waits, "ready"),
-          isState(worker, id, { Cancel: "cancelled", Delete: "none", Reschedule: "scheduled" }[action._tag])
+          isState(worker, id, becomes)
         ),
       rolledBack: (worker, { id, waits }) =>
         Effect.andThen(isState(worker, waits, "ready"), isState(worker, id, "ready"))
@@ -490,4 +496,98 @@ describe("a signal in an open transaction holds up nobody", () => {
     committed: (worker, { id }) => isState(worker, id, "completed"),
     rolledBack: (worker, { id }) => isState(worker, id, "completed")
   })
+})
+
+describe("an enqueue that waits for another transaction's key", () => {
+  /** A transaction that holds a unique and an idempotency key, for as long as the effect runs. */
+  const whileHeld = <A, E>(caller: Side, use: Effect.Effect<A, E>) =>
+    Effect.gen(function*() {
+      const held = yield* Deferred.make<void>()
+      const over = yield* Deferred.make<void>()
+      const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
+        enqueue(caller, { ...unique("u"), idempotencyKey: "i" }).pipe(
+          Effect.andThen(Deferred.succeed(held, undefined)),
+          Effect.andThen(Deferred.await(over))
+        )
+      ))
+      yield* Deferred.await(held)
+      const used = yield* use
+      yield* Deferred.succeed(over, undefined)
+      yield* Fiber.join(transaction)
+      return used
+    })
+
+  const waits = (worker: Side) =>
+    Harness.until(
+      "a statement that waits for a lock",
+      Effect.map(
+        worker.sql.unsafe(
+          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%${schema}%.enqueue_each%'`
+        ),
+        (rows) => rows.length > 0
+      )
+    )
+
+  it.live("has locked nothing that a settlement needs, whatever comes before it in its batch", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller, schema)
+      const key = yield* running(worker, keyed("k"))
+      const parent = yield* running(worker, {})
+      const batch = yield* whileHeld(
+        caller,
+        Effect.gen(function*() {
+          const batch = yield* Effect.forkChild(caller.store.enqueue({
+            records: [
+              Harness.record(keyed("k")),
+              Harness.record(after(parent.id)),
+              Harness.record(unique("v")),
+              Harness.record(unique("u")),
+              Harness.record({ idempotencyKey: "i" })
+            ]
+          }))
+          yield* waits(worker)
+          for (const at of [key, parent]) yield* done(worker, at)
+          return batch
+        })
+      )
+      const outcomes = (yield* Fiber.join(batch)).map(({ outcome }) => outcome)
+      assert.deepStrictEqual(outcomes, ["Inserted", "Inserted", "Inserted", "Existing", "Existing"])
+      yield* Harness.assertSound(worker, schema)
+    }))
+
+  it.live("holds up no other enqueue of its process", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller, schema)
+      const waiting = yield* whileHeld(
+        caller,
+        Effect.gen(function*() {
+          const waiting = yield* Effect.forkChild(enqueue(caller, unique("u")))
+          yield* waits(worker)
+          const others = yield* Effect.forEach([{}, keyed("k")], (given) => enqueue(caller, given), {
+            concurrency: "unbounded"
+          }).pipe(Effect.timeout("5 seconds"))
+          assert.deepStrictEqual(others.map(({ outcome }) => outcome), ["Inserted", "Inserted"])
+          return waiting
+        })
+      )
+      assert.strictEqual((yield* Fiber.join(waiting)).outcome, "Existing")
+    }))
+
+  it.live("waits for no other order of the same keys: two batches in opposite orders are both stored", () =>
+    Effect.gen(function*() {
+      const { caller } = yield* sides
+      yield* Harness.empty(caller, schema)
+      const keys = Array.from({ length: 200 }, (_, i) => `key ${i}`)
+      const batch = (keys: ReadonlyArray<string>) => ({ records: keys.map((key) => Harness.record(unique(key))) })
+      for (let round = 0; round < 5; round++) {
+        const answers = yield* Effect.all([
+          caller.store.enqueue(batch(keys)),
+          caller.store.enqueue(batch(keys.toReversed()))
+        ], { concurrency: 2 })
+        const inserted = answers.flat().filter(({ outcome }) => outcome === "Inserted")
+        assert.strictEqual(inserted.length, round === 0 ? 200 : 0)
+      }
+    }))
 })

@@ -7,6 +7,7 @@ import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import type { SqlClient } from "effect/sql"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
+import { script } from "../src/internal/schema/migrations.ts"
 
 /** Set by the test command, which starts a server when there is none. */
 export const url = (): string => {
@@ -66,6 +67,25 @@ export const drop = (...schemas: ReadonlyArray<string>): Promise<void> =>
     Effect.provide(client()),
     Effect.runPromise
   )
+
+/** One line of the schema's text, as it stands there once, and what stands there instead. `${s}` is the schema's name. */
+export type Change = readonly [line: string, instead: string]
+
+/** Makes a schema whose text differs by these lines from that of the package: what a must-fail twin lives in. */
+export const altered = (schema: string, changes: ReadonlyArray<Change>) =>
+  Effect.gen(function*() {
+    const sql = yield* PgClient.PgClient
+    let text = script({ schema: `"${schema}"`, channel: `capstan_${schema}` })
+    for (const change of changes) {
+      const [line, instead] = change.map((part) => part.replaceAll("${s}", `"${schema}"`))
+      assert.strictEqual(text.split(line!).length, 2, `stands once in the schema: ${line}`)
+      text = text.replace(line!, () => instead!)
+    }
+    const statements = text.split(/;\n\n/).map((statement) => statement.trim().replace(/;$/, ""))
+    yield* sql.withTransaction(
+      Effect.forEach(statements.slice(1, -1), (statement) => sql.unsafe(statement).unprepared, { discard: true })
+    )
+  })
 
 /** The tables that hold anything, emptied: the store of the next fact is a new one. */
 export const empty = ({ sql }: Pick<Side, "sql">, schema: string) =>

@@ -86,7 +86,10 @@ export const make = Effect.fnUntraced(function*(
     )
 
   const marks = new Marks()
-  const coalescer = new Coalescer((records) => client.outside(enqueueOutside(records)), scope)
+  const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
+  const coalescer = new Coalescer(outside, scope)
+  /** On a way of their own, so that nobody else's enqueue waits with them. */
+  const mayWait = new Coalescer(outside, scope)
 
   const holdsFence = (by: JobStore.AttemptRef, inTransaction: boolean) =>
     Effect.flatMap(
@@ -120,7 +123,8 @@ export const make = Effect.fnUntraced(function*(
         if (by !== undefined) return enqueueBy(by, records, inTransaction)
         if (inTransaction) return enqueueAny(records, true)
         client.warnOfForeignTransaction(fiber.context)
-        return records.length > bulk ? enqueueOutside(records) : coalescer.enqueue(records)
+        if (records.length > bulk) return enqueueOutside(records)
+        return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 
     exchange: (request) =>

@@ -263,6 +263,26 @@ BEGIN
   RETURN true;
 END $$`
 
+/**
+ * Takes the idempotency and unique keys of a batch, where they are free, in one order for everybody. Whoever comes second
+ * waits here for the first one's transaction, while it holds no lock that anybody else could want: of the records of a
+ * batch one may have to wait, and the others' keys and parents must not wait with it.
+ */
+export const claimKeys = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO ${s}.idem AS i (tag, key, id)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'idempotencyKey', (x ->> 'id')::uuid
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
+        coalesce((x ->> 'untilStarted')::boolean, false)
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
+$$`
+
 /** Records of any kind, each for itself, in the order in which they were given. */
 export const enqueueEach = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_each(p_records json, p_again boolean, p_transaction boolean)
@@ -271,6 +291,7 @@ DECLARE
   v_now bigint := ${s}.clock();
   x json;
 BEGIN
+  IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
   FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
     SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
     RETURN NEXT;
