@@ -28,13 +28,13 @@ interface Sides {
   readonly worker: Side
 }
 
-const sides = Harness.shared(
-  schema,
+const open = (schema: string) =>
   Effect.all({
     caller: Harness.open(schema),
     worker: Harness.open(schema, {}, { startupOptions: "-c lock_timeout=150ms" })
   })
-)
+
+const sides = Harness.shared(schema, open(schema))
 
 interface Holding<A> {
   /** What is there before. */
@@ -50,10 +50,14 @@ interface Holding<A> {
 
 const ends = { commit: Effect.void, rollback: Effect.fail("rollback" as const) }
 
-const run = <A>(holding: Holding<A>, end: keyof typeof ends): Effect.Effect<void, unknown> =>
+const run = <A>(
+  holding: Holding<A>,
+  end: keyof typeof ends,
+  both: Effect.Effect<Sides>
+): Effect.Effect<void, unknown> =>
   Effect.gen(function*() {
-    const { caller, worker } = yield* sides
-    yield* Harness.empty(caller, schema)
+    const { caller, worker } = yield* both
+    yield* Harness.empty(caller)
     const given = yield* holding.given({ caller, worker })
     const held = yield* Deferred.make<void>()
     const over = yield* Deferred.make<void>()
@@ -64,18 +68,25 @@ const run = <A>(holding: Holding<A>, end: keyof typeof ends): Effect.Effect<void
         Effect.andThen(ends[end])
       )
     ))
-    yield* Effect.raceFirst(Deferred.await(held), Effect.asVoid(Fiber.join(transaction)))
-    yield* holding.meanwhile(worker, given)
-    yield* Deferred.succeed(over, undefined)
-    assert.strictEqual(Exit.isSuccess(yield* Fiber.await(transaction)), end === "commit")
-    yield* Harness.quiet(worker, schema)
-    yield* (end === "commit" ? holding.committed(worker, given) : holding.rolledBack(worker, given))
-    yield* Harness.assertSound(worker, schema)
+    yield* Effect.gen(function*() {
+      yield* Effect.raceFirst(Deferred.await(held), Effect.asVoid(Fiber.join(transaction)))
+      yield* holding.meanwhile(worker, given)
+      yield* Deferred.succeed(over, undefined)
+      assert.strictEqual(Exit.isSuccess(yield* Fiber.await(transaction)), end === "commit")
+      yield* Harness.quiet(worker)
+      yield* (end === "commit" ? holding.committed(worker, given) : holding.rolledBack(worker, given))
+      yield* Harness.assertSound(worker)
+    }).pipe(Effect.ensuring(Fiber.interrupt(transaction)))
   })
 
+const holdings: Array<
+  readonly [name: string, committed: (both: Effect.Effect<Sides>) => Effect.Effect<void, unknown>]
+> = []
+
 const holding = <A>(name: string, holding: Holding<A>) => {
-  it.live(`${name}: committed`, () => run(holding, "commit"))
-  it.live(`${name}: rolled back`, () => run(holding, "rollback"))
+  holdings.push([name, (both) => run(holding, "commit", both)])
+  it.live(`${name}: committed`, () => run(holding, "commit", sides))
+  it.live(`${name}: rolled back`, () => run(holding, "rollback", sides))
 }
 
 const running = (side: Side, given: Partial<JobStore.NewRecord>) => Effect.andThen(enqueue(side, given), claimOne(side))
@@ -237,7 +248,7 @@ describe("an enqueue in an open transaction holds up nobody", () => {
         assert.deepStrictEqual([states[4], states[8]], ["blocked ConcurrencyKey", "blocked ConcurrencyKey"])
       }),
     rolledBack: (worker, { ids }) =>
-      Effect.map(worker.sql.unsafe(`SELECT FROM ${schema}.record`), (rows) => {
+      Effect.map(worker.sql.unsafe(`SELECT FROM ${worker.schema}.record`), (rows) => {
         assert.strictEqual(rows.length, 0)
         assert.strictEqual(ids.length, 1000)
       })
@@ -531,7 +542,7 @@ describe("an enqueue that waits for another transaction's key", () => {
   it.live("has locked nothing that a settlement needs, whatever comes before it in its batch", () =>
     Effect.gen(function*() {
       const { caller, worker } = yield* sides
-      yield* Harness.empty(caller, schema)
+      yield* Harness.empty(caller)
       const key = yield* running(worker, keyed("k"))
       const parent = yield* running(worker, {})
       const batch = yield* whileHeld(
@@ -553,13 +564,13 @@ describe("an enqueue that waits for another transaction's key", () => {
       )
       const outcomes = (yield* Fiber.join(batch)).map(({ outcome }) => outcome)
       assert.deepStrictEqual(outcomes, ["Inserted", "Inserted", "Inserted", "Existing", "Existing"])
-      yield* Harness.assertSound(worker, schema)
+      yield* Harness.assertSound(worker)
     }))
 
   it.live("holds up no other enqueue of its process", () =>
     Effect.gen(function*() {
       const { caller, worker } = yield* sides
-      yield* Harness.empty(caller, schema)
+      yield* Harness.empty(caller)
       const waiting = yield* whileHeld(
         caller,
         Effect.gen(function*() {
@@ -578,7 +589,7 @@ describe("an enqueue that waits for another transaction's key", () => {
   it.live("waits for no other order of the same keys: two batches in opposite orders are both stored", () =>
     Effect.gen(function*() {
       const { caller } = yield* sides
-      yield* Harness.empty(caller, schema)
+      yield* Harness.empty(caller)
       const keys = Array.from({ length: 200 }, (_, i) => `key ${i}`)
       const batch = (keys: ReadonlyArray<string>) => ({ records: keys.map((key) => Harness.record(unique(key))) })
       for (let round = 0; round < 5; round++) {
@@ -590,4 +601,43 @@ describe("an enqueue that waits for another transaction's key", () => {
         assert.strictEqual(inserted.length, round === 0 ? 200 : 0)
       }
     }))
+})
+
+describe("a twin that takes a lock in the caller's transaction makes exactly those wait who need it", () => {
+  let themes = 0
+  const twin = (
+    name: string,
+    changes: ReadonlyArray<Harness.Change>,
+    red: ReadonlyArray<string>
+  ) => {
+    const schema = Harness.schemaName(`locks_${themes++}`)
+    const twins = Harness.shared(
+      schema,
+      Effect.andThen(Effect.provide(Effect.orDie(Harness.altered(schema, changes)), Harness.client()), open(schema))
+    )
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const found: Array<string> = []
+        for (const [name, committed] of holdings) {
+          if (Exit.isFailure(yield* Effect.exit(committed(twins)))) found.push(name)
+        }
+        assert.deepStrictEqual(found, red)
+      }), 30_000)
+  }
+
+  twin("slots of keys", [
+    ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit)", "${s}.take_slot(r.key, r.key_limit)"],
+    ["r.key IS NOT NULL AND p_transaction AND v_due <= p_now", "false"]
+  ], [
+    "of a key whose slot is taken",
+    "of a key that is free",
+    "of a thousand records of all kinds, while a thousand others run",
+    "Promote of a scheduled record with a key",
+    "Retry of a scheduled record with a key",
+    "the replay of a dead record with a key and a unique key"
+  ])
+
+  twin("a settlement that waits for who waits for it", [
+    ["WHERE id = v_child FOR UPDATE SKIP LOCKED", "WHERE id = v_child FOR UPDATE"]
+  ], ["the cancelling of what waits for another record"])
 })

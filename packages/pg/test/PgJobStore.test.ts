@@ -15,7 +15,7 @@ afterAll(() =>
 
 const layer = Layer.effectDiscard(Effect.andThen(
   Harness.frozen(schema),
-  Effect.flatMap(PgClient.PgClient, (sql) => Harness.empty({ sql }, schema))
+  Effect.flatMap(PgClient.PgClient, (sql) => Harness.empty({ schema, sql }))
 )).pipe(
   Layer.provideMerge(Harness.store(schema))
 )

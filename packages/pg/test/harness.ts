@@ -7,7 +7,7 @@ import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import type { SqlClient } from "effect/sql"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
-import { script } from "../src/internal/schema/migrations.ts"
+import { bookkeeping, migrations, record as entry } from "../src/internal/schema/migrations.ts"
 
 /** Set by the test command, which starts a server when there is none. */
 export const url = (): string => {
@@ -33,6 +33,7 @@ export const store = (
 
 /** One process of several on a store: a client and a store of its own. */
 export interface Side {
+  readonly schema: string
   readonly sql: PgClient.PgClient
   readonly store: JobStore.Shape
   readonly context: Context.Context<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient>
@@ -44,6 +45,7 @@ export const open = (
   clientOptions: ClientOptions = {}
 ): Effect.Effect<Side, never, Scope.Scope> =>
   Effect.map(Layer.build(Layer.fresh(store(schema, options, clientOptions))), (context) => ({
+    schema,
     sql: Context.get(context, PgClient.PgClient),
     store: Context.get(context, JobStore.JobStore),
     context
@@ -75,20 +77,23 @@ export type Change = readonly [line: string, instead: string]
 export const altered = (schema: string, changes: ReadonlyArray<Change>) =>
   Effect.gen(function*() {
     const sql = yield* PgClient.PgClient
-    let text = script({ schema: `"${schema}"`, channel: `capstan_${schema}` })
+    const names = { schema: `"${schema}"`, channel: `capstan_${schema}` }
+    let statements = [
+      ...bookkeeping(names.schema),
+      ...migrations.flatMap((migration) => [...migration.statements(names), entry(names.schema, migration)])
+    ]
     for (const change of changes) {
-      const [line, instead] = change.map((part) => part.replaceAll("${s}", `"${schema}"`))
-      assert.strictEqual(text.split(line!).length, 2, `stands once in the schema: ${line}`)
-      text = text.replace(line!, () => instead!)
+      const [line, instead] = change.map((part) => part.replaceAll("${s}", names.schema))
+      assert.strictEqual(statements.join("\n").split(line!).length, 2, `stands once in the schema: ${line}`)
+      statements = statements.map((statement) => statement.replace(line!, () => instead!))
     }
-    const statements = text.split(/;\n\n/).map((statement) => statement.trim().replace(/;$/, ""))
     yield* sql.withTransaction(
-      Effect.forEach(statements.slice(1, -1), (statement) => sql.unsafe(statement).unprepared, { discard: true })
+      Effect.forEach(statements, (statement) => sql.unsafe(statement).unprepared, { discard: true })
     )
   })
 
 /** The tables that hold anything, emptied: the store of the next fact is a new one. */
-export const empty = ({ sql }: Pick<Side, "sql">, schema: string) =>
+export const empty = ({ schema, sql }: Pick<Side, "schema" | "sql">) =>
   sql.unsafe(`
     DO $$
     DECLARE t text; found boolean;
@@ -214,12 +219,12 @@ export const stateOf = ({ store }: Side, id: JobRecord.JobId) =>
 // ---------------------------------------------------------------------------------------------------- invariants
 
 /** Lets the store do what callers' transactions have left, until there is nothing left. */
-export const quiet = (side: Side, schema: string) =>
+export const quiet = (side: Side) =>
   until(
     "an agenda with nothing on it",
     Effect.andThen(
       exchange(side, { worker: "quiet", demand: [{ queue: "none", slots: 1, share: 1 }], total: 1 }),
-      Effect.map(side.sql.unsafe(`SELECT 1 FROM ${schema}.agenda`), (rows) => rows.length === 0)
+      Effect.map(side.sql.unsafe(`SELECT 1 FROM ${side.schema}.agenda`), (rows) => rows.length === 0)
     )
   )
 
@@ -227,7 +232,7 @@ export const quiet = (side: Side, schema: string) =>
  * What must hold between any two transactions when the agenda is empty, counted anew: slots held are records that hold
  * them, counters are counts, and nobody waits for what has come. Answers a sentence for each row that does not fit.
  */
-export const unsound = ({ sql }: Pick<Side, "sql">, s: string) =>
+export const unsound = ({ schema: s, sql }: Pick<Side, "schema" | "sql">) =>
   Effect.map(
     sql.unsafe<{ found: string }>(`
       WITH counted AS (
@@ -288,8 +293,8 @@ export const unsound = ({ sql }: Pick<Side, "sql">, s: string) =>
   )
 
 /** Fails unless the store is sound once it has done what was left to do. */
-export const assertSound = (side: Side, schema: string) =>
+export const assertSound = (side: Side) =>
   Effect.gen(function*() {
-    yield* quiet(side, schema)
-    assert.deepStrictEqual(yield* unsound(side, schema), [])
+    yield* quiet(side)
+    assert.deepStrictEqual(yield* unsound(side), [])
   })
