@@ -39,6 +39,7 @@ const planned = `
 /** The functions that are called from outside: what they call is planned alike. */
 const entries = [
   "exchange",
+  "commit_one",
   "enqueue_plain",
   "enqueue_each",
   "renew",

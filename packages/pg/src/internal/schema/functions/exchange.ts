@@ -312,6 +312,18 @@ BEGIN
   RETURN 'Done';
 END $$`
 
+/**
+ * The settlement that a handler's own transaction ends with. One that is sent again is refused: what the handler wrote
+ * before it would be written twice.
+ */
+export const commitOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.commit_one(x json) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM ${s}.record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
+  IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
+  RETURN ${s}.settle_one(x, ${s}.clock());
+END $$`
+
 /** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. */
 export const block = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.block(r ${s}.record, p_reason text, p_on text, p_now bigint) RETURNS void
