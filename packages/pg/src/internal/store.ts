@@ -214,16 +214,18 @@ export const make = Effect.fnUntraced(function*(
       }),
 
     signal: ({ id, value, waitpoint }) =>
-      Effect.withFiber((fiber) =>
-        Effect.map(
+      Effect.withFiber((fiber) => {
+        const inTransaction = client.isInTransaction(fiber.context)
+        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
+        return Effect.map(
           client.ambient<{ answer: "Delivered" | "Early" | "NotFound" }>(
             "signal",
             `SELECT ${s}.signal($1::uuid, $2, $3, $4) AS answer`,
-            [id, waitpoint, value, client.isInTransaction(fiber.context)]
+            [id, waitpoint, value, inTransaction]
           ),
           ([row]) => row!.answer
         )
-      ),
+      }),
 
     get: (id) =>
       Effect.map(
@@ -261,6 +263,8 @@ export const make = Effect.fnUntraced(function*(
     control: ({ action, cursor, limit, where }) =>
       Effect.withFiber((fiber) =>
         Effect.gen(function*() {
+          const inTransaction = client.isInTransaction(fiber.context)
+          if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
           // What the caller's transaction has done so far is among what it looks at.
           const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
@@ -274,7 +278,7 @@ export const make = Effect.fnUntraced(function*(
                  ${s}.clock() + $7::float8::bigint), $8::int, ${s}.clock(), $9)
                WHEN NOT ${s}.is_stored(u.id, true, ${s}.clock()) THEN 'NotFound' END AS outcome
              FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
-            [uuids([...ids, ...missing]), ...actionParams(action), client.isInTransaction(fiber.context), ids.length]
+            [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
           )
           return {
             outcomes: outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
