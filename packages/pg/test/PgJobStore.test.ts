@@ -13,7 +13,10 @@ afterAll(() =>
   ).finally(() => operator.dispose())
 )
 
-const layer = Layer.effectDiscard(Effect.andThen(Harness.frozen(schema), Harness.empty(schema))).pipe(
+const layer = Layer.effectDiscard(Effect.andThen(
+  Harness.frozen(schema),
+  Effect.flatMap(PgClient.PgClient, (sql) => Harness.empty({ schema, sql }))
+)).pipe(
   Layer.provideMerge(Harness.store(schema))
 )
 

@@ -9,11 +9,15 @@ import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { JobError } from "capstan"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { SqlClient } from "effect/sql/SqlClient"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import { toStoreError } from "./errors.ts"
+
+/** Not on every platform. */
+declare const process: { readonly env: Readonly<Record<string, string | undefined>> } | undefined
 
 export type Row = Readonly<Record<string, unknown>>
 
@@ -24,6 +28,7 @@ export class Client {
   readonly channel: string
   private readonly sql: SqlClient
   private hasWarned = false
+  private readonly isDevelopment = typeof process === "undefined" || process.env.NODE_ENV !== "production"
 
   constructor(pg: PgClient, schema: string, channel: string) {
     this.pg = pg
@@ -59,28 +64,34 @@ export class Client {
     return context.mapUnsafe.has(this.pg.transactionService.key)
   }
 
-  /** One transaction of its own, or a part of the caller's. */
+  /** One transaction of its own. What the effect fails with is handed on as it is, also when it comes from the database. */
   readonly transaction = <A, E, R>(
     operation: string,
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | JobError.JobStoreError, R> =>
-    Effect.mapError(
-      Effect.withTracerEnabled(this.sql.withTransaction(effect), false),
-      (error) => isSqlError(error) ? toStoreError(operation, error) : error as E
-    )
+    Effect.withFiber((fiber) => {
+      const inside = Effect.mapError(
+        Effect.withTracerEnabled(effect, fiber.getRef(References.TracerEnabled)),
+        (error) => new Inside(error)
+      )
+      return Effect.mapError(
+        Effect.withTracerEnabled(this.sql.withTransaction(inside), false),
+        (error) => error instanceof Inside ? error.error : toStoreError(operation, error)
+      )
+    })
 
   /**
-   * Says once that a transaction of another client is open: what is enqueued in it commits by itself. There is no public
-   * way to ask for it; the name of effect's key is tested.
+   * Says once, in development, that a transaction of another client is open: what is enqueued in it commits by itself.
+   * There is no public way to ask for it; the name of effect's key is tested.
    */
   warnOfForeignTransaction(context: Context.Context<never>): void {
-    if (this.hasWarned) return
+    if (this.hasWarned || !this.isDevelopment) return
     for (const key of context.mapUnsafe.keys()) {
       if (!key.startsWith("effect/sql/SqlClient/TransactionConnection/")) continue
       this.hasWarned = true
       Effect.runFork(Effect.provideContext(
         Effect.logWarning(
-          "an enqueue runs inside a transaction of another SqlClient than the store's: it does not join it. " +
+          "a call of the job store runs inside a transaction of another SqlClient than the store's: it does not join it. " +
             "Give both the same PgClient layer"
         ),
         context
@@ -99,6 +110,15 @@ export class Client {
   /** Polls and settlements are not worth a span each. */
   private statement<A>(text: string, params: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, SqlError> {
     return Effect.withTracerEnabled(this.sql.unsafe<A & object>(text, params), false)
+  }
+}
+
+/** A failure of what runs in a transaction, told from one of the transaction itself. */
+class Inside<E> {
+  readonly error: E
+
+  constructor(error: E) {
+    this.error = error
   }
 }
 

@@ -79,6 +79,10 @@ export const isKeyed = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   (record.dependencies !== undefined && record.dependencies.length > 0)
 
+/** A record whose storing may have to wait for another transaction that has the same key. */
+export const mayWait = (record: JobStore.NewRecord): boolean =>
+  record.idempotencyKey !== undefined || record.unique !== undefined
+
 /** A record of any kind as `enqueue_one` takes it. Priorities are kept negated: one ascending index serves claims. */
 export const toJson = (record: JobStore.NewRecord): unknown => ({
   id: record.id,

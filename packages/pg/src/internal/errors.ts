@@ -15,6 +15,7 @@ export const toStoreError = (operation: string, error: SqlError): JobError.JobSt
   function reasonOf(): JobError.JobStoreError["reason"] {
     switch (error.reason._tag) {
       case "ConnectionError":
+        if (hasEnded(error)) return new JobError.Incompatible({ operation, detail: ended })
         // A statement that found no connection cannot have happened; a connection that broke leaves it open.
         return error.reason.operation === "connect"
           ? new JobError.Unavailable({ operation, detail })
@@ -32,6 +33,17 @@ export const toStoreError = (operation: string, error: SqlError): JobError.JobSt
     return new JobError.Incompatible({ operation, detail })
   }
 }
+
+/**
+ * What the driver says to a fiber that was forked in a transaction and is still in it after its end. It has no code; the
+ * text is tested.
+ */
+const hasEnded = (error: SqlError): boolean =>
+  error.reason.cause instanceof Error && error.reason.cause.message === "Pinned connection was released"
+
+const ended =
+  "the transaction that this fiber was forked in has ended, and nothing was done: join the fiber before the " +
+  "transaction ends, fork it outside, or hand its work to sql.afterCommit"
 
 /** SQLSTATE, when the server answered. */
 export const codeOf = (error: SqlError): string | undefined => {

@@ -86,7 +86,10 @@ export const make = Effect.fnUntraced(function*(
     )
 
   const marks = new Marks()
-  const coalescer = new Coalescer((records) => client.outside(enqueueOutside(records)), scope)
+  const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
+  const coalescer = new Coalescer(outside, scope)
+  /** On a way of their own, so that nobody else's enqueue waits with them. */
+  const mayWait = new Coalescer(outside, scope)
 
   const holdsFence = (by: JobStore.AttemptRef, inTransaction: boolean) =>
     Effect.flatMap(
@@ -120,7 +123,8 @@ export const make = Effect.fnUntraced(function*(
         if (by !== undefined) return enqueueBy(by, records, inTransaction)
         if (inTransaction) return enqueueAny(records, true)
         client.warnOfForeignTransaction(fiber.context)
-        return records.length > bulk ? enqueueOutside(records) : coalescer.enqueue(records)
+        if (records.length > bulk) return enqueueOutside(records)
+        return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 
     exchange: (request) =>
@@ -210,16 +214,18 @@ export const make = Effect.fnUntraced(function*(
       }),
 
     signal: ({ id, value, waitpoint }) =>
-      Effect.withFiber((fiber) =>
-        Effect.map(
+      Effect.withFiber((fiber) => {
+        const inTransaction = client.isInTransaction(fiber.context)
+        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
+        return Effect.map(
           client.ambient<{ answer: "Delivered" | "Early" | "NotFound" }>(
             "signal",
             `SELECT ${s}.signal($1::uuid, $2, $3, $4) AS answer`,
-            [id, waitpoint, value, client.isInTransaction(fiber.context)]
+            [id, waitpoint, value, inTransaction]
           ),
           ([row]) => row!.answer
         )
-      ),
+      }),
 
     get: (id) =>
       Effect.map(
@@ -229,7 +235,7 @@ export const make = Effect.fnUntraced(function*(
 
     query: ({ cursor, limit, order, where }) =>
       Effect.map(
-        page(client, where, order, limit, cursor),
+        page(client.call, s, where, order, limit, cursor),
         ({ cursor, rows }) => ({ records: rows.map(Codec.toRecord), cursor })
       ),
 
@@ -257,20 +263,25 @@ export const make = Effect.fnUntraced(function*(
     control: ({ action, cursor, limit, where }) =>
       Effect.withFiber((fiber) =>
         Effect.gen(function*() {
-          const { cursor: next, rows } = yield* page(client, where, "oldest", limit, cursor)
+          const inTransaction = client.isInTransaction(fiber.context)
+          if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
+          // What the caller's transaction has done so far is among what it looks at.
+          const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
-          const missing = where.ids?.filter((id) => !ids.includes(id)) ?? []
-          const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome }>(
-            "control",
-            `SELECT u.id, ${s}.control_one(u.id, $2, $3, $4, $5::int, coalesce($6::float8::bigint,
-               ${s}.clock() + $7::float8::bigint), $8::int, ${s}.clock(), $9) AS outcome
-             FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
-            [uuids([...ids, ...missing]), ...actionParams(action), client.isInTransaction(fiber.context)]
-          )
           const found = new Set<string>(ids)
+          const missing = where.ids?.filter((id) => !found.has(id)) ?? []
           // One that exists but does not match was not asked for.
+          const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
+            "control",
+            `SELECT u.id, CASE
+               WHEN u.n <= $10::int THEN ${s}.control_one(u.id, $2, $3, $4, $5::int, coalesce($6::float8::bigint,
+                 ${s}.clock() + $7::float8::bigint), $8::int, ${s}.clock(), $9)
+               WHEN NOT ${s}.is_stored(u.id, true, ${s}.clock()) THEN 'NotFound' END AS outcome
+             FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
+            [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
+          )
           return {
-            outcomes: outcomes.filter(({ id, outcome }) => found.has(id) || outcome === "NotFound"),
+            outcomes: outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
             cursor: next
           }
         })
@@ -393,14 +404,15 @@ const writeJson = (entry: JobStore.WriteEntry): unknown => {
 }
 
 const page = (
-  client: Client,
+  call: Client["call"],
+  schema: string,
   where: JobStore.Selection,
   order: "newest" | "oldest",
   limit: number,
   cursor: string | undefined
 ) => {
-  const { params, text } = Query.page(client.schema, where, order, limit, cursor)
-  return Effect.map(client.call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+  const { params, text } = Query.page(schema, where, order, limit, cursor)
+  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
     cursor: Query.cursorOf(rows, where, limit)
   }))

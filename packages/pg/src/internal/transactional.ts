@@ -11,24 +11,27 @@ import type { Client } from "./client.ts"
 export const make = (client: Client, identity: string): Transactional.Shape => ({
   identity,
   commit: (at, effect, complete) =>
-    client.transaction(
-      "commit",
-      Effect.gen(function*() {
+    Effect.withFiber((fiber) => {
+      if (client.isInTransaction(fiber.context)) return Effect.fail(nested)
+      const inside = Effect.gen(function*() {
         const value = yield* effect
         const { finishedAfter, result } = yield* complete(value)
-        const settlement = JSON.stringify({
-          ...at,
-          after: Math.ceil(finishedAfter),
-          outcome: "Complete",
-          result
-        })
         const [row] = yield* client.ambient<{ settled: string }>(
           "commit",
-          `SELECT ${client.schema}.settle_one($1::text::json, ${client.schema}.clock()) AS settled`,
-          [settlement]
+          `SELECT ${client.schema}.commit_one($1::text::json) AS settled`,
+          [JSON.stringify({ ...at, after: Math.ceil(finishedAfter), outcome: "Complete", result })]
         )
         if (row?.settled === "Done") return value
         return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(at) })
       })
-    )
+      return client.transaction("commit", inside)
+    })
+})
+
+/** It would end the attempt before the outer transaction has committed, and hold its locks until then. */
+const nested = new JobError.JobStoreError({
+  reason: new JobError.Incompatible({
+    operation: "commit",
+    detail: "it opens a transaction of its own, and one is open already: call commit outside of withTransaction"
+  })
 })

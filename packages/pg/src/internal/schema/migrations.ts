@@ -5,6 +5,7 @@
  * before this one calls is removed or changes its meaning, so that two releases run side by side (P11). A schema that is
  * newer than the code is accepted while it says that this code can still read it, and refused with `Incompatible` else.
  */
+import * as Agenda from "./functions/agenda.ts"
 import * as Control from "./functions/control.ts"
 import * as Enqueue from "./functions/enqueue.ts"
 import * as Exchange from "./functions/exchange.ts"
@@ -38,6 +39,7 @@ const planned = `
 /** The functions that are called from outside: what they call is planned alike. */
 const entries = [
   "exchange",
+  "commit_one",
   "enqueue_plain",
   "enqueue_each",
   "renew",
@@ -49,7 +51,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Enqueue, Exchange, Keep, Maintain, Control].flatMap((module) =>
+  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 

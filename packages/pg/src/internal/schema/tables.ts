@@ -208,11 +208,16 @@ export const tables = (s: string): ReadonlyArray<string> => [
     reason text NOT NULL,
     told boolean NOT NULL DEFAULT false
   )`,
-  // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not.
+  // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not,
+  // and what a settlement found locked by one: a record to look at, a key with slots to give back or out, a signal.
   `CREATE TABLE ${s}.agenda (
     num bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at bigint NOT NULL DEFAULT 0,
     id uuid,
-    key text COLLATE "C"
+    key text COLLATE "C",
+    frees boolean NOT NULL DEFAULT false,
+    waitpoint text COLLATE "C",
+    value text
   )`,
   // Settlements of records that were deleted since, so that one that is sent again is known.
   `CREATE TABLE ${s}.gone (

@@ -21,12 +21,16 @@ BEGIN
   ELSE
     SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
   END IF;
-  IF r.id IS NULL THEN RETURN ${s}.control_finished(p_id, p_action, p_payload, p_version, p_now); END IF;
+  IF r.id IS NULL THEN
+    RETURN ${s}.control_finished(p_id, p_action, p_payload, p_version, p_now, p_transaction);
+  END IF;
 
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
     INSERT INTO ${s}.cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
     IF FOUND THEN
+      -- It may not run any more when this commits.
+      IF p_transaction THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
       PERFORM pg_notify('${channel}', 'k' || (SELECT id FROM ${s}.worker WHERE num = r.worker));
     END IF;
     RETURN 'Requested';
@@ -34,7 +38,7 @@ BEGIN
 
   -- The slot is given back after the commit: its key's row is one that settlements wait for.
   IF p_transaction AND r.flags & 8 = 8 AND p_action IN ('Cancel', 'Delete', 'Reschedule') THEN
-    INSERT INTO ${s}.agenda (key) VALUES (r.key);
+    INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
     r.flags := r.flags & ~8;
     UPDATE ${s}.record SET flags = r.flags WHERE id = r.id;
     PERFORM ${s}.wake(r.queue, 0);
@@ -43,9 +47,9 @@ BEGIN
   CASE p_action
   WHEN 'Cancel' THEN
     r.fence := r.fence + 1;
-    PERFORM ${s}.finish(r, 5, p_reason, NULL, p_now);
+    PERFORM ${s}.finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
-    PERFORM ${s}.finish(r, 5, 'deleted', NULL, p_now);
+    PERFORM ${s}.finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM ${s}.forget(p_id, p_now);
     PERFORM ${s}.tell('deleted', r, NULL, p_now);
   WHEN 'Retry' THEN
@@ -54,24 +58,26 @@ BEGIN
     r.payload := coalesce(p_payload, r.payload);
     r.version := coalesce(p_version, r.version);
     IF r.state = 2 THEN
-      PERFORM ${s}.let_run(r, p_now, p_now, false);
+      PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
     ELSE
       PERFORM ${s}.put(r);
     END IF;
   WHEN 'Promote' THEN
     IF r.state <> 2 THEN RETURN 'Unchanged'; END IF;
-    PERFORM ${s}.let_run(r, p_now, p_now, false);
+    PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
   WHEN 'Reschedule' THEN
     IF r.state NOT IN (0, 2) THEN RETURN 'Unchanged'; END IF;
     IF r.expire_at IS NOT NULL THEN
       r.expire_at := p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0);
     END IF;
-    PERFORM ${s}.let_run(r, p_due, p_now, false);
+    PERFORM ${s}.let_run(r, p_due, p_now, false, p_transaction);
   WHEN 'Reprioritise' THEN
     IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
     r.priority := p_priority;
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM ${s}.put(r);
+    -- Claims have passed it over meanwhile.
+    IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, 0); END IF;
   END CASE;
   RETURN 'Changed';
 END $$`
@@ -79,7 +85,7 @@ END $$`
 /** An action on a finished record: it runs again with a fresh budget of attempts, or is forgotten. */
 export const controlFinished = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.control_finished(
-  p_id uuid, p_action text, p_payload text, p_version int, p_now bigint
+  p_id uuid, p_action text, p_payload text, p_version int, p_now bigint, p_transaction boolean
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   h ${s}.history;
@@ -133,7 +139,7 @@ BEGIN
   END IF;
   INSERT INTO ${s}.record SELECT r.*;
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);
-  PERFORM ${s}.let_run(r, p_now, p_now, false);
+  PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
   RETURN 'Changed';
 END $$`
 

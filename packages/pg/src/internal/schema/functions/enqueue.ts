@@ -184,7 +184,7 @@ BEGIN
 
   IF r.reason IS NULL AND json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
     r.reason := 'Dependencies';
-    r.pending := json_array_length(x -> 'dependencies');
+    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
@@ -199,59 +199,12 @@ BEGIN
       ON CONFLICT DO NOTHING;
   END IF;
   IF r.reason IS NULL THEN
-    PERFORM ${s}.let_run(r, v_due, p_now, false);
+    PERFORM ${s}.let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO ${s}.agenda (id) VALUES (r.id);
     PERFORM ${s}.wake(r.queue, 0);
   ELSE
     PERFORM ${s}.tend(r.id, p_now);
-  END IF;
-END $$`
-
-/** Looks at one blocked record: whether what it waits for has come already. Takes the locks that make the answer final. */
-export const tend = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tend(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  r ${s}.record;
-  v_parents uuid[];
-  v_open uuid[];
-  v_parent uuid;
-  v_state int;
-  v_result text;
-BEGIN
-  -- What it waits for first, then the record: a settlement locks in this order.
-  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state = 3;
-  IF r.reason = 'Unique' THEN
-    PERFORM FROM ${s}.record WHERE id = r.blocked_on::uuid FOR KEY SHARE;
-    v_open := ARRAY(SELECT id FROM ${s}.record WHERE id = r.blocked_on::uuid);
-  ELSIF r.reason = 'Dependencies' THEN
-    v_parents := ARRAY(SELECT DISTINCT parent FROM ${s}.dependency WHERE child = p_id ORDER BY parent);
-    PERFORM FROM ${s}.record WHERE id = ANY (v_parents) ORDER BY id FOR KEY SHARE;
-    v_open := ARRAY(SELECT id FROM ${s}.record WHERE id = ANY (v_parents));
-  END IF;
-  -- A signal that came in a transaction.
-  IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id) THEN
-    UPDATE ${s}.record SET flags = flags | 2 WHERE id = p_id;
-    IF NOT FOUND THEN DELETE FROM ${s}.checkpoint WHERE id = p_id; END IF;
-  END IF;
-  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state = 3 FOR UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;
-  IF r.reason = 'Waitpoint' THEN
-    IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id AND name = r.blocked_on) THEN
-      PERFORM ${s}.let_run(r, p_now, p_now, false);
-    END IF;
-  ELSIF r.reason = 'ConcurrencyKey' THEN
-    PERFORM ${s}.let_run(r, r.at, p_now, true);
-  ELSIF r.reason = 'Unique' AND v_open = '{}' THEN
-    PERFORM ${s}.let_run(r, r.at, p_now, false);
-  ELSIF r.reason = 'Dependencies' THEN
-    FOREACH v_parent IN ARRAY coalesce(v_parents, '{}') LOOP
-      IF v_parent = ANY (v_open) THEN CONTINUE; END IF;
-      v_state := NULL;
-      v_result := NULL;
-      SELECT h.state, h.result INTO v_state, v_result FROM ${s}.history h WHERE h.id = v_parent LIMIT 1;
-      PERFORM ${s}.dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
-    END LOOP;
   END IF;
 END $$`
 
@@ -295,12 +248,12 @@ BEGIN
   r.fence := r.fence + 1;
   IF p_contents THEN
     IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
-      r.flags := r.flags & ~8;
       IF p_transaction THEN
-        INSERT INTO ${s}.agenda (key) VALUES (r.key);
+        INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
       ELSE
         PERFORM ${s}.free_slots(ARRAY[r.key], p_now);
       END IF;
+      r.flags := r.flags & ~8;
     END IF;
     r.payload := n.payload;
     r.version := n.version;
@@ -311,25 +264,34 @@ BEGIN
     r.key_limit := n.key_limit;
   END IF;
   r.expire_at := n.expire_at;
-  IF p_transaction AND r.key IS NOT NULL AND (r.state <> 3 OR r.reason = 'ConcurrencyKey') THEN
-    -- Its key decides, after the commit.
-    IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key) VALUES (r.key); END IF;
-    r.flags := r.flags & ~8;
-    r.state := 3;
-    r.reason := 'ConcurrencyKey';
-    r.blocked_on := r.key;
-    r.at := greatest(p_due, p_now);
-    PERFORM ${s}.put(r);
-    INSERT INTO ${s}.agenda (id) VALUES (r.id);
-    PERFORM ${s}.wake(r.queue, 0);
-  ELSIF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
+  IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
     r.at := greatest(p_due, p_now);
     PERFORM ${s}.put(r);
   ELSE
-    PERFORM ${s}.let_run(r, p_due, p_now, r.state <> 2);
+    PERFORM ${s}.let_run(r, p_due, p_now, r.state <> 2, p_transaction);
   END IF;
   RETURN true;
 END $$`
+
+/**
+ * Takes the idempotency and unique keys of a batch, where they are free, in one order for everybody. Whoever comes second
+ * waits here for the first one's transaction, while it holds no lock that anybody else could want: of the records of a
+ * batch one may have to wait, and the others' keys and parents must not wait with it.
+ */
+export const claimKeys = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO ${s}.idem AS i (tag, key, id)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'idempotencyKey', (x ->> 'id')::uuid
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
+        coalesce((x ->> 'untilStarted')::boolean, false)
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
+$$`
 
 /** Records of any kind, each for itself, in the order in which they were given. */
 export const enqueueEach = (s: string): string => `
@@ -339,6 +301,7 @@ DECLARE
   v_now bigint := ${s}.clock();
   x json;
 BEGIN
+  IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
   FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
     SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
     RETURN NEXT;

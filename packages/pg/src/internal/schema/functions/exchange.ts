@@ -27,6 +27,7 @@ DECLARE
   v_others text[] := '{}';
   v_claimed int := 0;
   v_taken int[];
+  v_short boolean[];
   v_more text[] := '{}';
   v_due bigint;
   v_next bigint;
@@ -52,7 +53,7 @@ BEGIN
     END LOOP;
   END IF;
 
-  IF EXISTS (SELECT FROM ${s}.agenda) THEN PERFORM ${s}.tend_agenda(v_now); END IF;
+  IF EXISTS (SELECT FROM ${s}.agenda) THEN v_next := ${s}.tend_agenda(v_now); END IF;
   IF w.handles <> '[]' AND EXISTS (
     SELECT FROM ${s}.record WHERE state = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
     PERFORM ${s}.unpark(w, v_now);
@@ -63,6 +64,7 @@ BEGIN
       PERFORM ${s}.expire(v_now, 1000);
     END IF;
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
+    v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
       IF EXISTS (SELECT FROM ${s}.queue WHERE name = p_queues[i] AND paused) THEN
         v_taken[i] := NULL;
@@ -94,12 +96,15 @@ BEGIN
           n := n - v_found;
           -- It came back short: once more from the very front.
           v_full := n > 0 AND p_mark_priorities[i] > -1000;
+          v_short[i] := n > 0;
           IF v_full THEN p_mark_priorities[i] := -1000; END IF;
         END LOOP;
       END LOOP;
     END LOOP;
+    -- What is left in a queue from whose very front a claim came back short, others have locked: to ask for it at once again
+    -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      IF v_taken[i] IS NOT NULL
+      IF v_taken[i] IS NOT NULL AND NOT v_short[i]
         AND ${s}.may_claim(w.num, p_queues[i], p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]) THEN
         v_more := v_more || p_queues[i];
       END IF;
@@ -251,10 +256,13 @@ BEGIN
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     SELECT * INTO v_child FROM ${s}.enqueue_one(c, p_now, false, false);
     IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL
-      AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child.o_id FOR KEY SHARE) THEN
+      AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child.o_id) THEN
       INSERT INTO ${s}.dependency (parent, child, name) VALUES (v_child.o_id, r.id, v_child.o_id::text)
         ON CONFLICT DO NOTHING;
       IF FOUND THEN r.pending := r.pending + 1; END IF;
+      -- One that was there before and is about to end does not know that it is waited for.
+      PERFORM FROM ${s}.record WHERE id = v_child.o_id FOR KEY SHARE SKIP LOCKED;
+      IF NOT FOUND THEN PERFORM ${s}.look_again(r.id, NULL, p_now); END IF;
     END IF;
   END LOOP;
 
@@ -302,6 +310,18 @@ BEGIN
     PERFORM ${s}.wake(r.queue, p_now);
   END CASE;
   RETURN 'Done';
+END $$`
+
+/**
+ * The settlement that a handler's own transaction ends with. One that is sent again is refused: what the handler wrote
+ * before it would be written twice.
+ */
+export const commitOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.commit_one(x json) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM ${s}.record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
+  IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
+  RETURN ${s}.settle_one(x, ${s}.clock());
 END $$`
 
 /** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. */
@@ -438,21 +458,6 @@ BEGIN
   FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
     SELECT * INTO r FROM ${s}.record WHERE id = v_id;
     PERFORM ${s}.let_run(r, p_now, p_now, false);
-  END LOOP;
-END $$`
-
-/** What callers' transactions have left, in the order in which it was left, by whichever exchange comes by first. */
-export const tendAgenda = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tend_agenda(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  a ${s}.agenda;
-BEGIN
-  FOR a IN
-    WITH few AS (SELECT num FROM ${s}.agenda ORDER BY num LIMIT 500 FOR UPDATE SKIP LOCKED)
-    DELETE FROM ${s}.agenda g USING few WHERE g.num = few.num RETURNING g.*
-  LOOP
-    IF a.id IS NOT NULL THEN PERFORM ${s}.tend(a.id, p_now); END IF;
-    IF a.key IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[a.key], p_now); END IF;
   END LOOP;
 END $$`
 

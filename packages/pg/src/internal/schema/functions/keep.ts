@@ -100,32 +100,32 @@ BEGIN
   RETURN v_answers;
 END $$`
 
-/** Completes a waitpoint, also before anybody waits for it. */
+/** Completes a waitpoint, also before anybody waits for it. In a caller's transaction the first exchange after it does so. */
 export const signal = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.signal(p_id uuid, p_waitpoint text, p_value text, p_transaction boolean)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
   r ${s}.record;
+  v_waits boolean;
 BEGIN
-  IF NOT EXISTS (SELECT FROM ${s}.record WHERE id = p_id) THEN RETURN 'NotFound'; END IF;
+  IF p_transaction THEN
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id;
+  ELSE
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
+  END IF;
+  IF NOT FOUND THEN RETURN 'NotFound'; END IF;
+  v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
+  IF p_transaction THEN
+    -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    INSERT INTO ${s}.agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
+    PERFORM ${s}.wake(r.queue, 0);
+    RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
+  END IF;
   INSERT INTO ${s}.checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
     ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
-  IF p_transaction THEN
-    -- Its attempt may be about to settle, and must not wait for this transaction: whoever tends the agenda looks.
-    INSERT INTO ${s}.agenda (id) VALUES (p_id);
-    SELECT * INTO r FROM ${s}.record WHERE id = p_id;
-    PERFORM ${s}.wake(r.queue, 0);
-    RETURN CASE WHEN r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint
-      THEN 'Delivered' ELSE 'Early' END;
-  END IF;
-  SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
-  IF NOT FOUND THEN
-    DELETE FROM ${s}.checkpoint WHERE id = p_id;
-    RETURN 'NotFound';
-  END IF;
   r.flags := r.flags | 2;
-  IF r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint THEN
+  IF v_waits THEN
     PERFORM ${s}.let_run(r, v_now, v_now, false);
     RETURN 'Delivered';
   END IF;

@@ -22,13 +22,14 @@ BEGIN
   PERFORM FROM ${s}.housekeeping WHERE next_at <= v_now FOR UPDATE SKIP LOCKED;
   IF FOUND THEN
     UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
-    v_swept := ${s}.sweep(v_now, 1000);
     PERFORM ${s}.sum_counters();
     PERFORM ${s}.mend(v_now);
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM ${s}.record r WHERE r.worker = k.num AND r.state = 1);
     DELETE FROM ${s}.listener WHERE until <= v_now;
     DELETE FROM ${s}.gone WHERE at <= v_now - 3600000;
+    -- Last: while it holds a slot that it has emptied, whoever reads history waits.
+    v_swept := ${s}.sweep(v_now, 1000);
   END IF;
   IF v_swept >= 1000 THEN
     UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
@@ -129,8 +130,19 @@ BEGIN
       BEGIN
         SET LOCAL lock_timeout = '100ms';
         EXECUTE format('TRUNCATE ${s}.history_%s', v_slot);
-        DELETE FROM ${s}.delta WHERE part = v_slot;
-        DELETE FROM ${s}.counter WHERE part = v_slot;
+        -- What was counted with the finished records' class of the live ones stays.
+        WITH deltas AS (
+          DELETE FROM ${s}.delta WHERE part = v_slot RETURNING queue, blocked, scheduled, ready, running, parked
+        ), counters AS (
+          DELETE FROM ${s}.counter WHERE part = v_slot RETURNING queue, blocked, scheduled, ready, running, parked
+        )
+        INSERT INTO ${s}.counter AS c (
+          part, queue, blocked, scheduled, ready, running, completed, cancelled, dead, parked)
+        SELECT -1, queue, sum(blocked), sum(scheduled), sum(ready), sum(running), 0, 0, 0, sum(parked)
+          FROM (SELECT * FROM deltas UNION ALL SELECT * FROM counters) gone GROUP BY queue ORDER BY queue
+        ON CONFLICT (queue, part) DO UPDATE SET
+          blocked = c.blocked + excluded.blocked, scheduled = c.scheduled + excluded.scheduled,
+          ready = c.ready + excluded.ready, running = c.running + excluded.running, parked = c.parked + excluded.parked;
       EXCEPTION WHEN lock_not_available THEN NULL;
       END;
       SET LOCAL lock_timeout = DEFAULT;
@@ -150,8 +162,10 @@ BEGIN
       SELECT id, part FROM ${s}.history
       WHERE keep_count = k.keep_count AND tag = k.tag AND state = k.state
       ORDER BY finished_at DESC, id DESC OFFSET k.keep_count LIMIT p_count - v_swept
+    ), free AS (
+      SELECT h.id, h.part FROM old JOIN ${s}.history h ON h.id = old.id AND h.part = old.part FOR UPDATE OF h SKIP LOCKED
     ), removed AS (
-      DELETE FROM ${s}.history h USING old WHERE h.id = old.id AND h.part = old.part
+      DELETE FROM ${s}.history h USING free WHERE h.id = free.id AND h.part = free.part
       RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
     ), idems AS (
       DELETE FROM ${s}.idem i USING removed f
@@ -199,7 +213,6 @@ export const mend = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.mend(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_key text;
-  c ${s}.cancel;
 BEGIN
   FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.held < k.lim AND EXISTS (
       SELECT FROM ${s}.record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey')
@@ -207,12 +220,9 @@ BEGIN
   LOOP
     PERFORM ${s}.admit_waiting(v_key, p_now);
   END LOOP;
-  FOR c IN SELECT q.* FROM ${s}.cancel q
-    WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100
-  LOOP
-    DELETE FROM ${s}.cancel WHERE id = c.id;
-    PERFORM ${s}.control_one(c.id, 'Cancel', c.reason, NULL, NULL, NULL, NULL, p_now, false);
-  END LOOP;
+  PERFORM ${s}.tend(few.id, p_now) FROM (
+    SELECT q.id FROM ${s}.cancel q
+      WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM ${s}.key k WHERE k.name IN (
       SELECT name FROM ${s}.key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
     AND NOT EXISTS (SELECT FROM ${s}.record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey');

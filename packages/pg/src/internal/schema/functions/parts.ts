@@ -1,4 +1,9 @@
-/** The moves that verbs are made of. None is called from outside the schema. */
+/**
+ * The moves that verbs are made of. None is called from outside the schema.
+ *
+ * A caller's open transaction may have locked a record that waits, and nothing else that a settlement or a claim needs. So
+ * these never wait for a record other than their own: they pass it over and leave it to the agenda.
+ */
 
 /** The store's clock: the only one that decides. Epoch milliseconds. Simple enough for the planner to inline. */
 export const clock = (s: string): string => `
@@ -78,7 +83,10 @@ BEGIN
   RETURN FOUND;
 END $$`
 
-/** Gives free slots of a key to the records that wait for them, in their order. */
+/**
+ * Gives free slots of a key to the records that wait for them, in their order. One that a transaction has locked is passed
+ * over and looked at again.
+ */
 export const admitWaiting = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.admit_waiting(p_key text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -87,7 +95,10 @@ DECLARE
   n int;
 BEGIN
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND OR k.held >= k.lim THEN RETURN; END IF;
+  IF NOT FOUND OR k.held >= k.lim
+    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    RETURN;
+  END IF;
   FOR q, n IN
     WITH c AS (
       SELECT id FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
@@ -99,9 +110,14 @@ BEGIN
     SELECT queue, count(*)::int FROM u GROUP BY queue
   LOOP
     UPDATE ${s}.key SET held = held + n WHERE name = p_key;
+    k.held := k.held + n;
     INSERT INTO ${s}.delta (queue, blocked, ready) VALUES (q, -n, n);
     PERFORM ${s}.wake(q, p_now);
   END LOOP;
+  IF k.held < k.lim AND EXISTS (
+    SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    PERFORM ${s}.look_again(NULL, p_key, p_now);
+  END IF;
 END $$`
 
 /** Gives slots back, in the order of keys: the lock order is records, then keys, then the records that wait for them. */
@@ -138,11 +154,12 @@ END $$`
 
 /**
  * Lets a record run at an instant: scheduled when that is to come, else ready, or blocked while its key has no slot. It
- * gets a new place unless it keeps the one that it has.
+ * gets a new place unless it keeps the one that it has. In a caller's transaction its key is left to the agenda.
  */
 export const letRun = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.let_run(r ${s}.record, p_due bigint, p_now bigint, p_keeps boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.let_run(
+  r ${s}.record, p_due bigint, p_now bigint, p_keeps boolean, p_transaction boolean DEFAULT false
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_freed text;
 BEGIN
@@ -165,7 +182,7 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF ${s}.take_slot(r.key, r.key_limit) THEN
+    ELSIF NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
@@ -175,6 +192,12 @@ BEGIN
     END IF;
   END IF;
   PERFORM ${s}.put(r);
+  IF p_transaction THEN
+    IF v_freed IS NOT NULL THEN INSERT INTO ${s}.agenda (key, frees) VALUES (v_freed, true); END IF;
+    IF r.state = 3 THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
+    PERFORM ${s}.wake(r.queue, 0);
+    RETURN;
+  END IF;
   IF r.state = 0 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
   IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
 END $$`
@@ -204,7 +227,10 @@ BEGIN
   RETURN r;
 END $$`
 
-/** Lets those go on who waited for a record, and tells a record of it that waits for several. */
+/**
+ * Lets those go on who waited for a record, and tells a record of it that waits for several. One that a transaction has
+ * locked keeps its dependency and is looked at again.
+ */
 export const dependencyEnded = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.dependency_ended(p_id uuid, p_state int, p_result text, p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -213,12 +239,14 @@ DECLARE
   v_name text;
   c ${s}.record;
 BEGIN
-  FOR v_child, v_name IN
-    WITH d AS (DELETE FROM ${s}.dependency WHERE parent = p_id RETURNING child, name)
-    SELECT child, name FROM d ORDER BY child, name
-  LOOP
-    SELECT * INTO c FROM ${s}.record WHERE id = v_child FOR UPDATE;
-    IF NOT FOUND OR c.state <> 3 THEN CONTINUE; END IF;
+  FOR v_child, v_name IN SELECT child, name FROM ${s}.dependency WHERE parent = p_id ORDER BY child, name LOOP
+    SELECT * INTO c FROM ${s}.record WHERE id = v_child FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child) THEN
+      PERFORM ${s}.look_again(v_child, NULL, p_now);
+      CONTINUE;
+    END IF;
+    DELETE FROM ${s}.dependency WHERE parent = p_id AND child = v_child AND name = v_name;
+    IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
     -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
     IF c.reason = 'Dependencies' AND p_state <> 4 THEN
       c.fence := c.fence + 1;
@@ -237,23 +265,31 @@ BEGIN
   END LOOP;
 END $$`
 
-/** Lets the record go on that waits for the end of one that held its unique key. */
+/** Lets the record go on that waits for the end of one that held its unique key, unless a transaction has it locked. */
 export const releaseUnique = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.release_unique(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+  v_id uuid;
   r ${s}.record;
 BEGIN
-  FOR r IN SELECT * FROM ${s}.record
-    WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' FOR UPDATE
-  LOOP
-    PERFORM ${s}.let_run(r, r.at, p_now, false);
+  FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
+    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+      PERFORM ${s}.let_run(r, r.at, p_now, false);
+    ELSE
+      PERFORM ${s}.look_again(v_id, NULL, p_now);
+    END IF;
   END LOOP;
 END $$`
 
-/** Ends a record's life: into history, slots and keys given back, and whoever waited for it goes on. */
+/**
+ * Ends a record's life: into history, slots and keys given back, and whoever waited for it goes on; in a caller's
+ * transaction by the agenda.
+ */
 export const finish = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.finish(r ${s}.record, p_state int, p_reason text, p_result text, p_now bigint)
-RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.finish(
+  r ${s}.record, p_state int, p_reason text, p_result text, p_now bigint, p_transaction boolean DEFAULT false
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_age bigint := ${s}.age(r.retention, p_state);
   v_part smallint := ${s}.part(v_age, p_now);
@@ -278,9 +314,17 @@ BEGIN
     DELETE FROM ${s}.detail WHERE id = r.id;
     DELETE FROM ${s}.checkpoint WHERE id = r.id;
   END IF;
-  IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now); END IF;
-  IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;
-  PERFORM ${s}.dependency_ended(r.id, p_state, p_result, p_now);
+  IF p_transaction THEN
+    IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true); END IF;
+    INSERT INTO ${s}.agenda (id)
+      SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND state = 3 AND reason = 'Unique'
+      UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
+    PERFORM ${s}.wake(r.queue, 0);
+  ELSE
+    IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;
+    PERFORM ${s}.dependency_ended(r.id, p_state, p_result, p_now);
+  END IF;
   PERFORM ${s}.tell(
     CASE p_state WHEN 4 THEN 'completed' WHEN 5 THEN 'cancelled' ELSE 'dead' END, r,
     coalesce(CASE WHEN p_state = 6 THEN r.failures -> -1 ->> 'tag' END, p_reason), p_now);
