@@ -49,7 +49,8 @@ export interface Options {
   readonly migrate?: boolean | undefined
   /**
    * Whether the store holds a connection of its own to LISTEN on. With `false`, as behind a transaction pooler, workers
-   * and awaiters look at intervals (two seconds and one).
+   * hear at once of what their own process does, and look every two seconds for the rest; awaiters look every second,
+   * and `Jobs.events` tells nothing.
    *
    * @default true
    */
