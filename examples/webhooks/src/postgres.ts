@@ -14,7 +14,7 @@ export const told = Layer.effectDiscard(
   Effect.flatMap(JobStore.JobStore, ({ describe }) =>
     Effect.flatMap(describe, ({ absent = [], durability, kind }) =>
       Console.log(dim(
-        [`${kind}: an acknowledged enqueue survives ${durability}`, ...absent.map((line) => `not here: ${line}`)]
+        [`${kind}: an acknowledged enqueue survives ${durability}`, ...absent.map((line) => `not promised: ${line}`)]
           .join("\n")
       ))))
 )

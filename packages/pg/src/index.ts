@@ -3,4 +3,5 @@
  *
  * @since 0.1.0
  */
+export * as PgEnqueue from "./PgEnqueue.ts"
 export * as PgJobStore from "./PgJobStore.ts"

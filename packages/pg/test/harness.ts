@@ -30,6 +30,9 @@ export const storeOn = (
 ): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient> =>
   Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client))
 
+export const drop = (schema: string) =>
+  Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(`DROP SCHEMA IF EXISTS ${schema} CASCADE`).unprepared)
+
 /** The tables that hold anything, emptied: the store of the next fact is a new one. */
 export const empty = (schema: string) =>
   Effect.flatMap(PgClient.PgClient, (sql) =>

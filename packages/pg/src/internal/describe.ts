@@ -45,18 +45,18 @@ export const describe = (
 /** What takes a second session to keep. */
 const absent = (client: Client, server: Server): ReadonlyArray<string> => {
   const list: Array<string> = []
-  if (server.pglite !== null || client.pg.config.maxConnections === 1) {
-    list.push("while a caller's transaction is open, every claim and settlement waits for it: there is one connection (P2)")
+  if (server.pglite !== null || client.isAlone) {
+    list.push("that no open transaction of a caller holds up claims and settlements (P2): there is one connection")
   }
   if (server.pglite !== null) {
-    list.push("what a dead worker held is rescued by its next start alone: no other process works here (P10)")
+    list.push("that other processes rescue what a dead worker held (P10): there are none, and the next start does it")
   }
   return list
 }
 
 /** What an acknowledged enqueue survives, by the settings of the server and this session. */
 const durability = (server: Server): string => {
-  if (server.pglite !== null) return "what the folder of PGlite survives, and in memory not even the process"
+  if (server.pglite !== null) return "what PGlite's folder survives; in memory, nothing"
   if (server.recovery) return "read only: this server is a standby"
   if (server.fsync === "off") return "a crash of the process, not of the machine: fsync is off"
   if (server.full_page_writes === "off") {

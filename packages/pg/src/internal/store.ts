@@ -229,7 +229,7 @@ export const make = Effect.fnUntraced(function*(
 
     query: ({ cursor, limit, order, where }) =>
       Effect.map(
-        page(client, where, order, limit, cursor),
+        page(client, client.call, where, order, limit, cursor),
         ({ cursor, rows }) => ({ records: rows.map(Codec.toRecord), cursor })
       ),
 
@@ -257,7 +257,7 @@ export const make = Effect.fnUntraced(function*(
     control: ({ action, cursor, limit, where }) =>
       Effect.withFiber((fiber) =>
         Effect.gen(function*() {
-          const { cursor: next, rows } = yield* page(client, where, "oldest", limit, cursor)
+          const { cursor: next, rows } = yield* page(client, client.ambient, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
           const missing = where.ids?.filter((id) => !ids.includes(id)) ?? []
           const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome }>(
@@ -392,15 +392,17 @@ const writeJson = (entry: JobStore.WriteEntry): unknown => {
   }
 }
 
+/** Control looks in the caller's transaction: at what that has enqueued, and with no second connection. */
 const page = (
   client: Client,
+  call: Client["call"],
   where: JobStore.Selection,
   order: "newest" | "oldest",
   limit: number,
   cursor: string | undefined
 ) => {
   const { params, text } = Query.page(client.schema, where, order, limit, cursor)
-  return Effect.map(client.call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
     cursor: Query.cursorOf(rows, where, limit)
   }))

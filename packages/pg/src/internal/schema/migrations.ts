@@ -11,6 +11,7 @@ import * as Exchange from "./functions/exchange.ts"
 import * as Keep from "./functions/keep.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
+import * as Public from "./functions/public.ts"
 import { tables } from "./tables.ts"
 
 /** A schema's name as SQL, and the channel of its notifications. */
@@ -38,6 +39,7 @@ const planned = `
 /** The functions that are called from outside: what they call is planned alike. */
 const entries = [
   "exchange",
+  "enqueue",
   "enqueue_plain",
   "enqueue_each",
   "renew",
@@ -49,7 +51,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Enqueue, Exchange, Keep, Maintain, Control].flatMap((module) =>
+  [Parts, Enqueue, Exchange, Keep, Maintain, Control, Public].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 
