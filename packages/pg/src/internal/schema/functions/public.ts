@@ -22,11 +22,13 @@ END $$`
 
 /** Text of an option, with what it must look like. NULL when it is not given. */
 export const textOf = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.text_of(options jsonb, name text, pattern text, rule text) RETURNS text
+CREATE OR REPLACE FUNCTION ${s}.text_of(options jsonb, name text, pattern text, longest int, rule text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
   IF NOT options ? name THEN RETURN NULL; END IF;
-  IF jsonb_typeof(options -> name) = 'string' AND options ->> name ~ pattern THEN RETURN options ->> name; END IF;
+  IF jsonb_typeof(options -> name) = 'string' AND options ->> name ~ pattern AND length(options ->> name) <= longest THEN
+    RETURN options ->> name;
+  END IF;
   RAISE 'capstan.enqueue, option %: must be %, it is %', name, rule, left((options -> name)::text, 200)
     USING ERRCODE = 'invalid_parameter_value';
 END $$`
@@ -46,7 +48,6 @@ DECLARE
   + `concurrencyKey,concurrencyLimit,tags,headers,sensitive}';
   v_name text := '^[A-Za-z][A-Za-z0-9_./:-]{0,127}$';
   v_name_rule text := 'a letter and up to 127 letters, digits and . _ - / :';
-  v_key text := '^.{1,512}$';
   v_key_rule text := 'text of 1 to 512 characters';
   v_now bigint := ${s}.clock();
   v_id text;
@@ -138,8 +139,8 @@ BEGIN
     'headers', options -> 'headers',
     'sensitive', CASE WHEN options ? 'sensitive' THEN jsonb_build_object(
       'payload', options -> 'sensitive', 'result', '[]'::jsonb, 'error', '[]'::jsonb, 'progress', '[]'::jsonb) END,
-    'idempotencyKey', ${s}.text_of(options, 'idempotencyKey', v_key, v_key_rule),
-    'uniqueKey', ${s}.text_of(options, 'uniqueKey', v_key, v_key_rule),
+    'idempotencyKey', ${s}.text_of(options, 'idempotencyKey', '.', 512, v_key_rule),
+    'uniqueKey', ${s}.text_of(options, 'uniqueKey', '.', 512, v_key_rule),
     'startBefore', ${s}.millis_of(options, 'startBefore')));
   -- A UUIDv7, as core makes them: the instant, then what is random.
   v_id := lpad(to_hex(v_now), 12, '0') || '7' || substr(md5(gen_random_uuid()::text), 14, 3)
@@ -149,7 +150,7 @@ BEGIN
       'id', v_id::uuid,
       'tag', tag,
       'version', v_version,
-      'queue', coalesce(${s}.text_of(options, 'queue', v_name, v_name_rule), 'default'),
+      'queue', coalesce(${s}.text_of(options, 'queue', v_name, 128, v_name_rule), 'default'),
       'priority', -v_priority,
       'delay', coalesce(${s}.millis_of(options, 'delay'), 0),
       'runAt', v_run_at,
@@ -157,11 +158,12 @@ BEGIN
       'idempotencyKey', v_spec -> 'idempotencyKey',
       'uniqueKey', v_spec -> 'uniqueKey',
       'onConflict', coalesce(
-        ${s}.text_of(options, 'onConflict', '^(keep|replace|reschedule|runAfter)$',
+        ${s}.text_of(options, 'onConflict', '^(keep|replace|reschedule|runAfter)$', 10,
           '"keep", "replace", "reschedule" or "runAfter"'), 'keep'),
       'untilStarted', options -> 'uniqueUntil' = '"started"',
       'window', CASE v_until WHEN 'window' THEN ${s}.millis_of(options, 'uniqueUntil') END,
-      'key', tag || '/' || ${s}.text_of(options, 'concurrencyKey', '^.{1,384}$', 'text of 1 to 384 characters'),
+      'key', tag || '/' || ${s}.text_of(options, 'concurrencyKey', '.', 511 - length(tag),
+        'text of 1 to 511 characters, less those of the tag'),
       'keyLimit', v_limit,
       'spec', CASE WHEN v_spec <> '{}' THEN v_spec::text END,
       'payload', payload::text))::json,
