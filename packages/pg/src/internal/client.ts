@@ -30,7 +30,7 @@ export class Client {
   constructor(pg: PgClient, schema: string, channel: string) {
     this.pg = pg
     this.sql = pg.withoutTransforms()
-    this.isAlone = pg.config.maxConnections === 1
+    this.isAlone = "maxConnections" in pg.config && pg.config.maxConnections === 1
     this.schema = schema
     this.channel = channel
   }
