@@ -1,7 +1,6 @@
 import { readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
-import { serversOf } from "./scripts/servers/needs.ts"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 
@@ -18,7 +17,8 @@ const project = (name: string, folder: string, include: string) => ({
   test: {
     name,
     include: [include],
-    setupFiles: serversOf(`${folder}/`).length > 0 ? [`${root}scripts/servers/required.ts`] : []
+    // Each file is asked whether its server is there; most need none.
+    setupFiles: [`${root}scripts/servers/required.ts`]
   }
 })
 
