@@ -7,10 +7,10 @@
  *
  * @since 0.1.0
  */
-import { JobError, JobStore } from "capstan"
+import { type JobError, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import * as Codec from "./internal/codec.ts"
+import { enqueueOnly, incompatible } from "./internal/enqueueOnly.ts"
 import { namesOf } from "./internal/names.ts"
 
 /**
@@ -69,7 +69,7 @@ export const statement = <A, E, R>(
         return some.map(({ id }): JobStore.Enqueued => ({ id, outcome: "Inserted" }))
       })
     return Effect.map(
-      Effect.provideService(enqueue, JobStore.JobStore, collecting(collect)),
+      Effect.provideService(enqueue, JobStore.JobStore, enqueueOnly(what, collect)),
       () => statementOf(text, records)
     )
   })
@@ -110,19 +110,21 @@ export const through =
       Effect.provideService(
         enqueue,
         JobStore.JobStore,
-        collecting((records) => {
+        enqueueOnly(what, (records) => {
           const { values } = statementOf(text, records)
           return Effect.flatMap(
             Effect.tryPromise({
               try: () => Promise.resolve(run(text, values)),
               // Whether it happened is up to the transaction that it ran in.
-              catch: (cause) => incompatible(cause instanceof Error ? cause.message : String(cause))
+              catch: (cause) => incompatible("enqueue", cause instanceof Error ? cause.message : String(cause))
             }),
             (rows) => {
               const answers = rows.filter(isEnqueued)
               return answers.length === records.length
                 ? Effect.succeed(answers)
-                : Effect.fail(incompatible(`the driver answered ${answers.length} rows for ${records.length} records`))
+                : Effect.fail(
+                  incompatible("enqueue", `the driver answered ${answers.length} rows for ${records.length} records`)
+                )
             }
           )
         })
@@ -152,6 +154,8 @@ export const postgresJs = (
 ): Run =>
 (text, values) => sql.unsafe(text, [...values])
 
+const what = "another driver"
+
 const textOf = ({ schema }: Options): Effect.Effect<string, JobError.JobStoreError> =>
   Effect.map(
     namesOf(schema),
@@ -165,38 +169,3 @@ const statementOf = (text: string, records: ReadonlyArray<JobStore.NewRecord>): 
 
 const isEnqueued = (row: unknown): row is JobStore.Enqueued =>
   typeof row === "object" && row !== null && "id" in row && "outcome" in row
-
-const incompatible = (detail: string) =>
-  new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "enqueue", detail }) })
-
-const unsupported = Effect.fail(incompatible("this is no store: PgEnqueue takes enqueues alone"))
-
-/** A store that takes enqueues alone. */
-const collecting = (
-  store: (
-    records: ReadonlyArray<JobStore.NewRecord>
-  ) => Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
-): JobStore.Shape => ({
-  identity: "postgres:enqueue",
-  notifications: "hint",
-  describe: unsupported,
-  enqueue: ({ by, records }) =>
-    by === undefined ? store(records) : Effect.fail(
-      incompatible("inside a handler an enqueue belongs to the attempt: use the store's own client, or Job.detached")
-    ),
-  exchange: () => unsupported,
-  renew: () => unsupported,
-  write: () => unsupported,
-  results: () => unsupported,
-  signal: () => unsupported,
-  get: () => unsupported,
-  query: () => unsupported,
-  stats: unsupported,
-  control: () => unsupported,
-  pause: () => unsupported,
-  schedules: () => unsupported,
-  tick: () => unsupported,
-  maintain: unsupported,
-  wakeups: () => Stream.fromEffect(unsupported),
-  events: Stream.fromEffect(unsupported)
-})

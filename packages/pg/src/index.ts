@@ -5,3 +5,4 @@
  */
 export * as PgEnqueue from "./PgEnqueue.ts"
 export * as PgJobStore from "./PgJobStore.ts"
+export * as PgOutbox from "./PgOutbox.ts"

@@ -12,6 +12,7 @@ import * as Keep from "./functions/keep.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
+import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
 /** A schema's name as SQL, and the channel of its notifications. */
@@ -73,7 +74,7 @@ export const migrations: ReadonlyArray<Migration> = [
     version: 1,
     name: "init",
     readableBy: 1,
-    statements: (names) => [...tables(names.schema), ...functions(names), settings(names)]
+    statements: (names) => [...tables(names.schema), ...outbox(names.schema), ...functions(names), settings(names)]
   }
 ]
 
