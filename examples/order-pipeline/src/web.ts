@@ -49,8 +49,9 @@ export const webLive = (port: number) =>
   )
 
 if (import.meta.main) {
-  const Listening = Layer.effectDiscard(Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
-    Console.log(`web: ${HttpServer.formatAddress(address)}`)))
+  const Listening = Layer.effectDiscard(
+    Effect.flatMap(HttpServer.HttpServer, ({ address }) => Console.log(`web: ${HttpServer.formatAddress(address)}`))
+  )
   NodeRuntime.runMain(
     Layer.launch(Listening.pipe(
       Layer.provide(webLive(Number(process.env["PORT"] ?? 3000))),

@@ -23,6 +23,7 @@ const served = Effect.gen(function*() {
 
 export const pglite = told.pipe(
   Layer.provideMerge(PgJobStore.layer({ listen: false })),
-  Layer.provide(Layer.unwrap(Effect.map(served, (url) =>
-    PgClient.layer({ url: Redacted.make(url), maxConnections: 1 }))))
+  Layer.provide(
+    Layer.unwrap(Effect.map(served, (url) => PgClient.layer({ url: Redacted.make(url), maxConnections: 1 })))
+  )
 )

@@ -9,7 +9,8 @@ import { assert, describe, it } from "vitest"
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
 
-const start = (...args: ReadonlyArray<string>) => spawn(process.execPath, ["--conditions=@capstan/source", main, ...args])
+const start = (...args: ReadonlyArray<string>) =>
+  spawn(process.execPath, ["--conditions=@capstan/source", main, ...args])
 
 const demo = (...args: ReadonlyArray<string>) =>
   new Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }>((resolve) => {

@@ -101,34 +101,33 @@ export type Run = (text: string, values: ReadonlyArray<string>) => PromiseLike<R
  * @category running
  * @since 0.1.0
  */
-export const through =
-  (run: Run, options: Options = {}) =>
-  <A, E, R>(
-    enqueue: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | JobError.JobStoreError, Exclude<R, JobStore.JobStore>> =>
-    Effect.flatMap(textOf(options), (text) =>
-      Effect.provideService(
-        enqueue,
-        JobStore.JobStore,
-        enqueueOnly(what, (records) => {
-          const { values } = statementOf(text, records)
-          return Effect.flatMap(
-            Effect.tryPromise({
-              try: () => Promise.resolve(run(text, values)),
-              // Whether it happened is up to the transaction that it ran in.
-              catch: (cause) => incompatible("enqueue", cause instanceof Error ? cause.message : String(cause))
-            }),
-            (rows) => {
-              const answers = rows.filter(isEnqueued)
-              return answers.length === records.length
-                ? Effect.succeed(answers)
-                : Effect.fail(
-                  incompatible("enqueue", `the driver answered ${answers.length} rows for ${records.length} records`)
-                )
-            }
-          )
-        })
-      ))
+export const through = (run: Run, options: Options = {}) =>
+<A, E, R>(
+  enqueue: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | JobError.JobStoreError, Exclude<R, JobStore.JobStore>> =>
+  Effect.flatMap(textOf(options), (text) =>
+    Effect.provideService(
+      enqueue,
+      JobStore.JobStore,
+      enqueueOnly(what, (records) => {
+        const { values } = statementOf(text, records)
+        return Effect.flatMap(
+          Effect.tryPromise({
+            try: () => Promise.resolve(run(text, values)),
+            // Whether it happened is up to the transaction that it ran in.
+            catch: (cause) => incompatible("enqueue", cause instanceof Error ? cause.message : String(cause))
+          }),
+          (rows) => {
+            const answers = rows.filter(isEnqueued)
+            return answers.length === records.length
+              ? Effect.succeed(answers)
+              : Effect.fail(
+                incompatible("enqueue", `the driver answered ${answers.length} rows for ${records.length} records`)
+              )
+          }
+        )
+      })
+    ))
 
 /**
  * A client of `pg` (node-postgres): a `Client`, or a `PoolClient` with your transaction open.

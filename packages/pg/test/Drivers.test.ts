@@ -80,10 +80,9 @@ describe.each(Object.entries(drivers))("%s", (_, transaction) => {
   it("what it enqueues commits with its transaction, keys and all", async () => {
     const outcomes: Array<string> = []
     await transaction(async (run) => {
-      for (const to of ["ada", "grace", "ada"]) {
-        const { outcome } = await Effect.runPromise(mail(to).pipe(PgEnqueue.through(run, here)))
-        outcomes.push(outcome)
-      }
+      const each = Effect.forEach(["ada", "grace", "ada"], mail)
+      const handles = await Effect.runPromise(each.pipe(PgEnqueue.through(run, here)))
+      outcomes.push(...handles.map(({ outcome }) => outcome))
     })
     assert.deepStrictEqual(outcomes, ["Inserted", "Inserted", "Existing"])
     assert.deepStrictEqual(await stored(), ["ada", "grace"])

@@ -1,8 +1,8 @@
 /** The outbox: from a transaction of Postgres to another store, here one in memory. */
 import { PgOutbox } from "@capstan/pg"
+import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobStore } from "capstan"
-import { PgClient } from "@effect/sql-pg"
 import { Context, Deferred, Effect, Fiber, Layer, Logger, Schema, type Scope } from "effect"
 import { afterAll } from "vitest"
 import * as Harness from "./harness.ts"
@@ -70,29 +70,32 @@ describe("the outbox", () => {
       assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, oldestMillis: 0 })
     }))
 
-  fact("hands over again, under the same id, what a relay left that died before it removed it", () =>
-    Effect.gen(function*() {
-      const { answers, store } = yield* other
-      const { id } = yield* Ship.enqueue({ order: 3 })
-      const acknowledged = yield* Deferred.make<void>()
-      const dying: JobStore.Shape = {
-        ...store,
-        enqueue: (request) =>
-          Effect.andThen(
-            store.enqueue(request),
-            Effect.andThen(Deferred.succeed(acknowledged, undefined), Effect.never)
-          )
-      }
-      const relay = yield* Effect.forkChild(handOver(dying, { lease: "1 millis" }))
-      yield* Deferred.await(acknowledged)
-      yield* Fiber.interrupt(relay)
-      assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 1)
+  fact(
+    "hands over again, under the same id, what a relay left that died before it removed it",
+    () =>
+      Effect.gen(function*() {
+        const { answers, store } = yield* other
+        const { id } = yield* Ship.enqueue({ order: 3 })
+        const acknowledged = yield* Deferred.make<void>()
+        const dying: JobStore.Shape = {
+          ...store,
+          enqueue: (request) =>
+            Effect.andThen(
+              store.enqueue(request),
+              Effect.andThen(Deferred.succeed(acknowledged, undefined), Effect.never)
+            )
+        }
+        const relay = yield* Effect.forkChild(handOver(dying, { lease: "1 millis" }))
+        yield* Deferred.await(acknowledged)
+        yield* Fiber.interrupt(relay)
+        assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 1)
 
-      assert.strictEqual(yield* handOver(store), 1)
-      assert.deepStrictEqual(answers, [{ id, outcome: "Inserted" }, { id, outcome: "Existing" }])
-      assert.strictEqual((yield* recordsIn(store)).length, 1)
-      assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 0)
-    }))
+        assert.strictEqual(yield* handOver(store), 1)
+        assert.deepStrictEqual(answers, [{ id, outcome: "Inserted" }, { id, outcome: "Existing" }])
+        assert.strictEqual((yield* recordsIn(store)).length, 1)
+        assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 0)
+      })
+  )
 
   fact("does not take what another relay holds", () =>
     Effect.gen(function*() {
@@ -150,7 +153,9 @@ describe("the outbox", () => {
       )
       yield* Ship.enqueueMany([{ order: 11 }, { order: 12 }])
       const both = Effect.map(recordsIn(store), (records) => records.length === 2)
-      yield* Effect.repeat(Effect.delay(both, "10 millis"), { until: (found) => found }).pipe(Effect.timeout("10 seconds"))
+      yield* Effect.repeat(Effect.delay(both, "10 millis"), { until: (found) => found }).pipe(
+        Effect.timeout("10 seconds")
+      )
     }))
 
   fact("takes enqueues alone, and no handler's", () =>
@@ -159,4 +164,3 @@ describe("the outbox", () => {
       assert.include(refused.message, "the outbox of memory takes enqueues alone")
     }))
 })
-

@@ -29,7 +29,9 @@ export const toStoreError = (operation: string, error: SqlError): JobError.JobSt
         return new JobError.Unavailable({ operation, detail })
     }
     if (code !== undefined && away.test(code)) return new JobError.Unavailable({ operation, detail })
-    if (code === forbidden) return new JobError.Incompatible({ operation, detail: `${detail}; docs/postgres.md has the rights of each role` })
+    if (code === forbidden) {
+      return new JobError.Incompatible({ operation, detail: `${detail}; docs/postgres.md has the rights of each role` })
+    }
     if (code !== undefined && misfit.test(code)) {
       return new JobError.Incompatible({ operation, detail: `${detail}; run the migrations of this release` })
     }

@@ -38,7 +38,8 @@ END $$`
  *
  * It runs with the rights of its owner, so that a role that may only enqueue needs no right on any table.
  */
-export const enqueueFromSql = (s: string): string => `
+export const enqueueFromSql = (s: string): string =>
+  `
 CREATE OR REPLACE FUNCTION ${s}.enqueue(
   tag text, payload jsonb, options jsonb DEFAULT '{}', OUT id uuid, OUT outcome text
 ) LANGUAGE plpgsql AS $$
