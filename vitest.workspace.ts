@@ -1,12 +1,14 @@
 import { readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
-import { serversOf } from "./scripts/servers/needs.ts"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 
-/** Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. Else as Node. */
-const conditions = ["@capstan/source", "node", "import", "default"]
+/**
+ * Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. Else as Node,
+ * which gets these too: "import" is not among them, for what is required must not be given what is to be imported.
+ */
+const conditions = ["@capstan/source", "node", "module-sync", "default"]
 
 const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
@@ -15,7 +17,8 @@ const project = (name: string, folder: string, include: string) => ({
   test: {
     name,
     include: [include],
-    setupFiles: serversOf(`${folder}/`).length > 0 ? [`${root}scripts/servers/required.ts`] : []
+    // Each file is asked whether its server is there; most need none.
+    setupFiles: [`${root}scripts/servers/required.ts`]
   }
 })
 

@@ -21,7 +21,7 @@ export const reasonVariables: Record<ServerName, string> = {
 
 /** Paths from the root of the repository. */
 const files: Record<ServerName, RegExp> = {
-  postgres: /^packages\/pg\//,
+  postgres: /^(packages\/pg\/|examples\/test\/postgres\.|examples\/webhooks\/test\/stores\.)/,
   redis: /^packages\/redis\//
 }
 

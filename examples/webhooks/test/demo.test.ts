@@ -64,10 +64,4 @@ describe("the demo", { timeout: 60_000 }, () => {
     const metrics = received.get("/v1/metrics") ?? ""
     for (const name of ["capstan_attempts", "messaging_process_duration_seconds"]) assert.include(metrics, name)
   })
-
-  it("refuses a store that it does not have", () => {
-    const { status, stderr } = demo("--store", "postgres")
-    assert.strictEqual(status, 2)
-    assert.match(stderr, /has the store "memory" alone/)
-  })
 })

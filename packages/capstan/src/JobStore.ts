@@ -607,6 +607,8 @@ export interface Description {
   readonly durability: string
   readonly schemaVersion: number
   readonly capabilities: ReadonlyArray<"transactional" | "events" | "schedules">
+  /** Promises that it cannot keep where it lives, one line each. Left out when there are none. */
+  readonly absent?: ReadonlyArray<string> | undefined
   /** A record whose workers died this often is dead with reason `Crashed`. */
   readonly maxCrashes: number
 }

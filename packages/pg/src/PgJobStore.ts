@@ -22,7 +22,8 @@ import * as Layer from "effect/Layer"
 import { Client } from "./internal/client.ts"
 import { warnings } from "./internal/describe.ts"
 import * as Migrate from "./internal/migrate.ts"
-import { type Names, script } from "./internal/schema/migrations.ts"
+import { namesOf } from "./internal/names.ts"
+import { script } from "./internal/schema/migrations.ts"
 import { make } from "./internal/store.ts"
 import * as Transaction from "./internal/transactional.ts"
 
@@ -49,7 +50,8 @@ export interface Options {
   readonly migrate?: boolean | undefined
   /**
    * Whether the store holds a connection of its own to LISTEN on. With `false`, as behind a transaction pooler, workers
-   * and awaiters look at intervals (two seconds and one).
+   * hear at once of what their own process does, and look every two seconds for the rest; awaiters look every second,
+   * and `Jobs.events` tells nothing.
    *
    * @default true
    */
@@ -117,20 +119,6 @@ export const migrate = (
 export const migrationScript = (
   options: Pick<Options, "schema"> = {}
 ): Effect.Effect<string, JobError.JobStoreError> => Effect.map(namesOf(options.schema), script)
-
-const namesOf = (schema = "capstan"): Effect.Effect<Names, JobError.JobStoreError> =>
-  /^[a-z_][a-z0-9_]{0,39}$/.test(schema) && !schema.startsWith("pg_")
-    ? Effect.succeed({ schema: `"${schema}"`, channel: `capstan_${schema}` })
-    : Effect.fail(
-      new JobError.JobStoreError({
-        reason: new JobError.Incompatible({
-          operation: "layer",
-          detail:
-            `option schema: ${JSON.stringify(schema)} is no name that a store takes: up to 40 lower case letters, ` +
-            `digits and underscores, not beginning with a digit or pg_`
-        })
-      })
-    )
 
 /** The same for every client of the same data. */
 const identityOf = (client: Client): Effect.Effect<string, JobError.JobStoreError> =>

@@ -92,6 +92,13 @@ export const altered = (schema: string, changes: ReadonlyArray<Change>) =>
     )
   })
 
+export const storeOn = (
+  client: Layer.Layer<PgClient.PgClient>,
+  schema: string,
+  options: PgJobStore.Options = {}
+): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient> =>
+  Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client))
+
 /** The tables that hold anything, emptied: the store of the next fact is a new one. */
 export const empty = ({ schema, sql }: Pick<Side, "schema" | "sql">) =>
   sql.unsafe(`

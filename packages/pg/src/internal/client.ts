@@ -27,12 +27,15 @@ export class Client {
   readonly schema: string
   readonly channel: string
   private readonly sql: SqlClient
+  /** A second connection is not to be had. */
+  readonly isAlone: boolean
   private hasWarned = false
   private readonly isDevelopment = typeof process === "undefined" || process.env.NODE_ENV !== "production"
 
   constructor(pg: PgClient, schema: string, channel: string) {
     this.pg = pg
     this.sql = pg.withoutTransforms()
+    this.isAlone = "maxConnections" in pg.config && pg.config.maxConnections === 1
     this.schema = schema
     this.channel = channel
   }
@@ -42,11 +45,32 @@ export class Client {
     operation: string,
     text: string,
     params: ReadonlyArray<unknown>
-  ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> =>
-    this.outside(this.statement<A>(text, params)).pipe(
+  ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> => {
+    const call = this.outside(this.statement<A>(text, params)).pipe(
       Effect.retry({ while: isContention, schedule: contention }),
       Effect.mapError((error) => toStoreError(operation, error))
     )
+    return this.isAlone ? this.unlessStuck(operation, call) : call
+  }
+
+  /** A call beside the caller's own transaction would wait for the one connection that the transaction holds. */
+  private unlessStuck<A>(
+    operation: string,
+    call: Effect.Effect<A, JobError.JobStoreError>
+  ): Effect.Effect<A, JobError.JobStoreError> {
+    return Effect.withFiber((fiber) =>
+      this.isInTransaction(fiber.context)
+        ? Effect.fail(
+          new JobError.JobStoreError({
+            reason: new JobError.Incompatible({
+              operation,
+              detail: "it takes a second connection while a transaction is open, and the client has maxConnections: 1"
+            })
+          })
+        )
+        : call
+    )
+  }
 
   /** In the caller's transaction when there is one. */
   readonly ambient = <A = Row>(

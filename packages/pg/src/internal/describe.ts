@@ -6,6 +6,8 @@ import { latest } from "./schema/migrations.ts"
 
 interface Server {
   readonly version: string
+  /** The version of PGlite, where the server is one. */
+  readonly pglite: string | null
   readonly synchronous_commit: string
   readonly fsync: string
   readonly full_page_writes: string
@@ -15,8 +17,9 @@ interface Server {
 }
 
 const serverText = `
-  SELECT current_setting('server_version') AS version, current_setting('synchronous_commit') AS synchronous_commit,
-    current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+  SELECT current_setting('server_version') AS version, substring(version() FROM 'PGlite ([0-9.]+)') AS pglite,
+    current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,
+    current_setting('full_page_writes') AS full_page_writes,
     current_setting('synchronous_standby_names') AS standbys, pg_is_in_recovery() AS recovery,
     coalesce((SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity
       WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()), 0)::float8 AS oldest_transaction`
@@ -25,16 +28,35 @@ export const describe = (
   client: Client,
   settings: { readonly maxCrashes: number; readonly listen: boolean }
 ): Effect.Effect<JobStore.Description, JobError.JobStoreError> =>
-  Effect.map(client.call<Server>("describe", serverText, []), ([server]) => ({
-    kind: `postgres ${server!.version}`,
-    durability: durability(server!),
-    schemaVersion: latest,
-    capabilities: settings.listen ? ["transactional", "events", "schedules"] : ["transactional", "schedules"],
-    maxCrashes: settings.maxCrashes
-  }))
+  Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
+    const missing = absent(client, server!)
+    return {
+      kind: server!.pglite === null
+        ? `postgres ${server!.version}`
+        : `pglite ${server!.pglite} (postgres ${server!.version})`,
+      durability: durability(server!),
+      schemaVersion: latest,
+      capabilities: settings.listen ? ["transactional", "events", "schedules"] : ["transactional", "schedules"],
+      maxCrashes: settings.maxCrashes,
+      ...(missing.length === 0 ? {} : { absent: missing })
+    }
+  })
+
+/** What takes a second session to keep. */
+const absent = (client: Client, server: Server): ReadonlyArray<string> => {
+  const list: Array<string> = []
+  if (server.pglite !== null || client.isAlone) {
+    list.push("that no open transaction of a caller holds up claims and settlements (P2): there is one connection")
+  }
+  if (server.pglite !== null) {
+    list.push("that other processes rescue what a dead worker held (P10): there are none, and the next start does it")
+  }
+  return list
+}
 
 /** What an acknowledged enqueue survives, by the settings of the server and this session. */
 const durability = (server: Server): string => {
+  if (server.pglite !== null) return "what PGlite's folder survives; in memory, nothing"
   if (server.recovery) return "read only: this server is a standby"
   if (server.fsync === "off") return "a crash of the process, not of the machine: fsync is off"
   if (server.full_page_writes === "off") {
@@ -56,6 +78,7 @@ const durability = (server: Server): string => {
 export const warnings = (client: Client): Effect.Effect<ReadonlyArray<string>, JobError.JobStoreError> =>
   Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
     const found: Array<string> = []
+    if (server!.pglite !== null) return found
     if (server!.fsync === "off" || server!.full_page_writes === "off" || server!.synchronous_commit === "off") {
       found.push(`an acknowledged enqueue survives ${durability(server!)}`)
     }

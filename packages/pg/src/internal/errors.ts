@@ -7,6 +7,9 @@ const away = /^(53|57P|58)/
 /** No such table, function or column, or another type of it: the schema is not the one that this code wants. */
 const misfit = /^(42|3F)/
 
+/** The role lacks a right. */
+const forbidden = "42501"
+
 export const toStoreError = (operation: string, error: SqlError): JobError.JobStoreError => {
   const detail = detailOf(error)
   const code = codeOf(error)
@@ -27,6 +30,9 @@ export const toStoreError = (operation: string, error: SqlError): JobError.JobSt
         return new JobError.Unavailable({ operation, detail })
     }
     if (code !== undefined && away.test(code)) return new JobError.Unavailable({ operation, detail })
+    if (code === forbidden) {
+      return new JobError.Incompatible({ operation, detail: `${detail}; docs/postgres.md has the rights of each role` })
+    }
     if (code !== undefined && misfit.test(code)) {
       return new JobError.Incompatible({ operation, detail: `${detail}; run the migrations of this release` })
     }

@@ -5,12 +5,12 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
 import { Listener } from "./listen.ts"
+import { withLocalWakeups } from "./local.ts"
 import { Marks } from "./marks.ts"
 import * as Query from "./query.ts"
 
@@ -326,10 +326,10 @@ export const make = Effect.fnUntraced(function*(
       ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
     ),
 
-    wakeups: (worker, queues) => settings.listen ? listener.wakeups(worker, queues) : Stream.never,
-    events: settings.listen ? listener.events : Stream.concat(Stream.make({ type: "missed" as const }), Stream.never)
+    wakeups: listener.wakeups,
+    events: listener.events
   }
-  return store
+  return settings.listen ? store : withLocalWakeups(store, client)
 })
 
 interface ExchangeJson {
@@ -403,6 +403,7 @@ const writeJson = (entry: JobStore.WriteEntry): unknown => {
   }
 }
 
+/** Control looks in the caller's transaction: at what that has enqueued, and with no second connection. */
 const page = (
   call: Client["call"],
   schema: string,

@@ -12,6 +12,8 @@ import * as Exchange from "./functions/exchange.ts"
 import * as Keep from "./functions/keep.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
+import * as Public from "./functions/public.ts"
+import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
 /** A schema's name as SQL, and the channel of its notifications. */
@@ -40,6 +42,7 @@ const planned = `
 const entries = [
   "exchange",
   "commit_one",
+  "enqueue",
   "enqueue_plain",
   "enqueue_each",
   "renew",
@@ -51,7 +54,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control].flatMap((module) =>
+  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control, Public].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 
@@ -73,7 +76,7 @@ export const migrations: ReadonlyArray<Migration> = [
     version: 1,
     name: "init",
     readableBy: 1,
-    statements: (names) => [...tables(names.schema), ...functions(names), settings(names)]
+    statements: (names) => [...tables(names.schema), ...outbox(names.schema), ...functions(names), settings(names)]
   }
 ]
 
