@@ -4,14 +4,22 @@ import { defineConfig } from "vitest/config"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 
-/** Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. Else as Node. */
-const conditions = ["@capstan/source", "node", "import", "default"]
+/**
+ * Packages resolve to their sources, as the types do, so that no build stands between an edit and its test. Else as Node,
+ * which gets these too: "import" is not among them, for what is required must not be given what is to be imported.
+ */
+const conditions = ["@capstan/source", "node", "module-sync", "default"]
 
 const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
   resolve: { conditions },
   ssr: { resolve: { conditions } },
-  test: { name, include: [include] }
+  test: {
+    name,
+    include: [include],
+    // Each file is asked whether its server is there; most need none.
+    setupFiles: [`${root}scripts/servers/required.ts`]
+  }
 })
 
 export default defineConfig({

@@ -20,7 +20,10 @@ describe("the sources", () => {
   })
 
   it("import these unstable modules of effect", () => {
-    expect(unstableModules(sources)).toEqual({ examples: ["effect/http", "effect/observability/Otlp"] })
+    expect(unstableModules(sources)).toEqual({
+      examples: ["effect/http", "effect/observability/Otlp", "effect/sql/SqlError"],
+      pg: ["effect/sql/SqlClient", "effect/sql/SqlError"]
+    })
   })
 
   it("of core need effect alone", () => {

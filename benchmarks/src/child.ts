@@ -1,25 +1,105 @@
 /**
- * One scenario on one system: `child.ts <system> <scenario>` prints its figures as JSON.
+ * One scenario on one system: `child.ts <task as JSON>` prints its figures as JSON.
  *
  * A process that has just started runs code that is not compiled yet: what a server does for its first tenth of a second.
  * So a scenario is passed several times, each on a fresh system, and the figure is the median of the last three passes;
  * that of the first is printed beside it, as `cold`.
  */
-import { type Figure, scenarios } from "./scenarios.ts"
+import { loadServer, loadSystem } from "./load.ts"
+import type { Figure } from "./measures.ts"
+import { inProcesses } from "./processes.ts"
+import { scenarios } from "./scenarios.ts"
+import { type Figures, serverScenarios, slow } from "./serverScenarios.ts"
 import type { MakeSystem } from "./system.ts"
+import type { Outcome, Task } from "./task.ts"
 
-const [system, name] = process.argv.slice(2)
-const { make }: { readonly make: MakeSystem } = await import(`./systems/${system}.ts`)
-const { measure, passes } = scenarios[name!]!
-
-const figures: Array<Figure> = []
-for (let pass = 0; pass < passes; pass++) {
-  const figure = await measure(make)
-  if (figure === undefined) break
-  figures.push(figure)
+const median = (figures: ReadonlyArray<Figure>): Figure => {
+  const sorted = figures.toSorted((a, b) => a.value - b.value)
+  return sorted[Math.floor(sorted.length / 2)]!
 }
 
-const last = figures.slice(-3).toSorted((a, b) => a.value - b.value)
-const warm = last[Math.floor(last.length / 2)]
-console.log(JSON.stringify(warm === undefined ? null : { warm, cold: passes > 1 ? figures[0] : undefined }))
+const toOutcome = (passes: ReadonlyArray<Figures>, warm: ReadonlyArray<Figures>): Outcome => {
+  const [first] = passes
+  if (first === undefined) return {}
+  return Object.fromEntries(
+    Object.entries(first).map(([row, cold]) => [row, {
+      warm: median(warm.slice(-3).map((figures) => figures[row]!)),
+      ...passes.length > 1 ? { cold } : {}
+    }])
+  )
+}
+
+const inMemory = async ({ scenario, system }: Task): Promise<Outcome> => {
+  const make = await loadSystem("memory", system)
+  const { measure, passes } = scenarios[scenario]!
+  const figures: Array<Figures> = []
+  for (let pass = 0; pass < passes; pass++) {
+    const figure = await measure(make)
+    if (figure === undefined) break
+    figures.push({ [scenario]: figure })
+  }
+  return toOutcome(figures, figures)
+}
+
+const onServer = async (task: Task): Promise<Outcome> => {
+  const { prefix, quick, store, system, url } = task
+  const make = await loadSystem(store, system)
+  const open = await loadServer(store)
+  const server = await open(url, prefix)
+  const { jobs, measure, passes, rated } = serverScenarios.find(({ rows }) => rows[0] === task.scenario)!
+
+  await server.template(system, async (url) => {
+    const installed = await make({ run: () => {}, millis: 0, url })
+    await installed.close()
+  })
+  let last = ""
+  const on = (url: string): MakeSystem => (handle) => {
+    last = url
+    return make({ ...handle, url })
+  }
+  const fresh: MakeSystem = async (handle) => on(await server.copy(system))(handle)
+  const figures: Array<Figures> = []
+  const pass = async (jobs: number): Promise<boolean> => {
+    const measured = await measure({
+      make: fresh,
+      makeProcesses: (workers) => async (handle) => {
+        const url = await server.copy(system)
+        return inProcesses(store, system, on(url), workers)({ ...handle, url })
+      },
+      makeFilled: async (waiting) => {
+        const name = `${system}_${waiting}`
+        await server.template(name, async (url) => {
+          const filling = await make({ run: () => {}, millis: 0, url })
+          await (filling.enqueueBulk?.(0, waiting) ?? filling.enqueue(0, waiting, 100))
+          await filling.close()
+          await server.analyze(url)
+        })
+        return on(await server.copy(name))
+      },
+      server,
+      analyze: () => server.analyze(last),
+      jobs,
+      quick
+    })
+    if (measured === undefined) return false
+    figures.push(
+      Object.fromEntries(Object.entries(measured).map(([row, figure]) => [row, { jobs, ...figure }]))
+    )
+    return true
+  }
+
+  let count = rated ? jobs / 10 : jobs
+  const total = quick ? passes.quick : passes.full
+  for (let i = 0; i < total; i++) {
+    if (!await pass(count)) break
+    if (i === 0 && rated) count = task.jobs ?? (figures[0]![task.scenario]!.value < slow ? jobs / 10 : jobs)
+  }
+  await server.dropCopies()
+  await server.close()
+  // The first of several may have had fewer jobs.
+  return toOutcome(figures, figures.length > 1 ? figures.slice(1) : figures)
+}
+
+const task: Task = JSON.parse(process.argv[2]!)
+console.log(JSON.stringify(await (task.store === "memory" ? inMemory(task) : onServer(task))))
 process.exit(0)

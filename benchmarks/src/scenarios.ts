@@ -1,15 +1,12 @@
 /**
- * What is measured. Each scenario runs in a process of its own, each pass on a fresh system, and answers one figure.
+ * What is measured in memory. Each scenario runs in a process of its own, each pass on a fresh system.
  */
-import { type MakeSystem, sleep, type System, turn } from "./system.ts"
-
-export interface Figure {
-  readonly value: number
-  readonly unit: "jobs/s" | "ms" | "bytes" | "ratio"
-}
+import { Ledger } from "./ledger.ts"
+import * as measures from "./measures.ts"
+import { type MakeSystem, sleep, turn } from "./system.ts"
 
 /** `undefined`: the system cannot do it. */
-type Measure = (make: MakeSystem) => Promise<Figure | undefined>
+type Measure = (make: MakeSystem) => Promise<measures.Figure | undefined>
 
 export interface Scenario {
   readonly measure: Measure
@@ -17,98 +14,26 @@ export interface Scenario {
   readonly passes: number
 }
 
-/** The ledger: how often each job ran. */
-class Ledger {
-  private readonly times: Uint8Array
-  private done = 0
-  private readonly waiting: Array<{ readonly at: number; readonly resolve: () => void }> = []
-  onRun: (n: number) => void = () => {}
+const rateOf = (count: number, millis: number | undefined): measures.Figure | undefined =>
+  millis === undefined ? undefined : measures.rate(count, millis)
 
-  constructor(size: number) {
-    this.times = new Uint8Array(size)
-  }
+const enqueue = (inFlight: number, count: number): Measure => async (make) =>
+  rateOf(count, await measures.enqueue(make, count, inFlight, false))
 
-  readonly run = (n: number): void => {
-    this.times[n]!++
-    this.done++
-    this.onRun(n)
-    while (this.waiting.length > 0 && this.done >= this.waiting[0]!.at) this.waiting.shift()!.resolve()
-  }
+const enqueueBulk = (count: number): Measure => async (make) =>
+  rateOf(count, await measures.enqueueBulk(make, count, false))
 
-  /** Resolves when so many handlers have run. */
-  after(count: number): Promise<void> {
-    return this.done >= count ? Promise.resolve() : new Promise((resolve) => this.waiting.push({ at: count, resolve }))
-  }
+const drain = (count: number, concurrency: number, millis = 0, workers = 1): Measure => async (make) =>
+  rateOf(count, await measures.drain(make, { count, concurrency, millis, workers }))
 
-  /** Each of the first so many ran exactly once. */
-  check(count: number): void {
-    for (let n = 0; n < count; n++) {
-      if (this.times[n] !== 1) throw new Error(`job ${n} ran ${this.times[n]} times`)
-    }
-  }
-}
-
-const fill = (system: System, count: number) =>
-  system.enqueueBulk === undefined ? system.enqueue(0, count, 100) : system.enqueueBulk(0, count)
-
-const rate = (count: number, millis: number): Figure => ({ value: (count / millis) * 1000, unit: "jobs/s" })
-
-const enqueue = (inFlight: number, count: number): Measure => async (make) => {
-  const system = await make({ run: () => {}, millis: 0 })
-  const start = performance.now()
-  await system.enqueue(0, count, inFlight)
-  return rate(count, performance.now() - start)
-}
-
-const drain = (count: number, concurrency: number, millis = 0, workers = 1): Measure => async (make) => {
-  const ledger = new Ledger(count)
-  const system = await make({ run: ledger.run, millis })
-  if (workers > 1 && !system.canHaveTwoWorkers) return undefined
-  await fill(system, count)
-  const start = performance.now()
-  for (let i = 0; i < workers; i++) await system.start(concurrency)
-  await ledger.after(count)
-  const elapsed = performance.now() - start
-  ledger.check(count)
-  await system.close()
-  return rate(count, elapsed)
-}
-
-/** From the call of enqueue to the start of the handler, on an idle worker. */
-const pickup = (percentile: number): Measure => async (make) => {
-  const samples = 1000
-  const ledger = new Ledger(samples)
-  const system = await make({ run: ledger.run, millis: 0 })
-  await system.start(10)
-  const lags: Array<number> = []
-  let start = 0
-  ledger.onRun = () => lags.push(performance.now() - start)
-  for (let n = 0; n < samples; n++) {
-    start = performance.now()
-    await system.enqueue(n, 1, 1)
-    await ledger.after(n + 1)
-    await turn()
-  }
-  await system.close()
-  return { value: at(lags, percentile), unit: "ms" }
-}
-
-const at = (values: ReadonlyArray<number>, percentile: number): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length * percentile)]!
+const pickup = (percentile: number): Measure => async (make) => ({
+  value: measures.at(await measures.pickup(make, 1000, turn), percentile),
+  unit: "ms"
+})
 
 const due: Measure = async (make) => {
-  const ledger = new Ledger(1000)
-  const system = await make({ run: ledger.run, millis: 0 })
-  if (system.enqueueDue === undefined) return undefined
-  await system.start(10)
-  const instant = Date.now() + 1000
-  await system.enqueueDue(0, 1000, instant)
-  const lags: Array<number> = []
-  ledger.onRun = () => lags.push(Date.now() - instant)
-  await ledger.after(1000)
-  ledger.check(1000)
-  await system.close()
-  return { value: at(lags, 0.99), unit: "ms" }
+  const lags = await measures.due(make, 1000)
+  return lags && { value: measures.at(lags, 0.99), unit: "ms" }
 }
 
 /** The rate while 500,000 wait, against the rate of 10,000 that wait alone. */
@@ -116,8 +41,8 @@ const backlog: Measure = async (make) => {
   /** Milliseconds for `count` jobs after the first `lead`, of as many as wait. */
   const timeOf = async (waiting: number, lead: number, count: number): Promise<number> => {
     const ledger = new Ledger(waiting)
-    const system = await make({ run: ledger.run, millis: 0 })
-    await fill(system, waiting)
+    const system = await make({ run: ledger.run, millis: 0, url: "" })
+    await measures.fill(system, waiting)
     await sleep(waiting / 1000)
     let start = performance.now()
     await system.start(100)
@@ -144,8 +69,8 @@ const backlog: Measure = async (make) => {
 
 const heap: Measure = async (make) => {
   const count = 100_000
-  const system = await make({ run: () => {}, millis: 0 })
-  await fill(system, 1000)
+  const system = await make({ run: () => {}, millis: 0, url: "" })
+  await measures.fill(system, 1000)
   globalThis.gc?.()
   const before = process.memoryUsage().heapUsed
   await system.enqueue(1000, count, 100)
@@ -155,18 +80,10 @@ const heap: Measure = async (make) => {
   return { value, unit: "bytes" }
 }
 
-const enqueueBulk: Measure = async (make) => {
-  const system = await make({ run: () => {}, millis: 0 })
-  if (system.enqueueBulk === undefined) return undefined
-  const start = performance.now()
-  await system.enqueueBulk(0, 20_000)
-  return rate(20_000, performance.now() - start)
-}
-
 export const scenarios: Readonly<Record<string, Scenario>> = {
   "enqueue-seq": { measure: enqueue(1, 20_000), passes: 12 },
   "enqueue-100": { measure: enqueue(100, 20_000), passes: 12 },
-  "enqueue-bulk": { measure: enqueueBulk, passes: 12 },
+  "enqueue-bulk": { measure: enqueueBulk(20_000), passes: 12 },
   "drain-c1": { measure: drain(20_000, 1), passes: 10 },
   "drain-c10": { measure: drain(20_000, 10), passes: 10 },
   "drain-c100": { measure: drain(20_000, 100), passes: 10 },

@@ -1,11 +1,13 @@
 /**
- * What a system under measurement does. One file per system in `systems/`, with the defaults that its README gives.
+ * What a system under measurement does. One file per system, with the defaults that its README gives.
  */
 export interface Handle {
   /** Called by every handler: the ledger outside the system. */
   readonly run: (n: number) => void
   /** How long a handler takes, in milliseconds; 0 ends at once. */
   readonly millis: number
+  /** The database of this pass; empty in memory. */
+  readonly url: string
 }
 
 export interface System {
@@ -18,6 +20,7 @@ export interface System {
   /** Starts a worker. A second call starts a second one on the same jobs, where the system can. */
   readonly start: (concurrency: number) => Promise<void>
   readonly canHaveTwoWorkers: boolean
+  /** Ends the workers once what they have done is written, and lets go of every connection. */
   readonly close: () => Promise<void>
 }
 

@@ -44,6 +44,7 @@ describe("examples", () => {
       "shipped as P-order-1",
       "not shipped: carrier refused: the customer is on a list",
       "shipped as P-order-3",
+      "orders: 4",
       "dead: UpdateCrm, ShipOrder, SendInvoice",
       "third parties did 12 things"
     ])

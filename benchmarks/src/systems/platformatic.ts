@@ -12,7 +12,7 @@ export const make: MakeSystem = async ({ millis, run }) => {
     start: async (concurrency) => {
       const worker = new Queue<{ n: number; text: string }, null>({ storage, concurrency })
       workers.push(worker)
-      worker.execute(async ({ payload }) => {
+      worker.execute(async ({ payload }: { readonly payload: { readonly n: number } }) => {
         if (millis > 0) await sleep(millis)
         run(payload.n)
         return null

@@ -1,11 +1,14 @@
 /**
  * Web server and worker in one process, with a customer or four to show what happens.
  */
-import { Jobs, JobStore } from "capstan"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Jobs } from "capstan"
 import { Console, Effect, Layer } from "effect"
 import { HttpServer } from "effect/http"
 import { ShipOrder } from "./jobs.ts"
+import { Orders } from "./orders.ts"
 import { ThirdParties } from "./services.ts"
+import { StoresLive } from "./stores.ts"
 import { webLive } from "./web.ts"
 import { WorkerLive } from "./worker.ts"
 
@@ -47,13 +50,14 @@ const program = Effect.gen(function*() {
   )
   yield* Effect.repeat(Effect.delay(unfinished, "20 millis"), { while: (more) => more })
   const { records } = yield* jobs.query({ states: ["dead"], order: "oldest" })
+  yield* Console.log(`orders: ${yield* (yield* Orders).count}`)
   yield* Console.log(`dead: ${records.map(({ tag }) => tag).join(", ")}`)
   yield* Console.log(`third parties did ${(yield* (yield* ThirdParties).ledger).length} things`)
 })
 
 const Live = Layer.merge(webLive(0), WorkerLive).pipe(
   Layer.provideMerge(ThirdParties.layer),
-  Layer.provideMerge(JobStore.layerMemory())
+  Layer.provideMerge(StoresLive)
 )
 
-await Effect.runPromise(Effect.provide(program, Live))
+NodeRuntime.runMain(Effect.provide(program, Live))

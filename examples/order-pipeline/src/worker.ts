@@ -1,10 +1,12 @@
 /**
  * The worker: handlers, limits, and an alert on every record that dies. Run alone it is the worker process.
  */
-import { JobContext, Jobs, JobStore, JobWorker } from "capstan"
-import { Effect, Layer, Stream } from "effect"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { JobContext, Jobs, JobWorker } from "capstan"
+import { Console, Effect, Layer, Stream } from "effect"
 import { Pipeline, SendMail } from "./jobs.ts"
 import { ThirdParties } from "./services.ts"
+import { StoresLive } from "./stores.ts"
 
 const Handlers = Pipeline.toLayer(Effect.gen(function*() {
   const { call } = yield* ThirdParties
@@ -25,14 +27,31 @@ const Handlers = Pipeline.toLayer(Effect.gen(function*() {
   })
 }))
 
-/** Here: a log line. In yours: a pager. */
-const Alerts = Layer.effectDiscard(
-  Effect.flatMap(Jobs.Jobs, (jobs) =>
-    Stream.runForEach(jobs.events, (event) =>
-      event.type === "dead"
-        ? Effect.logError(`${event.tag} ${event.id} is dead: ${event.reason}`)
-        : Effect.void)).pipe(Effect.forkScoped)
-)
+/** Here: a log line. In yours: a pager. Events are hints: who missed some looks at what has died since it began. */
+const Alerts = Layer.effectDiscard(Effect.gen(function*() {
+  const jobs = yield* Jobs.Jobs
+  const began = (yield* jobs.stats).now
+  const alerted = new Set<string>()
+  const alert = (tag: string, id: string, reason: string | undefined) =>
+    Effect.suspend(() => {
+      if (alerted.has(id)) return Effect.void
+      alerted.add(id)
+      return Effect.logError(`${tag} ${id} is dead: ${reason}`)
+    })
+  const look = Effect.flatMap(
+    jobs.query({ states: ["dead"], limit: 100 }),
+    ({ records }) =>
+      Effect.forEach(
+        records.filter(({ finishedAt = 0 }) => finishedAt >= began),
+        ({ deadReason, failures, id, tag }) => alert(tag, id, failures.at(-1)?.tag ?? deadReason)
+      )
+  )
+  yield* Effect.forkScoped(Stream.runForEach(
+    jobs.events,
+    (event) =>
+      event.type === "missed" ? look : event.type === "dead" ? alert(event.tag, event.id, event.reason) : Effect.void
+  ))
+}))
 
 export const WorkerLive = Layer.merge(
   JobWorker.layer(Pipeline, { concurrency: 20, queues: { shipping: { concurrency: 5 }, crm: { weight: 2 } } }),
@@ -40,8 +59,13 @@ export const WorkerLive = Layer.merge(
 ).pipe(Layer.provide(Handlers), Layer.provideMerge(Jobs.layer))
 
 if (import.meta.main) {
-  // On the memory store alone nobody enqueues into this process: a store of several processes goes here.
-  await Effect.runPromise(
-    Layer.launch(WorkerLive).pipe(Effect.provide(ThirdParties.layer), Effect.provide(JobStore.layerMemory()))
+  // In memory nobody enqueues into this process: ORDERS_URL names the Postgres that it shares with the web server.
+  const Working = Layer.effectDiscard(Console.log("worker: ready"))
+  NodeRuntime.runMain(
+    Layer.launch(Working.pipe(
+      Layer.provide(WorkerLive),
+      Layer.provide(ThirdParties.layer),
+      Layer.provide(StoresLive)
+    ))
   )
 }

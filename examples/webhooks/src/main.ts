@@ -1,9 +1,10 @@
 /**
  * GitHub's published webhook examples, delivered over HTTP, become typed jobs that are retried, snoozed, dead and replayed.
  *
- * `npm run demo -- --seed 7 --otlp http://localhost:4318`
+ * `npm run demo -- --seed 7 --store pg --otlp http://localhost:4318`
  */
-import { Jobs, JobStore, JobWorker } from "capstan"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Jobs, JobWorker } from "capstan"
 import { Console, Effect, Fiber, Layer, Schedule } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Otlp from "effect/observability/Otlp"
@@ -18,6 +19,7 @@ import { show } from "./progress.ts"
 import { callsTable, deadRecord, deliveriesTable, figures, jobsTable, replayed } from "./report.ts"
 import { deliver, plan, type Sent } from "./sender.ts"
 import { makeService } from "./service.ts"
+import { storeNamed } from "./stores.ts"
 import { dim, green, red, title } from "./terminal.ts"
 import { tree } from "./trace.ts"
 
@@ -25,13 +27,15 @@ const { values: options } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },
     store: { type: "string", default: "memory" },
+    url: { type: "string" },
     otlp: { type: "string" },
     break: { type: "string" }
   }
 })
 const seed = Number(options.seed)
 if (!Number.isSafeInteger(seed)) exitWith(`--seed must be an integer, it is ${options.seed}`)
-if (options.store !== "memory") exitWith(`--store ${options.store}: this version has the store "memory" alone`)
+const store = storeNamed(options.store, options.url)
+if (typeof store === "string") exitWith(store)
 const careless = carelessness.find((name) => name === options.break)
 if (careless !== options.break) exitWith(`--break ${options.break}: it can break ${carelessness.join(", ")}`)
 
@@ -128,8 +132,10 @@ const program = Effect.gen(function*() {
 })
 
 const Live = Jobs.layer.pipe(
-  Layer.provideMerge(JobStore.layerMemory()),
+  Layer.provideMerge(store),
   Layer.provideMerge(FetchHttpClient.layer)
 )
 
-process.exitCode = await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Live))) ? 0 : 1
+NodeRuntime.runMain(Effect.map(Effect.scoped(program).pipe(Effect.provide(Live)), (isClean) => {
+  process.exitCode = isClean ? 0 : 1
+}))

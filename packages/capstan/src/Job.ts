@@ -351,7 +351,10 @@ export interface Unique<P> {
   readonly key: (payload: P) => string
   /**
    * When the key is free again: when its record starts, when it is finished, or this long after the enqueue. A dead or
-   * cancelled record always frees its key.
+   * cancelled record always frees its key, and so does one that is removed: keep completed records for as long as a window.
+   *
+   * With `"started"`, a record that a worker takes and gives back unstarted has the key again, unless another enqueue took
+   * it meanwhile: then both run.
    *
    * @default "finished"
    */

@@ -151,8 +151,8 @@ class Handle implements JobHandle<never, never, never, never, never> {
                 Queue.endUnsafe(values)
               }
             },
-            failed: (error) => {
-              Queue.failCauseUnsafe(values, Cause.fail(error))
+            failed: (cause) => {
+              Queue.failCauseUnsafe(values, cause)
             }
           }, context)
         ),

@@ -113,6 +113,7 @@ export type FailureKind = "Declared" | "Defect" | "TimedOut" | "Crashed"
  * @since 0.1.0
  */
 export interface Failure {
+  /** A failure that gave its attempt back (a snooze, a store that was away) has the number of the attempt after it. */
   readonly attempt: number
   readonly kind: FailureKind
   /** When the attempt ended, by the store's clock. */

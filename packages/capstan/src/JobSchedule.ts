@@ -3,11 +3,13 @@
  *
  * Guarantee: every planned instant enqueues exactly one record, by however many processes the same schedule is run: the
  * store moves the schedule on and stores the record in one step. Instants that passed while no process ran are made up for
- * by one record, of the latest of them.
+ * by one record, of the latest of them. The store's clock decides, not that of the process.
+ *
+ * While two definitions of one schedule run side by side, as during a deploy, the one that started last holds and the other
+ * stands by; it takes over when nobody serves that one any more.
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Cron from "effect/Cron"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -108,10 +110,16 @@ const plan = <J extends Job.Any>(job: J, options: Options<J>): Plan => {
     throw new Error(`schedule ${name}: "${expression}" in ${timeZone} is no cron expression: ${parsed.failure.message}`)
   }
   const cron = parsed.success
+  const nextAfter = (at: number) => Cron.next(cron, at).getTime()
+  try {
+    nextAfter(0)
+  } catch {
+    throw new Error(`schedule ${name}: "${expression}" in ${timeZone} has no instant`)
+  }
   return {
     name,
     definition: `cron ${expression} ${timeZone}`,
-    nextAfter: (at) => Cron.next(cron, at).getTime(),
+    nextAfter,
     latest: (now) => Cron.prev(cron, now + 1).getTime()
   }
 }
@@ -119,22 +127,44 @@ const plan = <J extends Job.Any>(job: J, options: Options<J>): Plan => {
 const run = <J extends Job.Any>(job: J, options: Options<J>, schedule: Plan) =>
   Effect.gen(function*() {
     const store = yield* JobStore
-    for (;;) yield* Effect.andThen(waitFor(store, schedule), (row) => tick(store, job, options, schedule, row))
-  }).pipe(
-    Effect.tapCause((cause) => Effect.logWarning(`schedule ${schedule.name} failed and goes on`, cause)),
-    Effect.retry(Schedule.spaced("1 second")),
+    // Once: were it put again with every look, two definitions would overwrite each other and neither would ever tick.
+    yield* again(schedule, Effect.flatMap(timeOf(store), (now) => put(store, schedule, schedule.nextAfter(now))))
+    for (;;) yield* again(schedule, look(store, job, options, schedule))
+  })
+
+/** As often as it takes, whatever it fails with: a payload that throws, too, must not end the schedule. */
+const again = <A, E, R>({ name }: Plan, effect: Effect.Effect<A, E, R>): Effect.Effect<A, never, R> =>
+  effect.pipe(
+    Effect.sandbox,
+    Effect.tapError((cause) => Effect.logWarning(`schedule ${name} failed and goes on`, cause)),
+    Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])),
     Effect.orDie
   )
 
-/** Sleeps until the planned instant that the store knows: another process may have moved it on meanwhile. */
-const waitFor = (store: JobStore["Service"], schedule: Plan): Effect.Effect<ScheduleRow, JobStoreError> =>
+const timeOf = (store: JobStore["Service"]): Effect.Effect<number, JobStoreError> =>
+  Effect.map(store.stats, ({ now }) => now)
+
+const put = (store: JobStore["Service"], { definition, name }: Plan, nextAt: number) =>
+  store.schedules([{ name, definition, nextAt }])
+
+/** A definition of somebody else whose instant is overdue for this long is served by nobody. */
+const abandonedAfter = 5 * 60 * 1000
+
+/**
+ * Ticks when the stored instant has come, else sleeps until then and leaves the rest to the next look: another process may
+ * have moved it on meanwhile. Who stands by looks at its own instants.
+ */
+const look = <J extends Job.Any>(store: JobStore["Service"], job: J, options: Options<J>, schedule: Plan) =>
   Effect.gen(function*() {
-    const { definition, name, nextAfter } = schedule
-    const now = yield* Clock.currentTimeMillis
-    const rows = yield* store.schedules([{ name, definition, nextAt: nextAfter(now) }])
-    const row = rows.find((row) => row.name === name)!
-    if (row.nextAt > now) yield* Effect.sleep(row.nextAt - now)
-    return row
+    const { definition, latest, name, nextAfter } = schedule
+    const now = yield* timeOf(store)
+    const row = (yield* store.schedules([])).find((row) => row.name === name)
+    if (row?.definition === definition) {
+      return yield* row.nextAt > now ? Effect.sleep(row.nextAt - now) : tick(store, job, options, schedule, row, now)
+    }
+    if (row === undefined) return yield* put(store, schedule, nextAfter(now))
+    if (row.nextAt + abandonedAfter > now) return yield* Effect.sleep(nextAfter(now) - now)
+    return yield* put(store, schedule, latest(now))
   })
 
 const tick = <J extends Job.Any>(
@@ -142,10 +172,10 @@ const tick = <J extends Job.Any>(
   job: J,
   { payload, priority, tags }: Options<J>,
   { latest, name, nextAfter }: Plan,
-  row: ScheduleRow
-): Effect.Effect<unknown, JobStoreError | EnqueueError, JobStore> =>
+  row: ScheduleRow,
+  now: number
+): Effect.Effect<unknown, JobStoreError | EnqueueError> =>
   Effect.gen(function*() {
-    const now = yield* Clock.currentTimeMillis
     // Of instants that nobody served, the latest stands for all.
     const at = Math.max(row.nextAt, latest(now))
     const record = yield* prepareOne(

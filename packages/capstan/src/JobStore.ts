@@ -91,12 +91,15 @@ export interface NewRecord {
 /**
  * What an enqueue did with one record, and the id that owns the key.
  *
+ * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
+ * other records of it are `Refused`.
+ *
  * @category enqueue
  * @since 0.1.0
  */
 export interface Enqueued {
   readonly id: JobId
-  readonly outcome: "Inserted" | "Existing" | "Replaced" | "UniqueConflict"
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "UniqueConflict" | "Refused"
 }
 
 /**
@@ -219,7 +222,7 @@ export interface Claimed {
   readonly begunAt: number
   /** When it became ready: what it has waited since is the queue's latency. */
   readonly readyAt: number
-  /** The last 32 failures, oldest first. */
+  /** The last 32 failures, oldest first. One that gave its attempt back is replaced by the next failure. */
   readonly failures: ReadonlyArray<Failure>
   readonly tags: ReadonlyArray<string>
   readonly headers: Readonly<Record<string, string>>
@@ -404,14 +407,27 @@ export interface QueryReply {
  */
 export type ControlAction =
   | { readonly _tag: "Cancel"; readonly reason: string }
-  /** Runs final records again, and scheduled ones now; `payload` replaces the payload and its version. */
-  | { readonly _tag: "Retry"; readonly payload?: { readonly json: string; readonly version: number } | undefined }
+  /** Runs final records again, and scheduled ones now; `payload` replaces the payload. */
+  | { readonly _tag: "Retry"; readonly payload?: EditedPayload | undefined }
   /** Makes scheduled records ready now. */
   | { readonly _tag: "Promote" }
   | { readonly _tag: "Reschedule"; readonly delay: number; readonly runAt?: number | undefined }
   | { readonly _tag: "Reprioritise"; readonly priority: number }
   /** Removes records that are not running. */
   | { readonly _tag: "Delete" }
+
+/**
+ * Another payload for a record. Its keys stay as they were stamped at the enqueue.
+ *
+ * @category control
+ * @since 0.1.0
+ */
+export interface EditedPayload {
+  readonly json: string
+  readonly version: number
+  /** What must stay masked from now on. */
+  readonly sensitive: Sensitive
+}
 
 /**
  * How one record took an action.
@@ -591,6 +607,8 @@ export interface Description {
   readonly durability: string
   readonly schemaVersion: number
   readonly capabilities: ReadonlyArray<"transactional" | "events" | "schedules">
+  /** Promises that it cannot keep where it lives, one line each. Left out when there are none. */
+  readonly absent?: ReadonlyArray<string> | undefined
   /** A record whose workers died this often is dead with reason `Crashed`. */
   readonly maxCrashes: number
 }
@@ -606,6 +624,11 @@ export interface Shape {
   readonly identity: string
   /** `exact`: neither a wake-up nor an event is ever lost in silence, so nobody who waits need poll. */
   readonly notifications: "exact" | "hint"
+  /**
+   * Whether a fiber with this context has a transaction of this store open, in which its enqueues take part. What it
+   * enqueued is seen by nobody before the commit, so to await it there would never end. Absent: never.
+   */
+  readonly inTransaction?: ((context: Context.Context<never>) => boolean) | undefined
   readonly describe: Effect.Effect<Description, JobStoreError>
   readonly enqueue: (request: EnqueueRequest) => Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
   readonly exchange: (request: ExchangeRequest) => Effect.Effect<ExchangeReply, JobStoreError>

@@ -7,7 +7,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -16,19 +15,21 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import * as Uuid from "./internal/uuid.ts"
+import { isAway } from "./internal/worker/call.ts"
+import type { Status } from "./internal/worker/health.ts"
 import { janitor } from "./internal/worker/janitor.ts"
 import { keeper } from "./internal/worker/keeper.ts"
+import { listener } from "./internal/worker/listener.ts"
 import * as Perform from "./internal/worker/perform.ts"
 import type { PerformOptions } from "./internal/worker/perform.ts"
 import { pump } from "./internal/worker/pump.ts"
 import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
 import { shutdown } from "./internal/worker/shutdown.ts"
 import { QueueSlots, Slots } from "./internal/worker/slots.ts"
-import { type Settings, type Status, WorkerState } from "./internal/worker/state.ts"
+import { type Settings, WorkerState } from "./internal/worker/state.ts"
 import { Telemetry } from "./internal/worker/telemetry.ts"
 import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
@@ -192,7 +193,8 @@ export const layer = <J extends Job.Any, M, P>(
  *
  * **Gotchas**
  *
- * What the handler enqueues is stored, without a parent. Its progress and logs go nowhere; `snooze` is a defect.
+ * What the handler enqueues is stored, without a parent. Its progress and logs go nowhere; `snooze` and `X.commit`, which
+ * need a record, are defects.
  *
  * @category runs
  * @since 0.1.0
@@ -209,8 +211,17 @@ export const perform = <J extends Job.Any>(
   | J["successSchema"]["EncodingServices" | "DecodingServices"]
 > =>
   Effect.contextWith((context: Context.Context<never>) =>
-    Perform.perform(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payload, options ?? {})
+    Effect.catchIf(
+      Perform.perform(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payload, options ?? {}),
+      (error) => error instanceof JobStoreError && error.reason._tag === "LeaseLost",
+      () => Effect.die(new Error(noRecord(job._tag)))
+    )
   ) as Effect.Effect<never>
+
+/** Of what a handler does here, a commit alone carries a fence. */
+const noRecord = (tag: string): string =>
+  `${tag}.commit completes the record of its attempt, and a handler that is performed has none: ` +
+  "enqueue it and let a worker run it"
 
 export type {
   /**
@@ -241,7 +252,7 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
     return {
       id,
       health: Effect.sync(() => healthOf(state)),
-      awaitReady: state.ready.await,
+      awaitReady: state.health.ready.await,
       resize: (change) => Effect.sync(() => resize(state, change))
     }
   })
@@ -251,27 +262,15 @@ const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const loops = yield* Scope.make()
     yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(loops, exit)))
-    const queues = [...state.slots.queues.keys()]
-    const listen = Effect.suspend(() =>
-      Stream.runForEach(state.store.wakeups(state.settings.id, queues), () =>
-        Effect.sync(() => {
-          state.slots.lookEverywhere()
-          state.work.openUnsafe()
-        }))
-    )
     // Listening comes first, so that no wake-up falls between the first look and the subscription.
-    for (
-      const [name, loop] of [["listener", listen], ["keeper", keeper(state)], ["janitor", janitor(state)], [
-        "pump",
-        pump(state)
-      ]] as const
-    ) {
-      yield* Effect.forkIn(supervised(state, name, loop), loops, { startImmediately: true })
+    for (const [name, loop] of Object.entries({ listener, keeper, janitor, pump })) {
+      yield* Effect.forkIn(supervised(state, name, loop(state)), loops, { startImmediately: true })
     }
   })
 
 /** A loop starts again whatever ends it. No spans for idle loops. */
 const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, unknown>): Effect.Effect<never> =>
+  // A store that is away is logged once, by who calls it.
   Effect.exit(loop).pipe(
     Effect.flatMap((exit) =>
       Exit.isFailure(exit) && !isAway(exit.cause)
@@ -286,12 +285,6 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
     })),
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)
-  )
-
-/** A store that is away is logged once, by the pump. */
-const isAway = (cause: Cause.Cause<unknown>): boolean =>
-  cause.reasons.every((reason) =>
-    Cause.isFailReason(reason) && reason.error instanceof JobStoreError && reason.error.isTransient
   )
 
 const refuseForeign = (context: Context.Context<never>, identity: string): void => {
@@ -358,12 +351,12 @@ const runnablesOf = (group: JobGroup.Any, context: Context.Context<never>): Read
 }
 
 const healthOf = (state: WorkerState): Health => ({
-  status: state.status,
+  status: state.health.status,
   running: state.slots.running,
   waiting: state.waitingCount,
   concurrency: state.slots.concurrency,
-  lastAnswerAt: state.lastExchangeAt,
-  lastError: state.lastError,
+  lastAnswerAt: state.health.lastAnswerAt,
+  lastError: state.health.lastError,
   abandoned: state.abandoned
 })
 

@@ -22,7 +22,7 @@ import * as Job from "./Job.ts"
 import { EnqueueError, InvalidPayload, JobControlError, TooLarge } from "./JobError.ts"
 import type { JobStoreError } from "./JobError.ts"
 import { cancel as cancelOne, type CancelAnswer } from "./JobHandle.ts"
-import type { JobId, JobRecord } from "./JobRecord.ts"
+import type { JobId, JobRecord, Sensitive } from "./JobRecord.ts"
 import {
   type ControlAction,
   type ControlOutcome,
@@ -98,6 +98,9 @@ export interface Shape {
   readonly retry: (where: Selection) => Effect.Effect<Counts, JobStoreError>
   /**
    * Replaces the payload of one record through the job's schema, and runs it again. A record that runs is left alone.
+   *
+   * What was stamped at the enqueue stays: the unique and concurrency keys are those of the old payload. Cancel the record
+   * and enqueue another one where they must follow.
    */
   readonly editAndReplay: <J extends Job.Any>(
     job: J,
@@ -277,10 +280,19 @@ const editAndReplay = (
         reason: new TooLarge({ job: job._tag, index: 0, bytes, limit: definition.maxPayloadBytes })
       })
     }
-    const payload = { json: text, version: definition.version }
+    const sensitive = alsoMasked(record.sensitive, definition.sensitive())
+    const payload = { json: text, version: definition.version, sensitive }
     const reply = yield* store.control({ action: { _tag: "Retry", payload }, where: { ids: [id] }, limit: 1 })
     return reply.outcomes[0]?.outcome ?? "NotFound"
   })
+
+/** The places of both: what earlier attempts left behind was encoded by the schema of their time. */
+const alsoMasked = (before: Sensitive, now: Sensitive): Sensitive => ({
+  payload: [...new Set([...before.payload, ...now.payload])],
+  result: [...new Set([...before.result, ...now.result])],
+  error: [...new Set([...before.error, ...now.error])],
+  progress: [...new Set([...before.progress, ...now.progress])]
+})
 
 const dueOf = (
   options: { readonly delay: Duration.Input } | { readonly runAt: DateTime.DateTime.Input }

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, JobRecord, Jobs, JobStore } from "capstan"
 import { Clock, Effect, Exit, Fiber, Latch, Layer, Queue, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { settle, withOnly } from "./harness.ts"
+import { settle, storeWith, withOnly } from "./harness.ts"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", {}) {}
 class Task extends Job.make("Task", {
@@ -15,15 +15,6 @@ class Task extends Job.make("Task", {
   retention: { cancelled: 0 }
 }) {}
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
-
-/** The memory store, changed. */
-const changed = (change: (store: JobStore.Shape) => Partial<JobStore.Shape>) =>
-  Layer.provideMerge(
-    Jobs.layer,
-    Layer.effect(JobStore.JobStore, Effect.map(JobStore.JobStore, (store) => ({ ...store, ...change(store) }))).pipe(
-      Layer.provide(JobStore.layerMemory())
-    )
-  )
 
 /** Claims a record and settles it, as a worker of another process does. */
 const claim = Effect.flatMap(
@@ -126,7 +117,7 @@ describe("a record that is gone", () => {
       return yield* Fiber.join(fiber)
     })
   /** A store whose events never arrive, so that a record can end and go between two looks. */
-  const deaf = changed(() => ({ notifications: "hint", events: Stream.never }))
+  const deaf = storeWith(() => ({ notifications: "hint", events: Stream.never }))
   const cancel = jobs(({ cancelMany }) => cancelMany({}, { reason: "test" }))
 
   // A store keeps nothing of what it removed: which of the three it was is not known.
@@ -165,7 +156,7 @@ describe("a record that is gone", () => {
 describe("an await", () => {
   it.effect("ends on a store whose notifications are lost: it is looked at once a second", () => {
     let looks = 0
-    const deaf = changed((store) => ({
+    const deaf = storeWith((store) => ({
       notifications: "hint",
       events: Stream.never,
       results: (ids) => Effect.suspend(() => (looks++, store.results(ids)))
@@ -187,7 +178,7 @@ describe("an await", () => {
 
   it.effect("needs no poll on a store whose notifications are exact", () => {
     let looks = 0
-    const counting = changed((store) => ({ results: (ids) => Effect.suspend(() => (looks++, store.results(ids))) }))
+    const counting = storeWith((store) => ({ results: (ids) => Effect.suspend(() => (looks++, store.results(ids))) }))
     return Effect.gen(function*() {
       const { await: result } = yield* Task.enqueue(1)
       const fiber = yield* Effect.forkChild(result)
@@ -204,7 +195,7 @@ describe("an await", () => {
 
   it.effect("asks anew when the store says that events were missed", () => {
     const events = Effect.runSync(Queue.unbounded<JobStore.StoreEvent>())
-    const forgetful = changed(() => ({ events: Stream.fromQueue(events) }))
+    const forgetful = storeWith(() => ({ events: Stream.fromQueue(events) }))
     return Effect.gen(function*() {
       const { await: result } = yield* Task.enqueue(1)
       const fiber = yield* Effect.forkChild(result)
@@ -220,7 +211,7 @@ describe("an await", () => {
 
   it.effect("is one question for all that are awaited", () => {
     const asked: Array<number> = []
-    const counting = changed((store) => ({
+    const counting = storeWith((store) => ({
       results: (ids) => {
         asked.push(ids.length)
         return store.results(ids)
@@ -272,7 +263,7 @@ describe("an outage of the store during an await", () => {
     const state = { isAway: true }
     return {
       state,
-      layer: changed((store) => ({
+      layer: storeWith((store) => ({
         results: (ids) => Effect.suspend(() => state.isAway ? Effect.fail(away) : store.results(ids))
       }))
     }

@@ -53,6 +53,25 @@ describe("Jobs", () => {
       assert.strictEqual(Redacted.value((error as Broken).token), "hunter2")
     }).pipe(Effect.provide(layer)))
 
+  it.effect("a payload that is edited with a newer version is masked by that, and the history by both", () => {
+    const Old = Job.make("Card", { payload: { n: Schema.Number }, error: Broken, maxAttempts: 1 })
+    const older = Job.version(1, Old.payloadSchema, ({ n }) => ({ n, card: "" }))
+    const card = Schema.String.annotate({ sensitive: true })
+    const New = Job.make("Card", { version: 2, previous: [older], payload: { n: Schema.Number, card } })
+    const broken = Old.toLayer(() => Effect.fail(new Broken({ token: Redacted.make("hunter2") })))
+    return Effect.gen(function*() {
+      const { id } = yield* Old.enqueue({ n: 1 })
+      yield* settle
+      const jobs = yield* Jobs.Jobs
+      yield* jobs.pause("default")
+      assert.strictEqual(yield* jobs.editAndReplay(New, id, { n: 1, card: "4111" }), "Changed")
+      const record = yield* recordOf(id)
+      assert.strictEqual(record.payload, `{"n":1,"card":"<redacted>"}`)
+      assert.strictEqual(record.attempts[0]?.failure?.tag, "Broken")
+      assert.notInclude(JSON.stringify(record), "hunter2")
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Old), broken)))
+  })
+
   it.effect("actions say how many, also over more than one chunk, and do nothing the second time", () =>
     Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs

@@ -7,7 +7,7 @@ import { Job, JobError, JobGroup, Jobs, JobSchedule, JobStore } from "capstan"
 import { Effect, Latch, Layer, Logger, Metric, References, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { metrics } from "../src/internal/metrics.ts"
-import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
+import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", {}) {}
 class Task extends Job.make("Counted", {
@@ -30,15 +30,6 @@ const count = (series: Metric.Metric<never, { readonly count: number | bigint }>
   Effect.map(Metric.value(series), ({ count }) => Number(count))
 
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
-
-/** The memory store, changed. */
-const changed = (change: (store: JobStore.Shape) => Partial<JobStore.Shape>) =>
-  Layer.provideMerge(
-    Jobs.layer,
-    Layer.effect(JobStore.JobStore, Effect.map(JobStore.JobStore, (store) => ({ ...store, ...change(store) }))).pipe(
-      Layer.provide(JobStore.layerMemory())
-    )
-  )
 
 describe("a worker counts", () => {
   it.effect("attempts by what was decided, and failures by error tag", () =>
@@ -122,7 +113,7 @@ describe("a worker counts", () => {
     let isAway = false
     const guarded = <A>(call: Effect.Effect<A, JobError.JobStoreError>) =>
       Effect.suspend(() => isAway ? Effect.fail(away) : call)
-    const fragile = changed((store) => ({
+    const fragile = storeWith((store) => ({
       exchange: (request) => guarded(store.exchange(request)),
       renew: (request) => guarded(store.renew(request)),
       maintain: guarded(store.maintain)
@@ -164,7 +155,7 @@ describe("a worker measures", () => {
 
   it.effect("its exchanges with the store: how many records, how many seconds", () => {
     let exchanges = 0
-    const slow = changed((store) => ({
+    const slow = storeWith((store) => ({
       exchange: (request) => Effect.delay(Effect.suspend(() => (exchanges++, store.exchange(request))), "2 seconds")
     }))
     return counted(() =>
@@ -208,7 +199,7 @@ describe("Jobs.layerMetrics", () => {
     const away = new JobError.JobStoreError({
       reason: new JobError.Unavailable({ operation: "stats", detail: "test" })
     })
-    const fragile = changed((store) => ({ stats: Effect.suspend(() => isAway ? Effect.fail(away) : store.stats) }))
+    const fragile = storeWith((store) => ({ stats: Effect.suspend(() => isAway ? Effect.fail(away) : store.stats) }))
     return counted(() =>
       Effect.gen(function*() {
         yield* Layer.build(Jobs.layerMetrics())

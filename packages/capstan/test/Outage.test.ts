@@ -1,28 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Clock, Effect, Latch, Layer } from "effect"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Clock, Effect, Exit, Fiber, Latch, Layer, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { recordOf, settle, withOnly } from "./harness.ts"
+import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
 class Task extends Job.make("Task", { timeout: "infinite" }) {}
 const group = JobGroup.make(Task)
 
-/** The memory store, which one can take away. */
-const fragile = () => {
+/** The memory store, which one can take away: all of it, or these verbs. */
+const fragile = (...verbs: ReadonlyArray<"exchange" | "renew" | "maintain">) => {
   const state = { isAway: false }
   const away = new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "any", detail: "test" }) })
-  const guarded = <A>(call: Effect.Effect<A, JobError.JobStoreError>) =>
-    Effect.suspend(() => state.isAway ? Effect.fail(away) : call)
-  const layer = Layer.effect(
-    JobStore.JobStore,
-    Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
-      ...store,
-      exchange: (request) => guarded(store.exchange(request)),
-      renew: (request) => guarded(store.renew(request)),
-      maintain: guarded(store.maintain)
-    }))
-  ).pipe(Layer.provide(JobStore.layerMemory()))
-  return { state, layer: Layer.provideMerge(Jobs.layer, layer) }
+  const guarded = <A>(verb: (typeof verbs)[number], call: Effect.Effect<A, JobError.JobStoreError>) =>
+    Effect.suspend(() => state.isAway && (verbs.length === 0 || verbs.includes(verb)) ? Effect.fail(away) : call)
+  const layer = storeWith((store) => ({
+    exchange: (request) => guarded("exchange", store.exchange(request)),
+    renew: (request) => guarded("renew", store.renew(request)),
+    maintain: guarded("maintain", store.maintain)
+  }))
+  return { state, layer }
 }
 
 describe("a request that arrives twice", () => {
@@ -143,6 +139,32 @@ describe("an outage of the store", () => {
     }).pipe(Effect.provide(Layer.provideMerge(Layer.provide(worker, counting), layer)))
   })
 
+  it.effect("an attempt that was lost and cannot be interrupted frees its slot, though its record runs here again", () => {
+    const { layer, state } = fragile("renew")
+    let runs = 0
+    const stuck = Latch.makeUnsafe(false)
+    const handler = Effect.suspend(() => ++runs === 1 ? Effect.uninterruptible(stuck.await) : Effect.sleep("5 minutes"))
+    return Effect.gen(function*() {
+      const { health } = yield* JobWorker.JobWorker
+      const { cancel } = yield* Task.enqueue()
+      yield* settle
+      state.isAway = true
+      yield* TestClock.adjust("40 seconds")
+      state.isAway = false
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(runs, 2)
+      const { abandoned, running } = yield* health
+      assert.deepStrictEqual({ abandoned, running }, { abandoned: 1, running: 1 })
+      yield* cancel({ reason: "enough" })
+      yield* settle
+      assert.strictEqual((yield* health).running, 0)
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(withOnly(group, Task.toLayer(() => handler), { interruptGrace: "20 seconds" }), layer)
+      )
+    )
+  })
+
   it.effect("lets a worker start without its store", () => {
     const { layer, state } = fragile()
     state.isAway = true
@@ -155,4 +177,177 @@ describe("an outage of the store", () => {
       yield* awaitReady
     }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => Effect.void)), layer)))
   })
+})
+
+describe("a store elsewhere that does not answer", () => {
+  /** Calls of this verb never end while `state.isSilent`. */
+  const silent = (verb: "renew" | "write" | "maintain") => {
+    const state = { isSilent: true, calls: 0 }
+    const layer = storeWith((store) => {
+      const call = <A>(effect: Effect.Effect<A, JobError.JobStoreError>) =>
+        Effect.suspend(() => (state.calls++, state.isSilent ? Effect.never : effect))
+      return {
+        notifications: "hint",
+        ...(verb === "maintain" ? { maintain: call(store.maintain) } : {}),
+        ...(verb === "renew" ? { renew: (request) => call(store.renew(request)) } : {}),
+        ...(verb === "write" ? { write: (entries) => call(store.write(entries)) } : {})
+      }
+    })
+    return { state, layer }
+  }
+
+  /** So that the worker can close: what is under way is given up, and asked anew. */
+  const answerAgain = (state: { isSilent: boolean }) =>
+    Effect.suspend(() => {
+      state.isSilent = false
+      return TestClock.adjust("30 seconds")
+    })
+
+  it.effect("to a renewal: the keeper goes on, timeouts hold, and the worker fences itself", () => {
+    class Brief extends Job.make("Brief", { timeout: "15 seconds", maxAttempts: 1 }) {}
+    const { layer, state } = silent("renew")
+    state.isSilent = false
+    const stopped: Array<readonly [string, number]> = []
+    const note = (name: string) =>
+      Effect.onInterrupt(
+        Effect.never,
+        () => Effect.clockWith((clock) => Effect.sync(() => void stopped.push([name, clock.currentTimeMillisUnsafe()])))
+      )
+    const both = JobGroup.make(Task, Brief)
+    return Effect.gen(function*() {
+      yield* Brief.enqueue()
+      yield* Task.enqueue()
+      yield* settle
+      state.isSilent = true
+      yield* TestClock.adjust("24 seconds")
+      assert.deepStrictEqual(stopped, [["brief", 15_000], ["task", 24_000]])
+      yield* answerAgain(state)
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(
+          withOnly(both, both.toLayer({ Task: () => note("task"), Brief: () => note("brief") })),
+          layer
+        )
+      )
+    )
+  })
+
+  it.effect("to a renewal: a record never runs twice at a time", () => {
+    const { layer, state } = silent("renew")
+    state.isSilent = false
+    let running = 0
+    let most = 0
+    let runs = 0
+    const handler = Effect.acquireUseRelease(
+      Effect.sync(() => (runs++, most = Math.max(most, ++running))),
+      () => Effect.never,
+      () => Effect.sync(() => running--)
+    )
+    return Effect.gen(function*() {
+      yield* Task.enqueue()
+      yield* settle
+      state.isSilent = true
+      yield* TestClock.adjust("2 minutes")
+      assert.isAbove(runs, 1)
+      assert.strictEqual(most, 1)
+      yield* answerAgain(state)
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler)), layer)))
+  })
+
+  it.effect("to the registration: it is asked again", () => {
+    const { layer, state } = silent("renew")
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* TestClock.adjust("1 second")
+      state.isSilent = false
+      yield* TestClock.adjust("15 seconds")
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => Effect.void)), layer)))
+  })
+
+  it.effect("to a write: attempts are settled all the same", () => {
+    const { layer, state } = silent("write")
+    const handler = Effect.flatMap(JobContext.JobContext, ({ log }) => log("line"))
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+      yield* answerAgain(state)
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler)), layer)))
+  })
+
+  it.effect("to maintenance: it is asked again", () => {
+    const { layer, state } = silent("maintain")
+    class Short extends Job.make("Short", { retention: { completed: "1 minute" } }) {}
+    const worker = withOnly(JobGroup.make(Short), Short.toLayer(() => Effect.void))
+    return Effect.gen(function*() {
+      const { id } = yield* Short.enqueue()
+      yield* TestClock.adjust("61 seconds")
+      assert.isAbove(state.calls, 0)
+      state.isSilent = false
+      yield* TestClock.adjust("15 seconds")
+      const jobs = yield* Jobs.Jobs
+      assert.strictEqual((yield* jobs.get(id))._tag, "None")
+    }).pipe(Effect.provide(Layer.provideMerge(worker, layer)))
+  })
+})
+
+describe("a listener that fails", () => {
+  it.effect("starts again, and what came while nobody listened is found", () => {
+    const broken = Latch.makeUnsafe(false)
+    let isFirst = true
+    const store = storeWith((store) => ({
+      wakeups: (worker, queues) => {
+        if (!isFirst) return store.wakeups(worker, queues)
+        isFirst = false
+        return Stream.fromEffect(Effect.andThen(broken.await, Effect.die("connection bug")))
+      }
+    }))
+    let started = 0
+    const handler = Effect.suspend(() => (started++, Effect.never))
+    return Effect.gen(function*() {
+      const { health } = yield* JobWorker.JobWorker
+      yield* settle
+      yield* broken.open
+      const { cancel } = yield* Task.enqueue()
+      yield* settle
+      assert.strictEqual(started, 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(started, 1)
+      yield* cancel({ reason: "enough" })
+      yield* settle
+      assert.strictEqual((yield* health).running, 0)
+    }).pipe(
+      Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler), { concurrency: 1 }), store))
+    )
+  })
+})
+
+describe("an await", () => {
+  const broken: ReadonlyArray<readonly [string, () => Effect.Effect<never>]> = [
+    ["the store throws", () => {
+      throw new TypeError("driver bug")
+    }],
+    ["the store answers what cannot be read", () => Effect.succeed(undefined as never)]
+  ]
+  for (const [when, answer] of broken) {
+    it.effect(`fails when ${when}, and the next one is answered`, () => {
+      let isBroken = true
+      const store = storeWith((store) => ({
+        results: (ids) => {
+          if (!isBroken) return store.results(ids)
+          isBroken = false
+          return answer()
+        }
+      }))
+      return Effect.gen(function*() {
+        const handle = yield* Task.enqueue()
+        yield* settle
+        const first = yield* Effect.forkChild(Effect.exit(handle.await))
+        yield* settle
+        assert.isTrue(Exit.hasDies(yield* Fiber.join(first)))
+        yield* handle.await
+      }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => Effect.void)), store)))
+    })
+  }
 })

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, Jobs, JobStore } from "capstan"
-import { Duration, Effect, Layer, Schedule, Schema } from "effect"
+import { Duration, Effect, Layer, Schedule, Schema, SchemaTransformation } from "effect"
 import { TestClock } from "effect/testing"
-import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
+import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", { n: Schema.Number }) {}
 class Fatal extends Schema.TaggedError<Fatal>()("Fatal", {}) {}
@@ -186,6 +186,45 @@ describe("retry", () => {
       }).pipe(Effect.provide(layer))
     }))
 
+  it.effect("what is not charged takes no step of a schedule, and no place among the failures that are kept", () =>
+    Effect.gen(function*() {
+      const away = new JobError.JobStoreError({
+        reason: new JobError.Unavailable({ operation: "enqueue", detail: "test" })
+      })
+      // Forty snoozes and outages before each declared failure and each defect.
+      let step = 0
+      const { at, record } = yield* life(
+        {
+          retry: Schedule.exponential("1 minute").pipe(Schedule.upTo({ times: 2 })),
+          retryDefects: Schedule.spaced("10 minutes"),
+          onError: { Wait: { snooze: (error) => error.millis } }
+        },
+        () => {
+          const part = ++step % 41
+          if (part === 0) return step === 82 ? Effect.die("boom") : Effect.fail(new Busy({ n: step }))
+          return part % 2 === 0 ? Effect.fail(new Wait({ millis: 1000 })) : Effect.fail(away as never)
+        }
+      )
+      assert.deepStrictEqual(gaps(at).filter((gap) => gap !== 1000), [60_000, 600_000, 120_000])
+      assert.deepStrictEqual([record.state, record.attempt], ["dead", 4])
+      assert.deepStrictEqual(record.failures.map(({ tag }) => tag), ["Busy", "string", "Busy", "Busy"])
+      assert.strictEqual(at.length, 4 * 41)
+    }))
+
+  it.effect("the last failure of a waiting record is seen, charged or not", () =>
+    Effect.gen(function*() {
+      const Task = Job.make("Waits", { error: Wait, onError: { Wait: { snooze: "1 minute" } } })
+      yield* Effect.gen(function*() {
+        const { id } = yield* Task.enqueue()
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        const { failures } = yield* recordOf(id)
+        assert.deepStrictEqual(failures.map(({ at, tag }) => [tag, at]), [["Wait", 60_000]])
+      }).pipe(
+        Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => Effect.fail(new Wait({ millis: 1 })))))
+      )
+    }))
+
   it.effect("a payload that no longer decodes is dead at once", () => {
     const Before = Job.make("Shape", { payload: { n: Schema.String } })
     const After = Job.make("Shape", { payload: { n: Schema.Number } })
@@ -269,5 +308,164 @@ describe("payload versions", () => {
       yield* settle
       assert.strictEqual((yield* recordOf(id)).state, "completed")
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())))
+  })
+})
+
+describe("a policy that takes its time", () => {
+  it.effect("its attempt is held until it has decided: no renewal gives the record back", () => {
+    let fails = false
+    let runs = 0
+    const away = new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "any", detail: "test" }) })
+    const store = storeWith((store) => ({
+      exchange: (request) =>
+        Effect.suspend(() => {
+          if (!fails) return store.exchange(request)
+          fails = false
+          return Effect.fail(away)
+        })
+    }))
+    const retry = Schedule.spaced("1 second").pipe(
+      Schedule.modifyDelay(({ duration }) => Effect.as(Effect.sleep("5 seconds"), duration))
+    )
+    const Task = Job.make("Slowly", { error: Fatal, retry })
+    const worker = withOnly(JobGroup.make(Task), Task.toLayer(() => (runs++, Effect.fail(new Fatal()))))
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      fails = true
+      yield* Task.enqueue(undefined, { delay: "1 second" })
+      yield* TestClock.adjust(900)
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.attempt, runs, fails], ["running", 1, 1, false])
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* recordOf(id)).state, "scheduled")
+      yield* TestClock.adjust("1 hour")
+    }).pipe(Effect.provide(Layer.provideMerge(worker, store)))
+  })
+
+  it.effect("the lease is renewed for it", () => {
+    let runs = 0
+    const retry = Schedule.spaced("1 hour").pipe(
+      Schedule.modifyDelay(({ duration }) => Effect.as(Effect.sleep("2 minutes"), duration))
+    )
+    const Task = Job.make("Slowly", { error: Fatal, retry })
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* TestClock.adjust("3 minutes")
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.crashes, runs], ["scheduled", 0, 1])
+    }).pipe(
+      Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => (runs++, Effect.fail(new Fatal())))))
+    )
+  })
+
+  it.effect("holds up no other attempt's timeout", () => {
+    let interrupted = 0
+    const Stuck = Job.make("Stuck", {
+      timeout: "10 seconds",
+      retryDefects: Schedule.spaced("1 second").pipe(Schedule.modifyDelay(() => Effect.never))
+    })
+    const Slow = Job.make("Slow", { timeout: "15 seconds", maxAttempts: 1 })
+    const group = JobGroup.make(Stuck, Slow)
+    const handlers = group.toLayer({
+      Stuck: () => Effect.uninterruptible(Effect.never),
+      Slow: () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+    })
+    return Effect.gen(function*() {
+      yield* Stuck.enqueue()
+      const { id } = yield* Slow.enqueue()
+      yield* settle
+      yield* TestClock.adjust("16 seconds")
+      assert.strictEqual(interrupted, 1)
+      assert.strictEqual((yield* recordOf(id)).deadReason, "TimedOut")
+    }).pipe(Effect.provide(withWorker(group, handlers, { interruptGrace: 0 })))
+  })
+})
+
+describe("an error that throws when it is read", () => {
+  class Odd extends Schema.TaggedError<Odd>()("Odd", {}) {
+    override get message(): string {
+      throw new Error("no message for you")
+    }
+  }
+  const odd = Object.defineProperty(new Error("x"), "message", {
+    get: () => {
+      throw new Error("no message for you")
+    }
+  })
+  const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const Unencodable = Schema.String.pipe(Schema.decodeTo(
+    Schema.String,
+    SchemaTransformation.transform({
+      decode: (text) => text,
+      encode: (): string => {
+        throw new Error("does not encode")
+      }
+    })
+  ))
+
+  const cases: ReadonlyArray<readonly [string, Effect.Effect<void, unknown>, kind: string, tag: string]> = [
+    ["a declared error", Effect.fail(new Odd()), "Declared", "Odd"],
+    ["a declared error that throws when it is encoded", Effect.fail("text"), "Defect", "string"],
+    ["a defect", Effect.die(odd), "Defect", "Error"],
+    ["a defect whose every property throws", Effect.die(revoked), "Defect", "Unreadable"],
+    [
+      "an error with a message that is no text",
+      Effect.die(Object.assign(new Error(), { message: 7 })),
+      "Defect",
+      "Error"
+    ]
+  ]
+  for (const [name, handler, kind, tag] of cases) {
+    for (const when of ["at once", "later"]) {
+      it.effect(`${name}, ${when}: the attempt is charged, and others go on`, () => {
+        let runs = 0
+        const Task = Job.make("Task", { error: Schema.Union([Odd, Unencodable]) })
+        const Healthy = Job.make("Healthy")
+        const group = JobGroup.make(Task, Healthy)
+        const handlers = group.toLayer({
+          Task: () =>
+            Effect.andThen(
+              Effect.andThen(Effect.sync(() => runs++), when === "later" ? Effect.yieldNow : Effect.void),
+              handler as Effect.Effect<void, string>
+            ),
+          Healthy: () => Effect.void
+        })
+        return Effect.gen(function*() {
+          const { id } = yield* Task.enqueue()
+          yield* settle
+          const record = yield* recordOf(id)
+          assert.deepStrictEqual([record.state, record.attempt, runs], ["scheduled", 1, 1])
+          assert.deepStrictEqual(record.failures.map(({ kind, tag }) => [kind, tag]), [[kind, tag]])
+          const healthy = yield* Healthy.enqueue()
+          yield* settle
+          assert.strictEqual((yield* recordOf(healthy.id)).state, "completed")
+        }).pipe(Effect.provide(withWorker(group, handlers)))
+      })
+    }
+  }
+
+  it.effect("an old one, when it is decoded: it is replaced by the current one", () => {
+    let runs = 0
+    const Undecodable = Schema.String.pipe(Schema.decodeTo(
+      Schema.String,
+      SchemaTransformation.transform({
+        decode: (): string => {
+          throw new Error("does not decode")
+        },
+        encode: (text) => text
+      })
+    ))
+    const Task = Job.make("Undecodable", { error: Undecodable, maxAttempts: 3, retry: Schedule.spaced("1 hour") })
+    const handler = Task.toLayer(() => (runs++, Effect.fail("text")))
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.attempt, record.dueAt, runs], ["scheduled", 2, 7_200_000, 2])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Task), handler)))
   })
 })

@@ -34,3 +34,10 @@ export const recordOf = (id: string) =>
       Effect.flatMap(jobs.get(id), (record) =>
         record._tag === "Some" ? Effect.succeed(record.value) : Effect.die(new Error(`no record ${id}`)))
   )
+
+/** The memory store with some of its verbs changed. */
+export const storeWith = (change: (store: JobStore.Shape) => Partial<JobStore.Shape>) =>
+  Layer.effect(
+    JobStore.JobStore,
+    Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({ ...store, ...change(store) }))
+  ).pipe(Layer.provide(JobStore.layerMemory()), (layer) => Layer.provideMerge(Jobs.layer, layer))

@@ -71,6 +71,12 @@ export interface Options {
    * @default TestClock.adjust
    */
   readonly advance?: ((millis: number) => Effect.Effect<void>) | undefined
+  /**
+   * How many milliseconds of real time one fact may take.
+   *
+   * @default as vitest is configured
+   */
+  readonly timeout?: number | undefined
 }
 
 const prepared = <E>(fact: Fact, layer: Layer.Layer<JobStore.JobStore, E>, options: Options) => {
@@ -88,7 +94,7 @@ export const suite = <E>(name: string, layer: Layer.Layer<JobStore.JobStore, E>,
   describe(name, () => {
     for (const [theme, facts] of Object.entries(themes)) {
       describe(theme, () => {
-        for (const fact of facts) it.effect(fact.name, () => prepared(fact, layer, options))
+        for (const fact of facts) it.effect(fact.name, () => prepared(fact, layer, options), options.timeout)
       })
     }
   })

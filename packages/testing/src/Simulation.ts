@@ -192,7 +192,7 @@ const drive = (
     while (now() < hostileFor) {
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.
-        const name = choices.chance(0.2) ? "Keyed" : choices.pick(names)
+        const name = choices.chance(0.2) ? "Keyed" : choices.chance(0.15) ? "Urgent" : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
         const enqueue = job.enqueue(
           { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
@@ -218,6 +218,19 @@ const drive = (
   })
 
 const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) => {
+  // More of one key than its limit allows: those that have no slot wait again.
+  if (choices.chance(0.1)) {
+    const where: JobStore.Selection = { tag: "Keyed", states: ["dead", "cancelled"] }
+    return store.control({ action: { _tag: "Retry" }, where, limit: 5 })
+  }
+  // Nothing is ready for long.
+  if (choices.chance(0.1)) {
+    const action = choices.pick<JobStore.ControlAction>([
+      { _tag: "Cancel", reason: "simulated" },
+      { _tag: "Reschedule", delay: 1000 }
+    ])
+    return store.control({ action, where: { states: ["ready"] }, limit: 2 })
+  }
   const action = choices.pick<JobStore.ControlAction>([
     { _tag: "Cancel", reason: "simulated" },
     { _tag: "Retry" },

@@ -6,9 +6,10 @@
  * @since 0.1.0
  */
 import type { JobError, JobRecord } from "capstan"
-import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Clock, Context, Duration, Effect, Layer, Option } from "effect"
+import { Job, JobGroup, Jobs, JobStore, JobWorker, type Transactional } from "capstan"
+import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import * as TransactionalMemory from "./TransactionalMemory.ts"
 
 /**
  * A record of a job, with its payload decoded.
@@ -35,6 +36,8 @@ export interface Shape {
   ) => Effect.Effect<ReadonlyArray<Enqueued<J["payloadSchema"]["Type"]>>, never, J["payloadSchema"]["DecodingServices"]>
   /**
    * Runs a handler once, inline: no record of it and no retry; what it enqueues is stored. See `JobWorker.perform`.
+   *
+   * A handler that ends with `X.commit` needs its record: enqueue it, and `advanceUntilIdle`.
    */
   readonly run: <J extends Job.Any>(
     job: J,
@@ -52,7 +55,9 @@ export interface Shape {
   readonly advance: (duration: Duration.Input) => Effect.Effect<number>
   /**
    * Lets time pass until no record is waiting for an instant or running, at most a year. What waits for something else
-   * (a signal, a handler) is left.
+   * (a signal, a handler, a paused queue) is left, and so is a handler that has run for a day while nothing changed.
+   *
+   * While a handler runs, time passes in steps of a second, and of a minute for every hour that it has run.
    */
   readonly advanceUntilIdle: Effect.Effect<number>
 }
@@ -67,9 +72,20 @@ export class TestJobs extends Context.Service<TestJobs, Shape>()("@capstan/testi
 
 /** No test means to wait longer. */
 const year = Duration.toMillis(Duration.days(366))
+/** A handler that has run for this long while nothing else changed is taken for one that never ends. */
+const day = Duration.toMillis(Duration.days(1))
+
+interface Stand {
+  /** Changes when something happens. */
+  readonly print: string
+  readonly isRunning: boolean
+  /** The next instant at which a record is due; `Infinity` when none is to come. */
+  readonly nextDue: number
+}
 
 /**
- * A memory store, a worker for the group with its handlers, `Jobs` and `TestJobs`. The worker closes without waiting.
+ * A memory store with transactions, a worker for the group with its handlers, `Jobs` and `TestJobs`. The worker closes
+ * without waiting.
  *
  * **Example**
  *
@@ -93,43 +109,51 @@ export const layer = <J extends Job.Any, M, P, E, R>(
 ): Layer.Layer<
   TestJobs | Jobs.Jobs | JobStore.JobStore | JobWorker.JobWorker,
   E,
-  Exclude<R, Jobs.Jobs | JobStore.JobStore>
+  Exclude<R, Jobs.Jobs | JobStore.JobStore | Transactional.Transactional>
 > =>
   Layer.effect(TestJobs, make).pipe(
     Layer.provideMerge(JobWorker.layer(group, { shutdownGrace: 0, ...options })),
     Layer.provide(handlers),
     Layer.provideMerge(Jobs.layer),
-    Layer.provideMerge(JobStore.layerMemory())
+    Layer.provideMerge(TransactionalMemory.layer())
   ) as Layer.Layer<
     TestJobs | Jobs.Jobs | JobStore.JobStore | JobWorker.JobWorker,
     E,
-    Exclude<R, Jobs.Jobs | JobStore.JobStore>
+    Exclude<R, Jobs.Jobs | JobStore.JobStore | Transactional.Transactional>
   >
 
 const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.JobStore> {
   const store = yield* JobStore.JobStore
   const handlers = yield* Effect.context<never>()
-  const counts = Effect.map(Effect.orDie(store.stats), ({ queues }) => ({
-    active: queues.reduce((sum, { counts }) => sum + counts.ready + counts.running, 0),
-    scheduled: queues.reduce((sum, { counts }) => sum + counts.scheduled, 0)
-  }))
   const drain = TestClock.adjust(0)
-  const nextDue: Effect.Effect<Option.Option<number>> = Effect.map(
-    Effect.orDie(store.query({ where: { states: ["scheduled"] }, order: "oldest", limit: 10_000 })),
-    ({ records }) => {
-      const due = records.map(({ dueAt }) => dueAt ?? Infinity)
-      return due.length === 0 ? Option.none() : Option.some(Math.min(...due))
-    }
-  )
-  /** To the next due instant, but no further than the limit; while something runs, in small steps. */
-  const step = (until: number) =>
+  /** How the store stands at rest. What is overdue then waits for something else than time, as does what is ready. */
+  const stand = (now: number): Effect.Effect<Stand> =>
     Effect.gen(function*() {
-      yield* drain
-      const now = yield* Clock.currentTimeMillis
-      const { active } = yield* counts
-      const next = active > 0 ? Option.some(now + 1000) : yield* nextDue
-      const to = Math.min(until, Math.max(now + 1, Option.getOrElse(next, () => until)))
-      yield* TestClock.adjust(to - now)
+      const { queues } = yield* store.stats
+      const { records } = yield* store.query({ where: { states: ["scheduled"] }, order: "oldest", limit: 10_000 })
+      return {
+        print: JSON.stringify(queues.map(({ counts }) => counts)),
+        isRunning: queues.some(({ counts }) => counts.running > 0),
+        nextDue: Math.min(...records.flatMap(({ dueAt }) => dueAt !== undefined && dueAt > now ? [dueAt] : []))
+      }
+    }).pipe(Effect.orDie)
+  /** From one due instant to the next, and in steps while something runs, until an instant or until nothing is to come. */
+  const walk = (until: number, isToBeIdle: boolean) =>
+    Effect.gen(function*() {
+      let print: string | undefined
+      let unchangedSince = 0
+      for (;;) {
+        yield* drain
+        const now = yield* Clock.currentTimeMillis
+        const found = yield* stand(now)
+        if (found.print !== print) unchangedSince = now
+        print = found.print
+        const unchangedFor = now - unchangedSince
+        const isIdle = found.nextDue === Infinity && (!found.isRunning || unchangedFor >= day)
+        if (now >= until || (isToBeIdle && isIdle)) return now
+        const step = found.isRunning ? Math.max(1000, unchangedFor / 60) : Infinity
+        yield* TestClock.adjust(Math.ceil(Math.min(until - now, found.nextDue - now, step)))
+      }
     })
   return {
     enqueued: (job) =>
@@ -150,21 +174,10 @@ const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.Job
       ),
     drain,
     advance: (duration) =>
-      Effect.gen(function*() {
-        const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(duration))
-        while ((yield* Clock.currentTimeMillis) < until) yield* step(until)
-        yield* drain
-        return yield* Clock.currentTimeMillis
-      }),
-    advanceUntilIdle: Effect.gen(function*() {
-      const until = (yield* Clock.currentTimeMillis) + year
-      yield* drain
-      for (let at = 0; at < until; at = yield* Clock.currentTimeMillis) {
-        const { active, scheduled } = yield* counts
-        if (active + scheduled === 0) break
-        yield* step(until)
-      }
-      return yield* Clock.currentTimeMillis
-    })
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) => walk(now + Duration.toMillis(Duration.fromInputUnsafe(duration)), false)
+      ),
+    advanceUntilIdle: Effect.flatMap(Clock.currentTimeMillis, (now) => walk(now + year, true))
   }
 })

@@ -1,6 +1,6 @@
 import { TestJobs, TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobError, JobGroup, JobStore, JobWorker, Transactional } from "capstan"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker, Transactional } from "capstan"
 import { Cause, Duration, Effect, Exit, Layer, Schedule, Schema } from "effect"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", {}) {}
@@ -54,6 +54,57 @@ describe("TestJobs", () => {
     }).pipe(Effect.provide(test)))
 })
 
+describe("advanceUntilIdle", { timeout: 30_000 }, () => {
+  class Slow extends Job.make("Slow", { payload: Schema.Number, timeout: "infinite", queue: "slow" }) {}
+  const slow = TestJobs.layer(
+    JobGroup.make(Slow, Remind),
+    Layer.mergeAll(
+      Slow.toLayer((millis) => millis < 0 ? Effect.never : Effect.sleep(millis)),
+      Remind.toLayer(() => Effect.void)
+    )
+  )
+  const hours = (count: number) => count * Duration.toMillis("1 hour")
+
+  it.effect("leaves what a paused queue holds, ready or overdue", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      yield* (yield* Jobs.Jobs).pause("default")
+      yield* Remind.enqueue({ invoice: "ready" })
+      yield* Remind.enqueue({ invoice: "due" }, { delay: "1 hour" })
+      yield* Slow.enqueue(0, { delay: "2 hours" })
+      assert.strictEqual(yield* jobs.advanceUntilIdle, hours(2))
+    }).pipe(Effect.provide(slow)))
+
+  it.effect("leaves a handler that never ends, after a day in which nothing happened", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      yield* Slow.enqueue(-1)
+      const idleAt = yield* jobs.advanceUntilIdle
+      assert.isAtLeast(idleAt, hours(24))
+      assert.isBelow(idleAt, hours(25))
+    }).pipe(Effect.provide(slow)))
+
+  it.effect("waits for a handler of many hours, to the minute for each hour", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      const handle = yield* Slow.enqueue(hours(20))
+      const idleAt = yield* jobs.advanceUntilIdle
+      assert.isAtLeast(idleAt, hours(20))
+      assert.isAtMost(idleAt, hours(20) + 20 * Duration.toMillis("1 minute"))
+      yield* handle.await
+    }).pipe(Effect.provide(slow)))
+
+  it.effect("waits for what is due beside a handler that never ends", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      yield* Slow.enqueue(-1)
+      yield* Remind.enqueue({ invoice: "i" }, { delay: "2 days" })
+      const idleAt = yield* jobs.advanceUntilIdle
+      assert.isAtLeast(idleAt, hours(3 * 24))
+      assert.strictEqual((yield* jobs.enqueued(Remind))[0]?.record.state, "completed")
+    }).pipe(Effect.provide(slow)))
+})
+
 describe("run", () => {
   it.effect("runs one handler inline: typed result, typed error, and what it enqueues waits", () =>
     Effect.gen(function*() {
@@ -103,6 +154,24 @@ describe("commit", () => {
     ({ query }) =>
       Effect.map(query({ where: { tag: "Remind" }, order: "oldest", limit: 10 }), ({ records }) => records.length)
   )
+
+  it.effect("runs in TestJobs by a worker, and `run` says so", () =>
+    Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      const exit = yield* Effect.exit(jobs.run(Pay, undefined))
+      assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), "enqueue it and let a worker run it")
+      assert.deepStrictEqual(yield* jobs.enqueued(Remind), [])
+      const handle = yield* Pay.enqueue()
+      yield* jobs.advanceUntilIdle
+      assert.strictEqual(yield* handle.await, 0)
+      assert.strictEqual((yield* jobs.enqueued(Remind))[0]?.record.state, "completed")
+    }).pipe(Effect.provide(TestJobs.layer(
+      group,
+      group.toLayer({
+        Pay: () => Pay.commit(Effect.as(Remind.enqueue({ invoice: "i" }), 0)),
+        Remind: () => Effect.void
+      })
+    ))))
 
   it.effect("stores the result, the completion and the children together", () =>
     Effect.gen(function*() {

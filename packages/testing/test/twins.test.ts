@@ -33,8 +33,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a fence that an edit does not move": {
     file: "control.ts",
-    line: "  row.fence++\n  if (payload !== undefined) row.spec",
-    instead: "  if (payload !== undefined) row.spec",
+    line: "  row.fence++\n  if (payload !== undefined) {",
+    instead: "  if (payload !== undefined) {",
     red: ["an edited payload raises the fence (P3)"]
   },
   "no reconciling after a lost reply": {
@@ -42,7 +42,11 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  const reconciled = reconcile(state, worker, known, now - request.reconcileOlderThan, now)",
     instead:
       "  const reconciled = request.lease > 0 ? 0 : reconcile(state, worker, known, now - request.reconcileOlderThan, now)",
-    red: ["a claim whose reply was lost is given back"]
+    red: [
+      "a claim whose reply was lost is given back",
+      "unique, until started: a record that is given back",
+      "a record that is given back unstarted keeps its count of crashes"
+    ]
   },
   "a racy claim": {
     file: "exchange.ts",
@@ -57,7 +61,56 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
     instead: "    void until",
-    red: ["unique, ", "unique: "]
+    red: [
+      "unique, keep: ",
+      "unique, until started: a record that is given back",
+      "unique, window: ",
+      "unique, replace: ",
+      "unique, reschedule: ",
+      "unique, replace and reschedule: ",
+      "unique, runAfter: ",
+      "unique: a batch that would replace",
+      "unique: a member of a flow"
+    ]
+  },
+  "a key that a start does not free": {
+    file: "state.ts",
+    line: `    if (row.spec.unique?.until === "started") return row.waits ? row : undefined\n`,
+    instead: "",
+    red: ["unique, until started: the key is free once", "unique, until started: a record that is given back"]
+  },
+  "a release that clears the crashes": {
+    file: "settle.ts",
+    line: `  if (decision === "released" || decision === "parked") return`,
+    instead:
+      `  if (decision !== "crashed") row.crashes = 0\n  if (decision === "released" || decision === "parked") return`,
+    red: ["a record that is given back unstarted keeps its count of crashes"]
+  },
+  "a successor that need not wait": {
+    file: "state.ts",
+    line: `    return successor?.state === "blocked" && successor.more?.blocked === "Unique" ? successor : undefined`,
+    instead: "    return successor",
+    red: ["unique, runAfter: what is enqueued after the successor was cancelled or deleted"]
+  },
+  "a window that keeps its successor": {
+    file: "state.ts",
+    line: `this.freeUnique(row)
+      this.releaseSuccessor(row, now)
+    }
+    this.shelve`,
+    instead: `{
+        this.freeUnique(row)
+        this.releaseSuccessor(row, now)
+      }
+    }
+    this.shelve`,
+    red: ["unique, window: a successor goes on"]
+  },
+  "an idempotency key that is forgotten with its contents": {
+    file: "enqueue.ts",
+    line: "if (idempotencyKey !== undefined) (row.grow().keys ??= []).push(idempotencyKey)",
+    instead: "if (idempotencyKey !== undefined) state.idempotent.delete(scoped(spec.tag, idempotencyKey))",
+    red: ["unique, replace: a call that was answered once"]
   },
   "a leaked key slot": {
     file: "state.ts",
@@ -85,7 +138,8 @@ const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.
   return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))
 }
 
-describe("a twin turns red exactly what it breaks", () => {
+// Each twin runs the whole suite.
+describe("a twin turns red exactly what it breaks", { timeout: 60_000 }, () => {
   it.effect("the true store: nothing", () =>
     Effect.map(JobStoreSuite.failing(JobStore.layerMemory()), (names) => assert.deepStrictEqual(names, [])))
 

@@ -2,8 +2,9 @@
  * One waiting loop per store and process: it asks for all awaited records at once, when an event names them.
  *
  * Guarantee: an await ends. Events only say when to look; a store whose notifications may be lost is looked at once a
- * second besides. A store that stays away for longer than `patience` fails those who wait.
+ * second besides. A store that stays away for longer than `patience` fails those who wait, and so does one that breaks.
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -14,7 +15,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
-import type { JobStoreError } from "../JobError.ts"
+import { AwaitInTransaction, JobStoreError } from "../JobError.ts"
 import type { JobId } from "../JobRecord.ts"
 import type { ResultAnswer, Shape, StoreEvent } from "../JobStore.ts"
 
@@ -27,7 +28,7 @@ export interface Watcher {
   /** The record was found, and is not final. Told again with each progress. */
   readonly pending: (answer: Pending) => void
   readonly final: (answer: Final) => void
-  readonly failed: (error: JobStoreError) => void
+  readonly failed: (cause: Cause.Cause<JobStoreError>) => void
 }
 
 /** How many ids one call asks for. */
@@ -55,7 +56,18 @@ class Awaiter {
     if (watchers === undefined) this.watchers.set(id, watchers = new Set())
     watchers.add(watcher)
     this.ask(id)
-    this.fiber ??= Effect.runForkWith(background(context))(this.loop)
+    if (this.fiber === undefined) this.start(context)
+  }
+
+  private start(context: Context.Context<never>): void {
+    const fiber = Effect.runForkWith(background(context))(this.loop)
+    this.fiber = fiber
+    fiber.addObserver((exit) => {
+      if (this.fiber !== fiber) return
+      // It was not stopped: nobody waits for a loop that has ended.
+      this.fiber = undefined
+      if (exit._tag === "Failure") this.fail([...this.watchers.keys()], exit.cause)
+    })
   }
 
   unwatch(id: JobId, watcher: Watcher): void {
@@ -114,17 +126,17 @@ class Awaiter {
   }
 
   private lookAt(ids: ReadonlyArray<JobId>): Effect.Effect<void> {
-    return this.store.results(ids).pipe(
+    return Effect.suspend(() => this.store.results(ids)).pipe(
       Effect.retry({ schedule: patience, while: (error) => error.isTransient }),
-      Effect.match({
-        onSuccess: (answers) => {
-          for (const answer of answers) this.tell(answer)
-        },
-        onFailure: (error) => {
-          for (const id of ids) for (const watcher of [...this.watchers.get(id) ?? []]) watcher.failed(error)
-        }
-      })
+      Effect.map((answers) => {
+        for (const answer of answers) this.tell(answer)
+      }),
+      Effect.catchCause((cause) => Effect.sync(() => this.fail(ids, cause)))
     )
+  }
+
+  private fail(ids: ReadonlyArray<JobId>, cause: Cause.Cause<JobStoreError>): void {
+    for (const id of ids) for (const watcher of [...this.watchers.get(id) ?? []]) watcher.failed(cause)
   }
 
   private tell(answer: ResultAnswer): void {
@@ -176,8 +188,11 @@ export const awaitFinal = (
   store: Shape,
   id: JobId
 ): Effect.Effect<Final & { readonly seen: boolean }, JobStoreError> =>
-  Effect.contextWith((context: Context.Context<never>) =>
-    Effect.callback<Final & { readonly seen: boolean }, JobStoreError>((resume) => {
+  Effect.contextWith((context: Context.Context<never>) => {
+    if (store.inTransaction?.(context) === true) {
+      return Effect.fail(new JobStoreError({ reason: new AwaitInTransaction({ id }) }))
+    }
+    return Effect.callback<Final & { readonly seen: boolean }, JobStoreError>((resume) => {
       let seen = false
       const stop = watch(store, id, {
         pending: () => {
@@ -187,11 +202,11 @@ export const awaitFinal = (
           stop()
           resume(Effect.succeed({ ...answer, seen }))
         },
-        failed: (error) => {
+        failed: (cause) => {
           stop()
-          resume(Effect.fail(error))
+          resume(Effect.failCause(cause))
         }
       }, context)
       return Effect.sync(stop)
     })
-  )
+  })

@@ -2,57 +2,85 @@
  * Which parts of an encoded value no reader may see, and how they are masked.
  *
  * Guarantee: where a value of `Schema.Redacted`, or of a schema annotated `sensitive: true`, is encoded, a pointer leads
- * there; where the place cannot be told from the schema, the pointer leads to what surrounds it, so that too much is
- * masked and never too little.
+ * there; where the place cannot be told from the schema (a recursion, keys that an encoding renames), the pointer leads to
+ * what surrounds it, so that too much is masked and never too little.
  */
 import type * as Schema from "effect/Schema"
-import * as SchemaAST from "effect/SchemaAST"
+import type * as SchemaAST from "effect/SchemaAST"
 
 export const mask = "<redacted>"
 
 /** JSON pointers (RFC 6901), with `*` for every key or index. */
-export const pointers = (schema: Schema.Top): ReadonlyArray<string> => [...new Set(walk(schema.ast, "", new Set()))]
+export const pointers = (schema: Schema.Top): ReadonlyArray<string> => [...new Set(walk(schema.ast, new Map()))]
 
-const isSensitive = (ast: SchemaAST.AST): boolean => {
-  const annotations = SchemaAST.resolve(ast)
+const isMarked = (annotations: Schema.Annotations.Annotations | undefined): boolean => {
   if (annotations === undefined) return false
   const representation = annotations["representation"] as { readonly id?: unknown } | undefined
   return annotations["sensitive"] === true || representation?.id === "effect/schema/Redacted"
 }
 
+/** An annotation stays where it was made: on the schema, on one of its checks, or on its key in a struct. */
+const isSensitive = ({ annotations, checks, context }: SchemaAST.AST): boolean =>
+  isMarked(annotations) || isMarked(context?.annotations) ||
+  (checks?.some((check) => isMarked(check.annotations)) ?? false)
+
 const escape = (key: PropertyKey): string => String(key).replaceAll("~", "~0").replaceAll("/", "~1")
 
-const walk = (ast: SchemaAST.AST, path: string, above: ReadonlySet<SchemaAST.AST>): ReadonlyArray<string> => {
-  if (isSensitive(ast)) return [path]
-  if (above.has(ast)) return []
-  const inside = new Set(above).add(ast)
-  const encoded = ast.encoding?.at(-1)?.to
-  if (encoded !== undefined) {
-    const found = walk(encoded, path, inside)
-    return found.length > 0 ? found : children(ast, path, inside).length > 0 ? [path] : []
-  }
-  return children(ast, path, inside)
+type Known = Map<SchemaAST.AST, ReadonlyArray<string>>
+
+const walk = (ast: SchemaAST.AST, known: Known): ReadonlyArray<string> => {
+  let found = known.get(ast)
+  if (found === undefined) known.set(ast, found = find(ast, known))
+  return found
 }
 
-const children = (ast: SchemaAST.AST, path: string, above: ReadonlySet<SchemaAST.AST>): ReadonlyArray<string> => {
+const find = (ast: SchemaAST.AST, known: Known): ReadonlyArray<string> => {
+  if (isSensitive(ast)) return whole
+  // A recursive schema has no finite list of pointers: when anything in it is sensitive, all of it is masked.
+  if (ast._tag === "Suspend") return contains(ast, new Set()) ? whole : []
+  const inside = parts(ast).flatMap(([step, part]) => walk(part, known).map((pointer) => step + pointer))
+  const links = ast.encoding ?? []
+  const encoded = links.at(-1)?.to
+  // What a type without an encoding of its own looks like in JSON is its codec's matter.
+  if (encoded === undefined) return ast._tag === "Declaration" && inside.length > 0 ? whole : inside
+  // The stored value is the encoded one, so its pointers count, if they lead to all that is marked on the way to it.
+  const found = walk(encoded, known)
+  const nearer = [...inside, ...links.slice(0, -1).flatMap(({ to }) => walk(to, known))]
+  return nearer.every((pointer) => found.some((at) => pointer === at || pointer.startsWith(`${at}/`))) ? found : whole
+}
+
+const whole: ReadonlyArray<string> = [""]
+
+/** Whether anything in a schema, on any side of it, is sensitive. */
+const contains = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {
+  if (seen.has(ast)) return false
+  seen.add(ast)
+  return isSensitive(ast) || parts(ast).some(([, part]) => contains(part, seen)) ||
+    (ast.encoding?.some(({ to }) => contains(to, seen)) ?? false)
+}
+
+/** What a schema is made of, with the step that leads there from its own place. */
+const parts = (ast: SchemaAST.AST): ReadonlyArray<readonly [step: string, part: SchemaAST.AST]> => {
   switch (ast._tag) {
     case "Objects":
       return [
-        ...ast.propertySignatures.flatMap((property) => walk(property.type, `${path}/${escape(property.name)}`, above)),
-        ...ast.indexSignatures.flatMap((index) => walk(index.type, `${path}/*`, above))
+        ...ast.propertySignatures.map(({ name, type }) => [`/${escape(name)}`, type] as const),
+        // Keys have no pointer: where they are sensitive, the place of the record has to do.
+        ...ast.indexSignatures.flatMap(({ parameter, type }) => [["", parameter], ["/*", type]] as const)
       ]
     case "Arrays":
       return [
-        ...ast.elements.flatMap((element, i) => walk(element, `${path}/${i}`, above)),
-        ...ast.rest.flatMap((rest) => walk(rest, `${path}/*`, above))
+        ...ast.elements.map((element, i) => [`/${i}`, element] as const),
+        ...ast.rest.map((rest) => ["/*", rest] as const)
       ]
     case "Union":
-      return ast.types.flatMap((type) => walk(type, path, above))
+      return ast.types.map((type) => ["", type])
     case "Suspend":
-      // A recursive schema has no finite list of pointers: when anything in it is sensitive, all of it is masked.
-      return walk(ast.thunk(), path, above).length > 0 ? [path] : []
+      return [["", ast.thunk()]]
     case "Declaration":
-      return ast.typeParameters.some((type) => walk(type, path, above).length > 0) ? [path] : []
+      return ast.typeParameters.map((type) => ["", type])
+    case "TemplateLiteral":
+      return ast.parts.map((part) => ["", part])
     default:
       return []
   }

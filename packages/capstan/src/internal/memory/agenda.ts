@@ -1,55 +1,50 @@
 /**
- * Rows with an instant at which something must be checked, earliest first. A row that has changed since is found out by
- * the check, so nothing ever leaves early.
+ * Rows with an instant at which something must be done to them, earliest first. A row leaves when that is off.
+ *
+ * A row sits in a heap of its queue at the same time and knows its place there alone: here an entry of its own knows it,
+ * found by a map, so that rows without such an instant have no field for it.
  */
-import type { Row } from "./row.ts"
+import { Heap, type Seated } from "./heap.ts"
+import type { Home, Row } from "./row.ts"
 
-interface Entry {
-  readonly at: number
+class Entry implements Seated<Entry> {
+  home: Home<Entry> | undefined = undefined
+  index = -1
   readonly row: Row
+  readonly at: number
+
+  constructor(row: Row, at: number) {
+    this.row = row
+    this.at = at
+  }
 }
 
 export class Agenda {
-  private readonly entries: Array<Entry> = []
+  private readonly heap = new Heap<Entry>((a, b) => a.at < b.at)
+  private readonly entries = new Map<Row, Entry>()
 
   get nextAt(): number {
-    return this.entries[0]?.at ?? Infinity
-  }
-
-  add(at: number, row: Row): void {
-    const { entries } = this
-    const entry = { at, row }
-    let index = entries.push(entry) - 1
-    while (index > 0) {
-      const parent = (index - 1) >> 1
-      if (entries[parent]!.at <= at) break
-      entries[index] = entries[parent]!
-      index = parent
-    }
-    entries[index] = entry
+    return this.heap.peek()?.at ?? Infinity
   }
 
   /** The earliest row, when its instant has come. */
-  take(now: number): Row | undefined {
-    const { entries } = this
-    const first = entries[0]
-    if (first === undefined || first.at > now) return undefined
-    const last = entries.pop()!
-    if (entries.length > 0) this.sink(last)
-    return first.row
+  due(now: number): Row | undefined {
+    const first = this.heap.peek()
+    return first !== undefined && first.at <= now ? first.row : undefined
   }
 
-  private sink(entry: Entry): void {
-    const { entries } = this
-    let index = 0
-    for (;;) {
-      let child = 2 * index + 1
-      if (child >= entries.length) break
-      if (child + 1 < entries.length && entries[child + 1]!.at < entries[child]!.at) child++
-      if (entries[child]!.at >= entry.at) break
-      entries[index] = entries[child]!
-      index = child
-    }
-    entries[index] = entry
+  /** The one instant of a row. */
+  set(row: Row, at: number): void {
+    this.remove(row)
+    const entry = new Entry(row, at)
+    this.entries.set(row, entry)
+    this.heap.push(entry)
+  }
+
+  remove(row: Row): void {
+    const entry = this.entries.get(row)
+    if (entry === undefined) return
+    this.entries.delete(row)
+    this.heap.remove(entry)
   }
 }

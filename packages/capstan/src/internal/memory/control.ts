@@ -2,7 +2,7 @@
  * What operators do to records: each action on one row, and the bounded walk over a selection.
  */
 import { isFinal } from "../../JobRecord.ts"
-import type { ControlAction, ControlOutcome, ControlReply, ControlRequest } from "../../JobStore.ts"
+import type { ControlAction, ControlOutcome, ControlReply, ControlRequest, EditedPayload } from "../../JobStore.ts"
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -55,12 +55,7 @@ const cancel = (state: MemoryState, row: Row, reason: string, now: number): Cont
 }
 
 /** A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now. */
-const retry = (
-  state: MemoryState,
-  row: Row,
-  payload: { readonly json: string; readonly version: number } | undefined,
-  now: number
-): ControlOutcome => {
+const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined, now: number): ControlOutcome => {
   if (row.state === "running") return "Unchanged"
   const wasFinal = isFinal(row.state)
   if (wasFinal && row.spec.unique !== undefined) {
@@ -69,9 +64,14 @@ const retry = (
   }
   if (!wasFinal && payload === undefined && row.state !== "scheduled") return "Unchanged"
   row.fence++
-  if (payload !== undefined) row.spec = { ...row.spec, payload: payload.json, version: payload.version }
+  if (payload !== undefined) {
+    const { json, sensitive, version } = payload
+    row.spec = { ...row.spec, payload: json, version, sensitive }
+  }
   if (!wasFinal) {
     if (row.state === "scheduled") state.run(row, "edit", now, now)
+    // A worker that sleeps may have the version that a parked record has now.
+    else state.hints.work(row.queue.name)
     return "Changed"
   }
   renewLife(state, row, now)
@@ -82,6 +82,7 @@ const renewLife = (state: MemoryState, row: Row, now: number): void => {
   state.finished--
   const more = row.grow()
   row.attempt = 0
+  row.begun = false
   row.begunAt = -1
   row.crashes = 0
   more.failures = []
@@ -97,12 +98,7 @@ const renewLife = (state: MemoryState, row: Row, now: number): void => {
 
 const reschedule = (state: MemoryState, row: Row, dueAt: number, now: number): ControlOutcome => {
   if (row.state !== "scheduled" && row.state !== "ready") return "Unchanged"
-  row.spec = { ...row.spec, runAt: dueAt, delay: 0 }
-  if (row.expiresAt !== undefined) {
-    state.expiring.add(row.expiresAt, row)
-    state.foresee(row.expiresAt)
-  }
-  state.run(row, "edit", now, dueAt)
+  state.edit(row, row.spec, dueAt, now)
   return "Changed"
 }
 
@@ -111,6 +107,7 @@ const reprioritise = (state: MemoryState, row: Row, priority: number, now: numbe
   const home = row.home
   if (home !== undefined) home.remove(row)
   row.priority = priority
+  row.fence++
   if (row.state === "ready") state.admit(row, "edit", now)
   else if (row.state === "scheduled") state.run(row, "edit", now, row.at)
   else if (row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)

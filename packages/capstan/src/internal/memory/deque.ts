@@ -7,7 +7,7 @@
  */
 import type { Home, Row } from "./row.ts"
 
-export class Deque implements Home {
+export class Deque implements Home<Row> {
   private rows: Array<Row | undefined> = []
   private head = 0
   /** How many slots were cut off the front: a row's index never changes. */

@@ -4,7 +4,8 @@
  * Guarantee: a batch is stored whole. An id that is here already is answered as `Existing`, so a batch whose reply was
  * lost may be sent again.
  */
-import type { Enqueued, EnqueueRequest, NewRecord } from "../../JobStore.ts"
+import type { JobId } from "../../JobRecord.ts"
+import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
 import { Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
 
@@ -20,17 +21,16 @@ export const enqueue = (
     if (row === undefined || row.state !== "running" || row.fence !== by.fence) return undefined
   }
   const { records } = request
+  const refusal = records.length > 1 ? refuse(state, records, now) : undefined
+  if (refusal !== undefined) return refusal
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
   return answers
 }
 
 export const enqueueOne = (state: MemoryState, spec: NewRecord, now: number): Enqueued => {
-  if (state.rows.has(spec.id)) return { id: spec.id, outcome: "Existing" }
-  if (spec.idempotencyKey !== undefined) {
-    const known = state.idempotent.get(scoped(spec.tag, spec.idempotencyKey))
-    if (known !== undefined) return { id: known.id, outcome: "Existing" }
-  }
+  const known = knownAs(state, spec)
+  if (known !== undefined) return { id: known.id, outcome: "Existing" }
   if (spec.unique !== undefined) {
     const holder = state.holder(spec.tag, spec.unique, now)
     if (holder !== undefined) return resolveConflict(state, holder, spec, now)
@@ -39,25 +39,57 @@ export const enqueueOne = (state: MemoryState, spec: NewRecord, now: number): En
   return { id: spec.id, outcome: "Inserted" }
 }
 
-const insert = (state: MemoryState, spec: NewRecord, now: number): Row => {
+/** The row that answers a call which was made before. */
+const knownAs = (state: MemoryState, { id, idempotencyKey, tag }: NewRecord): Row | undefined =>
+  state.rows.get(id) ?? (idempotencyKey === undefined ? undefined : state.idempotent.get(scoped(tag, idempotencyKey)))
+
+/** The answers of a batch of which nothing is stored, because it would replace a member of a flow. */
+const refuse = (
+  state: MemoryState,
+  records: ReadonlyArray<NewRecord>,
+  now: number
+): ReadonlyArray<Enqueued> | undefined => {
+  /** Members of flows that the batch adds itself, by unique key. */
+  const members = new Map<string, JobId>()
+  let conflicts: Map<NewRecord, JobId> | undefined
+  for (const spec of records) {
+    const { flowId, id, tag, unique } = spec
+    if (unique === undefined || knownAs(state, spec) !== undefined) continue
+    const key = scoped(tag, unique.key)
+    const holder = state.holder(tag, unique, now)
+    const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
+    const isOwn = members.has(key) && (unique.onConflict === "replace" || unique.onConflict === "reschedule")
+    if (row?.spec.flowId !== undefined) (conflicts ??= new Map()).set(spec, row.id)
+    else if (isOwn) (conflicts ??= new Map()).set(spec, members.get(key)!)
+    else if (flowId !== undefined && holder === undefined) members.set(key, id)
+  }
+  return conflicts === undefined ? undefined : records.map((spec): Enqueued => {
+    const holder = conflicts.get(spec)
+    return holder === undefined ? { id: spec.id, outcome: "Refused" } : { id: holder, outcome: "UniqueConflict" }
+  })
+}
+
+/** A new row. It waits for the end of another one when it is that one's successor; else it takes its unique key. */
+const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row): void => {
   const queue = state.queue(spec.queue)
   const row = new Row(spec, queue, state.seq(), now)
   state.rows.set(spec.id, row)
   state.order.push(row)
   queue.counts.blocked++
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
-  if (spec.startBefore !== undefined) {
-    state.expiring.add(row.expiresAt!, row)
-    state.foresee(row.expiresAt!)
+  if (spec.startBefore !== undefined) state.watchExpiry(row)
+  if (waitsFor === undefined) {
+    if (spec.unique !== undefined) state.hold(row, now)
+  } else {
+    const more = row.grow()
+    more.blocked = "Unique"
+    more.blockedOn = waitsFor.id
+    waitsFor.grow().successor = row
   }
-  if (spec.unique !== undefined && state.holder(spec.tag, spec.unique, now) === undefined) state.hold(row, now)
   if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
     awaitDependencies(state, row, spec.dependencies, now)
-  } else if (spec.unique === undefined || state.unique.get(scoped(spec.tag, spec.unique.key))?.row === row) {
-    state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
-  }
+  } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
   state.tell("enqueued", row, now)
-  return row
 }
 
 const awaitDependencies = (
@@ -67,7 +99,7 @@ const awaitDependencies = (
   now: number
 ): void => {
   const more = row.grow()
-  more.blocked = "Dependencies"
+  more.blocked ??= "Dependencies"
   more.pending = dependencies.length
   for (const { id, name } of dependencies) {
     const dependency = state.rows.get(id)
@@ -84,61 +116,50 @@ const awaitDependencies = (
 
 /** The table of unique conflicts (DESIGN: `keep`, `replace`, `reschedule`, `runAfter` by how the holder stands). */
 const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: number): Enqueued => {
-  const existing: Enqueued = { id: holder.id, outcome: "Existing" }
   const policy = spec.unique!.onConflict
-  if (holder.state === "completed") {
-    if (policy !== "runAfter") return existing
-    insertOver(state, spec, now)
-    return { id: spec.id, outcome: "Inserted" }
+  const row = replaceable(state, holder, policy)
+  if (row !== undefined) {
+    if (row.spec.flowId !== undefined) return { id: row.id, outcome: "UniqueConflict" }
+    if (policy === "reschedule") reschedule(state, row, spec, now)
+    else replace(state, row, spec, now)
+    return { id: row.id, outcome: "Replaced" }
   }
-  const waits = holder.untouched && holder.state !== "running"
-  if (waits) {
-    if (policy === "keep" || policy === "runAfter") return existing
-    if (holder.spec.flowId !== undefined) return { id: holder.id, outcome: "UniqueConflict" }
-    replace(
-      state,
-      holder,
-      policy === "replace" ? { ...spec, id: holder.id } : {
-        ...holder.spec,
-        delay: spec.delay,
-        runAt: spec.runAt
-      },
-      now
-    )
-    return { id: holder.id, outcome: "Replaced" }
-  }
-  if (policy === "keep" || policy === "reschedule") return existing
-  const successor = holder.more?.successor
-  if (successor !== undefined) {
-    successor.spec = { ...spec, id: successor.id }
-    successor.fence++
-    return { id: successor.id, outcome: "Replaced" }
-  }
-  const row = insert(state, spec, now)
-  const more = row.grow()
-  more.blocked = "Unique"
-  more.blockedOn = holder.id
-  holder.grow().successor = row
+  if (!isFollowed(holder, policy)) return { id: holder.id, outcome: "Existing" }
+  // A finished holder has the key for the rest of its window: the new row takes it over.
+  insert(state, spec, now, holder.state === "completed" ? undefined : holder)
   return { id: spec.id, outcome: "Inserted" }
 }
 
-/** Takes over the key of a holder that is finished. */
-const insertOver = (state: MemoryState, spec: NewRecord, now: number): void => {
-  state.unique.delete(scoped(spec.tag, spec.unique!.key))
-  insert(state, spec, now)
+/** The row that a conflict changes: the holder while it waits, else its successor. */
+const replaceable = (state: MemoryState, holder: Row, policy: UniqueClaim["onConflict"]): Row | undefined => {
+  if (policy === "keep" || holder.state === "completed") return undefined
+  if (holder.waits) return policy === "runAfter" ? undefined : holder
+  return policy === "reschedule" ? undefined : state.successorOf(holder)
 }
 
-/** New contents in the same record. A ready one keeps its place unless it is to run later. */
-export const replace = (state: MemoryState, row: Row, spec: NewRecord, now: number): void => {
-  const before = row.spec
-  if (before.concurrency?.key !== spec.concurrency?.key) state.freeSlot(row, now)
-  row.spec = spec.queue === before.queue ? spec : { ...spec, queue: before.queue }
-  row.priority = spec.priority
-  row.fence++
-  if (before.idempotencyKey !== undefined) state.idempotent.delete(scoped(before.tag, before.idempotencyKey))
+/** Whether a conflict stores the new record beside a holder that it does not change. */
+const isFollowed = (holder: Row, policy: UniqueClaim["onConflict"]): boolean =>
+  policy === "runAfter" ? !holder.waits : policy === "replace" && holder.state !== "completed"
+
+/**
+ * New contents in the same record, due from now on.
+ *
+ * An idempotency key stays known when the contents that came with it are replaced: a call that is repeated because its
+ * reply was lost would otherwise undo the replacement.
+ */
+const replace = (state: MemoryState, row: Row, spec: NewRecord, now: number): void => {
+  const { id, idempotencyKey, queue } = row.spec
+  if (idempotencyKey !== undefined) (row.grow().keys ??= []).push(idempotencyKey)
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
-  if (row.state === "blocked" && row.more?.blocked !== "ConcurrencyKey") return
-  const dueAt = spec.runAt ?? now + spec.delay
-  if (dueAt > now || row.state === "scheduled") state.run(row, "edit", now, dueAt)
-  else state.admit(row, "edit", now)
+  row.priority = spec.priority
+  state.edit(row, { ...spec, id, queue }, spec.runAt ?? now + spec.delay, now)
+}
+
+/** Another due instant in the same record: the same call again must not move it once more. */
+const reschedule = (state: MemoryState, row: Row, { delay, idempotencyKey, runAt }: NewRecord, now: number): void => {
+  if (idempotencyKey !== undefined) {
+    state.idempotent.set(scoped(row.spec.tag, idempotencyKey), row)
+    ;(row.grow().keys ??= []).push(idempotencyKey)
+  }
+  state.edit(row, row.spec, runAt ?? now + delay, now)
 }

@@ -127,7 +127,6 @@ const claim = (
     row.worker = worker
     worker.held.set(row.id, row)
     if (row.crashes > 0) worker.suspects++
-    if (row.spec.unique?.until === "started") state.freeUnique(row, now)
     state.tell("started", row, now)
     claimed.push(toClaimed(row))
     left--

@@ -1,81 +1,87 @@
 /**
- * A binary heap of rows that knows where each row is, so that any row leaves in O(log n).
+ * A binary heap whose items know where they are, so that any item leaves in O(log n).
  */
 import type { Home, Row } from "./row.ts"
 
-export type Before = (a: Row, b: Row) => boolean
+/** What can be in a heap: in one at a time. */
+export interface Seated<T> {
+  home: Home<T> | undefined
+  index: number
+}
+
+export type Before<T> = (a: T, b: T) => boolean
 
 /** Earlier instants first; first come, first served within one. */
-export const byInstant: Before = (a, b) => a.at < b.at || (a.at === b.at && a.seq < b.seq)
+export const byInstant: Before<Row> = (a, b) => a.at < b.at || (a.at === b.at && a.seq < b.seq)
 
 /** The order of claims: higher priority, then turn. */
-export const byTurn: Before = (a, b) => a.priority > b.priority || (a.priority === b.priority && a.place < b.place)
+export const byTurn: Before<Row> = (a, b) => a.priority > b.priority || (a.priority === b.priority && a.place < b.place)
 
-export class Heap implements Home {
-  private readonly rows: Array<Row> = []
-  private readonly before: Before
+export class Heap<T extends Seated<T>> implements Home<T> {
+  private readonly items: Array<T> = []
+  private readonly before: Before<T>
 
-  constructor(before: Before) {
+  constructor(before: Before<T>) {
     this.before = before
   }
 
   get size(): number {
-    return this.rows.length
+    return this.items.length
   }
 
-  peek(): Row | undefined {
-    return this.rows[0]
+  peek(): T | undefined {
+    return this.items[0]
   }
 
-  push(row: Row): void {
-    row.home = this
-    this.rows.push(row)
-    this.up(row, this.rows.length - 1)
+  push(item: T): void {
+    item.home = this
+    this.items.push(item)
+    this.up(item, this.items.length - 1)
   }
 
-  pop(): Row | undefined {
-    const row = this.rows[0]
-    if (row !== undefined) this.remove(row)
-    return row
+  pop(): T | undefined {
+    const item = this.items[0]
+    if (item !== undefined) this.remove(item)
+    return item
   }
 
-  remove(row: Row): void {
-    const index = row.index
-    row.home = undefined
-    row.index = -1
-    const last = this.rows.pop()!
-    if (last === row) return
+  remove(item: T): void {
+    const index = item.index
+    item.home = undefined
+    item.index = -1
+    const last = this.items.pop()!
+    if (last === item) return
     this.up(last, index)
     this.down(last, last.index)
   }
 
-  private up(row: Row, index: number): void {
+  private up(item: T, index: number): void {
     while (index > 0) {
       const parent = (index - 1) >> 1
-      const other = this.rows[parent]!
-      if (!this.before(row, other)) break
+      const other = this.items[parent]!
+      if (!this.before(item, other)) break
       this.set(other, index)
       index = parent
     }
-    this.set(row, index)
+    this.set(item, index)
   }
 
-  private down(row: Row, index: number): void {
-    const size = this.rows.length
+  private down(item: T, index: number): void {
+    const size = this.items.length
     for (;;) {
       let child = 2 * index + 1
       if (child >= size) break
-      if (child + 1 < size && this.before(this.rows[child + 1]!, this.rows[child]!)) child++
-      const other = this.rows[child]!
-      if (!this.before(other, row)) break
+      if (child + 1 < size && this.before(this.items[child + 1]!, this.items[child]!)) child++
+      const other = this.items[child]!
+      if (!this.before(other, item)) break
       this.set(other, index)
       index = child
     }
-    this.set(row, index)
+    this.set(item, index)
   }
 
-  private set(row: Row, index: number): void {
-    this.rows[index] = row
-    row.index = index
+  private set(item: T, index: number): void {
+    this.items[index] = item
+    item.index = index
   }
 }

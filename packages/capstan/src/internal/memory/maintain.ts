@@ -68,19 +68,12 @@ const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): 
 }
 
 const expireAll = (state: MemoryState, now: number): number => {
-  let expired = 0
-  for (let i = 0; i < chunk; i++) {
-    const row = state.expiring.take(now)
-    if (row === undefined) break
-    const waits = row.state === "blocked" || row.state === "scheduled" || row.state === "ready"
-    if (!waits || !row.untouched || row.isGone || row.expiresAt === undefined) continue
-    if (row.expiresAt > now) state.expiring.add(row.expiresAt, row)
-    else {
-      expire(state, row, now)
-      expired++
-    }
+  for (let expired = 0; expired < chunk; expired++) {
+    const row = state.expiring.due(now)
+    if (row === undefined) return expired
+    expire(state, row, now)
   }
-  return expired
+  return chunk
 }
 
 /** Removes finished records whose age or count has passed, oldest first. */

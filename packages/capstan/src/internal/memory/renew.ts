@@ -5,7 +5,7 @@
  */
 import type { AttemptRef, RenewReply, RenewRequest } from "../../JobStore.ts"
 import { maintainIn, unpark } from "./exchange.ts"
-import { endAttempt } from "./settle.ts"
+import { endAttempt, release } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
 
 export const renew = (state: MemoryState, request: RenewRequest, now: number): RenewReply => {
@@ -50,13 +50,9 @@ const reconcile = (
   let given = 0
   for (const row of worker.held.values()) {
     if (known.has(row.id) || row.at > claimedBefore) continue
-    const crashes = row.crashes
     endAttempt(row, "released", now)
-    // It never started here, so what it did to other workers still counts.
-    row.crashes = crashes
-    row.attempt--
     if (row.more?.cancelReason !== undefined) state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
-    else state.admit(row, "release", now)
+    else release(state, row, now)
     given++
   }
   return given

@@ -3,16 +3,26 @@
  *
  * What only some records have is kept in `more`, so that a waiting record of the common kind stays small.
  */
-import type { Attempt, BlockedReason, DeadReason, Failure, JobId, JobRecord, LogLine, State } from "../../JobRecord.ts"
+import {
+  type Attempt,
+  type BlockedReason,
+  type DeadReason,
+  type Failure,
+  isFinal,
+  type JobId,
+  type JobRecord,
+  type LogLine,
+  type State
+} from "../../JobRecord.ts"
 import type { NewRecord } from "../../JobStore.ts"
 import type { QueueState } from "./queue.ts"
 import type { WorkerState } from "./state.ts"
 
 const none: ReadonlyArray<never> = []
 
-/** What a row can sit in: at most one at a time. */
-export interface Home {
-  remove(row: Row): void
+/** What a row, or an entry for one, can be in: in one at a time. */
+export interface Home<in T> {
+  remove(item: T): void
 }
 
 /** What only some rows have. */
@@ -32,8 +42,10 @@ export class More {
   pending = 0
   /** Rows that wait for this one, by the name under which they want its result. */
   dependents: Array<{ readonly row: Row; readonly name: string }> | undefined = undefined
-  /** The row that follows when this one frees its unique key. */
+  /** The row that waits, blocked for `Unique`, until this one has ended; see `MemoryState.successorOf`. */
   successor: Row | undefined = undefined
+  /** Idempotency keys beside that of its contents: of calls whose contents were replaced, or that only moved it. */
+  keys: Array<string> | undefined = undefined
 }
 
 export class Row {
@@ -52,20 +64,15 @@ export class Row {
   place = 0
   /** The instant that goes with its state: due, became ready, claimed, finished. */
   at = 0
-  /** When it became ready; of a row whose history is `ranBy`, when that attempt ended. */
-  readyAt = 0
   worker: WorkerState | undefined = undefined
-  home: Home | undefined = undefined
+  home: Home<Row> | undefined = undefined
   index = -1
-  /** An attempt of it has ended otherwise than unstarted. */
+  /** An attempt of its present life has ended otherwise than unstarted. */
   begun = false
-  /** When the first attempt of its present life was claimed; of a row whose history is `ranBy`, when that one was. */
-  begunAt = -1
-  /**
-   * Who ran it, when all of its history is one attempt that completed: that of most rows. An old row that points to a
-   * young object costs the garbage collector as much as the attempt costs us, so this history is three plain fields.
-   */
-  ranBy: string | undefined = undefined
+  /** Two instants in two fields, which mean another two once `ranBy` is set: see `begunAt`, `readyAt` and `ran`. */
+  private firstAt = -1
+  private secondAt = 0
+  private ranBy: string | undefined = undefined
   /** It holds a slot of its concurrency key. */
   admitted = false
   more: More | undefined = undefined
@@ -84,6 +91,35 @@ export class Row {
     return this.spec.id
   }
 
+  /** When the first attempt of its present life was claimed; -1 before. Unknown of a row that `ran`. */
+  get begunAt(): number {
+    return this.firstAt
+  }
+
+  set begunAt(at: number) {
+    this.firstAt = at
+  }
+
+  /** When it became ready. Unknown of a row that `ran`. */
+  get readyAt(): number {
+    return this.secondAt
+  }
+
+  set readyAt(at: number) {
+    this.secondAt = at
+  }
+
+  /**
+   * All of its history is one attempt that completed: that of most rows. An old row that points to a young object costs
+   * the garbage collector as much as the attempt costs us, so this history takes the place of two instants that a
+   * completed row has no use for.
+   */
+  ran(worker: string, startedAt: number, endedAt: number): void {
+    this.ranBy = worker
+    this.firstAt = startedAt
+    this.secondAt = endedAt
+  }
+
   /** Makes room for what only some rows have. */
   grow(): More {
     if (this.more !== undefined) return this.more
@@ -100,15 +136,20 @@ export class Row {
     return [{
       attempt: this.attempt,
       worker: this.ranBy,
-      startedAt: this.begunAt,
-      endedAt: this.readyAt,
+      startedAt: this.firstAt,
+      endedAt: this.secondAt,
       decision: "completed"
     }]
   }
 
-  /** No attempt of it has begun, or it was given back before it did. */
+  /** No attempt of its present life has begun, or it was given back before it did. */
   get untouched(): boolean {
     return this.attempt === 0 && !this.begun
+  }
+
+  /** It waits for its first start. */
+  get waits(): boolean {
+    return this.untouched && this.state !== "running" && !isFinal(this.state)
   }
 
   /** Nobody may start it any more, when nothing of it has begun by then. */

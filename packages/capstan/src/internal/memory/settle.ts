@@ -66,13 +66,12 @@ export const endAttempt = (
   if (row.crashes > 0) worker.suspects--
   row.worker = undefined
   row.fence++
-  if (decision !== "crashed") row.crashes = 0
+  // Nothing is known of one that never began: whether it crashes its worker least of all.
   if (decision === "released" || decision === "parked") return
   row.begun = true
+  if (decision !== "crashed") row.crashes = 0
   if (decision === "completed" && row.more === undefined && trace === undefined) {
-    row.ranBy = worker.id
-    row.begunAt = row.at
-    row.readyAt = endedAt
+    row.ran(worker.id, row.at, endedAt)
     return
   }
   const more = row.grow()
@@ -86,7 +85,13 @@ export const endAttempt = (
     trace
   }
   more.attempts = more.attempts.length === 0 ? [attempt] : [...more.attempts.slice(1 - keptAttempts), attempt]
-  if (failure !== undefined) more.failures = [...more.failures.slice(1 - keptFailures), failure]
+  if (failure !== undefined) more.failures = keep(more.failures, failure)
+}
+
+/** A failure that gave its attempt back has the number of the next failure, which replaces it: it fills no place. */
+const keep = (failures: ReadonlyArray<Failure>, failure: Failure): ReadonlyArray<Failure> => {
+  const others = failures.at(-1)?.attempt === failure.attempt ? failures.slice(0, -1) : failures
+  return [...others.slice(1 - keptFailures), failure]
 }
 
 const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {
@@ -120,12 +125,19 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       row.grow().deadReason = outcome.reason
       return state.finish(row, "bury", "dead", now, outcome.failure?.tag ?? outcome.reason)
     case "Release":
-      row.attempt--
-      return state.admit(row, "release", now)
+      return release(state, row, now)
     case "Park":
       row.attempt--
+      if (row.spec.startBefore !== undefined) state.watchExpiry(row)
       return park(state, row, outcome.reason, now)
   }
+}
+
+/** Puts a row whose attempt is given back where it was before the claim. */
+export const release = (state: MemoryState, row: Row, now: number): void => {
+  row.attempt--
+  if (row.spec.startBefore !== undefined) state.watchExpiry(row)
+  state.admit(row, "release", now)
 }
 
 /** Blocks a row until a worker that has its tag and version comes by. It keeps its place. */

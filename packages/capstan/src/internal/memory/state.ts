@@ -5,7 +5,7 @@
  * `now` that a verb is given.
  */
 import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRecord.ts"
-import type { RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
+import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
@@ -68,6 +68,8 @@ export interface Hints {
   readonly event: (event: StoreEvent) => void
 }
 
+const none: ReadonlyArray<never> = []
+
 /** How many removed rows are remembered. */
 const keptFences = 10_000
 
@@ -91,7 +93,7 @@ export class MemoryState {
   readonly shelves: Array<Shelf> = []
   private readonly shelvesOf = new Map<string, Array<Shelf>>()
   readonly schedules = new Map<string, ScheduleRow>()
-  /** Rows that are dead unless they start in time. */
+  /** Waiting rows that are dead unless they start in time. */
   readonly expiring = new Agenda()
   /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
   readonly settledGone = new Map<string, number>()
@@ -151,6 +153,7 @@ export class MemoryState {
     if (!allows(event, row.state, to)) throw new Error(`record ${row.id} cannot ${event} from ${row.state} to ${to}`)
     if (row.home !== undefined) row.home.remove(row)
     if (row.state === "blocked") this.unpark(row)
+    if (row.spec.startBefore !== undefined && (to === "running" || isFinal(to))) this.expiring.remove(row)
     row.queue.counts[row.state]--
     row.queue.counts[to]++
     row.state = to
@@ -209,6 +212,27 @@ export class MemoryState {
     this.hints.work(row.queue.name)
   }
 
+  /** New contents of a waiting row, and when it is due. A ready row keeps its place unless it is to run later. */
+  edit(row: Row, spec: NewRecord, dueAt: number, now: number): void {
+    if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
+    row.spec = { ...spec, runAt: dueAt, delay: 0 }
+    row.fence++
+    this.watchExpiry(row)
+    if (row.state === "blocked" && row.more?.blocked !== "ConcurrencyKey") {
+      // What it waits for decides when it runs. A worker that sleeps may have the version of the new contents.
+      this.hints.work(row.queue.name)
+    } else if (dueAt > now || row.state === "scheduled") this.run(row, "edit", now, dueAt)
+    else this.admit(row, "edit", now)
+  }
+
+  /** Watches that a waiting row starts in time, from whenever that instant changes until it starts or ends. */
+  watchExpiry(row: Row): void {
+    const at = row.untouched ? row.expiresAt : undefined
+    if (at === undefined) return this.expiring.remove(row)
+    this.expiring.set(row, at)
+    this.foresee(at)
+  }
+
   /** Gives the slot of a row's key to the next row that waits for it. */
   freeSlot(row: Row, now: number): void {
     if (!row.admitted) return
@@ -230,14 +254,23 @@ export class MemoryState {
     return key
   }
 
-  /** Who holds a unique key now. */
+  /**
+   * Who holds a unique key now.
+   *
+   * With `until: "started"` it is the record that waits. One that was claimed and is given back unstarted has its key
+   * again, unless an enqueue took it meanwhile: both were acknowledged, so both wait then, and the later one has the key.
+   * The promise is that no enqueue adds a record while the holder waits, not that two never wait.
+   */
   holder(tag: string, claim: UniqueClaim, now: number): Row | undefined {
     const held = this.unique.get(scoped(tag, claim.key))
     if (held === undefined) return undefined
-    const free = held.until === undefined ? isFinal(held.row.state) : now >= held.until
-    return free ? undefined : held.row
+    const { row, until } = held
+    if (until !== undefined) return now < until ? row : undefined
+    if (row.spec.unique?.until === "started") return row.waits ? row : undefined
+    return isFinal(row.state) ? undefined : row
   }
 
+  /** Gives a row its unique key. A window counts from here. */
   hold(row: Row, now: number): void {
     const claim = row.spec.unique
     if (claim === undefined) return
@@ -245,18 +278,32 @@ export class MemoryState {
     this.unique.set(scoped(row.spec.tag, claim.key), { row, until })
   }
 
-  /** Frees the unique key of a row and lets its successor go on. */
-  freeUnique(row: Row, now: number): void {
+  /** Frees the unique key of a row, if it still has it. */
+  freeUnique(row: Row): void {
     const claim = row.spec.unique
     if (claim === undefined) return
     const key = scoped(row.spec.tag, claim.key)
     if (this.unique.get(key)?.row === row) this.unique.delete(key)
+  }
+
+  /** The row that waits for the end of this one: one that was cancelled, deleted or has expired meanwhile does not. */
+  successorOf(row: Row): Row | undefined {
     const successor = row.more?.successor
+    return successor?.state === "blocked" && successor.more?.blocked === "Unique" ? successor : undefined
+  }
+
+  /** Lets the successor of a row go on, with the key unless a third one has it: the window of this one may be over. */
+  private releaseSuccessor(row: Row, now: number): void {
+    const successor = this.successorOf(row)
     if (successor === undefined) return
     row.more!.successor = undefined
-    if (successor.state !== "blocked" || successor.more?.blocked !== "Unique") return
-    this.hold(successor, now)
-    this.run(successor, "unblock", now, successor.spec.runAt ?? successor.enqueuedAt + successor.spec.delay)
+    const { delay, runAt, tag, unique } = successor.spec
+    const holder = this.holder(tag, unique!, now)
+    if (holder === undefined || holder === row) this.hold(successor, now)
+    const more = successor.more!
+    if (more.pending === 0) return this.run(successor, "unblock", now, runAt ?? successor.enqueuedAt + delay)
+    more.blocked = "Dependencies"
+    more.blockedOn = undefined
   }
 
   /** Ends a row's life, and lets go on who waited for the end. */
@@ -264,9 +311,10 @@ export class MemoryState {
     this.freeSlot(row, now)
     this.move(row, event, to)
     row.at = now
-    // A window outlives a completed record; cancelled and dead ones free their key at once.
-    if (row.spec.unique !== undefined && (to !== "completed" || typeof row.spec.unique.until !== "object")) {
-      this.freeUnique(row, now)
+    if (row.spec.unique !== undefined) {
+      // A window outlives a completed record; cancelled and dead ones free their key at once.
+      if (to !== "completed" || typeof row.spec.unique.until !== "object") this.freeUnique(row)
+      this.releaseSuccessor(row, now)
     }
     this.shelve(row, to)
     this.tell(to, row, now, reason)
@@ -278,17 +326,18 @@ export class MemoryState {
 
   /** One of the records that a row waits for has ended. */
   dependencyEnded(row: Row, name: string, dependency: Row | undefined, now: number): void {
-    const more = row.more
-    if (row.state !== "blocked" || more === undefined) return
+    const more = row.grow()
+    more.dependencies = { ...more.dependencies, [name]: dependency?.more?.result }
+    more.pending--
+    if (row.state !== "blocked") return
     // Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-    if (more.blocked === "Dependencies" && dependency?.state !== "completed") {
+    const isDependency = more.blocked === "Dependencies" || more.blocked === "Unique"
+    if (isDependency && dependency?.state !== "completed") {
       row.fence++
       more.deadReason = "DependencyFailed"
       this.finish(row, "dependencyFailed", "dead", now, "DependencyFailed")
       return
     }
-    more.dependencies = { ...more.dependencies, [name]: dependency?.more?.result }
-    more.pending--
     if (more.pending > 0 || (more.blocked !== "Dependencies" && more.blocked !== "Children")) return
     this.run(row, "unblock", now, row.spec.runAt ?? row.enqueuedAt + row.spec.delay)
   }
@@ -319,10 +368,14 @@ export class MemoryState {
     this.freeSlot(row, now)
     if (row.home !== undefined) row.home.remove(row)
     if (row.state === "blocked") this.unpark(row)
+    if (row.spec.startBefore !== undefined) this.expiring.remove(row)
     row.queue.counts[row.state]--
     if (isFinal(row.state)) this.finished--
-    this.freeUnique(row, now)
-    if (row.spec.idempotencyKey !== undefined) this.idempotent.delete(scoped(row.spec.tag, row.spec.idempotencyKey))
+    if (row.spec.unique !== undefined) {
+      this.freeUnique(row)
+      this.releaseSuccessor(row, now)
+    }
+    this.forgetKeys(row)
     this.rows.delete(row.id)
     row.isGone = true
     this.gone++
@@ -332,6 +385,12 @@ export class MemoryState {
     }
     this.tell("deleted", row, now)
     this.closeOrder()
+  }
+
+  private forgetKeys(row: Row): void {
+    const { idempotencyKey, tag } = row.spec
+    if (idempotencyKey !== undefined) this.idempotent.delete(scoped(tag, idempotencyKey))
+    for (const key of row.more?.keys ?? none) this.idempotent.delete(scoped(tag, key))
   }
 
   /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */

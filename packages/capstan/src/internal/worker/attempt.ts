@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -10,7 +11,7 @@ import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
 import type { Claimed, WriteEntry } from "../../JobStore.ts"
 import { SnoozeSignal } from "../handler.ts"
-import type { RunnableJob } from "./runner.ts"
+import { type Answer, plain, type RunnableJob } from "./runner.ts"
 import type { QueueSlots } from "./slots.ts"
 
 /** Why the worker interrupted an attempt. */
@@ -48,6 +49,10 @@ export class Attempt implements JobContextShape {
   stop: Stop | undefined
   /** When it was interrupted, by the monotonic clock. */
   stoppedAt = 0
+  /** Its handler has succeeded, and its finalizers are not done: whatever stops them, it has succeeded. */
+  answered: Exit.Success<Answer, unknown> | undefined
+  /** It has ended, and its policy is not done with what that leads to. */
+  deciding = false
   /** It holds its slot no more: it has ended, or could not be interrupted and was given up. */
   over = false
   trace: string | undefined
@@ -152,9 +157,7 @@ export class Attempt implements JobContextShape {
     this.lines.push(
       this.logged === maxLines
         ? `(only the first ${maxLines - 1} lines of an attempt are kept)`
-        : message.length > maxLine
-        ? `${message.slice(0, maxLine)}…`
-        : message
+        : plain(message.length > maxLine ? `${message.slice(0, maxLine)}…` : message)
     )
     this.host.writes(this)
   }

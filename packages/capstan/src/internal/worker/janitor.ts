@@ -3,6 +3,7 @@
  * no leader whose death would matter.
  */
 import * as Effect from "effect/Effect"
+import { within } from "./call.ts"
 import type { WorkerState } from "./state.ts"
 
 /** After a call that failed, in milliseconds. */
@@ -23,13 +24,14 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
         })
       }
       if (state.elapsedNow() < state.maintainAt) continue
-      yield* Effect.matchCauseEffect(state.store.maintain, {
+      yield* Effect.matchCauseEffect(within(state, "maintain", () => state.store.maintain), {
         onSuccess: (reply) =>
           Effect.sync(() => {
+            state.health.succeeded("maintain")
             state.telemetry.maintained(reply)
             state.foreseeMaintenance(reply.maintainIn)
           }),
-        onFailure: (cause) => Effect.andThen(state.failed(cause), Effect.sleep(pause))
+        onFailure: (cause) => Effect.andThen(state.health.failed("maintain", cause), Effect.sleep(pause))
       })
     }
   })

@@ -8,8 +8,9 @@
 import * as Effect from "effect/Effect"
 import type { JobStoreError } from "../../JobError.ts"
 import type { Attempt } from "./attempt.ts"
+import { within } from "./call.ts"
 import { timedOut } from "./runner.ts"
-import { patience, type WorkerState } from "./state.ts"
+import type { WorkerState } from "./state.ts"
 
 export const keeper = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
@@ -25,63 +26,74 @@ export const keeper = (state: WorkerState): Effect.Effect<never> =>
           orElse: () => Effect.void
         })
       }
-      yield* look(state)
+      look(state)
+      if (!state.renewing && state.elapsedNow() >= renewalAt(state)) {
+        yield* Effect.forkChild(renewal(state), { startImmediately: true })
+      }
     }
   })
 
 const nextAt = (state: WorkerState): number => {
-  let at = state.mustRenew ? Math.max(state.renewAt, state.renewNotBefore) : Infinity
+  let at = state.renewing ? Infinity : renewalAt(state)
   if (state.isHolding) at = Math.min(at, state.fencedAt)
-  if (state.waitingCount > 0) at = Math.min(at, state.waitingSince + patience)
-  for (const attempt of state.running.values()) at = Math.min(at, checkAt(state, attempt))
+  at = Math.min(at, state.waitingSince + state.patience)
+  for (const attempt of state.running) at = Math.min(at, checkAt(state, attempt))
   return at
 }
 
 const checkAt = (state: WorkerState, attempt: Attempt): number =>
-  attempt.stop === undefined
+  attempt.deciding
+    ? Infinity
+    : attempt.stop === undefined
     ? attempt.startedAt + attempt.runnable.policy.timeout
     : attempt.stoppedAt + state.settings.interruptGrace
 
-const look = (state: WorkerState): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const now = state.elapsedNow()
-    for (const attempt of [...state.running.values()]) {
-      if (now >= checkAt(state, attempt)) yield* stopOrAbandon(state, attempt)
-    }
-    if (state.waitingCount > 0 && now >= state.waitingSince + patience) {
-      state.ahead = 0
-      state.releaseWaiting()
-    }
-    if (state.isHolding && now >= state.fencedAt) return state.loseAll()
-    if (!state.mustRenew || now < Math.max(state.renewAt, state.renewNotBefore)) return
-    yield* Effect.matchCauseEffect(renew(state, state.settings.exchangeTimeout), {
+const renewalAt = (state: WorkerState): number =>
+  state.mustRenew ? Math.max(state.renewAt, state.renewNotBefore) : Infinity
+
+const look = (state: WorkerState): void => {
+  const now = state.elapsedNow()
+  for (const attempt of [...state.running]) {
+    if (!attempt.over && now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
+  }
+  if (now >= state.waitingSince + state.patience) {
+    state.ahead = 0
+    state.releaseStuck()
+  }
+  if (state.isHolding && now >= state.fencedAt) state.loseAll()
+}
+
+const stopOrAbandon = (state: WorkerState, attempt: Attempt): void => {
+  const { stop } = attempt
+  switch (stop?._tag) {
+    case undefined:
+      return state.interrupt(attempt, { _tag: "TimedOut" })
+    case "TimedOut":
+      return state.abandon(attempt, timedOut(attempt, attempt.storeTimeAfter(attempt.elapsed())))
+    case "Cancel":
+      return state.abandon(attempt, stop)
+    case "Lost":
+      return state.abandon(attempt, undefined)
+    case "Shutdown":
+      return state.abandon(attempt, { _tag: "Release" })
+  }
+}
+
+/** In a fiber of its own: a renewal that takes its time holds up neither timeouts nor the fence. */
+const renewal = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    state.renewing = true
+    return Effect.matchCauseEffect(renew(state, state.settings.exchangeTimeout), {
       onSuccess: () => Effect.void,
       onFailure: (cause) => {
         state.renewNotBefore = state.elapsedNow() + state.settings.lease / 20
-        return Effect.asVoid(state.failed(cause))
+        return Effect.asVoid(state.health.failed("renew", cause))
       }
     })
-  })
-
-const stopOrAbandon = (state: WorkerState, attempt: Attempt): Effect.Effect<void> => {
-  switch (attempt.stop?._tag) {
-    case undefined:
-      return Effect.sync(() => state.interrupt(attempt, { _tag: "TimedOut" }))
-    case "TimedOut":
-      return Effect.map(
-        timedOut(attempt, attempt.storeTimeAfter(attempt.elapsed())),
-        (outcome) => state.abandon(attempt, outcome)
-      )
-    case "Cancel":
-      return Effect.sync(() =>
-        state.abandon(attempt, attempt.stop as { readonly _tag: "Cancel"; readonly reason: string })
-      )
-    case "Lost":
-      return Effect.sync(() => state.abandon(attempt, undefined))
-    case "Shutdown":
-      return Effect.sync(() => state.abandon(attempt, { _tag: "Release" }))
-  }
-}
+  }).pipe(Effect.ensuring(Effect.sync(() => {
+    state.renewing = false
+    state.keep.openUnsafe()
+  })))
 
 /**
  * Renews the lease and compares what the store says with what is here: what the store has taken away is interrupted, and
@@ -91,7 +103,7 @@ export const renew = (state: WorkerState, reconcileOlderThan: number): Effect.Ef
   Effect.suspend(() => {
     const requestedAt = state.elapsedNow()
     const { jobs, settings, slots, store } = state
-    return Effect.map(
+    const call = () =>
       store.renew({
         worker: settings.id,
         lease: settings.lease,
@@ -99,17 +111,16 @@ export const renew = (state: WorkerState, reconcileOlderThan: number): Effect.Ef
         handles: [...jobs.values()].map(({ definition, tag }) => ({ tag, version: definition.version })),
         holding: state.holding(),
         reconcileOlderThan
-      }),
-      (reply) => {
-        state.confirm(requestedAt)
-        state.succeeded(reply.now)
-        state.lose(reply.lost)
-        state.cancel(reply.cancel)
-        state.foreseeMaintenance(reply.maintainIn)
-        if (reply.unparked > 0) {
-          state.slots.lookEverywhere()
-          state.work.openUnsafe()
-        }
+      })
+    return Effect.map(within(state, "renew", call), (reply) => {
+      state.confirm(requestedAt)
+      state.health.succeeded("renew", reply.now)
+      state.lose(reply.lost)
+      state.cancel(reply.cancel)
+      state.foreseeMaintenance(reply.maintainIn)
+      if (reply.unparked > 0) {
+        state.slots.lookEverywhere()
+        state.work.openUnsafe()
       }
-    )
+    })
   })

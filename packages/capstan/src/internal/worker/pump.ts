@@ -4,28 +4,38 @@
  * While an exchange is in flight more attempts end, so batches grow with load by themselves and an idle worker still
  * answers at once. Whatever happens to the store, the loop goes on: what could not be delivered goes out again.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
-import { JobStoreError, OutcomeUnknown } from "../../JobError.ts"
+import type { JobStoreError } from "../../JobError.ts"
 import type { Demand, ExchangeReply } from "../../JobStore.ts"
+import { isRefusal, within } from "./call.ts"
 import { renew } from "./keeper.ts"
-import { slice, type WorkerState } from "./state.ts"
+import { settleEach, writeEach } from "./refused.ts"
+import { minPatience, slice, type WorkerState } from "./state.ts"
 
 /** Settlements and claims of one exchange, each. */
 const maxBatch = 1000
+/** After so many failed writes in a row, settlements go out without. */
+const maxWriteFailures = 3
 /** Records that are claimed ahead of free slots, at most. */
-const maxAhead = 128
+const maxAhead = 512
+/** Milliseconds between two looks of a worker without room, each because of a wake-up. */
+const betweenNudges = 50
 
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
-    // A pump before this one may have failed with settlements in its hands.
-    state.putBack()
-    yield* settleIn(state)
+    // A pump before this one may have failed with settlements and claims in its hands.
+    state.outbox.land()
+    state.slots.lookEverywhere()
+    yield* reconcile(state)
     let yieldedAt = state.elapsedNow()
     for (;;) {
       state.work.closeUnsafe()
       // Handlers that end at once, on a store that answers at once, would keep the thread from everybody else.
-      const isStartable = state.waitingCount > 0 && state.hasStartable
+      noteDue(state)
+      const isStartable = state.waitingCount > 0 && state.hasStartable && !(isElsewhere(state) && hasWork(state))
       if (isStartable || state.elapsedNow() - yieldedAt > slice) {
         yield* Effect.yieldNow
         yieldedAt = state.elapsedNow()
@@ -36,20 +46,28 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
     }
   })
 
-/** Registers the worker, as often as it takes. */
-const settleIn = (state: WorkerState): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    attempt(state, renew(state, 0), (failures) => Effect.andThen(backOff(state, failures), settleIn(state)))
-  )
+/** What has come due may be found in any queue: each has its own room, so this says no more. */
+const noteDue = (state: WorkerState): void => {
+  if (state.dueAt === Infinity || state.elapsedNow() < state.dueAt) return
+  state.dueAt = Infinity
+  state.slots.lookEverywhere()
+}
 
 const hasWork = (state: WorkerState): boolean =>
-  state.hasToSay || (!state.stopping && (state.slots.mayFind(state.ahead) || isDue(state)))
+  !state.outbox.isEmpty ||
+  (state.nudged && state.elapsedNow() >= nudgeAt(state)) ||
+  (!state.stopping && state.slots.mayFind(state.ahead))
 
-const isDue = (state: WorkerState): boolean =>
-  state.dueAt !== Infinity && state.elapsedNow() >= state.dueAt && state.slots.room(state.ahead) > 0
+/**
+ * When a worker without room asks what a wake-up meant: a cancel of what it runs, or work for others. A store elsewhere
+ * that others fill is not asked without end.
+ */
+const nudgeAt = (state: WorkerState): number =>
+  state.store.notifications === "exact" ? -Infinity : state.lastTurnAt + betweenNudges
 
 const sleep = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
+    if (state.nudged) return wakeIn(state, nudgeAt(state) - state.elapsedNow())
     if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     const untilDue = state.dueAt === Infinity ? Infinity : Math.max(0, state.dueAt - state.elapsedNow())
     if (state.store.notifications === "exact") return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
@@ -63,73 +81,110 @@ const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
     orElse: () => Effect.sync(() => state.slots.lookEverywhere())
   })
 
-const turn = (state: WorkerState): Effect.Effect<void> => {
-  const entries = state.takeWrites()
-  if (entries.length === 0) return exchange(state)
-  return attempt(state, state.store.write(entries), (failures) => {
-    state.putBackWrites(entries)
-    return recover(state, failures)
-  }).pipe(Effect.andThen(exchange(state)))
+const turn = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    state.outbox.take(maxBatch)
+    if (state.outbox.writing.length === 0) return exchange(state)
+    state.startWaiting()
+    return Effect.flatMap(write(state), (isDone) => isDone ? exchange(state) : Effect.void)
+  })
+
+/** Answers whether the settlements may follow. When writes alone go on failing, they do not wait for them. */
+const write = (state: WorkerState): Effect.Effect<boolean> => {
+  const { outbox, store } = state
+  const onFailure = (cause: Cause.Cause<JobStoreError>): Effect.Effect<boolean> =>
+    Effect.flatMap(state.health.failed("write", cause), (failures) => {
+      if (failures < maxWriteFailures) outbox.land()
+      else outbox.putBackWrites()
+      return Effect.as(recover(state, failures), failures >= maxWriteFailures)
+    })
+  const onSuccess = () =>
+    Effect.sync(() => {
+      state.health.succeeded("write")
+      outbox.written(outbox.writing.length)
+      return true
+    })
+  return Effect.matchCauseEffect(within(state, "write", () => store.write(outbox.writing)), {
+    onSuccess,
+    onFailure: (cause) =>
+      isRefusal(cause) ? Effect.matchCauseEffect(writeEach(state), { onSuccess, onFailure }) : onFailure(cause)
+  })
 }
 
 const exchange = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const settlements = state.takeSettlements(maxBatch)
-    const total = state.stopping ? 0 : Math.min(maxBatch, state.slots.room(state.ahead))
-    const demand = total === 0 ? [] : state.slots.demand(total, state.ahead)
+    state.nudged = false
+    const { outbox: { settling }, settings: { id: worker, lease }, slots } = state
+    const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
+    const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
-    const call = state.telemetry.exchange(state.store, {
-      worker: state.settings.id,
-      lease: state.settings.lease,
-      settlements,
-      demand,
-      total
-    })
-    return Effect.flatMap(Effect.exit(within(state, call)), (exit) => {
-      if (exit._tag === "Success") {
-        accept(state, exit.value, demand, settlements.length, startedAt)
-        return Effect.void
-      }
-      state.putBack()
-      return attempt(state, Effect.failCause(exit.cause), (failures) => recover(state, failures))
+    const call = () => state.telemetry.exchange(state.store, { worker, lease, settlements: settling, demand, total })
+    const sent = within(state, "exchange", call)
+    return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
+      onSuccess: (reply) => Effect.sync(() => accept(state, reply, demand, startedAt)),
+      onFailure: (cause) => settling.length > 0 && isRefusal(cause) ? refused(state, cause) : failed(state, cause)
     })
   })
 
-/** A reply that takes too long is lost: its claims are found again by reconciling (P14). */
-const within = <A>(state: WorkerState, call: Effect.Effect<A, JobStoreError>): Effect.Effect<A, JobStoreError> =>
-  state.store.notifications === "exact" ? call : Effect.timeoutOrElse(call, {
-    duration: state.settings.exchangeTimeout,
-    orElse: () =>
-      Effect.fail(
-        new JobStoreError({
-          reason: new OutcomeUnknown({
-            operation: "exchange",
-            detail: `no reply within ${state.settings.exchangeTimeout} ms`
-          })
-        })
-      )
+/**
+ * Starts what waits while the store is at work: both together take as long as the longer of the two. With handlers that
+ * end at once the sum of both was measured at a third more.
+ */
+const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function*() {
+    if (state.waitingCount === 0) return yield* call
+    const sent = yield* Effect.forkChild(call, { startImmediately: true })
+    while (state.hasStartable) {
+      yield* Effect.yieldNow
+      state.startWaiting()
+    }
+    return yield* Fiber.join(sent)
   })
+
+/** A store in the same process answers at once: nothing is gained by starting handlers beside it. */
+const isElsewhere = (state: WorkerState): boolean => state.store.notifications !== "exact"
+
+/** Half of what may be held where records are claimed ahead: the other half runs here while the store looks for this one. */
+const share = (state: WorkerState): number =>
+  isElsewhere(state) && state.ahead > 0 ? Math.ceil((state.slots.concurrency + state.ahead) / 2) : maxBatch
+
+const failed = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
+  Effect.flatMap(state.health.failed("exchange", cause), (failures) => {
+    state.outbox.land()
+    return recover(state, failures)
+  })
+
+const refused = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
+  Effect.andThen(
+    state.health.failed("exchange", cause),
+    Effect.matchCauseEffect(settleEach(state), {
+      onSuccess: () => {
+        state.outbox.land()
+        return reconcile(state)
+      },
+      onFailure: (cause) => failed(state, cause)
+    })
+  )
 
 const accept = (
   state: WorkerState,
   reply: ExchangeReply,
   demand: ReadonlyArray<Demand>,
-  settled: number,
   startedAt: number
 ): void => {
   const now = state.elapsedNow()
-  state.delivered()
-  state.succeeded(reply.now)
+  const settled = state.outbox.settling.length
+  state.outbox.settled(settled)
   state.telemetry.exchanged(settled + reply.claimed.length, now - startedAt)
   if (reply.claimed.length > 0) state.confirm(startedAt)
   if (demand.length > 0) {
     state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
     state.slots.charge(demand, reply.claimed, reply.more)
   }
-  state.foreseeMaintenance(reply.maintainIn)
   state.ahead = prefetch(state, settled, now - startedAt, now)
-  state.cancel(reply.cancel)
+  state.hear(reply)
   state.receive(reply.claimed, reply.now)
+  state.outbox.land()
 }
 
 /**
@@ -142,16 +197,16 @@ const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now
   state.lastTurnAt = now
   if (settled === 0) return 0
   const horizon = Math.min(20, Math.max(1, 2 * exchangeTime))
+  // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
+  state.patience = Math.max(minPatience, 2 * horizon)
   const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
-  return Math.min(maxAhead, 2 * settled, Math.floor(worked))
+  // With a store elsewhere an exchange takes half, so what one refills is twice as much.
+  return Math.min(maxAhead, (isElsewhere(state) ? 4 : 2) * settled, Math.floor(worked))
 }
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */
 const recover = (state: WorkerState, failures: number): Effect.Effect<void> =>
-  Effect.andThen(
-    backOff(state, failures),
-    Effect.suspend(() => attempt(state, renew(state, 0), (again) => recover(state, again)))
-  )
+  Effect.andThen(backOff(state, failures), reconcile(state))
 
 const backOff = (state: WorkerState, failures: number): Effect.Effect<void> =>
   Effect.flatMap(
@@ -159,13 +214,9 @@ const backOff = (state: WorkerState, failures: number): Effect.Effect<void> =>
     (jitter) => Effect.sleep(Math.min(5000, 50 * 2 ** Math.min(failures, 10)) * jitter)
   ).pipe(Effect.andThen(Effect.sync(() => state.slots.lookEverywhere())))
 
-/** Runs a call; a failure of it is noted, logged when it is the first, and handed on. A defect of a store is one too. */
-const attempt = <A>(
-  state: WorkerState,
-  call: Effect.Effect<A, JobStoreError>,
-  onFailure: (failures: number) => Effect.Effect<void>
-): Effect.Effect<void> =>
-  Effect.matchCauseEffect(call, {
-    onSuccess: () => Effect.void,
-    onFailure: (cause) => Effect.flatMap(state.failed(cause), onFailure)
-  })
+/** Registers the worker and gives back what it does not hold, as often as it takes. */
+const reconcile = (state: WorkerState): Effect.Effect<void> =>
+  Effect.catchCause(
+    renew(state, 0),
+    (cause) => Effect.flatMap(state.health.failed("renew", cause), (failures) => recover(state, failures))
+  )

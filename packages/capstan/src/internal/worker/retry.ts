@@ -3,19 +3,18 @@
  *
  * A schedule is replayed over the recorded failures: `Schedule.toStep` once, then one step for each failure in order, at
  * the instant at which it happened, with `Random` seeded by the record's id. So the delay of the n-th failure is the same
- * in every process, whatever ran in between. The method is that of effect's PersistedQueue, which repeats the last error
- * for all steps; here each step gets its own.
+ * in every process, whatever ran in between; and what was not charged takes no step. The method is that of effect's
+ * PersistedQueue, which repeats the last error for all steps; here each step gets its own.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type { Failure } from "../../JobRecord.ts"
 import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
-import type { RunPolicy } from "../definition.ts"
+import { defaultPolicy, type RunPolicy } from "../definition.ts"
 
 /** Exponential from 1 s, at most 5 min, jittered. */
 export const defaultSchedule: Schedule.Schedule<unknown> = Schedule.exponential("1 second").pipe(
@@ -37,7 +36,18 @@ export interface Job {
   readonly error: Codec
 }
 
-export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> => {
+/** By the policies of the job; by the default ones when they fail. The attempt is charged either way. */
+export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> =>
+  Effect.catchCause(
+    Effect.suspend(() => byPolicy(job, claimed, failed)),
+    (cause) =>
+      Effect.andThen(
+        warn(job, claimed, "policy", cause),
+        byPolicy({ ...job, policy: { ...defaultPolicy, maxAttempts: job.policy.maxAttempts } }, claimed, failed)
+      )
+  )
+
+const byPolicy = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> => {
   const { policy } = job
   const { endedAt, failure } = failed
   const dead: Outcome = { _tag: "Dead", reason: failure.kind === "Declared" ? "Failed" : failure.kind, failure }
@@ -76,7 +86,7 @@ const delayOf = (
 ): Effect.Effect<number | undefined> => {
   const isDeclared = failed.failure.kind === "Declared"
   const given = isDeclared ? ofTag ?? job.policy.retry : job.policy.retryDefects
-  const earlier = claimed.failures.filter((failure) =>
+  const earlier = charged(claimed).filter((failure) =>
     isDeclared
       ? failure.kind === "Declared" && (ofTag === undefined || failure.tag === failed.failure.tag)
       : failure.kind !== "Declared"
@@ -93,6 +103,10 @@ const delayOf = (
   )
 }
 
+/** A failure that gave its attempt back has the number of the attempt after it. */
+const charged = ({ attempt, failures }: Claimed): ReadonlyArray<Failure> =>
+  failures.filter((failure, i) => failure.attempt < (failures[i + 1]?.attempt ?? attempt))
+
 interface Step {
   readonly at: number
   readonly input: unknown
@@ -104,10 +118,10 @@ const declaredSteps = (job: Job, earlier: ReadonlyArray<Failure>, failed: Failed
     Effect.forEach(
       earlier,
       ({ at, error }) =>
-        Effect.map(error === undefined ? Effect.succeedNone : Effect.option(job.error.decode(error)), (decoded) => ({
-          at,
-          input: Option.getOrElse(decoded, () => failed.error)
-        }))
+        Effect.map(
+          error === undefined ? Effect.succeed(undefined) : Effect.exit(job.error.decode(error)),
+          (decoded) => ({ at, input: decoded?._tag === "Success" ? decoded.value : failed.error })
+        )
     ),
     (steps) => [...steps, { at: failed.endedAt, input: failed.error }]
   )

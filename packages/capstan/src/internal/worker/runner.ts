@@ -66,9 +66,14 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
       payload,
       (value) => handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value)
     )
-    return Effect.flatMapEager(answer, (value) => encodeAnswer(definition, value))
+    return Effect.flatMapEager(answer, (value) => encodeAnswer(attempt, value))
   })
-  const work = Effect.onExit(run, (exit) => Scope.closeUnsafe(attempt.scope, exit) ?? Effect.void)
+  const work = Effect.onExit(run, (exit) => {
+    const closing = Scope.closeUnsafe(attempt.scope, exit)
+    if (closing === undefined) return Effect.void
+    if (Exit.isSuccess(exit)) attempt.answered = exit
+    return closing
+  })
   const restored = definition.propagate.length === 0 ? work : withReferences(attempt, work)
   return traced ? inSpan(attempt, restored) : restored
 }
@@ -82,11 +87,17 @@ const wrapped = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unk
   )
 }
 
-const encodeAnswer = (definition: Definition, value: unknown): Effect.Effect<Answer> =>
-  value instanceof SettledValue
-    ? Effect.succeed(value)
-    : Effect.catchEager(definition.success.encode(value), (error) =>
-      Effect.die(new Error(`the result of ${definition.tag} does not satisfy its success schema: ${error.message}`)))
+const encodeAnswer = (attempt: Attempt, value: unknown): Effect.Effect<Answer> => {
+  if (value instanceof SettledValue) {
+    attempt.isCommitted = true
+    return Effect.succeed(value)
+  }
+  const { success, tag } = attempt.runnable.definition
+  return Effect.catchEager(
+    success.encode(value),
+    (error) => Effect.die(new Error(`the result of ${tag} does not satisfy its success schema: ${error.message}`))
+  )
+}
 
 const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(issueOf(error))
 
@@ -128,27 +139,32 @@ const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effec
 
 // ------------------------------------------------------------------------------------------------------------- exits
 
-/** The outcome of an attempt; `undefined` when nothing is to be settled. */
+/** What an attempt ends with, at once or by its job's policy; `undefined` when nothing is to be settled. */
+export type Decided = Outcome | undefined | Effect.Effect<Outcome | undefined>
+
 export const outcomeOf = (
   attempt: Attempt,
   exit: Exit.Exit<Answer, unknown>,
   elapsed: number
-): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
-  if (Exit.isSuccess(exit)) {
-    if (!(exit.value instanceof SettledValue)) return { _tag: "Complete", result: exit.value }
-    attempt.isCommitted = true
-    return undefined
+): Decided => {
+  if (Exit.isSuccess(exit)) return completed(exit)
+  const endedAt = attempt.storeTimeAfter(elapsed)
+  try {
+    return failed(attempt, exit.cause, endedAt)
+  } catch {
+    // What a program throws may throw again when it is looked at.
+    return other(attempt, "Defect", "Unreadable", "what the handler ended with cannot be read", endedAt)
   }
-  return failed(attempt, exit.cause, attempt.storeTimeAfter(elapsed))
 }
 
-const failed = (
-  attempt: Attempt,
-  cause: Cause.Cause<unknown>,
-  endedAt: number
-): Outcome | undefined | Effect.Effect<Outcome | undefined> => {
-  const { stop } = attempt
-  if (stop?._tag === "Lost") return undefined
+export const completed = ({ value }: Exit.Success<Answer, unknown>): Outcome | undefined =>
+  value instanceof SettledValue ? undefined : { _tag: "Complete", result: value }
+
+const failed = (attempt: Attempt, cause: Cause.Cause<unknown>, endedAt: number): Decided => {
+  const [first] = cause.reasons
+  // Where the interruption comes first, what failed after it is a finalizer.
+  if (first === undefined || Cause.isInterruptReason(first)) return interrupted(attempt, endedAt)
+  if (attempt.stop?._tag === "Lost") return undefined
   const error = cause.reasons.find(Cause.isFailReason)?.error
   const defect = cause.reasons.find(Cause.isDieReason)?.defect
   if (defect instanceof SnoozeSignal) return { _tag: "SnoozeFor", delay: defect.millis }
@@ -164,8 +180,15 @@ const failed = (
     return storeFailed(error) ?? other(attempt, "Defect", error._tag, error.message, endedAt)
   }
   if (error !== undefined) return declared(attempt, error, endedAt)
-  if (defect !== undefined) return other(attempt, "Defect", nameOf(defect), messageOf(defect), endedAt)
+  return other(attempt, "Defect", nameOf(defect), messageOf(defect), endedAt)
+}
+
+const interrupted = (attempt: Attempt, endedAt: number): Decided => {
+  const { answered, stop } = attempt
+  if (answered !== undefined) return completed(answered)
   switch (stop?._tag) {
+    case "Lost":
+      return undefined
     case "Cancel":
       return { _tag: "Cancel", reason: stop.reason }
     case "Shutdown":
@@ -208,7 +231,7 @@ const other = (
 
 /** An error that does not encode was not declared: the types rule it out, a cast may let it through. */
 const declared = (attempt: Attempt, error: unknown, endedAt: number): Effect.Effect<Outcome> =>
-  Effect.matchEffect(attempt.runnable.error.encode(error), {
+  Effect.matchCauseEffect(attempt.runnable.error.encode(error), {
     onFailure: () => other(attempt, "Defect", tagOf(error) ?? nameOf(error), messageOf(error), endedAt),
     onSuccess: (json) => {
       const failure: NewFailure = {
@@ -227,10 +250,21 @@ const conclude = (attempt: Attempt, result: Failed): Effect.Effect<Outcome> => {
   return decide(attempt.runnable, attempt.claimed, result)
 }
 
+/** Of a failed attempt whose policy failed, and the default policy too. */
+export const undecided = (cause: Cause.Cause<unknown>): Outcome => ({
+  _tag: "Dead",
+  reason: "Defect",
+  failure: { kind: "Defect", tag: "Undecided", message: clip(`its policy failed: ${messageOf(Cause.squash(cause))}`) }
+})
+
 const maxMessage = 1000
 const maxError = 4096
 
-const clip = (message: string): string => message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message
+/** Not every store takes NUL and halves of characters. */
+export const plain = (text: string): string => text.replaceAll("\0", "").toWellFormed()
+
+const clip = (message: string): string =>
+  plain(message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message)
 
 /** In bytes of UTF-8. A longer one is cut and no longer decodes: the record keeps what can be read of it. */
 const clipError = (json: string): string => {
@@ -245,17 +279,25 @@ const clipError = (json: string): string => {
   return json
 }
 
-const tagOf = (error: unknown): string | undefined =>
-  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
-    ? error._tag
-    : undefined
+const tagOf = (error: unknown): string | undefined => textAt(error, "_tag")
 
-const nameOf = (defect: unknown): string => defect instanceof Error ? defect.name : tagOf(defect) ?? typeof defect
+const nameOf = (defect: unknown): string =>
+  (defect instanceof Error ? textAt(defect, "name") : tagOf(defect)) ?? typeof defect
 
 const messageOf = (error: unknown): string => {
-  if (error instanceof Error && error.message !== "") return error.message
   if (typeof error === "string") return error
-  return tagOf(error) ?? nameOf(error)
+  return (error instanceof Error ? textAt(error, "message") : undefined) ?? tagOf(error) ?? nameOf(error)
+}
+
+/** A property that is a text and says something. Its getter is the program's own, and may throw. */
+const textAt = (error: unknown, key: "_tag" | "name" | "message"): string | undefined => {
+  if (typeof error !== "object" || error === null) return undefined
+  try {
+    const text = (error as Partial<Record<typeof key, unknown>>)[key]
+    return typeof text === "string" && text !== "" ? plain(text) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export const makeRunnable = (

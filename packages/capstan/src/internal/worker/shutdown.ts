@@ -9,14 +9,14 @@ import type { WorkerState } from "./state.ts"
 export const shutdown = (state: WorkerState): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { exchangeTimeout, interruptGrace, shutdownGrace } = state.settings
-    state.status = "stopping"
+    state.health.status = "stopping"
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)
-    const interrupted = [...state.running.values()]
+    const interrupted = [...state.running]
     for (const attempt of interrupted) state.interrupt(attempt, { _tag: "Shutdown" })
     yield* awaitFor(state.empty, interruptGrace)
-    for (const attempt of [...state.running.values()]) state.abandon(attempt, { _tag: "Release" })
+    for (const attempt of [...state.running]) state.abandon(attempt, { _tag: "Release" })
     // The keeper gives up on them in the same instant, and may have come first.
     const stuck = interrupted.filter(({ fiber }) => fiber?.pollUnsafe() === undefined)
     if (stuck.length > 0) {
@@ -26,9 +26,9 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
         stuck.map(({ id, job }) => `${job} ${id}`)
       )
     }
-    yield* awaitFor(state.flushed, exchangeTimeout)
+    yield* awaitFor(state.outbox.flushed, exchangeTimeout)
     yield* leave(state)
-    state.status = "stopped"
+    state.health.status = "stopped"
   })
 
 /** Gives back what the store still counts as held here, and says goodbye; a store that is away finds out by the lease. */

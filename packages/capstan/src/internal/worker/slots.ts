@@ -50,41 +50,37 @@ export class Slots {
 
   /** Whether a claim for one of the queues may find something that there is room for. */
   mayFind(ahead: number): boolean {
-    if (this.room(ahead) === 0) return false
-    for (const queue of this.list) {
-      if (queue.mayFind && queue.cap - queue.running - queue.waiting + ahead > 0) return true
-    }
-    return false
+    return this.room(ahead) > 0 && this.list.some((queue) => queue.mayFind && roomOf(queue) > 0)
   }
 
   lookEverywhere(): void {
     for (const queue of this.list) queue.mayFind = true
   }
 
-  demand(total: number, ahead: number): ReadonlyArray<Demand> {
+  demand(total: number): ReadonlyArray<Demand> {
     if (this.list.length === 1) {
       const queue = this.list[0]!
-      const slots = Math.min(total, queue.cap - queue.running - queue.waiting + ahead)
+      const slots = Math.min(total, roomOf(queue))
       return slots > 0 ? [{ queue: queue.name, slots, share: slots }] : []
     }
-    return this.order === "strict" ? this.strict(total, ahead) : this.weighted(total, ahead)
+    return this.order === "strict" ? this.strict(total) : this.weighted(total)
   }
 
-  private open(total: number, ahead: number): ReadonlyArray<readonly [QueueSlots, number]> {
-    const open: Array<readonly [QueueSlots, number]> = []
+  private open(total: number): ReadonlyArray<readonly [QueueSlots, number]> {
+    const found: Array<readonly [QueueSlots, number]> = []
     for (const queue of this.list) {
-      const slots = Math.min(total, queue.cap - queue.running - queue.waiting + ahead)
-      if (slots > 0) open.push([queue, slots])
+      const slots = Math.min(total, roomOf(queue))
+      if (slots > 0) found.push([queue, slots])
     }
-    return open
+    return found
   }
 
-  private strict(total: number, ahead: number): ReadonlyArray<Demand> {
-    return this.open(total, ahead).map(([queue, slots]) => ({ queue: queue.name, slots, share: 0 }))
+  private strict(total: number): ReadonlyArray<Demand> {
+    return this.open(total).map(([queue, slots]) => ({ queue: queue.name, slots, share: 0 }))
   }
 
-  private weighted(total: number, ahead: number): ReadonlyArray<Demand> {
-    const open = this.open(total, ahead)
+  private weighted(total: number): ReadonlyArray<Demand> {
+    const open = this.open(total)
     let weights = 0
     for (const [queue] of open) weights += queue.weight
     for (const [queue] of open) queue.credit += (total * queue.weight) / weights
@@ -96,16 +92,23 @@ export class Slots {
 
   /**
    * Charges what came, and takes back the credit of queues that have nothing more. One that was left out because the pool
-   * had no room for it keeps its credit, for the next time.
+   * had no room for it keeps its credit, for the next time; but nobody keeps more of it than they can use: a queue at its
+   * cap would save it up.
    */
-  charge(demand: ReadonlyArray<Demand>, claimed: ReadonlyArray<Claimed>, more: ReadonlyArray<string>): void {
+  charge(
+    demand: ReadonlyArray<Demand>,
+    claimed: ReadonlyArray<Pick<Claimed, "queue">>,
+    more: ReadonlyArray<string>
+  ): void {
+    // Of a queue that was not asked for nothing is known, not even when its next record is due.
+    for (const queue of this.list) queue.mayFind = true
     for (const { queue } of demand) this.queues.get(queue)!.mayFind = more.includes(queue)
     if (this.list.length === 1 || this.order === "strict") return
     for (const { queue: name } of demand) {
       const queue = this.queues.get(name)!
       let taken = 0
       for (const record of claimed) if (record.queue === name) taken++
-      const most = queue.mayFind ? this.concurrency : 0
+      const most = queue.mayFind ? Math.min(this.concurrency, queue.cap) : 0
       queue.credit = Math.max(-this.concurrency, Math.min(most, queue.credit - taken))
     }
   }
@@ -119,5 +122,11 @@ export class Slots {
     queue.credit++
   }
 }
+
+/**
+ * How many records of the queue may be claimed by its cap. None ahead: what waits for the pool starts when anything ends,
+ * what waits for a cap only holds a place in the pool that others could use.
+ */
+const roomOf = ({ cap, running, waiting }: QueueSlots): number => cap - running - waiting
 
 const share = (credit: number, slots: number): number => Math.max(0, Math.min(slots, Math.floor(credit)))

@@ -1,24 +1,27 @@
 /**
  * What the loops of one worker share. All of it is changed in one thread, between two suspensions, so no lock is needed.
+ *
+ * To open a latch runs who waits for it, there and then: it is the last thing that a change does. To interrupt a fiber may
+ * end its attempt there and then, too.
  */
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import type { JobStoreError } from "../../JobError.ts"
-import type { JobId } from "../../JobRecord.ts"
-import type {
-  AttemptRef,
-  CancelRequest,
-  Claimed,
-  Outcome,
-  Settlement,
-  Shape as Store,
-  WriteEntry
-} from "../../JobStore.ts"
+import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape as Store } from "../../JobStore.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
-import { type Answer, body, contextOf, outcomeOf, type RunnableJob } from "./runner.ts"
+import { Health } from "./health.ts"
+import { Outbox } from "./outbox.ts"
+import {
+  type Answer,
+  body,
+  completed,
+  contextOf,
+  type Decided,
+  outcomeOf,
+  type RunnableJob,
+  undecided
+} from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
 
@@ -38,14 +41,13 @@ interface Prefetched {
   readonly receipt: Receipt
 }
 
-/** How long a claimed record may wait for a slot before it is given back to other workers, in milliseconds. */
-export const patience = 20
+/** Which reason of several holds. */
+const rank: Readonly<Record<Stop["_tag"], number>> = { Cancel: 0, TimedOut: 1, Shutdown: 1, Lost: 2 }
+
+/** How long a claimed record may wait for a slot, at least, before it is given back to other workers, in milliseconds. */
+export const minPatience = 20
 /** How long the worker may keep the thread, in milliseconds. */
 export const slice = 4
-/** Progress and log entries that are kept while the store is away. */
-const keptWrites = 10_000
-
-export type Status = "starting" | "ready" | "degraded" | "stopping" | "stopped"
 
 export class WorkerState implements Host {
   readonly store: Store
@@ -54,13 +56,11 @@ export class WorkerState implements Host {
   readonly slots: Slots
   readonly jobs: ReadonlyMap<string, RunnableJob>
   readonly telemetry: Telemetry
-  readonly running = new Map<JobId, Attempt>()
+  /** Not by id: a record that was lost may run here again while its lost attempt cannot be interrupted. */
+  readonly running = new Set<Attempt>()
   private waiting: Array<Prefetched> = []
   private isStarting = false
-  /** Since when the oldest waiting record waits, by the monotonic clock. */
-  waitingSince = 0
-  private outbox: Array<Settlement> = []
-  private dirty = new Set<Attempt>()
+  readonly outbox = new Outbox()
   /** Wakes the pump. */
   readonly work = Latch.makeUnsafe(true)
   /** Wakes the keeper. */
@@ -69,8 +69,8 @@ export class WorkerState implements Host {
   readonly clean = Latch.makeUnsafe(false)
   /** Wakes who waits for the last attempt. */
   readonly empty = Latch.makeUnsafe(true)
-  /** Wakes who waits for the last settlement. */
-  readonly flushed = Latch.makeUnsafe(true)
+  /** A wake-up came, and no exchange has begun since. */
+  nudged = false
   /** When the next record is due, and the next maintenance, by the monotonic clock. */
   dueAt = Infinity
   maintainAt = Infinity
@@ -81,19 +81,16 @@ export class WorkerState implements Host {
   janitorAt = Infinity
   /** How many records are claimed ahead of free slots. */
   ahead = 0
-  /** Settlements and writes that an exchange in flight carries. */
-  private inFlight: ReadonlyArray<Settlement> = []
-  private entries: ReadonlyArray<WriteEntry> = []
-  status: Status = "starting"
-  lastError: string | undefined
-  readonly ready = Latch.makeUnsafe(false)
-  lastExchangeAt: number | undefined
+  /** How long a claimed record may wait for a slot. */
+  patience = minPatience
+  readonly health: Health
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
+  /** A renewal is under way. */
+  renewing = false
   /** After a renewal that failed. */
   renewNotBefore = 0
-  private failures = 0
 
   constructor(options: {
     readonly store: Store
@@ -109,18 +106,23 @@ export class WorkerState implements Host {
     this.slots = options.slots
     this.jobs = options.jobs
     this.telemetry = options.telemetry
+    this.health = new Health(options.settings.id)
   }
 
   get stopping(): boolean {
-    return this.status === "stopping" || this.status === "stopped"
+    return this.health.stopping
   }
 
   elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
 
   // ------------------------------------------------------------------------------------------------ taking records in
 
-  /** Starts what has a slot; the rest waits for one. */
+  /** Starts what has a slot; the rest waits for one. A worker that closes gives all of it back. */
   receive(claimed: ReadonlyArray<Claimed>, storeNow: number): void {
+    if (this.stopping) {
+      for (const record of claimed) this.settle(record, { _tag: "Release" }, 0)
+      return
+    }
     const at = this.elapsedNow()
     const receipt: Receipt = { at, storeNow }
     for (const record of claimed) {
@@ -128,10 +130,10 @@ export class WorkerState implements Host {
       if (queue === undefined || !this.runs(record, at)) continue
       queue.waiting++
       this.slots.waiting++
-      if (this.waiting.push({ claimed: record, receipt }) === 1) this.waitingSince = at
+      this.waiting.push({ claimed: record, receipt })
     }
-    this.startWaiting()
-    if (this.waiting.length > 0) this.poke(this.waitingSince + patience)
+    // With a store elsewhere the pump starts them, beside its next exchange when there is one.
+    if (this.store.notifications === "exact") this.startWaiting()
   }
 
   /** Parks what this worker has no handler for. */
@@ -159,34 +161,49 @@ export class WorkerState implements Host {
     const before = this.waiting
     const left: Array<Prefetched> = []
     this.waiting = []
-    for (let i = 0; i < before.length; i++) {
-      const next = before[i]!
-      const queue = this.slots.queues.get(next.claimed.queue)!
-      if (!this.slots.hasRoom(queue)) {
-        left.push(next)
-        continue
+    let i = 0
+    try {
+      while (i < before.length && now <= until) {
+        const next = before[i++]!
+        const queue = this.slots.queues.get(next.claimed.queue)!
+        if (!this.slots.hasRoom(queue)) {
+          left.push(next)
+          continue
+        }
+        queue.waiting--
+        this.slots.waiting--
+        now = this.start(next, queue, now)
       }
-      queue.waiting--
-      this.slots.waiting--
-      now = this.start(next, queue, now)
-      if (now > until) {
-        for (let j = i + 1; j < before.length; j++) left.push(before[j]!)
-        this.work.openUnsafe()
-        break
-      }
+    } finally {
+      const isCutShort = i < before.length
+      for (; i < before.length; i++) left.push(before[i]!)
+      this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
+      this.isStarting = false
+      if (isCutShort) this.work.openUnsafe()
     }
-    this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
-    if (left.length < before.length) this.waitingSince = now
-    this.isStarting = false
+    if (this.waiting.length > 0) this.poke(this.waitingSince + this.patience)
   }
 
   /** A waiting record has a slot: its start was put off. */
   get hasStartable(): boolean {
-    return this.waiting.some(({ claimed }) => this.slots.hasRoom(this.slots.queues.get(claimed.queue)!))
+    return this.waiting.some((next) => this.isStartable(next))
   }
 
   get waitingCount(): number {
     return this.waiting.length
+  }
+
+  /**
+   * Since when the oldest record without a slot waits, by the monotonic clock: they are in the order of their claims. What
+   * has a slot and waits for its handler to be called is no use to anybody else.
+   */
+  get waitingSince(): number {
+    for (const next of this.waiting) if (!this.isStartable(next)) return next.receipt.at
+    return Infinity
+  }
+
+  private isStartable({ claimed }: Prefetched): boolean {
+    return this.slots.hasRoom(this.slots.queues.get(claimed.queue)!)
   }
 
   /** Answers the instant after: a clock is read once an attempt. */
@@ -199,9 +216,7 @@ export class WorkerState implements Host {
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return this.ended(attempt, exit)
     attempt.fiber = fiber
-    this.running.set(attempt.id, attempt)
-    this.empty.closeUnsafe()
-    this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
+    this.hold(attempt)
     fiber.addObserver((exit) => void this.ended(attempt, exit))
     return this.elapsedNow()
   }
@@ -213,20 +228,30 @@ export class WorkerState implements Host {
     const now = this.elapsedNow()
     if (attempt.over) return now
     const elapsed = attempt.elapsedAt(now)
-    const outcome = outcomeOf(attempt, exit, elapsed)
-    if (Effect.isEffect(outcome)) this.decide(attempt, outcome, elapsed)
-    else this.conclude(attempt, outcome, elapsed)
+    this.decide(attempt, outcomeOf(attempt, exit, elapsed), elapsed)
     return now
   }
 
-  /** The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. */
-  private decide(attempt: Attempt, outcome: Effect.Effect<Outcome | undefined>, elapsed: number): void {
+  /**
+   * The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. One that
+   * takes its time keeps its attempt among those that run, so that the lease holds and a shutdown waits for it.
+   */
+  private decide(attempt: Attempt, outcome: Decided, elapsed: number): void {
+    if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
-    const decided = deciding.pollUnsafe()
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
-      this.conclude(attempt, exit._tag === "Success" ? exit.value : { _tag: "Release" }, elapsed)
-    if (decided !== undefined) settled(decided)
-    else deciding.addObserver(settled)
+      this.conclude(attempt, exit._tag === "Success" ? exit.value : undecided(exit.cause), elapsed)
+    const decided = deciding.pollUnsafe()
+    if (decided !== undefined) return settled(decided)
+    attempt.deciding = true
+    this.hold(attempt)
+    deciding.addObserver(settled)
+  }
+
+  private hold(attempt: Attempt): void {
+    this.running.add(attempt)
+    this.empty.closeUnsafe()
+    this.poke(Math.min(attempt.startedAt + attempt.runnable.policy.timeout, this.renewAt))
   }
 
   private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
@@ -234,69 +259,76 @@ export class WorkerState implements Host {
     attempt.over = true
     attempt.slots.running--
     this.slots.running--
-    if (this.running.get(attempt.id) === attempt) this.running.delete(attempt.id)
+    this.running.delete(attempt)
     this.telemetry.ended(attempt, outcome, elapsed)
     if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
     this.startWaiting()
-    // Whoever waits for these runs at once, in here: not before the settlement is in the outbox.
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
   }
 
   /** Whoever calls it opens `work` when it is done. */
-  private settle(record: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
-    this.flushed.closeUnsafe()
-    this.outbox.push({ id: record.id, fence: record.fence, outcome, finishedAfter, trace })
+  private settle({ fence, id }: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
+    this.outbox.settle({ id, fence, outcome, finishedAfter, trace })
   }
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
   interrupt(attempt: Attempt, stop: Stop): void {
-    if (attempt.stop !== undefined && attempt.stop._tag !== "Cancel" && stop._tag !== "Lost") return
-    const isFirst = attempt.stop === undefined
+    const earlier = attempt.stop
+    if (earlier !== undefined && rank[stop._tag] <= rank[earlier._tag]) return
     attempt.stop = stop
-    if (!isFirst) return
+    if (earlier !== undefined) return
     attempt.stoppedAt = this.elapsedNow()
     attempt.fiber?.interruptUnsafe()
     this.poke(attempt.stoppedAt + this.settings.interruptGrace)
   }
 
   /** Gives up on an attempt that cannot be interrupted: its slot is free, and the fence refuses what it still writes. */
-  abandon(attempt: Attempt, outcome: Outcome | undefined): void {
+  abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
     this.telemetry.abandoned(attempt)
-    this.conclude(attempt, outcome, attempt.elapsed())
+    this.decide(attempt, attempt.answered === undefined ? outcome : completed(attempt.answered), attempt.elapsed())
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {
-    for (const { fence, id, reason } of requests) {
-      const attempt = this.running.get(id)
-      if (attempt !== undefined) {
-        if (attempt.fence === fence) this.interrupt(attempt, { _tag: "Cancel", reason })
-      } else {
-        this.takeWaiting(({ claimed }) => claimed.id === id && claimed.fence === fence, { _tag: "Cancel", reason })
-      }
+    for (const request of requests) {
+      const { reason } = request
+      const attempt = this.find(request)
+      if (attempt !== undefined) this.interrupt(attempt, { _tag: "Cancel", reason })
+      else this.takeWaiting(({ claimed }) => isSame(claimed, request), { _tag: "Cancel", reason })
     }
   }
 
   /** The store says that these are not held any more. */
   lose(lost: ReadonlyArray<AttemptRef>): void {
-    for (const { fence, id } of lost) {
-      const attempt = this.running.get(id)
-      if (attempt !== undefined && attempt.fence === fence) this.loseAttempt(attempt)
-      else this.takeWaiting(({ claimed }) => claimed.id === id && claimed.fence === fence, undefined)
+    for (const ref of lost) {
+      const attempt = this.find(ref)
+      if (attempt !== undefined) this.loseAttempt(attempt)
+      else this.takeWaiting(({ claimed }) => isSame(claimed, ref), undefined)
     }
+  }
+
+  private find(ref: AttemptRef): Attempt | undefined {
+    for (const attempt of this.running) if (isSame(attempt, ref)) return attempt
+    return undefined
   }
 
   /** The lease has run out, or nearly: all that is held is lost. */
   loseAll(): void {
-    for (const attempt of this.running.values()) this.loseAttempt(attempt)
+    // First what waits: it would take the slots of what ends.
     this.takeWaiting(() => true, undefined)
+    for (const attempt of [...this.running]) this.loseAttempt(attempt)
   }
 
   private loseAttempt(attempt: Attempt): void {
     if (attempt.stop?._tag === "Lost") return
     this.telemetry.lost(attempt.claimed)
     this.interrupt(attempt, { _tag: "Lost" })
+  }
+
+  /** Gives back what has no slot. */
+  releaseStuck(): void {
+    this.takeWaiting((next) => !this.isStartable(next), { _tag: "Release" })
   }
 
   releaseWaiting(): void {
@@ -325,58 +357,16 @@ export class WorkerState implements Host {
 
   writes = (attempt: Attempt): void => {
     if (attempt.over) return
-    this.dirty.add(attempt)
+    this.outbox.writes(attempt)
     this.work.openUnsafe()
-  }
-
-  /** What the attempts have written since the last time, and what could not be sent then. */
-  takeWrites(): ReadonlyArray<WriteEntry> {
-    if (this.dirty.size > 0) {
-      this.entries = [...this.entries, ...[...this.dirty].flatMap((attempt) => attempt.takeWrites())].slice(-keptWrites)
-      this.dirty.clear()
-    }
-    const taken = this.entries
-    this.entries = []
-    return taken
-  }
-
-  putBackWrites(entries: ReadonlyArray<WriteEntry>): void {
-    this.entries = entries
-  }
-
-  get hasToSay(): boolean {
-    return this.outbox.length > 0 || this.dirty.size > 0 || this.entries.length > 0
-  }
-
-  takeSettlements(atMost: number): ReadonlyArray<Settlement> {
-    if (this.outbox.length <= atMost) {
-      this.inFlight = this.outbox
-      this.outbox = []
-    } else {
-      this.inFlight = this.outbox.splice(0, atMost)
-    }
-    return this.inFlight
-  }
-
-  /** The settlements in flight have arrived. */
-  delivered(): void {
-    this.inFlight = []
-    if (!this.hasToSay) this.flushed.openUnsafe()
-  }
-
-  /** Settlements whose exchange failed go out again first: sent twice, they are answered as done (P13). */
-  putBack(): void {
-    this.outbox = [...this.inFlight, ...this.outbox]
-    this.inFlight = []
   }
 
   /** All that the worker believes to hold, also what it has settled and not heard back; not what it gave up as lost. */
   holding(): ReadonlyArray<AttemptRef> {
     return [
-      ...[...this.running.values()].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
+      ...[...this.running].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
       ...this.waiting.map(({ claimed: { fence, id } }) => ({ id, fence })),
-      ...this.inFlight.map(({ fence, id }) => ({ id, fence })),
-      ...this.outbox.map(({ fence, id }) => ({ id, fence }))
+      ...this.outbox.unsettled()
     ]
   }
 
@@ -391,37 +381,22 @@ export class WorkerState implements Host {
   /** Something runs or waits here that is not lost. What is only to be settled needs no lease: its fence tells. */
   get isHolding(): boolean {
     if (this.waiting.length > 0) return true
-    for (const { stop } of this.running.values()) if (stop?._tag !== "Lost") return true
+    for (const { stop } of this.running) if (stop?._tag !== "Lost") return true
     return false
   }
 
-  succeeded(storeNow: number): void {
-    this.lastExchangeAt = storeNow
-    this.failures = 0
-    this.lastError = undefined
-    if (!this.stopping && this.status !== "ready") {
-      this.status = "ready"
-      this.ready.openUnsafe()
-    }
+  /** What every reply to an exchange says. */
+  hear(reply: ExchangeReply): void {
+    this.health.succeeded("exchange", reply.now)
+    this.foreseeMaintenance(reply.maintainIn)
+    this.cancel(reply.cancel)
   }
 
-  /** Notes that a call failed; answers how many did in a row. Only the first one is logged. */
-  failed(cause: Cause.Cause<JobStoreError>): Effect.Effect<number> {
-    return Effect.suspend(() => {
-      this.failures++
-      this.lastError = Cause.pretty(cause)
-      if (!this.stopping) this.status = "degraded"
-      this.ready.closeUnsafe()
-      return Effect.as(
-        this.failures === 1
-          ? Effect.logWarning(
-            `worker ${this.settings.id}: the store does not answer, it is asked again until it does`,
-            cause
-          )
-          : Effect.void,
-        this.failures
-      )
-    })
+  /** Somebody says that there is something: records to claim, or a cancel of what runs here. */
+  wake(): void {
+    this.nudged = true
+    this.slots.lookEverywhere()
+    this.work.openUnsafe()
   }
 
   // ------------------------------------------------------------------------------------------------------------ timers
@@ -453,3 +428,5 @@ export class WorkerState implements Host {
     if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
   }
 }
+
+const isSame = (a: AttemptRef, b: AttemptRef): boolean => a.fence === b.fence && a.id === b.id

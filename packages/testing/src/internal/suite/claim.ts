@@ -102,5 +102,18 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     for (let i = 0; i < 40; i++) yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(0))
     const { failures } = yield* H.claimOne("w")
     assert.deepStrictEqual([failures.length, failures[0]?.attempt, failures.at(-1)?.attempt], [32, 9, 40])
+  }),
+  fact("a failure that gave its attempt back is replaced by the next failure", function*() {
+    yield* H.enqueue()
+    const ends: ReadonlyArray<JobStore.Outcome> = [
+      { _tag: "SnoozeFor", delay: 0, failure: { ...H.failure, tag: "Snoozed" } },
+      { _tag: "RetryAfter", delay: 0, failure: { ...H.failure, tag: "Away" }, uncharged: true },
+      H.retryAfter(0),
+      { _tag: "SnoozeFor", delay: 0, failure: { ...H.failure, tag: "Snoozed" } }
+    ]
+    for (const end of ends) yield* H.settle("w", yield* H.claimOne("w"), end)
+    const { attempt, failures } = yield* H.claimOne("w")
+    assert.deepStrictEqual(failures.map((failure) => [failure.attempt, failure.tag]), [[1, "Oops"], [2, "Snoozed"]])
+    assert.strictEqual(attempt, 2)
   })
 ]

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { JobStore } from "capstan"
+import { type JobRecord, JobStore } from "capstan"
 import { Effect } from "effect"
 import * as H from "./harness.ts"
 
@@ -90,6 +90,30 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     yield* H.claimOne("w")
     assert.strictEqual((yield* H.enqueue(unique("keep", "started"))).outcome, "Inserted")
   }),
+  fact(
+    "unique, until started: a record that is given back unstarted has its key again, unless another took it",
+    function*() {
+      const started = unique("keep", "started")
+      const giveBack: ReadonlyArray<(attempt: JobStore.Claimed) => Effect.Effect<unknown, unknown, JobStore.JobStore>> =
+        [
+          (attempt) => H.settle("w", attempt, { _tag: "Release" }),
+          (attempt) => H.settle("w", attempt, { _tag: "Park", reason: "NoHandler" }),
+          () => H.renew("w", { reconcileOlderThan: 0 })
+        ]
+      for (const give of giveBack) {
+        const { id } = yield* H.enqueue(started)
+        yield* give(yield* H.claimOne("w"))
+        assert.deepStrictEqual(yield* H.enqueue(started), { id, outcome: "Existing" })
+        yield* H.control({ _tag: "Delete" }, id)
+      }
+      const first = yield* H.enqueue(started)
+      const attempt = yield* H.claimOne("w")
+      const second = yield* H.enqueue(started)
+      yield* H.settle("w", attempt, { _tag: "Release" })
+      assert.deepStrictEqual(yield* H.enqueue(started), { id: second.id, outcome: "Existing" })
+      assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [first.id, second.id])
+    }
+  ),
   fact("unique, window: the key outlives the record until the window ends", function*() {
     const window = { windowMillis: 10_000 }
     const first = yield* H.enqueue(unique("keep", window))
@@ -151,6 +175,144 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(yield* H.stateOf(next.id), "blocked")
     yield* H.settle("w", attempt, H.dead)
     assert.strictEqual(yield* H.stateOf(next.id), "ready")
+  }),
+  fact(
+    "unique, runAfter: what is enqueued after the successor was cancelled or deleted is stored anew (P1)",
+    function*() {
+      yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      for (const end of [{ _tag: "Cancel", reason: "r" }, { _tag: "Delete" }] as const) {
+        const { id } = yield* H.enqueue(unique("runAfter"))
+        yield* H.control(end, id)
+        const next = yield* H.enqueue(unique("runAfter"))
+        assert.deepStrictEqual([next.outcome, yield* H.stateOf(next.id)], ["Inserted", "blocked"])
+        yield* H.control({ _tag: "Delete" }, next.id)
+      }
+      const last = yield* H.enqueue(unique("runAfter"))
+      yield* H.settle("w", attempt, H.complete)
+      assert.strictEqual((yield* H.claimOne("w")).id, last.id)
+    }
+  ),
+  fact("unique, window: a successor goes on when its holder is completed, and has the key from then on", function*() {
+    for (const policy of ["runAfter", "replace"] as const) {
+      const window = unique(policy, { windowMillis: 10_000 })
+      yield* H.enqueue(window)
+      const attempt = yield* H.claimOne("w")
+      const next = yield* H.enqueue(window)
+      yield* H.settle("w", attempt, H.complete)
+      assert.strictEqual(yield* H.stateOf(next.id), "ready")
+      assert.strictEqual((yield* H.enqueue(window)).id, next.id)
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    }
+  }),
+  fact(
+    "unique, runAfter: a successor that is replaced has the priority and the delay of the last enqueue",
+    function*() {
+      yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      const { id } = yield* H.enqueue({ ...unique("runAfter"), delay: 60_000 })
+      yield* H.advance(5000)
+      yield* H.enqueue({ ...unique("runAfter"), delay: 60_000, priority: 10 })
+      yield* H.settle("w", attempt, H.complete)
+      const record = yield* H.get(id)
+      assert.deepStrictEqual([record.priority, record.dueAt! - record.enqueuedAt], [10, 65_000])
+    }
+  ),
+  fact(
+    "unique, replace: a call that was answered once is Existing when it is repeated, whoever replaced its contents since",
+    function*() {
+      const call = (idempotencyKey: string) =>
+        H.enqueue({ ...unique("replace"), idempotencyKey, payload: idempotencyKey })
+      const repeated = function*(id: JobRecord.JobId, payload: string, ...keys: ReadonlyArray<string>) {
+        for (const key of keys) assert.deepStrictEqual(yield* call(key), { id, outcome: "Existing" })
+        assert.strictEqual((yield* H.get(id)).payload, payload)
+      }
+      const { id } = yield* call("a")
+      assert.strictEqual((yield* call("b")).outcome, "Replaced")
+      yield* repeated(id, "b", "a", "b")
+      const attempt = yield* H.claimOne("w")
+      const next = yield* call("c")
+      assert.deepStrictEqual(yield* call("d"), { id: next.id, outcome: "Replaced" })
+      yield* repeated(next.id, "d", "c", "d")
+      yield* H.settle("w", attempt, H.complete)
+      // The keys of a record go with it.
+      yield* H.control({ _tag: "Delete" }, next.id)
+      assert.strictEqual((yield* call("c")).outcome, "Inserted")
+      assert.strictEqual((yield* call("d")).outcome, "Replaced")
+    }
+  ),
+  fact("unique, reschedule: the same call twice moves the record once", function*() {
+    const call = H.enqueue({ ...unique("reschedule"), idempotencyKey: "k", delay: 5000 })
+    const { id } = yield* H.enqueue({ ...unique("reschedule"), delay: 1000 })
+    assert.strictEqual((yield* call).outcome, "Replaced")
+    const { dueAt } = yield* H.get(id)
+    yield* H.advance(500)
+    assert.deepStrictEqual(yield* call, { id, outcome: "Existing" })
+    assert.strictEqual((yield* H.get(id)).dueAt, dueAt)
+  }),
+  fact("unique, replace and reschedule: the expiry counts from the new due instant", function*() {
+    for (const policy of ["replace", "reschedule"] as const) {
+      const given = { ...unique(policy), delay: 60_000, startBefore: 10_000 }
+      const { id } = yield* H.enqueue(given)
+      yield* H.advance(50_000)
+      yield* H.enqueue(given)
+      yield* H.advance(21_000)
+      yield* H.maintain
+      assert.strictEqual(yield* H.stateOf(id), "scheduled")
+      yield* H.advance(48_999)
+      assert.strictEqual((yield* H.maintain).expired, 0)
+      yield* H.advance(1)
+      yield* H.maintain
+      assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
+    }
+  }),
+  fact(
+    "unique, runAfter: a successor waits for its holder and for its dependencies, whichever ends first",
+    function*() {
+      for (const first of ["holder", "dependency"] as const) {
+        const dependency = yield* H.enqueue({ queue: "other" })
+        const holder = yield* H.enqueue(unique("runAfter"))
+        const attempts = { holder: yield* H.claimOne("w"), dependency: yield* H.claimOne("w", "other") }
+        const { id } = yield* H.enqueue({
+          ...unique("runAfter"),
+          dependencies: [{ name: "d", id: dependency.id }]
+        })
+        assert.deepStrictEqual((yield* H.get(id)).blocked, { reason: "Unique", on: holder.id })
+        yield* H.settle("w", attempts[first], H.complete)
+        assert.strictEqual((yield* H.get(id)).blocked?.reason, first === "holder" ? "Dependencies" : "Unique")
+        yield* H.settle("w", attempts[first === "holder" ? "dependency" : "holder"], H.complete)
+        assert.strictEqual((yield* H.claimOne("w")).id, id)
+        yield* H.control({ _tag: "Cancel", reason: "r" }, id)
+        yield* H.advance(H.lease)
+        yield* H.maintain
+      }
+    }
+  ),
+  fact(
+    "unique, replace: a record that was retried by hand waits for its first start again: it is replaced",
+    function*() {
+      const { id } = yield* H.enqueue({ ...unique("replace"), payload: "1" })
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+      yield* H.control({ _tag: "Retry" }, id)
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("replace"), payload: "2" }), { id, outcome: "Replaced" })
+      assert.strictEqual((yield* H.claimOne("w")).payload, "2")
+    }
+  ),
+  fact("unique: a batch that would replace a member of a flow is refused whole", function*() {
+    const store = yield* JobStore.JobStore
+    const member = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
+    const records = [H.record(), H.record(unique("replace")), H.record()]
+    const answers = yield* store.enqueue({ records })
+    assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Refused", "UniqueConflict", "Refused"])
+    assert.strictEqual(answers[1]!.id, member.id)
+    for (const { id } of records) assert.isFalse(yield* H.exists(id))
+    const flow = [
+      H.record({ ...unique("keep"), tag: "New", flowId: "g" }),
+      H.record({ ...unique("replace"), tag: "New" })
+    ]
+    const own = yield* store.enqueue({ records: flow })
+    assert.deepStrictEqual(own[1], { id: flow[0]!.id, outcome: "UniqueConflict" })
+    assert.isFalse(yield* H.exists(flow[0]!.id))
   }),
   fact("unique: a member of a flow is never replaced", function*() {
     const first = yield* H.enqueue({ ...unique("keep"), flowId: "f" })

@@ -100,6 +100,23 @@ export const renew = (worker: string, given: Partial<JobStore.RenewRequest> = {}
 
 export const maintain = Effect.flatMap(store, ({ maintain }) => maintain)
 
+/** Maintains until the store says that there is no more to do for now. */
+export const maintainAll = Effect.gen(function*() {
+  for (let i = 0; i < 100; i++) if ((yield* maintain).maintainIn !== 0) return
+  assert.fail("maintain has more to do after a hundred calls")
+})
+
+/** Waits for what a store tells by itself, and says what it waited for when that does not come. */
+export const until = (what: string, holds: () => boolean) =>
+  Effect.gen(function*() {
+    for (let i = 0; i < 500; i++) {
+      yield* advance(0)
+      if (holds()) return
+      yield* TestClock.withLive(Effect.sleep("10 millis"))
+    }
+    assert.fail(`did not come within five seconds: ${what}`)
+  })
+
 export const get = (id: JobRecord.JobId) =>
   Effect.flatMap(store, ({ get }) =>
     Effect.map(get(id), (found) => {

@@ -79,6 +79,18 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", two!, H.dead)
     assert.strictEqual((yield* H.claimOne("w")).id, id)
   }),
+  fact("a record that was cancelled while it waited for children goes on when it is retried by hand", function*() {
+    const { id } = yield* H.enqueue()
+    const children = [H.record({ tag: "Child", queue: "other" })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+    yield* H.control({ _tag: "Cancel", reason: "r" }, id)
+    yield* H.settle("w", yield* H.claimOne("w", "other"), H.complete)
+    yield* H.control({ _tag: "Retry" }, id)
+    const more = [H.record({ tag: "Child", queue: "other" })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children: more })
+    yield* H.settle("w", yield* H.claimOne("w", "other"), H.complete)
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
   fact("waitFor blocks the record until its waitpoint is signalled; a signal that comes first is found", function*() {
     const store = yield* JobStore.JobStore
     const { id } = yield* H.enqueue()

@@ -1,0 +1,122 @@
+/**
+ * What the scenarios are made of. Each measure is one pass on a fresh system, which `make` gives.
+ */
+import { Ledger } from "./ledger.ts"
+import type { MakeSystem, System } from "./system.ts"
+
+export interface Figure {
+  readonly value: number
+  readonly unit: "jobs/s" | "ms" | "bytes" | "ratio" | "us"
+  /** Of how many jobs, where that differs from one system to the next. */
+  readonly jobs?: number
+}
+
+export const rate = (count: number, millis: number): Figure => ({ value: (count / millis) * 1000, unit: "jobs/s" })
+
+export const at = (values: ReadonlyArray<number>, percentile: number): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length * percentile)]!
+
+export const fill = (system: System, count: number): Promise<void> =>
+  system.enqueueBulk === undefined ? system.enqueue(0, count, 100) : system.enqueueBulk(0, count)
+
+/** Milliseconds of so many calls. What memory holds is left where it is: giving it back makes the next pass another one. */
+export const enqueue = async (
+  make: MakeSystem,
+  count: number,
+  inFlight: number,
+  close: boolean
+): Promise<number> => {
+  const system = await make({ run: () => {}, millis: 0, url: "" })
+  const start = performance.now()
+  await system.enqueue(0, count, inFlight)
+  const elapsed = performance.now() - start
+  if (close) await system.close()
+  return elapsed
+}
+
+/** The same with the call for many; `undefined` where there is none. */
+export const enqueueBulk = async (
+  make: MakeSystem,
+  count: number,
+  close: boolean
+): Promise<number | undefined> => {
+  const system = await make({ run: () => {}, millis: 0, url: "" })
+  if (system.enqueueBulk === undefined) return undefined
+  const start = performance.now()
+  await system.enqueueBulk(0, count)
+  const elapsed = performance.now() - start
+  if (close) await system.close()
+  return elapsed
+}
+
+export interface Drain {
+  readonly count: number
+  readonly concurrency: number
+  /** How long a handler takes. */
+  readonly millis?: number
+  readonly workers?: number
+  /** Before the first job is stored. */
+  readonly begun?: () => Promise<void>
+  /** All jobs are stored, and no worker runs yet. */
+  readonly filled?: () => Promise<void>
+  /** All handlers have run, and what a worker writes after them is written. */
+  readonly closed?: () => Promise<void>
+}
+
+/** Milliseconds from the start of the workers to the last handler. */
+export const drain = async (make: MakeSystem, options: Drain): Promise<number | undefined> => {
+  const { concurrency, count, millis = 0, workers = 1 } = options
+  const ledger = new Ledger(count)
+  const system = await make({ run: ledger.run, millis, url: "" })
+  if (workers > 1 && !system.canHaveTwoWorkers) return undefined
+  await options.begun?.()
+  await fill(system, count)
+  await options.filled?.()
+  const start = performance.now()
+  for (let i = 0; i < workers; i++) await system.start(concurrency)
+  await ledger.after(count)
+  const elapsed = performance.now() - start
+  await system.close()
+  ledger.check(count)
+  await options.closed?.()
+  return elapsed
+}
+
+/** From the call of enqueue to the start of the handler, on a worker that `idle` lets come to rest before each. */
+export const pickup = async (
+  make: MakeSystem,
+  samples: number,
+  idle: () => Promise<void>
+): Promise<ReadonlyArray<number>> => {
+  const ledger = new Ledger(samples)
+  const system = await make({ run: ledger.run, millis: 0, url: "" })
+  await system.start(10)
+  const lags: Array<number> = []
+  let start = 0
+  ledger.onRun = () => lags.push(performance.now() - start)
+  for (let n = 0; n < samples; n++) {
+    await idle()
+    start = performance.now()
+    await system.enqueue(n, 1, 1)
+    await ledger.after(n + 1)
+  }
+  await system.close()
+  ledger.check(samples)
+  return lags
+}
+
+/** How late each of 1,000 runs that are due at one instant, so many milliseconds from now. */
+export const due = async (make: MakeSystem, inMillis: number): Promise<ReadonlyArray<number> | undefined> => {
+  const ledger = new Ledger(1000)
+  const system = await make({ run: ledger.run, millis: 0, url: "" })
+  if (system.enqueueDue === undefined) return undefined
+  await system.start(10)
+  const instant = Date.now() + inMillis
+  const lags: Array<number> = []
+  ledger.onRun = () => lags.push(Date.now() - instant)
+  await system.enqueueDue(0, 1000, instant)
+  await ledger.after(1000)
+  await system.close()
+  ledger.check(1000)
+  return lags
+}

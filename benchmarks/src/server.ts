@@ -1,0 +1,25 @@
+/**
+ * What a scenario needs of a server beside the system under measurement. `systems/<store>/server.ts` gives it.
+ */
+export interface Server {
+  /** Version, and the settings that decide what a commit costs. */
+  readonly describe: () => Promise<string>
+  /** Makes a database under this name, once; `prepare` is given its url and must have closed all connections to it. */
+  readonly template: (name: string, prepare: (url: string) => Promise<void>) => Promise<void>
+  /** The url of a new copy of a template. */
+  readonly copy: (template: string) => Promise<string>
+  /** Statistics, as a server that has run for a while has them. */
+  readonly analyze: (url: string) => Promise<void>
+  /** Bytes of log written so far. */
+  readonly logged: () => Promise<number>
+  /** CPU microseconds of its processes so far; `undefined` when they are not on this machine. */
+  readonly cpu: () => Promise<number | undefined>
+  /** Drops the copies. */
+  readonly dropCopies: () => Promise<void>
+  /** Drops the templates. */
+  readonly dropTemplates: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** All names begin with `prefix`, which is this run's own. */
+export type OpenServer = (url: string, prefix: string) => Promise<Server>

@@ -1,0 +1,196 @@
+/**
+ * What is measured on a server. Each scenario runs in a process of its own, each pass on a fresh copy of the system's
+ * database; one pass may give several rows.
+ */
+import { Ledger } from "./ledger.ts"
+import * as measures from "./measures.ts"
+import type { Server } from "./server.ts"
+import { type MakeSystem, sleep } from "./system.ts"
+
+/** A system that does fewer jobs in a second gets a tenth of them. */
+export const slow = 5000
+
+export interface Pass {
+  /** On a fresh copy of the system's database at each call. */
+  readonly make: MakeSystem
+  /** The same with the workers in processes of their own. */
+  readonly makeProcesses: (workers: number) => MakeSystem
+  /** The same on a copy of a database in which so many jobs wait. */
+  readonly makeFilled: (waiting: number) => Promise<MakeSystem>
+  readonly server: Server
+  /** Of the database that was made last. */
+  readonly analyze: () => Promise<void>
+  readonly jobs: number
+  readonly quick: boolean
+}
+
+export type Figures = Readonly<Record<string, measures.Figure>>
+
+export interface ServerScenario {
+  /** The rows that it gives. */
+  readonly rows: ReadonlyArray<string>
+  readonly jobs: number
+  /** The first row is a rate: the first pass has a tenth of the jobs, and so have all when it finds the system slow. */
+  readonly rated: boolean
+  readonly passes: { readonly quick: number; readonly full: number }
+  /** `undefined`: the system cannot do it. */
+  readonly measure: (pass: Pass) => Promise<Figures | undefined>
+}
+
+const rates = (row: string, count: number, millis: number | undefined): Figures | undefined =>
+  millis === undefined ? undefined : { [row]: measures.rate(count, millis) }
+
+const passes = { quick: 3, full: 5 }
+
+const enqueue = (row: string, inFlight: number, jobs: number): ServerScenario => ({
+  rows: [row],
+  jobs,
+  rated: true,
+  passes,
+  measure: async ({ jobs, make }) => rates(row, jobs, await measures.enqueue(make, jobs, inFlight, true))
+})
+
+const enqueueBulk: ServerScenario = {
+  rows: ["enqueue-bulk"],
+  jobs: 50_000,
+  rated: true,
+  passes,
+  measure: async ({ jobs, make }) => rates("enqueue-bulk", jobs, await measures.enqueueBulk(make, jobs, true))
+}
+
+const drain = (row: string, jobs: number, concurrency: number, millis = 0): ServerScenario => ({
+  rows: [row],
+  jobs,
+  rated: true,
+  passes,
+  measure: async ({ analyze, jobs, make }) =>
+    rates(row, jobs, await measures.drain(make, { count: jobs, concurrency, millis, filled: analyze }))
+})
+
+const workers: ServerScenario = {
+  rows: ["workers-2"],
+  jobs: 40_000,
+  rated: true,
+  passes,
+  measure: async ({ analyze, jobs, makeProcesses }) =>
+    rates(
+      "workers-2",
+      jobs,
+      await measures.drain(makeProcesses(2), { count: jobs, concurrency: 50, workers: 2, filled: analyze })
+    )
+}
+
+/** A long drain, and what each of its jobs costs: log from its enqueue (the call for many) to the end, CPU from there. */
+const longDrain: ServerScenario = {
+  rows: ["drain-100k", "wal-bytes", "cpu-worker", "cpu-server"],
+  jobs: 100_000,
+  rated: true,
+  passes: { quick: 2, full: 3 },
+  measure: async ({ analyze, jobs, make, server }) => {
+    let logged = 0
+    let own: NodeJS.CpuUsage | undefined
+    let theirs: number | undefined
+    const millis = await measures.drain(make, {
+      count: jobs,
+      concurrency: 100,
+      begun: async () => {
+        logged = -(await server.logged())
+      },
+      filled: async () => {
+        // What `analyze` writes is not theirs.
+        logged += await server.logged()
+        await analyze()
+        logged -= await server.logged()
+        theirs = await server.cpu()
+        own = process.cpuUsage()
+      },
+      closed: async () => {
+        own = process.cpuUsage(own)
+        const spent = await server.cpu()
+        theirs = spent === undefined || theirs === undefined ? undefined : spent - theirs
+        logged += await server.logged()
+      }
+    })
+    return {
+      ...rates("drain-100k", jobs, millis),
+      "wal-bytes": { value: logged / jobs, unit: "bytes" },
+      "cpu-worker": { value: (own!.user + own!.system) / jobs, unit: "us" },
+      ...theirs === undefined ? {} : { "cpu-server": { value: theirs / jobs, unit: "us" } }
+    }
+  }
+}
+
+/** An idle worker has written everything and waits; the pauses differ, so that no poll falls into step with them. */
+const pickup: ServerScenario = {
+  rows: ["pickup-p50", "pickup-p99"],
+  jobs: 1000,
+  rated: false,
+  passes: { quick: 1, full: 1 },
+  measure: async ({ make, quick }) => {
+    const lags = await measures.pickup(make, quick ? 200 : 1000, () => sleep(8 + Math.random() * 8))
+    // The first ones are before code is compiled and connections are open.
+    const warm = lags.slice(lags.length / 10)
+    return {
+      "pickup-p50": { value: measures.at(warm, 0.5), unit: "ms" },
+      "pickup-p99": { value: measures.at(warm, 0.99), unit: "ms" }
+    }
+  }
+}
+
+/** The instant is at any distance from the last poll. */
+const due: ServerScenario = {
+  rows: ["due-1000-p99"],
+  jobs: 1000,
+  rated: false,
+  passes: { quick: 2, full: 4 },
+  measure: async ({ make }) => {
+    const lags = await measures.due(make, 1000 + Math.random() * 1000)
+    return lags && { "due-1000-p99": { value: measures.at(lags, 0.99), unit: "ms" } }
+  }
+}
+
+/** The rate of the same number of jobs while 500,000 wait, against while 10,000 do. */
+const backlog: ServerScenario = {
+  rows: ["backlog-ratio"],
+  jobs: 10_000,
+  rated: false,
+  passes: { quick: 1, full: 2 },
+  measure: async ({ jobs, makeFilled, quick }) => {
+    const timeOf = async (waiting: number, jobs: number): Promise<number> => {
+      const make = await makeFilled(waiting)
+      const ledger = new Ledger(waiting)
+      const system = await make({ run: ledger.run, millis: 0, url: "" })
+      await system.start(100)
+      await ledger.after(jobs / 10)
+      const start = performance.now()
+      await ledger.after(jobs)
+      const elapsed = performance.now() - start
+      await system.close()
+      return elapsed
+    }
+    const cold = measures.rate(jobs * 0.09, await timeOf(10_000, jobs / 10))
+    const count = cold.value < slow ? jobs / 10 : jobs
+    let few = 0
+    let many = 0
+    for (let i = 0; i < (quick ? 2 : 4); i++) {
+      few += await timeOf(10_000, count)
+      many += await timeOf(500_000, count)
+    }
+    return { "backlog-ratio": { value: few / many, unit: "ratio", jobs: count } }
+  }
+}
+
+export const serverScenarios: ReadonlyArray<ServerScenario> = [
+  enqueue("enqueue-seq", 1, 20_000),
+  enqueue("enqueue-100", 100, 20_000),
+  enqueueBulk,
+  drain("drain-c1", 20_000, 1),
+  drain("drain-c10", 20_000, 10),
+  drain("drain-c100", 20_000, 100),
+  longDrain,
+  drain("handler-10ms", 20_000, 100, 10),
+  pickup,
+  due,
+  workers,
+  backlog
+]

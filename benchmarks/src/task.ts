@@ -1,0 +1,24 @@
+import type { Figure } from "./measures.ts"
+
+/** What a child process is to do. */
+export interface Task {
+  readonly store: "memory" | "pg"
+  readonly system: string
+  readonly scenario: string
+  readonly quick: boolean
+  /** Of the server; empty in memory. */
+  readonly url: string
+  /** Of the databases of this run. */
+  readonly prefix: string
+  /** What the first round found right for this system. */
+  readonly jobs?: number
+}
+
+/** Figures by row. */
+export type Outcome = Readonly<
+  Record<string, {
+    readonly warm: Figure
+    /** Of the first pass, when there were several. */
+    readonly cold?: Figure
+  }>
+>

@@ -1,0 +1,50 @@
+/**
+ * The shop's own data: one row per paid order, kept together with the jobs that follow from it.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Context, Effect, Layer } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+
+export interface Payment {
+  readonly paymentId: string
+  readonly order: { readonly orderId: string; readonly email: string; readonly cents: number }
+}
+
+export class Orders extends Context.Service<Orders, {
+  /** Keeps the order of a payment, and does what follows from it: both or neither. */
+  readonly paid: <A, E, R>(payment: Payment, then: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  readonly count: Effect.Effect<number, SqlError>
+}>()("order-pipeline/Orders") {
+  /** On the client that the job store uses too: that is what makes them one transaction. */
+  static readonly layerPostgres = Layer.effect(
+    this,
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      // Web and worker may start at once: the lock lets the second one find the table.
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* sql`SELECT pg_advisory_xact_lock(hashtext('order-pipeline'))`
+        yield* sql`CREATE TABLE IF NOT EXISTS orders (
+          id text PRIMARY KEY, payment_id text NOT NULL, email text NOT NULL, cents int NOT NULL)`
+      }))
+      return Orders.of({
+        paid: ({ order, paymentId }, then) =>
+          sql.withTransaction(Effect.andThen(
+            // The same payment may be announced twice.
+            sql`INSERT INTO orders (id, payment_id, email, cents)
+              VALUES (${order.orderId}, ${paymentId}, ${order.email}, ${order.cents}) ON CONFLICT DO NOTHING`,
+            then
+          )),
+        count: Effect.map(sql<{ n: number }>`SELECT count(*)::int AS n FROM orders`, ([row]) => row!.n)
+      })
+    })
+  )
+
+  /** Without a transaction: a payment whose jobs were not stored is announced again, and found. */
+  static readonly layerMemory = Layer.sync(this, () => {
+    const orders = new Map<string, Payment>()
+    return Orders.of({
+      paid: (payment, then) => Effect.tap(then, () => Effect.sync(() => orders.set(payment.order.orderId, payment))),
+      count: Effect.sync(() => orders.size)
+    })
+  })
+}

@@ -1,0 +1,53 @@
+/**
+ * The demo's store on Postgres: on the server that `--url` names, in a schema of its own that goes with the demo, or on a
+ * throwaway server.
+ */
+import { PgJobStore } from "@capstan/pg"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { JobStore } from "capstan"
+import { Console, Effect, Layer, Redacted } from "effect"
+import { throwawayPostgres } from "../../throwaway.ts"
+import { dim } from "./terminal.ts"
+
+/** What the store says of itself, before anything is kept in it. */
+export const told = Layer.effectDiscard(
+  Effect.flatMap(
+    JobStore.JobStore,
+    ({ describe }) =>
+      Effect.flatMap(describe, ({ absent = [], durability, kind }) =>
+        Console.log(dim(
+          [`${kind}: an acknowledged enqueue survives ${durability}`, ...absent.map((line) => `not promised: ${line}`)]
+            .join("\n")
+        )))
+  )
+)
+
+const client = (url: string) => PgClient.layer({ url: Redacted.make(url) })
+
+const onThrowaway = Layer.unwrap(
+  Effect.map(
+    throwawayPostgres,
+    ({ port, url }) =>
+      Layer.effectDiscard(Console.log(dim(`a throwaway Postgres listens on 127.0.0.1:${port}, and ends with the demo`)))
+        .pipe(
+          Layer.provideMerge(PgJobStore.layer()),
+          Layer.provide(client(url))
+        )
+  )
+)
+
+const schema = `capstan_demo_${process.pid}`
+
+/** Dropped when the store above it has closed. */
+const ownSchema = Layer.effectDiscard(
+  Effect.flatMap(
+    PgClient.PgClient,
+    (sql) => Effect.addFinalizer(() => Effect.ignore(sql.unsafe(`DROP SCHEMA IF EXISTS ${schema} CASCADE`).unprepared))
+  )
+)
+
+const onServer = (url: string) =>
+  PgJobStore.layer({ schema }).pipe(Layer.provide(ownSchema), Layer.provide(client(url)))
+
+export const postgres = (url: string | undefined) =>
+  told.pipe(Layer.provideMerge(url === undefined ? onThrowaway : onServer(url)))

@@ -1,0 +1,83 @@
+/** The demo on the other stores: the same tables as in memory. */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { connect } from "node:net"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { Client } from "pg"
+import { assert, describe, it } from "vitest"
+
+const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
+
+const start = (...args: ReadonlyArray<string>) =>
+  spawn(process.execPath, ["--conditions=@capstan/source", main, ...args])
+
+const demo = (...args: ReadonlyArray<string>) =>
+  new Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
+    const child = start(...args)
+    let stdout = ""
+    let stderr = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text)
+    child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text)
+    child.once("close", (status) => resolve({ status, stdout, stderr }))
+  })
+
+/** The tables and the verdict, without times and ids, and without what the store says of itself. */
+const comparable = (stdout: string): string => {
+  const [tables, rest] = stdout.slice(stdout.indexOf("webhooks, delivered to")).split("A dead record")
+  const timeless = tables!.replaceAll(/(\s+–|\s+\d+ ms) \/( –| \d+ ms)/g, "").replaceAll(/[ ─]+/g, " ")
+  return timeless + rest!.slice(rest!.indexOf("The ledgers"))
+}
+
+/** Whether somebody listens on a port of loopback. */
+const answers = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false))
+    socket.unref()
+  })
+
+const seed = ["--seed", "3"]
+
+describe("the demo", { timeout: 120_000 }, () => {
+  it("prints the same in memory, on Postgres and on PGlite, times apart, and leaves nothing there", async () => {
+    const url = process.env["CAPSTAN_TEST_PG_URL"]!
+    const memory = await demo(...seed)
+    const pg = await demo(...seed, "--store", "pg", "--url", url)
+    assert.strictEqual(pg.status, 0, pg.stderr)
+    assert.strictEqual(comparable(pg.stdout), comparable(memory.stdout))
+    assert.match(pg.stdout, /^postgres \d+.*: an acknowledged enqueue survives/m)
+    assert.match(pg.stdout, /completed after its replay, 2 attempts/)
+    assert.match(pg.stdout, /server POST \/webhooks/)
+    const client = new Client({ connectionString: url })
+    await client.connect()
+    const { rows } = await client.query("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'capstan\\_demo\\_%'")
+    await client.end()
+    assert.deepStrictEqual(rows, [])
+
+    const pglite = await demo(...seed, "--store", "pglite")
+    assert.strictEqual(pglite.status, 0, pglite.stderr)
+    assert.strictEqual(comparable(pglite.stdout), comparable(memory.stdout))
+    assert.match(pglite.stdout, /^pglite [\d.]+ \(postgres \d+/m)
+    assert.match(pglite.stdout, /^not promised: .*\(P2\): there is one connection$/m)
+  })
+
+  it("starts a Postgres of its own when no server is named, and ends it also on Ctrl-C", async () => {
+    const child = start("--store", "pg")
+    const [line] = await once(createInterface({ input: child.stdout }), "line")
+    const port = Number(/^a throwaway Postgres listens on 127\.0\.0\.1:(\d+), and ends with the demo$/.exec(line)?.[1])
+    assert.isTrue(await answers(port))
+    child.kill("SIGINT")
+    const [status] = await once(child, "exit")
+    assert.strictEqual(status, 130)
+    assert.isFalse(await answers(port))
+  })
+
+  it("refuses a store that it does not have, and a server for one that has none", async () => {
+    const unknown = await demo("--store", "mysql")
+    assert.deepInclude(unknown, { status: 2 })
+    assert.match(unknown.stderr, /--store mysql: this version has the stores memory, pg, pglite/)
+    const memory = await demo("--url", "postgres://127.0.0.1/x")
+    assert.deepInclude(memory, { status: 2 })
+    assert.match(memory.stderr, /--url goes with --store pg/)
+  })
+})

@@ -1,0 +1,75 @@
+/**
+ * What the store does not take, ever. It is found by sending one by one what was refused together, and dropped, so that it
+ * holds up nothing else.
+ *
+ * A store that is broken as a whole refuses the plain words as well that stand for what is dropped: then nothing is. They
+ * do not say why, since what the store says may quote what it does not take.
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type { JobStoreError } from "../../JobError.ts"
+import type { Settlement, WriteEntry } from "../../JobStore.ts"
+import { isRefusal, within } from "./call.ts"
+import type { WorkerState } from "./state.ts"
+
+/** Settles one by one; a record whose end the store refuses is dead. */
+export const settleEach = (state: WorkerState): Effect.Effect<void, JobStoreError> =>
+  Effect.forEach(state.outbox.settling, (settlement) =>
+    Effect.andThen(
+      orElse(settle(state, settlement), (cause) =>
+        Effect.andThen(
+          settle(state, dead(settlement)),
+          Effect.logError(
+            `worker ${state.settings.id}: the store refused to settle record ${settlement.id} ` +
+              `as ${settlement.outcome._tag}, it is dead instead`,
+            cause
+          )
+        )),
+      Effect.sync(() => state.outbox.settled(1))
+    ), { discard: true })
+
+const settle = (state: WorkerState, settlement: Settlement): Effect.Effect<void, JobStoreError> => {
+  const { lease, id: worker } = state.settings
+  const call = () =>
+    state.telemetry.exchange(state.store, { worker, lease, settlements: [settlement], demand: [], total: 0 })
+  return Effect.map(within(state, "exchange", call), (reply) => state.hear(reply))
+}
+
+const dead = ({ fence, finishedAfter, id, outcome }: Settlement): Settlement => ({
+  id,
+  fence,
+  finishedAfter,
+  outcome: {
+    _tag: "Dead",
+    reason: "Defect",
+    failure: {
+      kind: "Defect",
+      tag: "Refused",
+      message: `the store refused to settle it as ${outcome._tag}; the log of its worker says why`
+    }
+  }
+})
+
+/** Writes one by one; what the store refuses is in this process's log alone. */
+export const writeEach = (state: WorkerState): Effect.Effect<void, JobStoreError> =>
+  Effect.forEach(state.outbox.writing, (entry) =>
+    Effect.andThen(
+      orElse(within(state, "write", () => state.store.write([entry])), (cause) =>
+        Effect.logWarning(
+          `worker ${state.settings.id}: the store refused what record ${entry.at.id} wrote`,
+          textOf(entry),
+          cause
+        )),
+      Effect.sync(() => state.outbox.written(1))
+    ), { discard: true })
+
+const textOf = (entry: WriteEntry): string => entry._tag === "Log" ? entry.lines.join("\n") : entry.value
+
+const orElse = (
+  call: Effect.Effect<unknown, JobStoreError>,
+  onRefusal: (cause: Cause.Cause<JobStoreError>) => Effect.Effect<void, JobStoreError>
+): Effect.Effect<void, JobStoreError> =>
+  Effect.matchCauseEffect(call, {
+    onSuccess: () => Effect.void,
+    onFailure: (cause) => isRefusal(cause) ? onRefusal(cause) : Effect.failCause(cause)
+  })

@@ -1,0 +1,272 @@
+/**
+ * Between the seam's records and the columns that they are kept in.
+ *
+ * What most records do not have, and no statement looks at, is one JSON text (`spec`); a record with the default retention
+ * and nothing else has none at all.
+ */
+import type { JobRecord, JobStore } from "capstan"
+import { JobRecord as Records } from "capstan"
+
+const day = 24 * 60 * 60 * 1000
+
+/** What `age` and `keep_count` in the schema answer for a record without retention of its own. */
+const defaults: JobRecord.Retention = {
+  completed: { age: day, count: Infinity },
+  cancelled: { age: 7 * day, count: Infinity },
+  dead: { age: 30 * day, count: Infinity }
+}
+
+const outcomes = ["completed", "cancelled", "dead"] as const
+
+/** `NULL` for the defaults, else the ages and counts by outcome. */
+export const retentionOf = (retention: JobRecord.Retention): string | null =>
+  outcomes.every((outcome) =>
+      retention[outcome].age === defaults[outcome].age && retention[outcome].count === defaults[outcome].count
+    )
+    ? null
+    // JSON has no Infinity: null keeps for ever, and does not count.
+    : JSON.stringify(outcomes.map((outcome) => [retention[outcome].age, retention[outcome].count]))
+
+/** The rest of a record. */
+interface Spec {
+  readonly tags?: ReadonlyArray<string>
+  readonly headers?: Readonly<Record<string, string>>
+  readonly sensitive?: JobRecord.Sensitive
+  readonly idempotencyKey?: string
+  readonly uniqueKey?: string
+  readonly startBefore?: number
+  readonly rateKey?: string
+  readonly batchKey?: string
+  readonly flowId?: string
+  readonly parent?: string
+}
+
+const nothingSensitive: JobRecord.Sensitive = { payload: [], result: [], error: [], progress: [] }
+const empty: Readonly<Record<string, never>> = Object.freeze({})
+
+const isEmpty = (object: object): boolean => {
+  for (const _ in object) return false
+  return true
+}
+
+export const specOf = (record: JobStore.NewRecord): string | null => {
+  const { batchKey, flowId, headers, idempotencyKey, parent, rateKey, sensitive, startBefore, tags, unique } = record
+  const isSensitive = sensitive.payload.length + sensitive.result.length + sensitive.error.length +
+      sensitive.progress.length > 0
+  if (
+    tags.length === 0 && !isSensitive && idempotencyKey === undefined && unique === undefined &&
+    startBefore === undefined && rateKey === undefined && batchKey === undefined && flowId === undefined &&
+    parent === undefined && isEmpty(headers)
+  ) return null
+  return JSON.stringify({
+    tags: tags.length > 0 ? tags : undefined,
+    headers: isEmpty(headers) ? undefined : headers,
+    sensitive: isSensitive ? sensitive : undefined,
+    idempotencyKey,
+    uniqueKey: unique?.key,
+    startBefore,
+    rateKey,
+    batchKey,
+    flowId,
+    parent
+  })
+}
+
+const parseSpec = (text: unknown): Spec => typeof text === "string" ? JSON.parse(text) : empty
+
+/** A record whose storing takes more than putting it there. */
+export const isKeyed = (record: JobStore.NewRecord): boolean =>
+  record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
+  (record.dependencies !== undefined && record.dependencies.length > 0)
+
+/** A record whose storing may have to wait for another transaction that has the same key. */
+export const mayWait = (record: JobStore.NewRecord): boolean =>
+  record.idempotencyKey !== undefined || record.unique !== undefined
+
+/** A record of any kind as `enqueue_one` takes it. Priorities are kept negated: one ascending index serves claims. */
+export const toJson = (record: JobStore.NewRecord): unknown => ({
+  id: record.id,
+  tag: record.tag,
+  version: record.version,
+  queue: record.queue,
+  priority: -record.priority,
+  payload: record.payload,
+  delay: Math.ceil(record.delay),
+  runAt: record.runAt === undefined ? undefined : Math.ceil(record.runAt),
+  startBefore: record.startBefore,
+  retention: retentionOf(record.retention),
+  spec: specOf(record),
+  idempotencyKey: record.idempotencyKey,
+  uniqueKey: record.unique?.key,
+  onConflict: record.unique?.onConflict,
+  untilStarted: record.unique?.until === "started" ? true : undefined,
+  window: typeof record.unique?.until === "object" ? record.unique.until.windowMillis : undefined,
+  key: record.concurrency?.key,
+  keyLimit: record.concurrency?.limit,
+  dependencies: record.dependencies
+})
+
+/** What Postgres refuses in text and JSON: the character NUL, and half of a surrogate pair. */
+export const clean = (text: string): string => text.toWellFormed().replaceAll("\u0000", "\ufffd")
+
+export const failureJson = (failure: JobStore.NewFailure): unknown => ({
+  kind: failure.kind,
+  tag: failure.tag === undefined ? undefined : clean(failure.tag),
+  message: clean(failure.message),
+  error: failure.error
+})
+
+/** Anything but a completion without children. */
+export const settlementJson = (
+  { children, fence, finishedAfter, id, outcome, trace }: JobStore.Settlement
+): unknown => ({
+  id,
+  fence,
+  after: Math.ceil(finishedAfter),
+  trace,
+  outcome: outcome._tag,
+  delay: "delay" in outcome ? Math.ceil(outcome.delay) : undefined,
+  uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
+  failure: "failure" in outcome && outcome.failure !== undefined ? failureJson(outcome.failure) : undefined,
+  reason: "reason" in outcome ? clean(outcome.reason) : undefined,
+  waitpoint: outcome._tag === "WaitFor" ? outcome.waitpoint : undefined,
+  result: outcome._tag === "Complete" ? outcome.result : undefined,
+  children: children === undefined || children.length === 0 ? undefined : children.map(toJson)
+})
+
+/** A row of `claim`. */
+export interface ClaimedRow {
+  readonly id: JobRecord.JobId | null
+  readonly tag: string
+  readonly version: number
+  readonly queue: string
+  readonly priority: number
+  readonly payload: string
+  readonly attempt: number
+  readonly fence: number
+  readonly crashes: number
+  readonly enqueued_at: number
+  readonly begun_at: number
+  readonly ready_at: number
+  readonly spec: string | null
+  readonly failures: string | null
+  readonly extra: string | null
+  readonly turn: number
+  readonly place: number
+}
+
+const none: ReadonlyArray<never> = []
+
+export const toClaimed = (row: ClaimedRow): JobStore.Claimed => {
+  const spec: Spec = row.spec === null ? empty : JSON.parse(row.spec)
+  const extra = row.extra === null ? undefined : JSON.parse(row.extra)
+  return {
+    id: row.id!,
+    tag: row.tag,
+    version: row.version,
+    queue: row.queue,
+    priority: row.priority === 0 ? 0 : -row.priority,
+    payload: row.payload,
+    attempt: row.attempt,
+    fence: row.fence,
+    crashes: row.crashes,
+    enqueuedAt: row.enqueued_at,
+    begunAt: row.begun_at,
+    readyAt: row.ready_at,
+    failures: row.failures === null ? none : JSON.parse(row.failures),
+    tags: spec.tags ?? none,
+    headers: spec.headers ?? empty,
+    idempotencyKey: spec.idempotencyKey,
+    parent: spec.parent as JobRecord.JobId | undefined,
+    flowId: spec.flowId,
+    checkpoints: extra?.checkpoints ?? empty,
+    dependencies: extra?.results == null ? empty : withoutNulls(extra.results)
+  }
+}
+
+const withoutNulls = (results: Record<string, string | null>): Record<string, string | undefined> =>
+  Object.fromEntries(Object.entries(results).map(([name, result]) => [name, result ?? undefined]))
+
+/** A row of the view that readers have: see `query.ts`. */
+export interface ReadRow {
+  readonly id: JobRecord.JobId
+  readonly state: number
+  readonly at: number
+  readonly enqueued_at: number
+  readonly expire_at: number | null
+  readonly fence: number
+  readonly attempt: number
+  readonly version: number
+  readonly priority: number
+  readonly crashes: number
+  readonly flags: number
+  readonly queue: string
+  readonly tag: string
+  readonly key: string | null
+  readonly worker: string | null
+  readonly reason: string | null
+  readonly blocked_on: string | null
+  readonly cancel: string | null
+  readonly spec: string | null
+  readonly attempts: string | null
+  readonly failures: string | null
+  readonly progress: string | null
+  readonly logs: string | null
+  readonly result: string | null
+  readonly payload: string
+}
+
+export const states: ReadonlyArray<JobRecord.State> = [
+  "ready",
+  "running",
+  "scheduled",
+  "blocked",
+  "completed",
+  "cancelled",
+  "dead"
+]
+
+const optional = <A>(value: A | null): A | undefined => value ?? undefined
+
+export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
+  const spec = parseSpec(row.spec)
+  const state = states[row.state]!
+  return {
+    id: row.id,
+    tag: row.tag,
+    version: row.version,
+    queue: row.queue,
+    priority: row.priority === 0 ? 0 : -row.priority,
+    state,
+    payload: row.payload,
+    result: optional(row.result),
+    attempt: row.attempt,
+    fence: row.fence,
+    crashes: row.crashes,
+    enqueuedAt: row.enqueued_at,
+    dueAt: state === "scheduled" ? row.at : undefined,
+    claimedAt: state === "running" ? row.at : undefined,
+    worker: optional(row.worker),
+    finishedAt: Records.isFinal(state) ? row.at : undefined,
+    expiresAt: optional(row.expire_at),
+    blocked: state === "blocked" && row.reason !== null
+      ? { reason: row.reason as JobRecord.BlockedReason, on: optional(row.blocked_on) }
+      : undefined,
+    deadReason: state === "dead" ? row.reason as JobRecord.DeadReason : undefined,
+    cancelRequested: state === "cancelled" ? optional(row.reason) : optional(row.cancel),
+    progress: optional(row.progress),
+    failures: row.failures === null ? none : JSON.parse(row.failures),
+    attempts: row.attempts === null ? none : JSON.parse(row.attempts),
+    logs: row.logs === null ? none : JSON.parse(row.logs),
+    tags: spec.tags ?? none,
+    headers: spec.headers ?? empty,
+    idempotencyKey: spec.idempotencyKey,
+    uniqueKey: spec.uniqueKey,
+    concurrencyKey: optional(row.key),
+    rateKey: spec.rateKey,
+    batchKey: spec.batchKey,
+    flowId: spec.flowId,
+    parent: spec.parent as JobRecord.JobId | undefined,
+    sensitive: spec.sensitive ?? nothingSensitive
+  }
+}

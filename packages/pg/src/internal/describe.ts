@@ -1,0 +1,93 @@
+/** What the store says of itself and of the server that it lives on. */
+import type { JobError, JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import type { Client } from "./client.ts"
+import { latest } from "./schema/migrations.ts"
+
+interface Server {
+  readonly version: string
+  /** The version of PGlite, where the server is one. */
+  readonly pglite: string | null
+  readonly synchronous_commit: string
+  readonly fsync: string
+  readonly full_page_writes: string
+  readonly standbys: string
+  readonly recovery: boolean
+  readonly oldest_transaction: number
+}
+
+const serverText = `
+  SELECT current_setting('server_version') AS version, substring(version() FROM 'PGlite ([0-9.]+)') AS pglite,
+    current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,
+    current_setting('full_page_writes') AS full_page_writes,
+    current_setting('synchronous_standby_names') AS standbys, pg_is_in_recovery() AS recovery,
+    coalesce((SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity
+      WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()), 0)::float8 AS oldest_transaction`
+
+export const describe = (
+  client: Client,
+  settings: { readonly maxCrashes: number; readonly listen: boolean }
+): Effect.Effect<JobStore.Description, JobError.JobStoreError> =>
+  Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
+    const missing = absent(client, server!)
+    return {
+      kind: server!.pglite === null
+        ? `postgres ${server!.version}`
+        : `pglite ${server!.pglite} (postgres ${server!.version})`,
+      durability: durability(server!),
+      schemaVersion: latest,
+      capabilities: settings.listen ? ["transactional", "events", "schedules"] : ["transactional", "schedules"],
+      maxCrashes: settings.maxCrashes,
+      ...(missing.length === 0 ? {} : { absent: missing })
+    }
+  })
+
+/** What takes a second session to keep. */
+const absent = (client: Client, server: Server): ReadonlyArray<string> => {
+  const list: Array<string> = []
+  if (server.pglite !== null || client.isAlone) {
+    list.push("that no open transaction of a caller holds up claims and settlements (P2): there is one connection")
+  }
+  if (server.pglite !== null) {
+    list.push("that other processes rescue what a dead worker held (P10): there are none, and the next start does it")
+  }
+  return list
+}
+
+/** What an acknowledged enqueue survives, by the settings of the server and this session. */
+const durability = (server: Server): string => {
+  if (server.pglite !== null) return "what PGlite's folder survives; in memory, nothing"
+  if (server.recovery) return "read only: this server is a standby"
+  if (server.fsync === "off") return "a crash of the process, not of the machine: fsync is off"
+  if (server.full_page_writes === "off") {
+    return "a crash of the server; a torn page can lose more: full_page_writes is off"
+  }
+  switch (server.synchronous_commit) {
+    case "off":
+      return "a crash of the process; the last moments before a crash of the server can be lost: synchronous_commit is off"
+    case "local":
+      return "a crash of the server"
+    default:
+      return server.standbys === ""
+        ? "a crash of the server"
+        : `a crash of the server and the loss of its machine, by synchronous standbys (${server.standbys})`
+  }
+}
+
+/** What an operator should know at start, one sentence each. */
+export const warnings = (client: Client): Effect.Effect<ReadonlyArray<string>, JobError.JobStoreError> =>
+  Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
+    const found: Array<string> = []
+    if (server!.pglite !== null) return found
+    if (server!.fsync === "off" || server!.full_page_writes === "off" || server!.synchronous_commit === "off") {
+      found.push(`an acknowledged enqueue survives ${durability(server!)}`)
+    }
+    if (server!.recovery) found.push("this server is a standby: nothing can be enqueued or claimed on it")
+    if (server!.oldest_transaction > 60) {
+      found.push(
+        `a transaction has been open for ${Math.round(server!.oldest_transaction)} s: ` +
+          "what it may still see cannot be cleaned up"
+      )
+    }
+    return found
+  })

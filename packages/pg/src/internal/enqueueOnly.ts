@@ -1,0 +1,45 @@
+/** A store that takes enqueues alone. */
+import { JobError, JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+export const incompatible = (operation: string, detail: string): JobError.JobStoreError =>
+  new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation, detail }) })
+
+/** `what` says what it is, for who asks it for anything else. */
+export const enqueueOnly = (
+  what: string,
+  store: (
+    records: ReadonlyArray<JobStore.NewRecord>
+  ) => Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>,
+  more: Partial<JobStore.Shape> = {}
+): JobStore.Shape => {
+  const refused = (operation: string) => Effect.fail(incompatible(operation, `${what} takes enqueues alone`))
+  return {
+    identity: what,
+    notifications: "hint",
+    describe: refused("describe"),
+    enqueue: ({ by, records }) =>
+      by === undefined ? store(records) : Effect.fail(incompatible(
+        "enqueue",
+        `inside a handler an enqueue belongs to the attempt, which ${what} does not know: use the worker's own store, or ` +
+          "Job.detached"
+      )),
+    exchange: () => refused("exchange"),
+    renew: () => refused("renew"),
+    write: () => refused("write"),
+    results: () => refused("results"),
+    signal: () => refused("signal"),
+    get: () => refused("get"),
+    query: () => refused("query"),
+    stats: refused("stats"),
+    control: () => refused("control"),
+    pause: () => refused("pause"),
+    schedules: () => refused("schedules"),
+    tick: () => refused("tick"),
+    maintain: refused("maintain"),
+    wakeups: () => Stream.fromEffect(refused("wakeups")),
+    events: Stream.fromEffect(refused("events")),
+    ...more
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Brings the schema to this release, or says that it does not fit. Safe when ten processes start at once.
+ */
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import { JobError } from "capstan"
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { codeOf, toStoreError } from "./errors.ts"
+import { bookkeeping, latest, type Migration, migrations, type Names, record } from "./schema/migrations.ts"
+
+/** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
+const lockTimeout = "10s"
+
+export interface Applied {
+  readonly from: number
+  readonly to: number
+}
+
+export const migrate = (pg: PgClient, names: Names): Effect.Effect<Applied, JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const before = yield* versionOf(pg, names)
+    if (before >= latest) return { from: before, to: before }
+    return yield* pg.withTransaction(Effect.gen(function*() {
+      yield* pg.unsafe(`SET LOCAL lock_timeout = '${lockTimeout}'`).unprepared
+      // The schema may not be there yet, so what is locked is its name.
+      yield* pg.unsafe("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [names.schema])
+      const from = yield* versionOf(pg, names)
+      if (from === 0) yield* run(pg, bookkeeping(names.schema))
+      for (const migration of migrations) if (migration.version > from) yield* apply(pg, names, migration)
+      return { from, to: Math.max(from, latest) }
+    }))
+  }).pipe(
+    Effect.withTracerEnabled(false),
+    Effect.mapError((error) => error._tag === "SqlError" ? toStoreError("migrate", error) : error)
+  )
+
+const apply = (pg: PgClient, names: Names, migration: Migration) =>
+  run(pg, [...migration.statements(names), record(names.schema, migration)])
+
+const run = (pg: PgClient, statements: ReadonlyArray<string>) =>
+  Effect.forEach(statements, (statement) => pg.unsafe(statement).unprepared, { discard: true })
+
+/** The version of the schema, 0 when there is none. Fails when this code cannot work on it. */
+export const versionOf = (
+  pg: PgClient,
+  { schema }: Names
+): Effect.Effect<number, SqlError | JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const [there] = yield* pg.unsafe<{ found: boolean }>("SELECT to_regclass($1) IS NOT NULL AS found", [
+      `${schema}.migration`
+    ])
+    if (there?.found !== true) return 0
+    const [row] = yield* pg.unsafe<{ version: number; readable_by: number }>(
+      `SELECT coalesce(max(version), 0)::int AS version, coalesce(max(readable_by), 0)::int AS readable_by
+       FROM ${schema}.migration`
+    )
+    const { readable_by, version } = row!
+    if (readable_by <= latest) return version
+    return yield* new JobError.JobStoreError({
+      reason: new JobError.Incompatible({
+        operation: "migrate",
+        detail: `schema ${schema} has version ${version}, which needs code of version ${readable_by} or newer, ` +
+          `this code has ${latest}: deploy a newer release`
+      })
+    })
+  })
+
+/** Fails unless the schema is one that this code can work on. */
+export const check = (pg: PgClient, names: Names): Effect.Effect<void, JobError.JobStoreError> =>
+  Effect.flatMap(
+    Effect.mapError(versionOf(pg, names), (error) =>
+      error._tag === "SqlError" && codeOf(error) !== undefined
+        ? toStoreError("check", error)
+        : error._tag === "SqlError"
+        ? toStoreError("check", error)
+        : error),
+    (version) =>
+      version >= latest ? Effect.void : Effect.fail(
+        new JobError.JobStoreError({
+          reason: new JobError.Incompatible({
+            operation: "check",
+            detail: `schema ${names.schema} has version ${version}, this code needs ${latest}: run its migrations, ` +
+              `or let the layer do it with migrate: true`
+          })
+        })
+      )
+  )

@@ -1,0 +1,155 @@
+/**
+ * What readers see: live and finished records as one, by id, which sorts by creation.
+ *
+ * Cost: pages walk an index of ids and look at no more than `looked` records a call; a page that stops there has a cursor
+ * although it is not full. Conditions on what lies in `spec` (labels, flow, parent) and payloads are checked on the way.
+ */
+import type { JobRecord, JobStore } from "capstan"
+import { ints, uuids } from "./client.ts"
+import { states } from "./codec.ts"
+
+/** How many records one call looks at. */
+const looked = 10_000
+
+const live = (s: string): string => `
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM ${s}.worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM ${s}.cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM ${s}.record r LEFT JOIN ${s}.detail d ON d.id = r.id`
+
+const finished = (s: string): string => `
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    ${s}.attempts_of(h)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM ${s}.history h`
+
+const visible = (s: string): string => `(h.expires_at IS NULL OR h.expires_at > ${s}.clock())`
+
+export const get = (s: string): string =>
+  `${live(s)} WHERE r.id = $1::uuid UNION ALL ${finished(s)} WHERE h.id = $1::uuid AND ${visible(s)} LIMIT 1`
+
+/** How awaited records stand. */
+export const results = (s: string): string => `
+  SELECT r.id, r.state::int AS state, NULL::text AS reason, NULL::text AS result, NULL::text AS failure,
+    (SELECT d.progress FROM ${s}.detail d WHERE d.id = r.id) AS progress
+  FROM ${s}.record r WHERE r.id = ANY ($1::uuid[])
+  UNION ALL
+  SELECT h.id, h.state::int, h.reason, h.result, (h.failures -> -1)::text, h.detail ->> 'progress'
+  FROM ${s}.history h WHERE h.id = ANY ($1::uuid[]) AND ${visible(s)}`
+
+export interface Conditions {
+  readonly text: string
+  readonly params: ReadonlyArray<unknown>
+}
+
+/** One page as a statement. The text depends on which conditions there are, never on their values. */
+export const page = (
+  s: string,
+  where: JobStore.Selection,
+  order: "newest" | "oldest",
+  limit: number,
+  cursor: string | undefined
+): Conditions => {
+  const params: Array<unknown> = []
+  const bind = (value: unknown): string => `$${params.push(value)}`
+  const after = order === "newest" ? "<" : ">"
+  const direction = order === "newest" ? "DESC" : "ASC"
+
+  const wanted = where.states?.map((state) => states.indexOf(state))
+  const conditions = (alias: "r" | "h"): string => {
+    const list: Array<string> = alias === "h" ? [visible(s)] : []
+    if (wanted !== undefined) list.push(`${alias}.state = ANY (${bind(ints(wanted))}::int[])`)
+    if (where.ids !== undefined) list.push(`${alias}.id = ANY (${bind(uuids(where.ids))})`)
+    if (where.tag !== undefined) list.push(`${alias}.tag = ${bind(where.tag)}`)
+    if (where.queue !== undefined) list.push(`${alias}.queue = ${bind(where.queue)}`)
+    if (where.deadReason !== undefined) {
+      list.push(alias === "r" ? "false" : `h.state = 6 AND h.reason = ${bind(where.deadReason)}`)
+    }
+    if (where.blockedReason !== undefined) {
+      list.push(alias === "h" ? "false" : `r.state = 3 AND r.reason = ${bind(where.blockedReason)}`)
+    }
+    if (where.errorTag !== undefined) list.push(`${alias}.failures -> -1 ->> 'tag' = ${bind(where.errorTag)}`)
+    if (where.label !== undefined) list.push(`${alias}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
+    if (where.flowId !== undefined) list.push(`${alias}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
+    if (where.parent !== undefined) list.push(`${alias}.spec::json ->> 'parent' = ${bind(where.parent)}`)
+    if (where.enqueuedFrom !== undefined) {
+      list.push(`${alias}.enqueued_at >= ${bind(where.enqueuedFrom)}::float8::bigint`)
+    }
+    if (where.enqueuedBefore !== undefined) {
+      list.push(`${alias}.enqueued_at < ${bind(where.enqueuedBefore)}::float8::bigint`)
+    }
+    return list.length === 0 ? "true" : list.join(" AND ")
+  }
+
+  const from = cursor === undefined ? "true" : `id ${after} ${bind(cursor)}::uuid`
+  // The ids that this call looks at: the last of them is where the next one starts, however few of them match.
+  const text = `
+    WITH ids AS MATERIALIZED (
+      (SELECT id FROM ${s}.record WHERE ${from} ORDER BY id ${direction} LIMIT ${looked})
+      UNION ALL
+      (SELECT id FROM ${s}.history WHERE ${from} ORDER BY id ${direction} LIMIT ${looked})
+      ORDER BY id ${direction} LIMIT ${looked}
+    ), edge AS (
+      SELECT count(*) = ${looked} AS is_full, (SELECT id FROM ids ORDER BY id ${
+    order === "newest" ? "ASC" : "DESC"
+  } LIMIT 1) AS last FROM ids
+    ), found AS (
+      SELECT * FROM (
+        ${live(s)} WHERE ${where.ids === undefined ? "r.id IN (SELECT id FROM ids) AND" : ""} ${conditions("r")}
+        UNION ALL
+        ${finished(s)} WHERE ${where.ids === undefined ? "h.id IN (SELECT id FROM ids) AND" : ""} ${conditions("h")}
+      ) f ORDER BY id ${direction} LIMIT ${bind(limit)}::int
+    )
+    SELECT f.*, e.is_full, e.last FROM edge e LEFT JOIN found f ON true ORDER BY f.id ${direction}`
+  return { text, params }
+}
+
+export interface PageRow {
+  readonly id: JobRecord.JobId | null
+  readonly is_full: boolean
+  readonly last: string | null
+}
+
+/** Where the next page starts, when there may be one. */
+export const cursorOf = (
+  rows: ReadonlyArray<PageRow>,
+  where: JobStore.Selection,
+  limit: number
+): string | undefined => {
+  if (where.ids !== undefined) return undefined
+  const records = rows.filter(({ id }) => id !== null)
+  if (records.length === limit) return records.at(-1)!.id!
+  return rows[0]?.is_full === true ? rows[0].last ?? undefined : undefined
+}
+
+export const stats = (s: string): string => `
+  WITH counts AS (
+    SELECT queue, sum(blocked) AS blocked, sum(scheduled) AS scheduled, sum(ready) AS ready, sum(running) AS running,
+      sum(completed) AS completed, sum(cancelled) AS cancelled, sum(dead) AS dead, sum(parked) AS parked
+    FROM (SELECT * FROM ${s}.counter UNION ALL SELECT part, queue, blocked, scheduled, ready, running, completed,
+      cancelled, dead, parked FROM ${s}.delta) all_of_them GROUP BY queue
+  )
+  SELECT coalesce(c.queue, q.name) AS queue, coalesce(q.paused, false) AS paused, ${s}.clock()::float8 AS now,
+    coalesce(c.blocked, 0)::float8 AS blocked, coalesce(c.scheduled, 0)::float8 AS scheduled,
+    coalesce(c.ready, 0)::float8 AS ready, coalesce(c.running, 0)::float8 AS running,
+    coalesce(c.completed, 0)::float8 AS completed, coalesce(c.cancelled, 0)::float8 AS cancelled,
+    coalesce(c.dead, 0)::float8 AS dead, coalesce(c.parked, 0)::float8 AS parked,
+    least(
+      (SELECT r.ready_at FROM ${s}.record r
+        WHERE r.queue = c.queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+        ORDER BY r.priority, r.turn, r.place LIMIT 1),
+      (SELECT r.ready_at FROM ${s}.record r
+        WHERE r.queue = c.queue AND r.state = 0 AND (r.crashes > 0 OR r.flags & 16 = 16)
+        ORDER BY r.priority, r.turn, r.place LIMIT 1))::float8 AS oldest
+  FROM counts c FULL JOIN ${s}.queue q ON q.name = c.queue ORDER BY 1`
+
+export const workers = (s: string): string => `
+  SELECT w.id, w.queues, (w.lease_until - ${s}.clock())::float8 AS lease_left,
+    (SELECT count(*) FROM ${s}.record r WHERE r.worker = w.num AND r.state = 1)::int AS holds, ${s}.clock()::float8 AS now
+  FROM ${s}.worker w ORDER BY w.num`

@@ -1,0 +1,192 @@
+/** What operators do to records. */
+
+/**
+ * One action on one record.
+ *
+ * In a caller's transaction it locks none but waiting records, which claims pass over, and leaves freed slots on the
+ * agenda. A record that runs is asked to be cancelled in a row of its own.
+ */
+export const controlOne = (s: string, channel: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.control_one(
+  p_id uuid, p_action text, p_reason text, p_payload text, p_version int, p_sensitive jsonb, p_due bigint, p_priority int,
+  p_now bigint, p_transaction boolean
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_freed text;
+BEGIN
+  IF p_transaction THEN
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 FOR UPDATE;
+    IF NOT FOUND THEN SELECT * INTO r FROM ${s}.record WHERE id = p_id; END IF;
+  ELSE
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
+  END IF;
+  IF r.id IS NULL THEN
+    RETURN ${s}.control_finished(p_id, p_action, p_payload, p_version, p_sensitive, p_now, p_transaction);
+  END IF;
+
+  IF r.state = 1 THEN
+    IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    INSERT INTO ${s}.cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
+    IF FOUND THEN
+      -- It may not run any more when this commits.
+      IF p_transaction THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
+      PERFORM pg_notify('${channel}', 'k' || (SELECT id FROM ${s}.worker WHERE num = r.worker));
+    END IF;
+    RETURN 'Requested';
+  END IF;
+
+  -- The slot is given back after the commit: its key's row is one that settlements wait for.
+  IF p_transaction AND r.flags & 8 = 8 AND p_action IN ('Cancel', 'Delete', 'Reschedule') THEN
+    INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
+    r.flags := r.flags & ~8;
+    UPDATE ${s}.record SET flags = r.flags WHERE id = r.id;
+    PERFORM ${s}.wake(r.queue, 0);
+  END IF;
+
+  CASE p_action
+  WHEN 'Cancel' THEN
+    r.fence := r.fence + 1;
+    PERFORM ${s}.finish(r, 5, p_reason, NULL, p_now, p_transaction);
+  WHEN 'Delete' THEN
+    PERFORM ${s}.finish(r, 5, 'deleted', NULL, p_now, p_transaction);
+    PERFORM ${s}.forget(p_id, p_now);
+    PERFORM ${s}.tell('deleted', r, NULL, p_now);
+  WHEN 'Retry' THEN
+    IF p_payload IS NULL AND r.state <> 2 THEN RETURN 'Unchanged'; END IF;
+    r.fence := r.fence + 1;
+    r.payload := coalesce(p_payload, r.payload);
+    r.version := coalesce(p_version, r.version);
+    r.spec := ${s}.masked(r.spec, p_sensitive);
+    IF r.state = 2 THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
+    ELSE
+      PERFORM ${s}.put(r);
+    END IF;
+  WHEN 'Promote' THEN
+    IF r.state <> 2 THEN RETURN 'Unchanged'; END IF;
+    PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
+  WHEN 'Reschedule' THEN
+    IF r.state NOT IN (0, 2) THEN RETURN 'Unchanged'; END IF;
+    IF r.expire_at IS NOT NULL THEN
+      r.expire_at := p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0);
+    END IF;
+    r.fence := r.fence + 1;
+    PERFORM ${s}.let_run(r, p_due, p_now, false, p_transaction);
+  WHEN 'Reprioritise' THEN
+    IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
+    r.fence := r.fence + 1;
+    r.priority := p_priority;
+    IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
+    PERFORM ${s}.put(r);
+    -- Claims have passed it over meanwhile.
+    IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, 0); END IF;
+  END CASE;
+  RETURN 'Changed';
+END $$`
+
+/** An action on a finished record: it runs again with a fresh budget of attempts, or is forgotten. */
+export const controlFinished = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.control_finished(
+  p_id uuid, p_action text, p_payload text, p_version int, p_sensitive jsonb, p_now bigint, p_transaction boolean
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  h ${s}.history;
+  r ${s}.record;
+  u ${s}.uniq;
+  v_key text;
+BEGIN
+  SELECT * INTO h FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
+  IF NOT FOUND THEN RETURN 'NotFound'; END IF;
+  IF p_action = 'Delete' THEN
+    PERFORM ${s}.forget(p_id, p_now);
+    RETURN 'Changed';
+  END IF;
+  IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
+  v_key := h.spec::json ->> 'uniqueKey';
+  IF h.flags & 1 = 1 THEN
+    SELECT * INTO u FROM ${s}.uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
+    IF FOUND AND u.id <> p_id AND ${s}.holds(u, p_now) IS NOT NULL
+      OR u.successor <> p_id AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
+      RETURN 'Unchanged';
+    END IF;
+    INSERT INTO ${s}.uniq AS q (tag, key, id) VALUES (h.tag, v_key, p_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = p_now + q.lasts, successor = NULL;
+  END IF;
+  DELETE FROM ${s}.history WHERE id = p_id AND part = h.part;
+  INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
+    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
+  r.id := p_id;
+  r.place := nextval('${s}.place');
+  r.turn := 0;
+  r.at := p_now;
+  r.enqueued_at := h.enqueued_at;
+  r.ready_at := p_now;
+  r.fence := h.fence + 1;
+  r.settled := h.settled;
+  r.attempt := 0;
+  r.version := coalesce(p_version, h.version);
+  r.pending := 0;
+  r.key_limit := h.key_limit;
+  r.state := 3;
+  r.priority := h.priority;
+  r.crashes := 0;
+  r.flags := h.flags & 33;
+  r.queue := h.queue;
+  r.tag := h.tag;
+  r.key := h.key;
+  r.retention := h.retention;
+  r.spec := ${s}.masked(h.spec, p_sensitive);
+  r.payload := coalesce(p_payload, h.payload);
+  r.attempts := ${s}.attempts_of(h);
+  IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
+    INSERT INTO ${s}.detail (id, logs) VALUES (p_id, h.detail -> 'logs');
+    r.flags := r.flags | 2;
+  END IF;
+  INSERT INTO ${s}.record SELECT r.*;
+  PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);
+  PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
+  RETURN 'Changed';
+END $$`
+
+/** What must stay masked of a payload that was edited; NULL leaves it. */
+export const masked = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.masked(p_spec text, p_sensitive jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_sensitive IS NULL THEN p_spec
+    ELSE (coalesce(p_spec, '{}')::jsonb || jsonb_build_object('sensitive', p_sensitive))::text END
+$$`
+
+/** The history of a record's attempts: plain columns for the last one when it completed, a list for the others. */
+export const attemptsOf = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.attempts_of(h ${s}.history) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT CASE WHEN h.claimed_at IS NULL THEN h.attempts ELSE coalesce(h.attempts, '[]') ||
+    jsonb_strip_nulls(jsonb_build_object('attempt', h.attempt, 'worker', h.worker, 'startedAt', h.claimed_at,
+      'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
+$$`
+
+/** Removes a finished record, and remembers for an hour which settlement was its last. */
+export const forget = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.forget(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  h ${s}.history;
+BEGIN
+  DELETE FROM ${s}.history WHERE id = p_id RETURNING * INTO h;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
+    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
+  INSERT INTO ${s}.gone (id, fence, at) VALUES (p_id, h.settled, p_now)
+    ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
+  DELETE FROM ${s}.idem WHERE id = p_id;
+END $$`
+
+/** Stops or resumes claims from a queue. Says whether it changed. */
+export const pause = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.pause(p_queue text, p_paused boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT p_paused AND NOT EXISTS (SELECT FROM ${s}.queue WHERE name = p_queue) THEN RETURN false; END IF;
+  INSERT INTO ${s}.queue AS q (name, paused) VALUES (p_queue, p_paused)
+    ON CONFLICT (name) DO UPDATE SET paused = excluded.paused WHERE q.paused <> excluded.paused;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF NOT p_paused THEN PERFORM ${s}.wake(p_queue, ${s}.clock()); END IF;
+  RETURN true;
+END $$`

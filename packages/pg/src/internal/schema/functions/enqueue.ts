@@ -1,0 +1,362 @@
+/** Storing records. */
+
+/**
+ * Records without keys and dependencies, in one statement. An id that is there already is left alone. Answers the ids that
+ * were stored, NULL for all of them.
+ *
+ * Cost: per record a heap row and two index entries; per call and queue one row of counts. Ids are new as a rule, so the
+ * first try does without ON CONFLICT, whose speculative insertion costs a quarter more time and 48 bytes of log a record.
+ */
+export const enqueue = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_plain(
+  p_ids uuid[], p_tags text[], p_versions int[], p_queues text[], p_priorities int[], p_delays bigint[],
+  p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[],
+  p_transaction boolean
+) RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  v_stored uuid[];
+  v_queues text[];
+  q text;
+BEGIN
+  BEGIN
+    ${storing(s, "")}
+  EXCEPTION WHEN unique_violation THEN
+    ${storing(s, "ON CONFLICT (id) DO NOTHING")}
+  END;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    -- Who decides to sleep while this transaction is open cannot be seen from here: such a transaction always wakes.
+    PERFORM ${s}.wake(q, CASE WHEN p_transaction THEN 0 ELSE v_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM ${s}.listener WHERE until > v_now) THEN
+    PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = ANY (v_stored);
+  END IF;
+  -- All of them as a rule, which takes no list.
+  RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
+END $$`
+
+const storing = (s: string, onConflict: string): string => `
+    WITH given AS (
+      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads
+      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+    ), stored AS (
+      INSERT INTO ${s}.record (
+        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
+      SELECT id, nextval('${s}.place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
+      FROM given ${onConflict}
+      RETURNING id, queue, state
+    ), counted AS (
+      INSERT INTO ${s}.delta (queue, ready, scheduled)
+      SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
+      RETURNING queue
+    )
+    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;`
+
+/**
+ * One record with whatever it has: an idempotency key first, then the unique key, then its dependencies, its own key last.
+ *
+ * In a caller's transaction it takes no lock that a settlement or a claim needs: what would be admitted by looking at such
+ * a row is left blocked on the agenda, and the first exchange after the commit looks.
+ */
+export const enqueueOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_one(
+  x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text
+) LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_idem text := x ->> 'idempotencyKey';
+  v_key text := x ->> 'uniqueKey';
+  v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
+  v_owner uuid;
+  v_after uuid;
+BEGIN
+  o_id := (x ->> 'id')::uuid;
+  o_outcome := 'Inserted';
+  IF ${s}.is_stored(o_id, p_again, p_now) THEN
+    o_outcome := 'Existing';
+    RETURN;
+  END IF;
+
+  IF v_idem IS NOT NULL THEN
+    INSERT INTO ${s}.idem AS i (tag, key, id) VALUES (x ->> 'tag', v_idem, o_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = i.id RETURNING id INTO v_owner;
+    IF v_owner <> o_id THEN
+      IF ${s}.is_stored(v_owner, true, p_now) THEN
+        o_id := v_owner;
+        o_outcome := 'Existing';
+        RETURN;
+      END IF;
+      UPDATE ${s}.idem SET id = o_id WHERE tag = x ->> 'tag' AND key = v_idem;
+    END IF;
+  END IF;
+
+  r.id := o_id;
+  r.place := nextval('${s}.place');
+  r.turn := 0;
+  r.at := greatest(v_due, p_now);
+  r.enqueued_at := p_now;
+  r.ready_at := p_now;
+  r.expire_at := v_due + (x ->> 'startBefore')::bigint;
+  r.fence := 0;
+  r.settled := 0;
+  r.attempt := 0;
+  r.version := (x ->> 'version')::int;
+  r.pending := 0;
+  r.key_limit := (x ->> 'keyLimit')::int;
+  r.state := 3;
+  r.priority := (x ->> 'priority')::int;
+  r.crashes := 0;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
+  r.queue := x ->> 'queue';
+  r.tag := x ->> 'tag';
+  r.key := x ->> 'key';
+  r.retention := x ->> 'retention';
+  r.spec := x ->> 'spec';
+  r.payload := x ->> 'payload';
+
+  IF v_key IS NOT NULL THEN
+    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+      FROM ${s}.take_unique(x, r, v_due, p_now, p_transaction) u;
+    IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
+      UPDATE ${s}.idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
+    ELSIF o_outcome <> 'Inserted' AND v_idem IS NOT NULL THEN
+      DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
+    END IF;
+    IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    IF v_after IS NOT NULL THEN
+      r.reason := 'Unique';
+      r.blocked_on := v_after::text;
+    END IF;
+  END IF;
+
+  IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
+    r.reason := coalesce(r.reason, 'Dependencies');
+    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
+  ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
+    r.reason := 'ConcurrencyKey';
+    r.blocked_on := r.key;
+  END IF;
+  INSERT INTO ${s}.record SELECT r.*;
+  PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
+  PERFORM ${s}.tell('enqueued', r, NULL, p_now);
+
+  IF r.pending > 0 THEN
+    INSERT INTO ${s}.dependency (parent, child, name)
+      SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
+      ON CONFLICT DO NOTHING;
+  END IF;
+  IF r.reason IS NULL THEN
+    PERFORM ${s}.let_run(r, v_due, p_now, false, p_transaction);
+  ELSIF p_transaction THEN
+    INSERT INTO ${s}.agenda (id) VALUES (r.id);
+    PERFORM ${s}.wake(r.queue, 0);
+  ELSE
+    PERFORM ${s}.tend(r.id, p_now);
+  END IF;
+END $$`
+
+/**
+ * Takes the unique key of a new record, or does what its policy says of the record that has it: the table of unique
+ * conflicts (docs/writing-a-store.md). The key's row names the last holder and its successor; both are believed only while
+ * they live, so nothing but another enqueue of the same key ever waits for it.
+ */
+export const takeUnique = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.take_unique(
+  x json, r ${s}.record, p_due bigint, p_now bigint, p_transaction boolean,
+  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid
+) LANGUAGE plpgsql AS $$
+DECLARE
+  v_policy text := x ->> 'onConflict';
+  v_lasts bigint := (x ->> 'window')::bigint;
+  v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
+  u ${s}.uniq;
+  h ${s}.record;
+  v_state int;
+  v_waits boolean;
+  v_target uuid;
+BEGIN
+  o_id := r.id;
+  o_outcome := 'Inserted';
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
+  IF u.id = r.id THEN RETURN; END IF;
+  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM ${s}.record WHERE id = u.id) THEN
+    -- The holder has ended and its successor has the key; a window counts from when that could begin.
+    u.id := u.successor;
+    u.successor := NULL;
+    u.until := u.lasts + coalesce((SELECT ready_at FROM ${s}.record WHERE id = u.id), p_now);
+  END IF;
+  v_state := ${s}.holds(u, p_now);
+  SELECT * INTO h FROM ${s}.record WHERE id = u.id;
+  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+    v_target := h.id;
+  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+    SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND state = 3 AND reason = 'Unique';
+  END IF;
+  IF v_target IS NOT NULL THEN
+    IF (SELECT spec::json ->> 'flowId' FROM ${s}.record WHERE id = v_target) IS NOT NULL THEN
+      o_id := v_target;
+      o_outcome := 'UniqueConflict';
+      RETURN;
+    END IF;
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+      UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
+      o_id := v_target;
+      o_outcome := 'Replaced';
+      RETURN;
+    END IF;
+    -- It was claimed while we looked.
+    v_waits := false;
+  END IF;
+
+  IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+    UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
+    o_after := u.id;
+  ELSE
+    o_id := u.id;
+    o_outcome := 'Existing';
+  END IF;
+END $$`
+
+/** Whether a record has this id: among the live ones, and on request in history. */
+export const isStored = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.is_stored(p_id uuid, p_history boolean, p_now bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.record WHERE id = p_id)
+    OR p_history AND EXISTS (
+      SELECT FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
+END $$`
+
+/** The state in which the named record holds its unique key, NULL when it does not any more. */
+export const holds = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.holds(u ${s}.uniq, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_state int;
+BEGIN
+  IF u.until IS NOT NULL AND u.until <= p_now THEN RETURN NULL; END IF;
+  SELECT * INTO r FROM ${s}.record WHERE id = u.id;
+  IF FOUND THEN
+    -- Until started: one that is given back unstarted holds it again, unless another took it meanwhile.
+    RETURN CASE WHEN u.until_started AND (r.state = 1 OR r.attempt > 0 OR r.flags & 4 = 4) THEN NULL ELSE r.state END;
+  END IF;
+  -- A window outlives a completed record.
+  IF u.until IS NULL THEN RETURN NULL; END IF;
+  SELECT h.state INTO v_state FROM ${s}.history h
+    WHERE h.id = u.id AND h.state = 4 AND (h.expires_at IS NULL OR h.expires_at > p_now) LIMIT 1;
+  RETURN v_state;
+END $$`
+
+/** New contents, or a new due instant alone, for a record that waits. False when it has begun by now. */
+export const replace = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.replace(
+  p_id uuid, n ${s}.record, p_contents boolean, p_due bigint, p_now bigint, p_transaction boolean
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+BEGIN
+  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  r.fence := r.fence + 1;
+  IF p_contents THEN
+    IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
+      IF p_transaction THEN
+        INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
+      ELSE
+        PERFORM ${s}.free_slots(ARRAY[r.key], p_now);
+      END IF;
+      r.flags := r.flags & ~8;
+    END IF;
+    r.payload := n.payload;
+    r.version := n.version;
+    r.spec := n.spec;
+    r.retention := n.retention;
+    r.priority := n.priority;
+    r.key := n.key;
+    r.key_limit := n.key_limit;
+  END IF;
+  r.flags := r.flags | n.flags & 32;
+  r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
+  IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
+    r.at := greatest(p_due, p_now);
+    PERFORM ${s}.put(r);
+  ELSE
+    PERFORM ${s}.let_run(r, p_due, p_now, r.state <> 2, p_transaction);
+  END IF;
+  RETURN true;
+END $$`
+
+/**
+ * Takes the idempotency and unique keys of a batch, where they are free, in one order for everybody. Whoever comes second
+ * waits here for the first one's transaction, while it holds no lock that anybody else could want: of the records of a
+ * batch one may have to wait, and the others' keys and parents must not wait with it.
+ */
+export const claimKeys = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO ${s}.idem AS i (tag, key, id)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'idempotencyKey', (x ->> 'id')::uuid
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
+        coalesce((x ->> 'untilStarted')::boolean, false)
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
+$$`
+
+/**
+ * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
+ * is refused whole: the conflict with its holder's id, the others as such.
+ */
+export const enqueueEach = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_each(p_records json, p_again boolean, p_transaction boolean)
+RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  x json;
+  v_ids uuid[] := '{}';
+  v_outcomes text[] := '{}';
+BEGIN
+  IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
+  BEGIN
+    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+      SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
+      v_ids := v_ids || id;
+      v_outcomes := v_outcomes || outcome;
+    END LOOP;
+    IF 'UniqueConflict' = ANY (v_outcomes) AND cardinality(v_outcomes) > 1 THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+  EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    FOR i IN 1 .. cardinality(v_ids) LOOP
+      IF v_outcomes[i] <> 'UniqueConflict' THEN
+        v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
+        v_outcomes[i] := 'Refused';
+      END IF;
+    END LOOP;
+  END;
+  RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
+END $$`
+
+/** Whether the attempt still holds its record. Outside a caller's transaction it goes on holding it until the commit. */
+export const holdsFence = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.holds_fence(p_id uuid, p_fence int, p_transaction boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_transaction THEN
+    PERFORM FROM ${s}.record WHERE id = p_id AND fence = p_fence AND state = 1;
+  ELSE
+    PERFORM FROM ${s}.record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
+  END IF;
+  RETURN FOUND;
+END $$`

@@ -1,0 +1,141 @@
+/** What workers do beside the hot path: renew their lease, and the fenced writes of running attempts. */
+
+/** Registers a worker, renews its lease, and compares what it holds with what the store says (P14). */
+export const renew = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.renew(
+  p_worker text, p_lease bigint, p_queues text[], p_handles jsonb, p_ids uuid[], p_fences int[], p_older bigint
+) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  w ${s}.worker;
+  r ${s}.record;
+  v_cancel text;
+  v_reconciled int := 0;
+  v_unparked int := 0;
+  v_lost json;
+BEGIN
+  INSERT INTO ${s}.worker AS k (id, lease_until, queues, handles, ended)
+    VALUES (p_worker, v_now + p_lease, p_queues, p_handles, p_lease = 0)
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, ended = false,
+      queues = excluded.queues, handles = excluded.handles
+    RETURNING * INTO w;
+  SELECT json_agg(json_build_object('id', g.id, 'fence', g.fence)) INTO v_lost
+    FROM unnest(p_ids, p_fences) AS g(id, fence)
+    WHERE NOT EXISTS (
+      SELECT FROM ${s}.record q WHERE q.id = g.id AND q.fence = g.fence AND q.worker = w.num AND q.state = 1);
+  FOR r IN
+    SELECT * FROM ${s}.record q WHERE q.worker = w.num AND q.state = 1 AND q.at <= v_now - p_older
+      AND NOT EXISTS (SELECT FROM unnest(p_ids, p_fences) AS g(id, fence) WHERE g.id = q.id AND g.fence = q.fence)
+    ORDER BY q.place FOR UPDATE
+  LOOP
+    r := ${s}.end_attempt(r, 'released', v_now, NULL, NULL);
+    r.attempt := r.attempt - 1;
+    SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
+    IF FOUND THEN
+      PERFORM ${s}.finish(r, 5, v_cancel, NULL, v_now);
+    ELSE
+      PERFORM ${s}.let_run(r, v_now, v_now, true);
+    END IF;
+    v_reconciled := v_reconciled + 1;
+  END LOOP;
+  IF w.handles <> '[]' THEN v_unparked := ${s}.unpark(w, v_now); END IF;
+  -- A worker that leaves renews with no lease and holds nothing.
+  IF p_lease = 0 AND NOT EXISTS (SELECT FROM ${s}.record WHERE worker = w.num AND state = 1) THEN
+    DELETE FROM ${s}.worker WHERE num = w.num;
+  END IF;
+  RETURN json_build_object(
+    'now', v_now,
+    'lost', coalesce(v_lost, '[]'),
+    -- All of them, each time: a reply that told one may have been lost.
+    'cancel', (SELECT coalesce(json_agg(json_build_object('id', q.id, 'fence', q.fence, 'reason', c.reason)), '[]')
+      FROM ${s}.cancel c JOIN ${s}.record q ON q.id = c.id WHERE q.worker = w.num AND q.state = 1),
+    'reconciled', v_reconciled,
+    'unparked', v_unparked,
+    'maintainIn', ${s}.maintain_in(v_now));
+END $$`
+
+/** Progress, logs and steps of running attempts, each refused by a stale fence. Answers one word per entry. */
+export const write = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.write_entries(p_entries json) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  v_answers text[] := '{}';
+  x json;
+  r ${s}.record;
+  v_lines jsonb;
+BEGIN
+  FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
+    -- The lock keeps the fence where it is until the write is committed.
+    SELECT * INTO r FROM ${s}.record
+      WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+      v_answers := v_answers || 'LeaseLost'::text;
+      CONTINUE;
+    END IF;
+    IF r.flags & 2 = 0 THEN UPDATE ${s}.record SET flags = flags | 2 WHERE id = r.id; END IF;
+    CASE x ->> 'kind'
+    WHEN 'Step' THEN
+      INSERT INTO ${s}.checkpoint (id, name, value) VALUES (r.id, x ->> 'name', x ->> 'value')
+        ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+    WHEN 'Progress' THEN
+      INSERT INTO ${s}.detail (id, progress) VALUES (r.id, x ->> 'value')
+        ON CONFLICT (id) DO UPDATE SET progress = excluded.progress;
+      PERFORM ${s}.tell('progress', r, NULL, v_now);
+    ELSE
+      SELECT jsonb_agg(jsonb_build_object('attempt', r.attempt, 'at', v_now, 'message', line)) INTO v_lines
+        FROM json_array_elements_text(x -> 'lines') line;
+      -- The newest 200 lines are kept.
+      INSERT INTO ${s}.detail AS d (id, logs) VALUES (r.id, v_lines)
+        ON CONFLICT (id) DO UPDATE SET logs = (
+          SELECT jsonb_agg(line ORDER BY n) FROM (
+            SELECT line, n FROM jsonb_array_elements(coalesce(d.logs, '[]') || excluded.logs)
+              WITH ORDINALITY AS l(line, n) ORDER BY n DESC LIMIT 200) newest);
+    END CASE;
+    v_answers := v_answers || 'Done'::text;
+  END LOOP;
+  RETURN v_answers;
+END $$`
+
+/** Completes a waitpoint, also before anybody waits for it. In a caller's transaction the first exchange after it does so. */
+export const signal = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.signal(p_id uuid, p_waitpoint text, p_value text, p_transaction boolean)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  r ${s}.record;
+  v_waits boolean;
+BEGIN
+  IF p_transaction THEN
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id;
+  ELSE
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
+  END IF;
+  IF NOT FOUND THEN RETURN 'NotFound'; END IF;
+  v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
+  IF p_transaction THEN
+    -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    INSERT INTO ${s}.agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
+    PERFORM ${s}.wake(r.queue, 0);
+    RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
+  END IF;
+  INSERT INTO ${s}.checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
+    ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+  r.flags := r.flags | 2;
+  IF v_waits THEN
+    PERFORM ${s}.let_run(r, v_now, v_now, false);
+    RETURN 'Delivered';
+  END IF;
+  PERFORM ${s}.put(r);
+  RETURN 'Early';
+END $$`
+
+/** A schedule moves on and its record is stored in one step, so that a tick enqueues exactly once (P8). */
+export const tick = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.tick(p_name text, p_at bigint, p_next bigint, p_record json) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE ${s}.schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_one(p_record, ${s}.clock(), false, false); END IF;
+  RETURN true;
+END $$`

@@ -1,0 +1,228 @@
+/** What nobody's request does: rescue from dead workers, expiry, retention. Bounded work, safe to race. */
+
+export const maintain = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.maintain(p_max_crashes int) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := ${s}.clock();
+  v_rescued int := 0;
+  v_quarantined int := 0;
+  v_expired int;
+  v_swept int := 0;
+  v_more boolean := false;
+  w ${s}.worker;
+  v_counts int[];
+BEGIN
+  FOR w IN SELECT * FROM ${s}.worker WHERE lease_until <= v_now AND NOT ended ORDER BY num FOR UPDATE SKIP LOCKED LOOP
+    v_counts := ${s}.rescue_from(w, p_max_crashes, v_now);
+    v_rescued := v_rescued + v_counts[1];
+    v_quarantined := v_quarantined + v_counts[2];
+  END LOOP;
+  v_expired := ${s}.expire(v_now, 1000);
+  -- One of those who come at the same time does it, and nobody waits for it.
+  PERFORM FROM ${s}.housekeeping WHERE next_at <= v_now FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
+    PERFORM ${s}.sum_counters();
+    PERFORM ${s}.mend(v_now);
+    DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
+      AND NOT EXISTS (SELECT FROM ${s}.record r WHERE r.worker = k.num AND r.state = 1);
+    DELETE FROM ${s}.listener WHERE until <= v_now;
+    DELETE FROM ${s}.gone WHERE at <= v_now - 3600000;
+    -- Last: while it holds a slot that it has emptied, whoever reads history waits.
+    v_swept := ${s}.sweep(v_now, 1000);
+  END IF;
+  IF v_swept >= 1000 THEN
+    UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
+  END IF;
+  RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0 ELSE ${s}.maintain_in(v_now) END);
+END $$`
+
+/**
+ * All of a dead worker's records in one step: whom its death is charged to depends on all that it held. When it died with
+ * a record that had crashed others before, that one is to blame; else all of them may be (P10).
+ */
+export const rescueFrom = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.rescue_from(w ${s}.worker, p_max_crashes int, p_now bigint) RETURNS int[]
+LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_suspect uuid;
+  v_charged boolean;
+  v_crashes int;
+  v_cancel text;
+  v_rescued int := 0;
+  v_quarantined int := 0;
+BEGIN
+  SELECT id INTO v_suspect FROM ${s}.record WHERE worker = w.num AND state = 1 AND crashes > 0 LIMIT 1;
+  FOR r IN SELECT * FROM ${s}.record WHERE worker = w.num AND state = 1 ORDER BY place FOR UPDATE LOOP
+    v_charged := v_suspect IS NULL OR r.id = v_suspect;
+    SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
+    IF NOT FOUND THEN v_cancel := NULL; END IF;
+    v_crashes := r.crashes + (v_charged AND v_cancel IS NULL)::int;
+    r := ${s}.end_attempt(r, 'crashed', p_now,
+      CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
+    r.crashes := v_crashes;
+    IF v_cancel IS NOT NULL THEN
+      PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
+    ELSIF v_crashes >= p_max_crashes THEN
+      PERFORM ${s}.finish(r, 6, 'Crashed', NULL, p_now);
+      v_quarantined := v_quarantined + 1;
+      CONTINUE;
+    ELSE
+      PERFORM ${s}.let_run(r, p_now, p_now, true);
+    END IF;
+    v_rescued := v_rescued + 1;
+  END LOOP;
+  UPDATE ${s}.worker SET ended = true WHERE num = w.num;
+  RETURN ARRAY[v_rescued, v_quarantined];
+END $$`
+
+/** What could not start in time is dead. What has begun has no such instant any more. */
+export const expire = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.expire(p_now bigint, p_count int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_count int := 0;
+BEGIN
+  FOR r IN SELECT * FROM ${s}.record WHERE expire_at <= p_now AND state <> 1
+    ORDER BY expire_at LIMIT p_count FOR UPDATE SKIP LOCKED
+  LOOP
+    r.fence := r.fence + 1;
+    PERFORM ${s}.finish(r, 6, 'Expired', NULL, p_now);
+    v_count := v_count + 1;
+  END LOOP;
+  RETURN v_count;
+END $$`
+
+/**
+ * Retention: empties the slots whose rows have all passed their class's age, once the keys that they had are forgotten,
+ * and deletes in a bounded chunk what is kept by count. A slot that somebody reads at this moment is left for the next call.
+ */
+export const sweep = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.sweep(p_now bigint, p_count int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  v_widths bigint[] := '{900000,21600000,151200000,648000000,7884000000}';
+  v_slot int;
+  v_any boolean;
+  v_swept int := 0;
+  v_found int;
+  k record;
+BEGIN
+  FOR i IN 1 .. 5 LOOP
+    v_slot := (i - 1) * 6 + ((p_now / v_widths[i] + 1) % 6)::int;
+    EXECUTE format('SELECT EXISTS (SELECT FROM ${s}.history_%s)', v_slot) INTO v_any;
+    IF v_any THEN
+      EXECUTE format('WITH few AS (
+          UPDATE ${s}.history_%1$s SET flags = 0 WHERE id IN (
+            SELECT id FROM ${s}.history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s)
+          RETURNING id, tag, spec::json ->> ''uniqueKey'' AS uniq
+        ), idems AS (
+          DELETE FROM ${s}.idem i USING few f WHERE i.id = f.id
+        ), uniqs AS (
+          DELETE FROM ${s}.uniq u USING few f WHERE u.tag = f.tag AND u.key = f.uniq AND u.id = f.id
+            AND u.successor IS NULL
+        ) SELECT count(*) FROM few', v_slot, p_count) INTO v_found;
+      IF v_found >= p_count THEN
+        v_swept := p_count;
+        CONTINUE;
+      END IF;
+      BEGIN
+        SET LOCAL lock_timeout = '100ms';
+        EXECUTE format('TRUNCATE ${s}.history_%s', v_slot);
+        -- What was counted with the finished records' class of the live ones stays.
+        WITH deltas AS (
+          DELETE FROM ${s}.delta WHERE part = v_slot RETURNING queue, blocked, scheduled, ready, running, parked
+        ), counters AS (
+          DELETE FROM ${s}.counter WHERE part = v_slot RETURNING queue, blocked, scheduled, ready, running, parked
+        )
+        INSERT INTO ${s}.counter AS c (
+          part, queue, blocked, scheduled, ready, running, completed, cancelled, dead, parked)
+        SELECT -1, queue, sum(blocked), sum(scheduled), sum(ready), sum(running), 0, 0, 0, sum(parked)
+          FROM (SELECT * FROM deltas UNION ALL SELECT * FROM counters) gone GROUP BY queue ORDER BY queue
+        ON CONFLICT (queue, part) DO UPDATE SET
+          blocked = c.blocked + excluded.blocked, scheduled = c.scheduled + excluded.scheduled,
+          ready = c.ready + excluded.ready, running = c.running + excluded.running, parked = c.parked + excluded.parked;
+      EXCEPTION WHEN lock_not_available THEN NULL;
+      END;
+      SET LOCAL lock_timeout = DEFAULT;
+    END IF;
+  END LOOP;
+  FOR k IN
+    WITH RECURSIVE kept AS (
+      (SELECT tag, state, keep_count FROM ${s}.history WHERE keep_count IS NOT NULL
+        ORDER BY tag, state, keep_count LIMIT 1)
+      UNION ALL
+      SELECT n.* FROM kept, LATERAL (SELECT h.tag, h.state, h.keep_count FROM ${s}.history h
+        WHERE h.keep_count IS NOT NULL AND (h.tag, h.state, h.keep_count) > (kept.tag, kept.state, kept.keep_count)
+        ORDER BY h.tag, h.state, h.keep_count LIMIT 1) n
+    ) SELECT * FROM kept
+  LOOP
+    WITH old AS (
+      SELECT id, part FROM ${s}.history
+      WHERE keep_count = k.keep_count AND tag = k.tag AND state = k.state
+      ORDER BY finished_at DESC, id DESC OFFSET k.keep_count LIMIT p_count - v_swept
+    ), free AS (
+      SELECT h.id, h.part FROM old JOIN ${s}.history h ON h.id = old.id AND h.part = old.part FOR UPDATE OF h SKIP LOCKED
+    ), removed AS (
+      DELETE FROM ${s}.history h USING free WHERE h.id = free.id AND h.part = free.part
+      RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
+    ), idems AS (
+      DELETE FROM ${s}.idem i USING removed f WHERE f.flags <> 0 AND i.id = f.id
+    ), uniqs AS (
+      DELETE FROM ${s}.uniq u USING removed f
+      WHERE f.flags <> 0 AND u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id
+        AND u.successor IS NULL
+    ), counted AS (
+      INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
+      SELECT part, queue, -count(*) FILTER (WHERE state = 4), -count(*) FILTER (WHERE state = 5),
+        -count(*) FILTER (WHERE state = 6) FROM removed GROUP BY part, queue
+    )
+    SELECT count(*) INTO v_found FROM removed;
+    v_swept := v_swept + v_found;
+    EXIT WHEN v_swept >= p_count;
+  END LOOP;
+  RETURN v_swept;
+END $$`
+
+/** Adds the deltas up, in a bounded chunk. Nobody waits for it: writers only ever append. */
+export const sumCounters = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.sum_counters() RETURNS void LANGUAGE sql AS $$
+  WITH few AS (
+    SELECT ctid FROM ${s}.delta LIMIT 200000 FOR UPDATE SKIP LOCKED
+  ), taken AS (
+    DELETE FROM ${s}.delta d USING few WHERE d.ctid = few.ctid RETURNING d.*
+  )
+  INSERT INTO ${s}.counter AS c (
+    part, queue, blocked, scheduled, ready, running, completed, cancelled, dead, parked)
+  SELECT part, queue, sum(blocked), sum(scheduled), sum(ready), sum(running), sum(completed), sum(cancelled), sum(dead),
+    sum(parked) FROM taken GROUP BY part, queue ORDER BY part, queue
+  ON CONFLICT (queue, part) DO UPDATE SET
+    blocked = c.blocked + excluded.blocked, scheduled = c.scheduled + excluded.scheduled,
+    ready = c.ready + excluded.ready, running = c.running + excluded.running,
+    completed = c.completed + excluded.completed, cancelled = c.cancelled + excluded.cancelled,
+    dead = c.dead + excluded.dead, parked = c.parked + excluded.parked
+$$`
+
+/**
+ * Finds what a lost race or a rolled back transaction left: keys with a free slot that somebody waits for, requests to
+ * cancel what no longer runs, keys of records that are gone.
+ */
+export const mend = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.mend(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_key text;
+BEGIN
+  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.held < k.lim AND EXISTS (
+      SELECT FROM ${s}.record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey')
+    ORDER BY k.name LIMIT 100
+  LOOP
+    PERFORM ${s}.admit_waiting(v_key, p_now);
+  END LOOP;
+  PERFORM ${s}.tend(few.id, p_now) FROM (
+    SELECT q.id FROM ${s}.cancel q
+      WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
+  DELETE FROM ${s}.key k WHERE k.name IN (
+      SELECT name FROM ${s}.key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    AND NOT EXISTS (SELECT FROM ${s}.record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey');
+END $$`

@@ -1,0 +1,338 @@
+/**
+ * The moves that verbs are made of. None is called from outside the schema.
+ *
+ * A caller's open transaction may have locked a record that waits, and nothing else that a settlement or a claim needs. So
+ * these never wait for a record other than their own: they pass it over and leave it to the agenda.
+ */
+
+/** The store's clock: the only one that decides. Epoch milliseconds. Simple enough for the planner to inline. */
+export const clock = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.clock() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$`
+
+/** How long a record is kept that ended so: milliseconds, NULL for ever. A record without retention has the defaults. */
+export const age = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.age(retention text, state int) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE
+    WHEN retention IS NULL THEN CASE state WHEN 4 THEN 86400000 WHEN 5 THEN 604800000 ELSE 2592000000 END
+    ELSE (retention::json -> (state - 4) ->> 0)::bigint
+  END
+$$`
+
+/** How many of its job and outcome are kept; NULL does not count. */
+export const keepCount = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.keep_count(retention text, state int) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
+$$`
+
+/** The partition of a record that ends now: its class, and the slot of the present quarter of its class's age. */
+export const part = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.part(age bigint, now bigint) RETURNS smallint LANGUAGE sql IMMUTABLE AS $$
+  SELECT (CASE
+    WHEN age IS NULL OR age > 31536000000 THEN 30
+    WHEN age <= 3600000 THEN (now / 900000) % 6
+    WHEN age <= 86400000 THEN 6 + (now / 21600000) % 6
+    WHEN age <= 604800000 THEN 12 + (now / 151200000) % 6
+    WHEN age <= 2592000000 THEN 18 + (now / 648000000) % 6
+    ELSE 24 + (now / 7884000000) % 6
+  END)::smallint
+$$`
+
+/** Tells those who listen, if anybody does. A hint: it is lost when nobody hears it. */
+export const tell = (s: string, channel: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.tell(p_type text, r ${s}.record, p_reason text, p_now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM ${s}.listener WHERE until > p_now) THEN RETURN; END IF;
+  PERFORM pg_notify('${channel}', 'e' || json_build_object(
+    'type', p_type, 'id', r.id, 'tag', r.tag, 'queue', r.queue, 'at', p_now, 'attempt', r.attempt,
+    'reason', left(p_reason, 1000)));
+END $$`
+
+/** Wakes the workers that may sleep beside this queue. */
+export const wake = (s: string, channel: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.wake(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
+    PERFORM pg_notify('${channel}', 'w' || p_queue);
+  END IF;
+END $$`
+
+/** Notes in the counters that a live record went from one state to another; NULL is none. */
+export const countMove = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.count_move(p_queue text, was int, was_reason text, state int, reason text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO ${s}.delta (queue, ready, running, scheduled, blocked, parked) VALUES (
+    p_queue,
+    coalesce((state = 0)::int, 0) - coalesce((was = 0)::int, 0),
+    coalesce((state = 1)::int, 0) - coalesce((was = 1)::int, 0),
+    coalesce((state = 2)::int, 0) - coalesce((was = 2)::int, 0),
+    coalesce((state = 3)::int, 0) - coalesce((was = 3)::int, 0),
+    coalesce((state = 3 AND reason IN ('NoHandler', 'NewerPayload'))::int, 0)
+      - coalesce((was = 3 AND was_reason IN ('NoHandler', 'NewerPayload'))::int, 0));
+END $$`
+
+/** Takes a slot of a key, or says that there is none. Either way it holds the key's row, so that no freed slot is missed. */
+export const takeSlot = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.take_slot(p_key text, p_limit int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO ${s}.key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
+    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
+  RETURN FOUND;
+END $$`
+
+/**
+ * Gives free slots of a key to the records that wait for them, in their order. One that a transaction has locked is passed
+ * over and looked at again.
+ */
+export const admitWaiting = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.admit_waiting(p_key text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  k ${s}.key;
+  q text;
+  n int;
+BEGIN
+  SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
+  IF NOT FOUND OR k.held >= k.lim
+    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    RETURN;
+  END IF;
+  FOR q, n IN
+    WITH c AS (
+      SELECT id FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
+      ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
+    ), u AS (
+      UPDATE ${s}.record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+      FROM c WHERE r.id = c.id RETURNING r.queue
+    )
+    SELECT queue, count(*)::int FROM u GROUP BY queue
+  LOOP
+    UPDATE ${s}.key SET held = held + n WHERE name = p_key;
+    k.held := k.held + n;
+    INSERT INTO ${s}.delta (queue, blocked, ready) VALUES (q, -n, n);
+    PERFORM ${s}.wake(q, p_now);
+  END LOOP;
+  IF k.held < k.lim AND EXISTS (
+    SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    PERFORM ${s}.look_again(NULL, p_key, p_now);
+  END IF;
+END $$`
+
+/** Gives slots back, in the order of keys: the lock order is records, then keys, then the records that wait for them. */
+export const freeSlots = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.free_slots(p_keys text[], p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  k text;
+  n int;
+BEGIN
+  FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
+    UPDATE ${s}.key SET held = held - n WHERE name = k;
+    PERFORM ${s}.admit_waiting(k, p_now);
+  END LOOP;
+END $$`
+
+/** Writes what has changed of a live record, and counts its step. */
+export const put = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.put(r ${s}.record) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  was ${s}.record;
+BEGIN
+  SELECT * INTO was FROM ${s}.record WHERE id = r.id;
+  UPDATE ${s}.record SET
+    place = r.place, turn = r.turn, at = r.at, ready_at = r.ready_at, begun_at = r.begun_at, expire_at = r.expire_at,
+    worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
+    pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
+    flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
+    attempts = r.attempts, failures = r.failures, payload = r.payload
+  WHERE id = r.id;
+  IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
+    PERFORM ${s}.count_move(r.queue, was.state, was.reason, r.state, r.reason);
+  END IF;
+END $$`
+
+/**
+ * Lets a record run at an instant: scheduled when that is to come, else ready, or blocked while its key has no slot. It
+ * gets a new place unless it keeps the one that it has. In a caller's transaction its key is left to the agenda.
+ */
+export const letRun = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.let_run(
+  r ${s}.record, p_due bigint, p_now bigint, p_keeps boolean, p_transaction boolean DEFAULT false
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_freed text;
+BEGIN
+  r.worker := NULL;
+  r.reason := NULL;
+  r.blocked_on := NULL;
+  IF p_due > p_now THEN
+    IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
+    r.flags := r.flags & ~8;
+    r.state := 2;
+    r.at := p_due;
+  ELSE
+    IF p_keeps THEN
+      r.flags := r.flags | 16;
+    ELSE
+      r.flags := r.flags & ~16;
+      r.place := nextval('${s}.place');
+      r.ready_at := p_now;
+    END IF;
+    r.at := p_now;
+    IF r.key IS NULL OR r.flags & 8 = 8 THEN
+      r.state := 0;
+    ELSIF NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit) THEN
+      r.state := 0;
+      r.flags := r.flags | 8;
+    ELSE
+      r.state := 3;
+      r.reason := 'ConcurrencyKey';
+      r.blocked_on := r.key;
+    END IF;
+  END IF;
+  PERFORM ${s}.put(r);
+  IF p_transaction THEN
+    IF v_freed IS NOT NULL THEN INSERT INTO ${s}.agenda (key, frees) VALUES (v_freed, true); END IF;
+    IF r.state = 3 THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
+    PERFORM ${s}.wake(r.queue, 0);
+    RETURN;
+  END IF;
+  IF r.state = 0 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
+  IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
+END $$`
+
+/** Ends an attempt: whatever it still writes is refused from here on. */
+export const endAttempt = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.end_attempt(
+  r ${s}.record, p_decision text, p_ended bigint, p_failure jsonb, p_trace text
+) RETURNS ${s}.record LANGUAGE plpgsql AS $$
+DECLARE
+  v_failure jsonb := p_failure || jsonb_build_object('attempt', r.attempt, 'at', p_ended);
+BEGIN
+  IF p_decision NOT IN ('released', 'parked') THEN
+    r.attempts := coalesce(r.attempts, '[]') || jsonb_strip_nulls(jsonb_build_object(
+      'attempt', r.attempt, 'worker', (SELECT id FROM ${s}.worker WHERE num = r.worker), 'startedAt', r.at,
+      'endedAt', p_ended, 'decision', p_decision, 'failure', v_failure, 'trace', p_trace));
+    IF jsonb_array_length(r.attempts) > 100 THEN r.attempts := r.attempts - 0; END IF;
+    IF v_failure IS NOT NULL THEN
+      -- One that gave its attempt back makes room for the next.
+      IF (r.failures -> -1 ->> 'attempt')::int = r.attempt THEN r.failures := r.failures - -1; END IF;
+      r.failures := coalesce(r.failures, '[]') || jsonb_strip_nulls(v_failure);
+      IF jsonb_array_length(r.failures) > 32 THEN r.failures := r.failures - 0; END IF;
+    END IF;
+    r.flags := r.flags | 4;
+    r.expire_at := NULL;
+  END IF;
+  -- What is given back unstarted has shown nothing.
+  IF p_decision NOT IN ('crashed', 'released', 'parked') THEN r.crashes := 0; END IF;
+  r.fence := r.fence + 1;
+  RETURN r;
+END $$`
+
+/**
+ * Lets those go on who waited for a record, and tells a record of it that waits for several. One that a transaction has
+ * locked keeps its dependency and is looked at again.
+ */
+export const dependencyEnded = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.dependency_ended(p_id uuid, p_state int, p_result text, p_now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_child uuid;
+  v_name text;
+  c ${s}.record;
+BEGIN
+  FOR v_child, v_name IN SELECT child, name FROM ${s}.dependency WHERE parent = p_id ORDER BY child, name LOOP
+    SELECT * INTO c FROM ${s}.record WHERE id = v_child FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child) THEN
+      PERFORM ${s}.look_again(v_child, NULL, p_now);
+      CONTINUE;
+    END IF;
+    DELETE FROM ${s}.dependency WHERE parent = p_id AND child = v_child AND name = v_name;
+    IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
+    -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
+    IF c.reason IN ('Dependencies', 'Unique') AND p_state <> 4 THEN
+      c.fence := c.fence + 1;
+      PERFORM ${s}.finish(c, 6, 'DependencyFailed', NULL, p_now);
+      CONTINUE;
+    END IF;
+    INSERT INTO ${s}.detail AS d (id, results) VALUES (v_child, jsonb_build_object(v_name, p_result))
+      ON CONFLICT (id) DO UPDATE SET results = coalesce(d.results, '{}') || excluded.results;
+    c.flags := c.flags | 2;
+    c.pending := c.pending - 1;
+    IF c.pending = 0 AND c.reason IN ('Dependencies', 'Children') THEN
+      PERFORM ${s}.let_run(c, c.at, p_now, false);
+    ELSE
+      PERFORM ${s}.put(c);
+    END IF;
+  END LOOP;
+END $$`
+
+/** Lets the record go on that waits for the end of one that held its unique key, unless a transaction has it locked. */
+export const releaseUnique = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.release_unique(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_id uuid;
+  r ${s}.record;
+BEGIN
+  FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
+    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+      PERFORM ${s}.look_again(v_id, NULL, p_now);
+    ELSIF r.pending > 0 THEN
+      r.reason := 'Dependencies';
+      r.blocked_on := NULL;
+      PERFORM ${s}.put(r);
+    ELSE
+      PERFORM ${s}.let_run(r, r.at, p_now, false);
+    END IF;
+  END LOOP;
+END $$`
+
+/**
+ * Ends a record's life: into history, slots and keys given back, and whoever waited for it goes on; in a caller's
+ * transaction by the agenda.
+ */
+export const finish = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.finish(
+  r ${s}.record, p_state int, p_reason text, p_result text, p_now bigint, p_transaction boolean DEFAULT false
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_age bigint := ${s}.age(r.retention, p_state);
+  v_part smallint := ${s}.part(v_age, p_now);
+  v_was ${s}.record;
+BEGIN
+  DELETE FROM ${s}.record WHERE id = r.id RETURNING * INTO v_was;
+  INSERT INTO ${s}.history (
+    id, enqueued_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part, state, priority,
+    crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
+  VALUES (
+    r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
+    r.priority, r.crashes, r.flags & 33, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.retention, r.spec, r.attempts, r.failures,
+    CASE WHEN r.flags & 2 = 2 THEN (
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM ${s}.detail d WHERE d.id = r.id) END,
+    p_result, r.payload);
+  PERFORM ${s}.count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
+  INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
+    VALUES (v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int);
+  DELETE FROM ${s}.cancel WHERE id = r.id;
+  IF r.flags & 2 = 2 THEN
+    DELETE FROM ${s}.detail WHERE id = r.id;
+    DELETE FROM ${s}.checkpoint WHERE id = r.id;
+  END IF;
+  IF p_transaction THEN
+    IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true); END IF;
+    INSERT INTO ${s}.agenda (id)
+      SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND state = 3 AND reason = 'Unique'
+      UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
+    PERFORM ${s}.wake(r.queue, 0);
+  ELSE
+    IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;
+    PERFORM ${s}.dependency_ended(r.id, p_state, p_result, p_now);
+  END IF;
+  PERFORM ${s}.tell(
+    CASE p_state WHEN 4 THEN 'completed' WHEN 5 THEN 'cancelled' ELSE 'dead' END, r,
+    coalesce(CASE WHEN p_state = 6 THEN r.failures -> -1 ->> 'tag' END, p_reason), p_now);
+END $$`

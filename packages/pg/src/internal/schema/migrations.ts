@@ -1,0 +1,109 @@
+/**
+ * The schema as code: additive steps, each in one transaction with its entry, under one lock.
+ *
+ * Guarantee: any number of processes may start at once; one migrates and the others find it done. Nothing that a release
+ * before this one calls is removed or changes its meaning, so that two releases run side by side (P11). A schema that is
+ * newer than the code is accepted while it says that this code can still read it, and refused with `Incompatible` else.
+ */
+import * as Agenda from "./functions/agenda.ts"
+import * as Control from "./functions/control.ts"
+import * as Enqueue from "./functions/enqueue.ts"
+import * as Exchange from "./functions/exchange.ts"
+import * as Keep from "./functions/keep.ts"
+import * as Maintain from "./functions/maintain.ts"
+import * as Parts from "./functions/parts.ts"
+import * as Public from "./functions/public.ts"
+import { outbox } from "./outbox.ts"
+import { tables } from "./tables.ts"
+
+/** A schema's name as SQL, and the channel of its notifications. */
+export interface Names {
+  readonly schema: string
+  readonly channel: string
+}
+
+export interface Migration {
+  readonly version: number
+  readonly name: string
+  /** The oldest version of the code that can work on the schema after this step. */
+  readonly readableBy: number
+  readonly statements: (names: Names) => ReadonlyArray<string>
+}
+
+/**
+ * What makes a plan the same at a hundred and at ten million records, whatever the statistics say: each statement of these
+ * functions is written for an index, and a plan that was made while a table was empty stays in the cache.
+ */
+const planned = `
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
+  SET enable_mergejoin = off SET enable_material = off SET jit = off`
+
+/** The functions that are called from outside: what they call is planned alike. */
+const entries = [
+  "exchange",
+  "commit_one",
+  "enqueue",
+  "enqueue_plain",
+  "enqueue_each",
+  "renew",
+  "write_entries",
+  "maintain",
+  "control_one",
+  "signal",
+  "tick"
+]
+
+const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
+  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control, Public].flatMap((module) =>
+    Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
+  )
+
+const settings = ({ schema }: Names): string => `
+DO $do$
+DECLARE f regprocedure;
+BEGIN
+  FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = '${schema.replaceAll("\"", "")}' AND p.proname IN (${
+  entries.map((name) => `'${name}'`).join(", ")
+})
+  LOOP
+    EXECUTE format('ALTER FUNCTION %s ${planned.trim().replaceAll(/\s+/g, " ")}', f);
+  END LOOP;
+END $do$`
+
+export const migrations: ReadonlyArray<Migration> = [
+  {
+    version: 1,
+    name: "init",
+    readableBy: 1,
+    statements: (names) => [...tables(names.schema), ...outbox(names.schema), ...functions(names), settings(names)]
+  }
+]
+
+/** The version of the schema that this code writes. */
+export const latest = migrations.at(-1)!.version
+
+/** All of it as a script, for whoever runs migrations by hand. */
+export const script = (names: Names): string =>
+  [
+    "BEGIN",
+    ...bookkeeping(names.schema),
+    ...migrations.flatMap((migration) => [
+      ...migration.statements(names),
+      record(names.schema, migration)
+    ]),
+    "COMMIT"
+  ].map((statement) => `${statement.trim()};\n`).join("\n")
+
+export const bookkeeping = (schema: string): ReadonlyArray<string> => [
+  `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+  `CREATE TABLE IF NOT EXISTS ${schema}.migration (
+    version int PRIMARY KEY,
+    name text NOT NULL,
+    readable_by int NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+  )`
+]
+
+export const record = (schema: string, { name, readableBy, version }: Migration): string =>
+  `INSERT INTO ${schema}.migration (version, name, readable_by) VALUES (${version}, '${name}', ${readableBy})`

@@ -1,0 +1,238 @@
+/**
+ * The tables: live records apart from their history, so that what workers look at stays as small as what waits.
+ *
+ * - `record` holds what may still run. Its partial indexes are exactly the orders in which records are claimed, become due
+ *   and are found again; finished records are in none of them.
+ * - `history` holds what is finished, in a ring of partitions per retention class. A class of age A has six slots of A/4:
+ *   a row goes to the slot of the instant at which it ended, and the slot after the present one holds nothing that is
+ *   younger than A, so it is truncated, never deleted row by row. No table is made or dropped while workers run, so no
+ *   insert can miss its partition, and no lock is taken on more than the slot that is emptied.
+ * - `delta` gets one row per write and queue; `counter` is their sum. No two writers meet on a counter.
+ * - `uniq` and `idem` name the record that has a key. They are believed only while that record lives, so no settlement
+ *   touches them, and a caller's open transaction that holds one holds up nobody but enqueues of the same key.
+ */
+
+/** The columns of `record` that `history` has as well, in the order in which they are copied. */
+export const tables = (s: string): ReadonlyArray<string> => [
+  `CREATE SEQUENCE ${s}.place`,
+
+  `CREATE TABLE ${s}.housekeeping (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    next_at bigint NOT NULL DEFAULT 0
+  ) WITH (fillfactor = 20)`,
+  `INSERT INTO ${s}.housekeeping DEFAULT VALUES`,
+
+  `CREATE TABLE ${s}.queue (
+    name text COLLATE "C" PRIMARY KEY,
+    paused boolean NOT NULL DEFAULT false
+  )`,
+
+  `CREATE TABLE ${s}.worker (
+    num int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id text COLLATE "C" NOT NULL UNIQUE,
+    lease_until bigint NOT NULL,
+    wakes_until bigint NOT NULL DEFAULT 0,
+    ended boolean NOT NULL DEFAULT true,
+    queues text[] NOT NULL DEFAULT '{}',
+    handles jsonb NOT NULL DEFAULT '[]'
+  ) WITH (fillfactor = 50)`,
+
+  `CREATE TABLE ${s}.listener (
+    id text COLLATE "C" PRIMARY KEY,
+    until bigint NOT NULL
+  ) WITH (fillfactor = 50)`,
+
+  // Wide columns first: no padding. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
+  // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
+  // 16 came back to an earlier place, 32 has an idempotency key.
+  `CREATE TABLE ${s}.record (
+    id uuid PRIMARY KEY,
+    place bigint NOT NULL,
+    turn bigint NOT NULL DEFAULT 0,
+    at bigint NOT NULL,
+    enqueued_at bigint NOT NULL,
+    ready_at bigint NOT NULL,
+    begun_at bigint,
+    expire_at bigint,
+    worker int,
+    fence int NOT NULL DEFAULT 0,
+    settled int NOT NULL DEFAULT 0,
+    attempt int NOT NULL DEFAULT 0,
+    version int NOT NULL,
+    pending int NOT NULL DEFAULT 0,
+    key_limit int,
+    state smallint NOT NULL,
+    priority smallint NOT NULL,
+    crashes smallint NOT NULL DEFAULT 0,
+    flags smallint NOT NULL DEFAULT 0,
+    queue text COLLATE "C" NOT NULL,
+    tag text COLLATE "C" NOT NULL,
+    key text COLLATE "C",
+    reason text COLLATE "C",
+    blocked_on text COLLATE "C",
+    retention text,
+    spec text,
+    attempts jsonb,
+    failures jsonb,
+    payload text NOT NULL
+  ) WITH (
+    fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000
+  )`,
+  // Those that came in turn, and apart the few that came back to an earlier place or have crashed a worker: claims go on
+  // from where the last one ended, and what lies behind that is found in the small index.
+  `CREATE INDEX record_ready ON ${s}.record (queue, priority, turn, place)
+    WHERE state = 0 AND crashes = 0 AND flags & 16 = 0`,
+  `CREATE INDEX record_back ON ${s}.record (queue, priority, turn, place)
+    WHERE state = 0 AND (crashes > 0 OR flags & 16 = 16)`,
+  `CREATE INDEX record_running ON ${s}.record (worker) WHERE state = 1`,
+  `CREATE INDEX record_scheduled ON ${s}.record (queue, at, place) WHERE state = 2`,
+  `CREATE INDEX record_expiring ON ${s}.record (expire_at) WHERE expire_at IS NOT NULL AND state <> 1`,
+  `CREATE INDEX record_key ON ${s}.record (key, priority, turn, place) WHERE state = 3 AND reason = 'ConcurrencyKey'`,
+  `CREATE INDEX record_after ON ${s}.record (blocked_on) WHERE state = 3 AND reason = 'Unique'`,
+  `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE state = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
+
+  `CREATE TABLE ${s}.detail (
+    id uuid PRIMARY KEY,
+    progress text,
+    logs jsonb,
+    results jsonb
+  )`,
+  `CREATE TABLE ${s}.checkpoint (
+    id uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    PRIMARY KEY (id, name)
+  )`,
+
+  // state: 4 completed, 5 cancelled, 6 dead. expires_at is when readers stop seeing it; NULL: never.
+  `CREATE TABLE ${s}.history (
+    id uuid NOT NULL,
+    enqueued_at bigint NOT NULL,
+    claimed_at bigint,
+    ended_at bigint,
+    finished_at bigint NOT NULL,
+    expires_at bigint,
+    fence int NOT NULL,
+    settled int NOT NULL,
+    attempt int NOT NULL,
+    version int NOT NULL,
+    key_limit int,
+    part smallint NOT NULL,
+    state smallint NOT NULL,
+    priority smallint NOT NULL,
+    crashes smallint NOT NULL,
+    flags smallint NOT NULL,
+    keep_count int,
+    queue text COLLATE "C" NOT NULL,
+    tag text COLLATE "C" NOT NULL,
+    key text COLLATE "C",
+    worker text COLLATE "C",
+    trace text,
+    reason text COLLATE "C",
+    retention text,
+    spec text,
+    attempts jsonb,
+    failures jsonb,
+    detail jsonb,
+    result text,
+    payload text NOT NULL
+  ) PARTITION BY LIST (part)`,
+  ...Array.from(
+    { length: parts },
+    (_, part) =>
+      `CREATE TABLE ${s}.history_${part} PARTITION OF ${s}.history FOR VALUES IN (${part})
+      WITH (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000)`
+  ),
+  `CREATE INDEX history_id ON ${s}.history (id)`,
+  // Whose keys are forgotten with it; its flags are 1 and 32 alone.
+  `CREATE INDEX history_keyed ON ${s}.history (id) WHERE flags <> 0`,
+  `CREATE INDEX history_counted ON ${s}.history (tag, state, keep_count, finished_at) WHERE keep_count IS NOT NULL`,
+
+  `CREATE TABLE ${s}.delta (
+    part smallint NOT NULL DEFAULT -1,
+    queue text COLLATE "C" NOT NULL,
+    blocked int NOT NULL DEFAULT 0,
+    scheduled int NOT NULL DEFAULT 0,
+    ready int NOT NULL DEFAULT 0,
+    running int NOT NULL DEFAULT 0,
+    completed int NOT NULL DEFAULT 0,
+    cancelled int NOT NULL DEFAULT 0,
+    dead int NOT NULL DEFAULT 0,
+    parked int NOT NULL DEFAULT 0
+  )`,
+  `CREATE TABLE ${s}.counter (
+    part smallint NOT NULL,
+    queue text COLLATE "C" NOT NULL,
+    blocked bigint NOT NULL,
+    scheduled bigint NOT NULL,
+    ready bigint NOT NULL,
+    running bigint NOT NULL,
+    completed bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    dead bigint NOT NULL,
+    parked bigint NOT NULL,
+    PRIMARY KEY (queue, part)
+  ) WITH (fillfactor = 50)`,
+
+  `CREATE TABLE ${s}.idem (
+    tag text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    PRIMARY KEY (tag, key)
+  )`,
+  `CREATE INDEX idem_id ON ${s}.idem (id)`,
+  `CREATE TABLE ${s}.uniq (
+    tag text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    until bigint,
+    lasts bigint,
+    until_started boolean NOT NULL DEFAULT false,
+    successor uuid,
+    PRIMARY KEY (tag, key)
+  ) WITH (fillfactor = 70)`,
+  `CREATE TABLE ${s}.key (
+    name text COLLATE "C" PRIMARY KEY,
+    lim int NOT NULL,
+    held int NOT NULL
+  ) WITH (fillfactor = 50)`,
+  `CREATE TABLE ${s}.dependency (
+    parent uuid NOT NULL,
+    child uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    PRIMARY KEY (parent, child, name)
+  )`,
+  `CREATE INDEX dependency_child ON ${s}.dependency (child)`,
+  `CREATE TABLE ${s}.cancel (
+    id uuid PRIMARY KEY,
+    fence int NOT NULL,
+    reason text NOT NULL,
+    told boolean NOT NULL DEFAULT false
+  )`,
+  // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not,
+  // and what a settlement found locked by one: a record to look at, a key with slots to give back or out, a signal.
+  `CREATE TABLE ${s}.agenda (
+    num bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at bigint NOT NULL DEFAULT 0,
+    id uuid,
+    key text COLLATE "C",
+    frees boolean NOT NULL DEFAULT false,
+    waitpoint text COLLATE "C",
+    value text
+  )`,
+  // Settlements of records that were deleted since, so that one that is sent again is known.
+  `CREATE TABLE ${s}.gone (
+    id uuid PRIMARY KEY,
+    fence int NOT NULL,
+    at bigint NOT NULL
+  )`,
+  `CREATE TABLE ${s}.schedule (
+    name text COLLATE "C" PRIMARY KEY,
+    definition text NOT NULL,
+    next_at bigint NOT NULL
+  )`
+]
+
+/** Five classes of six slots, and one partition for what is kept for ever. */
+export const parts = 31

@@ -1,0 +1,432 @@
+/** The verbs of the seam over the functions of the schema. */
+import { JobError, type JobRecord, JobStore } from "capstan"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { type Client, ints, numbers, texts, uuids } from "./client.ts"
+import { Coalescer } from "./coalesce.ts"
+import * as Codec from "./codec.ts"
+import { describe } from "./describe.ts"
+import { Listener } from "./listen.ts"
+import { withLocalWakeups } from "./local.ts"
+import { Marks } from "./marks.ts"
+import * as Query from "./query.ts"
+
+export interface Settings {
+  readonly identity: string
+  readonly maxCrashes: number
+  readonly listen: boolean
+}
+
+/** More than this in one call goes out alone. */
+const bulk = 100
+
+const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
+
+export const make = Effect.fnUntraced(function*(
+  client: Client,
+  settings: Settings
+): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
+  const { schema: s } = client
+  const scope = yield* Effect.scope
+  const listener = new Listener(client, scope, `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`)
+
+  const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
+    `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
+  const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
+  const exchangeText = `SELECT * FROM ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
+    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[])`
+
+  const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
+    Effect.map(
+      client.ambient<{ stored: ReadonlyArray<string> | null }>("enqueue", plainText, [
+        uuids(records.map(({ id }) => id)),
+        texts(records.map(({ tag }) => tag)),
+        ints(records.map(({ version }) => version)),
+        texts(records.map(({ queue }) => queue)),
+        ints(records.map(({ priority }) => -priority)),
+        numbers(records.map(({ delay }) => Math.ceil(delay))),
+        numbers(records.map(({ runAt }) => runAt === undefined ? null : Math.ceil(runAt))),
+        numbers(records.map(({ startBefore }) => startBefore ?? null)),
+        texts(records.map(({ retention }) => Codec.retentionOf(retention))),
+        texts(records.map(Codec.specOf)),
+        texts(records.map(({ payload }) => payload)),
+        inTransaction
+      ]),
+      ([row]): ReadonlyArray<JobStore.Enqueued> => {
+        const stored = row!.stored
+        if (stored === null) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
+        const found = new Set(stored)
+        return records.map(({ id }) => ({ id, outcome: found.has(id) ? "Inserted" : "Existing" }))
+      }
+    )
+
+  const enqueueEach = (records: ReadonlyArray<JobStore.NewRecord>, again: boolean, inTransaction: boolean) =>
+    client.ambient<JobStore.Enqueued>("enqueue", eachText, [
+      JSON.stringify(records.map(Codec.toJson)),
+      again,
+      inTransaction
+    ])
+
+  const enqueueAny = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
+    records.some(Codec.isKeyed)
+      ? enqueueEach(records, false, inTransaction)
+      : enqueuePlain(records, inTransaction)
+
+  /** A reply that was lost is asked for again under the same ids: what was stored is answered as such. */
+  const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
+    Effect.catch(
+      enqueueAny(records, false),
+      (error) =>
+        error.reason._tag === "OutcomeUnknown"
+          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
+          : Effect.fail(error)
+    )
+
+  const marks = new Marks()
+  const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
+  const coalescer = new Coalescer(outside, scope)
+  /** On a way of their own, so that nobody else's enqueue waits with them. */
+  const mayWait = new Coalescer(outside, scope)
+
+  const holdsFence = (by: JobStore.AttemptRef, inTransaction: boolean) =>
+    Effect.flatMap(
+      client.ambient<{ holds: boolean }>("enqueue", `SELECT ${s}.holds_fence($1::uuid, $2::int, $3) AS holds`, [
+        by.id,
+        by.fence,
+        inTransaction
+      ]),
+      ([row]) =>
+        row?.holds === true ? Effect.void : Effect.fail(
+          new JobError.JobStoreError({
+            reason: new JobError.LeaseLost(by)
+          })
+        )
+    )
+
+  /** The fence and the records in one transaction: the caller's, or one of its own. */
+  const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
+    const both = Effect.andThen(holdsFence(by, inTransaction), enqueueAny(records, inTransaction))
+    return inTransaction ? both : client.transaction("enqueue", both)
+  }
+
+  const store: JobStore.Shape = {
+    identity: settings.identity,
+    notifications: "hint",
+    inTransaction: (context) => client.isInTransaction(context),
+    describe: describe(client, settings),
+    enqueue: ({ by, records }) =>
+      Effect.withFiber((fiber) => {
+        const inTransaction = client.isInTransaction(fiber.context)
+        if (by !== undefined) return enqueueBy(by, records, inTransaction)
+        if (inTransaction) return enqueueAny(records, true)
+        client.warnOfForeignTransaction(fiber.context)
+        if (records.length > bulk) return enqueueOutside(records)
+        return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
+      }),
+
+    exchange: (request) =>
+      Clock.clockWith((clock) => {
+        const plain: Array<number> = []
+        const others: Array<number> = []
+        request.settlements.forEach(({ children, outcome }, i) => {
+          const isPlain = outcome._tag === "Complete" && (children === undefined || children.length === 0)
+          ;(isPlain ? plain : others).push(i)
+        })
+        const settlements = plain.map((i) => request.settlements[i]!)
+        const queues = request.demand.map(({ queue }) => queue)
+        const from = marks.from(queues, clock.currentTimeMillisUnsafe())
+        return Effect.map(
+          client.call<Codec.ClaimedRow>("exchange", exchangeText, [
+            request.worker,
+            request.lease,
+            uuids(settlements.map(({ id }) => id)),
+            ints(settlements.map(({ fence }) => fence)),
+            numbers(settlements.map(({ finishedAfter }) => Math.ceil(finishedAfter))),
+            texts(settlements.map(({ outcome }) => outcome._tag === "Complete" ? outcome.result ?? null : null)),
+            texts(settlements.map(({ trace }) => trace ?? null)),
+            others.length === 0
+              ? null
+              : JSON.stringify(others.map((i) => Codec.settlementJson(request.settlements[i]!))),
+            texts(queues),
+            ints(request.demand.map(({ slots }) => slots)),
+            ints(request.demand.map(({ share }) => share)),
+            request.demand.length === 0 ? 0 : request.total,
+            ints(from.map(([priority]) => priority)),
+            numbers(from.map(([, turn]) => turn)),
+            numbers(from.map(([, , place]) => place))
+          ]),
+          (rows): JobStore.ExchangeReply => {
+            const reply: ExchangeJson = JSON.parse(rows.at(-1)!.payload)
+            const claimed = rows.slice(0, -1)
+            marks.advance(claimed)
+            const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
+            for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
+            reply.others.forEach((answer, i) => settled[others[i]!] = answer)
+            return {
+              now: reply.now,
+              settled,
+              claimed: claimed.map(Codec.toClaimed),
+              nextDueIn: reply.nextDueIn ?? undefined,
+              maintainIn: reply.maintainIn ?? undefined,
+              cancel: reply.cancel,
+              more: reply.more
+            }
+          }
+        )
+      }),
+
+    renew: (request) =>
+      Effect.map(
+        client.call<{ reply: Renewed }>(
+          "renew",
+          `SELECT ${s}.renew($1, $2::float8::bigint, $3, $4::text::jsonb, $5, $6, $7::float8::bigint) AS reply`,
+          [
+            request.worker,
+            request.lease,
+            texts(request.queues),
+            JSON.stringify(request.handles),
+            uuids(request.holding.map(({ id }) => id)),
+            ints(request.holding.map(({ fence }) => fence)),
+            // Far enough: a claim is never older.
+            Math.min(request.reconcileOlderThan, 1e15)
+          ]
+        ),
+        ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
+      ),
+
+    write: (entries) =>
+      Effect.map(
+        client.call<{ answers: ReadonlyArray<JobStore.Settled> }>(
+          "write",
+          `SELECT ${s}.write_entries($1::text::json) AS answers`,
+          [JSON.stringify(entries.map(writeJson))]
+        ),
+        ([row]) => row!.answers
+      ),
+
+    results: (ids) =>
+      Effect.map(client.call<ResultRow>("results", Query.results(s), [uuids(ids)]), (rows) => {
+        const found = new Map(rows.map((row) => [row.id, row]))
+        return ids.map((id) => toAnswer(id, found.get(id)))
+      }),
+
+    signal: ({ id, value, waitpoint }) =>
+      Effect.withFiber((fiber) => {
+        const inTransaction = client.isInTransaction(fiber.context)
+        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
+        return Effect.map(
+          client.ambient<{ answer: "Delivered" | "Early" | "NotFound" }>(
+            "signal",
+            `SELECT ${s}.signal($1::uuid, $2, $3, $4) AS answer`,
+            [id, waitpoint, value, inTransaction]
+          ),
+          ([row]) => row!.answer
+        )
+      }),
+
+    get: (id) =>
+      Effect.map(
+        client.call<Codec.ReadRow>("get", Query.get(s), [id]),
+        ([row]) => row === undefined ? undefined : Codec.toRecord(row)
+      ),
+
+    query: ({ cursor, limit, order, where }) =>
+      Effect.map(
+        page(client.call, s, where, order, limit, cursor),
+        ({ cursor, rows }) => ({ records: rows.map(Codec.toRecord), cursor })
+      ),
+
+    stats: Effect.gen(function*() {
+      const queues = yield* client.call<QueueRow>("stats", Query.stats(s), [])
+      const workers = yield* client.call<WorkerRow>("stats", Query.workers(s), [])
+      return {
+        now: workers[0]?.now ?? queues[0]?.now ?? 0,
+        queues: queues.map(({ now, oldest, parked, paused, queue, ...counts }) => ({
+          queue,
+          counts,
+          parked,
+          oldestReadyAge: oldest === null ? undefined : now - oldest,
+          paused
+        })),
+        workers: workers.map(({ holds, id, lease_left, queues }) => ({
+          worker: id,
+          holds,
+          leaseLeft: lease_left,
+          queues
+        }))
+      }
+    }),
+
+    control: ({ action, cursor, limit, where }) =>
+      Effect.withFiber((fiber) =>
+        Effect.gen(function*() {
+          const inTransaction = client.isInTransaction(fiber.context)
+          if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
+          // What the caller's transaction has done so far is among what it looks at.
+          const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
+          const ids = rows.map(({ id }) => id)
+          const found = new Set<string>(ids)
+          const missing = where.ids?.filter((id) => !found.has(id)) ?? []
+          // One that exists but does not match was not asked for.
+          const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
+            "control",
+            `SELECT u.id, CASE
+               WHEN u.n <= $11::int THEN ${s}.control_one(u.id, $2, $3, $4, $5::int, $6::text::jsonb, coalesce($7::float8::bigint,
+                 ${s}.clock() + $8::float8::bigint), $9::int, ${s}.clock(), $10)
+               WHEN NOT ${s}.is_stored(u.id, true, ${s}.clock()) THEN 'NotFound' END AS outcome
+             FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
+            [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
+          )
+          return {
+            outcomes: outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
+            cursor: next
+          }
+        })
+      ),
+
+    pause: (queue, paused) =>
+      Effect.map(
+        client.call<{ changed: boolean }>("pause", `SELECT ${s}.pause($1, $2) AS changed`, [queue, paused]),
+        ([row]) => row!.changed
+      ),
+
+    schedules: (put) =>
+      Effect.gen(function*() {
+        for (const { definition, name, nextAt } of put) {
+          yield* client.call(
+            "schedules",
+            `INSERT INTO ${s}.schedule AS q (name, definition, next_at) VALUES ($1, $2, $3::float8::bigint)
+             ON CONFLICT (name) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at
+             WHERE q.definition <> excluded.definition`,
+            [name, definition, nextAt]
+          )
+        }
+        return yield* client.call<JobStore.ScheduleRow>(
+          "schedules",
+          `SELECT name, definition, next_at::float8 AS "nextAt" FROM ${s}.schedule ORDER BY name`,
+          []
+        )
+      }),
+
+    tick: ({ at, name, nextAt, record }) =>
+      Effect.map(
+        client.call<{ taken: boolean }>(
+          "tick",
+          `SELECT ${s}.tick($1, $2::float8::bigint, $3::float8::bigint, $4::text::json) AS taken`,
+          [name, at, nextAt, record === undefined ? null : JSON.stringify(Codec.toJson(record))]
+        ),
+        ([row]) => row!.taken
+      ),
+
+    maintain: Effect.map(
+      client.call<{ reply: Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [settings.maxCrashes]),
+      ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
+    ),
+
+    wakeups: listener.wakeups,
+    events: listener.events
+  }
+  return settings.listen ? store : withLocalWakeups(store, client)
+})
+
+interface ExchangeJson {
+  readonly now: number
+  readonly lost: ReadonlyArray<number>
+  readonly others: ReadonlyArray<JobStore.Settled>
+  readonly nextDueIn: number | null
+  readonly maintainIn: number | null
+  readonly cancel: ReadonlyArray<JobStore.CancelRequest>
+  readonly more: ReadonlyArray<string>
+}
+
+type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }
+type Maintained = Omit<JobStore.MaintainReply, "maintainIn"> & { readonly maintainIn: number | null }
+
+type QueueRow = Record<JobRecord.State, number> & {
+  readonly queue: string
+  readonly paused: boolean
+  readonly now: number
+  readonly parked: number
+  readonly oldest: number | null
+}
+
+interface WorkerRow {
+  readonly id: string
+  readonly queues: ReadonlyArray<string>
+  readonly lease_left: number
+  readonly holds: number
+  readonly now: number
+}
+
+interface ResultRow {
+  readonly id: string
+  readonly state: number
+  readonly reason: string | null
+  readonly result: string | null
+  readonly failure: string | null
+  readonly progress: string | null
+}
+
+const toAnswer = (id: JobRecord.JobId, row: ResultRow | undefined): JobStore.ResultAnswer => {
+  if (row === undefined) return { _tag: "NotFound", id }
+  const progress = row.progress ?? undefined
+  switch (Codec.states[row.state]) {
+    case "completed":
+      return { _tag: "Completed", id, progress, result: row.result ?? undefined }
+    case "cancelled":
+      return { _tag: "Cancelled", id, progress, reason: row.reason ?? "" }
+    case "dead":
+      return {
+        _tag: "Dead",
+        id,
+        progress,
+        reason: (row.reason ?? "Defect") as JobRecord.DeadReason,
+        failure: row.failure === null ? undefined : JSON.parse(row.failure)
+      }
+    default:
+      return { _tag: "Pending", id, progress }
+  }
+}
+
+const writeJson = (entry: JobStore.WriteEntry): unknown => {
+  const at = { kind: entry._tag, id: entry.at.id, fence: entry.at.fence }
+  switch (entry._tag) {
+    case "Step":
+      return { ...at, name: entry.name, value: entry.value }
+    case "Progress":
+      return { ...at, value: entry.value }
+    case "Log":
+      return { ...at, lines: entry.lines.map(Codec.clean) }
+  }
+}
+
+/** Control looks in the caller's transaction: at what that has enqueued, and with no second connection. */
+const page = (
+  call: Client["call"],
+  schema: string,
+  where: JobStore.Selection,
+  order: "newest" | "oldest",
+  limit: number,
+  cursor: string | undefined
+) => {
+  const { params, text } = Query.page(schema, where, order, limit, cursor)
+  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+    rows: rows.filter(({ id }) => id !== null),
+    cursor: Query.cursorOf(rows, where, limit)
+  }))
+}
+
+/** reason, payload, version, what is masked of it, instant, delay, priority. */
+const actionParams = (action: JobStore.ControlAction): ReadonlyArray<unknown> => [
+  action._tag,
+  action._tag === "Cancel" ? Codec.clean(action.reason) : null,
+  action._tag === "Retry" ? action.payload?.json ?? null : null,
+  action._tag === "Retry" ? action.payload?.version ?? null : null,
+  action._tag === "Retry" && action.payload !== undefined ? JSON.stringify(action.payload.sensitive) : null,
+  action._tag === "Reschedule" ? action.runAt ?? null : null,
+  action._tag === "Reschedule" ? Math.ceil(action.delay) : 0,
+  action._tag === "Reprioritise" ? -action.priority : null
+]

@@ -1,0 +1,643 @@
+/**
+ * No open transaction of a caller makes a settlement or a claim wait (P2), whatever it holds: the worker's client fails
+ * where it would wait for a lock. Each holding is committed once and rolled back once.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import type { JobRecord, JobStore } from "capstan"
+import { Deferred, Effect, Exit, Fiber } from "effect"
+import * as Harness from "./harness.ts"
+import {
+  after,
+  cancel,
+  claim,
+  claimOne,
+  control,
+  enqueue,
+  keyed,
+  settle,
+  type Side,
+  stateOf,
+  unique
+} from "./harness.ts"
+
+const schema = Harness.schemaName("locks")
+
+interface Sides {
+  readonly caller: Side
+  /** Where a statement that waits for anybody's lock fails instead. */
+  readonly worker: Side
+}
+
+const open = (schema: string) =>
+  Effect.all({
+    caller: Harness.open(schema),
+    worker: Harness.open(schema, {}, { startupOptions: "-c lock_timeout=150ms" })
+  })
+
+const sides = Harness.shared(schema, open(schema))
+
+interface Holding<A> {
+  /** What is there before. */
+  readonly given: (sides: Sides) => Effect.Effect<A, unknown>
+  /** What the caller does in its transaction. */
+  readonly hold: (caller: Side, given: A) => Effect.Effect<unknown, unknown>
+  /** What workers do while it is open. */
+  readonly meanwhile: (worker: Side, given: A) => Effect.Effect<unknown, unknown>
+  /** What is so once it has been committed, and the store has looked. */
+  readonly committed: (worker: Side, given: A) => Effect.Effect<void, unknown>
+  readonly rolledBack: (worker: Side, given: A) => Effect.Effect<void, unknown>
+}
+
+const ends = { commit: Effect.void, rollback: Effect.fail("rollback" as const) }
+
+const run = <A>(
+  holding: Holding<A>,
+  end: keyof typeof ends,
+  both: Effect.Effect<Sides>
+): Effect.Effect<void, unknown> =>
+  Effect.gen(function*() {
+    const { caller, worker } = yield* both
+    yield* Harness.empty(caller)
+    const given = yield* holding.given({ caller, worker })
+    const held = yield* Deferred.make<void>()
+    const over = yield* Deferred.make<void>()
+    const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
+      holding.hold(caller, given).pipe(
+        Effect.andThen(Deferred.succeed(held, undefined)),
+        Effect.andThen(Deferred.await(over)),
+        Effect.andThen(ends[end])
+      )
+    ))
+    yield* Effect.gen(function*() {
+      yield* Effect.raceFirst(Deferred.await(held), Effect.asVoid(Fiber.join(transaction)))
+      yield* holding.meanwhile(worker, given)
+      yield* Deferred.succeed(over, undefined)
+      assert.strictEqual(Exit.isSuccess(yield* Fiber.await(transaction)), end === "commit")
+      yield* Harness.quiet(worker)
+      yield* (end === "commit" ? holding.committed(worker, given) : holding.rolledBack(worker, given))
+      yield* Harness.assertSound(worker)
+    }).pipe(Effect.ensuring(Fiber.interrupt(transaction)))
+  })
+
+const holdings: Array<
+  readonly [name: string, committed: (both: Effect.Effect<Sides>) => Effect.Effect<void, unknown>]
+> = []
+
+const holding = <A>(name: string, holding: Holding<A>) => {
+  holdings.push([name, (both) => run(holding, "commit", both)])
+  it.live(`${name}: committed`, () => run(holding, "commit", sides))
+  it.live(`${name}: rolled back`, () => run(holding, "rollback", sides))
+}
+
+const running = (side: Side, given: Partial<JobStore.NewRecord>) => Effect.andThen(enqueue(side, given), claimOne(side))
+
+const isState = (side: Side, id: JobRecord.JobId, expected: string) =>
+  Effect.map(stateOf(side, id), (state) => assert.strictEqual(state, expected))
+
+const done = (side: Side, at: JobStore.AttemptRef, outcome?: JobStore.Outcome) =>
+  Effect.map(settle(side, at, outcome), (answer) => assert.strictEqual(answer, "Done"))
+
+/** Everybody's work goes on: a record is stored, claimed and settled. */
+const goesOn = (worker: Side) =>
+  Effect.andThen(enqueue(worker, { queue: "other" }), claimOne(worker, "other")).pipe(
+    Effect.flatMap((at) => done(worker, at))
+  )
+
+const parts = (id: JobRecord.JobId) => ({ id, other: Harness.newId() })
+
+describe("an enqueue in an open transaction holds up nobody", () => {
+  holding("of a key whose slot is taken", {
+    given: ({ worker }) => Effect.map(running(worker, keyed("k")), (holder) => ({ holder, ...parts(Harness.newId()) })),
+    hold: (caller, { id }) => enqueue(caller, { id, ...keyed("k") }),
+    meanwhile: (worker, { holder }) => Effect.andThen(done(worker, holder), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "none")
+  })
+
+  holding("of a key that is free", {
+    given: () => Effect.succeed(parts(Harness.newId())),
+    hold: (caller, { id }) => enqueue(caller, { id, ...keyed("k") }),
+    meanwhile: (worker) => Effect.flatMap(running(worker, keyed("k")), (at) => done(worker, at)),
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "none")
+  })
+
+  for (const policy of ["keep", "replace", "reschedule", "runAfter"] as const) {
+    holding(`of a unique key that a running record holds (${policy})`, {
+      given: ({ worker }) => Effect.map(running(worker, unique("u")), (holder) => ({ holder, id: Harness.newId() })),
+      hold: (caller, { id }) => enqueue(caller, { id, ...unique("u", policy) }),
+      meanwhile: (worker, { holder }) => Effect.andThen(done(worker, holder), goesOn(worker)),
+      committed: (worker, { id }) =>
+        isState(worker, id, policy === "replace" || policy === "runAfter" ? "ready" : "none"),
+      rolledBack: (worker, { id }) => isState(worker, id, "none")
+    })
+  }
+
+  holding("of a unique key whose holder waits, with another concurrency key", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const first = yield* running(worker, keyed("k", 2))
+        const { id } = yield* enqueue(worker, { ...keyed("k", 2), ...unique("u") })
+        return { first, id }
+      }),
+    hold: (caller) => enqueue(caller, { ...keyed("l"), ...unique("u", "replace"), payload: `"new"` }),
+    meanwhile: (worker, { first }) => Effect.andThen(done(worker, first), goesOn(worker)),
+    committed: (worker, { id }) =>
+      Effect.gen(function*() {
+        const found = yield* worker.store.get(id)
+        assert.deepStrictEqual([found?.state, found?.concurrencyKey, found?.payload], ["ready", "l", `"new"`])
+      }),
+    rolledBack: (worker, { id }) =>
+      Effect.map(
+        worker.store.get(id),
+        (found) => assert.deepStrictEqual([found?.state, found?.concurrencyKey, found?.payload], ["ready", "k", "null"])
+      )
+  })
+
+  holding("that puts off a record which holds a slot", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const first = yield* running(worker, keyed("k", 2))
+        const { id } = yield* enqueue(worker, { ...keyed("k", 2), ...unique("u") })
+        return { first, id }
+      }),
+    hold: (caller) => enqueue(caller, { ...keyed("k", 2), ...unique("u", "reschedule"), delay: 60_000 }),
+    meanwhile: (worker, { first }) => done(worker, first),
+    committed: (worker, { id }) => isState(worker, id, "scheduled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("that gives a successor another payload", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const holder = yield* running(worker, unique("u"))
+        const { id } = yield* enqueue(worker, unique("u", "runAfter"))
+        return { holder, id }
+      }),
+    hold: (caller) => enqueue(caller, { ...unique("u", "runAfter"), payload: `"new"` }),
+    meanwhile: (worker, { holder }) => Effect.andThen(done(worker, holder), goesOn(worker)),
+    committed: (worker, { id }) =>
+      Effect.map(
+        worker.store.get(id),
+        (found) => assert.deepStrictEqual([found?.state, found?.payload], ["ready", `"new"`])
+      ),
+    rolledBack: (worker, { id }) =>
+      Effect.map(
+        worker.store.get(id),
+        (found) => assert.deepStrictEqual([found?.state, found?.payload], ["ready", "null"])
+      )
+  })
+
+  holding("of what waits for a running record", {
+    given: ({ worker }) => Effect.map(running(worker, {}), (parent) => ({ parent, id: Harness.newId() })),
+    hold: (caller, { id, parent }) => enqueue(caller, { id, ...after(parent.id) }),
+    meanwhile: (worker, { parent }) => Effect.andThen(done(worker, parent), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "none")
+  })
+
+  holding("of what waits for a record that dies meanwhile", {
+    given: ({ worker }) => Effect.map(running(worker, {}), (parent) => ({ parent, id: Harness.newId() })),
+    hold: (caller, { id, parent }) => enqueue(caller, { id, ...after(parent.id) }),
+    meanwhile: (worker, { parent }) => done(worker, parent, { _tag: "Dead", reason: "Failed" }),
+    committed: (worker, { id }) => isState(worker, id, "dead DependencyFailed"),
+    rolledBack: (worker, { id }) => isState(worker, id, "none")
+  })
+
+  holding("of a thousand records of all kinds, while a thousand others run", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const key = yield* running(worker, keyed("k"))
+        const unique = yield* running(worker, Harness.unique("u"))
+        const parent = yield* running(worker, {})
+        const ids = Array.from({ length: 1000 }, Harness.newId)
+        yield* worker.store.enqueue({ records: Array.from({ length: 1000 }, () => Harness.record()) })
+        return { key, unique, parent, ids }
+      }),
+    hold: (caller, { ids, parent }) =>
+      caller.store.enqueue({
+        records: ids.map((id, i) =>
+          Harness.record({
+            id,
+            ...(i % 4 === 0 ? keyed("k") : {}),
+            ...(i % 4 === 1 ? unique(`${i}`) : {}),
+            ...(i % 4 === 2 ? after(parent.id) : {}),
+            ...(i === 3 ? unique("u", "runAfter") : {})
+          })
+        )
+      }),
+    meanwhile: (worker, { key, parent, unique }) =>
+      Effect.gen(function*() {
+        let settled = 0
+        for (;;) {
+          const claimed = yield* claim(worker, 100)
+          if (claimed.length === 0) break
+          const { settled: answers } = yield* Harness.exchange(worker, {
+            settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Harness.complete, finishedAfter: 1 }))
+          })
+          assert.isTrue(answers.every((answer) => answer === "Done"))
+          settled += claimed.length
+        }
+        assert.strictEqual(settled, 1000)
+        for (const at of [key, unique, parent]) yield* done(worker, at)
+      }),
+    committed: (worker, { ids }) =>
+      Effect.gen(function*() {
+        const states = yield* Effect.forEach(ids.slice(0, 12), (id) => stateOf(worker, id))
+        assert.deepStrictEqual(states.slice(0, 4), ["ready", "ready", "ready", "ready"])
+        assert.deepStrictEqual([states[4], states[8]], ["blocked ConcurrencyKey", "blocked ConcurrencyKey"])
+      }),
+    rolledBack: (worker, { ids }) =>
+      Effect.map(worker.sql.unsafe(`SELECT FROM ${worker.schema}.record`), (rows) => {
+        assert.strictEqual(rows.length, 0)
+        assert.strictEqual(ids.length, 1000)
+      })
+  })
+})
+
+describe("a control call in an open transaction holds up nobody", () => {
+  holding("the cancelling of a running record, which retries meanwhile", {
+    given: ({ worker }) => running(worker, keyed("k")),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, at) => done(worker, at, { _tag: "RetryAfter", delay: 0, failure: Harness.failure }),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("the cancelling of a running record, which completes meanwhile", {
+    given: ({ worker }) => running(worker, {}),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: done,
+    committed: (worker, { id }) => isState(worker, id, "completed"),
+    rolledBack: (worker, { id }) => isState(worker, id, "completed")
+  })
+
+  holding("the cancelling of a running record, which goes on", {
+    given: ({ worker }) => running(worker, {}),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: goesOn,
+    committed: (worker, { id }) =>
+      Effect.gen(function*() {
+        const { cancel } = yield* Harness.exchange(worker)
+        assert.deepStrictEqual(cancel, [{ id, fence: 1, reason: "test" }])
+      }),
+    rolledBack: (worker) => Effect.map(Harness.exchange(worker), ({ cancel }) => assert.deepStrictEqual(cancel, []))
+  })
+
+  for (
+    const [action, becomes] of [
+      [cancel, "cancelled"],
+      [{ _tag: "Delete" }, "none"],
+      [{ _tag: "Reschedule", delay: 60_000 }, "scheduled"]
+    ] as const
+  ) {
+    holding(`${action._tag} of a record that holds a slot of a key`, {
+      given: ({ worker }) =>
+        Effect.gen(function*() {
+          const first = yield* running(worker, keyed("k", 2))
+          const { id } = yield* enqueue(worker, keyed("k", 2))
+          const waits = yield* enqueue(worker, keyed("k", 2))
+          return { first, id, waits: waits.id }
+        }),
+      hold: (caller, { id }) => control(caller, action, id),
+      meanwhile: (worker, { first }) => Effect.andThen(done(worker, first), goesOn(worker)),
+      committed: (worker, { id, waits }) =>
+        Effect.andThen(
+          isState(worker, waits, "ready"),
+          isState(worker, id, becomes)
+        ),
+      rolledBack: (worker, { id, waits }) =>
+        Effect.andThen(isState(worker, waits, "ready"), isState(worker, id, "ready"))
+    })
+  }
+
+  holding("the cancelling of what waits for a key", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const first = yield* running(worker, keyed("k"))
+        const { id } = yield* enqueue(worker, keyed("k"))
+        const behind = yield* enqueue(worker, keyed("k"))
+        return { first, id, behind: behind.id }
+      }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, { behind, first }) => Effect.andThen(done(worker, first), isState(worker, behind, "ready")),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "blocked ConcurrencyKey")
+  })
+
+  holding("the cancelling of the only one that waits for a key", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const first = yield* running(worker, keyed("k"))
+        const { id } = yield* enqueue(worker, keyed("k"))
+        return { first, id }
+      }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, { first }) => done(worker, first),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("the cancelling of what waits for another record", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const parent = yield* running(worker, {})
+        const { id } = yield* enqueue(worker, after(parent.id))
+        return { parent, id }
+      }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, { parent }) => Effect.andThen(done(worker, parent), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("the cancelling of one of two that a record waits for", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const parent = yield* running(worker, {})
+        const other = yield* enqueue(worker)
+        const { id } = yield* enqueue(worker, after(parent.id, other.id))
+        return { parent, other: other.id, id }
+      }),
+    hold: (caller, { other }) => control(caller, cancel, other),
+    meanwhile: (worker, { id, parent }) =>
+      Effect.andThen(done(worker, parent), isState(worker, id, "blocked Dependencies")),
+    committed: (worker, { id }) => isState(worker, id, "dead DependencyFailed"),
+    rolledBack: (worker, { id }) => isState(worker, id, "blocked Dependencies")
+  })
+
+  holding("the cancelling of a successor", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const holder = yield* running(worker, unique("u"))
+        const { id } = yield* enqueue(worker, unique("u", "runAfter"))
+        return { holder, id }
+      }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, { holder }) => Effect.andThen(done(worker, holder), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("the cancelling of a holder that waits to be retried, and has a successor with a key", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const key = yield* running(worker, keyed("k"))
+        const holder = yield* running(worker, unique("u"))
+        const { id } = yield* enqueue(worker, { ...unique("u", "runAfter"), ...keyed("k") })
+        yield* done(worker, holder, { _tag: "RetryAfter", delay: 60_000, failure: Harness.failure })
+        return { holder, id, key }
+      }),
+    hold: (caller, { holder }) => control(caller, cancel, holder.id),
+    meanwhile: (worker, { key }) => done(worker, key),
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "blocked Unique")
+  })
+
+  for (const action of [{ _tag: "Promote" }, { _tag: "Retry" }] as const) {
+    holding(`${action._tag} of a scheduled record with a key`, {
+      given: ({ worker }) =>
+        Effect.gen(function*() {
+          const first = yield* running(worker, keyed("k"))
+          const { id } = yield* enqueue(worker, { ...keyed("k"), delay: 60_000 })
+          return { first, id }
+        }),
+      hold: (caller, { id }) => control(caller, action, id),
+      meanwhile: (worker, { first }) => Effect.andThen(done(worker, first), goesOn(worker)),
+      committed: (worker, { id }) => isState(worker, id, "ready"),
+      rolledBack: (worker, { id }) => isState(worker, id, "scheduled")
+    })
+  }
+
+  holding("the replay of a dead record with a key and a unique key", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const at = yield* running(worker, { ...keyed("k"), ...unique("u") })
+        yield* done(worker, at, { _tag: "Dead", reason: "Failed" })
+        const first = yield* running(worker, keyed("k"))
+        return { first, id: at.id }
+      }),
+    hold: (caller, { id }) => control(caller, { _tag: "Retry" }, id),
+    meanwhile: (worker, { first }) => Effect.andThen(done(worker, first), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "dead Failed")
+  })
+
+  holding("another priority of ready records, which claims pass over", {
+    given: ({ worker }) => Effect.map(enqueue(worker), ({ id }) => ({ id })),
+    hold: (caller, { id }) => control(caller, { _tag: "Reprioritise", priority: 5 }, id),
+    meanwhile: (worker) =>
+      Effect.gen(function*() {
+        yield* claim(worker)
+        const { claimed, more } = yield* Harness.exchange(worker, {
+          demand: [{ queue: "default", slots: 2, share: 2 }],
+          total: 2
+        })
+        assert.deepStrictEqual([claimed, more], [[], []])
+        yield* goesOn(worker)
+      }),
+    committed: (worker, { id }) => Effect.map(claimOne(worker), (at) => assert.strictEqual(at.id, id)),
+    rolledBack: (worker, { id }) => Effect.map(claimOne(worker), (at) => assert.strictEqual(at.id, id))
+  })
+
+  holding("a cancel of what an earlier transaction left on the agenda", {
+    given: ({ caller, worker }) =>
+      Effect.gen(function*() {
+        const first = yield* running(worker, keyed("k"))
+        const { id } = yield* caller.sql.withTransaction(enqueue(caller, keyed("k")))
+        return { first, id }
+      }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, { first }) => Effect.andThen(done(worker, first), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("the deletion of finished records, while maintain sweeps", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const one = { age: 365 * 24 * 60 * 60 * 1000, count: 1 }
+        const ids: Array<JobRecord.JobId> = []
+        for (let i = 0; i < 3; i++) {
+          const at = yield* running(worker, { retention: { completed: one, cancelled: one, dead: one } })
+          yield* done(worker, at)
+          ids.push(at.id)
+        }
+        return ids
+      }),
+    hold: (caller, ids) => control(caller, { _tag: "Delete" }, ids[0]!),
+    meanwhile: (worker) => Effect.andThen(worker.store.maintain, goesOn(worker)),
+    committed: (worker, ids) => isState(worker, ids[0]!, "none"),
+    rolledBack: (worker, ids) => isState(worker, ids[0]!, "completed")
+  })
+})
+
+describe("a signal in an open transaction holds up nobody", () => {
+  const signal = (side: Side, id: JobRecord.JobId, value: string) => side.store.signal({ id, waitpoint: "w", value })
+
+  holding("for a record that waits", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const at = yield* running(worker, {})
+        yield* done(worker, at, { _tag: "WaitFor", waitpoint: "w" })
+        return at
+      }),
+    hold: (caller, { id }) => Effect.map(signal(caller, id, "1"), (answer) => assert.strictEqual(answer, "Delivered")),
+    meanwhile: goesOn,
+    committed: (worker, { id }) =>
+      Effect.gen(function*() {
+        yield* isState(worker, id, "ready")
+        assert.deepStrictEqual((yield* claimOne(worker)).checkpoints, { w: "1" })
+      }),
+    rolledBack: (worker, { id }) => isState(worker, id, "blocked Waitpoint")
+  })
+
+  holding("for a record that is about to wait", {
+    given: ({ worker }) => running(worker, {}),
+    hold: (caller, { id }) => Effect.map(signal(caller, id, "1"), (answer) => assert.strictEqual(answer, "Early")),
+    meanwhile: (worker, at) => done(worker, at, { _tag: "WaitFor", waitpoint: "w" }),
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "blocked Waitpoint")
+  })
+
+  holding("given for the second time, to a record that completes", {
+    given: ({ worker }) => Effect.tap(running(worker, {}), ({ id }) => signal(worker, id, "1")),
+    hold: (caller, { id }) => signal(caller, id, "2"),
+    meanwhile: done,
+    committed: (worker, { id }) => isState(worker, id, "completed"),
+    rolledBack: (worker, { id }) => isState(worker, id, "completed")
+  })
+})
+
+describe("an enqueue that waits for another transaction's key", () => {
+  /** A transaction that holds a unique and an idempotency key, for as long as the effect runs. */
+  const whileHeld = <A, E>(caller: Side, use: Effect.Effect<A, E>) =>
+    Effect.gen(function*() {
+      const held = yield* Deferred.make<void>()
+      const over = yield* Deferred.make<void>()
+      const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
+        enqueue(caller, { ...unique("u"), idempotencyKey: "i" }).pipe(
+          Effect.andThen(Deferred.succeed(held, undefined)),
+          Effect.andThen(Deferred.await(over))
+        )
+      ))
+      yield* Deferred.await(held)
+      const used = yield* use
+      yield* Deferred.succeed(over, undefined)
+      yield* Fiber.join(transaction)
+      return used
+    })
+
+  const waits = (worker: Side) =>
+    Harness.until(
+      "a statement that waits for a lock",
+      Effect.map(
+        worker.sql.unsafe(
+          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%${schema}%.enqueue_each%'`
+        ),
+        (rows) => rows.length > 0
+      )
+    )
+
+  it.live("has locked nothing that a settlement needs, whatever comes before it in its batch", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      const key = yield* running(worker, keyed("k"))
+      const parent = yield* running(worker, {})
+      const batch = yield* whileHeld(
+        caller,
+        Effect.gen(function*() {
+          const batch = yield* Effect.forkChild(caller.store.enqueue({
+            records: [
+              Harness.record(keyed("k")),
+              Harness.record(after(parent.id)),
+              Harness.record(unique("v")),
+              Harness.record(unique("u")),
+              Harness.record({ idempotencyKey: "i" })
+            ]
+          }))
+          yield* waits(worker)
+          for (const at of [key, parent]) yield* done(worker, at)
+          return batch
+        })
+      )
+      const outcomes = (yield* Fiber.join(batch)).map(({ outcome }) => outcome)
+      assert.deepStrictEqual(outcomes, ["Inserted", "Inserted", "Inserted", "Existing", "Existing"])
+      yield* Harness.assertSound(worker)
+    }))
+
+  it.live("holds up no other enqueue of its process", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      const waiting = yield* whileHeld(
+        caller,
+        Effect.gen(function*() {
+          const waiting = yield* Effect.forkChild(enqueue(caller, unique("u")))
+          yield* waits(worker)
+          const others = yield* Effect.forEach([{}, keyed("k")], (given) => enqueue(caller, given), {
+            concurrency: "unbounded"
+          }).pipe(Effect.timeout("5 seconds"))
+          assert.deepStrictEqual(others.map(({ outcome }) => outcome), ["Inserted", "Inserted"])
+          return waiting
+        })
+      )
+      assert.strictEqual((yield* Fiber.join(waiting)).outcome, "Existing")
+    }))
+
+  it.live("waits for no other order of the same keys: two batches in opposite orders are both stored", () =>
+    Effect.gen(function*() {
+      const { caller } = yield* sides
+      yield* Harness.empty(caller)
+      const keys = Array.from({ length: 200 }, (_, i) => `key ${i}`)
+      const batch = (keys: ReadonlyArray<string>) => ({ records: keys.map((key) => Harness.record(unique(key))) })
+      for (let round = 0; round < 5; round++) {
+        const answers = yield* Effect.all([
+          caller.store.enqueue(batch(keys)),
+          caller.store.enqueue(batch(keys.toReversed()))
+        ], { concurrency: 2 })
+        const inserted = answers.flat().filter(({ outcome }) => outcome === "Inserted")
+        assert.strictEqual(inserted.length, round === 0 ? 200 : 0)
+      }
+    }))
+})
+
+describe("a twin that takes a lock in the caller's transaction makes exactly those wait who need it", () => {
+  let themes = 0
+  const twin = (
+    name: string,
+    changes: ReadonlyArray<Harness.Change>,
+    red: ReadonlyArray<string>
+  ) => {
+    const schema = Harness.schemaName(`locks_${themes++}`)
+    const twins = Harness.shared(
+      schema,
+      Effect.andThen(Effect.provide(Effect.orDie(Harness.altered(schema, changes)), Harness.client()), open(schema))
+    )
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const found: Array<string> = []
+        for (const [name, committed] of holdings) {
+          if (Exit.isFailure(yield* Effect.exit(committed(twins)))) found.push(name)
+        }
+        assert.deepStrictEqual(found, red)
+      }), 30_000)
+  }
+
+  twin("slots of keys", [
+    ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit)", "${s}.take_slot(r.key, r.key_limit)"],
+    ["r.key IS NOT NULL AND p_transaction AND v_due <= p_now", "false"]
+  ], [
+    "of a key whose slot is taken",
+    "of a key that is free",
+    "of a thousand records of all kinds, while a thousand others run",
+    "Promote of a scheduled record with a key",
+    "Retry of a scheduled record with a key",
+    "the replay of a dead record with a key and a unique key"
+  ])
+
+  twin("a settlement that waits for who waits for it", [
+    ["WHERE id = v_child FOR UPDATE SKIP LOCKED", "WHERE id = v_child FOR UPDATE"]
+  ], ["the cancelling of what waits for another record"])
+})

@@ -1,0 +1,166 @@
+/** The outbox: from a transaction of Postgres to another store, here one in memory. */
+import { PgOutbox } from "@capstan/pg"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobError, JobStore } from "capstan"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, Schema, type Scope } from "effect"
+import { afterAll } from "vitest"
+import * as Harness from "./harness.ts"
+
+class Ship extends Job.make("Ship", {
+  payload: { order: Schema.Int },
+  queue: "shipping",
+  retention: { completed: "forever" },
+  startBefore: "1 minute",
+  unique: { key: ({ order }) => `${order}` }
+}) {}
+
+const schema = Harness.schemaName("outbox")
+const here = { relay: "memory", schema }
+
+afterAll(() => Harness.drop(schema))
+
+/** The other store, and what it was asked for and answered. */
+const other = Effect.map(Layer.build(JobStore.layerMemory()), (context) => {
+  const store = Context.get(context, JobStore.JobStore)
+  const answers: Array<JobStore.Enqueued> = []
+  const enqueue: JobStore.Shape["enqueue"] = (request) =>
+    Effect.tap(store.enqueue(request), (some) => Effect.sync(() => answers.push(...some)))
+  return { answers, store: JobStore.JobStore.of({ ...store, enqueue }) }
+})
+
+const outcomes = (answers: ReadonlyArray<JobStore.Enqueued>) => answers.map(({ outcome }) => outcome)
+const recordsIn = (store: JobStore.Shape) =>
+  Effect.map(store.query({ where: {}, order: "oldest", limit: 100 }), ({ records }) => records)
+
+const handOver = (store: JobStore.Shape, options: Partial<PgOutbox.RelayOptions> = {}) =>
+  Effect.provideService(PgOutbox.handOver({ ...here, ...options }), JobStore.JobStore, store)
+
+const live = Layer.provideMerge(Layer.orDie(PgOutbox.layer(here)), Harness.client())
+
+/** Each fact has an empty outbox, and the real clock. */
+const fact = <E>(
+  name: string,
+  run: () => Effect.Effect<void, E, JobStore.JobStore | PgClient.PgClient | Scope.Scope>
+) => it.live(name, () => Effect.scoped(Effect.andThen(empty, Effect.suspend(run))).pipe(Effect.provide(live)))
+
+const empty = Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(`DELETE FROM ${schema}.outbox`))
+
+describe("the outbox", () => {
+  fact("takes what a transaction enqueues, and hands it over once that has committed", () =>
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      const { answers, store } = yield* other
+      yield* Effect.ignore(sql.withTransaction(Effect.andThen(Ship.enqueue({ order: 1 }), Effect.fail("no"))))
+      const { id, outcome } = yield* sql.withTransaction(Effect.gen(function*() {
+        const handle = yield* Ship.enqueue({ order: 2 }, { delay: "1 hour", priority: "high" })
+        assert.strictEqual(yield* handOver(store), 0)
+        return handle
+      }))
+      assert.strictEqual(outcome, "Inserted")
+      assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 1, refused: 0 })
+
+      assert.strictEqual(yield* handOver(store), 1)
+      assert.deepStrictEqual(answers, [{ id, outcome: "Inserted" }])
+      const [record] = yield* recordsIn(store)
+      assert.deepInclude(record, { id, tag: "Ship", payload: `{"order":2}`, priority: 10, state: "scheduled" })
+      // What it waited on the way is a part of its delay.
+      assert.isAtMost(record!.dueAt! - record!.enqueuedAt, 3_600_000)
+      assert.strictEqual(record!.expiresAt! - record!.dueAt!, 60_000)
+      assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, oldestMillis: 0 })
+    }))
+
+  fact(
+    "hands over again, under the same id, what a relay left that died before it removed it",
+    () =>
+      Effect.gen(function*() {
+        const { answers, store } = yield* other
+        const { id } = yield* Ship.enqueue({ order: 3 })
+        const acknowledged = yield* Deferred.make<void>()
+        const dying: JobStore.Shape = {
+          ...store,
+          enqueue: (request) =>
+            Effect.andThen(
+              store.enqueue(request),
+              Effect.andThen(Deferred.succeed(acknowledged, undefined), Effect.never)
+            )
+        }
+        const relay = yield* Effect.forkChild(handOver(dying, { lease: "1 millis" }))
+        yield* Deferred.await(acknowledged)
+        yield* Fiber.interrupt(relay)
+        assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 1)
+
+        assert.strictEqual(yield* handOver(store), 1)
+        assert.deepStrictEqual(answers, [{ id, outcome: "Inserted" }, { id, outcome: "Existing" }])
+        assert.strictEqual((yield* recordsIn(store)).length, 1)
+        assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 0)
+      })
+  )
+
+  fact("does not take what another relay holds", () =>
+    Effect.gen(function*() {
+      const { store } = yield* other
+      yield* Ship.enqueue({ order: 4 })
+      const asked = yield* Deferred.make<void>()
+      const slow: JobStore.Shape = {
+        ...store,
+        enqueue: () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.never)
+      }
+      yield* Effect.forkChild(handOver(slow))
+      yield* Deferred.await(asked)
+      assert.strictEqual(yield* handOver(store), 0)
+    }))
+
+  fact("keeps everything while the other store is away, and in order", () =>
+    Effect.gen(function*() {
+      const { answers, store } = yield* other
+      const ids = yield* Effect.forEach([5, 6, 7], (order) => Effect.map(Ship.enqueue({ order }), ({ id }) => id))
+      const away = new JobError.JobStoreError({
+        reason: new JobError.Unavailable({ operation: "enqueue", detail: "away" })
+      })
+      assert.strictEqual(yield* Effect.flip(handOver({ ...store, enqueue: () => Effect.fail(away) })), away)
+      assert.strictEqual(yield* handOver(store, { batch: 2 }), 2)
+      assert.strictEqual(yield* handOver(store, { batch: 2 }), 1)
+      assert.deepStrictEqual(answers.map(({ id }) => id), ids)
+    }))
+
+  fact("keeps what the other store refuses with the reason, and hands over its mates", () =>
+    Effect.gen(function*() {
+      const { answers, store } = yield* other
+      yield* Effect.forEach([8, 9, 10], (order) => Ship.enqueue({ order }))
+      const picky: JobStore.Shape = {
+        ...store,
+        enqueue: (request) =>
+          request.records.some(({ payload }) => payload === `{"order":9}`)
+            ? Effect.fail(
+              new JobError.JobStoreError({
+                reason: new JobError.Incompatible({ operation: "enqueue", detail: "not nine" })
+              })
+            )
+            : store.enqueue(request)
+      }
+      yield* Effect.provide(handOver(picky), Logger.layer([]))
+      assert.deepStrictEqual(outcomes(answers), ["Inserted", "Inserted"])
+      assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, refused: 1 })
+      assert.strictEqual(yield* handOver(store), 0)
+    }))
+
+  fact("is emptied by the relay as long as its layer lives", () =>
+    Effect.gen(function*() {
+      const { store } = yield* other
+      yield* Layer.build(
+        PgOutbox.relay({ ...here, poll: "10 millis" }).pipe(Layer.provide(Layer.succeed(JobStore.JobStore, store)))
+      )
+      yield* Ship.enqueueMany([{ order: 11 }, { order: 12 }])
+      const both = Effect.map(recordsIn(store), (records) => records.length === 2)
+      yield* Effect.repeat(Effect.delay(both, "10 millis"), { until: (found) => found }).pipe(
+        Effect.timeout("10 seconds")
+      )
+    }))
+
+  fact("takes enqueues alone, and no handler's", () =>
+    Effect.gen(function*() {
+      const refused = yield* Effect.flip((yield* JobStore.JobStore).stats)
+      assert.include(refused.message, "the outbox of memory takes enqueues alone")
+    }))
+})

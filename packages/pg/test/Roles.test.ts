@@ -1,0 +1,130 @@
+/** The rights that docs/postgres.md grants, given to roles that log in and do what they may. */
+import { PgEnqueue, PgJobStore } from "@capstan/pg"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Effect, Layer, ManagedRuntime, Option, Redacted, Schema } from "effect"
+import { readFileSync } from "node:fs"
+import { Client, Pool } from "pg"
+import { afterAll, beforeAll } from "vitest"
+import * as Harness from "./harness.ts"
+
+class Task extends Job.make("Task", {
+  payload: { n: Schema.Int },
+  success: Schema.Int,
+  concurrency: { key: () => "all", limit: 1 }
+}) {}
+class Plain extends Job.make("Plain", { payload: { n: Schema.Int } }) {}
+class Group extends JobGroup.make(Task, Plain) {}
+
+const schema = Harness.schemaName("roles")
+const roleOf = (name: string) => `${schema}_${name}`
+const docs = readFileSync(new URL("../../../docs/postgres.md", import.meta.url), "utf8")
+
+/** A block of the docs, for this schema and these roles. */
+const block = (what: string): string =>
+  new RegExp(`\`\`\`sql\n-- ${what}\n([^]*?)\`\`\``).exec(docs)![1]!
+    .replaceAll("SCHEMA capstan", `SCHEMA ${schema}`)
+    .replaceAll("capstan.", `${schema}.`)
+    .replaceAll(/shop_(\w+)/g, (_, name: string) => roleOf(name))
+
+const owner = new Client({ connectionString: Harness.url() })
+
+const urlOf = (name: string): string => {
+  const url = new URL(Harness.url())
+  url.username = roleOf(name)
+  url.password = "secret"
+  return url.href
+}
+
+/** A program that logs in as a role. */
+const as = (name: string) =>
+  ManagedRuntime.make(
+    Layer.provideMerge(Jobs.layer, PgJobStore.layer({ schema, migrate: false })).pipe(
+      Layer.provideMerge(PgClient.layer({ url: Redacted.make(urlOf(name)), maxConnections: 5 }))
+    )
+  )
+const web = as("web")
+const read = as("read")
+const work = as("work")
+
+const roles = ["web", "read", "work"]
+
+beforeAll(async () => {
+  await Effect.runPromise(Effect.provide(PgJobStore.migrate({ schema }), Harness.client()))
+  await owner.connect()
+  await owner.query(roles.map((name) => `CREATE ROLE ${roleOf(name)} LOGIN PASSWORD 'secret'`).join(";"))
+  await owner.query(["may enqueue", "may look", "may work"].map(block).join("\n"))
+})
+afterAll(async () => {
+  await Promise.all([web, read, work].map((runtime) => runtime.dispose()))
+  await owner.query(`DROP SCHEMA ${schema} CASCADE; ${roles.map((name) => `DROP ROLE ${roleOf(name)}`).join(";")}`)
+  await owner.end()
+})
+
+describe("a role that may only enqueue", () => {
+  it("enqueues with and without keys, by the store, through another driver and in SQL", async () => {
+    await web.runPromise(Effect.all([Task.enqueue({ n: 1 }), Plain.enqueue({ n: 2 }, { idempotencyKey: "two" })]))
+    await web.runPromise(Plain.enqueueMany([{ n: 3 }, { n: 4 }]))
+    const client = new Client({ connectionString: urlOf("web") })
+    await client.connect()
+    await web.runPromise(Plain.enqueue({ n: 5 }).pipe(PgEnqueue.through(PgEnqueue.pg(client), { schema })))
+    await client.query(`SELECT ${schema}.enqueue('Plain', '{"n":6}')`)
+    await client.end()
+    const { records } = await read.runPromise(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.query({})))
+    assert.strictEqual(records.length, 6)
+  })
+
+  it("reads nothing, claims nothing, changes nothing", async () => {
+    const client = new Pool({ connectionString: urlOf("web"), max: 1 })
+    const codes = await Promise.all([
+      `SELECT * FROM ${schema}.record`,
+      `DELETE FROM ${schema}.record`,
+      `INSERT INTO ${schema}.delta (queue) VALUES ('x')`,
+      `SELECT ${schema}.pause('default', true)`,
+      `SELECT ${schema}.maintain(3)`,
+      `SELECT ${schema}.control_one(gen_random_uuid(), 'Delete', NULL, NULL, NULL, NULL, NULL, 0, false)`
+    ].map((text) => client.query(text).then(() => "allowed", ({ code }: { code: string }) => code)))
+    assert.deepStrictEqual(codes, codes.map(() => "42501"))
+    await client.end()
+  })
+
+  it("is told what it lacks when it asks for more", async () => {
+    const error = await web.runPromise(Effect.flip(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.stats)))
+    assert.strictEqual(error.reason._tag, "Incompatible")
+    assert.include(error.message, "docs/postgres.md has the rights of each role")
+  })
+})
+
+describe("a role that may look", () => {
+  it("awaits what another enqueued and a worker did, and cannot enqueue", async () => {
+    const { id } = await web.runPromise(Task.enqueue({ n: 21 }))
+    const worker = JobWorker.layer(Group).pipe(
+      Layer.provide(Group.toLayer({ Task: ({ n }) => Effect.succeed(n * 2), Plain: () => Effect.void }))
+    )
+    const result = Effect.scoped(Effect.andThen(
+      Layer.build(worker),
+      Effect.promise(() => read.runPromise(Task.handle(id).await))
+    ))
+    assert.strictEqual(await work.runPromise(result), 42)
+    const error = await read.runPromise(Effect.flip(Plain.enqueue({ n: 1 })))
+    assert.include(error.message, "42501")
+  })
+})
+
+describe("a role that may work", () => {
+  it("maintains, empties old partitions and acts on records", async () => {
+    await work.runPromise(Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Plain.enqueue({ n: 7 }, { delay: "1 hour" })
+      assert.strictEqual(yield* jobs.cancel(id, { reason: "no" }), "Cancelled")
+      assert.strictEqual(Option.getOrThrow(yield* jobs.get(id)).state, "cancelled")
+      // As if the slot that the ring comes to next were full of what is too old.
+      const sql = yield* PgClient.PgClient
+      yield* sql.unsafe(`UPDATE ${schema}.history SET part = ((${schema}.clock() / 900000 + 1) % 6)::smallint`)
+      yield* sql.unsafe(`UPDATE ${schema}.housekeeping SET next_at = 0`)
+      yield* (yield* JobStore.JobStore).maintain
+      assert.isTrue(Option.isNone(yield* jobs.get(id)))
+    }))
+  })
+})
