@@ -239,8 +239,9 @@ const drive = (
 
 const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) => {
   // More of one key than its limit allows: those that have no slot wait again.
-  if (choices.chance(0.1)) {
-    const where: JobStore.Selection = { tag: "Keyed", states: ["dead", "cancelled"] }
+  if (choices.chance(0.2)) {
+    const state = choices.pick<JobRecord.State>(["completed", "dead", "cancelled"])
+    const where: JobStore.Selection = { tag: "Keyed", states: [state] }
     return store.control({ action: { _tag: "Retry" }, where, limit: 5 })
   }
   // Nothing is ready for long.
