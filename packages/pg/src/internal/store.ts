@@ -274,8 +274,8 @@ export const make = Effect.fnUntraced(function*(
           const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
             "control",
             `SELECT u.id, CASE
-               WHEN u.n <= $10::int THEN ${s}.control_one(u.id, $2, $3, $4, $5::int, coalesce($6::float8::bigint,
-                 ${s}.clock() + $7::float8::bigint), $8::int, ${s}.clock(), $9)
+               WHEN u.n <= $11::int THEN ${s}.control_one(u.id, $2, $3, $4, $5::int, $6::text::jsonb, coalesce($7::float8::bigint,
+                 ${s}.clock() + $8::float8::bigint), $9::int, ${s}.clock(), $10)
                WHEN NOT ${s}.is_stored(u.id, true, ${s}.clock()) THEN 'NotFound' END AS outcome
              FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
             [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
@@ -419,12 +419,13 @@ const page = (
   }))
 }
 
-/** reason, payload, version, instant, delay, priority. */
+/** reason, payload, version, what is masked of it, instant, delay, priority. */
 const actionParams = (action: JobStore.ControlAction): ReadonlyArray<unknown> => [
   action._tag,
   action._tag === "Cancel" ? Codec.clean(action.reason) : null,
   action._tag === "Retry" ? action.payload?.json ?? null : null,
   action._tag === "Retry" ? action.payload?.version ?? null : null,
+  action._tag === "Retry" && action.payload !== undefined ? JSON.stringify(action.payload.sensitive) : null,
   action._tag === "Reschedule" ? action.runAt ?? null : null,
   action._tag === "Reschedule" ? Math.ceil(action.delay) : 0,
   action._tag === "Reprioritise" ? -action.priority : null

@@ -181,11 +181,13 @@ export const tables = (s: string): ReadonlyArray<string> => [
     id uuid NOT NULL,
     PRIMARY KEY (tag, key)
   )`,
+  `CREATE INDEX idem_id ON ${s}.idem (id)`,
   `CREATE TABLE ${s}.uniq (
     tag text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
     until bigint,
+    lasts bigint,
     until_started boolean NOT NULL DEFAULT false,
     successor uuid,
     PRIMARY KEY (tag, key)

@@ -82,10 +82,13 @@ BEGIN
     PERFORM ${s}.let_run(r, p_now, p_now, true);
   WHEN 'Unique' THEN
     PERFORM FROM ${s}.record WHERE id = r.blocked_on::uuid FOR KEY SHARE SKIP LOCKED;
-    IF FOUND THEN RETURN; END IF;
-    v_again := EXISTS (SELECT FROM ${s}.record WHERE id = r.blocked_on::uuid);
-    IF NOT v_again THEN PERFORM ${s}.let_run(r, r.at, p_now, false); END IF;
-  WHEN 'Dependencies', 'Children' THEN
+    IF NOT FOUND THEN
+      v_again := EXISTS (SELECT FROM ${s}.record WHERE id = r.blocked_on::uuid);
+      IF NOT v_again THEN PERFORM ${s}.release_unique(r.blocked_on::uuid, p_now); END IF;
+    END IF;
+  ELSE
+  END CASE;
+  IF r.pending > 0 THEN
     FOR v_parent IN SELECT DISTINCT parent FROM ${s}.dependency WHERE child = p_id ORDER BY parent LOOP
       PERFORM FROM ${s}.record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
       IF FOUND THEN CONTINUE; END IF;
@@ -98,7 +101,6 @@ BEGIN
       SELECT h.state, h.result INTO v_state, v_result FROM ${s}.history h WHERE h.id = v_parent LIMIT 1;
       PERFORM ${s}.dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
     END LOOP;
-  ELSE
-  END CASE;
+  END IF;
   IF v_again THEN PERFORM ${s}.look_again(p_id, NULL, p_now); END IF;
 END $$`

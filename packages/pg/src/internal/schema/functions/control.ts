@@ -8,7 +8,7 @@
  */
 export const controlOne = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.control_one(
-  p_id uuid, p_action text, p_reason text, p_payload text, p_version int, p_due bigint, p_priority int,
+  p_id uuid, p_action text, p_reason text, p_payload text, p_version int, p_sensitive jsonb, p_due bigint, p_priority int,
   p_now bigint, p_transaction boolean
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -22,7 +22,7 @@ BEGIN
     SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
   END IF;
   IF r.id IS NULL THEN
-    RETURN ${s}.control_finished(p_id, p_action, p_payload, p_version, p_now, p_transaction);
+    RETURN ${s}.control_finished(p_id, p_action, p_payload, p_version, p_sensitive, p_now, p_transaction);
   END IF;
 
   IF r.state = 1 THEN
@@ -57,6 +57,7 @@ BEGIN
     r.fence := r.fence + 1;
     r.payload := coalesce(p_payload, r.payload);
     r.version := coalesce(p_version, r.version);
+    r.spec := ${s}.masked(r.spec, p_sensitive);
     IF r.state = 2 THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
     ELSE
@@ -70,9 +71,11 @@ BEGIN
     IF r.expire_at IS NOT NULL THEN
       r.expire_at := p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0);
     END IF;
+    r.fence := r.fence + 1;
     PERFORM ${s}.let_run(r, p_due, p_now, false, p_transaction);
   WHEN 'Reprioritise' THEN
     IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
+    r.fence := r.fence + 1;
     r.priority := p_priority;
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM ${s}.put(r);
@@ -85,7 +88,7 @@ END $$`
 /** An action on a finished record: it runs again with a fresh budget of attempts, or is forgotten. */
 export const controlFinished = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.control_finished(
-  p_id uuid, p_action text, p_payload text, p_version int, p_now bigint, p_transaction boolean
+  p_id uuid, p_action text, p_payload text, p_version int, p_sensitive jsonb, p_now bigint, p_transaction boolean
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   h ${s}.history;
@@ -103,9 +106,12 @@ BEGIN
   v_key := h.spec::json ->> 'uniqueKey';
   IF h.flags & 1 = 1 THEN
     SELECT * INTO u FROM ${s}.uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
-    IF FOUND AND u.id <> p_id AND ${s}.holds(u, p_now) IS NOT NULL THEN RETURN 'Unchanged'; END IF;
-    INSERT INTO ${s}.uniq (tag, key, id) VALUES (h.tag, v_key, p_id)
-      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = NULL, successor = NULL;
+    IF FOUND AND u.id <> p_id AND ${s}.holds(u, p_now) IS NOT NULL
+      OR u.successor <> p_id AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
+      RETURN 'Unchanged';
+    END IF;
+    INSERT INTO ${s}.uniq AS q (tag, key, id) VALUES (h.tag, v_key, p_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = p_now + q.lasts, successor = NULL;
   END IF;
   DELETE FROM ${s}.history WHERE id = p_id AND part = h.part;
   INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
@@ -125,12 +131,12 @@ BEGIN
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 33 | 4;
+  r.flags := h.flags & 33;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;
   r.retention := h.retention;
-  r.spec := h.spec;
+  r.spec := ${s}.masked(h.spec, p_sensitive);
   r.payload := coalesce(p_payload, h.payload);
   r.attempts := ${s}.attempts_of(h);
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
@@ -142,6 +148,13 @@ BEGIN
   PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
   RETURN 'Changed';
 END $$`
+
+/** What must stay masked of a payload that was edited; NULL leaves it. */
+export const masked = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.masked(p_spec text, p_sensitive jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN p_sensitive IS NULL THEN p_spec
+    ELSE (coalesce(p_spec, '{}')::jsonb || jsonb_build_object('sensitive', p_sensitive))::text END
+$$`
 
 /** The history of a record's attempts: plain columns for the last one when it completed, a list for the others. */
 export const attemptsOf = (s: string): string => `
@@ -163,7 +176,7 @@ BEGIN
     VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
   INSERT INTO ${s}.gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
-  DELETE FROM ${s}.idem WHERE tag = h.tag AND id = p_id AND key = h.spec::json ->> 'idempotencyKey';
+  DELETE FROM ${s}.idem WHERE id = p_id;
 END $$`
 
 /** Stops or resumes claims from a queue. Says whether it changed. */

@@ -69,13 +69,9 @@ DECLARE
   r ${s}.record;
   v_idem text := x ->> 'idempotencyKey';
   v_key text := x ->> 'uniqueKey';
-  v_policy text := x ->> 'onConflict';
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
-  u ${s}.uniq;
-  h ${s}.record;
-  v_state int;
-  v_waits boolean;
+  v_after uuid;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
@@ -122,68 +118,22 @@ BEGIN
   r.payload := x ->> 'payload';
 
   IF v_key IS NOT NULL THEN
-    -- Waits for another enqueue of the same key that is not decided yet, and for nothing else.
-    INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
-      VALUES (r.tag, v_key, o_id, p_now + (x ->> 'window')::bigint, coalesce((x ->> 'untilStarted')::boolean, false))
-      ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
-    IF u.id <> o_id THEN
-      v_state := ${s}.holds(u, p_now);
-      IF v_state IS NULL AND u.successor IS NOT NULL THEN
-        u.id := u.successor;
-        u.successor := NULL;
-        v_state := ${s}.holds(u, p_now);
-      END IF;
-      IF v_state IS NOT NULL THEN
-        SELECT * INTO h FROM ${s}.record WHERE id = u.id;
-        v_waits := h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
-        IF v_state = 4 AND v_policy <> 'runAfter' OR v_policy = 'keep' OR v_policy = 'runAfter' AND v_waits
-          OR v_policy = 'reschedule' AND NOT v_waits THEN
-          o_outcome := 'Existing';
-        ELSIF v_state <> 4 AND v_waits AND (h.spec::json ->> 'flowId') IS NOT NULL THEN
-          o_outcome := 'UniqueConflict';
-        ELSIF v_state <> 4 AND v_waits THEN
-          o_outcome := CASE WHEN ${s}.replace(
-            h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
-        ELSIF v_state <> 4 AND u.successor IS NOT NULL
-          AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
-          UPDATE ${s}.record SET payload = r.payload, version = r.version, spec = r.spec, retention = r.retention,
-            priority = r.priority, at = r.at, expire_at = r.expire_at, fence = fence + 1, key = r.key,
-            key_limit = r.key_limit WHERE id = u.successor;
-          u.id := u.successor;
-          o_outcome := 'Replaced';
-        END IF;
-        IF o_outcome IS NULL THEN
-          -- It was claimed while we looked.
-          o_outcome := 'Inserted';
-          v_waits := false;
-        END IF;
-        IF o_outcome <> 'Inserted' THEN
-          IF v_idem IS NOT NULL THEN
-            IF o_outcome = 'Replaced' THEN
-              DELETE FROM ${s}.idem WHERE id = u.id AND tag = r.tag AND key = h.spec::json ->> 'idempotencyKey' AND key <> v_idem;
-              UPDATE ${s}.idem SET id = u.id WHERE tag = r.tag AND key = v_idem;
-            ELSE
-              DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = o_id;
-            END IF;
-          END IF;
-          o_id := u.id;
-          RETURN;
-        END IF;
-        IF v_state <> 4 THEN
-          r.reason := 'Unique';
-          r.blocked_on := u.id::text;
-          UPDATE ${s}.uniq SET id = u.id, successor = o_id WHERE tag = r.tag AND key = v_key;
-        END IF;
-      END IF;
-      IF r.reason IS NULL THEN
-        UPDATE ${s}.uniq SET id = o_id, successor = NULL, until = p_now + (x ->> 'window')::bigint,
-          until_started = coalesce((x ->> 'untilStarted')::boolean, false) WHERE tag = r.tag AND key = v_key;
-      END IF;
+    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+      FROM ${s}.take_unique(x, r, v_due, p_now, p_transaction) u;
+    IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
+      UPDATE ${s}.idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
+    ELSIF o_outcome <> 'Inserted' AND v_idem IS NOT NULL THEN
+      DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
+    END IF;
+    IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    IF v_after IS NOT NULL THEN
+      r.reason := 'Unique';
+      r.blocked_on := v_after::text;
     END IF;
   END IF;
 
-  IF r.reason IS NULL AND json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
-    r.reason := 'Dependencies';
+  IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
+    r.reason := coalesce(r.reason, 'Dependencies');
     r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
@@ -193,7 +143,7 @@ BEGIN
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM ${s}.tell('enqueued', r, NULL, p_now);
 
-  IF r.reason = 'Dependencies' THEN
+  IF r.pending > 0 THEN
     INSERT INTO ${s}.dependency (parent, child, name)
       SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
       ON CONFLICT DO NOTHING;
@@ -205,6 +155,75 @@ BEGIN
     PERFORM ${s}.wake(r.queue, 0);
   ELSE
     PERFORM ${s}.tend(r.id, p_now);
+  END IF;
+END $$`
+
+/**
+ * Takes the unique key of a new record, or does what its policy says of the record that has it: the table of unique
+ * conflicts (docs/writing-a-store.md). The key's row names the last holder and its successor; both are believed only while
+ * they live, so nothing but another enqueue of the same key ever waits for it.
+ */
+export const takeUnique = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.take_unique(
+  x json, r ${s}.record, p_due bigint, p_now bigint, p_transaction boolean,
+  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid
+) LANGUAGE plpgsql AS $$
+DECLARE
+  v_policy text := x ->> 'onConflict';
+  v_lasts bigint := (x ->> 'window')::bigint;
+  v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
+  u ${s}.uniq;
+  h ${s}.record;
+  v_state int;
+  v_waits boolean;
+  v_target uuid;
+BEGIN
+  o_id := r.id;
+  o_outcome := 'Inserted';
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
+  IF u.id = r.id THEN RETURN; END IF;
+  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM ${s}.record WHERE id = u.id) THEN
+    -- The holder has ended and its successor has the key; a window counts from when that could begin.
+    u.id := u.successor;
+    u.successor := NULL;
+    u.until := u.lasts + coalesce((SELECT ready_at FROM ${s}.record WHERE id = u.id), p_now);
+  END IF;
+  v_state := ${s}.holds(u, p_now);
+  SELECT * INTO h FROM ${s}.record WHERE id = u.id;
+  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+    v_target := h.id;
+  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+    SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND state = 3 AND reason = 'Unique';
+  END IF;
+  IF v_target IS NOT NULL THEN
+    IF (SELECT spec::json ->> 'flowId' FROM ${s}.record WHERE id = v_target) IS NOT NULL THEN
+      o_id := v_target;
+      o_outcome := 'UniqueConflict';
+      RETURN;
+    END IF;
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+      UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
+      o_id := v_target;
+      o_outcome := 'Replaced';
+      RETURN;
+    END IF;
+    -- It was claimed while we looked.
+    v_waits := false;
+  END IF;
+
+  IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+    UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
+    o_after := u.id;
+  ELSE
+    o_id := u.id;
+    o_outcome := 'Existing';
   END IF;
 END $$`
 
@@ -222,16 +241,19 @@ END $$`
 export const holds = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.holds(u ${s}.uniq, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+  r ${s}.record;
   v_state int;
-  v_begun bigint;
 BEGIN
   IF u.until IS NOT NULL AND u.until <= p_now THEN RETURN NULL; END IF;
-  SELECT state, begun_at INTO v_state, v_begun FROM ${s}.record WHERE id = u.id;
-  IF FOUND THEN RETURN CASE WHEN u.until_started AND v_begun IS NOT NULL THEN NULL ELSE v_state END; END IF;
+  SELECT * INTO r FROM ${s}.record WHERE id = u.id;
+  IF FOUND THEN
+    -- Until started: one that is given back unstarted holds it again, unless another took it meanwhile.
+    RETURN CASE WHEN u.until_started AND (r.state = 1 OR r.attempt > 0 OR r.flags & 4 = 4) THEN NULL ELSE r.state END;
+  END IF;
   -- A window outlives a completed record.
   IF u.until IS NULL THEN RETURN NULL; END IF;
-  SELECT state INTO v_state FROM ${s}.history
-    WHERE id = u.id AND state = 4 AND (expires_at IS NULL OR expires_at > p_now) LIMIT 1;
+  SELECT h.state INTO v_state FROM ${s}.history h
+    WHERE h.id = u.id AND h.state = 4 AND (h.expires_at IS NULL OR h.expires_at > p_now) LIMIT 1;
   RETURN v_state;
 END $$`
 
@@ -263,7 +285,8 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
-  r.expire_at := n.expire_at;
+  r.flags := r.flags | (n.flags & 32);
+  r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
     r.at := greatest(p_due, p_now);
     PERFORM ${s}.put(r);
@@ -293,19 +316,36 @@ CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 $$`
 
-/** Records of any kind, each for itself, in the order in which they were given. */
+/**
+ * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
+ * is refused whole: the conflict with its holder's id, the others as such.
+ */
 export const enqueueEach = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_each(p_records json, p_again boolean, p_transaction boolean)
 RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
   x json;
+  v_ids uuid[] := '{}';
+  v_outcomes text[] := '{}';
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
-  FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
-    SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
-    RETURN NEXT;
-  END LOOP;
+  BEGIN
+    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+      SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
+      v_ids := v_ids || id;
+      v_outcomes := v_outcomes || outcome;
+    END LOOP;
+    IF 'UniqueConflict' = ANY (v_outcomes) AND cardinality(v_outcomes) > 1 THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+  EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    FOR i IN 1 .. cardinality(v_ids) LOOP
+      IF v_outcomes[i] <> 'UniqueConflict' THEN
+        v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
+        v_outcomes[i] := 'Refused';
+      END IF;
+    END LOOP;
+  END;
+  RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $$`
 
 /** Whether the attempt still holds its record. Outside a caller's transaction it goes on holding it until the commit. */

@@ -9,7 +9,6 @@ DECLARE
   v_now bigint := ${s}.clock();
   w ${s}.worker;
   r ${s}.record;
-  v_crashes int;
   v_cancel text;
   v_reconciled int := 0;
   v_unparked int := 0;
@@ -29,10 +28,7 @@ BEGIN
       AND NOT EXISTS (SELECT FROM unnest(p_ids, p_fences) AS g(id, fence) WHERE g.id = q.id AND g.fence = q.fence)
     ORDER BY q.place FOR UPDATE
   LOOP
-    -- It never started here, so what it did to other workers still counts.
-    v_crashes := r.crashes;
     r := ${s}.end_attempt(r, 'released', v_now, NULL, NULL);
-    r.crashes := v_crashes;
     r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
     IF FOUND THEN

@@ -116,9 +116,9 @@ BEGIN
       EXECUTE format('WITH few AS (
           UPDATE ${s}.history_%1$s SET flags = 0 WHERE id IN (
             SELECT id FROM ${s}.history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s)
-          RETURNING id, tag, spec::json ->> ''idempotencyKey'' AS idem, spec::json ->> ''uniqueKey'' AS uniq
+          RETURNING id, tag, spec::json ->> ''uniqueKey'' AS uniq
         ), idems AS (
-          DELETE FROM ${s}.idem i USING few f WHERE i.tag = f.tag AND i.key = f.idem AND i.id = f.id
+          DELETE FROM ${s}.idem i USING few f WHERE i.id = f.id
         ), uniqs AS (
           DELETE FROM ${s}.uniq u USING few f WHERE u.tag = f.tag AND u.key = f.uniq AND u.id = f.id
             AND u.successor IS NULL
@@ -168,8 +168,7 @@ BEGIN
       DELETE FROM ${s}.history h USING free WHERE h.id = free.id AND h.part = free.part
       RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
     ), idems AS (
-      DELETE FROM ${s}.idem i USING removed f
-      WHERE f.flags <> 0 AND i.tag = f.tag AND i.key = f.spec::json ->> 'idempotencyKey' AND i.id = f.id
+      DELETE FROM ${s}.idem i USING removed f WHERE f.flags <> 0 AND i.id = f.id
     ), uniqs AS (
       DELETE FROM ${s}.uniq u USING removed f
       WHERE f.flags <> 0 AND u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id

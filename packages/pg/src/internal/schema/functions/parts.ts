@@ -216,13 +216,16 @@ BEGIN
       'endedAt', p_ended, 'decision', p_decision, 'failure', v_failure, 'trace', p_trace));
     IF jsonb_array_length(r.attempts) > 100 THEN r.attempts := r.attempts - 0; END IF;
     IF v_failure IS NOT NULL THEN
+      -- One that gave its attempt back makes room for the next.
+      IF (r.failures -> -1 ->> 'attempt')::int = r.attempt THEN r.failures := r.failures - -1; END IF;
       r.failures := coalesce(r.failures, '[]') || jsonb_strip_nulls(v_failure);
       IF jsonb_array_length(r.failures) > 32 THEN r.failures := r.failures - 0; END IF;
     END IF;
     r.flags := r.flags | 4;
     r.expire_at := NULL;
   END IF;
-  IF p_decision <> 'crashed' THEN r.crashes := 0; END IF;
+  -- What is given back unstarted has shown nothing.
+  IF p_decision NOT IN ('crashed', 'released', 'parked') THEN r.crashes := 0; END IF;
   r.fence := r.fence + 1;
   RETURN r;
 END $$`
@@ -248,7 +251,7 @@ BEGIN
     DELETE FROM ${s}.dependency WHERE parent = p_id AND child = v_child AND name = v_name;
     IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
     -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-    IF c.reason = 'Dependencies' AND p_state <> 4 THEN
+    IF c.reason IN ('Dependencies', 'Unique') AND p_state <> 4 THEN
       c.fence := c.fence + 1;
       PERFORM ${s}.finish(c, 6, 'DependencyFailed', NULL, p_now);
       CONTINUE;
@@ -274,10 +277,14 @@ DECLARE
 BEGIN
   FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
     SELECT * INTO r FROM ${s}.record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN
-      PERFORM ${s}.let_run(r, r.at, p_now, false);
-    ELSE
+    IF NOT FOUND THEN
       PERFORM ${s}.look_again(v_id, NULL, p_now);
+    ELSIF r.pending > 0 THEN
+      r.reason := 'Dependencies';
+      r.blocked_on := NULL;
+      PERFORM ${s}.put(r);
+    ELSE
+      PERFORM ${s}.let_run(r, r.at, p_now, false);
     END IF;
   END LOOP;
 END $$`
