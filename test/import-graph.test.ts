@@ -21,7 +21,7 @@ describe("the sources", () => {
 
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
-      examples: ["effect/http", "effect/observability/Otlp"],
+      examples: ["effect/http", "effect/observability/Otlp", "effect/sql/SqlError"],
       pg: ["effect/sql/SqlClient", "effect/sql/SqlError"]
     })
   })
