@@ -2,7 +2,7 @@
  * Enqueues from many fibers become one statement: while one is under way the next ones gather, so batches grow with load
  * and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone.
  */
-import type { JobError, JobStore } from "capstan"
+import { JobError, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
@@ -12,6 +12,12 @@ interface Waiting {
   readonly records: ReadonlyArray<JobStore.NewRecord>
   readonly resume: (answer: Answer) => void
 }
+
+const closing = Effect.fail(
+  new JobError.JobStoreError({
+    reason: new JobError.Unavailable({ operation: "enqueue", detail: "the store is closing" })
+  })
+)
 
 /** How many records one statement carries. */
 const batch = 1000
@@ -49,6 +55,9 @@ export class Coalescer {
     while (this.waiting.length > 0) yield* this.send(this.take())
   }).pipe(Effect.ensuring(Effect.sync(() => {
     this.isRunning = false
+    // It ends with callers left over only when the store is closing.
+    for (const { resume } of this.waiting) resume(closing)
+    this.waiting = []
   })))
 
   private take(): ReadonlyArray<Waiting> {

@@ -56,8 +56,8 @@ export const make = Effect.fnUntraced(function*(
         inTransaction
       ]),
       ([row]): ReadonlyArray<JobStore.Enqueued> => {
-        const stored = row?.stored ?? []
-        if (stored.length === records.length) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
+        const stored = row!.stored
+        if (stored === null) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
         const found = new Set(stored)
         return records.map(({ id }) => ({ id, outcome: found.has(id) ? "Inserted" : "Existing" }))
       }

@@ -18,10 +18,10 @@ BEGIN
     v_quarantined := v_quarantined + v_counts[2];
   END LOOP;
   v_expired := ${s}.expire(v_now, 1000);
-  UPDATE ${s}.housekeeping SET next_at = v_now + 10000
-    WHERE only_one AND next_at <= v_now
-      AND pg_try_advisory_xact_lock(hashtextextended('${s}.housekeeping', 0));
+  -- One of those who come at the same time does it, and nobody waits for it.
+  PERFORM FROM ${s}.housekeeping WHERE next_at <= v_now FOR UPDATE SKIP LOCKED;
   IF FOUND THEN
+    UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     v_swept := ${s}.sweep(v_now, 1000);
     PERFORM ${s}.sum_counters();
     PERFORM ${s}.mend(v_now);
@@ -95,8 +95,8 @@ BEGIN
 END $$`
 
 /**
- * Retention: empties the slots whose rows have all passed their class's age, and deletes in a bounded chunk what is kept
- * by count. A slot that somebody reads at this moment is left for the next call.
+ * Retention: empties the slots whose rows have all passed their class's age, once the keys that they had are forgotten,
+ * and deletes in a bounded chunk what is kept by count. A slot that somebody reads at this moment is left for the next call.
  */
 export const sweep = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.sweep(p_now bigint, p_count int) RETURNS int LANGUAGE plpgsql AS $$
@@ -112,6 +112,20 @@ BEGIN
     v_slot := (i - 1) * 6 + ((p_now / v_widths[i] + 1) % 6)::int;
     EXECUTE format('SELECT EXISTS (SELECT FROM ${s}.history_%s)', v_slot) INTO v_any;
     IF v_any THEN
+      EXECUTE format('WITH few AS (
+          UPDATE ${s}.history_%1$s SET flags = 0 WHERE id IN (
+            SELECT id FROM ${s}.history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s)
+          RETURNING id, tag, spec::json ->> ''idempotencyKey'' AS idem, spec::json ->> ''uniqueKey'' AS uniq
+        ), idems AS (
+          DELETE FROM ${s}.idem i USING few f WHERE i.tag = f.tag AND i.key = f.idem AND i.id = f.id
+        ), uniqs AS (
+          DELETE FROM ${s}.uniq u USING few f WHERE u.tag = f.tag AND u.key = f.uniq AND u.id = f.id
+            AND u.successor IS NULL
+        ) SELECT count(*) FROM few', v_slot, p_count) INTO v_found;
+      IF v_found >= p_count THEN
+        v_swept := p_count;
+        CONTINUE;
+      END IF;
       BEGIN
         SET LOCAL lock_timeout = '100ms';
         EXECUTE format('TRUNCATE ${s}.history_%s', v_slot);
@@ -138,7 +152,14 @@ BEGIN
       ORDER BY finished_at DESC, id DESC OFFSET k.keep_count LIMIT p_count - v_swept
     ), removed AS (
       DELETE FROM ${s}.history h USING old WHERE h.id = old.id AND h.part = old.part
-      RETURNING h.part, h.queue, h.state
+      RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
+    ), idems AS (
+      DELETE FROM ${s}.idem i USING removed f
+      WHERE f.flags <> 0 AND i.tag = f.tag AND i.key = f.spec::json ->> 'idempotencyKey' AND i.id = f.id
+    ), uniqs AS (
+      DELETE FROM ${s}.uniq u USING removed f
+      WHERE f.flags <> 0 AND u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id
+        AND u.successor IS NULL
     ), counted AS (
       INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
       SELECT part, queue, -count(*) FILTER (WHERE state = 4), -count(*) FILTER (WHERE state = 5),
@@ -155,7 +176,7 @@ END $$`
 export const sumCounters = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.sum_counters() RETURNS void LANGUAGE sql AS $$
   WITH few AS (
-    SELECT ctid FROM ${s}.delta LIMIT 20000 FOR UPDATE SKIP LOCKED
+    SELECT ctid FROM ${s}.delta LIMIT 200000 FOR UPDATE SKIP LOCKED
   ), taken AS (
     DELETE FROM ${s}.delta d USING few WHERE d.ctid = few.ctid RETURNING d.*
   )
