@@ -6,7 +6,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type Client, ints, numbers, texts, uuids } from "./client.ts"
+import { type Client, ints, numbers, search, texts, uuids } from "./client.ts"
 import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function*(
   /** The fence and the records in one transaction: the caller's, or one of its own. */
   const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
     const both = Effect.andThen(holdsFence(by, inTransaction), enqueueAny(records, inTransaction))
-    return inTransaction ? both : client.transaction("enqueue", both)
+    return inTransaction ? both : client.together("enqueue", both)
   }
 
   const store: JobStore.Shape = {
@@ -400,7 +400,7 @@ const page = (
   cursor: string | undefined
 ) => {
   const { params, text } = Query.page(client.schema, where, order, limit, cursor)
-  return Effect.map(client.call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+  return Effect.map(client.call<Codec.ReadRow & Query.PageRow>("query", text, params, search), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
     cursor: Query.cursorOf(rows, where, limit)
   }))
