@@ -75,13 +75,18 @@ export const make = Effect.fnUntraced(function*(
       ? enqueueEach(records, false, inTransaction)
       : enqueuePlain(records, inTransaction)
 
-  /** A reply that was lost is asked for again under the same ids: what was stored is answered as such. */
+  /**
+   * A reply that was lost is asked for again under the same ids: what was stored is answered as such. When nobody can be
+   * asked, the first call may still have stored it.
+   */
   const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
     Effect.catch(
       enqueueAny(records, false),
       (error) =>
         error.reason._tag === "OutcomeUnknown"
-          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
+          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient }).pipe(
+            Effect.mapError(() => error)
+          )
           : Effect.fail(error)
     )
 

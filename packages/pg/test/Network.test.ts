@@ -1,4 +1,4 @@
-/** Connections that take what they are sent and answer nothing, for ever: a peer that is gone behind a middlebox. */
+/** What networks do to the store: connections that are half-open, and replies that are lost. */
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert, it } from "@effect/vitest"
@@ -11,20 +11,27 @@ import * as Harness from "./harness.ts"
 
 class Work extends Job.make("Work", { payload: { n: Schema.Int } }) {}
 
-/** Between the store and its server; `silence` makes the connections that are open now half-open. */
+/**
+ * Between the store and its server. `silence` makes the connections that are open now half-open, as a peer that is gone
+ * behind a middlebox does; `losing` loses what the server answers next, and everything after it.
+ */
 class Between {
   private readonly listener: Server
   private readonly silent = new Set<Socket>()
   private readonly open = new Set<Socket>()
   /** Opens when a half-open connection has taken something. */
   readonly swallowed = Latch.makeUnsafe(false)
+  losing = false
 
   constructor(port: number) {
     this.listener = createServer((client) => {
       const server = connect(port, "127.0.0.1")
       this.open.add(client)
       client.on("data", (chunk) => this.silent.has(client) ? this.swallowed.openUnsafe() : server.write(chunk))
-      server.on("data", (chunk) => this.silent.has(client) || client.write(chunk))
+      server.on("data", (chunk) => {
+        if (this.losing) this.stop()
+        else if (!this.silent.has(client)) client.write(chunk)
+      })
       for (const socket of [client, server]) socket.on("error", () => {})
       client.on("close", () => server.destroy())
     })
@@ -47,7 +54,7 @@ class Between {
   }
 }
 
-const schema = Harness.schemaName("half_open")
+const schema = Harness.schemaName("network")
 
 afterAll(() =>
   Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(`DROP SCHEMA IF EXISTS ${schema} CASCADE`).unprepared).pipe(
@@ -64,7 +71,6 @@ const setUp = Effect.gen(function*() {
   const context = yield* Layer.build(Layer.orDie(PgJobStore.layer({ schema, listen: false })).pipe(Layer.provide(client)))
   // All that was done so far took one connection, and the next call takes it again.
   yield* Effect.provideContext(Work.enqueue({ n: 1 }), context)
-  between.silence()
   // Before the pool closes, which else waits for the driver.
   yield* Effect.addFinalizer(() => Effect.sync(() => between.stop()))
   return { between, context }
@@ -73,6 +79,7 @@ const setUp = Effect.gen(function*() {
 it.effect("what is enqueued on a half-open connection is stored on another one", () =>
   Effect.gen(function*() {
     const { between, context } = yield* setUp
+    between.silence()
     // So many that they do not wait for others.
     const payloads = Array.from({ length: 101 }, (_, n) => ({ n }))
     const enqueued = yield* Effect.forkChild(Effect.provideContext(Work.enqueueMany(payloads), context))
@@ -87,6 +94,7 @@ it.effect("what is enqueued on a half-open connection is stored on another one",
 it.effect("a caller that gives up on a half-open connection does not wait for the driver to do so", () =>
   Effect.gen(function*() {
     const { between, context } = yield* setUp
+    between.silence()
     const store = yield* Effect.provideContext(JobStore.JobStore, context)
     const maintained = yield* Effect.forkChild(store.maintain)
     yield* between.swallowed.await
@@ -95,4 +103,12 @@ it.effect("a caller that gives up on a half-open connection does not wait for th
     assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(maintained)))
     // The driver takes five seconds.
     assert.isBelow(performance.now() - before, 2500)
+  }))
+
+it.live("an enqueue whose reply was lost is not called refused because nobody can be asked any more", () =>
+  Effect.gen(function*() {
+    const { between, context } = yield* setUp
+    between.losing = true
+    const error = yield* Effect.flip(Effect.provideContext(Work.enqueue({ n: 2 }), context))
+    assert.strictEqual(error.reason._tag, "OutcomeUnknown")
   }))
