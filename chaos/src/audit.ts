@@ -15,7 +15,7 @@ export interface Findings {
   /** Dead in the store, to be looked at and replayed. */
   readonly dead: number
   readonly runs: number
-  /** Acknowledged, never done, and not kept as dead either. */
+  /** Acknowledged, never done, and not the poison that is kept as dead either. */
   readonly lost: ReadonlyArray<string>
   /** There, though never sent, refused, or there already under another id; or done, and no handler came to its end. */
   readonly unexpected: ReadonlyArray<string>
@@ -26,7 +26,13 @@ export interface Findings {
   /** Completed by an attempt that was stale: a later one had been claimed. */
   readonly ghost: ReadonlyArray<string>
   /** Writes of attempts that were stale when they went out. What was refused was stale, also where the ledger cannot tell. */
-  readonly stale: { readonly attempted: number; readonly refused: number; readonly accepted: number }
+  readonly stale: {
+    readonly attempted: number
+    readonly refused: number
+    readonly accepted: number
+    /** Settlements among the attempted, beside progress, logs and children. */
+    readonly settlements: number
+  }
   /** Claims whose reply was lost, found by reconciling. */
   readonly givenBack: number
   /**
@@ -54,7 +60,7 @@ export const audit = (entries: ReadonlyArray<Entry>, stored: ReadonlyArray<Store
   const rows = Map.groupBy(records, ({ id }) => id)
   const idsOf = Map.groupBy(rows.keys(), (id) => numberOf(rows.get(id)![0]!))
 
-  const lost = of("acknowledged").filter(({ id }) => !(rows.get(id) ?? []).some(({ state }) => isDone(state)))
+  const lost = of("acknowledged").filter(({ id }) => !(rows.get(id) ?? []).some(isDone))
   const unexpected = [
     ...[...idsOf].flatMap(([n, ids]) => {
       const kind = sent.get(n)
@@ -85,7 +91,7 @@ export const audit = (entries: ReadonlyArray<Entry>, stored: ReadonlyArray<Store
   }
 }
 
-const isDone = (state: Stored["state"]): boolean => state === "completed" || state === "dead"
+const isDone = ({ state, tag }: Stored): boolean => state === "completed" || state === "dead" && tag === "Poison"
 
 const numberOf = ({ payload }: Stored): number => (JSON.parse(payload) as { readonly n: number }).n
 
@@ -145,14 +151,16 @@ class Attempts {
     let attempted = 0
     let refused = 0
     let accepted = 0
+    let settlements = 0
     for (const { answer, first } of this.writes.values()) {
       const wasStale = (this.claims.get(first.id) ?? []).some(({ at, fence }) => fence > first.fence && at < first.at)
       if (answer === "LeaseLost") refused++
       else if (wasStale && answer === "Done") accepted++
       else if (!wasStale) continue
       attempted++
+      if (first.word.startsWith("settle")) settlements++
     }
-    return { attempted, refused, accepted }
+    return { attempted, refused, accepted, settlements }
   }
 }
 

@@ -1,9 +1,10 @@
 /** A process of ours: forked, told what to do, killed and frozen by its own id. */
 import { build } from "esbuild"
-import { type ChildProcess, fork, spawn } from "node:child_process"
+import { type ChildProcess, fork } from "node:child_process"
 import { openSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { freeze } from "./freeze.ts"
 import type { Ask, Tell } from "./processes.ts"
 
 export type Program = "worker" | "producer"
@@ -40,7 +41,10 @@ export class Child {
   isKilled = false
 
   /** `programs` is where `bundle` put them. */
-  constructor(program: Program, { folder, name, programs, store }: Readonly<Record<"folder" | "name" | "programs" | "store", string>>) {
+  constructor(
+    program: Program,
+    { folder, name, programs, store }: Readonly<Record<"folder" | "name" | "programs" | "store", string>>
+  ) {
     this.name = name
     const log = openSync(join(folder, `${name}.log`), "a")
     this.process = fork(join(programs, `${program}.mjs`), [store], {
@@ -78,14 +82,10 @@ export class Child {
     await this.ended
   }
 
-  /** Stops it for so long. A process of its own wakes it again, whatever becomes of this one. */
+  /** Resolves when it goes on. */
   freeze(seconds: number): Promise<void> {
     this.isFrozen = true
-    const { pid } = this.process
-    const freezer = spawn("sh", ["-c", `kill -STOP ${pid} && sleep ${seconds}; kill -CONT ${pid}`], {
-      detached: true,
-      stdio: "ignore"
-    })
+    const freezer = freeze(this.process.pid!, seconds)
     return new Promise((resolve) => {
       freezer.once("exit", () => {
         this.isFrozen = false

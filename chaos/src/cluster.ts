@@ -146,7 +146,9 @@ export class Cluster {
 
   /** One that is not frozen. */
   pickWorker(): Child | undefined {
-    return this.choices.pick(this.workers.filter((worker) => !worker.isFrozen && !worker.isGone && this.given.has(worker)))
+    return this.choices.pick(
+      this.workers.filter((worker) => !worker.isFrozen && !worker.isGone && this.given.has(worker))
+    )
   }
 
   /** kill -9 of a random worker; another one takes its place. */
@@ -177,7 +179,7 @@ export class Cluster {
   }
 
   /** Waits until every record has come to an end, or none does any more. Answers how many are left. */
-  async rest(): Promise<number> {
+  async rest(patience: number = usual): Promise<number> {
     let left = Infinity
     let since = Ledger.now()
     for (;;) {
@@ -199,4 +201,4 @@ export class Cluster {
 }
 
 /** Longer than a claim can wait for its lease to end, the next sweep, a poll, and the longest handler that runs. */
-const patience = 4 * lease + poll
+const usual = 4 * lease + poll

@@ -15,8 +15,16 @@ export interface Fault {
   readonly strike: (stage: Stage) => Promise<void>
   /** What it alone is judged by, beside `common`. */
   readonly judge: (run: Run) => ReadonlyArray<Line>
-  /** The same again without a safeguard, beside it: what must then be found, or the audit is no evidence. */
-  readonly control?: { readonly without: Safeguard; readonly red: (run: Run) => Line }
+  readonly control?: Control
+}
+
+/** The same again without a safeguard. An audit that finds nothing then is no evidence. */
+export interface Control {
+  readonly without: Safeguard
+  /** What must be found. */
+  readonly red: (run: Run) => Line
+  /** After the run instead of beside it, and left out by `--quick`. */
+  readonly isApart?: boolean
 }
 
 export interface Stage {
@@ -36,9 +44,13 @@ export interface Run {
   readonly stored: ReadonlyArray<Stored>
   /** Records that came to no end. */
   readonly stuck: number
+  /** Records that were dead for too many deaths of workers that they had no part in, and were run again by hand. */
+  readonly replayed: number
   /** Producers whose enqueues came to no end. */
   readonly wedged: ReadonlyArray<string>
   readonly complaints: ReadonlyArray<string>
+  /** How long it took, until it had come to rest and was looked at. */
+  readonly seconds: number
 }
 
 /** A pass line, with what was found. */

@@ -25,6 +25,8 @@ export interface Load {
   readonly keys?: number
   /** Every so many jobs, one that kills its process. */
   readonly poisonEvery?: number
+  /** Every so many jobs, one whose process is frozen at its end, for so many seconds. */
+  readonly late?: { readonly every: number; readonly seconds: number }
   /** A second. */
   readonly rate: number
   /** Enqueues under way at a time, at most. */

@@ -1,11 +1,11 @@
 /** A producer process: enqueues at a rate, whatever happens to the store, and writes down what it was told. */
 import type { JobError, JobHandle, JobStore } from "capstan"
-import { Cause, Effect, FiberSet, Schedule } from "effect"
+import { Cause, Effect, FiberSet, Latch, Schedule } from "effect"
 import { Choices } from "./choices.ts"
 import * as Ledger from "./ledger.ts"
 import { type Load, type ProducerTask, serve } from "./processes.ts"
 import { loadStore } from "./store.ts"
-import { Narrow, Poison, Stubborn, Wide, Work } from "./workload.ts"
+import { Late, Narrow, Poison, Stubborn, Wide, Work } from "./workload.ts"
 
 const [name] = process.argv.slice(2)
 const store = await loadStore(name!)
@@ -19,8 +19,11 @@ type Enqueue = Effect.Effect<
 const make = (load: Load, choices: Choices) => (n: number, count: number): Enqueue => {
   const millis = choices.between(...load.millis)
   const key = `key-${choices.between(1, load.keys ?? 1)}`
-  if (load.poisonEvery !== undefined && count % load.poisonEvery === load.poisonEvery - 1) {
+  if (load.poisonEvery !== undefined && count % load.poisonEvery === 100) {
     return Poison.enqueue({ n, millis })
+  }
+  if (load.late !== undefined && count % load.late.every === load.late.every - 1) {
+    return Late.enqueue({ n, millis, frozen: load.late.seconds })
   }
   switch (load.kinds[count % load.kinds.length]!) {
     case "Work":
@@ -37,7 +40,7 @@ const make = (load: Load, choices: Choices) => (n: number, count: number): Enque
 serve<ProducerTask>((task, tell) => {
   const write = Ledger.open(task.folder, task.name)
   const enqueue = make(task.load, new Choices(task.seed, task.name))
-  let stopped = false
+  const stopped = Latch.makeUnsafe(false)
 
   const produce = (count: number) =>
     Effect.suspend(() => {
@@ -57,7 +60,7 @@ serve<ProducerTask>((task, tell) => {
     let count = 0
     let owed = 0
     let last = Ledger.now()
-    while (!stopped) {
+    while (!stopped.isOpen()) {
       const now = Ledger.now()
       owed = Math.min(owed + (now - last) * task.load.rate / 1000, task.load.inFlight)
       last = now
@@ -72,11 +75,7 @@ serve<ProducerTask>((task, tell) => {
   Effect.runFork(
     program.pipe(Effect.provide(store.layer(task)), Effect.retry(Schedule.spaced("250 millis")))
   )
-  return {
-    stop: () => {
-      stopped = true
-    }
-  }
+  return { stop: () => void stopped.openUnsafe() }
 })
 
 /** Nothing was stored, says the error: what runs all the same was not expected. */

@@ -6,7 +6,7 @@
  *   TCP sends their first packets again. Those from before it stay open and silent for ever, as when a middlebox has
  *   forgotten them: half-open.
  */
-import { createServer, connect as connectTo, type Server, type Socket } from "node:net"
+import { connect as connectTo, createServer, type Server, type Socket } from "node:net"
 import type { Choices } from "./choices.ts"
 import type { Framing } from "./store.ts"
 

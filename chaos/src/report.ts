@@ -12,7 +12,7 @@ export interface Row {
   readonly pass: boolean
 }
 
-export const figuresOf = ({ findings, stuck, wedged }: Run) => {
+export const figuresOf = ({ findings, replayed, seconds, stuck, wedged }: Run) => {
   const { p50, p95, max } = quantiles(findings.recovery)
   return {
     acknowledged: findings.acknowledged,
@@ -20,6 +20,7 @@ export const figuresOf = ({ findings, stuck, wedged }: Run) => {
     unknown: findings.unknown,
     done: findings.done,
     dead: findings.dead,
+    replayed,
     lost: findings.lost.length,
     unexpected: findings.unexpected.length,
     duplicated: findings.duplicated,
@@ -30,7 +31,8 @@ export const figuresOf = ({ findings, stuck, wedged }: Run) => {
     wedged: wedged.length,
     givenBack: findings.givenBack,
     recovery: { samples: findings.recovery.length, p50, p95, max },
-    struck: Object.fromEntries(findings.struck)
+    struck: Object.fromEntries(findings.struck),
+    seconds: Math.round(seconds)
   }
 }
 
@@ -41,10 +43,11 @@ export const print = ({ fault, figures, lines, pass, title, without }: Row): voi
   console.log([
     `${fault}  ${title}${without === undefined ? "" : `; control: without ${without}`}`,
     `  acknowledged ${figures.acknowledged}  refused ${figures.refused}  unknown ${figures.unknown}  ` +
-    `done ${figures.done}  dead ${figures.dead}`,
+    `done ${figures.done}  dead ${figures.dead}  replayed ${figures.replayed}`,
     `  lost ${figures.lost}  unexpected ${figures.unexpected}  duplicated ${figures.duplicated}${share}  ` +
     `done twice ${figures.doneTwice}  ghost ${figures.ghost}  stuck ${figures.stuck}  wedged ${figures.wedged}`,
-    `  stale writes attempted ${stale.attempted} / refused ${stale.refused} / accepted ${stale.accepted}  ` +
+    `  stale writes attempted ${stale.attempted} / refused ${stale.refused} / accepted ${stale.accepted}, ` +
+    `settlements among them ${stale.settlements}  ` +
     `claims given back ${figures.givenBack}`,
     ...recovery.samples === 0 ? [] : [
       `  recovery p50 ${seconds(recovery.p50)}  p95 ${seconds(recovery.p95)}  max ${seconds(recovery.max)}  ` +
@@ -52,6 +55,6 @@ export const print = ({ fault, figures, lines, pass, title, without }: Row): voi
     ],
     `  struck: ${Object.entries(figures.struck).map(([what, times]) => `${what} ${times}`).join(", ")}`,
     ...lines.map(({ holds, what }) => `  ${holds ? "ok  " : "FAIL"} ${what}`),
-    `  ${pass ? without === undefined ? "pass" : "red, as it must be" : "FAILED"}\n`
+    `  ${pass ? without === undefined ? "pass" : "red, as it must be" : "FAILED"}, ${figures.seconds} s\n`
   ].join("\n"))
 }

@@ -22,7 +22,7 @@ export interface Stored {
 }
 
 /** What the negative controls take away from one run's namespace. */
-export type Safeguard = "fence" | "reconciling" | "slots"
+export type Safeguard = "fence" | "reconciling" | "rescue" | "slots"
 
 /** A part of what a server sends. */
 export interface Piece {

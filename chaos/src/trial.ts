@@ -1,11 +1,25 @@
 /** One run of a fault, with all of its safeguards or without one: from an empty namespace to what is known of it. */
+import { Jobs } from "capstan"
+import { Effect, Layer } from "effect"
 import { audit } from "./audit.ts"
 import { Choices } from "./choices.ts"
-import { Cluster } from "./cluster.ts"
+import { Cluster, lease } from "./cluster.ts"
 import type { Fault, Run } from "./fault.ts"
 import * as Ledger from "./ledger.ts"
 import { Proxy } from "./proxy.ts"
-import type { Safeguard, Server, Store } from "./store.ts"
+import type { Address, Safeguard, Server, Store } from "./store.ts"
+import { Jobs as workload, Poison } from "./workload.ts"
+
+/** Runs the dead again, as an operator would, but for those that deserve it; answers how many. */
+const replay = (store: Store, address: Address): Promise<number> =>
+  Effect.gen(function*() {
+    const jobs = yield* Jobs.Jobs
+    const counts = yield* Effect.forEach(
+      [...workload.jobs.keys()].filter((tag) => tag !== Poison._tag),
+      (tag) => jobs.retry({ tag, states: ["dead"] })
+    )
+    return counts.reduce((sum, { changed }) => sum + changed, 0)
+  }).pipe(Effect.provide(Jobs.layer.pipe(Layer.provide(store.layer(address)))), Effect.runPromise)
 
 export interface Place {
   readonly storeName: string
@@ -27,6 +41,7 @@ export const attempt = async (
   await server.prepare(namespace)
   if (without !== undefined) await server.without(without, namespace)
   const cluster = new Cluster({ store: storeName, server, namespace, folder, programs, seed, choices })
+  const began = Ledger.now()
   const proxies: Array<Proxy> = []
   const struck = new Map<string, number>()
   try {
@@ -42,7 +57,10 @@ export const attempt = async (
       struck: (what, times) => struck.set(what, (struck.get(what) ?? 0) + times)
     })
     const wedged = await cluster.stopProducers()
-    const stuck = await cluster.rest()
+    // What is stuck in a control may as well be known earlier.
+    const first = await cluster.rest(without === undefined ? undefined : 3 * lease)
+    const replayed = await replay(store, { url: server.urlAt(server.port), namespace })
+    const stuck = replayed > 0 ? await cluster.rest() : first
     const stored = await server.records(namespace)
     await cluster.close()
     const entries = Ledger.read(cluster.folder)
@@ -52,8 +70,10 @@ export const attempt = async (
       entries,
       stored,
       stuck,
+      replayed,
       wedged,
-      complaints: cluster.complaints
+      complaints: cluster.complaints,
+      seconds: (Ledger.now() - began) / 1000
     }
   } finally {
     await cluster.close()

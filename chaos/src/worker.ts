@@ -13,7 +13,7 @@ const store = await loadStore(name!)
 serve<WorkerTask>((task, tell) => {
   const write = Ledger.open(task.folder, task.name)
   const WorkerLive = JobWorker.layer(Jobs, { concurrency: task.concurrency, lease: task.lease }).pipe(
-    Layer.provide(handlers(write)),
+    Layer.provide(handlers(write, task.name)),
     Layer.provide(Witness.layer(write)),
     Layer.provide(store.layer(task))
   )

@@ -1,6 +1,7 @@
 /** The jobs, and handlers that write into the ledger. They answer the fence that they ran with. */
 import { Job, JobContext, JobGroup } from "capstan"
 import { Effect, Schema } from "effect"
+import { freeze } from "./freeze.ts"
 import type { Write } from "./ledger.ts"
 
 const work = { n: Schema.Int, millis: Schema.Int }
@@ -11,6 +12,9 @@ export class Work extends Job.make("Work", { payload: work, success }) {}
 
 /** Goes on when it is interrupted, as a region that must not be cut does, and writes in every way that there is. */
 export class Stubborn extends Job.make("Stubborn", { payload: work, success, progress: Schema.Int }) {}
+
+/** Is frozen for so long at the one instant at which no timer can warn it: between its handler's end and its settlement. */
+export class Late extends Job.make("Late", { payload: { ...work, frozen: Schema.Number }, success }) {}
 
 export class Child extends Job.make("Child", { payload: { n: Schema.Int, fence: Schema.Int } }) {}
 
@@ -31,7 +35,7 @@ export class Wide extends Job.make("Wide", {
   concurrency: { key: ({ key }) => key, limit: limits.Wide }
 }) {}
 
-export class Jobs extends JobGroup.make(Work, Stubborn, Child, Poison, Narrow, Wide) {}
+export class Jobs extends JobGroup.make(Work, Stubborn, Late, Child, Poison, Narrow, Wide) {}
 
 interface Given {
   readonly n: number
@@ -39,7 +43,7 @@ interface Given {
   readonly key?: string
 }
 
-export const handlers = (write: Write) => {
+export const handlers = (write: Write, name: string) => {
   const attempt = (given: Given, work: Effect.Effect<void>) =>
     Effect.gen(function*() {
       const { fence, id, job } = yield* JobContext.JobContext
@@ -65,6 +69,24 @@ export const handlers = (write: Write) => {
         yield* Effect.ignore(Child.enqueue({ n: given.n, fence }))
         return settled
       })),
+    Late: (given) =>
+      Effect.gen(function*() {
+        const { attempt } = yield* JobContext.JobContext
+        const settled = yield* sleep(given)
+        if (attempt > 1) return settled
+        write("fault", { id: name, word: "freeze" })
+        yield* Effect.sync(() => freezeSelf(given.frozen))
+        write("fault", { id: name, word: "thaw" })
+        return settled
+      }),
     Poison: (given) => attempt(given, Effect.sync(() => process.kill(process.pid, "SIGKILL")))
   })
+}
+
+/** Blocks until it has happened. */
+const freezeSelf = (seconds: number): void => {
+  const before = performance.now()
+  freeze(process.pid, seconds)
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  while (performance.now() - before < seconds * 1000) Atomics.wait(nothing, 0, 0, 10)
 }

@@ -22,6 +22,9 @@ export const crash: Fault = {
   },
   judge: (run) => {
     const slowest = Math.max(...firstStarts(run, "up"))
-    return [...strikes(run, "crash"), line(`first job ${Math.round(slowest)} ms after the server is back`, slowest < 5000)]
+    return [
+      ...strikes(run, "crash"),
+      line(`first job ${Math.round(slowest)} ms after the server is back`, slowest < 5000)
+    ]
   }
 }

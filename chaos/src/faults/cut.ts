@@ -8,19 +8,23 @@ export const cut: Fault = {
     const between = await proxy()
     await cluster.startWorkers({ count: 4, concurrency: 10, port: between.port })
     const load = { kinds: ["Work"], millis: [10, 100], rate: 60, inFlight: 50 } as const
-    await cluster.startProducers({ loads: [load, load, load], ports: [between.port, between.port, cluster.server.port] })
-    const hole = Math.min(10, seconds / 2)
+    await cluster.startProducers({
+      loads: [load, load, load],
+      ports: [between.port, between.port, cluster.server.port]
+    })
+    const hole = Math.min(10, Math.max(3, seconds / 2))
     await every(Math.min(5000, hole * 500), seconds, async () => {
       const count = await cluster.server.cut()
       cluster.note("cut", String(count))
     })
+    await sleep(1000)
     between.hole()
     cluster.note("hole")
     await sleep(hole * 1000)
     between.heal()
     cluster.note("heal")
     struck("half-open connection", between.counts.halfOpen)
-    await sleep(3000)
+    await sleep(1500)
   },
   judge: (run) => {
     const after = (fault: string, by?: string) => Math.round(Math.max(...firstStarts(run, fault, by)))

@@ -4,13 +4,15 @@ import { every, type Fault, line, strikes } from "../fault.ts"
 /** Longer than the lease; every handler takes longer still, so that a stale write finds its successor at work. */
 const frozen = 1.5 * lease / 1000
 
+const millis = [frozen * 1000 + 200, frozen * 1000 + 1500] as const
+
 export const freeze: Fault = {
   id: "F6",
   title: "SIGSTOP of a worker past its lease, then SIGCONT, every 3 s, handlers longer than the freeze",
   strike: async ({ cluster, seconds }) => {
     await cluster.startWorkers({ count: 4, concurrency: 20 })
     await cluster.startProducers({
-      loads: [{ kinds: ["Stubborn", "Work"], millis: [frozen * 1000 + 200, frozen * 1000 + 1500], rate: 12, inFlight: 50 }]
+      loads: [{ kinds: ["Stubborn", "Work"], millis, rate: 6, inFlight: 50, late: { every: 20, seconds: frozen } }]
     })
     const freezes: Array<Promise<void>> = []
     await every(3000, seconds, async () => {
@@ -20,10 +22,14 @@ export const freeze: Fault = {
   },
   judge: (run) => [
     ...strikes(run, "freeze", "thaw"),
-    line(`stale writes attempted ${run.findings.stale.attempted}`, run.findings.stale.attempted > 0)
+    line(`stale settlements attempted ${run.findings.stale.settlements}`, run.findings.stale.settlements > 0)
   ],
   control: {
     without: "fence",
-    red: ({ findings: { stale } }) => line(`stale writes accepted ${stale.accepted} of ${stale.attempted}`, stale.accepted > 0)
+    red: ({ findings: { ghost, stale } }) =>
+      line(
+        `stale writes accepted ${stale.accepted} of ${stale.attempted}, ghost ${ghost.length}`,
+        stale.accepted > 0 && ghost.length > 0
+      )
   }
 }

@@ -3,7 +3,10 @@ import { type Fault, line, type Run, strikes } from "../fault.ts"
 
 /** What the store's default is: a record whose workers died this often is dead. */
 const limit = 3
-const poisonEvery = 150
+/** One in 600. */
+const poisonEvery = 300
+
+const load = { kinds: ["Work"], millis: [10, 100], rate: 100, inFlight: 50 } as const
 
 export const poison: Fault = {
   id: "F8",
@@ -12,7 +15,7 @@ export const poison: Fault = {
     cluster.mayEnd = true
     await cluster.startWorkers({ count: 4, concurrency: 10 })
     await cluster.startProducers({
-      loads: [1, 2].map(() => ({ kinds: ["Work"], millis: [10, 100], rate: 75, inFlight: 50, poisonEvery }))
+      loads: [{ ...load, poisonEvery }, load]
     })
     await sleep(seconds * 1000)
     cluster.note("last")
@@ -22,7 +25,10 @@ export const poison: Fault = {
     const others = throughputOfOthers(run)
     return [
       ...strikes(run, "killed itself"),
-      line(`runs per poison record ${[...new Set(runs)].join(" and ")}`, runs.length > 0 && runs.every((count) => count === limit)),
+      line(
+        `runs per poison record ${[...new Set(runs)].join(" and ")}`,
+        runs.length > 0 && runs.every((count) => count === limit)
+      ),
       line(`dead ${run.findings.dead}, poison ${runs.length}`, run.findings.dead === runs.length),
       line(`throughput of others ${Math.round(others * 100)} % of what was produced`, others >= 0.7)
     ]

@@ -55,6 +55,7 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
     ["holds_fence", "AND fence = p_fence AND state = 1", ""]
   ],
   reconciling: [["renew", "q.at <= v_now - p_older", "false"]],
+  rescue: [["maintain", "lease_until <= v_now AND NOT ended", "false"]],
   slots: [["take_slot", "WHERE k.held < excluded.lim", ""]]
 }
 
@@ -104,7 +105,9 @@ const start = async (): Promise<Server> => {
       return row!.count
     },
     records: async (schema) => {
-      const rows = await query<Omit<Stored, "state" | "result" | "reason"> & Record<"result" | "reason", string | null> & { state: number }>(
+      const rows = await query<
+        Omit<Stored, "state" | "result" | "reason"> & Record<"result" | "reason", string | null> & { state: number }
+      >(
         `SELECT id::text, tag, payload, state, NULL AS result, reason FROM ${schema}.record
          UNION ALL SELECT id::text, tag, payload, state, result, reason FROM ${schema}.history`
       )

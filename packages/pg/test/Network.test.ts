@@ -68,7 +68,9 @@ const setUp = Effect.gen(function*() {
   const between = new Between(Number(url.port))
   url.port = String(yield* between.start)
   const client = Layer.orDie(PgClient.layer({ url: Redacted.make(url.href), maxConnections: 3 }))
-  const context = yield* Layer.build(Layer.orDie(PgJobStore.layer({ schema, listen: false })).pipe(Layer.provide(client)))
+  const context = yield* Layer.build(
+    Layer.orDie(PgJobStore.layer({ schema, listen: false })).pipe(Layer.provide(client))
+  )
   // All that was done so far took one connection, and the next call takes it again.
   yield* Effect.provideContext(Work.enqueue({ n: 1 }), context)
   // Before the pool closes, which else waits for the driver.

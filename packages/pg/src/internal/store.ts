@@ -84,9 +84,10 @@ export const make = Effect.fnUntraced(function*(
       enqueueAny(records, false),
       (error) =>
         error.reason._tag === "OutcomeUnknown"
-          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient }).pipe(
-            Effect.mapError(() => error)
-          )
+          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
+            .pipe(
+              Effect.mapError(() => error)
+            )
           : Effect.fail(error)
     )
 
