@@ -52,7 +52,7 @@ export class Cluster {
   private readonly alive = new Set<Child>()
   private readonly spares: Array<Child> = []
   private readonly producers: Array<Child> = []
-  private readonly given = new Map<Child, WorkerTask>()
+  private readonly working = new Set<Child>()
   private closing = false
   private started = 0
   /** What went wrong with the processes themselves. */
@@ -101,9 +101,10 @@ export class Cluster {
     void worker.ended.then((how) => this.replace(worker, how))
     if (!await worker.hears("loaded")) return
     const task: WorkerTask = { ...this.common(worker.name, port), concurrency, lease }
-    this.given.set(worker, task)
     worker.ask({ _tag: "begin", task })
-    if (await worker.hears("ready")) this.write("ready", { id: worker.name })
+    if (!await worker.hears("ready")) return
+    this.working.add(worker)
+    this.write("ready", { id: worker.name })
   }
 
   private common(name: string, port: number = this.server.port): Common {
@@ -113,6 +114,7 @@ export class Cluster {
 
   private replace(worker: Child, how: string): void {
     this.alive.delete(worker)
+    this.working.delete(worker)
     if (this.closing) return
     if (!worker.isKilled) {
       if (this.mayEnd && how === "SIGKILL") this.note("killed itself", worker.name)
@@ -144,11 +146,10 @@ export class Cluster {
     }))
   }
 
-  /** One that is not frozen. */
+  /** One that works, unless it is the last that does: on a busy machine the next may take its time to come up. */
   pickWorker(): Child | undefined {
-    return this.choices.pick(
-      this.workers.filter((worker) => !worker.isFrozen && !worker.isGone && this.given.has(worker))
-    )
+    const working = this.workers.filter((worker) => this.working.has(worker) && !worker.isFrozen && !worker.isGone)
+    return working.length > 1 ? this.choices.pick(working) : undefined
   }
 
   /** kill -9 of a random worker; another one takes its place. */
