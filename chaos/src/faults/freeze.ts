@@ -12,7 +12,7 @@ export const freeze: Fault = {
   strike: async ({ cluster, seconds }) => {
     await cluster.startWorkers({ count: 4, concurrency: 20 })
     await cluster.startProducers({
-      loads: [{ kinds: ["Stubborn", "Work"], millis, rate: 6, inFlight: 50, late: { every: 20, seconds: frozen } }]
+      loads: [{ kinds: ["Stubborn", "Work"], millis, rate: 6, inFlight: 50, late: { every: 40, seconds: frozen } }]
     })
     const freezes: Array<Promise<void>> = []
     await every(3000, seconds, async () => {
