@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { type Client, ints, numbers, texts, uuids } from "./client.ts"
+import { type Client, ints, numbers, search, texts, uuids } from "./client.ts"
 import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
@@ -75,13 +75,19 @@ export const make = Effect.fnUntraced(function*(
       ? enqueueEach(records, false, inTransaction)
       : enqueuePlain(records, inTransaction)
 
-  /** A reply that was lost is asked for again under the same ids: what was stored is answered as such. */
+  /**
+   * A reply that was lost is asked for again under the same ids: what was stored is answered as such. When nobody can be
+   * asked, the first call may still have stored it.
+   */
   const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
     Effect.catch(
       enqueueAny(records, false),
       (error) =>
         error.reason._tag === "OutcomeUnknown"
           ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
+            .pipe(
+              Effect.mapError(() => error)
+            )
           : Effect.fail(error)
     )
 
@@ -109,7 +115,7 @@ export const make = Effect.fnUntraced(function*(
   /** The fence and the records in one transaction: the caller's, or one of its own. */
   const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
     const both = Effect.andThen(holdsFence(by, inTransaction), enqueueAny(records, inTransaction))
-    return inTransaction ? both : client.transaction("enqueue", both)
+    return inTransaction ? both : client.together("enqueue", both)
   }
 
   const store: JobStore.Shape = {
@@ -413,7 +419,7 @@ const page = (
   cursor: string | undefined
 ) => {
   const { params, text } = Query.page(schema, where, order, limit, cursor)
-  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params, search), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
     cursor: Query.cursorOf(rows, where, limit)
   }))
