@@ -20,7 +20,10 @@ describe("the sources", () => {
   })
 
   it("import these unstable modules of effect", () => {
-    expect(unstableModules(sources)).toEqual({ examples: ["effect/http", "effect/observability/Otlp"] })
+    expect(unstableModules(sources)).toEqual({
+      examples: ["effect/http", "effect/observability/Otlp"],
+      pg: ["effect/sql/SqlClient", "effect/sql/SqlError"]
+    })
   })
 
   it.each(readdirSync(`${root}packages`))("the range of %s for effect fits what it imports", (name) => {

@@ -106,7 +106,6 @@ describe("enqueues of many fibers", () => {
         const gone = Harness.newId()
         const kept = Harness.newId()
         const fibers = yield* whileStopped(
-          one,
           Effect.gen(function*() {
             const first = yield* Effect.forkDetach(enqueue(one))
             yield* isWaiting(one)
@@ -129,7 +128,6 @@ describe("enqueues of many fibers", () => {
     (one) =>
       Effect.gen(function*() {
         const fibers = yield* whileStopped(
-          one,
           Effect.gen(function*() {
             const first = yield* Effect.forkDetach(enqueue(one))
             yield* isWaiting(one)
@@ -151,7 +149,6 @@ describe("a store that is closed", () => {
       const one = yield* Scope.provide(Harness.open(schema), scope)
       yield* Harness.empty(one)
       const waiting = yield* whileStopped(
-        one,
         Effect.gen(function*() {
           const first = yield* Effect.forkDetach(enqueue(one))
           yield* isWaiting(yield* side)
@@ -160,12 +157,13 @@ describe("a store that is closed", () => {
           return [first, second]
         })
       )
-      for (const fiber of waiting) {
-        const exit = yield* Effect.timeout(Fiber.await(fiber), "2 seconds")
-        assert.isTrue(Exit.isFailure(exit))
-      }
-      const exit = yield* Effect.exit(Effect.timeout(enqueue(one), "2 seconds"))
-      assert.strictEqual(reasonOf(exit as Exit.Exit<unknown, JobError.JobStoreError>), "Unavailable")
+      const reasons = yield* Effect.forEach(
+        waiting,
+        (fiber) => Effect.map(Effect.timeout(Fiber.await(fiber), "2 seconds"), reasonOf)
+      )
+      assert.deepStrictEqual(reasons, ["OutcomeUnknown", "Unavailable"], "the one that was sent, the one that was not")
+      const exit = yield* Effect.timeout(Effect.exit(enqueue(one)), "2 seconds")
+      assert.strictEqual(reasonOf(exit), "Unavailable")
     }))
 })
 
@@ -193,7 +191,7 @@ describe("over a network that breaks", () => {
         proxy.loseReplyOf("314159265")
         const answer = yield* enqueue(one, { id, payload: "314159265", ...given })
         assert.strictEqual(proxy.lost(), 1)
-        assert.strictEqual(answer.id, id)
+        assert.deepStrictEqual(answer, { id, outcome: "Inserted" })
         assert.deepStrictEqual(yield* stored(yield* side), { records: 1, transactions: 1 })
       }))
 
@@ -234,7 +232,10 @@ describe("over a network that breaks", () => {
       Effect.gen(function*() {
         proxy.setAway(true)
         const exits = yield* all(Array.from({ length: 100 }, () => enqueue(one)))
-        assert.deepStrictEqual([...new Set(exits.map(reasonOf))], ["Unavailable"])
+        // Whether a connection of before broke when it was used or earlier is not to be known.
+        const unknown = exits.filter((exit) => reasonOf(exit) === "OutcomeUnknown")
+        assert.isAtMost(unknown.length, 5)
+        assert.strictEqual(exits.filter((exit) => reasonOf(exit) === "Unavailable").length, 100 - unknown.length)
         proxy.setAway(false)
         yield* enqueue(one)
         assert.strictEqual((yield* stored(yield* side)).records, 1)

@@ -56,8 +56,8 @@ export const make = Effect.fnUntraced(function*(
         inTransaction
       ]),
       ([row]): ReadonlyArray<JobStore.Enqueued> => {
-        const stored = row?.stored ?? []
-        if (stored.length === records.length) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
+        const stored = row!.stored
+        if (stored === null) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
         const found = new Set(stored)
         return records.map(({ id }) => ({ id, outcome: found.has(id) ? "Inserted" : "Existing" }))
       }
@@ -75,14 +75,26 @@ export const make = Effect.fnUntraced(function*(
       ? enqueueEach(records, false, inTransaction)
       : enqueuePlain(records, inTransaction)
 
-  /** A reply that was lost is asked for again under the same ids: what was stored is answered as such. */
+  /**
+   * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
+   * by this call. Whatever hinders the asking, the outcome is unknown.
+   */
+  const enqueueAgain = (records: ReadonlyArray<JobStore.NewRecord>, lost: JobError.JobStoreError) =>
+    enqueueEach(records, true, false).pipe(
+      Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
+      Effect.mapBoth({
+        onFailure: (error) => error.isTransient ? lost : error,
+        onSuccess: (answers) =>
+          answers.map((answer, i): JobStore.Enqueued =>
+            answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
+          )
+      })
+    )
+
   const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
     Effect.catch(
       enqueueAny(records, false),
-      (error) =>
-        error.reason._tag === "OutcomeUnknown"
-          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
-          : Effect.fail(error)
+      (error) => error.reason._tag === "OutcomeUnknown" ? enqueueAgain(records, error) : Effect.fail(error)
     )
 
   const marks = new Marks()

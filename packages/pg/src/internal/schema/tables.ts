@@ -44,7 +44,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
 
   // Wide columns first: no padding. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
-  // 16 came back to an earlier place.
+  // 16 came back to an earlier place, 32 has an idempotency key.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,
     place bigint NOT NULL,
@@ -145,6 +145,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
       WITH (autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000)`
   ),
   `CREATE INDEX history_id ON ${s}.history (id)`,
+  // Whose keys are forgotten with it; its flags are 1 and 32 alone.
+  `CREATE INDEX history_keyed ON ${s}.history (id) WHERE flags <> 0`,
   `CREATE INDEX history_counted ON ${s}.history (tag, state, keep_count, finished_at) WHERE keep_count IS NOT NULL`,
 
   `CREATE TABLE ${s}.delta (

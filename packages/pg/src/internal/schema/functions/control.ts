@@ -125,7 +125,7 @@ BEGIN
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 1 | 4;
+  r.flags := h.flags & 33 | 4;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;

@@ -1,9 +1,11 @@
 /** Storing records. */
 
 /**
- * Records without keys and dependencies, in one statement. An id that is there already is left alone.
+ * Records without keys and dependencies, in one statement. An id that is there already is left alone. Answers the ids that
+ * were stored, NULL for all of them.
  *
- * Cost: per record a heap row and two index entries; per call and queue one row of counts.
+ * Cost: per record a heap row and two index entries; per call and queue one row of counts. Ids are new as a rule, so the
+ * first try does without ON CONFLICT, whose speculative insertion costs a quarter more time and 48 bytes of log a record.
  */
 export const enqueue = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_plain(
@@ -17,25 +19,11 @@ DECLARE
   v_queues text[];
   q text;
 BEGIN
-  WITH given AS (
-    SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
-      p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
-      p_payloads
-    ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
-  ), stored AS (
-    INSERT INTO ${s}.record (
-      id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
-    SELECT id, nextval('${s}.place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
-      CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
-    FROM given
-    ON CONFLICT (id) DO NOTHING
-    RETURNING id, queue, state
-  ), counted AS (
-    INSERT INTO ${s}.delta (queue, ready, scheduled)
-    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
-    RETURNING queue
-  )
-  SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
+  BEGIN
+    ${storing(s, "")}
+  EXCEPTION WHEN unique_violation THEN
+    ${storing(s, "ON CONFLICT (id) DO NOTHING")}
+  END;
   FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
     -- Who decides to sleep while this transaction is open cannot be seen from here: such a transaction always wakes.
     PERFORM ${s}.wake(q, CASE WHEN p_transaction THEN 0 ELSE v_now END);
@@ -43,8 +31,29 @@ BEGIN
   IF EXISTS (SELECT FROM ${s}.listener WHERE until > v_now) THEN
     PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = ANY (v_stored);
   END IF;
-  RETURN v_stored;
+  -- All of them as a rule, which takes no list.
+  RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
 END $$`
+
+const storing = (s: string, onConflict: string): string => `
+    WITH given AS (
+      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads
+      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+    ), stored AS (
+      INSERT INTO ${s}.record (
+        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
+      SELECT id, nextval('${s}.place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
+      FROM given ${onConflict}
+      RETURNING id, queue, state
+    ), counted AS (
+      INSERT INTO ${s}.delta (queue, ready, scheduled)
+      SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
+      RETURNING queue
+    )
+    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;`
 
 /**
  * One record with whatever it has: an idempotency key first, then the unique key, then its dependencies, its own key last.
@@ -104,7 +113,7 @@ BEGIN
   r.state := 3;
   r.priority := (x ->> 'priority')::int;
   r.crashes := 0;
-  r.flags := CASE WHEN v_key IS NULL THEN 0 ELSE 1 END;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
   r.queue := x ->> 'queue';
   r.tag := x ->> 'tag';
   r.key := x ->> 'key';
@@ -133,7 +142,8 @@ BEGIN
         ELSIF v_state <> 4 AND v_waits AND (h.spec::json ->> 'flowId') IS NOT NULL THEN
           o_outcome := 'UniqueConflict';
         ELSIF v_state <> 4 AND v_waits THEN
-          o_outcome := CASE WHEN ${s}.replace(h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
+          o_outcome := CASE WHEN ${s}.replace(
+            h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
         ELSIF v_state <> 4 AND u.successor IS NOT NULL
           AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
           UPDATE ${s}.record SET payload = r.payload, version = r.version, spec = r.spec, retention = r.retention,

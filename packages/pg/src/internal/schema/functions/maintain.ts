@@ -18,10 +18,10 @@ BEGIN
     v_quarantined := v_quarantined + v_counts[2];
   END LOOP;
   v_expired := ${s}.expire(v_now, 1000);
-  UPDATE ${s}.housekeeping SET next_at = v_now + 10000
-    WHERE only_one AND next_at <= v_now
-      AND pg_try_advisory_xact_lock(hashtextextended('${s}.housekeeping', 0));
+  -- One of those who come at the same time does it, and nobody waits for it.
+  PERFORM FROM ${s}.housekeeping WHERE next_at <= v_now FOR UPDATE SKIP LOCKED;
   IF FOUND THEN
+    UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM ${s}.sum_counters();
     PERFORM ${s}.mend(v_now);
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
@@ -96,8 +96,8 @@ BEGIN
 END $$`
 
 /**
- * Retention: empties the slots whose rows have all passed their class's age, and deletes in a bounded chunk what is kept
- * by count. A slot that somebody reads at this moment is left for the next call.
+ * Retention: empties the slots whose rows have all passed their class's age, once the keys that they had are forgotten,
+ * and deletes in a bounded chunk what is kept by count. A slot that somebody reads at this moment is left for the next call.
  */
 export const sweep = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.sweep(p_now bigint, p_count int) RETURNS int LANGUAGE plpgsql AS $$
@@ -107,12 +107,26 @@ DECLARE
   v_any boolean;
   v_swept int := 0;
   v_found int;
+  v_ids uuid[];
+  v_tags text[];
+  v_specs text[];
   k record;
 BEGIN
   FOR i IN 1 .. 5 LOOP
     v_slot := (i - 1) * 6 + ((p_now / v_widths[i] + 1) % 6)::int;
     EXECUTE format('SELECT EXISTS (SELECT FROM ${s}.history_%s)', v_slot) INTO v_any;
     IF v_any THEN
+      EXECUTE format('WITH few AS (
+          UPDATE ${s}.history_%1$s SET flags = 0 WHERE id IN (
+            SELECT id FROM ${s}.history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s FOR UPDATE SKIP LOCKED)
+          RETURNING id, tag, spec
+        ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
+        INTO v_found, v_ids, v_tags, v_specs;
+      PERFORM ${s}.forget_keys(v_ids, v_tags, v_specs);
+      IF v_found >= p_count THEN
+        v_swept := p_count;
+        CONTINUE;
+      END IF;
       BEGIN
         SET LOCAL lock_timeout = '100ms';
         EXECUTE format('TRUNCATE ${s}.history_%s', v_slot);
@@ -152,24 +166,39 @@ BEGIN
       SELECT h.id, h.part FROM old JOIN ${s}.history h ON h.id = old.id AND h.part = old.part FOR UPDATE OF h SKIP LOCKED
     ), removed AS (
       DELETE FROM ${s}.history h USING free WHERE h.id = free.id AND h.part = free.part
-      RETURNING h.part, h.queue, h.state
+      RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
     ), counted AS (
       INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
       SELECT part, queue, -count(*) FILTER (WHERE state = 4), -count(*) FILTER (WHERE state = 5),
         -count(*) FILTER (WHERE state = 6) FROM removed GROUP BY part, queue
     )
-    SELECT count(*) INTO v_found FROM removed;
+    SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
+      array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
+    PERFORM ${s}.forget_keys(v_ids, v_tags, v_specs);
     v_swept := v_swept + v_found;
     EXIT WHEN v_swept >= p_count;
   END LOOP;
   RETURN v_swept;
 END $$`
 
+/** The keys of records that are gone, but for those that somebody's transaction is about to give to another record. */
+export const forgetKeys = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.forget_keys(p_ids uuid[], p_tags text[], p_specs text[]) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM ${s}.idem WHERE (tag, key) IN (
+    SELECT i.tag, i.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
+    JOIN ${s}.idem i ON i.tag = f.tag AND i.key = f.spec::json ->> 'idempotencyKey' AND i.id = f.id
+    FOR UPDATE OF i SKIP LOCKED);
+  DELETE FROM ${s}.uniq WHERE (tag, key) IN (
+    SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
+    JOIN ${s}.uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id AND u.successor IS NULL
+    FOR UPDATE OF u SKIP LOCKED);
+$$`
+
 /** Adds the deltas up, in a bounded chunk. Nobody waits for it: writers only ever append. */
 export const sumCounters = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.sum_counters() RETURNS void LANGUAGE sql AS $$
   WITH few AS (
-    SELECT ctid FROM ${s}.delta LIMIT 20000 FOR UPDATE SKIP LOCKED
+    SELECT ctid FROM ${s}.delta LIMIT 200000 FOR UPDATE SKIP LOCKED
   ), taken AS (
     DELETE FROM ${s}.delta d USING few WHERE d.ctid = few.ctid RETURNING d.*
   )
