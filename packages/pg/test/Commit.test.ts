@@ -1,13 +1,14 @@
 /** `X.commit`: business writes, children, result and completion in one transaction, fenced (P5). */
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, type JobStore, JobWorker, Transactional } from "capstan"
-import { Context, Deferred, Effect, Fiber, Layer, Schema, Tracer } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Redacted, Schema, Tracer } from "effect"
 import type { SqlError } from "effect/sql"
 import { afterAll } from "vitest"
 import * as Bank from "./bank.ts"
 import * as Harness from "./harness.ts"
 import { claimOne, enqueue, type Side, stateOf } from "./harness.ts"
 import * as Process from "./process.ts"
+import * as Proxy from "./proxy.ts"
 
 const accounts = 10
 const schema = Harness.schemaName("commit")
@@ -214,6 +215,56 @@ describe("a commit", () => {
         )
         assert.strictEqual(row!.n, 0)
       }))
+  )
+})
+
+describe("a commit over a network that breaks", () => {
+  const broken = (
+    name: string,
+    lose: string,
+    test: (one: Side, at: JobStore.Claimed, error: unknown) => Effect.Effect<void, unknown>
+  ) =>
+    fact(name, (one) =>
+      Effect.scoped(Effect.gen(function*() {
+        const proxy = yield* Proxy.open
+        const other = yield* Harness.open(schema, { listen: false }, { url: Redacted.make(proxy.url) })
+        const at = yield* Effect.andThen(enqueue(one), claimOne(one))
+        proxy.loseReplyOf(lose)
+        const business = other.sql.unsafe(`INSERT INTO ${bank}.ledger VALUES ($1::uuid, 27182818)`, [at.id])
+        const error = yield* Effect.flip(commit(other, at, business))
+        assert.strictEqual(proxy.lost(), 1)
+        yield* test(one, at, error)
+      })))
+
+  broken(
+    "before its end has not happened, and fails as the statement did, not as a defect",
+    "27182818",
+    (one, at, error) =>
+      Effect.gen(function*() {
+        assert.strictEqual((error as SqlError.SqlError).reason._tag, "ConnectionError")
+        yield* Harness.until("the server to roll back", Effect.map(lines(one), (ids) => !ids.includes(at.id)))
+        assert.strictEqual(
+          yield* Harness.settle(one, at, { _tag: "RetryAfter", delay: 0, failure: Harness.failure }),
+          "Done"
+        )
+        assert.strictEqual(yield* stateOf(one, at.id), "ready")
+      })
+  )
+
+  broken(
+    "at its very end is unknown: what the worker settles next does not undo it",
+    "COMMIT",
+    (one, at, error) =>
+      Effect.gen(function*() {
+        assert.strictEqual((error as JobError.JobStoreError).reason._tag, "OutcomeUnknown")
+        assert.strictEqual(yield* stateOf(one, at.id), "completed")
+        assert.strictEqual(
+          yield* Harness.settle(one, at, { _tag: "RetryAfter", delay: 0, failure: Harness.failure }),
+          "Done"
+        )
+        assert.strictEqual(yield* stateOf(one, at.id), "completed")
+        assert.include(yield* lines(one), at.id)
+      })
   )
 })
 

@@ -226,6 +226,23 @@ describe("over a network that breaks", () => {
       assert.strictEqual((yield* stored(yield* side)).records, 100)
     }))
 
+  for (const [name, lose] of [["enqueue", "314159265"], ["commit", "COMMIT"]] as const) {
+    broken(
+      `the lost reply of a handler's ${name} is asked for again, under its fence`,
+      (one, proxy) =>
+        Effect.gen(function*() {
+          const own = yield* side
+          const at = yield* Effect.andThen(enqueue(own), Harness.claimOne(own))
+          const id = Harness.newId()
+          const records = [Harness.record({ id, payload: "314159265" })]
+          proxy.loseReplyOf(lose)
+          const answers = yield* one.store.enqueue({ by: { id: at.id, fence: at.fence }, records })
+          assert.deepStrictEqual([proxy.lost(), answers], [1, [{ id, outcome: "Inserted" }]])
+          assert.strictEqual((yield* stored(own)).records, 2)
+        })
+    )
+  }
+
   broken(
     "a store that is away fails all of them, and says that nothing was done",
     (one, proxy) =>
