@@ -8,13 +8,14 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { JobError } from "capstan"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { toStoreError } from "./errors.ts"
 
 /** Not on every platform. */
@@ -108,10 +109,12 @@ export class Client {
         Effect.withTracerEnabled(effect, fiber.getRef(References.TracerEnabled)),
         (error) => new Inside(error)
       )
-      return Effect.mapError(
-        Effect.withTracerEnabled(this.sql.withTransaction(inside), false),
-        (error) => error instanceof Inside ? error.error : toStoreError(operation, error)
-      )
+      return Effect.catchCause(Effect.withTracerEnabled(this.sql.withTransaction(inside), false), (cause) =>
+        Effect.failCause(Cause.map(
+          causeOf(cause),
+          (error) =>
+            error instanceof Inside ? error.error as E : toStoreError(operation, error)
+        )))
     })
 
   /**
@@ -189,6 +192,19 @@ const apart = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       return Effect.sync(() => running.interruptUnsafe())
     })
   )
+
+/**
+ * Where the connection is lost, the rollback fails too, and effect makes defects of both failures. The rollback has happened
+ * all the same, on the server, so the first failure is the one that counts, as what it was.
+ */
+const causeOf = <E>(cause: Cause.Cause<E>): Cause.Cause<E | Inside<unknown>> => {
+  const reasons = cause.reasons.flatMap((reason): ReadonlyArray<Cause.Reason<E | Inside<unknown>>> => {
+    if (!Cause.isDieReason(reason)) return [reason]
+    if (reason.defect instanceof Inside) return [Cause.makeFailReason(reason.defect as Inside<unknown>)]
+    return isSqlError(reason.defect) ? [] : [reason]
+  })
+  return reasons.length === 0 ? cause : Cause.fromReasons(reasons)
+}
 
 /** A whole statement that lost a race against another one; nothing of it has happened. */
 const isContention = (error: SqlError): boolean =>

@@ -76,20 +76,28 @@ export const make = Effect.fnUntraced(function*(
       : enqueuePlain(records, inTransaction)
 
   /**
-   * A reply that was lost is asked for again under the same ids: what was stored is answered as such. When nobody can be
-   * asked, the first call may still have stored it.
+   * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
+   * by this call. Whatever hinders the asking, the outcome is unknown.
    */
-  const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
-    Effect.catch(
-      enqueueAny(records, false),
-      (error) =>
-        error.reason._tag === "OutcomeUnknown"
-          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
-            .pipe(
-              Effect.mapError(() => error)
+  const askAgain = (
+    records: ReadonlyArray<JobStore.NewRecord>,
+    first: Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>,
+    again: Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
+  ) =>
+    Effect.catch(first, (lost) =>
+      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : again.pipe(
+        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
+        Effect.mapBoth({
+          onFailure: (error) => error.isTransient ? lost : error,
+          onSuccess: (answers) =>
+            answers.map((answer, i): JobStore.Enqueued =>
+              answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
             )
-          : Effect.fail(error)
-    )
+        })
+      ))
+
+  const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
+    askAgain(records, enqueueAny(records, false), Effect.suspend(() => enqueueEach(records, true, false)))
 
   const marks = new Marks()
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
@@ -114,8 +122,14 @@ export const make = Effect.fnUntraced(function*(
 
   /** The fence and the records in one transaction: the caller's, or one of its own. */
   const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
-    const both = Effect.andThen(holdsFence(by, inTransaction), enqueueAny(records, inTransaction))
-    return inTransaction ? both : client.together("enqueue", both)
+    if (inTransaction) return Effect.andThen(holdsFence(by, true), enqueueAny(records, true))
+    const fenced = <A>(effect: Effect.Effect<A, JobError.JobStoreError>) =>
+      client.together("enqueue", Effect.andThen(holdsFence(by, false), effect))
+    return askAgain(
+      records,
+      fenced(enqueueAny(records, false)),
+      fenced(Effect.suspend(() => enqueueEach(records, true, false)))
+    )
   }
 
   const store: JobStore.Shape = {
