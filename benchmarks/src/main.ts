@@ -215,12 +215,16 @@ const onServer = async (): Promise<ReadonlyArray<Row>> => {
   const given = values.url ?? process.env.CAPSTAN_TEST_PG_URL
   const own = given === undefined ? await startPostgres({ settings }) : undefined
   const url = given ?? own!.url
-  const interrupt = () => process.exit(130)
-  process.once("SIGINT", interrupt)
-  process.once("SIGTERM", interrupt)
   const prefix = `capstan_bench_${process.pid}`
   const open = await loadServer(name)
   const server = await open(url, prefix)
+  const interrupt = () => {
+    if (own !== undefined) process.exit(130)
+    void server.dropTemplates().finally(() => process.exit(130))
+  }
+  // More than once: from the terminal, and from the script that started this.
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", interrupt)
   try {
     const described = await server.describe()
     console.log(`${described}\n`)

@@ -87,7 +87,7 @@ export const startPostgres = async (options: {
     // Its log is a file: a pipe that nobody reads stops the checkpointer.
     { ...as, cwd: folder, detached: true, env, stdio: ["ignore", "ignore", log] }
   )
-  const remove = () => rmSync(folder, { recursive: true, force: true })
+  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   const endNow = () => {
     if (server.exitCode === null) server.kill("SIGQUIT")
     remove()

@@ -11,7 +11,7 @@ class Group extends JobGroup.make(Work) {}
 export const make: MakeSystem = async ({ millis, run, url }) => {
   const scope = Effect.runSync(Scope.make())
   const context = await Effect.runPromise(
-    Layer.buildWithScope(PgJobStore.layer.pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url) }))), scope)
+    Layer.buildWithScope(PgJobStore.layer().pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url) }))), scope)
   )
   const handlers = Group.toLayer({
     Work: ({ n }) => {
