@@ -1,5 +1,5 @@
 /** What the tests of the Postgres store are written with. */
-import type { PgJobStore } from "@capstan/pg"
+import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
 import { JobRecord, JobStore, type Transactional } from "capstan"
