@@ -87,7 +87,16 @@ export const startPostgres = async (options: {
     // Its log is a file: a pipe that nobody reads stops the checkpointer.
     { ...as, cwd: folder, detached: true, env, stdio: ["ignore", "ignore", log] }
   )
-  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+  /** It writes its last files while it ends. */
+  const remove = () => {
+    for (let attempt = 0; attempt < 40 && existsSync(folder); attempt++) {
+      try {
+        rmSync(folder, { recursive: true, force: true })
+      } catch {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+      }
+    }
+  }
   const endNow = () => {
     if (server.exitCode === null) server.kill("SIGQUIT")
     remove()

@@ -30,9 +30,9 @@ export interface ServerScenario {
   /** The rows that it gives. */
   readonly rows: ReadonlyArray<string>
   readonly jobs: number
-  /** The first row is a rate: the first pass has a tenth of the jobs, and so have all when it finds the system slow. */
+  /** The first row is a rate: the first pass has at most a tenth of the jobs, and all have one when it is slow. */
   readonly rated: boolean
-  /** At most. Two are always made where the first has a tenth of the jobs, more while there is time. */
+  /** At most. Two are always made where the first has fewer jobs, more while there is time. */
   readonly passes: number
   /** `undefined`: the system cannot do it. */
   readonly measure: (pass: Pass) => Promise<Figures | undefined>
