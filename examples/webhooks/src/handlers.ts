@@ -13,7 +13,8 @@ export class ServiceAddress extends Context.Service<ServiceAddress, {
   readonly breakIdempotency: boolean
 }>()("webhooks/ServiceAddress") {}
 
-const patienceMillis = 1000
+/** Far beyond what an answer takes on loopback, also on a busy machine: else the seed would not say how it went. */
+const patienceMillis = 2000
 
 export const HandlersLive = Webhooks.toLayer(Effect.gen(function*() {
   const { breakIdempotency, url } = yield* ServiceAddress
