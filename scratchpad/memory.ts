@@ -18,7 +18,7 @@ class Group extends JobGroup.make(Play) {}
 const GroupLive = Group.toLayer({
   Play: Effect.fnUntraced(function*({ name }) {
     const { attempt, log } = yield* JobContext.JobContext
-    yield* log(`attempt ${attempt}`)
+    yield* log(attempt < 3 ? "no luck" : "luck")
     if (attempt < 3) return yield* new Unlucky({ attempt })
     return `${name} after ${attempt} attempts`
   })
@@ -31,8 +31,11 @@ const Live = Layer.mergeAll(JobWorker.layer(Group).pipe(Layer.provide(GroupLive)
 const program = Effect.gen(function*() {
   const handle = yield* Play.enqueue({ name: "works" })
   yield* Console.log(yield* handle.await)
-  const jobs = yield* Jobs.Jobs
-  yield* Console.log(yield* jobs.get(handle.id))
+  const record = yield* Effect.flatMap((yield* Jobs.Jobs).get(handle.id), Effect.fromOption)
+  for (const { attempt, decision, failure } of record.attempts) {
+    yield* Console.log(`attempt ${attempt} ${decision}${failure === undefined ? "" : `: ${failure.tag}`}`)
+  }
+  for (const { attempt, message } of record.logs) yield* Console.log(`log of attempt ${attempt}: ${message}`)
 })
 
 Effect.runPromise(Effect.provide(program, Live))

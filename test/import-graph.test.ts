@@ -26,6 +26,12 @@ describe("the sources", () => {
     })
   })
 
+  it("of core need effect alone", () => {
+    const core = JSON.parse(readFileSync(`${root}packages/capstan/package.json`, "utf8"))
+    expect(Object.keys(core.peerDependencies)).toEqual(["effect"])
+    expect([core.dependencies, core.optionalDependencies, core.bundledDependencies]).toEqual(Array(3).fill(undefined))
+  })
+
   it.each(readdirSync(`${root}packages`))("the range of %s for effect fits what it imports", (name) => {
     const { peerDependencies } = JSON.parse(readFileSync(`${root}packages/${name}/package.json`, "utf8"))
     // A minor release may change an unstable module, so who imports one accepts patches only.
@@ -59,7 +65,7 @@ describe("a planted violation is found", () => {
     expect(violations(new Map([[file, `export * from "${specifier}"\n`]]))).toEqual(expected)
   })
 
-  it.each(["JobWorker.ts", "internal/worker/pump.ts"])(
+  it.each(["JobWorker.ts", "internal/worker/pump.ts", "internal/memory/store.ts"])(
     "a declaration reaches %s",
     (target) => {
       const planted = (keyword: string): Sources =>
@@ -73,6 +79,19 @@ describe("a planted violation is found", () => {
       expect(violations(planted("import type"))).toEqual([])
     }
   )
+
+  it.each([
+    ["internal/memory/store.ts", []],
+    ["internal/memory/settle.ts", ["JobStore.ts -> internal/memory/settle.ts: a declaration reaches the runtime"]]
+  ])("the store's module reaches %s: %j", (target, expected) => {
+    const planted = new Map([["packages/capstan/src/JobStore.ts", `import { a } from "./${target}"\n`]])
+    expect(violations(planted)).toEqual(expected)
+  })
+
+  it.each(["JobMiddleware", "JobContext"])("%s is a declaration", (name) => {
+    const planted = new Map([[`packages/capstan/src/${name}.ts`, "import { a } from \"./JobWorker.ts\"\n"]])
+    expect(violations(planted)).toEqual([`${name}.ts -> JobWorker.ts: a declaration reaches the runtime`])
+  })
 
   it("an unstable module is listed once per package", () => {
     const file = "import * as A from \"effect/sql/SqlClient\"\n"

@@ -2,7 +2,10 @@
  * The rules of who may import whom, as a function of the sources.
  *
  * A package imports packages of a lower layer only; core imports the stable part of `effect` only; and what declares a
- * job reaches neither the worker nor a store's implementation, so that a web process does not load them.
+ * job reaches neither the worker nor a store's implementation, so that a program that only enqueues does not bundle them.
+ *
+ * One import is let through: `JobStore.ts` has the memory store for `layerMemory`, its public name. A bundler leaves it out
+ * where nobody calls that (`test/pack.test.ts` looks into the bundle); no other way leads there.
  */
 import { posix } from "node:path"
 
@@ -24,11 +27,26 @@ const layers: ReadonlyArray<ReadonlyArray<string>> = [
 
 const stores: ReadonlySet<string> = new Set(["pg", "redis"])
 
-const declarations: ReadonlyArray<string> = ["Job", "JobGroup", "JobError", "JobHandle", "JobRecord"]
+/** All that a program names which declares jobs and enqueues them. */
+const declarations: ReadonlyArray<string> = [
+  "Job",
+  "JobContext",
+  "JobError",
+  "JobGroup",
+  "JobHandle",
+  "JobMiddleware",
+  "JobRecord",
+  "JobStore",
+  "Transactional"
+]
 
 const core = "packages/capstan/src/"
 
-const runtime = /^packages\/capstan\/src\/(JobWorker\.ts|internal\/worker\/)/
+const runtime = /^packages\/capstan\/src\/(JobWorker\.ts|internal\/(worker|memory)\/)/
+
+/** What a bundler leaves out by itself. */
+const isLetThrough = (file: string, target: string): boolean =>
+  file === `${core}JobStore.ts` && target === `${core}internal/memory/store.ts`
 
 /** Effect's folders are unstable but for `effect/testing`; its stable modules are named like types. */
 const unstable = /^effect\/(?!testing(\/|$))[a-z]/
@@ -92,7 +110,8 @@ const declarationsThatReachTheRuntime = (sources: Sources): ReadonlyArray<string
       }
       for (const { specifier, typeOnly } of importsOf(sources.get(file) ?? "")) {
         const target = isRelative(specifier) ? resolve(file, specifier) : undefined
-        if (!typeOnly && target !== undefined && !chains.has(target)) chains.set(target, [...chain, target])
+        if (typeOnly || target === undefined || chains.has(target) || isLetThrough(file, target)) continue
+        chains.set(target, [...chain, target])
       }
     }
   }

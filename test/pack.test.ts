@@ -11,6 +11,34 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 const root = fileURLToPath(new URL("../", import.meta.url))
 const project = mkdtempSync(`${tmpdir()}/capstan-pack-`)
 
+interface Manifest {
+  readonly name: string
+  readonly private?: boolean
+  readonly exports: Readonly<Record<string, Readonly<Record<string, string>> | null>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+}
+
+const manifest = (folder: string): Manifest => JSON.parse(readFileSync(`${folder}/package.json`, "utf8"))
+
+/** Whatever is published from here. */
+const packages = readdirSync(`${root}packages`).map((folder) => ({ folder, ...manifest(`${root}packages/${folder}`) }))
+  .filter((one) => one.private !== true)
+const names = packages.map(({ name }) => name)
+
+/** What they are used with: of what is installed here that version, so that a machine without a network has it at hand. */
+const peers = [...new Map(packages.flatMap(({ peerDependencies = {} }) => Object.entries(peerDependencies)))]
+  .filter(([name]) => !names.includes(name))
+  .map(([name, range]) => {
+    const here = `${root}node_modules/${name}/package.json`
+    return `${name}@${existsSync(here) ? JSON.parse(readFileSync(here, "utf8")).version : range}`
+  })
+
+/** What a user can import: the entry, and each module of its own. */
+const modulesOf = (name: string): ReadonlyArray<string> =>
+  readdirSync(`${project}/node_modules/${name}/dist`).flatMap((file) =>
+    !file.endsWith(".d.ts") ? [] : [file === "index.d.ts" ? name : `${name}/${file.slice(0, -".d.ts".length)}`]
+  )
+
 const run = (command: string, args: ReadonlyArray<string>, cwd: string): string => {
   const { status, stderr, stdout } = spawnSync(command, args, { cwd, encoding: "utf8" })
   if (status !== 0) throw new Error(`${command} ${args.join(" ")} answered ${status}\n${stdout}\n${stderr}`)
@@ -51,27 +79,63 @@ const install = (folder: string, ...packages: ReadonlyArray<string>) =>
 beforeAll(() => {
   run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-b", "tsconfig.build.json"], root)
   writeFileSync(`${project}/package.json`, JSON.stringify({ name: "app", private: true, type: "module" }))
-  const tarballs = ["capstan", "testing"].map((name) => {
+  const tarballs = packages.map(({ folder }) => {
     const [{ filename }] = JSON.parse(
-      run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], `${root}packages/${name}`)
+      run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", project], `${root}packages/${folder}`)
     )
     return `./${filename}`
   })
-  const effect = JSON.parse(readFileSync(`${root}node_modules/effect/package.json`, "utf8"))
-  install(project, ...tarballs, `effect@${effect.version}`)
+  install(project, ...tarballs, ...peers)
   writeFileSync(`${project}/tsconfig.json`, JSON.stringify(tsconfig))
   writeFileSync(`${project}/main.ts`, program)
-}, 120_000)
+}, 240_000)
 
 afterAll(() => rmSync(project, { recursive: true, force: true }))
 
 describe("the packages", { timeout: 120_000 }, () => {
-  it.each(["capstan", "@capstan/testing"])("%s brings what its exports name, and nothing of its tests", (name) => {
+  it("are all of them", () => {
+    expect(names).toEqual(expect.arrayContaining(["capstan", "@capstan/testing"]))
+  })
+
+  it.each(names)("%s brings what its exports name, and nothing of its tests", (name) => {
     const folder = `${project}/node_modules/${name}`
-    const { exports } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"))
-    expect(existsSync(`${folder}/${exports["."].default}`)).toBe(true)
-    expect(existsSync(`${folder}/${exports["."].types}`)).toBe(true)
+    const { exports } = manifest(folder)
+    expect(existsSync(`${folder}/${exports["."]?.["default"]}`)).toBe(true)
+    expect(existsSync(`${folder}/${exports["."]?.["types"]}`)).toBe(true)
     expect(readdirSync(folder).toSorted()).toEqual(["LICENSE", "README.md", "dist", "package.json", "src"])
+  })
+
+  it.each(names)("%s and each of its modules can be imported on Node", (name) => {
+    const modules = modulesOf(name)
+    expect(modules).toContain(name)
+    writeFileSync(`${project}/import.js`, modules.map((name) => `import ${JSON.stringify(name)}\n`).join(""))
+    run(process.execPath, ["import.js"], project)
+  })
+
+  it.each(names)("%s keeps its internal modules to itself", (name) => {
+    writeFileSync(`${project}/import.js`, `await import("${name}/internal/any")`)
+    expect(() => run(process.execPath, ["import.js"], project)).toThrow("ERR_PACKAGE_PATH_NOT_EXPORTED")
+  })
+
+  it.each(["typescript", "typescript-6"])("their declarations compile with %s, libraries checked too", (compiler) => {
+    const modules = names.flatMap(modulesOf)
+    writeFileSync(
+      `${project}/all.ts`,
+      // The first line shows that errors are seen.
+      `export const wrong: string = 1\n${modules.map((name, i) => `export * as module${i} from "${name}"\n`).join("")}`
+    )
+    writeFileSync(`${project}/tsconfig.all.json`, JSON.stringify({ extends: "./tsconfig.json", files: ["all.ts"] }))
+    const { stdout } = spawnSync(
+      process.execPath,
+      [`${root}node_modules/${compiler}/bin/tsc`, "-p", "tsconfig.all.json", "--pretty", "false"],
+      { cwd: project, encoding: "utf8" }
+    )
+    // What others publish is theirs to mend.
+    const ours = stdout.split("\n").filter((line) =>
+      line.includes("error TS") &&
+      (!line.startsWith("node_modules/") || names.some((name) => line.startsWith(`node_modules/${name}/`)))
+    )
+    expect(ours).toEqual([expect.stringMatching(/^all\.ts\(1,14\): error TS2322/)])
   })
 
   it.each(["typescript", "typescript-6"])(
@@ -87,10 +151,12 @@ describe("the packages", { timeout: 120_000 }, () => {
     expect(stdout).toBe("Hello, world!\n")
   })
 
-  it("a program that only enqueues bundles no worker", async () => {
+  it("a program that only enqueues bundles neither the worker nor the memory store", async () => {
+    // By its path: a bundler may keep all of a module that it gets through a barrel.
     writeFileSync(
       `${project}/enqueue.ts`,
-      `import { Job, JobStore } from "capstan"
+      `import { Job } from "capstan"
+import * as JobStore from "capstan/JobStore"
 import { Effect, Schema } from "effect"
 class Greet extends Job.make("Greet", { payload: { name: Schema.String } }) {}
 export const main = (store: JobStore.Shape) =>
@@ -112,10 +178,12 @@ export const main = (store: JobStore.Shape) =>
         bytesInOutput > 0 && file.includes("capstan/dist") ? [file.split("capstan/dist/")[1]!] : []
       )
     }
-    const runtime = /^JobWorker|^internal\/worker\//
+    const worker = /^JobWorker|^internal\/worker\//
+    const memory = /^internal\/memory\//
     const enqueueOnly = await bundle("enqueue.ts")
     expect(enqueueOnly).toContain("Job.js")
-    expect(enqueueOnly.filter((file) => runtime.test(file))).toEqual([])
-    expect((await bundle("main.ts")).some((file) => runtime.test(file))).toBe(true)
+    expect(enqueueOnly.filter((file) => worker.test(file) || memory.test(file))).toEqual([])
+    const whole = await bundle("main.ts")
+    for (const runtime of [worker, memory]) expect(whole.some((file) => runtime.test(file))).toBe(true)
   })
 })

@@ -6,28 +6,39 @@ import { Context, Effect, Layer } from "effect"
 import { HttpClient, HttpClientRequest } from "effect/http"
 import { type Delivery, NoAnswer, RateLimited, Rejected, ServiceDown, Webhooks } from "./jobs.ts"
 
+/** What a careless client does, for the ledgers to find. */
+export const carelessness = [
+  /** Gives every attempt a key of its own: what was done without an answer is done twice. */
+  "idempotency",
+  /** Says that it was done, and does not ask for it. */
+  "loss",
+  /** Asks for what nobody sent. */
+  "invention"
+] as const
+
 /** Where the service is, and whether its callers behave. */
 export class ServiceAddress extends Context.Service<ServiceAddress, {
   readonly url: string
-  /** Gives every attempt a key of its own: what a careless client does. */
-  readonly breakIdempotency: boolean
+  readonly careless: typeof carelessness[number] | undefined
 }>()("webhooks/ServiceAddress") {}
 
 /** Far beyond what an answer takes on loopback, also on a busy machine: else the seed would not say how it went. */
 const patienceMillis = 2000
 
 export const HandlersLive = Webhooks.toLayer(Effect.gen(function*() {
-  const { breakIdempotency, url } = yield* ServiceAddress
+  const { careless, url } = yield* ServiceAddress
   const client = yield* HttpClient.HttpClient
 
   const ask = Effect.fnUntraced(function*(delivery: typeof Delivery.Type, what: string) {
     const { attempt, idempotencyKey, job, log } = yield* JobContext.JobContext
+    if (careless === "loss" && delivery.event === "push") return
+    const asksFor = careless === "invention" && delivery.event === "push" ? `${delivery.delivery}-0` : delivery.delivery
     const request = HttpClientRequest.post(`${url}/effects`).pipe(
       HttpClientRequest.setHeader(
         "idempotency-key",
-        breakIdempotency ? `${idempotencyKey}/${attempt}` : idempotencyKey
+        careless === "idempotency" ? `${idempotencyKey}/${attempt}` : idempotencyKey
       ),
-      HttpClientRequest.bodyJsonUnsafe({ delivery: delivery.delivery, job, what })
+      HttpClientRequest.bodyJsonUnsafe({ delivery: asksFor, job, what })
     )
     const { headers, status, text } = yield* client.execute(request).pipe(
       Effect.timeoutOrElse({

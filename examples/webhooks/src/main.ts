@@ -9,18 +9,19 @@ import { Console, Effect, Fiber, Layer, Schedule } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Otlp from "effect/observability/Otlp"
 import { parseArgs } from "node:util"
+import { makeCollector } from "./collector.ts"
 import { routes } from "./endpoint.ts"
-import { HandlersLive, ServiceAddress } from "./handlers.ts"
+import { carelessness, HandlersLive, ServiceAddress } from "./handlers.ts"
 import { listen } from "./http.ts"
 import { Webhooks } from "./jobs.ts"
 import * as Ledger from "./ledger.ts"
 import { show } from "./progress.ts"
-import { deadRecord, deliveriesTable, jobsTable, replayed } from "./report.ts"
+import { callsTable, deadRecord, deliveriesTable, figures, jobsTable, replayed } from "./report.ts"
 import { deliver, plan, type Sent } from "./sender.ts"
 import { makeService } from "./service.ts"
 import { storeNamed } from "./stores.ts"
 import { dim, green, red, title } from "./terminal.ts"
-import { Spans, tree } from "./trace.ts"
+import { tree } from "./trace.ts"
 
 const { values: options } = parseArgs({
   options: {
@@ -35,6 +36,8 @@ const seed = Number(options.seed)
 if (!Number.isSafeInteger(seed)) exitWith(`--seed must be an integer, it is ${options.seed}`)
 const store = storeNamed(options.store, options.url)
 if (typeof store === "string") exitWith(store)
+const careless = carelessness.find((name) => name === options.break)
+if (careless !== options.break) exitWith(`--break ${options.break}: it can break ${carelessness.join(", ")}`)
 
 function exitWith(message: string): never {
   console.error(message)
@@ -53,15 +56,16 @@ const awaitIdle = Effect.repeat(idle, { schedule: Schedule.spaced("20 millis"), 
   Effect.withTracerEnabled(false)
 )
 
-const program = Effect.gen(function*() {
-  const service = makeService(seed, rejected)
+const service = makeService(seed, rejected)
+
+/** The application, from the first delivery until everything has come to an end; answers what the ledgers hold. */
+const work = Effect.gen(function*() {
   const sent: Array<Sent> = []
   const serviceUrl = yield* listen(service.routes)
-  const address = { url: serviceUrl, breakIdempotency: options.break === "idempotency" }
   yield* Layer.build(
     JobWorker.layer(Webhooks, { concurrency: 32, queues: { reviews: { weight: 2 } } }).pipe(
       Layer.provide(HandlersLive),
-      Layer.provide(Layer.succeed(ServiceAddress, address))
+      Layer.provide(Layer.succeed(ServiceAddress, { url: serviceUrl, careless }))
     )
   )
   const endpointUrl = yield* listen(routes)
@@ -73,8 +77,10 @@ const program = Effect.gen(function*() {
   yield* awaitIdle
   yield* Fiber.interrupt(view)
 
+  const rows = yield* figures
+  const calls = [...service.calls]
   yield* Console.log(title("Jobs"))
-  yield* Console.log(yield* jobsTable)
+  yield* Console.log(jobsTable(rows))
   yield* Console.log(title("Deliveries"))
   yield* Console.log(deliveriesTable(sent))
 
@@ -89,36 +95,44 @@ const program = Effect.gen(function*() {
     const again = yield* jobs.get(record.id)
     if (again._tag === "Some") yield* Console.log(replayed(again.value))
   }
+  return { sent, figures: rows, calls, effects: service.effects }
+}).pipe(Effect.scoped)
 
-  const { ended } = yield* Spans
+const program = Effect.gen(function*() {
+  const collector = yield* makeCollector(options.otlp)
+  const exporter = Otlp.layerJson({
+    baseUrl: yield* listen(collector.routes),
+    resource: { serviceName: "capstan-webhooks" }
+  })
+  // The exporter sends the last spans when it closes: from here on the collector has them all.
+  const ledgers = yield* Effect.provide(work, exporter)
+
   // The most eventful record that came out well.
-  const { records } = yield* jobs.query({ states: ["completed"], order: "oldest", limit: 1000 })
+  const { records } = yield* (yield* Jobs.Jobs).query({ states: ["completed"], order: "oldest", limit: 1000 })
   const eventful = records.reduce((most, record) => record.attempts.length > most.attempts.length ? record : most)
-  yield* Console.log(title(`The trace of ${eventful.tag} ${eventful.id}`))
-  for (const line of tree(ended, eventful.id)) yield* Console.log(line)
+  yield* Console.log(title(`The trace of ${eventful.tag} ${eventful.id}, as a collector received it`))
+  for (const line of tree(collector.spans, eventful.id)) yield* Console.log(line)
 
-  const verdict = Ledger.compare(sent, service.effects)
   yield* Console.log(title("The ledgers of the sender and of the service"))
+  yield* Console.log(callsTable(ledgers.calls))
+  const verdict = Ledger.compare(ledgers)
   if (!Ledger.isClean(verdict)) {
     yield* Console.log(red(Ledger.describe(verdict)))
     return false
   }
-  const accepted = sent.filter(({ status }) => status === 202).length
+  const accepted = ledgers.sent.filter(({ status }) => status === 202).length
   yield* Console.log(
-    green(`  agree: ${accepted} deliveries accepted, ${service.effects.length} effects, none lost, doubled or invented`)
+    green(
+      `\n  agree: ${accepted} deliveries accepted, ${ledgers.effects.length} effects, none lost, doubled or invented;\n` +
+        `  the table of jobs counts what they count`
+    )
   )
   yield* Console.log("")
   return true
 })
 
-const exporter = options.otlp === undefined
-  ? Layer.empty
-  : Otlp.layerJson({ baseUrl: options.otlp, resource: { serviceName: "capstan-webhooks" } })
-
 const Live = Jobs.layer.pipe(
   Layer.provideMerge(store),
-  Layer.provideMerge(Spans.layer),
-  Layer.provideMerge(exporter),
   Layer.provideMerge(FetchHttpClient.layer)
 )
 

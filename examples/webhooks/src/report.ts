@@ -6,6 +6,7 @@ import { Jobs } from "capstan"
 import { Effect, Stream } from "effect"
 import { Webhooks } from "./jobs.ts"
 import type { Sent } from "./sender.ts"
+import type { Call } from "./service.ts"
 import { bold, dim, green, red, table, yellow } from "./terminal.ts"
 
 const percentile = (values: ReadonlyArray<number>, at: number): string => {
@@ -14,34 +15,58 @@ const percentile = (values: ReadonlyArray<number>, at: number): string => {
   return `${Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))]!)} ms`
 }
 
-const rowOf = (job: Job.Any, records: ReadonlyArray<JobRecord.JobRecord>): ReadonlyArray<string> => {
-  const attempts = records.flatMap((record) => record.attempts)
-  const decided = (decision: JobRecord.Decision) => attempts.filter((attempt) => attempt.decision === decision).length
-  const dead = records.filter(({ state }) => state === "dead").length
-  const waits = records.flatMap(({ attempts, enqueuedAt }) =>
-    attempts[0] === undefined ? [] : [attempts[0].startedAt - enqueuedAt]
-  )
-  const runs = attempts.map(({ endedAt, startedAt }) => endedAt - startedAt)
-  return [
-    bold(job._tag),
-    String(records.length),
-    String(attempts.length),
-    String(decided("retried")),
-    String(decided("snoozed")),
-    dead > 0 ? red(String(dead)) : "0",
-    dim(`${percentile(waits, 0.5)} / ${percentile(waits, 0.95)}`),
-    dim(`${percentile(runs, 0.5)} / ${percentile(runs, 0.95)}`)
-  ]
+/** What the records of one job say. */
+export interface Figures {
+  readonly job: string
+  readonly records: number
+  readonly runs: number
+  readonly retried: number
+  readonly snoozed: number
+  readonly dead: number
+  /** Milliseconds from the enqueue to the first attempt, and of each attempt. */
+  readonly waits: ReadonlyArray<number>
+  readonly durations: ReadonlyArray<number>
 }
 
-export const jobsTable = Effect.gen(function*() {
+const figuresOf = (job: Job.Any, records: ReadonlyArray<JobRecord.JobRecord>): Figures => {
+  const attempts = records.flatMap((record) => record.attempts)
+  const decided = (decision: JobRecord.Decision) => attempts.filter((attempt) => attempt.decision === decision).length
+  return {
+    job: job._tag,
+    records: records.length,
+    runs: attempts.length,
+    retried: decided("retried"),
+    snoozed: decided("snoozed"),
+    dead: records.filter(({ state }) => state === "dead").length,
+    waits: records.flatMap(({ attempts, enqueuedAt }) =>
+      attempts[0] === undefined ? [] : [attempts[0].startedAt - enqueuedAt]
+    ),
+    durations: attempts.map(({ endedAt, startedAt }) => endedAt - startedAt)
+  }
+}
+
+export const figures = Effect.gen(function*() {
   const jobs = yield* Jobs.Jobs
-  const rows = yield* Effect.forEach(
+  return yield* Effect.forEach(
     Webhooks.jobs.values(),
-    (job) => Effect.map(Stream.runCollect(jobs.stream({ tag: job._tag, limit: 500 })), (records) => rowOf(job, records))
+    (job) =>
+      Effect.map(Stream.runCollect(jobs.stream({ tag: job._tag, limit: 500 })), (records) => figuresOf(job, records))
   )
-  return table(["job", "records", "runs", "retried", "snoozed", "dead", "wait p50/p95", "run p50/p95"], rows)
 })
+
+const rowOf = ({ dead, durations, job, records, retried, runs, snoozed, waits }: Figures): ReadonlyArray<string> => [
+  bold(job),
+  String(records),
+  String(runs),
+  String(retried),
+  String(snoozed),
+  dead > 0 ? red(String(dead)) : "0",
+  dim(`${percentile(waits, 0.5)} / ${percentile(waits, 0.95)}`),
+  dim(`${percentile(durations, 0.5)} / ${percentile(durations, 0.95)}`)
+]
+
+export const jobsTable = (figures: ReadonlyArray<Figures>): string =>
+  table(["job", "records", "runs", "retried", "snoozed", "dead", "wait p50/p95", "run p50/p95"], figures.map(rowOf))
 
 export const deliveriesTable = (sent: ReadonlyArray<Sent>): string => {
   const count = (which: (sent: Sent) => boolean) => String(sent.filter(which).length)
@@ -50,6 +75,14 @@ export const deliveriesTable = (sent: ReadonlyArray<Sent>): string => {
     ["repeated: the record is there already", count(({ isRepetition }) => isRepetition), "200"],
     ["forged: the signature is wrong", yellow(count(({ isForged }) => isForged)), "401"]
   ])
+}
+
+/** The service's calls by what it answered, as the seed says. */
+export const callsTable = (calls: ReadonlyArray<Call>): string => {
+  const counts = new Map<string, number>()
+  for (const { answer } of calls) counts.set(answer, (counts.get(answer) ?? 0) + 1)
+  const rows = [...counts].toSorted(([, a], [, b]) => b - a)
+  return table(["the service answered", "calls"], rows.map(([answer, count]) => [answer, String(count)]))
 }
 
 /** A dead record, as somebody on call would want to see it. */

@@ -3,16 +3,20 @@ import { once } from "node:events"
 import { createServer, type IncomingMessage } from "node:http"
 import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
-import { assert, describe, it } from "vitest"
+import { assert, beforeAll, describe, it } from "vitest"
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
 
 const demo = (...args: ReadonlyArray<string>) => {
+  const started = performance.now()
   const { status, stderr, stdout } = spawnSync(process.execPath, ["--conditions=@capstan/source", main, ...args], {
     encoding: "utf8"
   })
-  return { status, stdout, stderr }
+  return { status, stdout, stderr, millis: performance.now() - started }
 }
+
+/** The number after the first cell of a row. */
+const count = (stdout: string, row: string): number => Number(new RegExp(`^ +${row} +(\\d+)`, "m").exec(stdout)?.[1])
 
 /** The tables and the verdict, without times and ids. */
 const comparable = (stdout: string): string => {
@@ -21,25 +25,57 @@ const comparable = (stdout: string): string => {
   return timeless + rest!.slice(rest!.indexOf("The ledgers"))
 }
 
+/** The table of jobs without times. */
+const jobsOf = (stdout: string): string => comparable(stdout).split("Deliveries")[0]!
+
 describe("the demo", { timeout: 60_000 }, () => {
-  it("agrees with the ledgers, and prints the same for the same seed, times apart", () => {
-    const first = demo("--seed", "3")
-    const second = demo("--seed", "3")
+  let first: ReturnType<typeof demo>
+  beforeAll(() => {
+    first = demo("--seed", "3")
+  }, 60_000)
+
+  it("agrees with the ledgers, and shows what became of the dead record and of one trace", () => {
     assert.strictEqual(first.status, 0, first.stderr)
-    assert.strictEqual(comparable(first.stdout), comparable(second.stdout))
     assert.match(first.stdout, /TriageIssue\s+\d+\s+\d+/)
     assert.match(first.stdout, /dead: Failed/)
     assert.match(first.stdout, /completed after its replay/)
     assert.match(first.stdout, /server POST \/webhooks/)
     assert.match(first.stdout, /└─ send /)
-    assert.match(first.stdout, /none lost, doubled or invented/)
-    assert.notStrictEqual(comparable(demo("--seed", "4").stdout), comparable(first.stdout))
+    for (const operation of ["process", "settle"]) {
+      assert.match(first.stdout, new RegExp(`[├└]─ ${operation} \\w+ +attempt 2`))
+    }
+    assert.match(first.stdout, /none lost, doubled or invented;\n {2}the table of jobs counts what they count/)
   })
 
-  it("exits non-zero when the handlers break the idempotency key", () => {
-    const { status, stdout } = demo("--break", "idempotency")
+  it("prints the same for the same seed, times apart", () => {
+    assert.strictEqual(comparable(demo("--seed", "3").stdout), comparable(first.stdout))
+  })
+
+  it("delivers the 329 examples within 20 seconds, in plain text where there is no terminal", () => {
+    const { millis, stdout } = first
+    assert.isBelow(millis, 20_000)
+    assert.match(stdout, /329 webhooks/)
+    assert.strictEqual(count(stdout, "accepted") + count(stdout, "forged: the signature is wrong"), 329)
+    assert.isAbove(count(stdout, "repeated: the record is there already"), 0)
+    // Every fault that the service can have.
+    for (const answer of ["204 late", "500", "500 after it was done", "429", "no answer after it was done", "422"]) {
+      assert.isAbove(count(stdout, answer), 0, answer)
+    }
+    assert.notInclude(stdout, "\u001b")
+    assert.notInclude(stdout, "\r")
+  })
+
+  it.each([
+    ["break the idempotency key", "idempotency", "doubled"],
+    ["say that it was done, and did not ask for it", "loss", "lost"],
+    ["ask for what nobody sent", "invention", "invented"]
+  ])("exits non-zero when the handlers %s", (_, careless, kind) => {
+    const { status, stdout } = demo("--break", careless)
     assert.strictEqual(status, 1)
-    assert.match(stdout, /doubled: \d+/)
+    assert.match(stdout, new RegExp(`^${kind}: \\d+ \\(`, "m"))
+    assert.notInclude(stdout, "agree")
+    // It is another seed's.
+    assert.notStrictEqual(jobsOf(stdout), jobsOf(first.stdout))
   })
 
   it("sends the same spans and metrics to a collector", async () => {
@@ -58,10 +94,16 @@ describe("the demo", { timeout: 60_000 }, () => {
     collector.close()
     assert.strictEqual(status, 0)
     const traces = received.get("/v1/traces") ?? ""
-    for (const name of ["/webhooks", "send ", "process ", "messaging.message.id", "capstan-webhooks"]) {
+    for (const name of ["/webhooks", "send ", "process ", "settle ", "messaging.message.id", "capstan-webhooks"]) {
       assert.include(traces, name)
     }
     const metrics = received.get("/v1/metrics") ?? ""
     for (const name of ["capstan_attempts", "messaging_process_duration_seconds"]) assert.include(metrics, name)
+  })
+
+  it("refuses to break what it cannot", () => {
+    const { status, stderr } = demo("--break", "everything")
+    assert.strictEqual(status, 2)
+    assert.match(stderr, /can break idempotency, loss, invention/)
   })
 })

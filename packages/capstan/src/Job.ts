@@ -466,7 +466,8 @@ export interface Options<
   readonly unique?: Unique<TypeOf<NoInfer<Payload>>> | undefined
   readonly concurrency?: Concurrency<TypeOf<NoInfer<Payload>>> | undefined
   /**
-   * How long finished records are kept, by how they ended.
+   * How long finished records are kept, by how they ended. Whoever awaits a record finds its result while it is kept: with
+   * 0 it is removed as soon as it has ended, and an awaiter may be told that it is gone.
    *
    * @default completed 1 day, cancelled 7 days, dead 30 days
    */
@@ -639,7 +640,7 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
         refuseInHandler(job),
         () =>
           Effect.flatten(
-            internal.enqueue(job, [payload], options, ([stored]) => JobHandle.make(job, stored!.id, "Inserted").await)
+            internal.enqueue(job, [payload], options, ([stored]) => JobHandle.awaitStored(job, stored!.id))
           )
       ),
     handle: (id: string) => JobHandle.make(job, id as JobId, "Existing"),

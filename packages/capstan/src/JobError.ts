@@ -254,7 +254,8 @@ export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancell
  * The awaited record is not there, or its result cannot be read.
  *
  * - `NotFound`: no record has this id: never enqueued, rolled back, or removed by retention before this call
- * - `Deleted`: it was deleted, purged or swept by retention while this call waited
+ * - `Deleted`: it was deleted, purged or swept by retention while this call waited; a store keeps nothing of what it removed,
+ *   so which of the three it was is not known
  * - `Unreadable`: its stored result or error does not decode with this program's schema
  *
  * @category await

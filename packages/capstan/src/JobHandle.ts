@@ -72,6 +72,10 @@ export interface JobHandle<out A, out E, out P, out R, out RP> {
 export const make = (job: Definition, id: JobId, outcome: Outcome): JobHandle<never, never, never, never, never> =>
   new Handle(job, id, outcome)
 
+/** @internal Awaits a record that the same call has stored: when it is not there, it was removed meanwhile. */
+export const awaitStored = (job: Definition, id: JobId): Effect.Effect<never, Ended | JobStoreError, JobStore> =>
+  new Handle(job, id, "Inserted").awaitSeen(true)
+
 class Handle implements JobHandle<never, never, never, never, never> {
   readonly id: JobId
   readonly outcome: Outcome
@@ -84,9 +88,13 @@ class Handle implements JobHandle<never, never, never, never, never> {
   }
 
   get await(): Effect.Effect<never, Ended | JobStoreError, JobStore> {
+    return this.awaitSeen(false)
+  }
+
+  awaitSeen(seen: boolean): Effect.Effect<never, Ended | JobStoreError, JobStore> {
     return Effect.flatMap(
       JobStore,
-      (store) => Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, answer.seen))
+      (store) => Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, seen || answer.seen))
     )
   }
 

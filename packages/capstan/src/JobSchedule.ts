@@ -14,10 +14,12 @@ import * as Cron from "effect/Cron"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { millis, name as validName } from "./internal/definition.ts"
 import { type Options as EnqueueOptions, prepareOne } from "./internal/enqueue.ts"
+import { metrics } from "./internal/metrics.ts"
 import * as Job from "./Job.ts"
 import type { EnqueueError, JobStoreError } from "./JobError.ts"
 import { JobStore, type ScheduleRow } from "./JobStore.ts"
@@ -181,5 +183,6 @@ const tick = <J extends Job.Any>(
       typeof payload === "function" ? (payload as (at: number) => unknown)(at) : payload,
       { priority, tags, idempotencyKey: `schedule/${name}/${at}` }
     )
-    return yield* store.tick({ name, at: row.nextAt, nextAt: nextAfter(at), record })
+    const isTaken = yield* store.tick({ name, at: row.nextAt, nextAt: nextAfter(at), record })
+    if (isTaken) yield* Metric.update(metrics.lateness({ schedule: name, job: job._tag }), (now - at) / 1000)
   })

@@ -14,6 +14,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Codec from "./internal/codec.ts"
+import { millis } from "./internal/definition.ts"
+import { sample } from "./internal/depth.ts"
 import { priorities, size } from "./internal/enqueue.ts"
 import { masked } from "./internal/view.ts"
 import * as Job from "./Job.ts"
@@ -194,6 +196,28 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
     }
   })
 )
+
+/**
+ * Keeps the gauges `capstan_records` (by queue and state) and `capstan_oldest_ready_seconds` (by queue) up to date.
+ *
+ * **When to use**
+ *
+ * In one process of those that share a store, beside an exporter of metrics. Workers update all other metrics by
+ * themselves.
+ *
+ * **Details**
+ *
+ * Every `interval` (15 seconds by default) it reads the figures that the store maintains; nothing is scanned.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMetrics = (
+  options?: { readonly interval?: Duration.Input | undefined }
+): Layer.Layer<never, never, JobStore> => {
+  const interval = millis("metrics", "interval", options?.interval ?? "15 seconds")
+  return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => sample(store, Math.max(1, interval))))
+}
 
 const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page, JobStoreError | JobControlError> => {
   const { cursor, limit = 50, order = "newest", ...where } = query

@@ -1,29 +1,34 @@
 import * as OtelTracer from "@effect/opentelemetry/OtelTracer"
 import { assert, describe, it } from "@effect/vitest"
 import {
+  AlwaysOnSampler,
   BasicTracerProvider,
   InMemorySpanExporter,
   type ReadableSpan,
+  type Sampler,
+  SamplingDecision,
   SimpleSpanProcessor
 } from "@opentelemetry/sdk-trace-base"
-import { Job, JobGroup, JobStore, JobWorker, Lifecycle } from "capstan"
-import { Effect, Layer, Metric, Schedule, Schema } from "effect"
+import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker, Lifecycle } from "capstan"
+import { Effect, Layer, Metric, Schedule, Schema, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
-import { metrics } from "../src/internal/worker/telemetry.ts"
-import { recordOf, settle, withWorker } from "./harness.ts"
+import { metrics } from "../src/internal/metrics.ts"
+import { recordOf, settle, withOnly } from "./harness.ts"
 
 const doc = (name: string) => readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), "utf8")
 
-/** The first cells of the rows of the table under a heading line, without their backticks. */
-const firstCells = (text: string, header: string): ReadonlyArray<string> => {
+/** The rows of the table under a heading line: their cells without backticks. */
+const rowsOf = (text: string, header: string): ReadonlyArray<ReadonlyArray<string>> => {
   const lines = text.split("\n")
   const start = lines.findIndex((line) => line.startsWith(`| ${header} |`))
   const rows = lines.slice(start + 2)
   return rows.slice(0, rows.findIndex((line) => !line.startsWith("|"))).map((line) =>
-    line.split("|")[1]!.replaceAll("`", "").trim()
+    line.split("|").slice(1, -1).map((cell) => cell.replaceAll("`", "").trim())
   )
 }
+
+const sorted = <A>(rows: Iterable<ReadonlyArray<A>>) => [...rows].toSorted((a, b) => String(a) < String(b) ? -1 : 1)
 
 class Child extends Job.make("Child", { payload: Schema.Number, queue: "children", trace: "child" }) {}
 class Parent
@@ -31,9 +36,13 @@ class Parent
 {}
 class Family extends JobGroup.make(Parent, Child) {}
 
-const traced = (attempts: number) => {
+const traced = (
+  attempts: number,
+  change: (store: JobStore.Shape) => Partial<JobStore.Shape> = () => ({}),
+  sampler: Sampler = new AlwaysOnSampler()
+) => {
   const exporter = new InMemorySpanExporter()
-  const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+  const provider = new BasicTracerProvider({ sampler, spanProcessors: [new SimpleSpanProcessor(exporter)] })
   const layer = Layer.provide(
     OtelTracer.layerWithoutOtelTracer,
     Layer.succeed(OtelTracer.OtelTracer, provider.getTracer("test"))
@@ -43,8 +52,17 @@ const traced = (attempts: number) => {
     Parent: () => ++runs < attempts ? Effect.fail("again") : Effect.asVoid(Child.enqueue(1)),
     Child: () => Effect.void
   })
-  return { exporter, layer: Layer.provideMerge(withWorker(Family, handlers), layer) }
+  const store = Layer.effect(
+    JobStore.JobStore,
+    Effect.map(JobStore.JobStore, (store) => ({ ...store, ...change(store) }))
+  ).pipe(Layer.provide(JobStore.layerMemory()))
+  const withoutTracer = Layer.provideMerge(withOnly(Family, handlers), Layer.provideMerge(Jobs.layer, store))
+  return { exporter, withoutTracer, layer: Layer.provideMerge(withoutTracer, layer) }
 }
+
+/** OpenTelemetry's numbers. */
+const kindOf = ["internal", "server", "client", "producer", "consumer"]
+const failed = 2
 
 const named = (spans: ReadonlyArray<ReadableSpan>, name: string) => spans.filter((span) => span.name === name)
 
@@ -90,24 +108,132 @@ describe("spans", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("idle loops open no spans, and the attributes are those of the table", () => {
-    const { exporter, layer } = traced(1)
+  it.effect("a settlement is a child of its attempt, and says what it decides", () => {
+    const { exporter, layer } = traced(2)
+    return Effect.gen(function*() {
+      const { id } = yield* Parent.enqueue()
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      const spans = exporter.getFinishedSpans()
+      const attempts = named(spans, "process parents")
+      const settled = named(spans, "settle parents")
+      assert.deepStrictEqual(
+        settled.map(({ parentSpanContext }) => parentSpanContext?.spanId),
+        attempts.map((span) => span.spanContext().spanId)
+      )
+      assert.deepStrictEqual(settled.map(({ attributes }) => attributes["capstan.decision"]), ["retried", "completed"])
+      assert.deepStrictEqual(
+        new Set(settled.map(({ attributes }) => attributes["messaging.message.id"])),
+        new Set([id])
+      )
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a settlement that the store does not answer, or refuses, has failed", () => {
+    const fault = { answers: ["away", "refuses"] }
+    const { exporter, layer } = traced(1, (store) => ({
+      exchange: (request) => {
+        if (request.settlements.length === 0) return store.exchange(request)
+        switch (fault.answers.shift()) {
+          case "away":
+            return Effect.fail(
+              new JobError.JobStoreError({
+                reason: new JobError.Unavailable({ operation: "exchange", detail: "test" })
+              })
+            )
+          case "refuses":
+            return Effect.map(store.exchange(request), (reply) => ({ ...reply, settled: ["LeaseLost"] }))
+          default:
+            return store.exchange(request)
+        }
+      }
+    }))
+    return Effect.gen(function*() {
+      yield* Child.enqueue(1)
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      const settled = named(exporter.getFinishedSpans(), "settle children")
+      assert.deepStrictEqual(settled.map(({ status }) => status.code), [failed, failed])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("an attempt that is not sampled has no settlement", () => {
+    const sampler: Sampler = {
+      shouldSample: (_context, _traceId, name) => ({
+        decision: name.startsWith("process") ? SamplingDecision.NOT_RECORD : SamplingDecision.RECORD_AND_SAMPLED
+      }),
+      toString: () => "no attempts"
+    }
+    const { exporter, layer } = traced(1, undefined, sampler)
+    return Effect.gen(function*() {
+      yield* Child.enqueue(1)
+      yield* settle
+      assert.deepStrictEqual(exporter.getFinishedSpans().map(({ name }) => name), ["send children"])
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("none are opened but those of the table, none by idle loops, each of its kind with its attributes", () => {
+    const { exporter, layer } = traced(2)
     return Effect.gen(function*() {
       yield* Parent.enqueue()
       yield* Child.enqueueMany([1, 2])
       yield* settle
       yield* TestClock.adjust("1 hour")
       const spans = exporter.getFinishedSpans()
-      const names = new Set(spans.map(({ name }) => name))
-      assert.deepStrictEqual([...names].toSorted(), [
-        "process children",
-        "process parents",
-        "send children",
-        "send parents"
+      const text = doc("observability")
+      const kinds = new Map(spans.map(({ kind, name }) => [
+        `${name.split(" ")[0]} {queue}`,
+        kindOf[kind]!
+      ]))
+      assert.deepStrictEqual(new Set(spans.map(({ name }) => name.split(" ")[1])), new Set(["parents", "children"]))
+      assert.deepStrictEqual(sorted(kinds), sorted(rowsOf(text, "span").map(([name, kind]) => [name, kind])))
+      const on = new Map<string, Set<string>>()
+      for (const { attributes, name } of spans) {
+        for (const attribute of Object.keys(attributes)) {
+          on.set(attribute, (on.get(attribute) ?? new Set()).add(name.split(" ")[0]!))
+        }
+      }
+      const operations = ["send", "process", "settle"]
+      const found = [...on].map(([attribute, names]) => [
+        attribute,
+        names.size === operations.length ? "all" : operations.filter((name) => names.has(name)).join(", ")
       ])
-      const attributes = new Set(spans.flatMap((span) => Object.keys(span.attributes)))
-      assert.deepStrictEqual([...attributes].toSorted(), firstCells(doc("observability"), "attribute").toSorted())
+      const rows = rowsOf(text, "attribute")
+      assert.deepStrictEqual(sorted(found), sorted(rows.map(([attribute, on]) => [attribute, on])))
+      for (const name of ["messaging.operation.type", "messaging.operation.name"]) {
+        assert.deepStrictEqual(
+          new Set(spans.map(({ attributes }) => attributes[name])),
+          new Set(rows.find(([attribute]) => attribute === name)![2]!.split(", ")),
+          name
+        )
+      }
     }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("without a tracer", () => {
+  it.effect("no span is opened: not by an enqueue, not by an attempt, not by its settlement", () => {
+    const opened: Array<string> = []
+    const { span } = Tracer.nativeTracer
+    const spy: typeof span = (options) => {
+      opened.push(options.name)
+      return span.call(Tracer.nativeTracer, options)
+    }
+    return Effect.gen(function*() {
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(Tracer.nativeTracer, { span: spy })),
+        () => Effect.sync(() => Object.assign(Tracer.nativeTracer, { span }))
+      )
+      const { id } = yield* Parent.enqueue()
+      yield* Child.enqueueMany([1, 2])
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+      assert.deepStrictEqual(opened, [])
+      // A span of the program's own is counted, so the spy would have seen them.
+      yield* Effect.withSpan(Effect.void, "own")
+      assert.deepStrictEqual(opened, ["own"])
+    }).pipe(Effect.provide(traced(2).withoutTracer))
   })
 })
 
@@ -121,17 +247,17 @@ describe("metrics", () => {
     return Effect.gen(function*() {
       yield* Task.enqueueMany([undefined, undefined, undefined])
       yield* settle
-      const counter = metrics.attempts({ queue: "default", job: "Counted", outcome: "Complete" })
+      const counter = metrics.attempts({ queue: "default", job: "Counted", decision: "completed" })
       assert.strictEqual((yield* Metric.value(counter)).count, 3)
       const histogram = metrics.ran({ queue: "default", job: "Counted" })
       assert.strictEqual((yield* Metric.value(histogram)).count, 3)
     }).pipe(Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
   })
 
-  it("are those of the table in the docs", () => {
+  it("are those of the table in the docs, of the same type", () => {
     assert.deepStrictEqual(
-      firstCells(doc("observability"), "metric").toSorted(),
-      Object.values(metrics).map((series) => series({}).id).toSorted()
+      sorted(rowsOf(doc("observability"), "metric").map(([name, type]) => [name, type])),
+      sorted(Object.values(metrics).map((series) => [series({}).id, series({}).type.toLowerCase()]))
     )
   })
 })

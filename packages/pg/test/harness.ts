@@ -1,35 +1,15 @@
-/** A store on the test server, in a schema of its own. */
+/** What the tests of the Postgres store are written with. */
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
-import { JobRecord, JobStore, Transactional } from "capstan"
-import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import type { SqlClient } from "effect/sql"
+import { JobRecord, JobStore, type Transactional } from "capstan"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
 import { bookkeeping, migrations, record as entry } from "../src/internal/schema/migrations.ts"
+import { client, type ClientOptions, store } from "./server.ts"
 
-/** Set by the test command, which starts a server when there is none. */
-export const url = (): string => {
-  const given = process.env.CAPSTAN_TEST_PG_URL
-  if (given === undefined) throw new Error("CAPSTAN_TEST_PG_URL is not set: run the tests by `npm test`")
-  return given
-}
-
-export type ClientOptions = Partial<PgClient.PgPoolConfig>
-
-export const client = (options: ClientOptions = {}) =>
-  Layer.orDie(PgClient.layer({ url: Redacted.make(url()), maxConnections: 5, ...options }))
-
-/** A schema that nobody has used before, dropped when its tests have ended. */
-export const schemaName = (theme: string): string => `t_${theme}_${process.pid}`
-
-export const store = (
-  schema: string,
-  options: PgJobStore.Options = {},
-  clientOptions: ClientOptions = {}
-): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient | SqlClient.SqlClient> =>
-  Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client(clientOptions)))
+export * from "./server.ts"
 
 /** One process of several on a store: a client and a store of its own. */
 export interface Side {
@@ -57,6 +37,13 @@ export const shared = <A>(schema: string, make: Effect.Effect<A, never, Scope.Sc
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)).then(() => drop(schema)))
   return Effect.runSync(Effect.cached(Scope.provide(make, scope)))
 }
+
+/** Runs an effect of a fiber in a transaction as if it were none's. */
+export const outside = <A, E, R>({ sql }: Side, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<R>) => Context.omit(sql.transactionService)(context) as Context.Context<R>
+  )
 
 /** Removes the schemas of a test file. */
 export const drop = (...schemas: ReadonlyArray<string>): Promise<void> =>

@@ -2,18 +2,20 @@
  * The one way to the database: constant text, bound parameters, the caller's own client.
  *
  * What joins the caller's transaction says so (`ambient`); everything else runs outside of it, whatever fiber calls.
- * Deadlocks and serialization failures outside a transaction are tried again as a whole.
+ * Deadlocks and serialization failures outside a transaction are tried again as a whole, and what gets no answer at all
+ * ends as `OutcomeUnknown`.
  */
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { JobError } from "capstan"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { toStoreError } from "./errors.ts"
 
 /** Not on every platform. */
@@ -44,11 +46,13 @@ export class Client {
   readonly call = <A = Row>(
     operation: string,
     text: string,
-    params: ReadonlyArray<unknown>
+    params: ReadonlyArray<unknown>,
+    patience: number = usual
   ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> => {
     const call = this.outside(this.statement<A>(text, params)).pipe(
       Effect.retry({ while: isContention, schedule: contention }),
-      Effect.mapError((error) => toStoreError(operation, error))
+      Effect.mapError((error) => toStoreError(operation, error)),
+      (answer) => limited(operation, patience, answer)
     )
     return this.isAlone ? this.unlessStuck(operation, call) : call
   }
@@ -76,17 +80,24 @@ export class Client {
   readonly ambient = <A = Row>(
     operation: string,
     text: string,
-    params: ReadonlyArray<unknown>
+    params: ReadonlyArray<unknown>,
+    patience?: number
   ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> =>
     Effect.withFiber((fiber) =>
       this.isInTransaction(fiber.context)
         ? Effect.mapError(this.statement<A>(text, params), (error) => toStoreError(operation, error))
-        : this.call<A>(operation, text, params)
+        : this.call<A>(operation, text, params, patience)
     )
 
   isInTransaction(context: Context.Context<never>): boolean {
     return context.mapUnsafe.has(this.pg.transactionService.key)
   }
+
+  /** Several statements in one transaction of its own. */
+  readonly together = <A>(
+    operation: string,
+    effect: Effect.Effect<A, JobError.JobStoreError>
+  ): Effect.Effect<A, JobError.JobStoreError> => limited(operation, usual, this.transaction(operation, effect))
 
   /** One transaction of its own. What the effect fails with is handed on as it is, also when it comes from the database. */
   readonly transaction = <A, E, R>(
@@ -98,10 +109,12 @@ export class Client {
         Effect.withTracerEnabled(effect, fiber.getRef(References.TracerEnabled)),
         (error) => new Inside(error)
       )
-      return Effect.mapError(
-        Effect.withTracerEnabled(this.sql.withTransaction(inside), false),
-        (error) => error instanceof Inside ? error.error : toStoreError(operation, error)
-      )
+      return Effect.catchCause(Effect.withTracerEnabled(this.sql.withTransaction(inside), false), (cause) =>
+        Effect.failCause(Cause.map(
+          causeOf(cause),
+          (error) =>
+            error instanceof Inside ? error.error as E : toStoreError(operation, error)
+        )))
     })
 
   /**
@@ -144,6 +157,53 @@ class Inside<E> {
   constructor(error: E) {
     this.error = error
   }
+}
+
+/** Milliseconds that a call may take: a connection that is half-open takes what it is sent, and answers nothing for ever. */
+const usual = 10_000
+/** The same for one that may have much to read. */
+export const search = 120_000
+
+/**
+ * Bounds a call, and lets go of it at once when its caller is interrupted. The driver holds an interrupted statement until
+ * its connection can be used again, for five seconds where that is silent, and a worker has no such time.
+ */
+const limited = <A>(
+  operation: string,
+  patience: number,
+  call: Effect.Effect<A, JobError.JobStoreError>
+): Effect.Effect<A, JobError.JobStoreError> =>
+  Effect.timeoutOrElse(apart(call), {
+    duration: patience,
+    orElse: () =>
+      Effect.fail(
+        new JobError.JobStoreError({
+          reason: new JobError.OutcomeUnknown({ operation, detail: `no reply within ${patience} ms` })
+        })
+      )
+  })
+
+/** In a fiber of its own, which is interrupted with this one and not waited for. */
+const apart = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.withFiber((fiber) =>
+    Effect.callback<A, E>((resume) => {
+      const running = Effect.runForkWith(fiber.context)(effect)
+      running.addObserver(resume)
+      return Effect.sync(() => running.interruptUnsafe())
+    })
+  )
+
+/**
+ * Where the connection is lost, the rollback fails too, and effect makes defects of both failures. The rollback has happened
+ * all the same, on the server, so the first failure is the one that counts, as what it was.
+ */
+const causeOf = <E>(cause: Cause.Cause<E>): Cause.Cause<E | Inside<unknown>> => {
+  const reasons = cause.reasons.flatMap((reason): ReadonlyArray<Cause.Reason<E | Inside<unknown>>> => {
+    if (!Cause.isDieReason(reason)) return [reason]
+    if (reason.defect instanceof Inside) return [Cause.makeFailReason(reason.defect as Inside<unknown>)]
+    return isSqlError(reason.defect) ? [] : [reason]
+  })
+  return reasons.length === 0 ? cause : Cause.fromReasons(reasons)
 }
 
 /** A whole statement that lost a race against another one; nothing of it has happened. */

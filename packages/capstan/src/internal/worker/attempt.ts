@@ -56,6 +56,8 @@ export class Attempt implements JobContextShape {
   /** It holds its slot no more: it has ended, or could not be interrupted and was given up. */
   over = false
   trace: string | undefined
+  /** It committed its own completion: nothing is left to settle. */
+  isCommitted = false
   private latest: string | undefined
   readonly scope = Scope.makeUnsafe()
   private lines: Array<string> | undefined

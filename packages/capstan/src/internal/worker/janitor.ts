@@ -25,10 +25,11 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
       }
       if (state.elapsedNow() < state.maintainAt) continue
       yield* Effect.matchCauseEffect(within(state, "maintain", () => state.store.maintain), {
-        onSuccess: ({ maintainIn }) =>
+        onSuccess: (reply) =>
           Effect.sync(() => {
             state.health.succeeded("maintain")
-            state.foreseeMaintenance(maintainIn)
+            state.telemetry.maintained(reply)
+            state.foreseeMaintenance(reply.maintainIn)
           }),
         onFailure: (cause) => Effect.andThen(state.health.failed("maintain", cause), Effect.sleep(pause))
       })

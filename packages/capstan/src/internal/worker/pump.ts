@@ -118,7 +118,7 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
     const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
     const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
-    const call = () => state.store.exchange({ worker, lease, settlements: settling, demand, total })
+    const call = () => state.telemetry.exchange(state.store, { worker, lease, settlements: settling, demand, total })
     const sent = within(state, "exchange", call)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, reply, demand, startedAt)),

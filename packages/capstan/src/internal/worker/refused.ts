@@ -30,7 +30,8 @@ export const settleEach = (state: WorkerState): Effect.Effect<void, JobStoreErro
 
 const settle = (state: WorkerState, settlement: Settlement): Effect.Effect<void, JobStoreError> => {
   const { lease, id: worker } = state.settings
-  const call = () => state.store.exchange({ worker, lease, settlements: [settlement], demand: [], total: 0 })
+  const call = () =>
+    state.telemetry.exchange(state.store, { worker, lease, settlements: [settlement], demand: [], total: 0 })
   return Effect.map(within(state, "exchange", call), (reply) => state.hear(reply))
 }
 

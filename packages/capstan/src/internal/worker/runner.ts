@@ -66,7 +66,7 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
       payload,
       (value) => handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value)
     )
-    return Effect.flatMapEager(answer, (value) => encodeAnswer(definition, value))
+    return Effect.flatMapEager(answer, (value) => encodeAnswer(attempt, value))
   })
   const work = Effect.onExit(run, (exit) => {
     const closing = Scope.closeUnsafe(attempt.scope, exit)
@@ -87,11 +87,17 @@ const wrapped = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unk
   )
 }
 
-const encodeAnswer = (definition: Definition, value: unknown): Effect.Effect<Answer> =>
-  value instanceof SettledValue
-    ? Effect.succeed(value)
-    : Effect.catchEager(definition.success.encode(value), (error) =>
-      Effect.die(new Error(`the result of ${definition.tag} does not satisfy its success schema: ${error.message}`)))
+const encodeAnswer = (attempt: Attempt, value: unknown): Effect.Effect<Answer> => {
+  if (value instanceof SettledValue) {
+    attempt.isCommitted = true
+    return Effect.succeed(value)
+  }
+  const { success, tag } = attempt.runnable.definition
+  return Effect.catchEager(
+    success.encode(value),
+    (error) => Effect.die(new Error(`the result of ${tag} does not satisfy its success schema: ${error.message}`))
+  )
+}
 
 const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(issueOf(error))
 
@@ -260,8 +266,18 @@ export const plain = (text: string): string => text.replaceAll("\0", "").toWellF
 const clip = (message: string): string =>
   plain(message.length > maxMessage ? `${message.slice(0, maxMessage)}…` : message)
 
-/** A longer one is cut and no longer decodes: the record keeps what can be read of it. */
-const clipError = (json: string): string => json.length > maxError ? json.slice(0, maxError).toWellFormed() : json
+/** In bytes of UTF-8. A longer one is cut and no longer decodes: the record keeps what can be read of it. */
+const clipError = (json: string): string => {
+  if (json.length * 3 <= maxError) return json
+  let bytes = 0
+  for (let i = 0; i < json.length; i++) {
+    const point = json.codePointAt(i)!
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+    if (bytes > maxError) return json.slice(0, i)
+    if (point >= 0x10000) i++
+  }
+  return json
+}
 
 const tagOf = (error: unknown): string | undefined => textAt(error, "_tag")
 

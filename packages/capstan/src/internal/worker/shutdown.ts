@@ -15,10 +15,12 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)
-    for (const attempt of [...state.running]) state.interrupt(attempt, { _tag: "Shutdown" })
+    const interrupted = [...state.running]
+    for (const attempt of interrupted) state.interrupt(attempt, { _tag: "Shutdown" })
     yield* awaitFor(state.empty, interruptGrace)
-    const stuck = [...state.running]
-    for (const attempt of stuck) state.abandon(attempt, { _tag: "Release" })
+    for (const attempt of [...state.running]) state.abandon(attempt, { _tag: "Release" })
+    // The keeper gives up on them in the same instant, and may have come first.
+    const stuck = interrupted.filter(({ fiber }) => fiber?.pollUnsafe() === undefined)
     if (stuck.length > 0) {
       yield* Effect.logWarning(
         `worker ${state.settings.id}: ${stuck.length} attempts could not be interrupted within ${interruptGrace} ms ` +

@@ -91,8 +91,9 @@ export class Slots {
   }
 
   /**
-   * Charges what came, and takes back the credit of queues that left some of their share. Nobody keeps more of it than they
-   * can use: a queue at its cap would save it up.
+   * Charges what came, and takes back the credit of queues that have nothing more. One that was left out because the pool
+   * had no room for it keeps its credit, for the next time; but nobody keeps more of it than they can use: a queue at its
+   * cap would save it up.
    */
   charge(
     demand: ReadonlyArray<Demand>,
@@ -103,13 +104,22 @@ export class Slots {
     for (const queue of this.list) queue.mayFind = true
     for (const { queue } of demand) this.queues.get(queue)!.mayFind = more.includes(queue)
     if (this.list.length === 1 || this.order === "strict") return
-    for (const { queue: name, share } of demand) {
+    for (const { queue: name } of demand) {
       const queue = this.queues.get(name)!
       let taken = 0
       for (const record of claimed) if (record.queue === name) taken++
-      const most = Math.min(this.concurrency, queue.cap)
-      queue.credit = taken < share ? 0 : Math.min(most, Math.max(-this.concurrency, queue.credit - taken))
+      const most = queue.mayFind ? Math.min(this.concurrency, queue.cap) : 0
+      queue.credit = Math.max(-this.concurrency, Math.min(most, queue.credit - taken))
     }
+  }
+
+  /** A claimed record goes back unstarted: the credits are what they were before it was claimed. */
+  giveBack(queue: QueueSlots): void {
+    if (this.list.length === 1 || this.order === "strict") return
+    let weights = 0
+    for (const { weight } of this.list) weights += weight
+    for (const other of this.list) other.credit -= other.weight / weights
+    queue.credit++
   }
 }
 

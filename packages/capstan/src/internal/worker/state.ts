@@ -343,8 +343,10 @@ export class WorkerState implements Host {
         left.push(next)
         continue
       }
-      this.slots.queues.get(next.claimed.queue)!.waiting--
+      const queue = this.slots.queues.get(next.claimed.queue)!
+      queue.waiting--
       this.slots.waiting--
+      if (outcome?._tag === "Release") this.slots.giveBack(queue)
       if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.receipt.at)
     }
     this.waiting = left

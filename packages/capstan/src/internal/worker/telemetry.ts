@@ -1,51 +1,28 @@
 /**
- * The metrics of a worker. Names follow OpenTelemetry's messaging conventions; durations are seconds.
+ * What a worker tells of itself: its metrics, and the spans of its settlements.
  */
 import type * as Context from "effect/Context"
-import * as Metric from "effect/Metric"
-import type { Claimed, Outcome } from "../../JobStore.ts"
+import type * as Effect from "effect/Effect"
+import type * as Metric from "effect/Metric"
+import type { JobStoreError } from "../../JobError.ts"
+import type { Decision } from "../../JobRecord.ts"
+import type { Claimed, ExchangeReply, ExchangeRequest, MaintainReply, Outcome, Shape as Store } from "../../JobStore.ts"
+import { type Attributes, metrics } from "../metrics.ts"
 import type { Attempt } from "./attempt.ts"
+import { SettleSpans } from "./settleSpans.ts"
 
-const seconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800]
-
-/** What the series of one job carry. */
-type Attributes = Readonly<Record<string, string>>
-
-const histogram =
-  (id: string, description: string, boundaries: ReadonlyArray<number> = seconds) => (attributes: Attributes) =>
-    Metric.histogram(id, { description, boundaries, attributes })
-
-const counter = (id: string, description: string) => (attributes: Attributes) =>
-  Metric.counter(id, { description, attributes, incremental: true })
-
-/**
- * All metrics that a worker updates, as the documentation lists them.
- *
- * Attributes are given when a series is made and not with each update: `Metric.withAttributes` maps the fiber's context
- * every time, which was an eighth of what an attempt cost.
- */
-export const metrics = {
-  waited: histogram("capstan_wait_seconds", "From ready to claimed, by queue and job"),
-  ran: histogram("messaging_process_duration_seconds", "From claimed to the end of the handler, by queue and job"),
-  attempts: counter("capstan_attempts", "Attempts that ended, by queue, job and outcome"),
-  failures: counter("capstan_failures", "Failed attempts, by queue, job and error tag"),
-  leaseLosses: counter("capstan_lease_losses", "Attempts that lost their lease while they ran, by queue and job"),
-  abandoned: counter("capstan_abandoned", "Attempts that could not be interrupted in time, by queue and job"),
-  exchangeSize: histogram("capstan_exchange_size", "Settlements and claims of one exchange", [
-    0,
-    1,
-    2,
-    5,
-    10,
-    20,
-    50,
-    100,
-    200,
-    500,
-    1000
-  ]),
-  exchangeTime: histogram("messaging_client_operation_duration_seconds", "Time of one exchange with the store")
-} as const
+/** What a settlement decides, in the words of the record's history. */
+const decisions: Record<Outcome["_tag"], Decision> = {
+  Complete: "completed",
+  RetryAfter: "retried",
+  SnoozeFor: "snoozed",
+  WaitFor: "waiting",
+  WaitForChildren: "waiting",
+  Cancel: "cancelled",
+  Dead: "dead",
+  Release: "released",
+  Park: "parked"
+}
 
 /** The series of one job. */
 class JobMetrics {
@@ -54,7 +31,7 @@ class JobMetrics {
   readonly ran: Metric.Metric<number, unknown>
   /** Attempts that completed since the last exchange: most do, so they are counted together. */
   completed = 0
-  private readonly outcomes = new Map<string, Metric.Metric<number, unknown>>()
+  private readonly decisions = new Map<string, Metric.Metric<number, unknown>>()
 
   constructor(queue: string, job: string) {
     this.attributes = { queue, job }
@@ -62,10 +39,10 @@ class JobMetrics {
     this.ran = metrics.ran(this.attributes)
   }
 
-  outcome(name: string): Metric.Metric<number, unknown> {
-    let metric = this.outcomes.get(name)
+  decided(decision: Decision | "lost"): Metric.Metric<number, unknown> {
+    let metric = this.decisions.get(decision)
     if (metric === undefined) {
-      this.outcomes.set(name, metric = metrics.attempts({ ...this.attributes, outcome: name }))
+      this.decisions.set(decision, metric = metrics.attempts({ ...this.attributes, decision }))
     }
     return metric
   }
@@ -76,6 +53,7 @@ export class Telemetry {
   private readonly jobs = new Map<string, JobMetrics>()
   private readonly exchangeSize = metrics.exchangeSize({})
   private readonly exchangeTime = metrics.exchangeTime({})
+  private readonly spans = new SettleSpans()
 
   constructor(context: Context.Context<never>) {
     this.context = context
@@ -92,14 +70,18 @@ export class Telemetry {
     const job = this.of(claimed.queue, claimed.tag)
     job.ran.updateUnsafe(elapsed / 1000, this.context)
     job.waited.updateUnsafe(Math.max(0, attempt.storeTimeAfter(0) - claimed.readyAt) / 1000, this.context)
+    if (outcome !== undefined) this.spans.ended(attempt, decisions[outcome._tag])
     if (outcome?._tag === "Complete") {
       job.completed++
       return
     }
-    job.outcome(outcome?._tag ?? "Unsettled").updateUnsafe(1, this.context)
+    const decision = outcome === undefined ? attempt.isCommitted ? "completed" : "lost" : decisions[outcome._tag]
+    job.decided(decision).updateUnsafe(1, this.context)
     if (outcome === undefined || !("failure" in outcome) || outcome.failure === undefined) return
-    const tag = outcome.failure.tag ?? outcome.failure.kind
-    metrics.failures({ ...job.attributes, error: tag }).updateUnsafe(1, this.context)
+    const error = outcome.failure.tag ?? outcome.failure.kind
+    metrics.failures({ ...job.attributes, error }).updateUnsafe(1, this.context)
+    if (outcome._tag !== "Dead") return
+    metrics.dead({ ...job.attributes, reason: outcome.reason }).updateUnsafe(1, this.context)
   }
 
   lost(claimed: Claimed): void {
@@ -113,10 +95,26 @@ export class Telemetry {
   exchanged(size: number, millis: number): void {
     for (const job of this.jobs.values()) {
       if (job.completed === 0) continue
-      job.outcome("Complete").updateUnsafe(job.completed, this.context)
+      job.decided("completed").updateUnsafe(job.completed, this.context)
       job.completed = 0
     }
     this.exchangeSize.updateUnsafe(size, this.context)
     this.exchangeTime.updateUnsafe(millis / 1000, this.context)
+  }
+
+  /** What the store did by itself: it says how many, and not of which jobs. */
+  maintained({ expired, quarantined, rescued }: MaintainReply): void {
+    const count = (metric: Metric.Metric<number, unknown>, by: number) => {
+      if (by > 0) metric.updateUnsafe(by, this.context)
+    }
+    count(metrics.crashes({ decision: "rescued" }), rescued)
+    count(metrics.crashes({ decision: "dead" }), quarantined)
+    count(metrics.dead({ reason: "Crashed" }), quarantined)
+    count(metrics.dead({ reason: "Expired" }), expired)
+  }
+
+  /** An exchange, with a span around it for each traced attempt that it settles. */
+  exchange(store: Store, request: ExchangeRequest): Effect.Effect<ExchangeReply, JobStoreError> {
+    return this.spans.around(store, request)
   }
 }

@@ -1,0 +1,146 @@
+/**
+ * Retry as a replay: the same delays in every process, what happens beyond the failures that travel, and what is stored of
+ * an error.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, Jobs, JobStore } from "capstan"
+import { Clock, Duration, Effect, Layer, Logger, Pull, Random, Schedule, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
+
+class Busy extends Schema.TaggedError<Busy>()("Busy", { text: Schema.String }) {}
+const busy = Effect.fail(new Busy({ text: "" }))
+const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
+
+const now = Clock.currentTimeMillis
+const gaps = (at: ReadonlyArray<number>): ReadonlyArray<number> => at.slice(1).map((instant, i) => instant - at[i]!)
+
+/** The delays that the schedule gives when it is gone through once, with the seed of the record. */
+const replayed = (schedule: Schedule.Schedule<unknown>, seed: string, failures: number) =>
+  Effect.gen(function*() {
+    const step = yield* Schedule.toStep(schedule)
+    const delays: Array<number> = []
+    let at = 0
+    for (let i = 0; i < failures; i++) {
+      const [, delay] = yield* Pull.catchDone(step(at, busy), () => Effect.die("the schedule has ended"))
+      delays.push(Math.ceil(Duration.toMillis(delay)))
+      at += delays[i]!
+    }
+    return delays
+  }).pipe(Random.withSeed(seed))
+
+describe("a jittered schedule", () => {
+  const retry = Schedule.jittered(Schedule.exponential("10 seconds"))
+
+  it.effect("gives the delays of one replay that is seeded by the record's id, across two workers", () => {
+    class Task extends Job.make("Jittered", { error: Busy, retry, maxAttempts: 7 }) {}
+    const at: Array<number> = []
+    const workers = new Set<string>()
+    const worker = withOnly(
+      JobGroup.make(Task),
+      Task.toLayer(() => Effect.andThen(Effect.map(now, (instant) => at.push(instant)), busy))
+    )
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* Layer.build(worker)
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+      }))
+      const before = at.length
+      assert.isTrue(before > 1 && before < 6, `the first worker ran ${before} attempts`)
+      yield* Layer.build(worker)
+      yield* TestClock.adjust("1 day")
+      const { attempts } = yield* recordOf(id)
+      for (const attempt of attempts) workers.add(attempt.worker)
+      assert.strictEqual(workers.size, 2)
+      assert.deepStrictEqual(gaps(at), yield* replayed(retry, id, 6))
+    }).pipe(Effect.scoped, Effect.provide(storeOnly))
+  })
+
+  it.effect("gives each record delays of its own", () => {
+    class Task extends Job.make("Jittered", { error: Busy, retry }) {}
+    return Effect.gen(function*() {
+      const ids = (yield* Task.enqueueMany([undefined, undefined])).map(({ id }) => id)
+      yield* settle
+      const due = yield* Effect.forEach(ids, (id) => Effect.map(recordOf(id), ({ dueAt }) => dueAt))
+      assert.notStrictEqual(due[0], due[1])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => busy))))
+  })
+})
+
+describe("beyond 32 failures", () => {
+  /** One second longer with every failure. */
+  const rising = Schedule.forever.pipe(
+    Schedule.modifyDelay(({ output }) => Effect.succeed(Duration.seconds(output + 1)))
+  )
+
+  it.effect("the last delay repeats, and the record goes on", () => {
+    class Task extends Job.make("Patient", { error: Busy, retry: rising, maxAttempts: 40 }) {}
+    const at: Array<number> = []
+    const handler = Effect.andThen(Effect.map(now, (instant) => at.push(instant)), busy)
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      const expected = Array.from({ length: 39 }, (_, i) => 1000 * Math.min(i + 1, 33))
+      assert.deepStrictEqual(gaps(at), expected)
+      const record = yield* recordOf(id)
+      assert.deepStrictEqual([record.state, record.attempt, record.failures.length], ["dead", 40, 32])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => handler))))
+  })
+})
+
+describe("a policy that throws", () => {
+  const thrown = Effect.die(new Error("bad policy"))
+
+  it.effect("warns once, however many records it fails", () => {
+    class Task extends Job.make("BadPolicy", {
+      error: Busy,
+      maxAttempts: 3,
+      retry: Schedule.spaced("1 hour").pipe(Schedule.modifyDelay(() => thrown))
+    }) {}
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel === "Warn") warnings.push(String(Array.isArray(message) ? message[0] : message))
+    })
+    return Effect.gen(function*() {
+      yield* Task.enqueueMany([undefined, undefined, undefined])
+      yield* settle
+      yield* TestClock.adjust("1 minute")
+      const { counts } = (yield* (yield* Jobs.Jobs).stats).queues[0]!
+      assert.strictEqual(counts.dead, 3)
+      assert.strictEqual(warnings.length, 1)
+      assert.match(warnings[0]!, /^job BadPolicy: its retry threw for record .*; the default policy holds instead$/)
+    }).pipe(Effect.provide(
+      Layer.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => busy)), Logger.layer([logger]))
+    ))
+  })
+})
+
+describe("a stored error", () => {
+  class Task extends Job.make("Verbose", { payload: Schema.String, error: Busy, maxAttempts: 1 }) {}
+  const layer = withWorker(JobGroup.make(Task), Task.toLayer((text) => Effect.fail(new Busy({ text }))))
+
+  it.effect("of 4 KiB is kept whole", () =>
+    Effect.gen(function*() {
+      // The rest of the 4,096 bytes is `{"_tag":"Busy","text":""}`.
+      const text = "x".repeat(4096 - 25)
+      const { await: result, id } = yield* Task.enqueue(text)
+      assert.deepInclude(yield* Effect.flip(result), { text })
+      assert.strictEqual((yield* recordOf(id)).failures[0]!.error!.length, 4096)
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("that is longer is cut to 4 KiB of whole characters, and an awaiter is told that it does not decode", () =>
+    Effect.gen(function*() {
+      for (const text of ["x".repeat(4096), "ü".repeat(4096), `x${"🙂".repeat(2048)}`]) {
+        const { await: result, id } = yield* Task.enqueue(text)
+        assert.deepInclude(yield* Effect.flip(result), { _tag: "JobGone", reason: "Unreadable" })
+        const { error } = (yield* recordOf(id)).failures[0]!
+        assert.isTrue(`{"_tag":"Busy","text":"${text}"}`.startsWith(error!))
+        assert.isTrue(error!.isWellFormed())
+        assert.isAtMost(Buffer.byteLength(error!), 4096)
+        assert.isAbove(Buffer.byteLength(error!), 4092)
+      }
+    }).pipe(Effect.provide(layer)))
+})
