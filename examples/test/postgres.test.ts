@@ -119,3 +119,10 @@ describe("order-pipeline on Postgres", { timeout: 60_000 }, () => {
     await worker.exited
   })
 })
+
+it("the scratchpad's play file on Postgres retries, succeeds, and rolls back", { timeout: 60_000 }, async () => {
+  const { exited, lines } = run("../scratchpad/pg.ts")
+  assert.strictEqual(await exited, 0, lines.join("\n"))
+  assert.include(lines, "works after 3 attempts")
+  assert.strictEqual(lines.at(-1), "1 record is left")
+})
