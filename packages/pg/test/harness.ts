@@ -168,19 +168,21 @@ export const after = (...ids: ReadonlyArray<JobRecord.JobId>): Partial<JobStore.
   dependencies: ids.map((id, i) => ({ id, name: `d${i}` }))
 })
 
-export const enqueue = ({ store }: Side, given: Partial<JobStore.NewRecord> = {}) =>
+type HasStore = Pick<Side, "store">
+
+export const enqueue = ({ store }: HasStore, given: Partial<JobStore.NewRecord> = {}) =>
   Effect.map(store.enqueue({ records: [record(given)] }), ([answer]) => answer!)
 
-export const exchange = ({ store }: Side, given: Partial<JobStore.ExchangeRequest> = {}) =>
+export const exchange = ({ store }: HasStore, given: Partial<JobStore.ExchangeRequest> = {}) =>
   store.exchange({ worker: "worker", lease, settlements: [], demand: [], total: 0, ...given })
 
-export const claim = (side: Side, slots = 1, queue = "default") =>
+export const claim = (side: HasStore, slots = 1, queue = "default") =>
   Effect.map(
     exchange(side, { demand: [{ queue, slots, share: slots }], total: slots }),
     ({ claimed }) => claimed
   )
 
-export const claimOne = (side: Side, queue = "default") =>
+export const claimOne = (side: HasStore, queue = "default") =>
   Effect.map(claim(side, 1, queue), ([claimed]) => {
     assert.isDefined(claimed, "there was nothing to claim")
     return claimed!
@@ -189,13 +191,13 @@ export const claimOne = (side: Side, queue = "default") =>
 export const complete: JobStore.Outcome = { _tag: "Complete", result: "1" }
 export const failure: JobStore.NewFailure = { kind: "Declared", tag: "Oops", message: "oops" }
 
-export const settle = (side: Side, at: JobStore.AttemptRef, outcome: JobStore.Outcome = complete) =>
+export const settle = (side: HasStore, at: JobStore.AttemptRef, outcome: JobStore.Outcome = complete) =>
   Effect.map(
     exchange(side, { settlements: [{ id: at.id, fence: at.fence, outcome, finishedAfter: 0 }] }),
     ({ settled }) => settled[0]!
   )
 
-export const control = (side: Side, action: JobStore.ControlAction, ...ids: ReadonlyArray<JobRecord.JobId>) =>
+export const control = (side: HasStore, action: JobStore.ControlAction, ...ids: ReadonlyArray<JobRecord.JobId>) =>
   Effect.map(
     side.store.control({ action, where: { ids }, limit: 100 }),
     ({ outcomes }) => outcomes.map(({ outcome }) => outcome)
@@ -204,7 +206,7 @@ export const control = (side: Side, action: JobStore.ControlAction, ...ids: Read
 export const cancel: JobStore.ControlAction = { _tag: "Cancel", reason: "test" }
 
 /** The state of a record and why, in a word; `none` when there is none. */
-export const stateOf = ({ store }: Side, id: JobRecord.JobId) =>
+export const stateOf = ({ store }: HasStore, id: JobRecord.JobId) =>
   Effect.map(store.get(id), (found) =>
     found === undefined
       ? "none"
