@@ -1,5 +1,7 @@
 /**
  * `npm run simulate [-- --seeds 1000] [--from 1] [--seed 7] [--no-kills]`: many seeds, or one again.
+ *
+ * Fails when an invariant breaks, and when a hundred seeds or more have not reached all that they can.
  */
 import { Simulation } from "@capstan/testing"
 import { Effect } from "effect"
@@ -16,15 +18,19 @@ const { values } = parseArgs({
 const from = Number(values.seed ?? values.from)
 const count = values.seed === undefined ? Number(values.seeds) : 1
 const kills = !values["no-kills"]
+/** Fewer may miss what is rare. */
+const enough = 100
 
 const started = performance.now()
 const seeds = Array.from({ length: count }, (_, i) => from + i)
-const { failed, faults, runs, steps, transitions } = await Effect.runPromise(Simulation.explore(seeds, { kills }))
+const exploration = await Effect.runPromise(Simulation.explore(seeds, { kills }))
+const { events, failed, faults, runs, steps, transitions } = exploration
 
 const print = (title: string, counts: ReadonlyMap<string, number>) => {
   console.log(`\n${title}`)
   for (const [name, times] of [...counts].toSorted()) console.log(`  ${name.padEnd(26)} ${times}`)
 }
+print("events", events)
 print("transitions", transitions)
 print("faults", faults)
 const seconds = (performance.now() - started) / 1000
@@ -34,4 +40,10 @@ console.log(
 if (failed !== undefined) {
   console.log(`\n${Simulation.describeFailure(failed, kills)}`)
   process.exitCode = 1
+} else if (runs >= enough) {
+  const missing = Simulation.unreached(exploration, { kills })
+  if (missing.length > 0) {
+    console.log(`\nnot reached, though it can be: ${missing.join(", ")}`)
+    process.exitCode = 1
+  }
 }

@@ -11,9 +11,11 @@ import type { JobRecord } from "capstan"
 import { JobStore, JobWorker } from "capstan"
 import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { unreached as unreachedBy } from "./internal/simulation/coverage.ts"
 import { Invariants } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
 import * as SeededScheduler from "./internal/simulation/scheduler.ts"
+import { SeamRecords, seamWorker } from "./internal/simulation/seam.ts"
 import { handlers, jobs, NewRelease, OldRelease } from "./internal/simulation/workload.ts"
 import { type Choices, World } from "./internal/simulation/world.ts"
 
@@ -49,6 +51,8 @@ export interface Options {
 export interface Report {
   readonly seed: number
   readonly violations: ReadonlyArray<string>
+  /** How often each event of the transition table was seen. */
+  readonly events: ReadonlyMap<string, number>
   /** How often each step from state to state was seen. */
   readonly transitions: ReadonlyMap<string, number>
   readonly faults: ReadonlyMap<string, number>
@@ -95,8 +99,8 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     world.isHostile = false
     for (let passed = 0; passed < restFor; passed += 1000) yield* TestClock.adjust(1000)
     yield* invariants.atRest(acknowledged)
-    const { faults, fingerprint, steps, transitions, violations } = world
-    return { seed, violations, transitions, faults, steps, fingerprint }
+    const { events, faults, fingerprint, steps, transitions, violations } = world
+    return { seed, violations, events, transitions, faults, steps, fingerprint }
   })
 
 type Release = "old" | "new"
@@ -152,6 +156,13 @@ class Cluster {
     })
   }
 
+  /** A worker of another kind: what core cannot cause yet. */
+  seam(records: SeamRecords): Effect.Effect<void, never, Scope.Scope> {
+    const node = new Node("seam", this.world)
+    const view = node.view(this.store, this.clock, this.invariants)
+    return Effect.asVoid(Effect.forkScoped(seamWorker(node, view, records, lease)))
+  }
+
   readonly killOne: Effect.Effect<void> = Effect.suspend(() => {
     if (this.nodes.length < 2) return Effect.void
     const { node, release } = this.world.choices.pick(this.nodes)
@@ -188,6 +199,10 @@ const drive = (
         Effect.provideService(JobStore.JobStore, cluster.client),
         Effect.forkScoped
       )
+    const ofSeam = new SeamRecords(choices)
+    yield* cluster.seam(ofSeam)
+    const atSeam = (record: JobStore.NewRecord) =>
+      inBackground(Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledged.add(record.id)))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
     while (now() < hostileFor) {
       if (choices.chance(records / (hostileFor / 300))) {
@@ -199,6 +214,11 @@ const drive = (
           { delay: choices.chance(0.3) ? choices.between(1, 5000) : 0 }
         )
         yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
+      }
+      if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())
+      if (choices.chance(0.03) && acknowledged.size > 0) {
+        const recent = [...acknowledged].slice(-4)
+        yield* atSeam(ofSeam.dependent(choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]))
       }
       if (choices.chance(0.15) && acknowledged.size > 0) {
         // Mostly what is new: it may still wait.
@@ -250,6 +270,7 @@ const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) =
 export interface Exploration {
   readonly runs: number
   readonly steps: number
+  readonly events: ReadonlyMap<string, number>
   readonly transitions: ReadonlyMap<string, number>
   readonly faults: ReadonlyMap<string, number>
   /** The first seed that broke an invariant, with what it broke. */
@@ -267,6 +288,7 @@ export const explore = (
   options?: Omit<Options, "seed">
 ): Effect.Effect<Exploration> =>
   Effect.gen(function*() {
+    const events = new Map<string, number>()
     const transitions = new Map<string, number>()
     const faults = new Map<string, number>()
     let runs = 0
@@ -275,16 +297,27 @@ export const explore = (
       const report = yield* run({ ...options, seed })
       runs++
       steps += report.steps
+      add(events, report.events)
       add(transitions, report.transitions)
       add(faults, report.faults)
-      if (report.violations.length > 0) return { runs, steps, transitions, faults, failed: report }
+      if (report.violations.length > 0) return { runs, steps, events, transitions, faults, failed: report }
     }
-    return { runs, steps, transitions, faults, failed: undefined }
+    return { runs, steps, events, transitions, faults, failed: undefined }
   })
 
 const add = (sum: Map<string, number>, more: ReadonlyMap<string, number>): void => {
   for (const [name, count] of more) sum.set(name, (sum.get(name) ?? 0) + count)
 }
+
+/**
+ * What of the transition table no run has reached, though it can be: events, and steps from state to state. Some hundred
+ * seeds reach all of it.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const unreached = (exploration: Exploration, options: { readonly kills: boolean }): ReadonlyArray<string> =>
+  unreachedBy(exploration, options.kills)
 
 /**
  * What a failed run says, with how to see it again.

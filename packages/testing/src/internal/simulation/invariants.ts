@@ -3,6 +3,7 @@
  */
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect } from "effect"
+import { chargesOf, eventOf } from "./events.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
@@ -58,6 +59,7 @@ export class Invariants {
       )
     }
     if (was === undefined) return
+    this.note(was, is, step)
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
     if (was.state === is.state) return
     const transition = `${was.state} → ${is.state}`
@@ -71,6 +73,25 @@ export class Invariants {
       world.violate(
         `${step}: ${is.id} was completed by the attempt of fence ${is.result}, it was held with ${was.fence}`
       )
+    }
+  }
+
+  /** One event of the table does to the fence and to the attempts what its row says. */
+  private note(was: JobRecord.JobRecord, is: JobRecord.JobRecord, step: string): void {
+    const { world } = this
+    const event = eventOf(was, is)
+    if (event === undefined) return
+    world.events.set(event, (world.events.get(event) ?? 0) + 1)
+    const row: Lifecycle.Transition = Lifecycle.table[event]
+    if (!Lifecycle.allows(event, was.state, is.state)) {
+      world.violate(`${step}: ${is.id} took ${event} from ${was.state} to ${is.state}, which is not in the table`)
+    }
+    if (is.fence - was.fence !== row.fence) {
+      world.violate(`${step}: ${event} of ${is.id} moved its fence from ${was.fence} to ${is.fence}`)
+    }
+    // A replay begins a new life.
+    if (event === "replay" ? is.attempt !== 0 : !chargesOf(event, row).includes(is.attempt - was.attempt)) {
+      world.violate(`${step}: ${event} of ${is.id} moved its attempts from ${was.attempt} to ${is.attempt}`)
     }
   }
 

@@ -57,6 +57,7 @@ export class Node {
       renew: (request) => call("renew", store.renew(request)),
       write: (entries) => call("write", store.write(entries)),
       results: (ids) => call("results", store.results(ids)),
+      signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
       maintain: call("maintain", store.maintain),
       wakeups: (worker, queues) =>

@@ -1,6 +1,7 @@
 /**
  * What all parts of one simulated run share: the seed's choices, the trace, what was reached and what went wrong.
  */
+import type { Lifecycle } from "capstan"
 
 /** A small generator (mulberry32, public domain): the same seed makes the same choices on every machine. */
 export class Choices {
@@ -45,6 +46,8 @@ export type Fault =
 export class World {
   readonly choices: Choices
   readonly faults = new Map<Fault, number>()
+  /** Events of the transition table, and steps from state to state. */
+  readonly events = new Map<Lifecycle.Event, number>()
   readonly transitions = new Map<string, number>()
   readonly violations: Array<string> = []
   /** Faults happen while this holds; then the cluster must come to rest. */

@@ -1,0 +1,37 @@
+/**
+ * What of the transition table a set of runs has to reach: every event, and every step from state to state.
+ */
+import { Lifecycle } from "capstan"
+
+const events = Object.keys(Lifecycle.table) as ReadonlyArray<Lifecycle.Event>
+
+const steps = new Set(
+  Object.values(Lifecycle.table).flatMap(({ from, to }) => from.flatMap((a) => to.map((b) => `${a} → ${b}`)))
+)
+
+/** Without deaths, nobody's lease ends. */
+const ofDeaths: ReadonlySet<string> = new Set<Lifecycle.Event>(["rescue", "quarantine"])
+
+/** Steps that the table has, and no store of today takes. */
+const unreachable: ReadonlySet<string> = new Set([
+  // A due record whose key has no slot is blocked in the exchange that claims others.
+  "ready → blocked",
+  // Somebody's retry runs a record now.
+  "completed → scheduled",
+  "cancelled → scheduled",
+  "dead → scheduled"
+])
+
+/** Steps that leave the state as it is, which a comparison of states does not show; their events are told otherwise. */
+const isStep = (step: string): boolean => {
+  const [from, to] = step.split(" → ")
+  return from !== to && !unreachable.has(step)
+}
+
+export const unreached = (
+  reached: { readonly events: ReadonlyMap<string, number>; readonly transitions: ReadonlyMap<string, number> },
+  kills: boolean
+): ReadonlyArray<string> => [
+  ...events.filter((event) => !reached.events.has(event) && (kills || !ofDeaths.has(event))),
+  ...[...steps].filter((step) => isStep(step) && !reached.transitions.has(step))
+]
