@@ -14,6 +14,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { bounded, usual } from "./bounded.ts"
 import { toStoreError } from "./errors.ts"
 
 export type Row = Readonly<Record<string, unknown>>
@@ -43,7 +44,7 @@ export class Client {
     this.outside(this.statement<A>(text, params)).pipe(
       Effect.retry({ while: isContention, schedule: contention }),
       Effect.mapError((error) => toStoreError(operation, error)),
-      (answer) => limited(operation, patience, answer)
+      (answer) => bounded(operation, patience, answer)
     )
 
   /** In the caller's transaction when there is one. */
@@ -61,12 +62,6 @@ export class Client {
   isInTransaction(context: Context.Context<never>): boolean {
     return context.mapUnsafe.has(this.pg.transactionService.key)
   }
-
-  /** Several statements in one transaction of its own. */
-  readonly together = <A>(
-    operation: string,
-    effect: Effect.Effect<A, JobError.JobStoreError>
-  ): Effect.Effect<A, JobError.JobStoreError> => limited(operation, usual, this.transaction(operation, effect))
 
   /** One transaction of its own, or a part of the caller's. */
   readonly transaction = <A, E, R>(
@@ -110,40 +105,6 @@ export class Client {
     return Effect.withTracerEnabled(this.sql.unsafe<A & object>(text, params), false)
   }
 }
-
-/** Milliseconds that a call may take: a connection that is half-open takes what it is sent, and answers nothing for ever. */
-const usual = 10_000
-/** The same for one that may have much to read. */
-export const search = 120_000
-
-/**
- * Bounds a call, and lets go of it at once when its caller is interrupted. The driver holds an interrupted statement until
- * its connection can be used again, for five seconds where that is silent, and a worker has no such time.
- */
-const limited = <A>(
-  operation: string,
-  patience: number,
-  call: Effect.Effect<A, JobError.JobStoreError>
-): Effect.Effect<A, JobError.JobStoreError> =>
-  Effect.timeoutOrElse(apart(call), {
-    duration: patience,
-    orElse: () =>
-      Effect.fail(
-        new JobError.JobStoreError({
-          reason: new JobError.OutcomeUnknown({ operation, detail: `no reply within ${patience} ms` })
-        })
-      )
-  })
-
-/** In a fiber of its own, which is interrupted with this one and not waited for. */
-const apart = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.withFiber((fiber) =>
-    Effect.callback<A, E>((resume) => {
-      const running = Effect.runForkWith(fiber.context)(effect)
-      running.addObserver(resume)
-      return Effect.sync(() => running.interruptUnsafe())
-    })
-  )
 
 /** A whole statement that lost a race against another one; nothing of it has happened. */
 const isContention = (error: SqlError): boolean =>

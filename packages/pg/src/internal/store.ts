@@ -6,7 +6,8 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type Client, ints, numbers, search, texts, uuids } from "./client.ts"
+import { bounded, search, usual } from "./bounded.ts"
+import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
@@ -112,7 +113,7 @@ export const make = Effect.fnUntraced(function*(
   /** The fence and the records in one transaction: the caller's, or one of its own. */
   const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
     const both = Effect.andThen(holdsFence(by, inTransaction), enqueueAny(records, inTransaction))
-    return inTransaction ? both : client.together("enqueue", both)
+    return inTransaction ? both : bounded("enqueue", usual, client.transaction("enqueue", both))
   }
 
   const store: JobStore.Shape = {
