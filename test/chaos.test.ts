@@ -31,7 +31,7 @@ const stored = (about: Partial<Stored> = {}): Stored => ({
   payload: "{\"n\":1}",
   state: "completed",
   result: "{\"fence\":1}",
-  reason: undefined,
+  deaths: [],
   ...about
 })
 

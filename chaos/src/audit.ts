@@ -4,7 +4,7 @@
  * The ledger decides. The store is believed in one thing: which attempt it let complete a record, since the result that it
  * kept is the fence that the handler ran with.
  */
-import type { Entry } from "./ledger.ts"
+import { type Entry, now } from "./ledger.ts"
 import type { Stored } from "./store.ts"
 
 export interface Findings {
@@ -36,9 +36,11 @@ export interface Findings {
   /** Claims whose reply was lost, found by reconciling. */
   readonly givenBack: number
   /**
-   * Milliseconds from a process's death or freeze until what it held was claimed again. Where that claim is not known,
-   * since its process died too before it could note it, there is nothing to measure.
+   * Milliseconds from a process's death or freeze until what it held was taken from it, by the store's own record of it,
+   * and until it was claimed again. Between the two it waits for its turn: a worker takes one record at a time of those
+   * that have crashed others. A claim whose process died before it could note it is not there to be measured.
    */
+  readonly rescue: ReadonlyArray<number>
   readonly recovery: ReadonlyArray<number>
   /** The most attempts of a key at one instant, by key. */
   readonly highest: ReadonlyMap<string, number>
@@ -85,7 +87,7 @@ export const audit = (entries: ReadonlyArray<Entry>, stored: ReadonlyArray<Store
       .map((record) => `${record.id} by ${fenceOf(record)}, ${attempts.newest(record.id)} was claimed`),
     stale: attempts.stale(),
     givenBack: of("given back").reduce((sum, { n }) => sum + n, 0),
-    recovery: recovery(entries, attempts, records),
+    ...recovery(entries, attempts, records),
     highest: highest(entries),
     struck: new Map([...Map.groupBy(of("fault"), ({ word }) => word)].map(([word, list]) => [word, list.length]))
   }
@@ -166,15 +168,16 @@ class Attempts {
 
 const attemptOf = ({ fence, id }: Entry): string => `${id} ${fence}`
 
-/** From each death or freeze to the next claim of what was held then and not completed by whoever held it. */
+/** From each death or freeze on, for what was held then and not completed by whoever held it. */
 const recovery = (
   entries: ReadonlyArray<Entry>,
   attempts: Attempts,
   records: ReadonlyArray<Stored>
-): ReadonlyArray<number> => {
-  const completedBy = new Map(records.map((record) => [record.id, fenceOf(record)]))
+): Pick<Findings, "rescue" | "recovery"> => {
+  const known = new Map(records.map((record) => [record.id, record]))
   const held = new Map<string, Map<string, Entry>>()
-  const found: Array<number> = []
+  const rescue: Array<number> = []
+  const recovery: Array<number> = []
   for (const entry of entries) {
     const mine = held.get(entry.by) ?? new Map<string, Entry>()
     held.set(entry.by, mine)
@@ -182,14 +185,20 @@ const recovery = (
     if (entry.kind === "answer" && entry.word.startsWith("settle")) mine.delete(attemptOf(entry))
     if (entry.kind !== "fault" || !["kill", "freeze", "killed itself"].includes(entry.word)) continue
     for (const { fence, id } of held.get(entry.id)?.values() ?? []) {
-      if (completedBy.get(id) === fence) continue
+      const record = known.get(id)
+      if (record === undefined || fenceOf(record) === fence) continue
+      const taken = record.deaths.map(({ at }) => at - wallClock).find((at) => at > entry.at)
+      if (taken !== undefined) rescue.push(taken - entry.at)
       const next = attempts.nextClaim(id, fence)
-      if (next !== undefined && next > entry.at) found.push(next - entry.at)
+      if (next !== undefined && next > entry.at) recovery.push(next - entry.at)
     }
     held.delete(entry.id)
   }
-  return found
+  return { rescue, recovery }
 }
+
+/** What the store's clock says beyond the ledger's: both are this machine's. */
+const wallClock = Date.now() - now()
 
 /** An attempt of a key lasts until its handler ends, is interrupted, or its process dies. */
 const highest = (entries: ReadonlyArray<Entry>): ReadonlyMap<string, number> => {

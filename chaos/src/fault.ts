@@ -81,8 +81,8 @@ export const common = ({ complaints, findings, stuck, wedged }: Run): ReadonlyAr
 export const strikes = ({ findings }: Run, ...faults: ReadonlyArray<string>): ReadonlyArray<Line> =>
   faults.map((fault) => line(`${fault} ${findings.struck.get(fault) ?? 0}`, (findings.struck.get(fault) ?? 0) > 0))
 
-export const recoveredWithin = ({ findings: { recovery } }: Run, millis: number): Line =>
-  line(`recovered in at most ${millis / 1000} s`, recovery.length > 0 && quantiles(recovery).max! <= millis)
+export const rescuedWithin = ({ findings: { rescue } }: Run, millis: number): Line =>
+  line(`taken from the dead in at most ${millis / 1000} s`, rescue.length > 0 && quantiles(rescue).max! <= millis)
 
 /** Milliseconds from each such fault to the first attempt that begins after it, by one process or by any. */
 export const firstStarts = ({ entries }: Run, fault: string, by?: string): ReadonlyArray<number> => {

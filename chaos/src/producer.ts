@@ -22,7 +22,7 @@ const make = (load: Load, choices: Choices) => (n: number, count: number): Enque
   if (load.poisonEvery !== undefined && count % load.poisonEvery === 100) {
     return Poison.enqueue({ n, millis })
   }
-  if (load.late !== undefined && count % load.late.every === 10) {
+  if (load.late !== undefined && count % load.late.every === 3) {
     return Late.enqueue({ n, millis, frozen: load.late.seconds })
   }
   switch (load.kinds[count % load.kinds.length]!) {

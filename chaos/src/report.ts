@@ -13,7 +13,6 @@ export interface Row {
 }
 
 export const figuresOf = ({ findings, replayed, seconds, stuck, wedged }: Run) => {
-  const { p50, p95, max } = quantiles(findings.recovery)
   return {
     acknowledged: findings.acknowledged,
     refused: findings.refused,
@@ -30,14 +29,15 @@ export const figuresOf = ({ findings, replayed, seconds, stuck, wedged }: Run) =
     stuck,
     wedged: wedged.length,
     givenBack: findings.givenBack,
-    recovery: { samples: findings.recovery.length, p50, p95, max },
+    rescue: { samples: findings.rescue.length, ...quantiles(findings.rescue) },
+    recovery: { samples: findings.recovery.length, ...quantiles(findings.recovery) },
     struck: Object.fromEntries(findings.struck),
     seconds: Math.round(seconds)
   }
 }
 
 export const print = ({ fault, figures, lines, pass, title, without }: Row): void => {
-  const { recovery, staleWrites: stale } = figures
+  const { recovery, rescue, staleWrites: stale } = figures
   const share = figures.done === 0 ? "" : ` (${(100 * figures.duplicated / figures.done).toFixed(1)} %)`
   const seconds = (millis: number | undefined) => `${((millis ?? 0) / 1000).toFixed(2)} s`
   console.log([
@@ -51,7 +51,8 @@ export const print = ({ fault, figures, lines, pass, title, without }: Row): voi
     `claims given back ${figures.givenBack}`,
     ...recovery.samples === 0 ? [] : [
       `  recovery p50 ${seconds(recovery.p50)}  p95 ${seconds(recovery.p95)}  max ${seconds(recovery.max)}  ` +
-      `(${recovery.samples} records)`
+      `(${recovery.samples} records), of it until rescue ${seconds(rescue.p50)}  ${seconds(rescue.p95)}  ` +
+      `${seconds(rescue.max)}`
     ],
     `  struck: ${Object.entries(figures.struck).map(([what, times]) => `${what} ${times}`).join(", ")}`,
     ...lines.map(({ holds, what }) => `  ${holds ? "ok  " : "FAIL"} ${what}`),

@@ -18,7 +18,8 @@ export interface Stored {
   readonly payload: string
   readonly state: "waiting" | "running" | "completed" | "cancelled" | "dead"
   readonly result: string | undefined
-  readonly reason: string | undefined
+  /** The deaths of workers that held it, in order: when it was taken from them, and whether it was charged with it. */
+  readonly deaths: ReadonlyArray<{ readonly at: number; readonly charged: boolean }>
 }
 
 /** What the negative controls take away from one run's namespace. */

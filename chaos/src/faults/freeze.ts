@@ -4,6 +4,11 @@ import { every, type Fault, line, strikes } from "../fault.ts"
 /** Longer than the lease; every handler takes longer still, so that a stale write finds its successor at work. */
 const frozen = 1.5 * lease / 1000
 
+const rate = 4
+
+/** Nine of them, and in a short run still several: one whose worker is frozen before its end comes to nothing. */
+const lates = (seconds: number): number => Math.max(8, Math.round(seconds * rate / 9))
+
 const millis = [frozen * 1000 + 200, frozen * 1000 + 1500] as const
 
 export const freeze: Fault = {
@@ -12,7 +17,13 @@ export const freeze: Fault = {
   strike: async ({ cluster, seconds }) => {
     await cluster.startWorkers({ count: 4, concurrency: 20 })
     await cluster.startProducers({
-      loads: [{ kinds: ["Stubborn", "Work"], millis, rate: 6, inFlight: 50, late: { every: 40, seconds: frozen } }]
+      loads: [{
+        kinds: ["Stubborn", "Work"],
+        millis,
+        rate,
+        inFlight: 50,
+        late: { every: lates(seconds), seconds: frozen }
+      }]
     })
     const freezes: Array<Promise<void>> = []
     await every(3000, seconds, async () => {

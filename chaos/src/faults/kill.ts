@@ -1,5 +1,5 @@
 import { lease, poll } from "../cluster.ts"
-import { every, type Fault, line, recoveredWithin, strikes } from "../fault.ts"
+import { every, type Fault, line, rescuedWithin, strikes } from "../fault.ts"
 
 export const kill: Fault = {
   id: "F1",
@@ -11,7 +11,7 @@ export const kill: Fault = {
     })
     await every(700, seconds, () => cluster.killOne())
   },
-  judge: (run) => [...strikes(run, "kill"), recoveredWithin(run, lease + poll + 1000)],
+  judge: (run) => [...strikes(run, "kill"), rescuedWithin(run, lease + poll)],
   control: {
     without: "rescue",
     // Two such runs at once would start more processes than two cores have time for.

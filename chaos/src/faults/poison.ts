@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { type Fault, line, type Run, strikes } from "../fault.ts"
+import type { Stored } from "../store.ts"
 
 /** What the store's default is: a record whose workers died this often is dead. */
 const limit = 3
@@ -21,31 +22,34 @@ export const poison: Fault = {
     cluster.note("last")
   },
   judge: (run) => {
-    const runs = runsOfPoison(run)
+    const poisonous = run.stored.filter(({ tag }) => tag === "Poison")
+    const charged = poisonous.map(({ deaths }) => deaths.filter(({ charged }) => charged).length)
     const others = throughputOfOthers(run)
     return [
       ...strikes(run, "killed itself"),
       line(
-        `runs per poison record ${[...new Set(runs)].join(" and ")}`,
-        runs.length > 0 && runs.every((count) => count === limit)
+        `deaths charged to each of ${poisonous.length} poison records ${[...new Set(charged)].join(" and ")}`,
+        charged.length > 0 && charged.every((count) => count === limit)
       ),
-      line(`dead ${run.findings.dead}, poison ${runs.length}`, run.findings.dead === runs.length),
+      line(`runs of all of them ${runsOf(run, poisonous)}`, runsOf(run, poisonous) < (limit + 1) * poisonous.length),
+      line(`dead ${run.findings.dead}`, run.findings.dead === poisonous.length),
       line(`throughput of others ${Math.round(others * 100)} % of what was produced`, others >= 0.7)
     ]
   }
 }
 
-const poisonIds = ({ stored }: Run): ReadonlySet<string> =>
-  new Set(stored.filter(({ tag }) => tag === "Poison").map(({ id }) => id))
-
-const runsOfPoison = (run: Run): ReadonlyArray<number> => {
-  const starts = Map.groupBy(run.entries.filter(({ kind }) => kind === "start"), ({ id }) => id)
-  return [...poisonIds(run)].map((id) => starts.get(id)?.length ?? 0)
+/**
+ * A death is charged to the one record that had crashed others before, where its worker held such a one (P10). So poison
+ * that meets an innocent suspect runs once more than its limit.
+ */
+const runsOf = ({ entries }: Run, records: ReadonlyArray<Stored>): number => {
+  const ids = new Set(records.map(({ id }) => id))
+  return entries.filter(({ id, kind }) => kind === "start" && ids.has(id)).length
 }
 
 /** Of what was acknowledged while it was produced, the part that had been done by then. */
 const throughputOfOthers = (run: Run): number => {
-  const poisonous = poisonIds(run)
+  const poisonous = new Set(run.stored.filter(({ tag }) => tag === "Poison").map(({ id }) => id))
   const last = run.entries.find(({ kind, word }) => kind === "fault" && word === "last")?.at ?? 0
   const before = (kind: string): ReadonlySet<string> =>
     new Set(

@@ -61,6 +61,17 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
 
 const states: Readonly<Record<number, Stored["state"]>> = { 1: "running", 4: "completed", 5: "cancelled", 6: "dead" }
 
+interface Row {
+  readonly id: string
+  readonly tag: string
+  readonly payload: string
+  readonly state: number
+  readonly result: string | null
+  readonly attempts:
+    | ReadonlyArray<{ readonly decision: string; readonly endedAt: number; readonly failure?: unknown }>
+    | null
+}
+
 const start = async (): Promise<Server> => {
   const postgres = await startPostgres({ settings: { max_connections: "200" } })
   const runtime = ManagedRuntime.make(
@@ -105,19 +116,18 @@ const start = async (): Promise<Server> => {
       return row!.count
     },
     records: async (schema) => {
-      const rows = await query<
-        Omit<Stored, "state" | "result" | "reason"> & Record<"result" | "reason", string | null> & { state: number }
-      >(
-        `SELECT id::text, tag, payload, state, NULL AS result, reason FROM ${schema}.record
-         UNION ALL SELECT id::text, tag, payload, state, result, reason FROM ${schema}.history`
+      const rows = await query<Row>(
+        `SELECT id::text, tag, payload, state, NULL AS result, attempts FROM ${schema}.record
+         UNION ALL SELECT id::text, tag, payload, state, result, attempts FROM ${schema}.history`
       )
-      return rows.map(({ id, payload, reason, result, state, tag }) => ({
+      return rows.map(({ attempts, id, payload, result, state, tag }) => ({
         id,
         tag,
         payload,
         state: states[state] ?? "waiting",
         result: result ?? undefined,
-        reason: reason ?? undefined
+        deaths: (attempts ?? []).filter(({ decision }) => decision === "crashed")
+          .map(({ endedAt, failure }) => ({ at: endedAt, charged: failure !== undefined }))
       }))
     },
     without: async (safeguard, schema) => {

@@ -16,6 +16,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { bounded, usual } from "./bounded.ts"
 import { toStoreError } from "./errors.ts"
 
 /** Not on every platform. */
@@ -52,7 +53,7 @@ export class Client {
     const call = this.outside(this.statement<A>(text, params)).pipe(
       Effect.retry({ while: isContention, schedule: contention }),
       Effect.mapError((error) => toStoreError(operation, error)),
-      (answer) => limited(operation, patience, answer)
+      (answer) => bounded(operation, patience, answer)
     )
     return this.isAlone ? this.unlessStuck(operation, call) : call
   }
@@ -92,12 +93,6 @@ export class Client {
   isInTransaction(context: Context.Context<never>): boolean {
     return context.mapUnsafe.has(this.pg.transactionService.key)
   }
-
-  /** Several statements in one transaction of its own. */
-  readonly together = <A>(
-    operation: string,
-    effect: Effect.Effect<A, JobError.JobStoreError>
-  ): Effect.Effect<A, JobError.JobStoreError> => limited(operation, usual, this.transaction(operation, effect))
 
   /** One transaction of its own. What the effect fails with is handed on as it is, also when it comes from the database. */
   readonly transaction = <A, E, R>(
@@ -158,40 +153,6 @@ class Inside<E> {
     this.error = error
   }
 }
-
-/** Milliseconds that a call may take: a connection that is half-open takes what it is sent, and answers nothing for ever. */
-const usual = 10_000
-/** The same for one that may have much to read. */
-export const search = 120_000
-
-/**
- * Bounds a call, and lets go of it at once when its caller is interrupted. The driver holds an interrupted statement until
- * its connection can be used again, for five seconds where that is silent, and a worker has no such time.
- */
-const limited = <A>(
-  operation: string,
-  patience: number,
-  call: Effect.Effect<A, JobError.JobStoreError>
-): Effect.Effect<A, JobError.JobStoreError> =>
-  Effect.timeoutOrElse(apart(call), {
-    duration: patience,
-    orElse: () =>
-      Effect.fail(
-        new JobError.JobStoreError({
-          reason: new JobError.OutcomeUnknown({ operation, detail: `no reply within ${patience} ms` })
-        })
-      )
-  })
-
-/** In a fiber of its own, which is interrupted with this one and not waited for. */
-const apart = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.withFiber((fiber) =>
-    Effect.callback<A, E>((resume) => {
-      const running = Effect.runForkWith(fiber.context)(effect)
-      running.addObserver(resume)
-      return Effect.sync(() => running.interruptUnsafe())
-    })
-  )
 
 /**
  * Where the connection is lost, the rollback fails too, and effect makes defects of both failures. The rollback has happened

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { type Client, ints, numbers, search, texts, uuids } from "./client.ts"
+import { bounded, search, usual } from "./bounded.ts"
+import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
@@ -124,7 +125,7 @@ export const make = Effect.fnUntraced(function*(
   const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
     if (inTransaction) return Effect.andThen(holdsFence(by, true), enqueueAny(records, true))
     const fenced = <A>(effect: Effect.Effect<A, JobError.JobStoreError>) =>
-      client.together("enqueue", Effect.andThen(holdsFence(by, false), effect))
+      bounded("enqueue", usual, client.transaction("enqueue", Effect.andThen(holdsFence(by, false), effect)))
     return askAgain(
       records,
       fenced(enqueueAny(records, false)),
