@@ -12,7 +12,7 @@ import { loadServer } from "./load.ts"
 import type { Figure } from "./measures.ts"
 import { startPostgres } from "./postgres.ts"
 import { type Store, stores } from "./stores.ts"
-import type { Outcome, Task } from "./task.ts"
+import { installScenario, type Outcome, type Task } from "./task.ts"
 
 const { values } = parseArgs({
   options: {
@@ -39,7 +39,8 @@ const chosen = {
     const named = values.scenario?.split(",")
     return named === undefined || rows.some((row) => named.includes(row))
   }),
-  systems: values.system?.split(",") ?? (values.quick ? store.quick : store.systems),
+  systems: (scenario: string): ReadonlyArray<string> =>
+    values.system?.split(",") ?? (values.quick ? store.quick(scenario) : store.systems),
   rounds: Number(values.rounds ?? (values.quick ? 3 : 5))
 }
 
@@ -96,7 +97,10 @@ const perform = (task: Task): Promise<Outcome | undefined> =>
     })
     child.on("close", (code) => {
       if (code === 0) return resolve(JSON.parse(out.trim().split("\n").at(-1)!))
-      const reason = err.trim().split("\n").slice(0, 6).join("\n") || `took longer than ${limitSeconds} s`
+      const lines = err.trim().split("\n")
+      const thrown = Math.max(0, lines.findIndex((line) => /^\S*Error/.test(line)))
+      const reason = lines.slice(thrown).filter((line) => !/^\s+at /.test(line)).slice(0, 6).join("\n") ||
+        `took longer than ${limitSeconds} s`
       console.error(`${task.system} ${task.scenario}: ${reason}`)
       resolve(undefined)
     })
@@ -148,23 +152,24 @@ const width = 24
 /** Every row of the chosen scenarios; prints each as it is known. */
 const measureAll = async (url: string, prefix: string, server: string | undefined): Promise<ReadonlyArray<Row>> => {
   const all: Array<Row> = []
-  console.log(["scenario".padEnd(14), ...chosen.systems.map((system) => system.padStart(width))].join(""))
+  const task = { store: name, quick: values.quick, url, prefix }
+  /** Its schema is installed once, which tells whether it is there at all. */
+  const isThere = async (system: string) => await perform({ ...task, system, scenario: installScenario }) !== undefined
+  const named = new Set(chosen.scenarios.flatMap(([first]) => chosen.systems(first!)))
+  const columns: Array<string> = []
+  for (const system of new Set([...store.systems.filter((system) => named.has(system)), ...named])) {
+    if (!store.isServer || await isThere(system)) columns.push(system)
+  }
+  console.log(["scenario".padEnd(14), ...columns.map((system) => system.padStart(width))].join(""))
   for (const rows of chosen.scenarios) {
+    const systems = chosen.systems(rows[0]!).filter((system) => columns.includes(system))
     const outcomes = new Map<string, Array<Outcome>>()
     for (let round = 0; round < chosen.rounds; round++) {
-      for (const system of chosen.systems) {
+      for (const system of systems) {
         const earlier = outcomes.get(system) ?? []
         if (round > 0 && earlier.length === 0) continue
         const jobs = earlier[0]?.[rows[0]!]?.warm.jobs
-        const outcome = await perform({
-          store: name,
-          system,
-          scenario: rows[0]!,
-          quick: values.quick,
-          url,
-          prefix,
-          ...jobs === undefined ? {} : { jobs }
-        })
+        const outcome = await perform({ ...task, system, scenario: rows[0]!, ...jobs === undefined ? {} : { jobs } })
         if (outcome !== undefined && Object.keys(outcome).length > 0) outcomes.set(system, [...earlier, outcome])
       }
     }
@@ -179,7 +184,7 @@ const measureAll = async (url: string, prefix: string, server: string | undefine
       const warm = rowsOf("", "warm")
       all.push(...warm, ...rowsOf("cold", "cold"))
       const ours = warm.find(({ system }) => system === "capstan")
-      const cells = chosen.systems.map((system) => {
+      const cells = columns.map((system) => {
         const row = warm.find((row) => row.system === system)
         const ratio = row === undefined || ours === undefined || row === ours
           ? ""
@@ -210,12 +215,16 @@ const onServer = async (): Promise<ReadonlyArray<Row>> => {
   const given = values.url ?? process.env.CAPSTAN_TEST_PG_URL
   const own = given === undefined ? await startPostgres({ settings }) : undefined
   const url = given ?? own!.url
-  const interrupt = () => process.exit(130)
-  process.once("SIGINT", interrupt)
-  process.once("SIGTERM", interrupt)
   const prefix = `capstan_bench_${process.pid}`
   const open = await loadServer(name)
   const server = await open(url, prefix)
+  const interrupt = () => {
+    if (own !== undefined) process.exit(130)
+    void server.dropTemplates().finally(() => process.exit(130))
+  }
+  // More than once: from the terminal, and from the script that started this.
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", interrupt)
   try {
     const described = await server.describe()
     console.log(`${described}\n`)

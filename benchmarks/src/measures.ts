@@ -111,7 +111,7 @@ export const due = async (make: MakeSystem, inMillis: number): Promise<ReadonlyA
   const system = await make({ run: ledger.run, millis: 0, url: "" })
   if (system.enqueueDue === undefined) return undefined
   await system.start(10)
-  const instant = Date.now() + inMillis
+  const instant = Math.round(Date.now() + inMillis)
   const lags: Array<number> = []
   ledger.onRun = () => lags.push(Date.now() - instant)
   await system.enqueueDue(0, 1000, instant)

@@ -5,10 +5,11 @@
  * To be replaced by `startPostgres` of `scripts/servers`, which has the same shape.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
+import { sleep } from "./system.ts"
 
 export interface PostgresServer {
   readonly url: string
@@ -77,28 +78,36 @@ export const startPostgres = async (options: {
     port: String(port),
     unix_socket_directories: ""
   })
+  const logFile = join(folder, "log")
+  const log = openSync(logFile, "a")
   const server = spawn(
     join(binaries, "postgres"),
     ["-D", data, ...settings.flatMap(([name, value]) => ["-c", `${name}=${value}`])],
     // A group of its own: Ctrl-C is for the bench, which then ends the server.
-    { ...as, cwd: folder, detached: true, env, stdio: ["ignore", "ignore", "pipe"] }
+    // Its log is a file: a pipe that nobody reads stops the checkpointer.
+    { ...as, cwd: folder, detached: true, env, stdio: ["ignore", "ignore", log] }
   )
-  const remove = () => rmSync(folder, { recursive: true, force: true })
+  /** It writes its last files while it ends. */
+  const remove = () => {
+    for (let attempt = 0; attempt < 40 && existsSync(folder); attempt++) {
+      try {
+        rmSync(folder, { recursive: true, force: true })
+      } catch {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+      }
+    }
+  }
   const endNow = () => {
     if (server.exitCode === null) server.kill("SIGQUIT")
     remove()
   }
   process.once("exit", endNow)
 
-  let log = ""
-  await new Promise<void>((resolve, reject) => {
-    server.stderr.on("data", (chunk) => {
-      log = `${log}${chunk}`.slice(-10_000)
-      if (log.includes("ready to accept connections")) resolve()
-    })
-    server.once("exit", () => reject(new Error(`postgres ended: ${log}`)))
-    server.once("error", reject)
-  })
+  while (!readFileSync(logFile, "utf8").includes("ready to accept connections")) {
+    if (server.exitCode !== null) throw new Error(`postgres ended: ${readFileSync(logFile, "utf8")}`)
+    await sleep(20)
+  }
+  closeSync(log)
 
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,

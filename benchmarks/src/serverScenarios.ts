@@ -30,9 +30,10 @@ export interface ServerScenario {
   /** The rows that it gives. */
   readonly rows: ReadonlyArray<string>
   readonly jobs: number
-  /** The first row is a rate: the first pass has a tenth of the jobs, and so have all when it finds the system slow. */
+  /** The first row is a rate: the first pass has at most a tenth of the jobs, and all have one when it is slow. */
   readonly rated: boolean
-  readonly passes: { readonly quick: number; readonly full: number }
+  /** At most. Two are always made where the first has fewer jobs, more while there is time. */
+  readonly passes: number
   /** `undefined`: the system cannot do it. */
   readonly measure: (pass: Pass) => Promise<Figures | undefined>
 }
@@ -40,7 +41,7 @@ export interface ServerScenario {
 const rates = (row: string, count: number, millis: number | undefined): Figures | undefined =>
   millis === undefined ? undefined : { [row]: measures.rate(count, millis) }
 
-const passes = { quick: 3, full: 5 }
+const passes = 5
 
 const enqueue = (row: string, inFlight: number, jobs: number): ServerScenario => ({
   rows: [row],
@@ -85,7 +86,7 @@ const longDrain: ServerScenario = {
   rows: ["drain-100k", "wal-bytes", "cpu-worker", "cpu-server"],
   jobs: 100_000,
   rated: true,
-  passes: { quick: 2, full: 3 },
+  passes: 3,
   measure: async ({ analyze, jobs, make, server }) => {
     let logged = 0
     let own: NodeJS.CpuUsage | undefined
@@ -125,7 +126,7 @@ const pickup: ServerScenario = {
   rows: ["pickup-p50", "pickup-p99"],
   jobs: 1000,
   rated: false,
-  passes: { quick: 1, full: 1 },
+  passes: 1,
   measure: async ({ make, quick }) => {
     const lags = await measures.pickup(make, quick ? 200 : 1000, () => sleep(8 + Math.random() * 8))
     // The first ones are before code is compiled and connections are open.
@@ -142,7 +143,7 @@ const due: ServerScenario = {
   rows: ["due-1000-p99"],
   jobs: 1000,
   rated: false,
-  passes: { quick: 2, full: 4 },
+  passes: 4,
   measure: async ({ make }) => {
     const lags = await measures.due(make, 1000 + Math.random() * 1000)
     return lags && { "due-1000-p99": { value: measures.at(lags, 0.99), unit: "ms" } }
@@ -154,7 +155,7 @@ const backlog: ServerScenario = {
   rows: ["backlog-ratio"],
   jobs: 10_000,
   rated: false,
-  passes: { quick: 1, full: 2 },
+  passes: 1,
   measure: async ({ jobs, makeFilled, quick }) => {
     const timeOf = async (waiting: number, jobs: number): Promise<number> => {
       const make = await makeFilled(waiting)

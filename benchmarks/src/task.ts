@@ -1,5 +1,8 @@
 import type { Figure } from "./measures.ts"
 
+/** Not measured: makes the system's template. */
+export const installScenario = "install"
+
 /** What a child process is to do. */
 export interface Task {
   readonly store: "memory" | "pg"

@@ -52,7 +52,7 @@ const run = (name: string, env: Readonly<Record<string, string>> = {}) => {
       waiting.add(look)
       look()
     })
-  return { lines, said, exited, stop: () => child.kill("SIGTERM") }
+  return { lines, said, exited, kill: (signal: NodeJS.Signals) => child.kill(signal) }
 }
 
 const pay = async (web: string, n: number, email: string) => {
@@ -90,18 +90,20 @@ describe("order-pipeline on Postgres", { timeout: 60_000 }, () => {
     assert.strictEqual(lines.filter((line) => line.includes("is dead: Refused")).length, 3)
   })
 
-  it("runs as a web process and a worker process: an order is kept with its jobs or not at all", async () => {
+  it("runs as a web process and a worker process: an order is kept with its jobs, or not at all", async () => {
     const web = run("order-pipeline/src/web.ts")
-    const worker = run("order-pipeline/src/worker.ts")
     const [line] = await web.said(/^web: /)
     const address = line!.slice("web: ".length)
-    await worker.said(/^worker: ready$/)
 
     assert.strictEqual(await pay(address, 1, "ada@example.com"), 202)
     assert.strictEqual(await pay(address, 2, "refused@example.com"), 202)
     // The payload is larger than a job may be: the order, whose row was written before, is gone with it.
     assert.strictEqual(await pay(address, 3, `${"a".repeat(300_000)}@example.com`), 503)
 
+    // What was answered with 202 survives whoever answered, also when nobody works yet.
+    web.kill("SIGKILL")
+    await web.exited
+    const worker = run("order-pipeline/src/worker.ts")
     const alerts = await worker.said(/is dead: Refused/, 3)
     assert.deepStrictEqual(
       alerts.map((line) => /: (\w+) [0-9a-f-]+ is dead/.exec(line)?.[1]).toSorted(),
@@ -113,8 +115,14 @@ describe("order-pipeline on Postgres", { timeout: 60_000 }, () => {
     assert.deepStrictEqual(orders.rows, [{ id: "order-1" }, { id: "order-2" }])
     await client.end()
 
-    worker.stop()
-    web.stop()
-    await Promise.all([worker.exited, web.exited])
+    worker.kill("SIGTERM")
+    await worker.exited
   })
+})
+
+it("the scratchpad's play file on Postgres retries, succeeds, and rolls back", { timeout: 60_000 }, async () => {
+  const { exited, lines } = run("../scratchpad/pg.ts")
+  assert.strictEqual(await exited, 0, lines.join("\n"))
+  assert.include(lines, "works after 3 attempts")
+  assert.strictEqual(lines.at(-1), "1 record is left")
 })

@@ -58,7 +58,7 @@ const startWorker = async (
   await Promise.all([client.connect(), listener.connect()])
   const id = crypto.randomUUID()
 
-  const state = { closed: false, running: 0 }
+  const state = { closed: false, notified: false, running: 0 }
   let done: Array<number> = []
   let wake = () => {}
   const waiting: Array<Row> = []
@@ -70,7 +70,10 @@ const startWorker = async (
         resolve()
       }
     })
-  listener.on("notification", () => wake())
+  listener.on("notification", () => {
+    state.notified = true
+    wake()
+  })
   await listener.query("LISTEN job")
 
   const ended = (id: number) => {
@@ -105,12 +108,13 @@ const startWorker = async (
   }
   /** Whoever stores a job from now on notifies; what was stored before is claimed at once. */
   const idle = async () => {
+    state.notified = false
     await client.query("INSERT INTO sleeper VALUES ($1) ON CONFLICT DO NOTHING", [id])
     if (await step() === 0) {
       const { rows } = await client.query<{ millis: number }>(
         "SELECT extract(epoch FROM min(due) - clock_timestamp())::float8 * 1000 AS millis FROM job WHERE NOT claimed"
       )
-      await sleepUntilWoken(Math.max(0, Math.min(rows[0]?.millis ?? 1000, 1000)))
+      if (!state.notified) await sleepUntilWoken(Math.max(0, Math.min(rows[0]?.millis ?? 100, 100)))
     }
     await client.query("DELETE FROM sleeper WHERE worker = $1", [id])
   }

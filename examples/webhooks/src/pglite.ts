@@ -8,10 +8,12 @@ import { PgJobStore } from "@capstan/pg"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { PGlite } from "@electric-sql/pglite"
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
-import { Effect, Layer, Redacted } from "effect"
+import { Console, Effect, Layer, Redacted } from "effect"
 import { told } from "./postgres.ts"
+import { dim } from "./terminal.ts"
 
 const served = Effect.gen(function*() {
+  yield* Console.log(dim("starting PGlite in this process"))
   const db = yield* Effect.acquireRelease(
     Effect.promise(() => PGlite.create()),
     (db) => Effect.promise(() => db.close())

@@ -24,17 +24,12 @@ export const told = Layer.effectDiscard(
 
 const client = (url: string) => PgClient.layer({ url: Redacted.make(url) })
 
-const onThrowaway = Layer.unwrap(
-  Effect.map(
-    throwawayPostgres,
-    ({ port, url }) =>
-      Layer.effectDiscard(Console.log(dim(`a throwaway Postgres listens on 127.0.0.1:${port}, and ends with the demo`)))
-        .pipe(
-          Layer.provideMerge(PgJobStore.layer()),
-          Layer.provide(client(url))
-        )
-  )
-)
+const onThrowaway = Layer.unwrap(Effect.gen(function*() {
+  yield* Console.log(dim("starting a throwaway Postgres on loopback, which ends with the demo"))
+  const { port, url } = yield* throwawayPostgres
+  yield* Console.log(dim(`it listens on 127.0.0.1:${port}`))
+  return Layer.provide(PgJobStore.layer(), client(url))
+}))
 
 const schema = `capstan_demo_${process.pid}`
 

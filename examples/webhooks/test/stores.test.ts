@@ -63,8 +63,11 @@ describe("the demo", { timeout: 120_000 }, () => {
 
   it("starts a Postgres of its own when no server is named, and ends it also on Ctrl-C", async () => {
     const child = start("--store", "pg")
-    const [line] = await once(createInterface({ input: child.stdout }), "line")
-    const port = Number(/^a throwaway Postgres listens on 127\.0\.0\.1:(\d+), and ends with the demo$/.exec(line)?.[1])
+    let port = 0
+    for await (const line of createInterface({ input: child.stdout })) {
+      port = Number(/^it listens on 127\.0\.0\.1:(\d+)$/.exec(line)?.[1] ?? 0)
+      if (port > 0) break
+    }
     assert.isTrue(await answers(port))
     child.kill("SIGINT")
     const [status] = await once(child, "exit")

@@ -389,7 +389,8 @@ export interface QueryRequest {
 }
 
 /**
- * The answer to a query. A cursor stays valid while records come and go.
+ * The answer to a query. A cursor stays valid while records come and go. A page that is not full has one when the call
+ * stopped looking: a store looks at a bounded number of records a call.
  *
  * @category query
  * @since 0.1.0

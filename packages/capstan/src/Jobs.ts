@@ -226,10 +226,18 @@ const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page
       new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
     )
   }
-  return Effect.map(store.query({ where, order, limit, cursor }), (reply) => ({
-    records: reply.records.map(masked),
-    cursor: Option.fromUndefinedOr(reply.cursor)
-  }))
+  return Effect.gen(function*() {
+    const records: Array<JobRecord> = []
+    let next = cursor
+    do {
+      const reply = yield* store.query({ where, order, limit: limit - records.length, cursor: next })
+      for (const record of reply.records) records.push(masked(record))
+      next = reply.cursor
+      // One call looks at so many records only. Others go on between two.
+      if (next !== undefined && records.length < limit) yield* Effect.yieldNow
+    } while (next !== undefined && records.length < limit)
+    return { records, cursor: Option.fromUndefinedOr(next) }
+  })
 }
 
 /** Chunk after chunk, so that no call to the store is unbounded. An interruption stops between two chunks. */

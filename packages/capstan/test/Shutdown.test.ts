@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup } from "capstan"
-import { Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
@@ -52,6 +52,31 @@ describe("a worker that closes", () => {
       yield* TestClock.adjust("2 seconds")
       yield* Fiber.join(closing)
       assert.strictEqual((yield* recordOf(id)).state, "completed")
+    }).pipe(Effect.provide(storeWith(() => ({})))))
+
+  it.effect("interrupts also the handler that has it closed while it starts (P9)", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const started = yield* Deferred.make<void>()
+      const ended = yield* Deferred.make<void>()
+      const worker = withOnly(
+        group,
+        Task.toLayer(() =>
+          Effect.andThen(Deferred.succeed(started, undefined), Effect.never).pipe(
+            Effect.ensuring(Deferred.succeed(ended, undefined))
+          )
+        )
+      )
+      yield* Layer.buildWithScope(worker, scope)
+      const closing = yield* Effect.forkChild(
+        Effect.andThen(Deferred.await(started), Scope.close(scope, Exit.void)),
+        { startImmediately: true }
+      )
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* Fiber.join(closing)
+      assert.isTrue(yield* Deferred.isDone(ended))
+      assert.strictEqual((yield* recordOf(id)).state, "ready")
     }).pipe(Effect.provide(storeWith(() => ({})))))
 
   it.effect("charges no attempt when a finalizer of what it interrupts dies (P9)", () => {

@@ -640,4 +640,11 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
   twin("a settlement that waits for who waits for it", [
     ["WHERE id = v_child FOR UPDATE SKIP LOCKED", "WHERE id = v_child FOR UPDATE"]
   ], ["the cancelling of what waits for another record"])
+
+  twin("claims that wait for a locked record", [
+    [
+      "LIMIT p_count FOR UPDATE SKIP LOCKED\n      )\n      , claimed AS",
+      "LIMIT p_count FOR UPDATE\n      )\n      , claimed AS"
+    ]
+  ], ["another priority of ready records, which claims pass over"])
 })

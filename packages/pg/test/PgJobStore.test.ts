@@ -21,6 +21,8 @@ const layer = Layer.effectDiscard(Effect.andThen(
 )
 
 JobStoreSuite.suite("postgres", layer, {
+  // Random calls take a second or two, and more on a busy machine.
+  timeout: 30_000,
   advance: (millis) =>
     Effect.promise(() =>
       operator.runPromise(

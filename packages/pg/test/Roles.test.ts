@@ -83,7 +83,7 @@ describe("a role that may only enqueue", () => {
       `INSERT INTO ${schema}.delta (queue) VALUES ('x')`,
       `SELECT ${schema}.pause('default', true)`,
       `SELECT ${schema}.maintain(3)`,
-      `SELECT ${schema}.control_one(gen_random_uuid(), 'Delete', NULL, NULL, NULL, NULL, NULL, 0, false)`
+      `SELECT ${schema}.control_one(gen_random_uuid(), 'Delete', NULL, NULL, NULL, NULL, NULL, NULL, 0, false)`
     ].map((text) => client.query(text).then(() => "allowed", ({ code }: { code: string }) => code)))
     assert.deepStrictEqual(codes, codes.map(() => "42501"))
     await client.end()

@@ -200,12 +200,8 @@ describe("workers", () => {
           const { id } = yield* one.sql.withTransaction(Effect.gen(function*() {
             const inside = yield* enqueue("inside")
             // Others are served meanwhile: had the worker been told of this one, it would have come by.
-            const other = yield* Effect.forkDetach(Effect.updateContext(
-              Charge.enqueue({ order: "outside" }),
-              (context: Context.Context<JobStore.JobStore>) =>
-                Context.omit(one.sql.transactionService)(context) as Context.Context<JobStore.JobStore>
-            ))
-            yield* done(one, (yield* Fiber.join(other)).id)
+            const other = yield* Harness.outside(one, Charge.enqueue({ order: "outside" }))
+            yield* Harness.outside(one, done(one, other.id))
             assert.deepStrictEqual(yield* Ref.get(ran), ["outside"])
             return inside
           }))

@@ -1,35 +1,15 @@
-/** A store on the test server, in a schema of its own. */
+/** What the tests of the Postgres store are written with. */
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
-import { JobRecord, JobStore, Transactional } from "capstan"
-import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import type { SqlClient } from "effect/sql"
+import { JobRecord, JobStore, type Transactional } from "capstan"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
 import { bookkeeping, migrations, record as entry } from "../src/internal/schema/migrations.ts"
+import { client, type ClientOptions, store } from "./server.ts"
 
-/** Set by the test command, which starts a server when there is none. */
-export const url = (): string => {
-  const given = process.env.CAPSTAN_TEST_PG_URL
-  if (given === undefined) throw new Error("CAPSTAN_TEST_PG_URL is not set: run the tests by `npm test`")
-  return given
-}
-
-export type ClientOptions = Partial<PgClient.PgPoolConfig>
-
-export const client = (options: ClientOptions = {}) =>
-  Layer.orDie(PgClient.layer({ url: Redacted.make(url()), maxConnections: 5, ...options }))
-
-/** A schema that nobody has used before, dropped when its tests have ended. */
-export const schemaName = (theme: string): string => `t_${theme}_${process.pid}`
-
-export const store = (
-  schema: string,
-  options: PgJobStore.Options = {},
-  clientOptions: ClientOptions = {}
-): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient | SqlClient.SqlClient> =>
-  Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client(clientOptions)))
+export * from "./server.ts"
 
 /** One process of several on a store: a client and a store of its own. */
 export interface Side {
@@ -57,6 +37,13 @@ export const shared = <A>(schema: string, make: Effect.Effect<A, never, Scope.Sc
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)).then(() => drop(schema)))
   return Effect.runSync(Effect.cached(Scope.provide(make, scope)))
 }
+
+/** Runs an effect of a fiber in a transaction as if it were none's. */
+export const outside = <A, E, R>({ sql }: Side, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(
+    effect,
+    (context: Context.Context<R>) => Context.omit(sql.transactionService)(context) as Context.Context<R>
+  )
 
 /** Removes the schemas of a test file. */
 export const drop = (...schemas: ReadonlyArray<string>): Promise<void> =>
@@ -181,19 +168,21 @@ export const after = (...ids: ReadonlyArray<JobRecord.JobId>): Partial<JobStore.
   dependencies: ids.map((id, i) => ({ id, name: `d${i}` }))
 })
 
-export const enqueue = ({ store }: Side, given: Partial<JobStore.NewRecord> = {}) =>
+type HasStore = Pick<Side, "store">
+
+export const enqueue = ({ store }: HasStore, given: Partial<JobStore.NewRecord> = {}) =>
   Effect.map(store.enqueue({ records: [record(given)] }), ([answer]) => answer!)
 
-export const exchange = ({ store }: Side, given: Partial<JobStore.ExchangeRequest> = {}) =>
+export const exchange = ({ store }: HasStore, given: Partial<JobStore.ExchangeRequest> = {}) =>
   store.exchange({ worker: "worker", lease, settlements: [], demand: [], total: 0, ...given })
 
-export const claim = (side: Side, slots = 1, queue = "default") =>
+export const claim = (side: HasStore, slots = 1, queue = "default") =>
   Effect.map(
     exchange(side, { demand: [{ queue, slots, share: slots }], total: slots }),
     ({ claimed }) => claimed
   )
 
-export const claimOne = (side: Side, queue = "default") =>
+export const claimOne = (side: HasStore, queue = "default") =>
   Effect.map(claim(side, 1, queue), ([claimed]) => {
     assert.isDefined(claimed, "there was nothing to claim")
     return claimed!
@@ -202,13 +191,13 @@ export const claimOne = (side: Side, queue = "default") =>
 export const complete: JobStore.Outcome = { _tag: "Complete", result: "1" }
 export const failure: JobStore.NewFailure = { kind: "Declared", tag: "Oops", message: "oops" }
 
-export const settle = (side: Side, at: JobStore.AttemptRef, outcome: JobStore.Outcome = complete) =>
+export const settle = (side: HasStore, at: JobStore.AttemptRef, outcome: JobStore.Outcome = complete) =>
   Effect.map(
     exchange(side, { settlements: [{ id: at.id, fence: at.fence, outcome, finishedAfter: 0 }] }),
     ({ settled }) => settled[0]!
   )
 
-export const control = (side: Side, action: JobStore.ControlAction, ...ids: ReadonlyArray<JobRecord.JobId>) =>
+export const control = (side: HasStore, action: JobStore.ControlAction, ...ids: ReadonlyArray<JobRecord.JobId>) =>
   Effect.map(
     side.store.control({ action, where: { ids }, limit: 100 }),
     ({ outcomes }) => outcomes.map(({ outcome }) => outcome)
@@ -217,7 +206,7 @@ export const control = (side: Side, action: JobStore.ControlAction, ...ids: Read
 export const cancel: JobStore.ControlAction = { _tag: "Cancel", reason: "test" }
 
 /** The state of a record and why, in a word; `none` when there is none. */
-export const stateOf = ({ store }: Side, id: JobRecord.JobId) =>
+export const stateOf = ({ store }: HasStore, id: JobRecord.JobId) =>
   Effect.map(store.get(id), (found) =>
     found === undefined
       ? "none"

@@ -1,7 +1,7 @@
 import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { JobStore } from "capstan"
-import { Effect } from "effect"
+import { Jobs, JobStore } from "capstan"
+import { Effect, Layer } from "effect"
 import * as H from "../src/internal/suite/harness.ts"
 
 JobStoreSuite.suite("memory", JobStore.layerMemory())
@@ -37,4 +37,21 @@ describe("the memory store with a million records", () => {
       // A claim that looks at each waiting record takes a hundred times as long; caches and the collector, up to twice.
       assert.isBelow(many / few, 10)
     }), 60_000)
+
+  it.effect("looks at a bounded number of records a call, and says where it stopped", () =>
+    Effect.gen(function*() {
+      const { id } = yield* H.enqueue()
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+      for (let i = 0; i < 25; i++) yield* H.enqueueMany(1000)
+      const store = yield* JobStore.JobStore
+      const query = (cursor?: string) =>
+        store.query({ where: { states: ["dead"] }, order: "newest", limit: 10, cursor })
+      const first = yield* query()
+      assert.strictEqual(first.records.length, 0)
+      const third = yield* query((yield* query(first.cursor)).cursor)
+      assert.deepStrictEqual(third.records.map((record) => record.id), [id])
+      const jobs = yield* Jobs.Jobs
+      const { records } = yield* jobs.query({ states: ["dead"] })
+      assert.deepStrictEqual(records.map((record) => record.id), [id])
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory()))))
 })

@@ -2,18 +2,21 @@
  * The one way to the database: constant text, bound parameters, the caller's own client.
  *
  * What joins the caller's transaction says so (`ambient`); everything else runs outside of it, whatever fiber calls.
- * Deadlocks and serialization failures outside a transaction are tried again as a whole.
+ * Deadlocks and serialization failures outside a transaction are tried again as a whole, and what gets no answer at all
+ * ends as `OutcomeUnknown`.
  */
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { JobError } from "capstan"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import { bounded, usual } from "./bounded.ts"
 import { toStoreError } from "./errors.ts"
 
 /** Not on every platform. */
@@ -44,11 +47,13 @@ export class Client {
   readonly call = <A = Row>(
     operation: string,
     text: string,
-    params: ReadonlyArray<unknown>
+    params: ReadonlyArray<unknown>,
+    patience: number = usual
   ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> => {
     const call = this.outside(this.statement<A>(text, params)).pipe(
       Effect.retry({ while: isContention, schedule: contention }),
-      Effect.mapError((error) => toStoreError(operation, error))
+      Effect.mapError((error) => toStoreError(operation, error)),
+      (answer) => bounded(operation, patience, answer)
     )
     return this.isAlone ? this.unlessStuck(operation, call) : call
   }
@@ -76,12 +81,13 @@ export class Client {
   readonly ambient = <A = Row>(
     operation: string,
     text: string,
-    params: ReadonlyArray<unknown>
+    params: ReadonlyArray<unknown>,
+    patience?: number
   ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> =>
     Effect.withFiber((fiber) =>
       this.isInTransaction(fiber.context)
         ? Effect.mapError(this.statement<A>(text, params), (error) => toStoreError(operation, error))
-        : this.call<A>(operation, text, params)
+        : this.call<A>(operation, text, params, patience)
     )
 
   isInTransaction(context: Context.Context<never>): boolean {
@@ -98,10 +104,12 @@ export class Client {
         Effect.withTracerEnabled(effect, fiber.getRef(References.TracerEnabled)),
         (error) => new Inside(error)
       )
-      return Effect.mapError(
-        Effect.withTracerEnabled(this.sql.withTransaction(inside), false),
-        (error) => error instanceof Inside ? error.error : toStoreError(operation, error)
-      )
+      return Effect.catchCause(Effect.withTracerEnabled(this.sql.withTransaction(inside), false), (cause) =>
+        Effect.failCause(Cause.map(
+          causeOf(cause),
+          (error) =>
+            error instanceof Inside ? error.error as E : toStoreError(operation, error)
+        )))
     })
 
   /**
@@ -144,6 +152,19 @@ class Inside<E> {
   constructor(error: E) {
     this.error = error
   }
+}
+
+/**
+ * Where the connection is lost, the rollback fails too, and effect makes defects of both failures. The rollback has happened
+ * all the same, on the server, so the first failure is the one that counts, as what it was.
+ */
+const causeOf = <E>(cause: Cause.Cause<E>): Cause.Cause<E | Inside<unknown>> => {
+  const reasons = cause.reasons.flatMap((reason): ReadonlyArray<Cause.Reason<E | Inside<unknown>>> => {
+    if (!Cause.isDieReason(reason)) return [reason]
+    if (reason.defect instanceof Inside) return [Cause.makeFailReason(reason.defect as Inside<unknown>)]
+    return isSqlError(reason.defect) ? [] : [reason]
+  })
+  return reasons.length === 0 ? cause : Cause.fromReasons(reasons)
 }
 
 /** A whole statement that lost a race against another one; nothing of it has happened. */

@@ -13,11 +13,9 @@ interface Waiting {
   readonly resume: (answer: Answer) => void
 }
 
-const closing = Effect.fail(
-  new JobError.JobStoreError({
-    reason: new JobError.Unavailable({ operation: "enqueue", detail: "the store is closing" })
-  })
-)
+const closing = { operation: "enqueue", detail: "the store is closing" }
+const notSent: Answer = Effect.fail(new JobError.JobStoreError({ reason: new JobError.Unavailable(closing) }))
+const notAnswered: Answer = Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown(closing) }))
 
 /** How many records one statement carries. */
 const batch = 1000
@@ -26,6 +24,7 @@ export type Store = (records: ReadonlyArray<JobStore.NewRecord>) => Answer
 
 export class Coalescer {
   private waiting: Array<Waiting> = []
+  private readonly sent = new Set<Waiting>()
   private isRunning = false
   private readonly store: Store
   private readonly scope: Scope.Scope
@@ -38,6 +37,7 @@ export class Coalescer {
   /** Stores records with whatever else is stored at this moment. */
   readonly enqueue = (records: ReadonlyArray<JobStore.NewRecord>): Answer =>
     Effect.callback<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>((resume) => {
+      if (this.scope.state._tag === "Closed") return resume(notSent)
       const one: Waiting = { records, resume }
       this.waiting.push(one)
       if (!this.isRunning) {
@@ -56,7 +56,8 @@ export class Coalescer {
   }).pipe(Effect.ensuring(Effect.sync(() => {
     this.isRunning = false
     // It ends with callers left over only when the store is closing.
-    for (const { resume } of this.waiting) resume(closing)
+    for (const one of this.sent) this.answer(one, notAnswered)
+    for (const { resume } of this.waiting) resume(notSent)
     this.waiting = []
   })))
 
@@ -68,16 +69,22 @@ export class Coalescer {
     }
     const taken = this.waiting.slice(0, count)
     this.waiting = this.waiting.slice(count)
+    for (const one of taken) this.sent.add(one)
     return taken
+  }
+
+  private answer(one: Waiting, answer: Answer): void {
+    this.sent.delete(one)
+    one.resume(answer)
   }
 
   private send(some: ReadonlyArray<Waiting>): Effect.Effect<void> {
     const records = some.length === 1 ? some[0]!.records : some.flatMap(({ records }) => records)
-    return Effect.matchCauseEffect(this.store(records), {
+    return Effect.matchCauseEffect(Effect.suspend(() => this.store(records)), {
       onSuccess: (answers) =>
         Effect.sync(() => {
           let at = 0
-          for (const { records, resume } of some) resume(Effect.succeed(answers.slice(at, at += records.length)))
+          for (const one of some) this.answer(one, Effect.succeed(answers.slice(at, at += one.records.length)))
         }),
       onFailure: (cause) => {
         const refused = some.length > 1 &&
@@ -85,7 +92,7 @@ export class Coalescer {
         // The server refused one of them and stored none: now each for itself.
         if (refused) return Effect.forEach(some, (one) => this.send([one]), { discard: true })
         return Effect.sync(() => {
-          for (const { resume } of some) resume(Effect.failCause(cause))
+          for (const one of some) this.answer(one, Effect.failCause(cause))
         })
       }
     })

@@ -85,7 +85,8 @@ export class Listener {
   )
 
   private readonly connection = Effect.scoped(Effect.gen({ self: this }, function*() {
-    const messages = yield* this.client.outside(this.client.pg.listen(this.client.channel))
+    // The pool may hand out a connection that is half-open: it would never be answered.
+    const messages = yield* Effect.timeout(this.client.outside(this.client.pg.listen(this.client.channel)), beat)
     yield* Effect.acquireRelease(
       Effect.sync(() => this.isConnected = true),
       () => Effect.sync(() => this.isConnected = false)

@@ -4,8 +4,9 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import { JobError } from "capstan"
 import * as Effect from "effect/Effect"
+import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { codeOf, toStoreError } from "./errors.ts"
+import { toStoreError } from "./errors.ts"
 import { bookkeeping, latest, type Migration, migrations, type Names, record } from "./schema/migrations.ts"
 
 /** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
@@ -16,12 +17,17 @@ export interface Applied {
   readonly to: number
 }
 
-export const migrate = (pg: PgClient, names: Names): Effect.Effect<Applied, JobError.JobStoreError> =>
+export const migrate = (
+  client: PgClient,
+  names: Names,
+  patience: string = lockTimeout
+): Effect.Effect<Applied, JobError.JobStoreError> =>
   Effect.gen(function*() {
+    const pg = client.withoutTransforms()
     const before = yield* versionOf(pg, names)
     if (before >= latest) return { from: before, to: before }
     return yield* pg.withTransaction(Effect.gen(function*() {
-      yield* pg.unsafe(`SET LOCAL lock_timeout = '${lockTimeout}'`).unprepared
+      yield* pg.unsafe(`SET LOCAL lock_timeout = '${patience}'`).unprepared
       // The schema may not be there yet, so what is locked is its name.
       yield* pg.unsafe("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [names.schema])
       const from = yield* versionOf(pg, names)
@@ -34,21 +40,24 @@ export const migrate = (pg: PgClient, names: Names): Effect.Effect<Applied, JobE
     Effect.mapError((error) => error._tag === "SqlError" ? toStoreError("migrate", error) : error)
   )
 
-const apply = (pg: PgClient, names: Names, migration: Migration) =>
+const apply = (pg: SqlClient, names: Names, migration: Migration) =>
   run(pg, [...migration.statements(names), record(names.schema, migration)])
 
-const run = (pg: PgClient, statements: ReadonlyArray<string>) =>
+const run = (pg: SqlClient, statements: ReadonlyArray<string>) =>
   Effect.forEach(statements, (statement) => pg.unsafe(statement).unprepared, { discard: true })
 
 /** The version of the schema, 0 when there is none. Fails when this code cannot work on it. */
-export const versionOf = (
-  pg: PgClient,
+const versionOf = (
+  pg: SqlClient,
   { schema }: Names
 ): Effect.Effect<number, SqlError | JobError.JobStoreError> =>
   Effect.gen(function*() {
-    const [there] = yield* pg.unsafe<{ found: boolean }>("SELECT to_regclass($1) IS NOT NULL AS found", [
-      `${schema}.migration`
-    ])
+    // Not by `to_regclass`: inside a transaction it goes on saying that a schema is not there which another one has made
+    // since, for it reads a cache that nothing tells before the next lock of a relation.
+    const [there] = yield* pg.unsafe<{ found: boolean }>(
+      "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'migration') AS found",
+      [schema.replaceAll("\"", "")]
+    )
     if (there?.found !== true) return 0
     const [row] = yield* pg.unsafe<{ version: number; readable_by: number }>(
       `SELECT coalesce(max(version), 0)::int AS version, coalesce(max(readable_by), 0)::int AS readable_by
@@ -68,12 +77,10 @@ export const versionOf = (
 /** Fails unless the schema is one that this code can work on. */
 export const check = (pg: PgClient, names: Names): Effect.Effect<void, JobError.JobStoreError> =>
   Effect.flatMap(
-    Effect.mapError(versionOf(pg, names), (error) =>
-      error._tag === "SqlError" && codeOf(error) !== undefined
-        ? toStoreError("check", error)
-        : error._tag === "SqlError"
-        ? toStoreError("check", error)
-        : error),
+    Effect.mapError(
+      versionOf(pg.withoutTransforms(), names),
+      (error) => error._tag === "SqlError" ? toStoreError("check", error) : error
+    ),
     (version) =>
       version >= latest ? Effect.void : Effect.fail(
         new JobError.JobStoreError({

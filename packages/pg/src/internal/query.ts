@@ -88,22 +88,37 @@ export const page = (
   }
 
   const from = cursor === undefined ? "true" : `id ${after} ${bind(cursor)}::uuid`
+  // Finished records are in no live index and the other way round: what the states rule out is not looked at.
+  const isLive = wanted === undefined || wanted.some((state) => state < 4)
+  const isFinished = wanted === undefined || wanted.some((state) => state >= 4)
+  const ended = wanted !== undefined && wanted.every((state) => state > 4) ? "AND state > 4" : ""
+  // Not before it is wanted: a parameter that the text does not have is an error.
+  const sides = (live: () => string, finished: () => string): string =>
+    [...isLive || !isFinished ? [live] : [], ...isFinished ? [finished] : []].map((side) => `(${side()})`).join(
+      " UNION ALL "
+    )
+  const among = (alias: "r" | "h") => where.ids === undefined ? `${alias}.id IN (SELECT id FROM ids) AND` : ""
   // The ids that this call looks at: the last of them is where the next one starts, however few of them match.
   const text = `
     WITH ids AS MATERIALIZED (
-      (SELECT id FROM ${s}.record WHERE ${from} ORDER BY id ${direction} LIMIT ${looked})
-      UNION ALL
-      (SELECT id FROM ${s}.history WHERE ${from} ORDER BY id ${direction} LIMIT ${looked})
-      ORDER BY id ${direction} LIMIT ${looked}
+      SELECT id FROM (${
+    sides(
+      () => `SELECT id FROM ${s}.record WHERE ${from} ORDER BY id ${direction} LIMIT ${looked}`,
+      () => `SELECT id FROM ${s}.history WHERE ${from} ${ended} ORDER BY id ${direction} LIMIT ${looked}`
+    )
+  }) sides ORDER BY id ${direction} LIMIT ${looked}
     ), edge AS (
       SELECT count(*) = ${looked} AS is_full, (SELECT id FROM ids ORDER BY id ${
     order === "newest" ? "ASC" : "DESC"
   } LIMIT 1) AS last FROM ids
     ), found AS (
       SELECT * FROM (
-        ${live(s)} WHERE ${where.ids === undefined ? "r.id IN (SELECT id FROM ids) AND" : ""} ${conditions("r")}
-        UNION ALL
-        ${finished(s)} WHERE ${where.ids === undefined ? "h.id IN (SELECT id FROM ids) AND" : ""} ${conditions("h")}
+        ${
+    sides(
+      () => `${live(s)} WHERE ${among("r")} ${conditions("r")}`,
+      () => `${finished(s)} WHERE ${among("h")} ${conditions("h")}`
+    )
+  }
       ) f ORDER BY id ${direction} LIMIT ${bind(limit)}::int
     )
     SELECT f.*, e.is_full, e.last FROM edge e LEFT JOIN found f ON true ORDER BY f.id ${direction}`

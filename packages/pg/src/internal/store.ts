@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { bounded, search, usual } from "./bounded.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
@@ -75,15 +76,29 @@ export const make = Effect.fnUntraced(function*(
       ? enqueueEach(records, false, inTransaction)
       : enqueuePlain(records, inTransaction)
 
-  /** A reply that was lost is asked for again under the same ids: what was stored is answered as such. */
+  /**
+   * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
+   * by this call. Whatever hinders the asking, the outcome is unknown.
+   */
+  const askAgain = (
+    records: ReadonlyArray<JobStore.NewRecord>,
+    first: Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>,
+    again: Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
+  ) =>
+    Effect.catch(first, (lost) =>
+      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : again.pipe(
+        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
+        Effect.mapBoth({
+          onFailure: (error) => error.isTransient ? lost : error,
+          onSuccess: (answers) =>
+            answers.map((answer, i): JobStore.Enqueued =>
+              answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
+            )
+        })
+      ))
+
   const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
-    Effect.catch(
-      enqueueAny(records, false),
-      (error) =>
-        error.reason._tag === "OutcomeUnknown"
-          ? Effect.retry(enqueueEach(records, true, false), { schedule: resend, while: (error) => error.isTransient })
-          : Effect.fail(error)
-    )
+    askAgain(records, enqueueAny(records, false), Effect.suspend(() => enqueueEach(records, true, false)))
 
   const marks = new Marks()
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
@@ -108,8 +123,14 @@ export const make = Effect.fnUntraced(function*(
 
   /** The fence and the records in one transaction: the caller's, or one of its own. */
   const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
-    const both = Effect.andThen(holdsFence(by, inTransaction), enqueueAny(records, inTransaction))
-    return inTransaction ? both : client.transaction("enqueue", both)
+    if (inTransaction) return Effect.andThen(holdsFence(by, true), enqueueAny(records, true))
+    const fenced = <A>(effect: Effect.Effect<A, JobError.JobStoreError>) =>
+      bounded("enqueue", usual, client.transaction("enqueue", Effect.andThen(holdsFence(by, false), effect)))
+    return askAgain(
+      records,
+      fenced(enqueueAny(records, false)),
+      fenced(Effect.suspend(() => enqueueEach(records, true, false)))
+    )
   }
 
   const store: JobStore.Shape = {
@@ -413,7 +434,7 @@ const page = (
   cursor: string | undefined
 ) => {
   const { params, text } = Query.page(schema, where, order, limit, cursor)
-  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params), (rows) => ({
+  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params, search), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
     cursor: Query.cursorOf(rows, where, limit)
   }))

@@ -10,6 +10,8 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { exchangeTimeout, interruptGrace, shutdownGrace } = state.settings
     state.health.status = "stopping"
+    // What a handler does as it starts may be what closes its worker: it counts as running once its start has returned.
+    yield* Effect.yieldNow
     state.releaseWaiting()
     state.work.openUnsafe()
     yield* awaitFor(state.empty, shutdownGrace)

@@ -285,7 +285,7 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
-  r.flags := r.flags | n.flags & 32;
+  r.flags := r.flags | (n.flags & 32);
   r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
     r.at := greatest(p_due, p_now);

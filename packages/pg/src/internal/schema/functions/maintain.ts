@@ -107,6 +107,9 @@ DECLARE
   v_any boolean;
   v_swept int := 0;
   v_found int;
+  v_ids uuid[];
+  v_tags text[];
+  v_specs text[];
   k record;
 BEGIN
   FOR i IN 1 .. 5 LOOP
@@ -115,14 +118,11 @@ BEGIN
     IF v_any THEN
       EXECUTE format('WITH few AS (
           UPDATE ${s}.history_%1$s SET flags = 0 WHERE id IN (
-            SELECT id FROM ${s}.history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s)
-          RETURNING id, tag, spec::json ->> ''uniqueKey'' AS uniq
-        ), idems AS (
-          DELETE FROM ${s}.idem i USING few f WHERE i.id = f.id
-        ), uniqs AS (
-          DELETE FROM ${s}.uniq u USING few f WHERE u.tag = f.tag AND u.key = f.uniq AND u.id = f.id
-            AND u.successor IS NULL
-        ) SELECT count(*) FROM few', v_slot, p_count) INTO v_found;
+            SELECT id FROM ${s}.history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s FOR UPDATE SKIP LOCKED)
+          RETURNING id, tag, spec
+        ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
+        INTO v_found, v_ids, v_tags, v_specs;
+      PERFORM ${s}.forget_keys(v_ids, v_tags, v_specs);
       IF v_found >= p_count THEN
         v_swept := p_count;
         CONTINUE;
@@ -167,23 +167,30 @@ BEGIN
     ), removed AS (
       DELETE FROM ${s}.history h USING free WHERE h.id = free.id AND h.part = free.part
       RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
-    ), idems AS (
-      DELETE FROM ${s}.idem i USING removed f WHERE f.flags <> 0 AND i.id = f.id
-    ), uniqs AS (
-      DELETE FROM ${s}.uniq u USING removed f
-      WHERE f.flags <> 0 AND u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id
-        AND u.successor IS NULL
     ), counted AS (
       INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
       SELECT part, queue, -count(*) FILTER (WHERE state = 4), -count(*) FILTER (WHERE state = 5),
         -count(*) FILTER (WHERE state = 6) FROM removed GROUP BY part, queue
     )
-    SELECT count(*) INTO v_found FROM removed;
+    SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
+      array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
+    PERFORM ${s}.forget_keys(v_ids, v_tags, v_specs);
     v_swept := v_swept + v_found;
     EXIT WHEN v_swept >= p_count;
   END LOOP;
   RETURN v_swept;
 END $$`
+
+/** The keys of records that are gone, but for those that somebody's transaction is about to give to another record. */
+export const forgetKeys = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.forget_keys(p_ids uuid[], p_tags text[], p_specs text[]) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM ${s}.idem WHERE (tag, key) IN (
+    SELECT i.tag, i.key FROM ${s}.idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
+  DELETE FROM ${s}.uniq WHERE (tag, key) IN (
+    SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
+    JOIN ${s}.uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id AND u.successor IS NULL
+    FOR UPDATE OF u SKIP LOCKED);
+$$`
 
 /** Adds the deltas up, in a bounded chunk. Nobody waits for it: writers only ever append. */
 export const sumCounters = (s: string): string => `

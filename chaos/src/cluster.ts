@@ -1,0 +1,205 @@
+/**
+ * The processes of one run, on a namespace of its own: workers that are replaced when they end, and producers.
+ *
+ * A few processes are kept that have read their program already, so that a killed worker is replaced in the time that a
+ * process on another core would take.
+ */
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { Child, type Program } from "./child.ts"
+import type { Choices } from "./choices.ts"
+import * as Ledger from "./ledger.ts"
+import type { Common, Load, ProducerTask, WorkerTask } from "./processes.ts"
+import type { Server } from "./store.ts"
+
+/** The lease of workers, and how often idle ones look, in milliseconds. */
+export const lease = 2000
+export const poll = 2000
+
+export interface ClusterOptions {
+  readonly store: string
+  readonly server: Server
+  readonly namespace: string
+  readonly folder: string
+  /** Where their programs are. */
+  readonly programs: string
+  readonly seed: number
+  readonly choices: Choices
+}
+
+export interface WorkersOptions {
+  readonly count: number
+  readonly concurrency: number
+  /** Of the server, or of a proxy before it. */
+  readonly port?: number
+}
+
+export interface ProducersOptions {
+  readonly loads: ReadonlyArray<Load>
+  /** Of each, in turn. */
+  readonly ports?: ReadonlyArray<number>
+}
+
+export class Cluster {
+  readonly server: Server
+  readonly namespace: string
+  readonly choices: Choices
+  readonly folder: string
+  private readonly options: ClusterOptions
+  private readonly write: Ledger.Write
+  private workerOptions: WorkersOptions = { count: 0, concurrency: 0 }
+  private readonly alive = new Set<Child>()
+  private readonly spares: Array<Child> = []
+  private readonly producers: Array<Child> = []
+  private readonly working = new Set<Child>()
+  private closing = false
+  private started = 0
+  /** What went wrong with the processes themselves. */
+  readonly complaints: Array<string> = []
+  /** Ends of workers that are part of the run, beside those that we kill: by poison. */
+  mayEnd = false
+
+  constructor(options: ClusterOptions) {
+    this.options = options
+    this.server = options.server
+    this.namespace = options.namespace
+    this.choices = options.choices
+    this.folder = join(options.folder, options.namespace)
+    mkdirSync(this.folder, { recursive: true })
+    this.write = Ledger.open(this.folder, "runner")
+  }
+
+  get workers(): ReadonlyArray<Child> {
+    return [...this.alive]
+  }
+
+  /** Notes what was done to whom. */
+  note(fault: string, whom: string = ""): void {
+    this.write("fault", { id: whom, word: fault })
+  }
+
+  async startWorkers(options: WorkersOptions): Promise<void> {
+    this.workerOptions = options
+    for (let i = 0; i < options.count + 2; i++) this.spare()
+    await Promise.all(Array.from({ length: options.count }, () => this.startWorker()))
+  }
+
+  private spare(): void {
+    this.spares.push(this.child("worker", `worker-${++this.started}`))
+  }
+
+  private child(program: Program, name: string): Child {
+    const { programs, store } = this.options
+    return new Child(program, { folder: this.folder, name, programs, store })
+  }
+
+  private async startWorker(): Promise<void> {
+    const worker = this.spares.shift()!
+    const { concurrency, port } = this.workerOptions
+    this.alive.add(worker)
+    void worker.ended.then((how) => this.replace(worker, how))
+    if (!await worker.hears("loaded")) return
+    const task: WorkerTask = { ...this.common(worker.name, port), concurrency, lease }
+    worker.ask({ _tag: "begin", task })
+    if (!await worker.hears("ready")) return
+    this.working.add(worker)
+    this.write("ready", { id: worker.name })
+  }
+
+  private common(name: string, port: number = this.server.port): Common {
+    const { namespace, store } = this.options
+    return { store, namespace, url: this.server.urlAt(port), folder: this.folder, name }
+  }
+
+  private replace(worker: Child, how: string): void {
+    this.alive.delete(worker)
+    this.working.delete(worker)
+    if (this.closing) return
+    if (!worker.isKilled) {
+      if (this.mayEnd && how === "SIGKILL") this.note("killed itself", worker.name)
+      else this.complaints.push(`${worker.name} ended by itself: ${how}`)
+    }
+    this.spare()
+    void this.startWorker()
+  }
+
+  async startProducers({ loads, ports = [] }: ProducersOptions): Promise<void> {
+    const producers = loads.map((load, i) => {
+      const name = `producer-${i + 1}`
+      const child = this.child("producer", name)
+      this.producers.push(child)
+      void child.ended.then((how) => this.closing || this.complaints.push(`${name} ended by itself: ${how}`))
+      const task: ProducerTask = {
+        ...this.common(name, ports[i]),
+        load,
+        seed: this.options.seed,
+        first: i + 1,
+        step: loads.length
+      }
+      return { child, task }
+    })
+    await Promise.all(producers.map(async ({ child, task }) => {
+      await child.hears("loaded")
+      child.ask({ _tag: "begin", task })
+      await child.hears("ready")
+    }))
+  }
+
+  /** One that works, unless it is the last that does: on a busy machine the next may take its time to come up. */
+  pickWorker(): Child | undefined {
+    const working = this.workers.filter((worker) => this.working.has(worker) && !worker.isFrozen && !worker.isGone)
+    return working.length > 1 ? this.choices.pick(working) : undefined
+  }
+
+  /** kill -9 of a random worker; another one takes its place. */
+  async killOne(): Promise<void> {
+    const worker = this.pickWorker()
+    if (worker === undefined) return
+    await worker.kill()
+    // Afterwards: whatever it still wrote is from before its death.
+    this.note("kill", worker.name)
+  }
+
+  async freezeOne(seconds: number): Promise<void> {
+    const worker = this.pickWorker()
+    if (worker === undefined) return
+    this.note("freeze", worker.name)
+    await worker.freeze(seconds)
+    this.note("thaw", worker.name)
+  }
+
+  /** Producers stop; answers those whose enqueues did not all come to an end in time. */
+  async stopProducers(seconds: number = 20): Promise<ReadonlyArray<string>> {
+    for (const producer of this.producers) producer.ask({ _tag: "stop" })
+    const wedged = await Promise.all(this.producers.map(async (producer) => {
+      const stopped = await Promise.race([producer.hears("stopped"), sleep(seconds * 1000, undefined, { ref: false })])
+      return stopped === true ? [] : [producer.name]
+    }))
+    return wedged.flat()
+  }
+
+  /** Waits until every record has come to an end, or none does any more. Answers how many are left. */
+  async rest(patience: number = usual): Promise<number> {
+    let left = Infinity
+    let since = Ledger.now()
+    for (;;) {
+      const count = await this.server.unfinished(this.namespace)
+      if (count === 0) return 0
+      if (count < left) {
+        left = count
+        since = Ledger.now()
+      }
+      if (Ledger.now() - since > patience) return count
+      await sleep(100)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closing = true
+    await Promise.all([...this.alive, ...this.spares, ...this.producers].map((child) => child.kill()))
+  }
+}
+
+/** Longer than a claim can wait for its lease to end, the next sweep, a poll, and the longest handler that runs. */
+const usual = 4 * lease + poll

@@ -1,0 +1,101 @@
+/** What a fault is, and how a run of it is judged. */
+import { setTimeout as sleep } from "node:timers/promises"
+import { type Findings, quantiles } from "./audit.ts"
+import type { Choices } from "./choices.ts"
+import type { Cluster } from "./cluster.ts"
+import { type Entry, now } from "./ledger.ts"
+import type { Proxy } from "./proxy.ts"
+import type { Safeguard, Stored } from "./store.ts"
+
+export interface Fault {
+  /** Its number in the table of the proof. */
+  readonly id: string
+  readonly title: string
+  /** Starts the processes and strikes. Returns when the last blow has fallen. */
+  readonly strike: (stage: Stage) => Promise<void>
+  /** What it alone is judged by, beside `common`. */
+  readonly judge: (run: Run) => ReadonlyArray<Line>
+  readonly control?: Control
+}
+
+/** The same again without a safeguard. An audit that finds nothing then is no evidence. */
+export interface Control {
+  readonly without: Safeguard
+  /** What must be found. */
+  readonly red: (run: Run) => Line
+  /** After the run instead of beside it, and left out by `--quick`. */
+  readonly isApart?: boolean
+}
+
+export interface Stage {
+  readonly cluster: Cluster
+  readonly choices: Choices
+  /** How long it strikes. */
+  readonly seconds: number
+  readonly proxy: () => Promise<Proxy>
+  /** How often something struck that the ledger does not say. */
+  readonly struck: (what: string, times: number) => void
+}
+
+/** What is known when everything has come to rest. */
+export interface Run {
+  readonly findings: Findings
+  readonly entries: ReadonlyArray<Entry>
+  readonly stored: ReadonlyArray<Stored>
+  /** Records that came to no end. */
+  readonly stuck: number
+  /** Records that were dead for too many deaths of workers that they had no part in, and were run again by hand. */
+  readonly replayed: number
+  /** Producers whose enqueues came to no end. */
+  readonly wedged: ReadonlyArray<string>
+  readonly complaints: ReadonlyArray<string>
+  /** How long it took, until it had come to rest and was looked at. */
+  readonly seconds: number
+}
+
+/** A pass line, with what was found. */
+export interface Line {
+  readonly what: string
+  readonly holds: boolean
+}
+
+export const line = (what: string, holds: boolean): Line => ({ what, holds })
+
+const none = (what: string, found: ReadonlyArray<string>): Line =>
+  line(`${what} ${found.length}${found.length > 0 ? `: ${found.slice(0, 3).join(", ")}` : ""}`, found.length === 0)
+
+/** What holds under every fault. */
+export const common = ({ complaints, findings, stuck, wedged }: Run): ReadonlyArray<Line> => [
+  line(`acknowledged ${findings.acknowledged}`, findings.acknowledged > 0),
+  none("lost", findings.lost),
+  none("unexpected", findings.unexpected),
+  none("done twice", findings.doneTwice),
+  none("ghost", findings.ghost),
+  line(`stale writes accepted ${findings.stale.accepted}`, findings.stale.accepted === 0),
+  line(`stuck ${stuck}`, stuck === 0),
+  none("wedged", wedged),
+  none("processes that ended by themselves", complaints)
+]
+
+/** A fault that did not strike shows nothing. */
+export const strikes = ({ findings }: Run, ...faults: ReadonlyArray<string>): ReadonlyArray<Line> =>
+  faults.map((fault) => line(`${fault} ${findings.struck.get(fault) ?? 0}`, (findings.struck.get(fault) ?? 0) > 0))
+
+export const rescuedWithin = ({ findings: { rescue } }: Run, millis: number): Line =>
+  line(`taken from the dead in at most ${millis / 1000} s`, rescue.length > 0 && quantiles(rescue).max! <= millis)
+
+/** Milliseconds from each such fault to the first attempt that begins after it, by one process or by any. */
+export const firstStarts = ({ entries }: Run, fault: string, by?: string): ReadonlyArray<number> => {
+  const starts = entries.filter((entry) => entry.kind === "start" && (by === undefined || entry.by === by))
+  return entries.filter(({ kind, word }) => kind === "fault" && word === fault)
+    .map(({ at }) => (starts.find((start) => start.at > at)?.at ?? Infinity) - at)
+}
+
+/** Strikes at a steady pace for so long; a blow that takes longer than the pace delays the next one. */
+export const every = async (millis: number, seconds: number, blow: () => Promise<void>): Promise<void> => {
+  const end = now() + seconds * 1000
+  for (let next = now() + millis; next <= end; next = Math.max(next + millis, now())) {
+    await sleep(Math.max(0, next - now()))
+    await blow()
+  }
+}

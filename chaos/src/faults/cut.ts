@@ -1,0 +1,40 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { every, type Fault, firstStarts, line, strikes } from "../fault.ts"
+
+export const cut: Fault = {
+  id: "F4",
+  title: "every connection cut each 5 s, then a black hole that leaves connections half-open",
+  strike: async ({ cluster, proxy, seconds, struck }) => {
+    const between = await proxy()
+    await cluster.startWorkers({ count: 4, concurrency: 10, port: between.port })
+    const load = { kinds: ["Work"], millis: [10, 100], rate: 60, inFlight: 50 } as const
+    await cluster.startProducers({
+      loads: [load, load, load],
+      ports: [between.port, between.port, cluster.server.port]
+    })
+    const hole = Math.min(10, Math.max(3, seconds / 2))
+    await every(Math.min(5000, hole * 500), seconds, async () => {
+      const count = await cluster.server.cut()
+      cluster.note("cut", String(count))
+    })
+    await sleep(1000)
+    between.hole()
+    cluster.note("hole")
+    await sleep(hole * 1000)
+    between.heal()
+    cluster.note("heal")
+    struck("half-open connection", between.counts.halfOpen)
+    await sleep(1500)
+  },
+  judge: (run) => {
+    const after = (fault: string, by?: string) => Math.round(Math.max(...firstStarts(run, fault, by)))
+    const workers = new Set(run.entries.filter(({ kind }) => kind === "start").map(({ by }) => by))
+    const slowest = Math.max(...[...workers].map((by) => after("heal", by)))
+    return [
+      ...strikes(run, "cut", "hole", "half-open connection"),
+      line(`first job ${after("cut")} ms after a cut`, after("cut") < 1000),
+      line(`first job ${after("heal")} ms after healing`, after("heal") < 1000),
+      line(`every worker back ${slowest} ms after healing`, slowest < 15_000)
+    ]
+  }
+}

@@ -1,0 +1,46 @@
+import { lease } from "../cluster.ts"
+import { every, type Fault, line, strikes } from "../fault.ts"
+
+/** Longer than the lease; every handler takes longer still, so that a stale write finds its successor at work. */
+const frozen = 1.5 * lease / 1000
+
+const rate = 4
+
+/** Nine of them, and in a short run still several: one whose worker is frozen before its end comes to nothing. */
+const lates = (seconds: number): number => Math.max(8, Math.round(seconds * rate / 9))
+
+const millis = [frozen * 1000 + 200, frozen * 1000 + 1500] as const
+
+export const freeze: Fault = {
+  id: "F6",
+  title: "SIGSTOP of a worker past its lease, then SIGCONT, every 3 s, handlers longer than the freeze",
+  strike: async ({ cluster, seconds }) => {
+    await cluster.startWorkers({ count: 4, concurrency: 20 })
+    await cluster.startProducers({
+      loads: [{
+        kinds: ["Stubborn", "Work"],
+        millis,
+        rate,
+        inFlight: 50,
+        late: { every: lates(seconds), seconds: frozen }
+      }]
+    })
+    const freezes: Array<Promise<void>> = []
+    await every(3000, seconds, async () => {
+      freezes.push(cluster.freezeOne(frozen))
+    })
+    await Promise.all(freezes)
+  },
+  judge: (run) => [
+    ...strikes(run, "freeze", "thaw"),
+    line(`stale settlements attempted ${run.findings.stale.settlements}`, run.findings.stale.settlements > 0)
+  ],
+  control: {
+    without: "fence",
+    red: ({ findings: { ghost, stale } }) =>
+      line(
+        `stale writes accepted ${stale.accepted} of ${stale.attempted}, ghost ${ghost.length}`,
+        stale.accepted > 0 && ghost.length > 0
+      )
+  }
+}

@@ -1,0 +1,68 @@
+/** What the runner and its processes say to each other, over the channel that they were forked with. */
+
+export interface Common {
+  /** The store, by its name. */
+  readonly store: string
+  readonly url: string
+  readonly namespace: string
+  /** The folder of the ledger. */
+  readonly folder: string
+  readonly name: string
+}
+
+export interface WorkerTask extends Common {
+  readonly concurrency: number
+  /** Milliseconds. */
+  readonly lease: number
+}
+
+/** What a producer makes: jobs of these kinds in turn, with handlers that take so long. */
+export interface Load {
+  readonly kinds: ReadonlyArray<"Work" | "Stubborn" | "Narrow" | "Wide">
+  /** Milliseconds, the least and the most. */
+  readonly millis: readonly [number, number]
+  /** Keys of the kinds that have a limit. */
+  readonly keys?: number
+  /** Every so many jobs, one that kills its process. */
+  readonly poisonEvery?: number
+  /** Every so many jobs, one whose process is frozen at its end, for so many seconds. */
+  readonly late?: { readonly every: number; readonly seconds: number }
+  /** A second. */
+  readonly rate: number
+  /** Enqueues under way at a time, at most. */
+  readonly inFlight: number
+}
+
+export interface ProducerTask extends Common {
+  readonly load: Load
+  readonly seed: number
+  /** The number of its first job, and how far apart its numbers are: no other producer has them. */
+  readonly first: number
+  readonly step: number
+}
+
+export type Ask =
+  | { readonly _tag: "begin"; readonly task: unknown }
+  | { readonly _tag: "stop" }
+
+export type Tell =
+  /** It has read its program, and waits to be told what to do. */
+  | { readonly _tag: "loaded" }
+  /** A worker: the store has answered. A producer: it has begun. */
+  | { readonly _tag: "ready" }
+  /** A producer has stopped, and every enqueue of it has had an answer. */
+  | { readonly _tag: "stopped" }
+
+/** Ends with the runner, also when that is killed. */
+export const serve = <Task>(begin: (task: Task, tell: (what: Tell) => void) => { readonly stop: () => void }): void => {
+  const tell = (what: Tell) => {
+    if (process.connected) process.send!(what)
+  }
+  let running: { readonly stop: () => void } | undefined
+  process.on("disconnect", () => process.exit(1))
+  process.on("message", (ask: Ask) => {
+    if (ask._tag === "begin") running = begin(ask.task as Task, tell)
+    else running?.stop()
+  })
+  tell({ _tag: "loaded" })
+}

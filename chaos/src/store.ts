@@ -1,0 +1,69 @@
+/**
+ * What a store must give to be put through the faults: one file in `stores/`, by its name.
+ */
+import type { JobStore } from "capstan"
+import type { Layer } from "effect"
+
+/** Where a process finds its store. */
+export interface Address {
+  readonly url: string
+  /** One run's own schema or key prefix. */
+  readonly namespace: string
+}
+
+/** How a record stands in the end, read beside the seam. */
+export interface Stored {
+  readonly id: string
+  readonly tag: string
+  readonly payload: string
+  readonly state: "waiting" | "running" | "completed" | "cancelled" | "dead"
+  readonly result: string | undefined
+  /** The deaths of workers that held it, in order: when it was taken from them, and whether it was charged with it. */
+  readonly deaths: ReadonlyArray<{ readonly at: number; readonly charged: boolean }>
+}
+
+/** What the negative controls take away from one run's namespace. */
+export type Safeguard = "fence" | "reconciling" | "rescue" | "slots"
+
+/** A part of what a server sends. */
+export interface Piece {
+  readonly bytes: Uint8Array
+  /** It is the whole reply to a request whose work is committed, so that who loses it cannot know. */
+  readonly isReply: boolean
+}
+
+/** Takes what arrives on one connection apart, in order and without a loss. What it keeps comes with a later call. */
+export type Framing = () => (chunk: Uint8Array) => ReadonlyArray<Piece>
+
+/** A server that the runner has started, and nobody else's. */
+export interface Server {
+  readonly described: string
+  readonly port: number
+  /** Its own, or that of a proxy before it. */
+  readonly urlAt: (port: number) => string
+  readonly crash: () => Promise<void>
+  readonly restart: () => Promise<void>
+  readonly stop: () => Promise<void>
+  readonly prepare: (namespace: string) => Promise<void>
+  /** Cuts the connections of workers and producers; answers how many. */
+  readonly cut: () => Promise<number>
+  /** How many records have not come to an end. */
+  readonly unfinished: (namespace: string) => Promise<number>
+  /** One row per record and end: a record that ended twice is there twice. */
+  readonly records: (namespace: string) => Promise<ReadonlyArray<Stored>>
+  readonly without: (safeguard: Safeguard, namespace: string) => Promise<void>
+  readonly drop: (namespace: string) => Promise<void>
+}
+
+export interface Store {
+  readonly layer: (address: Address) => Layer.Layer<JobStore.JobStore, unknown>
+  readonly framing: Framing
+  readonly start: () => Promise<Server>
+}
+
+export const stores = ["pg"] as const
+
+export const loadStore = async (name: string): Promise<Store> => {
+  const { store }: { readonly store: Store } = await import(`./stores/${name}.ts`)
+  return store
+}

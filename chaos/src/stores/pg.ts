@@ -1,0 +1,158 @@
+/** Postgres under the faults: a throwaway server with its own defaults, so durable; a schema for each run. */
+import { PgJobStore } from "@capstan/pg"
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Layer, ManagedRuntime, Redacted, Schedule } from "effect"
+import { startPostgres } from "../../../scripts/servers/index.ts"
+import type { Framing, Piece, Safeguard, Server, Store, Stored } from "../store.ts"
+
+/** What the runner looks with: its connections are not those that are cut. */
+const operator = "chaos-operator"
+
+/**
+ * Messages of the backend: a type, a length, a body. All up to `ReadyForQuery` is one reply; that its transaction is over,
+ * `I`, says that the statement is committed. What comes unasked, a notification for one, is not held up.
+ */
+const framing: Framing = () => {
+  let rest: Uint8Array = new Uint8Array()
+  let held: Array<Uint8Array> = []
+  let isStarted = false
+  return (chunk) => {
+    const pieces: Array<Piece> = []
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    let at = 0
+    while (bytes.length - at >= 5) {
+      const end = at + 1 + view.getUint32(at + 1)
+      if (end > bytes.length) break
+      const type = String.fromCharCode(bytes[at]!)
+      const message = bytes.subarray(at, end)
+      if (held.length === 0 && "ANSE".includes(type)) {
+        pieces.push({ bytes: message, isReply: false })
+      } else {
+        held.push(message)
+        if (type === "Z") {
+          pieces.push({ bytes: Buffer.concat(held), isReply: isStarted && message[5] === "I".charCodeAt(0) })
+          held = []
+          isStarted = true
+        }
+      }
+      at = end
+    }
+    rest = bytes.slice(at)
+    return pieces
+  }
+}
+
+/**
+ * What each safeguard is, as it stands in the functions of the schema, and what stands there without it. A text that is
+ * not found fails the run: a control that removes nothing would be green for nothing.
+ */
+const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: string, text: string, instead: string]>>> = {
+  fence: [
+    ["complete", "WHERE r.id = g.id AND r.fence = g.fence", "WHERE r.id = g.id"],
+    ["settle_one", "AND fence = (x ->> 'fence')::int FOR UPDATE", "FOR UPDATE"],
+    ["write_entries", "AND fence = (x ->> 'fence')::int AND state = 1", ""],
+    ["holds_fence", "AND fence = p_fence AND state = 1", ""]
+  ],
+  reconciling: [["renew", "q.at <= v_now - p_older", "false"]],
+  rescue: [["maintain", "lease_until <= v_now AND NOT ended", "false"]],
+  slots: [["take_slot", "WHERE k.held < excluded.lim", ""]]
+}
+
+const states: Readonly<Record<number, Stored["state"]>> = { 1: "running", 4: "completed", 5: "cancelled", 6: "dead" }
+
+interface Row {
+  readonly id: string
+  readonly tag: string
+  readonly payload: string
+  readonly state: number
+  readonly result: string | null
+  readonly attempts:
+    | ReadonlyArray<{ readonly decision: string; readonly endedAt: number; readonly failure?: unknown }>
+    | null
+}
+
+const start = async (): Promise<Server> => {
+  const postgres = await startPostgres({ settings: { max_connections: "200" } })
+  const runtime = ManagedRuntime.make(
+    PgClient.layer({ url: Redacted.make(postgres.url), applicationName: operator, maxConnections: 2 })
+  )
+  /** The server may have been crashed a moment ago. */
+  const query = <A extends object>(text: string, params: ReadonlyArray<unknown> = []): Promise<ReadonlyArray<A>> =>
+    runtime.runPromise(
+      Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe<A>(text, params).unprepared).pipe(
+        Effect.retry({
+          while: ({ reason }) => reason._tag === "ConnectionError" || reason._tag === "UnknownError",
+          schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo({ times: 100 }))
+        })
+      )
+    )
+  const [row] = await query<{ described: string }>(
+    `SELECT 'postgres ' || current_setting('server_version') || ', fsync ' || current_setting('fsync') ||
+       ', synchronous_commit ' || current_setting('synchronous_commit') AS described`
+  )
+  return {
+    described: row!.described,
+    port: postgres.port,
+    urlAt: (port) => `postgres://postgres@127.0.0.1:${port}/postgres`,
+    crash: postgres.crash,
+    restart: postgres.restart,
+    stop: async () => {
+      await runtime.dispose()
+      await postgres.stop()
+    },
+    prepare: async (schema) => {
+      await runtime.runPromise(PgJobStore.migrate({ schema }))
+    },
+    cut: async () => {
+      const [row] = await query<{ count: number }>(
+        `SELECT count(pg_terminate_backend(pid))::int AS count FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND application_name <> '${operator}'`
+      )
+      return row!.count
+    },
+    unfinished: async (schema) => {
+      const [row] = await query<{ count: number }>(`SELECT count(*)::int AS count FROM ${schema}.record`)
+      return row!.count
+    },
+    records: async (schema) => {
+      const rows = await query<Row>(
+        `SELECT id::text, tag, payload, state, NULL AS result, attempts FROM ${schema}.record
+         UNION ALL SELECT id::text, tag, payload, state, result, attempts FROM ${schema}.history`
+      )
+      return rows.map(({ attempts, id, payload, result, state, tag }) => ({
+        id,
+        tag,
+        payload,
+        state: states[state] ?? "waiting",
+        result: result ?? undefined,
+        deaths: (attempts ?? []).filter(({ decision }) => decision === "crashed")
+          .map(({ endedAt, failure }) => ({ at: endedAt, charged: failure !== undefined }))
+      }))
+    },
+    without: async (safeguard, schema) => {
+      for (const [name, text, instead] of safeguards[safeguard]) {
+        const [row] = await query<{ definition: string }>(
+          `SELECT pg_get_functiondef(p.oid) AS definition FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+           WHERE n.nspname = $1 AND p.proname = $2`,
+          [schema, name]
+        )
+        const definition = row?.definition ?? ""
+        if (!definition.includes(text)) throw new Error(`${name} does not say "${text}": nothing to take away`)
+        await query(definition.replaceAll(text, () => instead))
+      }
+    },
+    drop: async (schema) => {
+      await query(`DROP SCHEMA ${schema} CASCADE`)
+    }
+  }
+}
+
+export const store: Store = {
+  layer: ({ namespace, url }) =>
+    PgJobStore.layer({ schema: namespace }).pipe(
+      Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 5 }))
+    ),
+  framing,
+  start
+}

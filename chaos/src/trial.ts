@@ -1,0 +1,83 @@
+/** One run of a fault, with all of its safeguards or without one: from an empty namespace to what is known of it. */
+import { Jobs } from "capstan"
+import { Effect, Layer } from "effect"
+import { audit } from "./audit.ts"
+import { Choices } from "./choices.ts"
+import { Cluster, lease } from "./cluster.ts"
+import type { Fault, Run } from "./fault.ts"
+import * as Ledger from "./ledger.ts"
+import { Proxy } from "./proxy.ts"
+import type { Address, Safeguard, Server, Store } from "./store.ts"
+import { Jobs as workload, Poison } from "./workload.ts"
+
+/** Runs the dead again, as an operator would, but for those that deserve it; answers how many. */
+const replay = (store: Store, address: Address): Promise<number> =>
+  Effect.gen(function*() {
+    const jobs = yield* Jobs.Jobs
+    const counts = yield* Effect.forEach(
+      [...workload.jobs.keys()].filter((tag) => tag !== Poison._tag),
+      (tag) => jobs.retry({ tag, states: ["dead"] })
+    )
+    return counts.reduce((sum, { changed }) => sum + changed, 0)
+  }).pipe(Effect.provide(Jobs.layer.pipe(Layer.provide(store.layer(address)))), Effect.runPromise)
+
+export interface Place {
+  readonly storeName: string
+  readonly store: Store
+  readonly server: Server
+  readonly folder: string
+  readonly programs: string
+  readonly seed: number
+  readonly seconds: number
+}
+
+export const attempt = async (
+  fault: Fault,
+  { folder, programs, seconds, seed, server, store, storeName }: Place,
+  without?: Safeguard
+): Promise<Run> => {
+  const namespace = `${fault.id.toLowerCase()}${without === undefined ? "" : `_without_${without}`}`
+  const choices = new Choices(seed, fault.id)
+  await server.prepare(namespace)
+  if (without !== undefined) await server.without(without, namespace)
+  const cluster = new Cluster({ store: storeName, server, namespace, folder, programs, seed, choices })
+  const began = Ledger.now()
+  const proxies: Array<Proxy> = []
+  const struck = new Map<string, number>()
+  try {
+    await fault.strike({
+      cluster,
+      choices,
+      seconds,
+      proxy: async () => {
+        const proxy = await Proxy.start(server.port, store.framing)
+        proxies.push(proxy)
+        return proxy
+      },
+      struck: (what, times) => struck.set(what, (struck.get(what) ?? 0) + times)
+    })
+    const wedged = await cluster.stopProducers()
+    // What is stuck in a control may as well be known earlier.
+    const first = await cluster.rest(without === undefined ? undefined : 3 * lease)
+    const replayed = await replay(store, { url: server.urlAt(server.port), namespace })
+    const stuck = replayed > 0 ? await cluster.rest() : first
+    const stored = await server.records(namespace)
+    await cluster.close()
+    const entries = Ledger.read(cluster.folder)
+    const findings = audit(entries, stored)
+    return {
+      findings: { ...findings, struck: new Map([...findings.struck, ...struck]) },
+      entries,
+      stored,
+      stuck,
+      replayed,
+      wedged,
+      complaints: cluster.complaints,
+      seconds: (Ledger.now() - began) / 1000
+    }
+  } finally {
+    await cluster.close()
+    for (const proxy of proxies) await proxy.stop()
+    await server.drop(namespace)
+  }
+}

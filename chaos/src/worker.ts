@@ -1,0 +1,33 @@
+/** A worker process, as a user writes one: the public API alone, with the ledger between worker and store. */
+import { JobWorker } from "capstan"
+import { Effect, Layer, Schedule } from "effect"
+import * as Ledger from "./ledger.ts"
+import { serve, type WorkerTask } from "./processes.ts"
+import { loadStore } from "./store.ts"
+import * as Witness from "./witness.ts"
+import { handlers, Jobs } from "./workload.ts"
+
+const [name] = process.argv.slice(2)
+const store = await loadStore(name!)
+
+serve<WorkerTask>((task, tell) => {
+  const write = Ledger.open(task.folder, task.name)
+  const WorkerLive = JobWorker.layer(Jobs, { concurrency: task.concurrency, lease: task.lease }).pipe(
+    Layer.provide(handlers(write, task.name)),
+    Layer.provide(Witness.layer(write)),
+    Layer.provide(store.layer(task))
+  )
+  const program = Effect.gen(function*() {
+    const worker = yield* JobWorker.JobWorker
+    yield* worker.awaitReady
+    tell({ _tag: "ready" })
+    return yield* Effect.never
+  }).pipe(
+    Effect.provide(WorkerLive),
+    Effect.tapError((error) => Effect.logError("the store is away, the start is tried again", error)),
+    // What a supervisor does to a program that does not come up.
+    Effect.retry(Schedule.spaced("250 millis"))
+  )
+  Effect.runFork(program)
+  return { stop: () => process.exit(0) }
+})

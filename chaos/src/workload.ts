@@ -1,0 +1,92 @@
+/** The jobs, and handlers that write into the ledger. They answer the fence that they ran with. */
+import { Job, JobContext, JobGroup } from "capstan"
+import { Effect, Schema } from "effect"
+import { freeze } from "./freeze.ts"
+import type { Write } from "./ledger.ts"
+
+const work = { n: Schema.Int, millis: Schema.Int }
+const success = Schema.Struct({ fence: Schema.Int })
+const keyed = { ...work, key: Schema.String }
+
+export class Work extends Job.make("Work", { payload: work, success }) {}
+
+/** Goes on when it is interrupted, as a region that must not be cut does, and writes in every way that there is. */
+export class Stubborn extends Job.make("Stubborn", { payload: work, success, progress: Schema.Int }) {}
+
+/** Is frozen for so long at the one instant at which no timer can warn it: between its handler's end and its settlement. */
+export class Late extends Job.make("Late", { payload: { ...work, frozen: Schema.Number }, success }) {}
+
+export class Child extends Job.make("Child", { payload: { n: Schema.Int, fence: Schema.Int } }) {}
+
+/** Kills its process. */
+export class Poison extends Job.make("Poison", { payload: work, success }) {}
+
+export const limits = { Narrow: 1, Wide: 10 } as const
+
+export class Narrow extends Job.make("Narrow", {
+  payload: keyed,
+  success,
+  concurrency: { key: ({ key }) => key, limit: limits.Narrow }
+}) {}
+
+export class Wide extends Job.make("Wide", {
+  payload: keyed,
+  success,
+  concurrency: { key: ({ key }) => key, limit: limits.Wide }
+}) {}
+
+export class Jobs extends JobGroup.make(Work, Stubborn, Late, Child, Poison, Narrow, Wide) {}
+
+interface Given {
+  readonly n: number
+  readonly millis: number
+  readonly key?: string
+}
+
+export const handlers = (write: Write, name: string) => {
+  const attempt = (given: Given, work: Effect.Effect<void>) =>
+    Effect.gen(function*() {
+      const { fence, id, job } = yield* JobContext.JobContext
+      const line = { n: given.n, id, fence, word: given.key === undefined ? "" : `${job}/${given.key}` }
+      write("start", line)
+      yield* Effect.onInterrupt(work, () => Effect.sync(() => write("cut", line)))
+      write("end", line)
+      return { fence }
+    })
+  const sleep = (given: Given) => attempt(given, Effect.sleep(given.millis))
+  return Jobs.toLayer({
+    Work: sleep,
+    Narrow: sleep,
+    Wide: sleep,
+    Child: () => Effect.void,
+    Stubborn: (given) =>
+      Effect.uninterruptible(Effect.gen(function*() {
+        const { fence, log } = yield* JobContext.JobContext
+        const settled = yield* sleep(given)
+        yield* log("done")
+        yield* Stubborn.progress(100)
+        // A stale attempt is refused here; its own end is another write, and not refused by this one.
+        yield* Effect.ignore(Child.enqueue({ n: given.n, fence }))
+        return settled
+      })),
+    Late: (given) =>
+      Effect.gen(function*() {
+        const { attempt } = yield* JobContext.JobContext
+        const settled = yield* sleep(given)
+        if (attempt > 1) return settled
+        write("fault", { id: name, word: "freeze" })
+        yield* Effect.sync(() => freezeSelf(given.frozen))
+        write("fault", { id: name, word: "thaw" })
+        return settled
+      }),
+    Poison: (given) => attempt(given, Effect.sync(() => process.kill(process.pid, "SIGKILL")))
+  })
+}
+
+/** Blocks until it has happened. */
+const freezeSelf = (seconds: number): void => {
+  const before = performance.now()
+  freeze(process.pid, seconds)
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  while (performance.now() - before < seconds * 1000) Atomics.wait(nothing, 0, 0, 10)
+}

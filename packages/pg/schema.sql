@@ -1,0 +1,2163 @@
+-- The schema as it is after all migrations, diffed by a test: `npm test -- packages/pg/test/Migrations -u` writes it.
+
+CREATE TABLE agenda (
+  num bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  at bigint NOT NULL DEFAULT 0,
+  id uuid,
+  key text COLLATE "C",
+  frees boolean NOT NULL DEFAULT false,
+  waitpoint text COLLATE "C",
+  value text
+);
+
+ALTER TABLE agenda ADD CONSTRAINT agenda_pkey PRIMARY KEY (num);
+
+CREATE TABLE cancel (
+  id uuid NOT NULL,
+  fence integer NOT NULL,
+  reason text NOT NULL,
+  told boolean NOT NULL DEFAULT false
+);
+
+ALTER TABLE cancel ADD CONSTRAINT cancel_pkey PRIMARY KEY (id);
+
+CREATE TABLE checkpoint (
+  id uuid NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  value text NOT NULL
+);
+
+ALTER TABLE checkpoint ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (id, name);
+
+CREATE TABLE counter (
+  part smallint NOT NULL,
+  queue text COLLATE "C" NOT NULL,
+  blocked bigint NOT NULL,
+  scheduled bigint NOT NULL,
+  ready bigint NOT NULL,
+  running bigint NOT NULL,
+  completed bigint NOT NULL,
+  cancelled bigint NOT NULL,
+  dead bigint NOT NULL,
+  parked bigint NOT NULL
+) WITH (fillfactor=50);
+
+ALTER TABLE counter ADD CONSTRAINT counter_pkey PRIMARY KEY (queue, part);
+
+CREATE TABLE delta (
+  part smallint NOT NULL DEFAULT '-1'::integer,
+  queue text COLLATE "C" NOT NULL,
+  blocked integer NOT NULL DEFAULT 0,
+  scheduled integer NOT NULL DEFAULT 0,
+  ready integer NOT NULL DEFAULT 0,
+  running integer NOT NULL DEFAULT 0,
+  completed integer NOT NULL DEFAULT 0,
+  cancelled integer NOT NULL DEFAULT 0,
+  dead integer NOT NULL DEFAULT 0,
+  parked integer NOT NULL DEFAULT 0
+);
+
+CREATE TABLE dependency (
+  parent uuid NOT NULL,
+  child uuid NOT NULL,
+  name text COLLATE "C" NOT NULL
+);
+
+ALTER TABLE dependency ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child, name);
+
+CREATE INDEX dependency_child ON dependency USING btree (child);
+
+CREATE TABLE detail (
+  id uuid NOT NULL,
+  progress text,
+  logs jsonb,
+  results jsonb
+);
+
+ALTER TABLE detail ADD CONSTRAINT detail_pkey PRIMARY KEY (id);
+
+CREATE TABLE gone (
+  id uuid NOT NULL,
+  fence integer NOT NULL,
+  at bigint NOT NULL
+);
+
+ALTER TABLE gone ADD CONSTRAINT gone_pkey PRIMARY KEY (id);
+
+CREATE TABLE history (
+  id uuid NOT NULL,
+  enqueued_at bigint NOT NULL,
+  claimed_at bigint,
+  ended_at bigint,
+  finished_at bigint NOT NULL,
+  expires_at bigint,
+  fence integer NOT NULL,
+  settled integer NOT NULL,
+  attempt integer NOT NULL,
+  version integer NOT NULL,
+  key_limit integer,
+  part smallint NOT NULL,
+  state smallint NOT NULL,
+  priority smallint NOT NULL,
+  crashes smallint NOT NULL,
+  flags smallint NOT NULL,
+  keep_count integer,
+  queue text COLLATE "C" NOT NULL,
+  tag text COLLATE "C" NOT NULL,
+  key text COLLATE "C",
+  worker text COLLATE "C",
+  trace text,
+  reason text COLLATE "C",
+  retention text,
+  spec text,
+  attempts jsonb,
+  failures jsonb,
+  detail jsonb,
+  result text,
+  payload text NOT NULL
+) PARTITION BY LIST (part);
+
+CREATE INDEX history_counted ON ONLY history USING btree (tag, state, keep_count, finished_at) WHERE (keep_count IS NOT NULL);
+
+CREATE INDEX history_id ON ONLY history USING btree (id);
+
+CREATE INDEX history_keyed ON ONLY history USING btree (id) WHERE (flags <> 0);
+
+CREATE TABLE history_0 PARTITION OF history FOR VALUES IN ('0') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_1 PARTITION OF history FOR VALUES IN ('1') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_10 PARTITION OF history FOR VALUES IN ('10') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_11 PARTITION OF history FOR VALUES IN ('11') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_12 PARTITION OF history FOR VALUES IN ('12') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_13 PARTITION OF history FOR VALUES IN ('13') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_14 PARTITION OF history FOR VALUES IN ('14') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_15 PARTITION OF history FOR VALUES IN ('15') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_16 PARTITION OF history FOR VALUES IN ('16') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_17 PARTITION OF history FOR VALUES IN ('17') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_18 PARTITION OF history FOR VALUES IN ('18') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_19 PARTITION OF history FOR VALUES IN ('19') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_2 PARTITION OF history FOR VALUES IN ('2') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_20 PARTITION OF history FOR VALUES IN ('20') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_21 PARTITION OF history FOR VALUES IN ('21') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_22 PARTITION OF history FOR VALUES IN ('22') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_23 PARTITION OF history FOR VALUES IN ('23') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_24 PARTITION OF history FOR VALUES IN ('24') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_25 PARTITION OF history FOR VALUES IN ('25') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_26 PARTITION OF history FOR VALUES IN ('26') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_27 PARTITION OF history FOR VALUES IN ('27') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_28 PARTITION OF history FOR VALUES IN ('28') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_29 PARTITION OF history FOR VALUES IN ('29') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_3 PARTITION OF history FOR VALUES IN ('3') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_30 PARTITION OF history FOR VALUES IN ('30') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_4 PARTITION OF history FOR VALUES IN ('4') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_5 PARTITION OF history FOR VALUES IN ('5') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_6 PARTITION OF history FOR VALUES IN ('6') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_7 PARTITION OF history FOR VALUES IN ('7') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_8 PARTITION OF history FOR VALUES IN ('8') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE history_9 PARTITION OF history FOR VALUES IN ('9') WITH (autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000);
+
+CREATE TABLE housekeeping (
+  only_one boolean NOT NULL DEFAULT true,
+  next_at bigint NOT NULL DEFAULT 0
+) WITH (fillfactor=20);
+
+ALTER TABLE housekeeping ADD CONSTRAINT housekeeping_only_one_check CHECK (only_one);
+
+ALTER TABLE housekeeping ADD CONSTRAINT housekeeping_pkey PRIMARY KEY (only_one);
+
+CREATE TABLE idem (
+  tag text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  id uuid NOT NULL
+);
+
+ALTER TABLE idem ADD CONSTRAINT idem_pkey PRIMARY KEY (tag, key);
+
+CREATE TABLE key (
+  name text COLLATE "C" NOT NULL,
+  lim integer NOT NULL,
+  held integer NOT NULL
+) WITH (fillfactor=50);
+
+ALTER TABLE key ADD CONSTRAINT key_pkey PRIMARY KEY (name);
+
+CREATE TABLE listener (
+  id text COLLATE "C" NOT NULL,
+  until bigint NOT NULL
+) WITH (fillfactor=50);
+
+ALTER TABLE listener ADD CONSTRAINT listener_pkey PRIMARY KEY (id);
+
+CREATE TABLE migration (
+  version integer NOT NULL,
+  name text NOT NULL,
+  readable_by integer NOT NULL,
+  applied_at timestamp with time zone NOT NULL DEFAULT now()
+);
+
+ALTER TABLE migration ADD CONSTRAINT migration_pkey PRIMARY KEY (version);
+
+CREATE SEQUENCE place;
+
+CREATE TABLE queue (
+  name text COLLATE "C" NOT NULL,
+  paused boolean NOT NULL DEFAULT false
+);
+
+ALTER TABLE queue ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
+
+CREATE TABLE record (
+  id uuid NOT NULL,
+  place bigint NOT NULL,
+  turn bigint NOT NULL DEFAULT 0,
+  at bigint NOT NULL,
+  enqueued_at bigint NOT NULL,
+  ready_at bigint NOT NULL,
+  begun_at bigint,
+  expire_at bigint,
+  worker integer,
+  fence integer NOT NULL DEFAULT 0,
+  settled integer NOT NULL DEFAULT 0,
+  attempt integer NOT NULL DEFAULT 0,
+  version integer NOT NULL,
+  pending integer NOT NULL DEFAULT 0,
+  key_limit integer,
+  state smallint NOT NULL,
+  priority smallint NOT NULL,
+  crashes smallint NOT NULL DEFAULT 0,
+  flags smallint NOT NULL DEFAULT 0,
+  queue text COLLATE "C" NOT NULL,
+  tag text COLLATE "C" NOT NULL,
+  key text COLLATE "C",
+  reason text COLLATE "C",
+  blocked_on text COLLATE "C",
+  retention text,
+  spec text,
+  attempts jsonb,
+  failures jsonb,
+  payload text NOT NULL
+) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=50000);
+
+ALTER TABLE record ADD CONSTRAINT record_pkey PRIMARY KEY (id);
+
+CREATE INDEX record_after ON record USING btree (blocked_on) WHERE ((state = 3) AND (reason = 'Unique'::text));
+
+CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WHERE ((state = 0) AND ((crashes > 0) OR (((flags)::integer & 16) = 16)));
+
+CREATE INDEX record_expiring ON record USING btree (expire_at) WHERE ((expire_at IS NOT NULL) AND (state <> 1));
+
+CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((state = 3) AND (reason = 'ConcurrencyKey'::text));
+
+CREATE INDEX record_parked ON record USING btree (tag, version) WHERE ((state = 3) AND (reason = ANY (ARRAY['NoHandler'::text, 'NewerPayload'::text])));
+
+CREATE INDEX record_ready ON record USING btree (queue, priority, turn, place) WHERE ((state = 0) AND (crashes = 0) AND (((flags)::integer & 16) = 0));
+
+CREATE INDEX record_running ON record USING btree (worker) WHERE (state = 1);
+
+CREATE INDEX record_scheduled ON record USING btree (queue, at, place) WHERE (state = 2);
+
+CREATE TABLE schedule (
+  name text COLLATE "C" NOT NULL,
+  definition text NOT NULL,
+  next_at bigint NOT NULL
+);
+
+ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
+CREATE TABLE uniq (
+  tag text COLLATE "C" NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  id uuid NOT NULL,
+  until bigint,
+  until_started boolean NOT NULL DEFAULT false,
+  successor uuid
+) WITH (fillfactor=70);
+
+ALTER TABLE uniq ADD CONSTRAINT uniq_pkey PRIMARY KEY (tag, key);
+
+CREATE TABLE worker (
+  num integer NOT NULL GENERATED ALWAYS AS IDENTITY,
+  id text COLLATE "C" NOT NULL,
+  lease_until bigint NOT NULL,
+  wakes_until bigint NOT NULL DEFAULT 0,
+  ended boolean NOT NULL DEFAULT true,
+  queues text[] NOT NULL DEFAULT '{}'::text[],
+  handles jsonb NOT NULL DEFAULT '[]'::jsonb
+) WITH (fillfactor=50);
+
+ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
+
+ALTER TABLE worker ADD CONSTRAINT worker_pkey PRIMARY KEY (num);
+
+CREATE OR REPLACE FUNCTION admit_waiting(p_key text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  q text;
+  n int;
+BEGIN
+  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
+  IF NOT FOUND OR k.held >= k.lim
+    OR NOT EXISTS (SELECT FROM record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    RETURN;
+  END IF;
+  FOR q, n IN
+    WITH c AS (
+      SELECT id FROM record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
+      ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
+    ), u AS (
+      UPDATE record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+      FROM c WHERE r.id = c.id RETURNING r.queue
+    )
+    SELECT queue, count(*)::int FROM u GROUP BY queue
+  LOOP
+    UPDATE key SET held = held + n WHERE name = p_key;
+    k.held := k.held + n;
+    INSERT INTO delta (queue, blocked, ready) VALUES (q, -n, n);
+    PERFORM wake(q, p_now);
+  END LOOP;
+  IF k.held < k.lim AND EXISTS (
+    SELECT FROM record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    PERFORM look_again(NULL, p_key, p_now);
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION age(retention text, state integer)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT CASE
+    WHEN retention IS NULL THEN CASE state WHEN 4 THEN 86400000 WHEN 5 THEN 604800000 ELSE 2592000000 END
+    ELSE (retention::json -> (state - 4) ->> 0)::bigint
+  END
+$function$;
+
+CREATE OR REPLACE FUNCTION attempts_of(h history)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT CASE WHEN h.claimed_at IS NULL THEN h.attempts ELSE coalesce(h.attempts, '[]') ||
+    jsonb_strip_nulls(jsonb_build_object('attempt', h.attempt, 'worker', h.worker, 'startedAt', h.claimed_at,
+      'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
+$function$;
+
+CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_freed text := CASE WHEN r.flags & 8 = 8 THEN r.key END;
+BEGIN
+  r.worker := NULL;
+  r.flags := r.flags & ~8;
+  r.state := 3;
+  r.reason := p_reason;
+  r.blocked_on := p_on;
+  r.at := p_now;
+  PERFORM put(r);
+  PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
+  IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION claim(p_num integer, p_queue text, p_count integer, p_now bigint, p_mark_priority integer, p_mark_turn bigint, p_mark_place bigint)
+ RETURNS TABLE(id uuid, tag text, version integer, queue text, priority integer, payload text, attempt integer, fence integer, crashes integer, enqueued_at double precision, begun_at double precision, ready_at double precision, spec text, failures text, extra text, turn double precision, place double precision)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  IF EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16)) THEN
+    RETURN QUERY
+      WITH back AS MATERIALIZED (
+        SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM record r
+        WHERE r.queue = p_queue AND r.state = 0 AND (r.crashes > 0 OR r.flags & 16 = 16)
+        ORDER BY r.priority, r.turn, r.place LIMIT p_count + 100 FOR UPDATE SKIP LOCKED
+      ), ready AS MATERIALIZED (
+        SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
+        WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+          AND (r.priority, r.turn, r.place) > (p_mark_priority, p_mark_turn, p_mark_place)
+        ORDER BY r.priority, r.turn, r.place LIMIT p_count FOR UPDATE SKIP LOCKED
+      ), next AS MATERIALIZED (
+        SELECT tid FROM (
+          SELECT tid, priority, turn, place FROM ready
+          UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
+          -- A worker takes one at a time of those that crashed others (P10).
+          UNION ALL (SELECT tid, priority, turn, place FROM back WHERE crashes > 0 AND NOT EXISTS (
+            SELECT FROM record WHERE worker = p_num AND state = 1 AND crashes > 0) LIMIT 1)
+        ) r ORDER BY priority, turn, place LIMIT p_count
+      )
+      , claimed AS (
+        UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = p_num, at = p_now,
+          flags = r.flags & ~16, begun_at = coalesce(r.begun_at, p_now)
+        FROM next WHERE r.ctid = next.tid RETURNING r.*
+      ), counted AS (
+        INSERT INTO delta (queue, ready, running)
+        SELECT p_queue, -count(*), count(*) FROM claimed HAVING count(*) > 0
+      )
+      SELECT c.id, c.tag, c.version, c.queue, c.priority::int, c.payload, c.attempt, c.fence, c.crashes::int,
+        c.enqueued_at::float8, c.begun_at::float8, c.ready_at::float8, c.spec, c.failures::text,
+        CASE WHEN c.flags & 2 = 2 THEN extra_of(c.id) END, c.turn::float8, c.place::float8
+      FROM claimed c ORDER BY c.priority, c.turn, c.place;
+  ELSE
+    RETURN QUERY
+      WITH next AS MATERIALIZED (
+        SELECT r.ctid AS tid FROM record r
+        WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+          AND (r.priority, r.turn, r.place) > (p_mark_priority, p_mark_turn, p_mark_place)
+        ORDER BY r.priority, r.turn, r.place LIMIT p_count FOR UPDATE SKIP LOCKED
+      )
+      , claimed AS (
+        UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = p_num, at = p_now,
+          flags = r.flags & ~16, begun_at = coalesce(r.begun_at, p_now)
+        FROM next WHERE r.ctid = next.tid RETURNING r.*
+      ), counted AS (
+        INSERT INTO delta (queue, ready, running)
+        SELECT p_queue, -count(*), count(*) FROM claimed HAVING count(*) > 0
+      )
+      SELECT c.id, c.tag, c.version, c.queue, c.priority::int, c.payload, c.attempt, c.fence, c.crashes::int,
+        c.enqueued_at::float8, c.begun_at::float8, c.ready_at::float8, c.spec, c.failures::text,
+        CASE WHEN c.flags & 2 = 2 THEN extra_of(c.id) END, c.turn::float8, c.place::float8
+      FROM claimed c ORDER BY c.priority, c.turn, c.place;
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION claim_keys(p_records json, p_now bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  INSERT INTO idem AS i (tag, key, id)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'idempotencyKey', (x ->> 'id')::uuid
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
+  INSERT INTO uniq AS q (tag, key, id, until, until_started)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
+        coalesce((x ->> 'untilStarted')::boolean, false)
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
+$function$;
+
+CREATE OR REPLACE FUNCTION clock()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$function$;
+
+CREATE OR REPLACE FUNCTION commit_one(x json)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+  PERFORM FROM record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
+  IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
+  RETURN settle_one(x, clock());
+END $function$;
+
+CREATE OR REPLACE FUNCTION complete(p_num integer, p_worker text, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_now bigint, p_events boolean)
+ RETURNS integer[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_done uuid[];
+  v_keys text[];
+  v_unique uuid[];
+  v_detailed uuid[];
+  v_id uuid;
+BEGIN
+  WITH gone AS (
+    DELETE FROM record r
+    USING unnest(p_ids, p_fences, p_afters, p_results, p_traces) AS g(id, fence, after, result, trace)
+    WHERE r.id = g.id AND r.fence = g.fence
+    RETURNING r.*, least(p_now, r.at + g.after) AS ended, g.result, g.trace,
+      CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age
+  ), kept AS (
+    INSERT INTO history (
+      id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
+      state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
+      detail, result, payload)
+    SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
+      part(age, p_now), 4, priority, 0, flags & 33, keep_count(retention, 4), queue, tag, key,
+      CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM worker w WHERE w.num = gone.worker) END,
+      trace, retention, spec, attempts, failures,
+      CASE WHEN flags & 2 = 2 THEN (
+        SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = gone.id) END,
+      result, payload
+    FROM gone
+  ), counted AS (
+    INSERT INTO delta (part, queue, running, completed)
+    SELECT part(age, p_now), queue, -count(*), count(*) FROM gone GROUP BY 1, 2
+  )
+  SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
+    array_agg(id) FILTER (WHERE flags & 2 = 2)
+    INTO v_done, v_keys, v_unique, v_detailed FROM gone;
+
+  IF v_detailed IS NOT NULL THEN
+    DELETE FROM detail WHERE id = ANY (v_detailed);
+    DELETE FROM checkpoint WHERE id = ANY (v_detailed);
+  END IF;
+  IF v_keys IS NOT NULL THEN PERFORM free_slots(v_keys, p_now); END IF;
+  IF v_unique IS NOT NULL THEN
+    FOREACH v_id IN ARRAY v_unique LOOP PERFORM release_unique(v_id, p_now); END LOOP;
+  END IF;
+  IF EXISTS (SELECT FROM dependency) THEN
+    PERFORM dependency_ended(g.id, 4, g.result, p_now)
+      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_done);
+  END IF;
+  IF EXISTS (SELECT FROM cancel) THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
+  IF p_events THEN
+    PERFORM tell_ended(v_done, p_now);
+  END IF;
+  IF cardinality(v_done) = cardinality(p_ids) THEN RETURN '{}'; END IF;
+  RETURN ARRAY(
+    SELECT g.i::int FROM unnest(p_ids, p_fences) WITH ORDINALITY AS g(id, fence, i)
+    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT is_settled(g.id, g.fence));
+END $function$;
+
+CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload text, p_version integer, p_now bigint, p_transaction boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  h history;
+  r record;
+  u uniq;
+  v_key text;
+BEGIN
+  SELECT * INTO h FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
+  IF NOT FOUND THEN RETURN 'NotFound'; END IF;
+  IF p_action = 'Delete' THEN
+    PERFORM forget(p_id, p_now);
+    RETURN 'Changed';
+  END IF;
+  IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
+  v_key := h.spec::json ->> 'uniqueKey';
+  IF h.flags & 1 = 1 THEN
+    SELECT * INTO u FROM uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
+    IF FOUND AND u.id <> p_id AND holds(u, p_now) IS NOT NULL THEN RETURN 'Unchanged'; END IF;
+    INSERT INTO uniq (tag, key, id) VALUES (h.tag, v_key, p_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = NULL, successor = NULL;
+  END IF;
+  DELETE FROM history WHERE id = p_id AND part = h.part;
+  INSERT INTO delta (part, queue, completed, cancelled, dead)
+    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
+  r.id := p_id;
+  r.place := nextval('place');
+  r.turn := 0;
+  r.at := p_now;
+  r.enqueued_at := h.enqueued_at;
+  r.ready_at := p_now;
+  r.fence := h.fence + 1;
+  r.settled := h.settled;
+  r.attempt := 0;
+  r.version := coalesce(p_version, h.version);
+  r.pending := 0;
+  r.key_limit := h.key_limit;
+  r.state := 3;
+  r.priority := h.priority;
+  r.crashes := 0;
+  r.flags := h.flags & 33 | 4;
+  r.queue := h.queue;
+  r.tag := h.tag;
+  r.key := h.key;
+  r.retention := h.retention;
+  r.spec := h.spec;
+  r.payload := coalesce(p_payload, h.payload);
+  r.attempts := attempts_of(h);
+  IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
+    INSERT INTO detail (id, logs) VALUES (p_id, h.detail -> 'logs');
+    r.flags := r.flags | 2;
+  END IF;
+  INSERT INTO record SELECT r.*;
+  PERFORM count_move(r.queue, NULL, NULL, 3, NULL);
+  PERFORM let_run(r, p_now, p_now, false, p_transaction);
+  RETURN 'Changed';
+END $function$;
+
+CREATE OR REPLACE FUNCTION control_one(p_id uuid, p_action text, p_reason text, p_payload text, p_version integer, p_due bigint, p_priority integer, p_now bigint, p_transaction boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  r record;
+  v_freed text;
+BEGIN
+  IF p_transaction THEN
+    SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 FOR UPDATE;
+    IF NOT FOUND THEN SELECT * INTO r FROM record WHERE id = p_id; END IF;
+  ELSE
+    SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE;
+  END IF;
+  IF r.id IS NULL THEN
+    RETURN control_finished(p_id, p_action, p_payload, p_version, p_now, p_transaction);
+  END IF;
+
+  IF r.state = 1 THEN
+    IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    INSERT INTO cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
+    IF FOUND THEN
+      -- It may not run any more when this commits.
+      IF p_transaction THEN INSERT INTO agenda (id) VALUES (r.id); END IF;
+      PERFORM pg_notify('capstan', 'k' || (SELECT id FROM worker WHERE num = r.worker));
+    END IF;
+    RETURN 'Requested';
+  END IF;
+
+  -- The slot is given back after the commit: its key's row is one that settlements wait for.
+  IF p_transaction AND r.flags & 8 = 8 AND p_action IN ('Cancel', 'Delete', 'Reschedule') THEN
+    INSERT INTO agenda (key, frees) VALUES (r.key, true);
+    r.flags := r.flags & ~8;
+    UPDATE record SET flags = r.flags WHERE id = r.id;
+    PERFORM wake(r.queue, 0);
+  END IF;
+
+  CASE p_action
+  WHEN 'Cancel' THEN
+    r.fence := r.fence + 1;
+    PERFORM finish(r, 5, p_reason, NULL, p_now, p_transaction);
+  WHEN 'Delete' THEN
+    PERFORM finish(r, 5, 'deleted', NULL, p_now, p_transaction);
+    PERFORM forget(p_id, p_now);
+    PERFORM tell('deleted', r, NULL, p_now);
+  WHEN 'Retry' THEN
+    IF p_payload IS NULL AND r.state <> 2 THEN RETURN 'Unchanged'; END IF;
+    r.fence := r.fence + 1;
+    r.payload := coalesce(p_payload, r.payload);
+    r.version := coalesce(p_version, r.version);
+    IF r.state = 2 THEN
+      PERFORM let_run(r, p_now, p_now, false, p_transaction);
+    ELSE
+      PERFORM put(r);
+    END IF;
+  WHEN 'Promote' THEN
+    IF r.state <> 2 THEN RETURN 'Unchanged'; END IF;
+    PERFORM let_run(r, p_now, p_now, false, p_transaction);
+  WHEN 'Reschedule' THEN
+    IF r.state NOT IN (0, 2) THEN RETURN 'Unchanged'; END IF;
+    IF r.expire_at IS NOT NULL THEN
+      r.expire_at := p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0);
+    END IF;
+    PERFORM let_run(r, p_due, p_now, false, p_transaction);
+  WHEN 'Reprioritise' THEN
+    IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
+    r.priority := p_priority;
+    IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
+    PERFORM put(r);
+    -- Claims have passed it over meanwhile.
+    IF p_transaction AND r.state = 0 THEN PERFORM wake(r.queue, 0); END IF;
+  END CASE;
+  RETURN 'Changed';
+END $function$;
+
+CREATE OR REPLACE FUNCTION count_move(p_queue text, was integer, was_reason text, state integer, reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO delta (queue, ready, running, scheduled, blocked, parked) VALUES (
+    p_queue,
+    coalesce((state = 0)::int, 0) - coalesce((was = 0)::int, 0),
+    coalesce((state = 1)::int, 0) - coalesce((was = 1)::int, 0),
+    coalesce((state = 2)::int, 0) - coalesce((was = 2)::int, 0),
+    coalesce((state = 3)::int, 0) - coalesce((was = 3)::int, 0),
+    coalesce((state = 3 AND reason IN ('NoHandler', 'NewerPayload'))::int, 0)
+      - coalesce((was = 3 AND was_reason IN ('NoHandler', 'NewerPayload'))::int, 0));
+END $function$;
+
+CREATE OR REPLACE FUNCTION dependency_ended(p_id uuid, p_state integer, p_result text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_child uuid;
+  v_name text;
+  c record;
+BEGIN
+  FOR v_child, v_name IN SELECT child, name FROM dependency WHERE parent = p_id ORDER BY child, name LOOP
+    SELECT * INTO c FROM record WHERE id = v_child FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM record WHERE id = v_child) THEN
+      PERFORM look_again(v_child, NULL, p_now);
+      CONTINUE;
+    END IF;
+    DELETE FROM dependency WHERE parent = p_id AND child = v_child AND name = v_name;
+    IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
+    -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
+    IF c.reason = 'Dependencies' AND p_state <> 4 THEN
+      c.fence := c.fence + 1;
+      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now);
+      CONTINUE;
+    END IF;
+    INSERT INTO detail AS d (id, results) VALUES (v_child, jsonb_build_object(v_name, p_result))
+      ON CONFLICT (id) DO UPDATE SET results = coalesce(d.results, '{}') || excluded.results;
+    c.flags := c.flags | 2;
+    c.pending := c.pending - 1;
+    IF c.pending = 0 AND c.reason IN ('Dependencies', 'Children') THEN
+      PERFORM let_run(c, c.at, p_now, false);
+    ELSE
+      PERFORM put(c);
+    END IF;
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION end_attempt(r record, p_decision text, p_ended bigint, p_failure jsonb, p_trace text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_failure jsonb := p_failure || jsonb_build_object('attempt', r.attempt, 'at', p_ended);
+BEGIN
+  IF p_decision NOT IN ('released', 'parked') THEN
+    r.attempts := coalesce(r.attempts, '[]') || jsonb_strip_nulls(jsonb_build_object(
+      'attempt', r.attempt, 'worker', (SELECT id FROM worker WHERE num = r.worker), 'startedAt', r.at,
+      'endedAt', p_ended, 'decision', p_decision, 'failure', v_failure, 'trace', p_trace));
+    IF jsonb_array_length(r.attempts) > 100 THEN r.attempts := r.attempts - 0; END IF;
+    IF v_failure IS NOT NULL THEN
+      r.failures := coalesce(r.failures, '[]') || jsonb_strip_nulls(v_failure);
+      IF jsonb_array_length(r.failures) > 32 THEN r.failures := r.failures - 0; END IF;
+    END IF;
+    r.flags := r.flags | 4;
+    r.expire_at := NULL;
+  END IF;
+  IF p_decision <> 'crashed' THEN r.crashes := 0; END IF;
+  r.fence := r.fence + 1;
+  RETURN r;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean)
+ RETURNS TABLE(id uuid, outcome text)
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  x json;
+BEGIN
+  IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
+  FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+    SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
+    RETURN NEXT;
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_idem text := x ->> 'idempotencyKey';
+  v_key text := x ->> 'uniqueKey';
+  v_policy text := x ->> 'onConflict';
+  v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
+  v_owner uuid;
+  u uniq;
+  h record;
+  v_state int;
+  v_waits boolean;
+BEGIN
+  o_id := (x ->> 'id')::uuid;
+  o_outcome := 'Inserted';
+  IF is_stored(o_id, p_again, p_now) THEN
+    o_outcome := 'Existing';
+    RETURN;
+  END IF;
+
+  IF v_idem IS NOT NULL THEN
+    INSERT INTO idem AS i (tag, key, id) VALUES (x ->> 'tag', v_idem, o_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = i.id RETURNING id INTO v_owner;
+    IF v_owner <> o_id THEN
+      IF is_stored(v_owner, true, p_now) THEN
+        o_id := v_owner;
+        o_outcome := 'Existing';
+        RETURN;
+      END IF;
+      UPDATE idem SET id = o_id WHERE tag = x ->> 'tag' AND key = v_idem;
+    END IF;
+  END IF;
+
+  r.id := o_id;
+  r.place := nextval('place');
+  r.turn := 0;
+  r.at := greatest(v_due, p_now);
+  r.enqueued_at := p_now;
+  r.ready_at := p_now;
+  r.expire_at := v_due + (x ->> 'startBefore')::bigint;
+  r.fence := 0;
+  r.settled := 0;
+  r.attempt := 0;
+  r.version := (x ->> 'version')::int;
+  r.pending := 0;
+  r.key_limit := (x ->> 'keyLimit')::int;
+  r.state := 3;
+  r.priority := (x ->> 'priority')::int;
+  r.crashes := 0;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
+  r.queue := x ->> 'queue';
+  r.tag := x ->> 'tag';
+  r.key := x ->> 'key';
+  r.retention := x ->> 'retention';
+  r.spec := x ->> 'spec';
+  r.payload := x ->> 'payload';
+
+  IF v_key IS NOT NULL THEN
+    -- Waits for another enqueue of the same key that is not decided yet, and for nothing else.
+    INSERT INTO uniq AS q (tag, key, id, until, until_started)
+      VALUES (r.tag, v_key, o_id, p_now + (x ->> 'window')::bigint, coalesce((x ->> 'untilStarted')::boolean, false))
+      ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
+    IF u.id <> o_id THEN
+      v_state := holds(u, p_now);
+      IF v_state IS NULL AND u.successor IS NOT NULL THEN
+        u.id := u.successor;
+        u.successor := NULL;
+        v_state := holds(u, p_now);
+      END IF;
+      IF v_state IS NOT NULL THEN
+        SELECT * INTO h FROM record WHERE id = u.id;
+        v_waits := h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+        IF v_state = 4 AND v_policy <> 'runAfter' OR v_policy = 'keep' OR v_policy = 'runAfter' AND v_waits
+          OR v_policy = 'reschedule' AND NOT v_waits THEN
+          o_outcome := 'Existing';
+        ELSIF v_state <> 4 AND v_waits AND (h.spec::json ->> 'flowId') IS NOT NULL THEN
+          o_outcome := 'UniqueConflict';
+        ELSIF v_state <> 4 AND v_waits THEN
+          o_outcome := CASE WHEN replace(
+            h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
+        ELSIF v_state <> 4 AND u.successor IS NOT NULL
+          AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
+          UPDATE record SET payload = r.payload, version = r.version, spec = r.spec, retention = r.retention,
+            priority = r.priority, at = r.at, expire_at = r.expire_at, fence = fence + 1, key = r.key,
+            key_limit = r.key_limit WHERE id = u.successor;
+          u.id := u.successor;
+          o_outcome := 'Replaced';
+        END IF;
+        IF o_outcome IS NULL THEN
+          -- It was claimed while we looked.
+          o_outcome := 'Inserted';
+          v_waits := false;
+        END IF;
+        IF o_outcome <> 'Inserted' THEN
+          IF v_idem IS NOT NULL THEN
+            IF o_outcome = 'Replaced' THEN
+              DELETE FROM idem WHERE id = u.id AND tag = r.tag AND key = h.spec::json ->> 'idempotencyKey' AND key <> v_idem;
+              UPDATE idem SET id = u.id WHERE tag = r.tag AND key = v_idem;
+            ELSE
+              DELETE FROM idem WHERE tag = r.tag AND key = v_idem AND id = o_id;
+            END IF;
+          END IF;
+          o_id := u.id;
+          RETURN;
+        END IF;
+        IF v_state <> 4 THEN
+          r.reason := 'Unique';
+          r.blocked_on := u.id::text;
+          UPDATE uniq SET id = u.id, successor = o_id WHERE tag = r.tag AND key = v_key;
+        END IF;
+      END IF;
+      IF r.reason IS NULL THEN
+        UPDATE uniq SET id = o_id, successor = NULL, until = p_now + (x ->> 'window')::bigint,
+          until_started = coalesce((x ->> 'untilStarted')::boolean, false) WHERE tag = r.tag AND key = v_key;
+      END IF;
+    END IF;
+  END IF;
+
+  IF r.reason IS NULL AND json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
+    r.reason := 'Dependencies';
+    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
+  ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
+    r.reason := 'ConcurrencyKey';
+    r.blocked_on := r.key;
+  END IF;
+  INSERT INTO record SELECT r.*;
+  PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
+  PERFORM tell('enqueued', r, NULL, p_now);
+
+  IF r.reason = 'Dependencies' THEN
+    INSERT INTO dependency (parent, child, name)
+      SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
+      ON CONFLICT DO NOTHING;
+  END IF;
+  IF r.reason IS NULL THEN
+    PERFORM let_run(r, v_due, p_now, false, p_transaction);
+  ELSIF p_transaction THEN
+    INSERT INTO agenda (id) VALUES (r.id);
+    PERFORM wake(r.queue, 0);
+  ELSE
+    PERFORM tend(r.id, p_now);
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_plain(p_ids uuid[], p_tags text[], p_versions integer[], p_queues text[], p_priorities integer[], p_delays bigint[], p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[], p_transaction boolean)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  v_stored uuid[];
+  v_queues text[];
+  q text;
+BEGIN
+  BEGIN
+    
+    WITH given AS (
+      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads
+      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+    ), stored AS (
+      INSERT INTO record (
+        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
+      SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
+      FROM given 
+      RETURNING id, queue, state
+    ), counted AS (
+      INSERT INTO delta (queue, ready, scheduled)
+      SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
+      RETURNING queue
+    )
+    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
+  EXCEPTION WHEN unique_violation THEN
+    
+    WITH given AS (
+      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads
+      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+    ), stored AS (
+      INSERT INTO record (
+        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
+      SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
+      FROM given ON CONFLICT (id) DO NOTHING
+      RETURNING id, queue, state
+    ), counted AS (
+      INSERT INTO delta (queue, ready, scheduled)
+      SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
+      RETURNING queue
+    )
+    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
+  END;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    -- Who decides to sleep while this transaction is open cannot be seen from here: such a transaction always wakes.
+    PERFORM wake(q, CASE WHEN p_transaction THEN 0 ELSE v_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM listener WHERE until > v_now) THEN
+    PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = ANY (v_stored);
+  END IF;
+  -- All of them as a rule, which takes no list.
+  RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
+END $function$;
+
+CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[])
+ RETURNS TABLE(id uuid, tag text, version integer, queue text, priority integer, payload text, attempt integer, fence integer, crashes integer, enqueued_at double precision, begun_at double precision, ready_at double precision, spec text, failures text, extra text, turn double precision, place double precision)
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  v_now bigint := clock();
+  v_full boolean;
+  v_share boolean;
+  w worker;
+  v_lost int[] := '{}';
+  v_others text[] := '{}';
+  v_claimed int := 0;
+  v_taken int[];
+  v_short boolean[];
+  v_more text[] := '{}';
+  v_due bigint;
+  v_next bigint;
+  v_events boolean := EXISTS (SELECT FROM listener WHERE until > v_now);
+  x json;
+  i int;
+  n int;
+  v_found int;
+  v_wake boolean := false;
+BEGIN
+  SELECT * INTO w FROM worker WHERE id = p_worker;
+  IF NOT FOUND THEN
+    INSERT INTO worker AS k (id, lease_until, queues) VALUES (p_worker, v_now, p_queues)
+      ON CONFLICT (id) DO UPDATE SET id = k.id RETURNING * INTO w;
+  END IF;
+
+  IF cardinality(p_ids) > 0 THEN
+    v_lost := complete(w.num, p_worker, p_ids, p_fences, p_afters, p_results, p_traces, v_now, v_events);
+  END IF;
+  IF p_others IS NOT NULL THEN
+    FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
+      v_others := v_others || settle_one(x, v_now);
+    END LOOP;
+  END IF;
+
+  IF EXISTS (SELECT FROM agenda) THEN v_next := tend_agenda(v_now); END IF;
+  IF w.handles <> '[]' AND EXISTS (
+    SELECT FROM record WHERE state = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
+    PERFORM unpark(w, v_now);
+  END IF;
+
+  IF p_total > 0 THEN
+    IF EXISTS (SELECT FROM record WHERE expire_at <= v_now AND state <> 1) THEN
+      PERFORM expire(v_now, 1000);
+    END IF;
+    v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
+    v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
+    FOR i IN 1 .. cardinality(p_queues) LOOP
+      IF EXISTS (SELECT FROM queue WHERE name = p_queues[i] AND paused) THEN
+        v_taken[i] := NULL;
+        CONTINUE;
+      END IF;
+      SELECT at INTO v_due FROM record WHERE queue = p_queues[i] AND state = 2 ORDER BY at, place LIMIT 1;
+      IF v_due <= v_now THEN
+        PERFORM promote(p_queues[i], v_now, 1000);
+        SELECT at INTO v_due FROM record WHERE queue = p_queues[i] AND state = 2 ORDER BY at, place LIMIT 1;
+      END IF;
+      v_next := least(v_next, v_due);
+      -- A better priority than that of the mark is not behind it.
+      IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND state = 0 AND crashes = 0 AND flags & 16 = 0
+        AND priority < p_mark_priorities[i]) THEN
+        p_mark_priorities[i] := -1000;
+      END IF;
+    END LOOP;
+    -- The shares first; what they leave is given out in the order of the demands.
+    FOREACH v_share IN ARRAY ARRAY[true, false] LOOP
+      FOR i IN 1 .. cardinality(p_queues) LOOP
+        n := least(CASE WHEN v_share THEN p_shares[i] ELSE p_slots[i] END - v_taken[i], p_total - v_claimed);
+        v_full := v_taken[i] IS NOT NULL AND (v_share OR p_shares[i] = 0 OR v_taken[i] >= p_shares[i]);
+        WHILE v_full AND n > 0 LOOP
+          RETURN QUERY SELECT * FROM claim(
+            w.num, p_queues[i], n, v_now, p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]);
+          GET DIAGNOSTICS v_found = ROW_COUNT;
+          v_taken[i] := v_taken[i] + v_found;
+          v_claimed := v_claimed + v_found;
+          n := n - v_found;
+          -- It came back short: once more from the very front.
+          v_full := n > 0 AND p_mark_priorities[i] > -1000;
+          v_short[i] := n > 0;
+          IF v_full THEN p_mark_priorities[i] := -1000; END IF;
+        END LOOP;
+      END LOOP;
+    END LOOP;
+    -- What is left in a queue from whose very front a claim came back short, others have locked: to ask for it at once again
+    -- would go on for as long as they do.
+    FOR i IN 1 .. cardinality(p_queues) LOOP
+      IF v_taken[i] IS NOT NULL AND NOT v_short[i]
+        AND may_claim(w.num, p_queues[i], p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]) THEN
+        v_more := v_more || p_queues[i];
+      END IF;
+    END LOOP;
+    -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
+    -- looking once more.
+    IF v_claimed < p_total AND w.wakes_until < v_now + 5000 THEN
+      v_wake := true;
+      IF v_claimed = 0 THEN v_more := p_queues; END IF;
+    END IF;
+  END IF;
+
+  IF v_wake OR v_claimed > 0 AND w.lease_until < v_now + p_lease - p_lease / 10 THEN
+    UPDATE worker AS k SET
+      lease_until = CASE WHEN v_claimed > 0 THEN greatest(k.lease_until, v_now + p_lease) ELSE k.lease_until END,
+      ended = k.ended AND v_claimed = 0,
+      wakes_until = CASE WHEN v_wake THEN v_now + 10000 ELSE k.wakes_until END,
+      queues = CASE WHEN k.queues @> p_queues THEN k.queues ELSE p_queues END
+    WHERE k.num = w.num;
+    IF NOT FOUND THEN
+      -- It was forgotten meanwhile: its claims must not be.
+      INSERT INTO worker (num, id, lease_until, queues) OVERRIDING SYSTEM VALUE
+        VALUES (w.num, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
+    END IF;
+  END IF;
+
+  IF v_events AND v_claimed > 0 THEN
+    PERFORM tell('started', r, NULL, v_now) FROM record r
+      WHERE r.worker = w.num AND r.state = 1 AND r.at = v_now;
+  END IF;
+
+  id := NULL;
+  payload := json_build_object(
+    'now', v_now, 'lost', v_lost, 'others', v_others,
+    'nextDueIn', greatest(0, v_next - v_now),
+    'maintainIn', maintain_in(v_now),
+    'cancel', CASE WHEN EXISTS (SELECT FROM cancel) THEN take_cancels(w.num) ELSE '[]' END,
+    'more', v_more);
+  RETURN NEXT;
+END $function$;
+
+CREATE OR REPLACE FUNCTION expire(p_now bigint, p_count integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_count int := 0;
+BEGIN
+  FOR r IN SELECT * FROM record WHERE expire_at <= p_now AND state <> 1
+    ORDER BY expire_at LIMIT p_count FOR UPDATE SKIP LOCKED
+  LOOP
+    r.fence := r.fence + 1;
+    PERFORM finish(r, 6, 'Expired', NULL, p_now);
+    v_count := v_count + 1;
+  END LOOP;
+  RETURN v_count;
+END $function$;
+
+CREATE OR REPLACE FUNCTION extra_of(p_id uuid)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN json_build_object(
+    'checkpoints', (SELECT json_object_agg(name, value) FROM (
+      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+      FROM checkpoint WHERE id = p_id) c WHERE total <= 65536),
+    'results', (SELECT results FROM detail WHERE id = p_id))::text;
+END $function$;
+
+CREATE OR REPLACE FUNCTION finish(r record, p_state integer, p_reason text, p_result text, p_now bigint, p_transaction boolean DEFAULT false)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_age bigint := age(r.retention, p_state);
+  v_part smallint := part(v_age, p_now);
+  v_was record;
+BEGIN
+  DELETE FROM record WHERE id = r.id RETURNING * INTO v_was;
+  INSERT INTO history (
+    id, enqueued_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part, state, priority,
+    crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
+  VALUES (
+    r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
+    r.priority, r.crashes, r.flags & 33, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.retention, r.spec, r.attempts, r.failures,
+    CASE WHEN r.flags & 2 = 2 THEN (
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = r.id) END,
+    p_result, r.payload);
+  PERFORM count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
+  INSERT INTO delta (part, queue, completed, cancelled, dead)
+    VALUES (v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int);
+  DELETE FROM cancel WHERE id = r.id;
+  IF r.flags & 2 = 2 THEN
+    DELETE FROM detail WHERE id = r.id;
+    DELETE FROM checkpoint WHERE id = r.id;
+  END IF;
+  IF p_transaction THEN
+    IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
+    INSERT INTO agenda (id)
+      SELECT id FROM record WHERE blocked_on = r.id::text AND state = 3 AND reason = 'Unique'
+      UNION SELECT child FROM dependency WHERE parent = r.id;
+    PERFORM wake(r.queue, 0);
+  ELSE
+    IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 1 = 1 THEN PERFORM release_unique(r.id, p_now); END IF;
+    PERFORM dependency_ended(r.id, p_state, p_result, p_now);
+  END IF;
+  PERFORM tell(
+    CASE p_state WHEN 4 THEN 'completed' WHEN 5 THEN 'cancelled' ELSE 'dead' END, r,
+    coalesce(CASE WHEN p_state = 6 THEN r.failures -> -1 ->> 'tag' END, p_reason), p_now);
+END $function$;
+
+CREATE OR REPLACE FUNCTION forget(p_id uuid, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  h history;
+BEGIN
+  DELETE FROM history WHERE id = p_id RETURNING * INTO h;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO delta (part, queue, completed, cancelled, dead)
+    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
+  INSERT INTO gone (id, fence, at) VALUES (p_id, h.settled, p_now)
+    ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
+  DELETE FROM idem WHERE tag = h.tag AND id = p_id AND key = h.spec::json ->> 'idempotencyKey';
+END $function$;
+
+CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  DELETE FROM idem WHERE (tag, key) IN (
+    SELECT i.tag, i.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
+    JOIN idem i ON i.tag = f.tag AND i.key = f.spec::json ->> 'idempotencyKey' AND i.id = f.id
+    FOR UPDATE OF i SKIP LOCKED);
+  DELETE FROM uniq WHERE (tag, key) IN (
+    SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
+    JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id AND u.successor IS NULL
+    FOR UPDATE OF u SKIP LOCKED);
+$function$;
+
+CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k text;
+  n int;
+BEGIN
+  FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
+    UPDATE key SET held = held - n WHERE name = k;
+    PERFORM admit_waiting(k, p_now);
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_state int;
+  v_begun bigint;
+BEGIN
+  IF u.until IS NOT NULL AND u.until <= p_now THEN RETURN NULL; END IF;
+  SELECT state, begun_at INTO v_state, v_begun FROM record WHERE id = u.id;
+  IF FOUND THEN RETURN CASE WHEN u.until_started AND v_begun IS NOT NULL THEN NULL ELSE v_state END; END IF;
+  -- A window outlives a completed record.
+  IF u.until IS NULL THEN RETURN NULL; END IF;
+  SELECT state INTO v_state FROM history
+    WHERE id = u.id AND state = 4 AND (expires_at IS NULL OR expires_at > p_now) LIMIT 1;
+  RETURN v_state;
+END $function$;
+
+CREATE OR REPLACE FUNCTION holds_fence(p_id uuid, p_fence integer, p_transaction boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF p_transaction THEN
+    PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1;
+  ELSE
+    PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
+  END IF;
+  RETURN FOUND;
+END $function$;
+
+CREATE OR REPLACE FUNCTION is_settled(p_id uuid, p_fence integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM record WHERE id = p_id AND settled = p_fence)
+    OR EXISTS (SELECT FROM history WHERE id = p_id AND settled = p_fence)
+    OR EXISTS (SELECT FROM gone WHERE id = p_id AND fence = p_fence);
+END $function$;
+
+CREATE OR REPLACE FUNCTION is_stored(p_id uuid, p_history boolean, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM record WHERE id = p_id)
+    OR p_history AND EXISTS (
+      SELECT FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
+END $function$;
+
+CREATE OR REPLACE FUNCTION keep_count(retention text, state integer)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
+$function$;
+
+CREATE OR REPLACE FUNCTION let_run(r record, p_due bigint, p_now bigint, p_keeps boolean, p_transaction boolean DEFAULT false)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_freed text;
+BEGIN
+  r.worker := NULL;
+  r.reason := NULL;
+  r.blocked_on := NULL;
+  IF p_due > p_now THEN
+    IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
+    r.flags := r.flags & ~8;
+    r.state := 2;
+    r.at := p_due;
+  ELSE
+    IF p_keeps THEN
+      r.flags := r.flags | 16;
+    ELSE
+      r.flags := r.flags & ~16;
+      r.place := nextval('place');
+      r.ready_at := p_now;
+    END IF;
+    r.at := p_now;
+    IF r.key IS NULL OR r.flags & 8 = 8 THEN
+      r.state := 0;
+    ELSIF NOT p_transaction AND take_slot(r.key, r.key_limit) THEN
+      r.state := 0;
+      r.flags := r.flags | 8;
+    ELSE
+      r.state := 3;
+      r.reason := 'ConcurrencyKey';
+      r.blocked_on := r.key;
+    END IF;
+  END IF;
+  PERFORM put(r);
+  IF p_transaction THEN
+    IF v_freed IS NOT NULL THEN INSERT INTO agenda (key, frees) VALUES (v_freed, true); END IF;
+    IF r.state = 3 THEN INSERT INTO agenda (id) VALUES (r.id); END IF;
+    PERFORM wake(r.queue, 0);
+    RETURN;
+  END IF;
+  IF r.state = 0 THEN PERFORM wake(r.queue, p_now); END IF;
+  IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION look_again(p_id uuid, p_key text, p_now bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  INSERT INTO agenda (id, key, at) VALUES (p_id, p_key, p_now + 200)
+$function$;
+
+CREATE OR REPLACE FUNCTION maintain(p_max_crashes integer)
+ RETURNS json
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  v_rescued int := 0;
+  v_quarantined int := 0;
+  v_expired int;
+  v_swept int := 0;
+  v_more boolean := false;
+  w worker;
+  v_counts int[];
+BEGIN
+  FOR w IN SELECT * FROM worker WHERE lease_until <= v_now AND NOT ended ORDER BY num FOR UPDATE SKIP LOCKED LOOP
+    v_counts := rescue_from(w, p_max_crashes, v_now);
+    v_rescued := v_rescued + v_counts[1];
+    v_quarantined := v_quarantined + v_counts[2];
+  END LOOP;
+  v_expired := expire(v_now, 1000);
+  -- One of those who come at the same time does it, and nobody waits for it.
+  PERFORM FROM housekeeping WHERE next_at <= v_now FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    UPDATE housekeeping SET next_at = v_now + 10000 WHERE only_one;
+    PERFORM sum_counters();
+    PERFORM mend(v_now);
+    DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
+      AND NOT EXISTS (SELECT FROM record r WHERE r.worker = k.num AND r.state = 1);
+    DELETE FROM listener WHERE until <= v_now;
+    DELETE FROM gone WHERE at <= v_now - 3600000;
+    -- Last: while it holds a slot that it has emptied, whoever reads history waits.
+    v_swept := sweep(v_now, 1000);
+  END IF;
+  IF v_swept >= 1000 THEN
+    UPDATE housekeeping SET next_at = v_now WHERE only_one;
+  END IF;
+  RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0 ELSE maintain_in(v_now) END);
+END $function$;
+
+CREATE OR REPLACE FUNCTION maintain_in(p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN greatest(0, least(
+    (SELECT min(lease_until) FROM worker WHERE NOT ended),
+    (SELECT expire_at FROM record WHERE expire_at IS NOT NULL AND state <> 1 ORDER BY expire_at LIMIT 1),
+    (SELECT next_at FROM housekeeping)) - p_now);
+END $function$;
+
+CREATE OR REPLACE FUNCTION may_claim(p_num integer, p_queue text, p_mark_priority integer, p_mark_turn bigint, p_mark_place bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND crashes = 0 AND flags & 16 = 0
+    AND (priority, turn, place) > (p_mark_priority, p_mark_turn, p_mark_place)) THEN
+    RETURN true;
+  END IF;
+  IF EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16)
+    AND crashes = 0) THEN
+    RETURN true;
+  END IF;
+  RETURN EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16))
+    AND NOT EXISTS (SELECT FROM record WHERE worker = p_num AND state = 1 AND crashes > 0);
+END $function$;
+
+CREATE OR REPLACE FUNCTION mend(p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_key text;
+BEGIN
+  FOR v_key IN SELECT k.name FROM key k WHERE k.held < k.lim AND EXISTS (
+      SELECT FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey')
+    ORDER BY k.name LIMIT 100
+  LOOP
+    PERFORM admit_waiting(v_key, p_now);
+  END LOOP;
+  PERFORM tend(few.id, p_now) FROM (
+    SELECT q.id FROM cancel q
+      WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
+  DELETE FROM key k WHERE k.name IN (
+      SELECT name FROM key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    AND NOT EXISTS (SELECT FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey');
+END $function$;
+
+CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT (CASE
+    WHEN age IS NULL OR age > 31536000000 THEN 30
+    WHEN age <= 3600000 THEN (now / 900000) % 6
+    WHEN age <= 86400000 THEN 6 + (now / 21600000) % 6
+    WHEN age <= 604800000 THEN 12 + (now / 151200000) % 6
+    WHEN age <= 2592000000 THEN 18 + (now / 648000000) % 6
+    ELSE 24 + (now / 7884000000) % 6
+  END)::smallint
+$function$;
+
+CREATE OR REPLACE FUNCTION pause(p_queue text, p_paused boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT p_paused AND NOT EXISTS (SELECT FROM queue WHERE name = p_queue) THEN RETURN false; END IF;
+  INSERT INTO queue AS q (name, paused) VALUES (p_queue, p_paused)
+    ON CONFLICT (name) DO UPDATE SET paused = excluded.paused WHERE q.paused <> excluded.paused;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF NOT p_paused THEN PERFORM wake(p_queue, clock()); END IF;
+  RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION promote(p_queue text, p_now bigint, p_count integer)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_keyed uuid[];
+  v_id uuid;
+  r record;
+BEGIN
+  WITH due AS MATERIALIZED (
+    SELECT id FROM record WHERE queue = p_queue AND state = 2 AND at <= p_now
+    ORDER BY at, place LIMIT p_count FOR UPDATE SKIP LOCKED
+  ), turns AS MATERIALIZED (SELECT id, nextval('place') AS place FROM due),
+  moved AS (
+    UPDATE record q SET state = 0, place = t.place, ready_at = p_now, at = p_now
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+  ), counted AS (
+    INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
+  )
+  SELECT array_agg(t.id ORDER BY t.place) INTO v_keyed FROM turns t WHERE t.id NOT IN (SELECT id FROM moved);
+  FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
+    SELECT * INTO r FROM record WHERE id = v_id;
+    PERFORM let_run(r, p_now, p_now, false);
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION put(r record)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  was record;
+BEGIN
+  SELECT * INTO was FROM record WHERE id = r.id;
+  UPDATE record SET
+    place = r.place, turn = r.turn, at = r.at, ready_at = r.ready_at, begun_at = r.begun_at, expire_at = r.expire_at,
+    worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
+    pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
+    flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
+    attempts = r.attempts, failures = r.failures, payload = r.payload
+  WHERE id = r.id;
+  IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
+    PERFORM count_move(r.queue, was.state, was.reason, r.state, r.reason);
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION release_unique(p_id uuid, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_id uuid;
+  r record;
+BEGIN
+  FOR v_id IN SELECT id FROM record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
+    SELECT * INTO r FROM record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+      PERFORM let_run(r, r.at, p_now, false);
+    ELSE
+      PERFORM look_again(v_id, NULL, p_now);
+    END IF;
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION renew(p_worker text, p_lease bigint, p_queues text[], p_handles jsonb, p_ids uuid[], p_fences integer[], p_older bigint)
+ RETURNS json
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  w worker;
+  r record;
+  v_crashes int;
+  v_cancel text;
+  v_reconciled int := 0;
+  v_unparked int := 0;
+  v_lost json;
+BEGIN
+  INSERT INTO worker AS k (id, lease_until, queues, handles, ended)
+    VALUES (p_worker, v_now + p_lease, p_queues, p_handles, p_lease = 0)
+    ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, ended = false,
+      queues = excluded.queues, handles = excluded.handles
+    RETURNING * INTO w;
+  SELECT json_agg(json_build_object('id', g.id, 'fence', g.fence)) INTO v_lost
+    FROM unnest(p_ids, p_fences) AS g(id, fence)
+    WHERE NOT EXISTS (
+      SELECT FROM record q WHERE q.id = g.id AND q.fence = g.fence AND q.worker = w.num AND q.state = 1);
+  FOR r IN
+    SELECT * FROM record q WHERE q.worker = w.num AND q.state = 1 AND q.at <= v_now - p_older
+      AND NOT EXISTS (SELECT FROM unnest(p_ids, p_fences) AS g(id, fence) WHERE g.id = q.id AND g.fence = q.fence)
+    ORDER BY q.place FOR UPDATE
+  LOOP
+    -- It never started here, so what it did to other workers still counts.
+    v_crashes := r.crashes;
+    r := end_attempt(r, 'released', v_now, NULL, NULL);
+    r.crashes := v_crashes;
+    r.attempt := r.attempt - 1;
+    SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+    IF FOUND THEN
+      PERFORM finish(r, 5, v_cancel, NULL, v_now);
+    ELSE
+      PERFORM let_run(r, v_now, v_now, true);
+    END IF;
+    v_reconciled := v_reconciled + 1;
+  END LOOP;
+  IF w.handles <> '[]' THEN v_unparked := unpark(w, v_now); END IF;
+  -- A worker that leaves renews with no lease and holds nothing.
+  IF p_lease = 0 AND NOT EXISTS (SELECT FROM record WHERE worker = w.num AND state = 1) THEN
+    DELETE FROM worker WHERE num = w.num;
+  END IF;
+  RETURN json_build_object(
+    'now', v_now,
+    'lost', coalesce(v_lost, '[]'),
+    -- All of them, each time: a reply that told one may have been lost.
+    'cancel', (SELECT coalesce(json_agg(json_build_object('id', q.id, 'fence', q.fence, 'reason', c.reason)), '[]')
+      FROM cancel c JOIN record q ON q.id = c.id WHERE q.worker = w.num AND q.state = 1),
+    'reconciled', v_reconciled,
+    'unparked', v_unparked,
+    'maintainIn', maintain_in(v_now));
+END $function$;
+
+CREATE OR REPLACE FUNCTION replace(p_id uuid, n record, p_contents boolean, p_due bigint, p_now bigint, p_transaction boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+BEGIN
+  SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  r.fence := r.fence + 1;
+  IF p_contents THEN
+    IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
+      IF p_transaction THEN
+        INSERT INTO agenda (key, frees) VALUES (r.key, true);
+      ELSE
+        PERFORM free_slots(ARRAY[r.key], p_now);
+      END IF;
+      r.flags := r.flags & ~8;
+    END IF;
+    r.payload := n.payload;
+    r.version := n.version;
+    r.spec := n.spec;
+    r.retention := n.retention;
+    r.priority := n.priority;
+    r.key := n.key;
+    r.key_limit := n.key_limit;
+  END IF;
+  r.expire_at := n.expire_at;
+  IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
+    r.at := greatest(p_due, p_now);
+    PERFORM put(r);
+  ELSE
+    PERFORM let_run(r, p_due, p_now, r.state <> 2, p_transaction);
+  END IF;
+  RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION rescue_from(w worker, p_max_crashes integer, p_now bigint)
+ RETURNS integer[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_suspect uuid;
+  v_charged boolean;
+  v_crashes int;
+  v_cancel text;
+  v_rescued int := 0;
+  v_quarantined int := 0;
+BEGIN
+  SELECT id INTO v_suspect FROM record WHERE worker = w.num AND state = 1 AND crashes > 0 LIMIT 1;
+  FOR r IN SELECT * FROM record WHERE worker = w.num AND state = 1 ORDER BY place FOR UPDATE LOOP
+    v_charged := v_suspect IS NULL OR r.id = v_suspect;
+    SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+    IF NOT FOUND THEN v_cancel := NULL; END IF;
+    v_crashes := r.crashes + (v_charged AND v_cancel IS NULL)::int;
+    r := end_attempt(r, 'crashed', p_now,
+      CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
+    r.crashes := v_crashes;
+    IF v_cancel IS NOT NULL THEN
+      PERFORM finish(r, 5, v_cancel, NULL, p_now);
+    ELSIF v_crashes >= p_max_crashes THEN
+      PERFORM finish(r, 6, 'Crashed', NULL, p_now);
+      v_quarantined := v_quarantined + 1;
+      CONTINUE;
+    ELSE
+      PERFORM let_run(r, p_now, p_now, true);
+    END IF;
+    v_rescued := v_rescued + 1;
+  END LOOP;
+  UPDATE worker SET ended = true WHERE num = w.num;
+  RETURN ARRAY[v_rescued, v_quarantined];
+END $function$;
+
+CREATE OR REPLACE FUNCTION settle_one(x json, p_now bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_outcome text := x ->> 'outcome';
+  v_ended bigint;
+  v_cancel text;
+  v_child record;
+  v_attempt int;
+  c json;
+BEGIN
+  SELECT * INTO r FROM record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN CASE WHEN is_settled((x ->> 'id')::uuid, (x ->> 'fence')::int) THEN 'Done' ELSE 'LeaseLost' END;
+  END IF;
+  v_ended := least(p_now, r.at + (x ->> 'after')::bigint);
+  v_attempt := r.attempt;
+  IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
+    SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+  END IF;
+  r.settled := r.fence;
+  r := end_attempt(r,
+    CASE WHEN v_cancel IS NOT NULL THEN 'cancelled' ELSE CASE v_outcome
+      WHEN 'Complete' THEN 'completed' WHEN 'RetryAfter' THEN 'retried' WHEN 'SnoozeFor' THEN 'snoozed'
+      WHEN 'WaitFor' THEN 'waiting' WHEN 'WaitForChildren' THEN 'waiting' WHEN 'Cancel' THEN 'cancelled'
+      WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
+    v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
+
+  FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
+    SELECT * INTO v_child FROM enqueue_one(c, p_now, false, false);
+    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL
+      AND EXISTS (SELECT FROM record WHERE id = v_child.o_id) THEN
+      INSERT INTO dependency (parent, child, name) VALUES (v_child.o_id, r.id, v_child.o_id::text)
+        ON CONFLICT DO NOTHING;
+      IF FOUND THEN r.pending := r.pending + 1; END IF;
+      -- One that was there before and is about to end does not know that it is waited for.
+      PERFORM FROM record WHERE id = v_child.o_id FOR KEY SHARE SKIP LOCKED;
+      IF NOT FOUND THEN PERFORM look_again(r.id, NULL, p_now); END IF;
+    END IF;
+  END LOOP;
+
+  IF v_cancel IS NOT NULL THEN
+    PERFORM finish(r, 5, v_cancel, NULL, p_now);
+    RETURN 'Done';
+  END IF;
+  CASE v_outcome
+  WHEN 'Complete' THEN
+    PERFORM finish(r, 4, NULL, x ->> 'result', p_now);
+  WHEN 'RetryAfter' THEN
+    IF (x ->> 'uncharged')::boolean THEN r.attempt := r.attempt - 1; END IF;
+    PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    r.attempt := v_attempt;
+    PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
+  WHEN 'SnoozeFor' THEN
+    r.attempt := r.attempt - 1;
+    PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
+  WHEN 'WaitFor' THEN
+    r.attempt := r.attempt - 1;
+    IF EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
+      PERFORM let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+    END IF;
+  WHEN 'WaitForChildren' THEN
+    r.attempt := r.attempt - 1;
+    r.at := p_now;
+    IF r.pending = 0 THEN
+      PERFORM let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM block(r, 'Children', NULL, p_now);
+    END IF;
+  WHEN 'Cancel' THEN
+    PERFORM finish(r, 5, x ->> 'reason', NULL, p_now);
+  WHEN 'Dead' THEN
+    PERFORM finish(r, 6, x ->> 'reason', NULL, p_now);
+  WHEN 'Release' THEN
+    r.attempt := r.attempt - 1;
+    PERFORM let_run(r, p_now, p_now, true);
+  WHEN 'Park' THEN
+    r.attempt := r.attempt - 1;
+    PERFORM block(r, x ->> 'reason', r.tag || '@' || r.version, p_now);
+    PERFORM wake(r.queue, p_now);
+  END CASE;
+  RETURN 'Done';
+END $function$;
+
+CREATE OR REPLACE FUNCTION signal(p_id uuid, p_waitpoint text, p_value text, p_transaction boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  r record;
+  v_waits boolean;
+BEGIN
+  IF p_transaction THEN
+    SELECT * INTO r FROM record WHERE id = p_id;
+  ELSE
+    SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE;
+  END IF;
+  IF NOT FOUND THEN RETURN 'NotFound'; END IF;
+  v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
+  IF p_transaction THEN
+    -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    INSERT INTO agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
+    PERFORM wake(r.queue, 0);
+    RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
+  END IF;
+  INSERT INTO checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
+    ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+  r.flags := r.flags | 2;
+  IF v_waits THEN
+    PERFORM let_run(r, v_now, v_now, false);
+    RETURN 'Delivered';
+  END IF;
+  PERFORM put(r);
+  RETURN 'Early';
+END $function$;
+
+CREATE OR REPLACE FUNCTION sum_counters()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  WITH few AS (
+    SELECT ctid FROM delta LIMIT 200000 FOR UPDATE SKIP LOCKED
+  ), taken AS (
+    DELETE FROM delta d USING few WHERE d.ctid = few.ctid RETURNING d.*
+  )
+  INSERT INTO counter AS c (
+    part, queue, blocked, scheduled, ready, running, completed, cancelled, dead, parked)
+  SELECT part, queue, sum(blocked), sum(scheduled), sum(ready), sum(running), sum(completed), sum(cancelled), sum(dead),
+    sum(parked) FROM taken GROUP BY part, queue ORDER BY part, queue
+  ON CONFLICT (queue, part) DO UPDATE SET
+    blocked = c.blocked + excluded.blocked, scheduled = c.scheduled + excluded.scheduled,
+    ready = c.ready + excluded.ready, running = c.running + excluded.running,
+    completed = c.completed + excluded.completed, cancelled = c.cancelled + excluded.cancelled,
+    dead = c.dead + excluded.dead, parked = c.parked + excluded.parked
+$function$;
+
+CREATE OR REPLACE FUNCTION sweep(p_now bigint, p_count integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_widths bigint[] := '{900000,21600000,151200000,648000000,7884000000}';
+  v_slot int;
+  v_any boolean;
+  v_swept int := 0;
+  v_found int;
+  v_ids uuid[];
+  v_tags text[];
+  v_specs text[];
+  k record;
+BEGIN
+  FOR i IN 1 .. 5 LOOP
+    v_slot := (i - 1) * 6 + ((p_now / v_widths[i] + 1) % 6)::int;
+    EXECUTE format('SELECT EXISTS (SELECT FROM history_%s)', v_slot) INTO v_any;
+    IF v_any THEN
+      EXECUTE format('WITH few AS (
+          UPDATE history_%1$s SET flags = 0 WHERE id IN (
+            SELECT id FROM history_%1$s WHERE flags <> 0 ORDER BY id LIMIT %2$s FOR UPDATE SKIP LOCKED)
+          RETURNING id, tag, spec
+        ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
+        INTO v_found, v_ids, v_tags, v_specs;
+      PERFORM forget_keys(v_ids, v_tags, v_specs);
+      IF v_found >= p_count THEN
+        v_swept := p_count;
+        CONTINUE;
+      END IF;
+      BEGIN
+        SET LOCAL lock_timeout = '100ms';
+        EXECUTE format('TRUNCATE history_%s', v_slot);
+        -- What was counted with the finished records' class of the live ones stays.
+        WITH deltas AS (
+          DELETE FROM delta WHERE part = v_slot RETURNING queue, blocked, scheduled, ready, running, parked
+        ), counters AS (
+          DELETE FROM counter WHERE part = v_slot RETURNING queue, blocked, scheduled, ready, running, parked
+        )
+        INSERT INTO counter AS c (
+          part, queue, blocked, scheduled, ready, running, completed, cancelled, dead, parked)
+        SELECT -1, queue, sum(blocked), sum(scheduled), sum(ready), sum(running), 0, 0, 0, sum(parked)
+          FROM (SELECT * FROM deltas UNION ALL SELECT * FROM counters) gone GROUP BY queue ORDER BY queue
+        ON CONFLICT (queue, part) DO UPDATE SET
+          blocked = c.blocked + excluded.blocked, scheduled = c.scheduled + excluded.scheduled,
+          ready = c.ready + excluded.ready, running = c.running + excluded.running, parked = c.parked + excluded.parked;
+      EXCEPTION WHEN lock_not_available THEN NULL;
+      END;
+      SET LOCAL lock_timeout = DEFAULT;
+    END IF;
+  END LOOP;
+  FOR k IN
+    WITH RECURSIVE kept AS (
+      (SELECT tag, state, keep_count FROM history WHERE keep_count IS NOT NULL
+        ORDER BY tag, state, keep_count LIMIT 1)
+      UNION ALL
+      SELECT n.* FROM kept, LATERAL (SELECT h.tag, h.state, h.keep_count FROM history h
+        WHERE h.keep_count IS NOT NULL AND (h.tag, h.state, h.keep_count) > (kept.tag, kept.state, kept.keep_count)
+        ORDER BY h.tag, h.state, h.keep_count LIMIT 1) n
+    ) SELECT * FROM kept
+  LOOP
+    WITH old AS (
+      SELECT id, part FROM history
+      WHERE keep_count = k.keep_count AND tag = k.tag AND state = k.state
+      ORDER BY finished_at DESC, id DESC OFFSET k.keep_count LIMIT p_count - v_swept
+    ), free AS (
+      SELECT h.id, h.part FROM old JOIN history h ON h.id = old.id AND h.part = old.part FOR UPDATE OF h SKIP LOCKED
+    ), removed AS (
+      DELETE FROM history h USING free WHERE h.id = free.id AND h.part = free.part
+      RETURNING h.id, h.part, h.queue, h.state, h.tag, h.flags, h.spec
+    ), counted AS (
+      INSERT INTO delta (part, queue, completed, cancelled, dead)
+      SELECT part, queue, -count(*) FILTER (WHERE state = 4), -count(*) FILTER (WHERE state = 5),
+        -count(*) FILTER (WHERE state = 6) FROM removed GROUP BY part, queue
+    )
+    SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
+      array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
+    PERFORM forget_keys(v_ids, v_tags, v_specs);
+    v_swept := v_swept + v_found;
+    EXIT WHEN v_swept >= p_count;
+  END LOOP;
+  RETURN v_swept;
+END $function$;
+
+CREATE OR REPLACE FUNCTION take_cancels(p_num integer)
+ RETURNS json
+ LANGUAGE sql
+AS $function$
+  WITH told AS (
+    UPDATE cancel c SET told = true FROM record r
+    WHERE r.id = c.id AND r.worker = p_num AND r.state = 1 AND NOT c.told
+    RETURNING r.id, r.fence, c.reason
+  )
+  SELECT coalesce(json_agg(told), '[]') FROM told
+$function$;
+
+CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
+    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
+  RETURN FOUND;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tell(p_type text, r record, p_reason text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (SELECT FROM listener WHERE until > p_now) THEN RETURN; END IF;
+  PERFORM pg_notify('capstan', 'e' || json_build_object(
+    'type', p_type, 'id', r.id, 'tag', r.tag, 'queue', r.queue, 'at', p_now, 'attempt', r.attempt,
+    'reason', left(p_reason, 1000)));
+END $function$;
+
+CREATE OR REPLACE FUNCTION tell_ended(p_ids uuid[], p_now bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  SELECT pg_notify('capstan', 'e' || json_build_object(
+    'type', 'completed', 'id', h.id, 'tag', h.tag, 'queue', h.queue, 'at', p_now, 'attempt', h.attempt))
+  FROM history h WHERE h.id = ANY (p_ids)
+$function$;
+
+CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_parent uuid;
+  v_state int;
+  v_result text;
+  v_again boolean := false;
+BEGIN
+  SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    IF EXISTS (SELECT FROM record WHERE id = p_id) THEN
+      PERFORM look_again(p_id, NULL, p_now);
+    ELSE
+      DELETE FROM cancel WHERE id = p_id;
+    END IF;
+    RETURN;
+  END IF;
+  IF r.state = 1 THEN RETURN; END IF;
+  SELECT reason INTO v_result FROM cancel WHERE id = p_id;
+  IF FOUND THEN
+    r.fence := r.fence + 1;
+    PERFORM finish(r, 5, v_result, NULL, p_now);
+    RETURN;
+  END IF;
+  IF r.state <> 3 THEN RETURN; END IF;
+  CASE r.reason
+  WHEN 'Waitpoint' THEN
+    IF EXISTS (SELECT FROM checkpoint WHERE id = p_id AND name = r.blocked_on) THEN
+      PERFORM let_run(r, p_now, p_now, false);
+    END IF;
+  WHEN 'ConcurrencyKey' THEN
+    PERFORM let_run(r, p_now, p_now, true);
+  WHEN 'Unique' THEN
+    PERFORM FROM record WHERE id = r.blocked_on::uuid FOR KEY SHARE SKIP LOCKED;
+    IF FOUND THEN RETURN; END IF;
+    v_again := EXISTS (SELECT FROM record WHERE id = r.blocked_on::uuid);
+    IF NOT v_again THEN PERFORM let_run(r, r.at, p_now, false); END IF;
+  WHEN 'Dependencies', 'Children' THEN
+    FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id ORDER BY parent LOOP
+      PERFORM FROM record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
+      IF FOUND THEN CONTINUE; END IF;
+      IF EXISTS (SELECT FROM record WHERE id = v_parent) THEN
+        v_again := true;
+        CONTINUE;
+      END IF;
+      v_state := NULL;
+      v_result := NULL;
+      SELECT h.state, h.result INTO v_state, v_result FROM history h WHERE h.id = v_parent LIMIT 1;
+      PERFORM dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
+    END LOOP;
+  ELSE
+  END CASE;
+  IF v_again THEN PERFORM look_again(p_id, NULL, p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tend_agenda(p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  a agenda;
+BEGIN
+  FOR a IN
+    WITH few AS (
+      SELECT num FROM agenda WHERE at <= p_now ORDER BY num LIMIT 500 FOR UPDATE SKIP LOCKED
+    ), taken AS (
+      DELETE FROM agenda g USING few WHERE g.num = few.num RETURNING g.*
+    )
+    SELECT * FROM taken ORDER BY num
+  LOOP
+    IF a.waitpoint IS NOT NULL THEN
+      PERFORM FROM record WHERE id = a.id FOR UPDATE SKIP LOCKED;
+      IF FOUND THEN
+        PERFORM signal(a.id, a.waitpoint, a.value, false);
+      ELSIF EXISTS (SELECT FROM record WHERE id = a.id) THEN
+        INSERT INTO agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
+      END IF;
+    ELSIF a.id IS NOT NULL THEN
+      PERFORM tend(a.id, p_now);
+    ELSIF a.frees THEN
+      PERFORM free_slots(ARRAY[a.key], p_now);
+    ELSE
+      PERFORM admit_waiting(a.key, p_now);
+    END IF;
+  END LOOP;
+  RETURN (SELECT greatest(at, p_now + 50) FROM agenda ORDER BY num LIMIT 1);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_record json)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+  UPDATE schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF p_record IS NOT NULL THEN PERFORM enqueue_one(p_record, clock(), false, false); END IF;
+  RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION unpark(w worker, p_now bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_count int := 0;
+BEGIN
+  FOR r IN
+    SELECT p.* FROM jsonb_to_recordset(w.handles) AS h(tag text, version int)
+    JOIN record p ON p.tag = h.tag AND p.version <= h.version AND p.state = 3
+      AND p.reason IN ('NoHandler', 'NewerPayload')
+    ORDER BY p.place LIMIT 1000 FOR UPDATE OF p SKIP LOCKED
+  LOOP
+    PERFORM let_run(r, p_now, p_now, true);
+    v_count := v_count + 1;
+  END LOOP;
+  RETURN v_count;
+END $function$;
+
+CREATE OR REPLACE FUNCTION wake(p_queue text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
+    PERFORM pg_notify('capstan', 'w' || p_queue);
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION write_entries(p_entries json)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  v_answers text[] := '{}';
+  x json;
+  r record;
+  v_lines jsonb;
+BEGIN
+  FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
+    -- The lock keeps the fence where it is until the write is committed.
+    SELECT * INTO r FROM record
+      WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+      v_answers := v_answers || 'LeaseLost'::text;
+      CONTINUE;
+    END IF;
+    IF r.flags & 2 = 0 THEN UPDATE record SET flags = flags | 2 WHERE id = r.id; END IF;
+    CASE x ->> 'kind'
+    WHEN 'Step' THEN
+      INSERT INTO checkpoint (id, name, value) VALUES (r.id, x ->> 'name', x ->> 'value')
+        ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+    WHEN 'Progress' THEN
+      INSERT INTO detail (id, progress) VALUES (r.id, x ->> 'value')
+        ON CONFLICT (id) DO UPDATE SET progress = excluded.progress;
+      PERFORM tell('progress', r, NULL, v_now);
+    ELSE
+      SELECT jsonb_agg(jsonb_build_object('attempt', r.attempt, 'at', v_now, 'message', line)) INTO v_lines
+        FROM json_array_elements_text(x -> 'lines') line;
+      -- The newest 200 lines are kept.
+      INSERT INTO detail AS d (id, logs) VALUES (r.id, v_lines)
+        ON CONFLICT (id) DO UPDATE SET logs = (
+          SELECT jsonb_agg(line ORDER BY n) FROM (
+            SELECT line, n FROM jsonb_array_elements(coalesce(d.logs, '[]') || excluded.logs)
+              WITH ORDINALITY AS l(line, n) ORDER BY n DESC LIMIT 200) newest);
+    END CASE;
+    v_answers := v_answers || 'Done'::text;
+  END LOOP;
+  RETURN v_answers;
+END $function$;

@@ -1,0 +1,163 @@
+/**
+ * Must-fail twins: the schema but for a line, and exactly the facts of the suite that it breaks. A fact that no twin can
+ * turn red is no evidence. What a twin of locking breaks is in `Locks.test.ts`: it takes two transactions to see it.
+ */
+import { PgJobStore } from "@capstan/pg"
+import { JobStoreSuite } from "@capstan/testing"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Context, Effect, Exit, Layer } from "effect"
+import { Advance } from "../../testing/src/internal/suite/harness.ts"
+import * as Harness from "./harness.ts"
+
+interface Twin {
+  readonly changes: ReadonlyArray<Harness.Change>
+  /** The facts that turn red: by the beginning of their names. */
+  readonly red: ReadonlyArray<string>
+}
+
+const twins: Readonly<Record<string, Twin>> = {
+  "no fence at a completion": {
+    changes: [["WHERE r.id = g.id AND r.fence = g.fence", "WHERE r.id = g.id AND r.state = 1"]],
+    red: [
+      "a settle with a stale fence changes nothing (P3)",
+      "an attempt that has failed changes nothing"
+    ]
+  },
+  "no fence at any other settlement": {
+    changes: [[
+      "WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int FOR UPDATE;\n  IF NOT FOUND THEN\n    RETURN CASE",
+      "WHERE id = (x ->> 'id')::uuid AND state = 1 FOR UPDATE;\n  IF NOT FOUND THEN\n    RETURN CASE"
+    ]],
+    red: ["a settlement of any kind with a stale fence"]
+  },
+  "a fence that a failure does not move": {
+    changes: [[
+      "  r.fence := r.fence + 1;\n  RETURN r;",
+      "  IF p_decision <> 'retried' THEN r.fence := r.fence + 1; END IF;\n  RETURN r;"
+    ]],
+    red: ["an attempt that has failed changes nothing", "under random calls"]
+  },
+  "a fence that an edit does not move": {
+    changes: [[
+      "    r.fence := r.fence + 1;\n    r.payload := coalesce(p_payload, r.payload);",
+      "    r.payload := coalesce(p_payload, r.payload);"
+    ]],
+    red: ["an edited payload raises the fence (P3)"]
+  },
+  "no reconciling after a lost reply": {
+    changes: [["AND q.at <= v_now - p_older", "AND false"]],
+    red: ["a claim whose reply was lost is given back", "a worker that leaves gives everything back at once"]
+  },
+  "a unique row that is not believed": {
+    changes: [["    IF u.id <> o_id THEN\n      v_state", "    IF false THEN\n      v_state"]],
+    red: [
+      "unique, keep:",
+      "unique, window:",
+      "unique, replace:",
+      "unique, reschedule:",
+      "unique, runAfter:",
+      "unique: a member of a flow is never replaced"
+    ]
+  },
+  "a key slot that a completion leaks": {
+    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;", ""]],
+    red: ["no more records of a concurrency key run than its limit"]
+  },
+  "a settlement sent again that is not known": {
+    changes: [["NOT ${s}.is_settled(g.id, g.fence)", "true"]],
+    red: ["a settlement that is sent again is Done"]
+  }
+}
+
+let themes = 0
+
+const kinds: ReadonlyArray<JobStore.Outcome> = [
+  { _tag: "Complete", result: undefined },
+  { _tag: "RetryAfter", delay: 0, failure: Harness.failure },
+  { _tag: "SnoozeFor", delay: 0 },
+  { _tag: "WaitFor", waitpoint: "w" },
+  { _tag: "WaitForChildren" },
+  { _tag: "Cancel", reason: "test" },
+  { _tag: "Dead", reason: "Failed" },
+  { _tag: "Release" },
+  { _tag: "Park", reason: "NoHandler" }
+]
+
+const staleOfAnyKind: JobStoreSuite.Fact = {
+  name: "a settlement of any kind with a stale fence changes nothing, nor does it store children (P3)",
+  run: Effect.gen(function*() {
+    const store = yield* JobStore.JobStore
+    const { id } = yield* Harness.enqueue({ store })
+    const first = yield* Harness.claimOne({ store })
+    yield* Harness.settle({ store }, first, { _tag: "Release" })
+    const second = yield* Harness.claimOne({ store })
+    for (const outcome of kinds) {
+      const child = Harness.newId()
+      const settlement = {
+        id,
+        fence: second.fence - 1,
+        outcome,
+        finishedAfter: 0,
+        children: [Harness.record({ id: child })]
+      }
+      const { settled } = yield* Harness.exchange({ store }, { settlements: [settlement] })
+      const found = yield* store.get(id)
+      assert.deepStrictEqual([settled, found?.state, found?.fence], [["LeaseLost"], "running", second.fence])
+      assert.isUndefined(yield* store.get(child))
+    }
+  })
+}
+
+/** The random calls take longer than all else together: one seed of them tells what five would. */
+const facts = [
+  ...JobStoreSuite.facts.filter(({ name }) => !name.includes("(seed ") || name.endsWith("(seed 1)")),
+  staleOfAnyKind
+]
+
+/** The facts that do not hold, on one client for all of them. */
+const failing = (schema: string) =>
+  Effect.gen(function*() {
+    const client = yield* Layer.build(Harness.client())
+    const sql = Context.get(client, PgClient.PgClient)
+    const layer = Layer.effectDiscard(
+      Effect.andThen(Effect.provideContext(Harness.frozen(schema), client), Harness.empty({ schema, sql }))
+    ).pipe(
+      Layer.provideMerge(Layer.orDie(PgJobStore.layer({ schema }))),
+      Layer.provide(Layer.succeedContext(client))
+    )
+    const advance = (millis: number) =>
+      Effect.asVoid(Effect.orDie(sql.unsafe(`UPDATE ${schema}.now SET at = at + $1::float8::bigint`, [millis])))
+    const found: Array<string> = []
+    for (const { name, run } of facts) {
+      const exit = yield* Effect.exit(Effect.provideService(Effect.provide(run, Layer.fresh(layer)), Advance, advance))
+      if (Exit.isFailure(exit)) found.push(name)
+    }
+    return found
+  }).pipe(
+    Effect.scoped
+  )
+
+describe("a twin turns red exactly what it breaks", () => {
+  const twin = (name: string, { changes, red }: Twin) => {
+    const schema = Harness.schemaName(`twin_${themes++}`)
+    const made = Harness.shared(
+      schema,
+      Effect.provide(Effect.orDie(Harness.altered(schema, changes)), Harness.client())
+    )
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        yield* made
+        const found = yield* failing(schema)
+        const expected = facts.map(({ name }) => name).filter((name) =>
+          red.some((beginning) => name.startsWith(beginning))
+        )
+        assert.deepStrictEqual(found, expected)
+        for (const beginning of red) assert.isTrue(expected.some((name) => name.startsWith(beginning)), beginning)
+      }), 60_000)
+  }
+
+  twin("the true schema: nothing", { changes: [], red: [] })
+  for (const [name, one] of Object.entries(twins)) twin(name, one)
+})

@@ -1,0 +1,28 @@
+/** The test server, for tests and for the processes that they start. */
+import { PgJobStore } from "@capstan/pg"
+import { PgClient } from "@effect/sql-pg"
+import type { JobStore, Transactional } from "capstan"
+import { Layer, Redacted } from "effect"
+import type { SqlClient } from "effect/sql"
+
+/** Set by the test command, which starts a server when there is none. */
+export const url = (): string => {
+  const given = process.env.CAPSTAN_TEST_PG_URL
+  if (given === undefined) throw new Error("CAPSTAN_TEST_PG_URL is not set: run the tests by `npm test`")
+  return given
+}
+
+export type ClientOptions = Partial<PgClient.PgPoolConfig>
+
+export const client = (options: ClientOptions = {}) =>
+  Layer.orDie(PgClient.layer({ url: Redacted.make(url()), maxConnections: 5, ...options }))
+
+/** A schema that nobody has used before, dropped when its tests have ended. */
+export const schemaName = (theme: string): string => `t_${theme}_${process.pid}`
+
+export const store = (
+  schema: string,
+  options: PgJobStore.Options = {},
+  clientOptions: ClientOptions = {}
+): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient | SqlClient.SqlClient> =>
+  Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client(clientOptions)))

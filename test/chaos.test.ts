@@ -1,0 +1,205 @@
+/** An audit that cannot fail is no evidence: each of its words is found in a ledger that deserves it, and in no other. */
+import { describe, expect, it } from "vitest"
+import { audit, type Findings } from "../chaos/src/audit.ts"
+import type { Entry, Kind } from "../chaos/src/ledger.ts"
+import type { Piece, Stored } from "../chaos/src/store.ts"
+import { store } from "../chaos/src/stores/pg.ts"
+
+type Told = readonly [by: string, kind: Kind, about?: Partial<Entry>]
+
+/** In the order of time, 1 ms apart. */
+const ledger = (...told: ReadonlyArray<Told>): ReadonlyArray<Entry> =>
+  told.map(([by, kind, about], i) => ({ kind, by, at: i + 1, n: 0, id: "", fence: 0, word: "", ...about }))
+
+const a1 = { n: 1, id: "a", fence: 1 }
+const a3 = { n: 1, id: "a", fence: 3 }
+
+const sent: ReadonlyArray<Told> = [["producer", "sent", { n: 1 }], ["producer", "acknowledged", { n: 1, id: "a" }]]
+
+/** A whole attempt, with the answer to its settlement. */
+const attempt = (by: string, of: Partial<Entry>, answer = "Done"): ReadonlyArray<Told> => [
+  [by, "claim", of],
+  [by, "start", of],
+  [by, "end", of],
+  [by, "ask", { ...of, word: "settle" }],
+  [by, "answer", { ...of, word: `settle ${answer}` }]
+]
+
+const stored = (about: Partial<Stored> = {}): Stored => ({
+  id: "a",
+  tag: "Work",
+  payload: "{\"n\":1}",
+  state: "completed",
+  result: "{\"fence\":1}",
+  deaths: [],
+  ...about
+})
+
+const words = ({ doneTwice, duplicated, ghost, lost, stale, unexpected }: Findings) => ({
+  lost: lost.length,
+  unexpected: unexpected.length,
+  duplicated,
+  doneTwice: doneTwice.length,
+  ghost: ghost.length,
+  staleAccepted: stale.accepted,
+  staleRefused: stale.refused
+})
+
+const clean = {
+  lost: 0,
+  unexpected: 0,
+  duplicated: 0,
+  doneTwice: 0,
+  ghost: 0,
+  staleAccepted: 0,
+  staleRefused: 0
+}
+
+const result3 = { result: "{\"fence\":3}" }
+
+describe("the audit", () => {
+  it("finds nothing in a run without faults", () => {
+    expect(words(audit(ledger(...sent, ...attempt("w1", a1)), [stored()]))).toEqual(clean)
+  })
+
+  it.each<readonly [string, ReadonlyArray<Told>, ReadonlyArray<Stored>, Partial<typeof clean>]>([
+    ["what is acknowledged and not there", sent, [], { lost: 1 }],
+    ["what is acknowledged and only waits", sent, [stored({ state: "waiting", result: undefined })], { lost: 1 }],
+    ["what died of its workers' deaths", sent, [stored({ state: "dead", result: undefined })], { lost: 1 }],
+    ["what nobody sent", attempt("w1", a1), [stored()], { unexpected: 1 }],
+    [
+      "what was refused and runs all the same",
+      [["producer", "sent", { n: 1 }], ["producer", "refused", { n: 1 }], ...attempt("w1", a1)],
+      [stored()],
+      { unexpected: 1 }
+    ],
+    [
+      "what was stored twice",
+      [...sent, ...attempt("w1", a1), ...attempt("w1", { ...a1, id: "b" })],
+      [stored(), stored({ id: "b" })],
+      { unexpected: 1 }
+    ],
+    ["what is completed, and no handler has ended", sent, [stored()], { unexpected: 1 }],
+    [
+      "a second run after a death",
+      [...sent, ["w1", "claim", a1], ["w1", "start", a1], ...attempt("w2", a3)],
+      [stored(result3)],
+      { duplicated: 1 }
+    ],
+    [
+      "two rows of one record",
+      [...sent, ...attempt("w1", a1)],
+      [stored(), stored()],
+      { doneTwice: 1 }
+    ],
+    [
+      "two completions that were taken",
+      [...sent, ...attempt("w1", a1), ...attempt("w2", a3)],
+      [stored(result3)],
+      { duplicated: 1, doneTwice: 1 }
+    ],
+    [
+      "a completion by a stale attempt",
+      [
+        ...sent,
+        ["w1", "claim", a1],
+        ["w1", "start", a1],
+        ["w2", "claim", a3],
+        ["w2", "start", a3],
+        ["w1", "end", a1],
+        ["w1", "ask", { ...a1, word: "settle" }],
+        ["w1", "answer", { ...a1, word: "settle Done" }]
+      ],
+      [stored()],
+      { duplicated: 1, ghost: 1, staleAccepted: 1 }
+    ],
+    [
+      "a stale write that was refused",
+      [...sent, ...attempt("w1", a1, "LeaseLost"), ...attempt("w2", a3)],
+      [stored(result3)],
+      { duplicated: 1, staleRefused: 1 }
+    ],
+    [
+      "progress of a stale attempt",
+      [
+        ...sent,
+        ["w1", "claim", a1],
+        ["w1", "start", a1],
+        ...attempt("w2", a3),
+        ["w1", "ask", { ...a1, word: "write" }],
+        ["w1", "answer", { ...a1, word: "write Done" }]
+      ],
+      [stored(result3)],
+      { duplicated: 1, staleAccepted: 1 }
+    ]
+  ])("finds %s", (_, told, records, found) => {
+    expect(words(audit(ledger(...told), records))).toEqual({ ...clean, ...found })
+  })
+
+  it("takes a settlement that is sent again for one", () => {
+    const again: ReadonlyArray<Told> = [
+      ["w1", "unanswered", { ...a1, word: "settle" }],
+      ["w1", "ask", { ...a1, word: "settle" }],
+      ["w1", "answer", { ...a1, word: "settle Done" }]
+    ]
+    expect(words(audit(ledger(...sent, ...attempt("w1", a1).slice(0, 4), ...again), [stored()]))).toEqual(clean)
+  })
+
+  it("measures from a death to the next claim of what was held", () => {
+    const entries = ledger(
+      ...sent,
+      ["w1", "claim", a1],
+      ["w1", "start", a1],
+      ["runner", "fault", { id: "w1", word: "kill" }],
+      ...attempt("w2", a3)
+    )
+    expect(audit(entries, [stored(result3)]).recovery).toEqual([1])
+  })
+
+  it("counts how many attempts of a key run at a time, until they end or their process dies", () => {
+    const of = (id: string) => ({ id, fence: 1, word: "Narrow/k" })
+    const entries = ledger(
+      ["w1", "start", of("a")],
+      ["w1", "start", of("b")],
+      ["w1", "end", of("a")],
+      ["runner", "fault", { id: "w1", word: "kill" }],
+      ["w2", "start", of("c")]
+    )
+    expect(audit(entries, []).highest.get("Narrow/k")).toBe(2)
+  })
+})
+
+describe("the framing of Postgres", () => {
+  const message = (type: string, body: string): Buffer => {
+    const bytes = Buffer.alloc(5 + body.length)
+    bytes.write(type)
+    bytes.writeUInt32BE(4 + body.length, 1)
+    bytes.write(body, 5)
+    return bytes
+  }
+  const startUp = Buffer.concat([message("R", "0000"), message("Z", "I")])
+  const reply = Buffer.concat([message("2", ""), message("D", "row"), message("C", "SELECT 1"), message("Z", "I")])
+
+  /** The same bytes come out, however they arrive. */
+  const pass = (bytes: Buffer, size: number): ReadonlyArray<Piece> => {
+    const take = store.framing()
+    const pieces: Array<Piece> = []
+    for (let at = 0; at < bytes.length; at += size) pieces.push(...take(bytes.subarray(at, at + size)))
+    expect(Buffer.concat(pieces.map((piece) => piece.bytes))).toEqual(bytes)
+    return pieces
+  }
+
+  it.each([1, 3, 1000])("takes a reply as one piece that may be lost, in chunks of %s", (size) => {
+    expect(pass(Buffer.concat([startUp, reply]), size).filter(({ isReply }) => isReply).map(({ bytes }) => bytes))
+      .toEqual([reply])
+  })
+
+  it("lets no reply be lost before its transaction is committed", () => {
+    expect(pass(Buffer.concat([startUp, message("C", "BEGIN"), message("Z", "T")]), 7).some(({ isReply }) => isReply))
+      .toBe(false)
+  })
+
+  it("does not hold up a notification", () => {
+    expect(pass(Buffer.concat([startUp, message("A", "hint")]), 1000)).toHaveLength(2)
+  })
+})
