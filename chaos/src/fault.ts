@@ -11,6 +11,8 @@ export interface Fault {
   /** Its number in the table of the proof. */
   readonly id: string
   readonly title: string
+  /** Its handlers sleep and its processes stay: `--quick` runs such faults at the same time. */
+  readonly isCalm?: boolean
   /** Starts the processes and strikes. Returns when the last blow has fallen. */
   readonly strike: (stage: Stage) => Promise<void>
   /** What it alone is judged by, beside `common`. */

@@ -83,9 +83,11 @@ await bundle(programs)
 const server = await store.start()
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 const rows: Array<Row> = []
-for (const fault of chosen) {
-  const place = { storeName: values.store, store, server, folder, programs, seed, seconds }
-  for (const row of await perform(fault, place)) {
+const place = { storeName: values.store, store, server, folder, programs, seed, seconds }
+const calm = values.quick ? chosen.filter(({ isCalm }) => isCalm) : []
+const groups = [...chosen.filter((fault) => !calm.includes(fault)).map((fault) => [fault]), calm]
+for (const group of groups) {
+  for (const row of (await Promise.all(group.map((fault) => perform(fault, place)))).flat()) {
     rows.push(row)
     print(row)
   }

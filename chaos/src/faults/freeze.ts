@@ -14,6 +14,7 @@ const millis = [frozen * 1000 + 200, frozen * 1000 + 1500] as const
 export const freeze: Fault = {
   id: "F6",
   title: "SIGSTOP of a worker past its lease, then SIGCONT, every 3 s, handlers longer than the freeze",
+  isCalm: true,
   strike: async ({ cluster, seconds }) => {
     await cluster.startWorkers({ count: 4, concurrency: 20 })
     await cluster.startProducers({

@@ -6,6 +6,7 @@ const probability = 0.02
 export const lostReplies: Fault = {
   id: "F21",
   title: "2 % of the replies lost after the store has committed, no kills",
+  isCalm: true,
   strike: async ({ choices, cluster, proxy, seconds, struck }) => {
     const between = await proxy()
     await cluster.startWorkers({ count: 4, concurrency: 10, port: between.port })
