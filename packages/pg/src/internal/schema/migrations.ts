@@ -12,6 +12,7 @@ import * as Exchange from "./functions/exchange.ts"
 import * as Keep from "./functions/keep.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
+import * as Read from "./functions/read.ts"
 import { tables } from "./tables.ts"
 
 /** A schema's name as SQL, and the channel of its notifications. */
@@ -47,11 +48,13 @@ const entries = [
   "maintain",
   "control_one",
   "signal",
-  "tick"
+  "tick",
+  "read_one",
+  "results"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control].flatMap((module) =>
+  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control, Read].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 
