@@ -1,47 +1,49 @@
 /**
  * What readers see: live and finished records as one, by id, which sorts by creation.
  *
- * Cost: pages walk an index of ids and look at no more than `looked` records a call; a page that stops there has a cursor
- * although it is not full. Conditions on what lies in `spec` (labels, flow, parent) and payloads are checked on the way.
+ * Cost: a page walks the index of live ids and that of finished ones, as far as it takes to fill it, and looks at no more
+ * than `looked` records of each; a page that stops there has a cursor although it is not full. Conditions on what lies in
+ * `spec` (labels, flow, parent) and payloads are checked on the way.
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
 import { states } from "./codec.ts"
 
-/** How many records one call looks at. */
+/** How many live and how many finished records one call looks at. */
 const looked = 10_000
 
-const live = (s: string): string => `
+const live = (s: string, from = `${s}.record`): string => `
   SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
     CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
     r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
     (SELECT w.id FROM ${s}.worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
     (SELECT c.reason FROM ${s}.cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
     r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
-  FROM ${s}.record r LEFT JOIN ${s}.detail d ON d.id = r.id`
+  FROM ${from} r LEFT JOIN ${s}.detail d ON d.id = r.id`
 
-const finished = (s: string): string => `
+const finished = (s: string, from = `${s}.history`, whole = "h"): string => `
   SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
     NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
     h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
     NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
-    ${s}.attempts_of(h)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    ${s}.attempts_of(${whole})::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
     (h.detail -> 'logs')::text AS logs, h.result, h.payload
-  FROM ${s}.history h`
+  FROM ${from} h`
 
 const visible = (s: string): string => `(h.expires_at IS NULL OR h.expires_at > ${s}.clock())`
 
-export const get = (s: string): string =>
-  `${live(s)} WHERE r.id = $1::uuid UNION ALL ${finished(s)} WHERE h.id = $1::uuid AND ${visible(s)} LIMIT 1`
+/** One record, by an expression for its id. */
+export const one = (s: string, id: string): string =>
+  `${live(s)} WHERE r.id = ${id} UNION ALL ${finished(s)} WHERE h.id = ${id} AND ${visible(s)} LIMIT 1`
 
-/** How awaited records stand. */
-export const results = (s: string): string => `
+/** How awaited records stand, by an expression for their ids. */
+export const results = (s: string, ids: string): string => `
   SELECT r.id, r.state::int AS state, NULL::text AS reason, NULL::text AS result, NULL::text AS failure,
     (SELECT d.progress FROM ${s}.detail d WHERE d.id = r.id) AS progress
-  FROM ${s}.record r WHERE r.id = ANY ($1::uuid[])
+  FROM ${s}.record r WHERE r.id = ANY (${ids})
   UNION ALL
   SELECT h.id, h.state::int, h.reason, h.result, (h.failures -> -1)::text, h.detail ->> 'progress'
-  FROM ${s}.history h WHERE h.id = ANY ($1::uuid[]) AND ${visible(s)}`
+  FROM ${s}.history h WHERE h.id = ANY (${ids}) AND ${visible(s)}`
 
 export interface Conditions {
   readonly text: string
@@ -62,18 +64,19 @@ export const page = (
   const direction = order === "newest" ? "DESC" : "ASC"
 
   const wanted = where.states?.map((state) => states.indexOf(state))
+  const isWanted = {
+    r: where.deadReason === undefined && (wanted === undefined || wanted.some((state) => state < 4)),
+    h: where.blockedReason === undefined && (wanted === undefined || wanted.some((state) => state >= 4))
+  }
+
   const conditions = (alias: "r" | "h"): string => {
+    if (!isWanted[alias]) return "false"
     const list: Array<string> = alias === "h" ? [visible(s)] : []
     if (wanted !== undefined) list.push(`${alias}.state = ANY (${bind(ints(wanted))}::int[])`)
-    if (where.ids !== undefined) list.push(`${alias}.id = ANY (${bind(uuids(where.ids))})`)
     if (where.tag !== undefined) list.push(`${alias}.tag = ${bind(where.tag)}`)
     if (where.queue !== undefined) list.push(`${alias}.queue = ${bind(where.queue)}`)
-    if (where.deadReason !== undefined) {
-      list.push(alias === "r" ? "false" : `h.state = 6 AND h.reason = ${bind(where.deadReason)}`)
-    }
-    if (where.blockedReason !== undefined) {
-      list.push(alias === "h" ? "false" : `r.state = 3 AND r.reason = ${bind(where.blockedReason)}`)
-    }
+    if (where.deadReason !== undefined) list.push(`h.state = 6 AND h.reason = ${bind(where.deadReason)}`)
+    if (where.blockedReason !== undefined) list.push(`r.state = 3 AND r.reason = ${bind(where.blockedReason)}`)
     if (where.errorTag !== undefined) list.push(`${alias}.failures -> -1 ->> 'tag' = ${bind(where.errorTag)}`)
     if (where.label !== undefined) list.push(`${alias}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
     if (where.flowId !== undefined) list.push(`${alias}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
@@ -87,47 +90,42 @@ export const page = (
     return list.length === 0 ? "true" : list.join(" AND ")
   }
 
-  const from = cursor === undefined ? "true" : `id ${after} ${bind(cursor)}::uuid`
-  // Finished records are in no live index and the other way round: what the states rule out is not looked at.
-  const isLive = wanted === undefined || wanted.some((state) => state < 4)
-  const isFinished = wanted === undefined || wanted.some((state) => state >= 4)
-  const ended = wanted !== undefined && wanted.every((state) => state > 4) ? "AND state > 4" : ""
-  // Not before it is wanted: a parameter that the text does not have is an error.
-  const sides = (live: () => string, finished: () => string): string =>
-    [...isLive || !isFinished ? [live] : [], ...isFinished ? [finished] : []].map((side) => `(${side()})`).join(
-      " UNION ALL "
-    )
-  const among = (alias: "r" | "h") => where.ids === undefined ? `${alias}.id IN (SELECT id FROM ids) AND` : ""
-  // The ids that this call looks at: the last of them is where the next one starts, however few of them match.
+  const ids = where.ids
+  const range = ids !== undefined
+    ? `id = ANY (${bind(uuids(ids))})`
+    : cursor === undefined
+    ? "true"
+    : `id ${after} ${bind(cursor)}::uuid`
+  const size = `${bind(limit)}::int`
+  // The dead and the cancelled are few, and have an index of their own.
+  const among = wanted !== undefined && wanted.length > 0 && wanted.every((state) => state > 4) ? " AND state > 4" : ""
+  const walk = (table: string, rest: string): string =>
+    `SELECT ${rest} FROM ${s}.${table} x WHERE ${range}${table === "history" ? among : ""} ORDER BY id ${direction}`
+  const looking = ids === undefined ? `LIMIT ${looked}` : ""
+  // Where a walk has stopped before it found enough: what lies behind that was not looked at, of the other kind neither.
+  const edge = (found: string, table: string, alias: "r" | "h"): string =>
+    ids !== undefined || !isWanted[alias] ?
+      "NULL::uuid" :
+      `CASE WHEN (SELECT count(*) FROM ${found}) < ${size} THEN (${walk(table, "id")} OFFSET ${looked - 1} LIMIT 1) END`
   const text = `
-    WITH ids AS MATERIALIZED (
-      SELECT id FROM (${
-    sides(
-      () => `SELECT id FROM ${s}.record WHERE ${from} ORDER BY id ${direction} LIMIT ${looked}`,
-      () => `SELECT id FROM ${s}.history WHERE ${from} ${ended} ORDER BY id ${direction} LIMIT ${looked}`
+    WITH live AS MATERIALIZED (
+      SELECT * FROM (${walk("record", "*")} ${looking}) r WHERE ${conditions("r")} LIMIT ${size}
+    ), finished AS MATERIALIZED (
+      SELECT * FROM (${walk("history", "x.*, x AS whole")} ${looking}) h WHERE ${conditions("h")} LIMIT ${size}
+    ), edge AS MATERIALIZED (
+      SELECT ${order === "newest" ? "greatest" : "least"}(
+        ${edge("live", "record", "r")},
+        ${edge("finished", "history", "h")}) AS last
     )
-  }) sides ORDER BY id ${direction} LIMIT ${looked}
-    ), edge AS (
-      SELECT count(*) = ${looked} AS is_full, (SELECT id FROM ids ORDER BY id ${
-    order === "newest" ? "ASC" : "DESC"
-  } LIMIT 1) AS last FROM ids
-    ), found AS (
-      SELECT * FROM (
-        ${
-    sides(
-      () => `${live(s)} WHERE ${among("r")} ${conditions("r")}`,
-      () => `${finished(s)} WHERE ${among("h")} ${conditions("h")}`
-    )
-  }
-      ) f ORDER BY id ${direction} LIMIT ${bind(limit)}::int
-    )
-    SELECT f.*, e.is_full, e.last FROM edge e LEFT JOIN found f ON true ORDER BY f.id ${direction}`
+    SELECT f.*, e.last FROM edge e LEFT JOIN (
+      ${live(s, "live")} UNION ALL ${finished(s, "finished", "h.whole")}
+    ) f ON e.last IS NULL OR f.id ${order === "newest" ? ">=" : "<="} e.last
+    ORDER BY f.id ${direction} LIMIT ${size}`
   return { text, params }
 }
 
 export interface PageRow {
   readonly id: JobRecord.JobId | null
-  readonly is_full: boolean
   readonly last: string | null
 }
 
@@ -139,8 +137,7 @@ export const cursorOf = (
 ): string | undefined => {
   if (where.ids !== undefined) return undefined
   const records = rows.filter(({ id }) => id !== null)
-  if (records.length === limit) return records.at(-1)!.id!
-  return rows[0]?.is_full === true ? rows[0].last ?? undefined : undefined
+  return records.length === limit ? records.at(-1)!.id! : rows[0]?.last ?? undefined
 }
 
 export const stats = (s: string): string => `

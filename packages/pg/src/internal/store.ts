@@ -229,7 +229,7 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     results: (ids) =>
-      Effect.map(client.call<ResultRow>("results", Query.results(s), [uuids(ids)]), (rows) => {
+      Effect.map(client.call<ResultRow>("results", `SELECT * FROM ${s}.results($1)`, [uuids(ids)]), (rows) => {
         const found = new Map(rows.map((row) => [row.id, row]))
         return ids.map((id) => toAnswer(id, found.get(id)))
       }),
@@ -250,8 +250,8 @@ export const make = Effect.fnUntraced(function*(
 
     get: (id) =>
       Effect.map(
-        client.call<Codec.ReadRow>("get", Query.get(s), [id]),
-        ([row]) => row === undefined ? undefined : Codec.toRecord(row)
+        client.call<{ found: Codec.ReadRow | null }>("get", `SELECT ${s}.read_one($1::uuid) AS found`, [id]),
+        ([row]) => row!.found === null ? undefined : Codec.toRecord(row!.found)
       ),
 
     query: ({ cursor, limit, order, where }) =>

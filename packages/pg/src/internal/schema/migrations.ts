@@ -13,6 +13,7 @@ import * as Keep from "./functions/keep.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
+import * as Read from "./functions/read.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -50,11 +51,13 @@ const entries = [
   "maintain",
   "control_one",
   "signal",
-  "tick"
+  "tick",
+  "read_one",
+  "results"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control, Public].flatMap((module) =>
+  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 

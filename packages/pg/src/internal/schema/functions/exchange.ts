@@ -485,7 +485,7 @@ export const takeCancels = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_cancels(p_num int) RETURNS json LANGUAGE sql AS $$
   WITH told AS (
     UPDATE ${s}.cancel c SET told = true FROM ${s}.record r
-    WHERE r.id = c.id AND r.worker = p_num AND r.state = 1 AND NOT c.told
+    WHERE r.id = c.id AND r.worker = p_num AND NOT c.told
     RETURNING r.id, r.fence, c.reason
   )
   SELECT coalesce(json_agg(told), '[]') FROM told

@@ -1,0 +1,21 @@
+/**
+ * Reads that are asked for often. They are functions so that they are planned like the rest: a statement of a session keeps
+ * the plan that it got while a partition of history was empty, and reads all of that when it has filled.
+ */
+import * as Query from "../../query.ts"
+
+/** A record, NULL when there is none. */
+export const readOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.read_one(p_id uuid) RETURNS json LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT row_to_json(f) FROM (${Query.one(s, "p_id")}) f);
+END $$`
+
+/** How awaited records stand: those that are there. */
+export const results = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.results(p_ids uuid[])
+RETURNS TABLE (id uuid, state int, reason text, result text, failure text, progress text) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY ${Query.results(s, "p_ids")};
+END $$`

@@ -1,0 +1,310 @@
+/**
+ * What hot statements read at a million ready records, beside scheduled, blocked and finished ones: the planner has its own
+ * defaults and statistics, and rows and pages are counted, not only names of nodes. The plans are in `plans.txt`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { JobRecord, type JobStore } from "capstan"
+import { Effect } from "effect"
+import { expect } from "vitest"
+import * as Harness from "./harness.ts"
+import { type Side } from "./harness.ts"
+import { Recorder, type Statement } from "./plans.ts"
+
+const schema = Harness.schemaName("plans")
+const recorder = new Recorder()
+
+const id = (kind: number, n: string) => `('0199${kind}000-0000-7000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`
+const ready = 1_000_000
+
+/** Rows as the functions would write them, a hundred times as fast. */
+const fill = ({ sql }: Side) =>
+  Effect.gen(function*() {
+    const s = schema
+    const run = (text: string) => sql.unsafe(text).unprepared
+    const record = `INSERT INTO ${s}.record (id, place, at, enqueued_at, ready_at, expire_at, version, state, priority,
+      queue, tag, key, key_limit, pending, reason, blocked_on, attempts, payload)`
+    const payload = "repeat('x', 100)"
+    // Indexes are made when the rows are there: half the time.
+    const indexes = yield* sql.unsafe<{ name: string; text: string }>(`
+      SELECT c.oid::regclass::text AS name, pg_get_indexdef(c.oid) AS text FROM pg_index i
+      JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = '${s}.record'::regclass AND NOT i.indisprimary`)
+    for (const { name } of indexes) yield* run(`DROP INDEX ${name}`)
+    yield* run(`${record} SELECT ${id(1, "n")}, n, ${s}.clock(), ${s}.clock(), ${s}.clock(),
+      CASE WHEN n % 10 = 0 THEN ${s}.clock() + 3600000 END, 1, 0, 0, 'default', 'Task', NULL, NULL, 0, NULL, NULL, NULL,
+      ${payload} FROM generate_series(1, ${ready}) n`)
+    yield* run(
+      `${record} SELECT ${id(2, "n")}, ${ready} + n, ${s}.clock() + 3600000 + n, ${s}.clock(), ${s}.clock(), NULL,
+      1, 2, 0, 'default', 'Task', NULL, NULL, 0, NULL, NULL, NULL, ${payload} FROM generate_series(1, 100000) n`
+    )
+    // Due already, and such that came back to an earlier place.
+    yield* run(`${record} SELECT ${id(5, "n")}, 1500000 + n, ${s}.clock() - 1000 + n % 1000, ${s}.clock(), ${s}.clock(),
+      NULL, 1, 2, 0, 'due', 'Task', NULL, NULL, 0, NULL, NULL, NULL, ${payload} FROM generate_series(1, 10000) n`)
+    yield* run(`${record} SELECT ${id(6, "n")}, 1700000 + n, ${s}.clock(), ${s}.clock(), ${s}.clock(), NULL, 1, 0, 0,
+      'back', 'Task', NULL, NULL, 0, NULL, NULL, NULL, ${payload} FROM generate_series(1, 50000) n`)
+    yield* run(`UPDATE ${s}.record SET flags = 16 WHERE queue = 'back' AND place % 20 = 0`)
+    yield* run(`${record} SELECT ${id(3, "n")}, 2000000 + n, ${s}.clock(), ${s}.clock(), ${s}.clock(), NULL, 1, 3, 0,
+      'default', 'Task', 'key ' || n % 1000, 1, 0, 'ConcurrencyKey', 'key ' || n % 1000, NULL, ${payload}
+      FROM generate_series(1, 50000) n`)
+    yield* run(`${record} SELECT ${id(4, "n")}, 3000000 + n, ${s}.clock(), ${s}.clock(), ${s}.clock(), NULL, 1, 3, 0,
+      'default', 'Task', NULL, NULL, 1, 'Dependencies', NULL, NULL, ${payload} FROM generate_series(1, 20000) n`)
+    yield* run(`INSERT INTO ${s}.dependency SELECT ${id(2, "n")}, ${id(4, "n")}, 'd' FROM generate_series(1, 20000) n`)
+    yield* run(`INSERT INTO ${s}.key SELECT 'key ' || n, 1, 1 FROM generate_series(0, 999) n`)
+    yield* run(
+      `INSERT INTO ${s}.history (id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled,
+        attempt, version, part, state, priority, crashes, flags, queue, tag, payload)
+      SELECT ${
+        id(0, "n")
+      }, ${s}.clock() - 1000, ${s}.clock() - 10, ${s}.clock(), ${s}.clock(), ${s}.clock() + 3600000, 2, 1,
+        1, 1, ${s}.part((ARRAY[86400000, 604800000, 2592000000, NULL])[n % 4 + 1], ${s}.clock()), 4, 0, 0, 0, 'default', 'Task',
+        ${payload} FROM generate_series(1, 300000) n`
+    )
+    for (const { text } of indexes) yield* run(text)
+    yield* run(`SELECT setval('${s}.place', 10000000)`)
+    yield* run(`INSERT INTO ${s}.counter SELECT -1, 'default', 70000, 100000, ${ready}, 0, 0, 0, 0, 0`)
+    for (const table of ["record", "history", "dependency", "key"]) yield* run(`ANALYZE ${s}.${table}`)
+  })
+
+const side = Harness.shared(
+  schema,
+  Effect.gen(function*() {
+    const one = yield* Harness.open(schema, { listen: false }, { ...recorder.client, maxConnections: 1 })
+    yield* Effect.provide(Effect.scoped(Effect.flatMap(Harness.open(schema), fill)), one.context)
+    return one
+  }).pipe(Effect.orDie)
+)
+
+interface Bounds {
+  /** That one statement takes into its hands. */
+  readonly rows: number
+  /** Of 8 KiB, that all of them look at. */
+  readonly pages: number
+}
+
+const plans: Array<string> = []
+
+const nameless = (text: string) =>
+  text.replaceAll(`"${schema}".`, "").replaceAll(/history_\d+/g, "history_*").replaceAll(/\s+/g, " ").trim().slice(
+    0,
+    100
+  )
+
+const nothing = () => Effect.void
+
+/** A statement is planned anew as often as it likes before its plan stays: only then is it looked at. */
+const warmUp = 6
+
+const hot = <A, B>(
+  name: string,
+  bounds: Bounds,
+  prepare: (one: Side) => Effect.Effect<A, unknown>,
+  call: (one: Side, prepared: A) => Effect.Effect<B, unknown>,
+  tidy: (one: Side, answer: B) => Effect.Effect<unknown, unknown> = nothing
+) =>
+  it.live(name, () =>
+    Effect.gen(function*() {
+      const one = yield* side
+      for (let i = 0; i < warmUp; i++) yield* tidy(one, yield* call(one, yield* prepare(one)))
+      const prepared = yield* prepare(one)
+      const { answer, pages, statements } = yield* recorder.record(call(one, prepared))
+      yield* tidy(one, answer)
+      plans.push(`# ${name}\n`, ...textOf(statements))
+      assert.isAbove(statements.length, 0)
+      for (const { lines, rows, text } of statements) {
+        assert.isAtMost(rows, bounds.rows, `rows of: ${nameless(text)}\n${lines.join("\n")}`)
+      }
+      assert.isAtMost(pages, bounds.pages, "pages")
+      assert.deepStrictEqual(statements.flatMap(({ sequential }) => sequential).filter(isLarge), [])
+    }), 120_000)
+
+const isLarge = (table: string) => /^(record|history|dependency|idem|uniq)/.test(table)
+
+/** Each statement once. Partitions of history are one line: which of them there is something in depends on the hour. */
+const textOf = (statements: ReadonlyArray<Statement>): ReadonlyArray<string> => {
+  const seen = new Set<string>()
+  return statements.flatMap(({ lines, text }) => {
+    const one = `${nameless(text)}\n${merged(lines).map((line) => `    ${line}`).join("\n")}\n`
+    if (seen.has(one)) return []
+    seen.add(one)
+    return [one]
+  })
+}
+
+const merged = (lines: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const all: Array<[line: string, rows: number]> = []
+  for (const line of lines) {
+    const [, name, rows] = /^(.*) (\d+)$/.exec(line.replaceAll(/history_\d+/g, "history_*"))!
+    const last = all.at(-1)
+    if (last !== undefined && last[0] === name) last[1] += Number(rows)
+    else all.push([name!, Number(rows)])
+  }
+  return all.map(([line, rows]) => `${line} ${rows}`)
+}
+
+const claim = (one: Side, slots: number, queue = "default") => Harness.claim(one, slots, queue)
+
+const settle = (one: Side, claimed: ReadonlyArray<JobStore.Claimed>) =>
+  Harness.exchange(one, {
+    settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Harness.complete, finishedAfter: 1 }))
+  })
+
+const newRecords = (count: number, given: Partial<JobStore.NewRecord> = {}) =>
+  Array.from({ length: count }, () => Harness.record(given))
+
+const idOf = (kind: number, n: number) =>
+  JobRecord.JobId(`0199${kind}000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`)
+
+const query = (where: JobStore.Selection, order: "newest" | "oldest" = "newest") => (one: Side) =>
+  one.store.query({ where, order, limit: 50 })
+
+describe("at a million ready records", () => {
+  hot("enqueue of 100", { rows: 200, pages: 1500 }, nothing, (one) => one.store.enqueue({ records: newRecords(100) }))
+
+  hot(
+    "enqueue of one with a key, a unique and an idempotency key",
+    { rows: 10, pages: 100 },
+    () => Effect.sync(Harness.newId),
+    (one, id) =>
+      Harness.enqueue(one, { id, ...Harness.keyed(id), ...Harness.unique(id), idempotencyKey: id, queue: "keyed" })
+  )
+
+  hot("claim of 100", { rows: 300, pages: 2500 }, nothing, (one) => claim(one, 100), settle)
+
+  hot("claim of one", { rows: 10, pages: 120 }, nothing, (one) => claim(one, 1), settle)
+
+  hot(
+    "claim of 100, with some that came back",
+    { rows: 600, pages: 3500 },
+    nothing,
+    (one) => claim(one, 100, "back"),
+    settle
+  )
+
+  hot("claim of 100 in an empty queue", { rows: 10, pages: 80 }, nothing, (one) => claim(one, 100, "empty"), settle)
+
+  hot("settlement of 100", { rows: 200, pages: 3000 }, (one) => claim(one, 100), settle)
+
+  hot(
+    "settlement of 100 and claim of 100",
+    { rows: 300, pages: 5000 },
+    (one) => claim(one, 100),
+    (one, claimed) =>
+      Harness.exchange(one, {
+        settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Harness.complete, finishedAfter: 1 })),
+        demand: [{ queue: "default", slots: 100, share: 100 }],
+        total: 100
+      })
+  )
+
+  hot(
+    "settlement of one that retries",
+    { rows: 10, pages: 120 },
+    (one) => claim(one, 1),
+    (one, [claimed]) => Harness.settle(one, claimed!, { _tag: "RetryAfter", delay: 60_000, failure: Harness.failure })
+  )
+
+  hot(
+    "settlement of one with a key that others wait for",
+    { rows: 30, pages: 120 },
+    (one) => claim(one, 1, "keyed"),
+    settle
+  )
+
+  hot(
+    "a settlement sent again",
+    { rows: 10, pages: 120 },
+    (one) => Effect.tap(claim(one, 1), (claimed) => settle(one, claimed)),
+    settle
+  )
+
+  hot(
+    "what is due becomes ready, 1000 of it",
+    { rows: 3000, pages: 40_000 },
+    nothing,
+    (one) => claim(one, 1, "due"),
+    settle
+  )
+
+  hot("renewal of 100", { rows: 3000, pages: 2000 }, (one) => claim(one, 100), (one, claimed) =>
+    one.store.renew({
+      worker: "worker",
+      lease: Harness.lease,
+      queues: ["default"],
+      handles: [{ tag: "Task", version: 1 }],
+      holding: claimed.map(({ fence, id }) => ({ id, fence })),
+      reconcileOlderThan: 60_000
+    }))
+
+  hot(
+    "maintenance",
+    { rows: 3000, pages: 1000 },
+    ({ sql }) => sql.unsafe(`UPDATE ${schema}.housekeeping SET next_at = 0`),
+    (one) => one.store.maintain
+  )
+
+  hot("get of a live record", { rows: 5, pages: 40 }, nothing, (one) => one.store.get(idOf(2, 77)))
+
+  hot("get of a finished record", { rows: 5, pages: 80 }, nothing, (one) => one.store.get(idOf(0, 78)))
+
+  hot(
+    "results of 100",
+    { rows: 300, pages: 10_000 },
+    nothing,
+    (one) => one.store.results(Array.from({ length: 100 }, (_, i) => idOf(i % 2 * 2, 1 + i)))
+  )
+
+  hot("the newest page", { rows: 400, pages: 600 }, nothing, query({}))
+
+  hot("the oldest page", { rows: 400, pages: 600 }, nothing, query({}, "oldest"))
+
+  hot(
+    "the newest page of what is scheduled",
+    { rows: 20_100, pages: 10_000 },
+    nothing,
+    query({ states: ["scheduled"] })
+  )
+
+  hot("a page that finds nothing", { rows: 40_200, pages: 10_000 }, nothing, query({ tag: "None" }))
+
+  hot("a page by ids", { rows: 10, pages: 300 }, nothing, query({ ids: [idOf(1, 900_000), idOf(0, 78)] }))
+
+  hot("figures", { rows: 3000, pages: 500 }, nothing, (one) => one.store.stats)
+
+  hot(
+    "a cancel",
+    { rows: 10, pages: 200 },
+    (one) => Harness.enqueue(one, { queue: "other" }),
+    (one, { id }) => Harness.control(one, Harness.cancel, id)
+  )
+})
+
+it.live(
+  "pages of what is rare skip and double nothing, however far apart live and finished records are",
+  () =>
+    Effect.gen(function*() {
+      const one = yield* side
+      const live = [idOf(2, 500), idOf(2, 99_000), idOf(3, 40_000), idOf(6, 49_999)]
+      const finished = [idOf(2, 600), idOf(2, 99_500), idOf(7, 1)]
+      yield* one.sql.unsafe(`UPDATE ${schema}.record SET tag = 'Rare' WHERE id = ANY ($1::uuid[])`, [live])
+      yield* one.sql.unsafe(
+        `INSERT INTO ${schema}.history (id, enqueued_at, finished_at, fence, settled, attempt, version, part, state, priority,
+         crashes, flags, queue, tag, payload)
+       SELECT id, 0, 0, 1, 1, 1, 1, 30, 4, 0, 0, 0, 'default', 'Rare', 'null' FROM unnest($1::uuid[]) AS id`,
+        [finished]
+      )
+      for (const order of ["oldest", "newest"] as const) {
+        const found: Array<string> = []
+        let cursor: string | undefined = order === "oldest" ? idOf(2, 0) : undefined
+        do {
+          const page = yield* one.store.query({ where: { tag: "Rare" }, order, limit: 2, cursor })
+          for (const { id } of page.records) found.push(id)
+          cursor = page.cursor
+        } while (cursor !== undefined && cursor > idOf(2, 0) && found.length < 100)
+        const expected = [...live, ...finished].toSorted()
+        assert.deepStrictEqual(found, order === "oldest" ? expected : expected.toReversed())
+      }
+    }),
+  60_000
+)
+
+it.live("the plans are those in plans.txt", () =>
+  Effect.promise(() => expect(plans.join("\n")).toMatchFileSnapshot("../plans.txt")))
