@@ -119,6 +119,8 @@ CREATE TABLE history (
 
 CREATE INDEX history_counted ON ONLY history USING btree (tag, state, keep_count, finished_at) WHERE (keep_count IS NOT NULL);
 
+CREATE INDEX history_ended ON ONLY history USING btree (id) WHERE (state > 4);
+
 CREATE INDEX history_id ON ONLY history USING btree (id);
 
 CREATE INDEX history_keyed ON ONLY history USING btree (id) WHERE (flags <> 0);
@@ -202,6 +204,8 @@ CREATE TABLE idem (
 
 ALTER TABLE idem ADD CONSTRAINT idem_pkey PRIMARY KEY (tag, key);
 
+CREATE INDEX idem_id ON idem USING btree (id);
+
 CREATE TABLE key (
   name text COLLATE "C" NOT NULL,
   lim integer NOT NULL,
@@ -225,6 +229,22 @@ CREATE TABLE migration (
 );
 
 ALTER TABLE migration ADD CONSTRAINT migration_pkey PRIMARY KEY (version);
+
+CREATE TABLE outbox (
+  num bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  at bigint NOT NULL,
+  taken_until bigint NOT NULL DEFAULT 0,
+  id uuid NOT NULL,
+  relay text COLLATE "C" NOT NULL,
+  refused text,
+  record text NOT NULL
+) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0);
+
+ALTER TABLE outbox ADD CONSTRAINT outbox_pkey PRIMARY KEY (num);
+
+CREATE INDEX outbox_refused ON outbox USING btree (relay, num) WHERE (refused IS NOT NULL);
+
+CREATE INDEX outbox_waiting ON outbox USING btree (relay, num) WHERE (refused IS NULL);
 
 CREATE SEQUENCE place;
 
@@ -298,6 +318,7 @@ CREATE TABLE uniq (
   key text COLLATE "C" NOT NULL,
   id uuid NOT NULL,
   until bigint,
+  lasts bigint,
   until_started boolean NOT NULL DEFAULT false,
   successor uuid
 ) WITH (fillfactor=70);
@@ -553,7 +574,7 @@ BEGIN
     WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT is_settled(g.id, g.fence));
 END $function$;
 
-CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload text, p_version integer, p_now bigint, p_transaction boolean)
+CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload text, p_version integer, p_sensitive jsonb, p_now bigint, p_transaction boolean)
  RETURNS text
  LANGUAGE plpgsql
 AS $function$
@@ -573,9 +594,12 @@ BEGIN
   v_key := h.spec::json ->> 'uniqueKey';
   IF h.flags & 1 = 1 THEN
     SELECT * INTO u FROM uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
-    IF FOUND AND u.id <> p_id AND holds(u, p_now) IS NOT NULL THEN RETURN 'Unchanged'; END IF;
-    INSERT INTO uniq (tag, key, id) VALUES (h.tag, v_key, p_id)
-      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = NULL, successor = NULL;
+    IF FOUND AND u.id <> p_id AND holds(u, p_now) IS NOT NULL
+      OR u.successor <> p_id AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
+      RETURN 'Unchanged';
+    END IF;
+    INSERT INTO uniq AS q (tag, key, id) VALUES (h.tag, v_key, p_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = p_now + q.lasts, successor = NULL;
   END IF;
   DELETE FROM history WHERE id = p_id AND part = h.part;
   INSERT INTO delta (part, queue, completed, cancelled, dead)
@@ -595,12 +619,12 @@ BEGIN
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 33 | 4;
+  r.flags := h.flags & 33;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;
   r.retention := h.retention;
-  r.spec := h.spec;
+  r.spec := masked(h.spec, p_sensitive);
   r.payload := coalesce(p_payload, h.payload);
   r.attempts := attempts_of(h);
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
@@ -613,7 +637,7 @@ BEGIN
   RETURN 'Changed';
 END $function$;
 
-CREATE OR REPLACE FUNCTION control_one(p_id uuid, p_action text, p_reason text, p_payload text, p_version integer, p_due bigint, p_priority integer, p_now bigint, p_transaction boolean)
+CREATE OR REPLACE FUNCTION control_one(p_id uuid, p_action text, p_reason text, p_payload text, p_version integer, p_sensitive jsonb, p_due bigint, p_priority integer, p_now bigint, p_transaction boolean)
  RETURNS text
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
@@ -634,7 +658,7 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE;
   END IF;
   IF r.id IS NULL THEN
-    RETURN control_finished(p_id, p_action, p_payload, p_version, p_now, p_transaction);
+    RETURN control_finished(p_id, p_action, p_payload, p_version, p_sensitive, p_now, p_transaction);
   END IF;
 
   IF r.state = 1 THEN
@@ -669,6 +693,7 @@ BEGIN
     r.fence := r.fence + 1;
     r.payload := coalesce(p_payload, r.payload);
     r.version := coalesce(p_version, r.version);
+    r.spec := masked(r.spec, p_sensitive);
     IF r.state = 2 THEN
       PERFORM let_run(r, p_now, p_now, false, p_transaction);
     ELSE
@@ -682,9 +707,11 @@ BEGIN
     IF r.expire_at IS NOT NULL THEN
       r.expire_at := p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0);
     END IF;
+    r.fence := r.fence + 1;
     PERFORM let_run(r, p_due, p_now, false, p_transaction);
   WHEN 'Reprioritise' THEN
     IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
+    r.fence := r.fence + 1;
     r.priority := p_priority;
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM put(r);
@@ -727,7 +754,7 @@ BEGIN
     DELETE FROM dependency WHERE parent = p_id AND child = v_child AND name = v_name;
     IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
     -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-    IF c.reason = 'Dependencies' AND p_state <> 4 THEN
+    IF c.reason IN ('Dependencies', 'Unique') AND p_state <> 4 THEN
       c.fence := c.fence + 1;
       PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now);
       CONTINUE;
@@ -757,20 +784,168 @@ BEGIN
       'endedAt', p_ended, 'decision', p_decision, 'failure', v_failure, 'trace', p_trace));
     IF jsonb_array_length(r.attempts) > 100 THEN r.attempts := r.attempts - 0; END IF;
     IF v_failure IS NOT NULL THEN
+      -- One that gave its attempt back makes room for the next.
+      IF (r.failures -> -1 ->> 'attempt')::int = r.attempt THEN r.failures := r.failures - -1; END IF;
       r.failures := coalesce(r.failures, '[]') || jsonb_strip_nulls(v_failure);
       IF jsonb_array_length(r.failures) > 32 THEN r.failures := r.failures - 0; END IF;
     END IF;
     r.flags := r.flags | 4;
     r.expire_at := NULL;
   END IF;
-  IF p_decision <> 'crashed' THEN r.crashes := 0; END IF;
+  -- What is given back unstarted has shown nothing.
+  IF p_decision NOT IN ('crashed', 'released', 'parked') THEN r.crashes := 0; END IF;
   r.fence := r.fence + 1;
   RETURN r;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue(tag text, payload jsonb, options jsonb DEFAULT '{}'::jsonb, OUT id uuid, OUT outcome text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_variable
+DECLARE
+  v_known text[] := '{queue,version,priority,delay,runAt,startBefore,idempotencyKey,uniqueKey,uniqueUntil,onConflict,concurrencyKey,concurrencyLimit,tags,headers,sensitive}';
+  v_name text := '^[A-Za-z][A-Za-z0-9_./:-]{0,127}$';
+  v_name_rule text := 'a letter and up to 127 letters, digits and . _ - / :';
+  v_key_rule text := 'text of 1 to 512 characters';
+  v_now bigint := clock();
+  v_id text;
+  v_unknown text;
+  v_priority int := 0;
+  v_version int := 1;
+  v_limit int;
+  v_run_at bigint;
+  v_until text;
+  v_spec jsonb;
+BEGIN
+  IF tag IS NULL OR tag !~ v_name THEN
+    RAISE 'capstan.enqueue: tag must be %, it is %', v_name_rule, coalesce(quote_literal(left(tag, 200)), 'NULL')
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF payload IS NULL THEN
+    RAISE 'capstan.enqueue: payload is NULL; JSON''s own null is ''null''' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  IF octet_length(payload::text) > 262144 THEN
+    RAISE 'capstan.enqueue: payload has % bytes, at most 262144 are allowed', octet_length(payload::text)
+      USING ERRCODE = 'program_limit_exceeded', HINT = 'Keep what is large elsewhere, and enqueue where it is.';
+  END IF;
+  options := coalesce(options, '{}');
+  IF jsonb_typeof(options) <> 'object' THEN
+    RAISE 'capstan.enqueue: options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  SELECT string_agg(k, ', ' ORDER BY k) INTO v_unknown FROM jsonb_object_keys(options) k WHERE k <> ALL (v_known);
+  IF v_unknown IS NOT NULL THEN
+    RAISE 'capstan.enqueue: unknown option %', v_unknown
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'There are ' || array_to_string(v_known, ', ') || '.';
+  END IF;
+
+  CASE
+  WHEN NOT options ? 'priority' THEN NULL;
+  WHEN options -> 'priority' IN ('"low"', '"normal"', '"high"') THEN
+    v_priority := CASE options ->> 'priority' WHEN 'low' THEN -10 WHEN 'high' THEN 10 ELSE 0 END;
+  WHEN (options -> 'priority')::text ~ '^-?[0-9]{1,3}$' AND abs((options -> 'priority')::int) <= 100 THEN
+    v_priority := (options -> 'priority')::int;
+  ELSE
+    RAISE 'capstan.enqueue, option priority: must be "low", "normal", "high" or an integer from -100 to 100, it is %',
+      options -> 'priority' USING ERRCODE = 'invalid_parameter_value';
+  END CASE;
+  IF options ? 'version' THEN
+    IF (options -> 'version')::text !~ '^[1-9][0-9]{0,8}$' THEN
+      RAISE 'capstan.enqueue, option version: must be an integer from 1, it is %', options -> 'version'
+        USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    v_version := (options -> 'version')::int;
+  END IF;
+  IF options ? 'delay' AND options ? 'runAt' THEN
+    RAISE 'capstan.enqueue, option runAt: give either delay or runAt, not both'
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF options ? 'runAt' THEN
+    BEGIN
+      v_run_at := ceil(extract(epoch FROM (options ->> 'runAt')::timestamptz) * 1000);
+    EXCEPTION WHEN OTHERS THEN
+      RAISE 'capstan.enqueue, option runAt: must be an instant as "2030-01-01T00:00:00Z", it is %', options -> 'runAt'
+        USING ERRCODE = 'invalid_parameter_value';
+    END;
+  END IF;
+  IF options ? 'concurrencyKey' <> options ? 'concurrencyLimit'
+    OR options ? 'concurrencyLimit' AND (options -> 'concurrencyLimit')::text !~ '^[1-9][0-9]{0,8}$' THEN
+    RAISE 'capstan.enqueue, option concurrencyLimit: give both concurrencyKey and its limit, an integer from 1'
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  v_limit := (options -> 'concurrencyLimit')::int;
+  IF (options ? 'uniqueUntil' OR options ? 'onConflict') AND NOT options ? 'uniqueKey' THEN
+    RAISE 'capstan.enqueue, option uniqueKey: it is missing beside uniqueUntil or onConflict'
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF options -> 'uniqueUntil' NOT IN ('"started"', '"finished"') THEN v_until := 'window'; END IF;
+  IF options ? 'tags' AND (jsonb_typeof(options -> 'tags') <> 'array'
+    OR jsonb_path_exists(options -> 'tags', 'strict $[*] ? (@.type() != "string")')) THEN
+    RAISE 'capstan.enqueue, option tags: must be an array of strings' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF options ? 'headers' AND (jsonb_typeof(options -> 'headers') <> 'object'
+    OR jsonb_path_exists(options -> 'headers', 'strict $.* ? (@.type() != "string")')) THEN
+    RAISE 'capstan.enqueue, option headers: must be an object of strings' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF options ? 'sensitive' AND (jsonb_typeof(options -> 'sensitive') <> 'array'
+    OR jsonb_path_exists(options -> 'sensitive', 'strict $[*] ? (@.type() != "string")')) THEN
+    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload'
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+
+  v_spec := jsonb_strip_nulls(jsonb_build_object(
+    'tags', options -> 'tags',
+    'headers', options -> 'headers',
+    'sensitive', CASE WHEN options ? 'sensitive' THEN jsonb_build_object(
+      'payload', options -> 'sensitive', 'result', '[]'::jsonb, 'error', '[]'::jsonb, 'progress', '[]'::jsonb) END,
+    'idempotencyKey', text_of(options, 'idempotencyKey', '.', 512, v_key_rule),
+    'uniqueKey', text_of(options, 'uniqueKey', '.', 512, v_key_rule),
+    'startBefore', millis_of(options, 'startBefore')));
+  -- A UUIDv7, as core makes them: the instant, then what is random.
+  v_id := lpad(to_hex(v_now), 12, '0') || '7' || substr(md5(gen_random_uuid()::text), 14, 3)
+    || substr('89ab', 1 + floor(random() * 4)::int, 1) || substr(md5(gen_random_uuid()::text), 18, 15);
+  SELECT o_id, o_outcome INTO id, outcome FROM enqueue_one(
+    jsonb_strip_nulls(jsonb_build_object(
+      'id', v_id::uuid,
+      'tag', tag,
+      'version', v_version,
+      'queue', coalesce(text_of(options, 'queue', v_name, 128, v_name_rule), 'default'),
+      'priority', -v_priority,
+      'delay', coalesce(millis_of(options, 'delay'), 0),
+      'runAt', v_run_at,
+      'startBefore', v_spec -> 'startBefore',
+      'idempotencyKey', v_spec -> 'idempotencyKey',
+      'uniqueKey', v_spec -> 'uniqueKey',
+      'onConflict', coalesce(
+        text_of(options, 'onConflict', '^(keep|replace|reschedule|runAfter)$', 10,
+          '"keep", "replace", "reschedule" or "runAfter"'), 'keep'),
+      'untilStarted', options -> 'uniqueUntil' = '"started"',
+      'window', CASE v_until WHEN 'window' THEN millis_of(options, 'uniqueUntil') END,
+      'key', tag || '/' || text_of(options, 'concurrencyKey', '.', 511 - length(tag),
+        'text of 1 to 511 characters, less those of the tag'),
+      'keyLimit', v_limit,
+      'spec', CASE WHEN v_spec <> '{}' THEN v_spec::text END,
+      'payload', payload::text))::json,
+    v_now, false, true);
+  IF outcome = 'UniqueConflict' THEN
+    RAISE 'capstan.enqueue: the unique key % is held by %, a member of a flow', options -> 'uniqueKey', id
+      USING ERRCODE = 'unique_violation';
+  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
@@ -781,12 +956,26 @@ AS $function$
 DECLARE
   v_now bigint := clock();
   x json;
+  v_ids uuid[] := '{}';
+  v_outcomes text[] := '{}';
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
-  FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
-    SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
-    RETURN NEXT;
-  END LOOP;
+  BEGIN
+    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+      SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
+      v_ids := v_ids || id;
+      v_outcomes := v_outcomes || outcome;
+    END LOOP;
+    IF 'UniqueConflict' = ANY (v_outcomes) AND cardinality(v_outcomes) > 1 THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+  EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    FOR i IN 1 .. cardinality(v_ids) LOOP
+      IF v_outcomes[i] <> 'UniqueConflict' THEN
+        v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
+        v_outcomes[i] := 'Refused';
+      END IF;
+    END LOOP;
+  END;
+  RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $function$;
 
 CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
@@ -797,13 +986,9 @@ DECLARE
   r record;
   v_idem text := x ->> 'idempotencyKey';
   v_key text := x ->> 'uniqueKey';
-  v_policy text := x ->> 'onConflict';
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
-  u uniq;
-  h record;
-  v_state int;
-  v_waits boolean;
+  v_after uuid;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
@@ -850,68 +1035,22 @@ BEGIN
   r.payload := x ->> 'payload';
 
   IF v_key IS NOT NULL THEN
-    -- Waits for another enqueue of the same key that is not decided yet, and for nothing else.
-    INSERT INTO uniq AS q (tag, key, id, until, until_started)
-      VALUES (r.tag, v_key, o_id, p_now + (x ->> 'window')::bigint, coalesce((x ->> 'untilStarted')::boolean, false))
-      ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
-    IF u.id <> o_id THEN
-      v_state := holds(u, p_now);
-      IF v_state IS NULL AND u.successor IS NOT NULL THEN
-        u.id := u.successor;
-        u.successor := NULL;
-        v_state := holds(u, p_now);
-      END IF;
-      IF v_state IS NOT NULL THEN
-        SELECT * INTO h FROM record WHERE id = u.id;
-        v_waits := h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
-        IF v_state = 4 AND v_policy <> 'runAfter' OR v_policy = 'keep' OR v_policy = 'runAfter' AND v_waits
-          OR v_policy = 'reschedule' AND NOT v_waits THEN
-          o_outcome := 'Existing';
-        ELSIF v_state <> 4 AND v_waits AND (h.spec::json ->> 'flowId') IS NOT NULL THEN
-          o_outcome := 'UniqueConflict';
-        ELSIF v_state <> 4 AND v_waits THEN
-          o_outcome := CASE WHEN replace(
-            h.id, r, v_policy = 'replace', v_due, p_now, p_transaction) THEN 'Replaced' END;
-        ELSIF v_state <> 4 AND u.successor IS NOT NULL
-          AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
-          UPDATE record SET payload = r.payload, version = r.version, spec = r.spec, retention = r.retention,
-            priority = r.priority, at = r.at, expire_at = r.expire_at, fence = fence + 1, key = r.key,
-            key_limit = r.key_limit WHERE id = u.successor;
-          u.id := u.successor;
-          o_outcome := 'Replaced';
-        END IF;
-        IF o_outcome IS NULL THEN
-          -- It was claimed while we looked.
-          o_outcome := 'Inserted';
-          v_waits := false;
-        END IF;
-        IF o_outcome <> 'Inserted' THEN
-          IF v_idem IS NOT NULL THEN
-            IF o_outcome = 'Replaced' THEN
-              DELETE FROM idem WHERE id = u.id AND tag = r.tag AND key = h.spec::json ->> 'idempotencyKey' AND key <> v_idem;
-              UPDATE idem SET id = u.id WHERE tag = r.tag AND key = v_idem;
-            ELSE
-              DELETE FROM idem WHERE tag = r.tag AND key = v_idem AND id = o_id;
-            END IF;
-          END IF;
-          o_id := u.id;
-          RETURN;
-        END IF;
-        IF v_state <> 4 THEN
-          r.reason := 'Unique';
-          r.blocked_on := u.id::text;
-          UPDATE uniq SET id = u.id, successor = o_id WHERE tag = r.tag AND key = v_key;
-        END IF;
-      END IF;
-      IF r.reason IS NULL THEN
-        UPDATE uniq SET id = o_id, successor = NULL, until = p_now + (x ->> 'window')::bigint,
-          until_started = coalesce((x ->> 'untilStarted')::boolean, false) WHERE tag = r.tag AND key = v_key;
-      END IF;
+    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+      FROM take_unique(x, r, v_due, p_now, p_transaction) u;
+    IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
+      UPDATE idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
+    ELSIF o_outcome <> 'Inserted' AND v_idem IS NOT NULL THEN
+      DELETE FROM idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
+    END IF;
+    IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    IF v_after IS NOT NULL THEN
+      r.reason := 'Unique';
+      r.blocked_on := v_after::text;
     END IF;
   END IF;
 
-  IF r.reason IS NULL AND json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
-    r.reason := 'Dependencies';
+  IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
+    r.reason := coalesce(r.reason, 'Dependencies');
     r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
@@ -921,7 +1060,7 @@ BEGIN
   PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM tell('enqueued', r, NULL, p_now);
 
-  IF r.reason = 'Dependencies' THEN
+  IF r.pending > 0 THEN
     INSERT INTO dependency (parent, child, name)
       SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
       ON CONFLICT DO NOTHING;
@@ -939,6 +1078,8 @@ END $function$;
 CREATE OR REPLACE FUNCTION enqueue_plain(p_ids uuid[], p_tags text[], p_versions integer[], p_queues text[], p_priorities integer[], p_delays bigint[], p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[], p_transaction boolean)
  RETURNS uuid[]
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
@@ -1231,7 +1372,7 @@ BEGIN
     VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
   INSERT INTO gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
-  DELETE FROM idem WHERE tag = h.tag AND id = p_id AND key = h.spec::json ->> 'idempotencyKey';
+  DELETE FROM idem WHERE id = p_id;
 END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
@@ -1239,9 +1380,7 @@ CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text
  LANGUAGE sql
 AS $function$
   DELETE FROM idem WHERE (tag, key) IN (
-    SELECT i.tag, i.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
-    JOIN idem i ON i.tag = f.tag AND i.key = f.spec::json ->> 'idempotencyKey' AND i.id = f.id
-    FOR UPDATE OF i SKIP LOCKED);
+    SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM uniq WHERE (tag, key) IN (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
     JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id AND u.successor IS NULL
@@ -1267,16 +1406,19 @@ CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  r record;
   v_state int;
-  v_begun bigint;
 BEGIN
   IF u.until IS NOT NULL AND u.until <= p_now THEN RETURN NULL; END IF;
-  SELECT state, begun_at INTO v_state, v_begun FROM record WHERE id = u.id;
-  IF FOUND THEN RETURN CASE WHEN u.until_started AND v_begun IS NOT NULL THEN NULL ELSE v_state END; END IF;
+  SELECT * INTO r FROM record WHERE id = u.id;
+  IF FOUND THEN
+    -- Until started: one that is given back unstarted holds it again, unless another took it meanwhile.
+    RETURN CASE WHEN u.until_started AND (r.state = 1 OR r.attempt > 0 OR r.flags & 4 = 4) THEN NULL ELSE r.state END;
+  END IF;
   -- A window outlives a completed record.
   IF u.until IS NULL THEN RETURN NULL; END IF;
-  SELECT state INTO v_state FROM history
-    WHERE id = u.id AND state = 4 AND (expires_at IS NULL OR expires_at > p_now) LIMIT 1;
+  SELECT h.state INTO v_state FROM history h
+    WHERE h.id = u.id AND h.state = 4 AND (h.expires_at IS NULL OR h.expires_at > p_now) LIMIT 1;
   RETURN v_state;
 END $function$;
 
@@ -1434,6 +1576,15 @@ BEGIN
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
+CREATE OR REPLACE FUNCTION masked(p_spec text, p_sensitive jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT CASE WHEN p_sensitive IS NULL THEN p_spec
+    ELSE (coalesce(p_spec, '{}')::jsonb || jsonb_build_object('sensitive', p_sensitive))::text END
+$function$;
+
 CREATE OR REPLACE FUNCTION may_claim(p_num integer, p_queue text, p_mark_priority integer, p_mark_turn bigint, p_mark_place bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1470,6 +1621,28 @@ BEGIN
   DELETE FROM key k WHERE k.name IN (
       SELECT name FROM key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
     AND NOT EXISTS (SELECT FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey');
+END $function$;
+
+CREATE OR REPLACE FUNCTION millis_of(options jsonb, name text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+DECLARE
+  v_millis numeric;
+BEGIN
+  IF NOT options ? name THEN RETURN NULL; END IF;
+  BEGIN
+    v_millis := CASE jsonb_typeof(options -> name)
+      WHEN 'number' THEN (options ->> name)::numeric
+      WHEN 'string' THEN extract(epoch FROM (options ->> name)::interval) * 1000 END;
+  EXCEPTION WHEN OTHERS THEN v_millis := NULL;
+  END;
+  IF v_millis IS NULL OR v_millis < 0 OR v_millis > 8640000000000000 THEN
+    RAISE 'capstan.enqueue, option %: must be milliseconds from 0, or an interval as "5 minutes", it is %',
+      name, options -> name USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  RETURN ceil(v_millis);
 END $function$;
 
 CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
@@ -1585,10 +1758,14 @@ DECLARE
 BEGIN
   FOR v_id IN SELECT id FROM record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
     SELECT * INTO r FROM record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN
-      PERFORM let_run(r, r.at, p_now, false);
-    ELSE
+    IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
+    ELSIF r.pending > 0 THEN
+      r.reason := 'Dependencies';
+      r.blocked_on := NULL;
+      PERFORM put(r);
+    ELSE
+      PERFORM let_run(r, r.at, p_now, false);
     END IF;
   END LOOP;
 END $function$;
@@ -1607,7 +1784,6 @@ DECLARE
   v_now bigint := clock();
   w worker;
   r record;
-  v_crashes int;
   v_cancel text;
   v_reconciled int := 0;
   v_unparked int := 0;
@@ -1627,10 +1803,7 @@ BEGIN
       AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
     ORDER BY q.place FOR UPDATE
   LOOP
-    -- It never started here, so what it did to other workers still counts.
-    v_crashes := r.crashes;
     r := end_attempt(r, 'released', v_now, NULL, NULL);
-    r.crashes := v_crashes;
     r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
     IF FOUND THEN
@@ -1683,7 +1856,8 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
-  r.expire_at := n.expire_at;
+  r.flags := r.flags | (n.flags & 32);
+  r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
     r.at := greatest(p_due, p_now);
     PERFORM put(r);
@@ -2006,6 +2180,69 @@ BEGIN
   RETURN FOUND;
 END $function$;
 
+CREATE OR REPLACE FUNCTION take_unique(x json, r record, p_due bigint, p_now bigint, p_transaction boolean, OUT o_id uuid, OUT o_outcome text, OUT o_after uuid)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_policy text := x ->> 'onConflict';
+  v_lasts bigint := (x ->> 'window')::bigint;
+  v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
+  u uniq;
+  h record;
+  v_state int;
+  v_waits boolean;
+  v_target uuid;
+BEGIN
+  o_id := r.id;
+  o_outcome := 'Inserted';
+  INSERT INTO uniq AS q (tag, key, id, until, until_started, lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
+  IF u.id = r.id THEN RETURN; END IF;
+  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM record WHERE id = u.id) THEN
+    -- The holder has ended and its successor has the key; a window counts from when that could begin.
+    u.id := u.successor;
+    u.successor := NULL;
+    u.until := u.lasts + coalesce((SELECT ready_at FROM record WHERE id = u.id), p_now);
+  END IF;
+  v_state := holds(u, p_now);
+  SELECT * INTO h FROM record WHERE id = u.id;
+  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+    v_target := h.id;
+  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+    SELECT id INTO v_target FROM record WHERE id = u.successor AND state = 3 AND reason = 'Unique';
+  END IF;
+  IF v_target IS NOT NULL THEN
+    IF (SELECT spec::json ->> 'flowId' FROM record WHERE id = v_target) IS NOT NULL THEN
+      o_id := v_target;
+      o_outcome := 'UniqueConflict';
+      RETURN;
+    END IF;
+    IF replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+      UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
+      o_id := v_target;
+      o_outcome := 'Replaced';
+      RETURN;
+    END IF;
+    -- It was claimed while we looked.
+    v_waits := false;
+  END IF;
+
+  IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
+    UPDATE uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+    UPDATE uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
+    o_after := u.id;
+  ELSE
+    o_id := u.id;
+    o_outcome := 'Existing';
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tell(p_type text, r record, p_reason text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -2063,10 +2300,13 @@ BEGIN
     PERFORM let_run(r, p_now, p_now, true);
   WHEN 'Unique' THEN
     PERFORM FROM record WHERE id = r.blocked_on::uuid FOR KEY SHARE SKIP LOCKED;
-    IF FOUND THEN RETURN; END IF;
-    v_again := EXISTS (SELECT FROM record WHERE id = r.blocked_on::uuid);
-    IF NOT v_again THEN PERFORM let_run(r, r.at, p_now, false); END IF;
-  WHEN 'Dependencies', 'Children' THEN
+    IF NOT FOUND THEN
+      v_again := EXISTS (SELECT FROM record WHERE id = r.blocked_on::uuid);
+      IF NOT v_again THEN PERFORM release_unique(r.blocked_on::uuid, p_now); END IF;
+    END IF;
+  ELSE
+  END CASE;
+  IF r.pending > 0 THEN
     FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id ORDER BY parent LOOP
       PERFORM FROM record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
       IF FOUND THEN CONTINUE; END IF;
@@ -2079,8 +2319,7 @@ BEGIN
       SELECT h.state, h.result INTO v_state, v_result FROM history h WHERE h.id = v_parent LIMIT 1;
       PERFORM dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
     END LOOP;
-  ELSE
-  END CASE;
+  END IF;
   IF v_again THEN PERFORM look_again(p_id, NULL, p_now); END IF;
 END $function$;
 
@@ -2115,6 +2354,20 @@ BEGIN
     END IF;
   END LOOP;
   RETURN (SELECT greatest(at, p_now + 50) FROM agenda ORDER BY num LIMIT 1);
+END $function$;
+
+CREATE OR REPLACE FUNCTION text_of(options jsonb, name text, pattern text, longest integer, rule text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+BEGIN
+  IF NOT options ? name THEN RETURN NULL; END IF;
+  IF jsonb_typeof(options -> name) = 'string' AND options ->> name ~ pattern AND length(options ->> name) <= longest THEN
+    RETURN options ->> name;
+  END IF;
+  RAISE 'capstan.enqueue, option %: must be %, it is %', name, rule, left((options -> name)::text, 200)
+    USING ERRCODE = 'invalid_parameter_value';
 END $function$;
 
 CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_record json)
