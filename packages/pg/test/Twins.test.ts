@@ -48,16 +48,24 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "no reconciling after a lost reply": {
     changes: [["AND q.at <= v_now - p_older", "AND false"]],
-    red: ["a claim whose reply was lost is given back", "a worker that leaves gives everything back at once"]
+    red: [
+      "a claim whose reply was lost is given back",
+      "a worker that leaves gives everything back at once",
+      "a record that is given back unstarted keeps its count of crashes",
+      "unique, until started: a record that is given back unstarted"
+    ]
   },
   "a unique row that is not believed": {
-    changes: [["    IF u.id <> o_id THEN\n      v_state", "    IF false THEN\n      v_state"]],
+    changes: [["  IF u.id = r.id THEN RETURN; END IF;", "  RETURN;"]],
     red: [
       "unique, keep:",
       "unique, window:",
       "unique, replace:",
       "unique, reschedule:",
       "unique, runAfter:",
+      "unique, replace and reschedule:",
+      "unique, until started: a record that is given back",
+      "unique: a batch that would replace a member",
       "unique: a member of a flow is never replaced"
     ]
   },
