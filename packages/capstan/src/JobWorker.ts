@@ -278,11 +278,6 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
         : Effect.void
     ),
     Effect.andThen(Effect.sleep(1000)),
-    // What came meanwhile woke nobody.
-    Effect.andThen(Effect.sync(() => {
-      state.slots.lookEverywhere()
-      state.work.openUnsafe()
-    })),
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)
   )
