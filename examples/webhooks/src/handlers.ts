@@ -23,7 +23,7 @@ export class ServiceAddress extends Context.Service<ServiceAddress, {
 }>()("webhooks/ServiceAddress") {}
 
 /** Far beyond what an answer takes on loopback, also on a busy machine: else the seed would not say how it went. */
-const patienceMillis = 2000
+const patienceMillis = 3000
 
 export const HandlersLive = Webhooks.toLayer(Effect.gen(function*() {
   const { careless, url } = yield* ServiceAddress
