@@ -10,10 +10,12 @@ const schema = Harness.schemaName("describe")
 const side = Harness.shared(schema, Harness.open(schema))
 
 /** A server that answers so. */
-const server = (given: Readonly<Record<string, unknown>>): Pick<Client, "call"> => ({
+const server = (given: Readonly<Record<string, unknown>>): Pick<Client, "call" | "isAlone"> => ({
+  isAlone: false,
   call: <A>() =>
     Effect.succeed([{
       version: "15.1",
+      pglite: null,
       synchronous_commit: "on",
       fsync: "on",
       full_page_writes: "on",

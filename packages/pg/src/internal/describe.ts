@@ -25,7 +25,7 @@ const serverText = `
       WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()), 0)::float8 AS oldest_transaction`
 
 export const describe = (
-  client: Pick<Client, "call">,
+  client: Pick<Client, "call" | "isAlone">,
   settings: { readonly maxCrashes: number; readonly listen: boolean }
 ): Effect.Effect<JobStore.Description, JobError.JobStoreError> =>
   Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
@@ -43,7 +43,7 @@ export const describe = (
   })
 
 /** What takes a second session to keep. */
-const absent = (client: Client, server: Server): ReadonlyArray<string> => {
+const absent = (client: Pick<Client, "isAlone">, server: Server): ReadonlyArray<string> => {
   const list: Array<string> = []
   if (server.pglite !== null || client.isAlone) {
     list.push("that no open transaction of a caller holds up claims and settlements (P2): there is one connection")
@@ -83,7 +83,7 @@ const old = 60
 
 /** What an operator should know at start, one sentence each. */
 export const warnings = (
-  client: Pick<Client, "call">,
+  client: Pick<Client, "call" | "isAlone">,
   tooOld: number = old
 ): Effect.Effect<ReadonlyArray<string>, JobError.JobStoreError> =>
   Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
