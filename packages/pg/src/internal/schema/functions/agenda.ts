@@ -100,5 +100,8 @@ BEGIN
     END LOOP;
   ELSE
   END CASE;
-  IF v_again THEN PERFORM ${s}.look_again(p_id, NULL, p_now); END IF;
+  IF v_again THEN
+    PERFORM ${s}.look_again(p_id, NULL, p_now);
+    PERFORM ${s}.wake(r.queue, p_now);
+  END IF;
 END $$`
