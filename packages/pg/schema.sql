@@ -649,7 +649,6 @@ CREATE OR REPLACE FUNCTION control_one(p_id uuid, p_action text, p_reason text, 
 AS $function$
 DECLARE
   r record;
-  v_freed text;
 BEGIN
   IF p_transaction THEN
     SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 FOR UPDATE;
@@ -1534,7 +1533,6 @@ DECLARE
   v_quarantined int := 0;
   v_expired int;
   v_swept int := 0;
-  v_more boolean := false;
   w worker;
   v_counts int[];
 BEGIN
@@ -2320,7 +2318,10 @@ BEGIN
       PERFORM dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
     END LOOP;
   END IF;
-  IF v_again THEN PERFORM look_again(p_id, NULL, p_now); END IF;
+  IF v_again THEN
+    PERFORM look_again(p_id, NULL, p_now);
+    PERFORM wake(r.queue, p_now);
+  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tend_agenda(p_now bigint)

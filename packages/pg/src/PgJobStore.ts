@@ -69,8 +69,8 @@ export interface Options {
  *
  * **Details**
  *
- * It uses at most two pooled connections at a time for workers, one for enqueues, and one to listen; give the client's
- * pool that many beside your own needs.
+ * It uses at most two pooled connections at a time for workers and one for enqueues: give the client's pool that many beside
+ * your own needs. The connection that it listens on is one of its own, made by the client's settings.
  *
  * @category layers
  * @since 0.1.0

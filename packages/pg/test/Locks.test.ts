@@ -89,7 +89,8 @@ const holding = <A>(name: string, holding: Holding<A>) => {
   it.live(`${name}: rolled back`, () => run(holding, "rollback", sides))
 }
 
-const running = (side: Side, given: Partial<JobStore.NewRecord>) => Effect.andThen(enqueue(side, given), claimOne(side))
+const running = (side: Side, given: Partial<JobStore.NewRecord>, queue?: string) =>
+  Effect.andThen(enqueue(side, given), claimOne(side, queue))
 
 const isState = (side: Side, id: JobRecord.JobId, expected: string) =>
   Effect.map(stateOf(side, id), (state) => assert.strictEqual(state, expected))
@@ -364,6 +365,30 @@ describe("a control call in an open transaction holds up nobody", () => {
       Effect.andThen(done(worker, parent), isState(worker, id, "blocked Dependencies")),
     committed: (worker, { id }) => isState(worker, id, "dead DependencyFailed"),
     rolledBack: (worker, { id }) => isState(worker, id, "blocked Dependencies")
+  })
+
+  holding("the cancelling of a record that others are enqueued behind meanwhile", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const parent = yield* enqueue(worker)
+        const holder = yield* running(worker, { queue: "unique", ...unique("u") }, "unique")
+        yield* done(worker, holder, { _tag: "RetryAfter", delay: 60_000, failure: Harness.failure })
+        return { parent: parent.id, holder: holder.id, child: Harness.newId(), successor: Harness.newId() }
+      }),
+    hold: (caller, { holder, parent }) => control(caller, cancel, holder, parent),
+    meanwhile: (worker, { child, parent, successor }) =>
+      Effect.gen(function*() {
+        yield* enqueue(worker, { id: child, ...after(parent) })
+        yield* enqueue(worker, { id: successor, ...unique("u", "runAfter") })
+        assert.deepStrictEqual(
+          [yield* stateOf(worker, child), yield* stateOf(worker, successor)],
+          ["blocked Dependencies", "blocked Unique"]
+        )
+      }),
+    committed: (worker, { child, successor }) =>
+      Effect.andThen(isState(worker, child, "dead DependencyFailed"), isState(worker, successor, "ready")),
+    rolledBack: (worker, { child, successor }) =>
+      Effect.andThen(isState(worker, child, "blocked Dependencies"), isState(worker, successor, "blocked Unique"))
   })
 
   holding("the cancelling of a successor", {

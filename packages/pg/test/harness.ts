@@ -171,7 +171,7 @@ export const after = (...ids: ReadonlyArray<JobRecord.JobId>): Partial<JobStore.
 type HasStore = Pick<Side, "store">
 
 export const enqueue = ({ store }: HasStore, given: Partial<JobStore.NewRecord> = {}) =>
-  Effect.map(store.enqueue({ records: [record(given)] }), ([answer]) => answer!)
+  Effect.map(Effect.suspend(() => store.enqueue({ records: [record(given)] })), ([answer]) => answer!)
 
 export const exchange = ({ store }: HasStore, given: Partial<JobStore.ExchangeRequest> = {}) =>
   store.exchange({ worker: "worker", lease, settlements: [], demand: [], total: 0, ...given })

@@ -14,13 +14,17 @@ export interface Proxy {
   readonly lost: () => number
   /** Whether new connections are refused and old ones cut. */
   readonly setAway: (isAway: boolean) => void
-  /** Whether what is sent from now on, either way, goes nowhere, on the connections of now: they look alive. */
-  readonly freeze: () => void
+  /**
+   * From now on what is sent on the connections of now, either way, goes nowhere: they look alive. On all of them, or those
+   * that have sent these characters.
+   */
+  readonly freeze: (text?: string) => void
 }
 
 interface Pair {
   readonly client: Socket
   readonly server: Socket
+  sent: string
   isFrozen: boolean
   losesReply: boolean
 }
@@ -42,6 +46,7 @@ export const open: Effect.Effect<Proxy, never, Scope.Scope> = Effect.acquireRele
 
     const fromClient = (pair: Pair, data: Buffer) => {
       if (pair.isFrozen) return
+      pair.sent += data.toString("latin1")
       if (request !== undefined && data.includes(request)) {
         request = undefined
         lost++
@@ -64,7 +69,7 @@ export const open: Effect.Effect<Proxy, never, Scope.Scope> = Effect.acquireRele
     const listener = createServer((client) => {
       if (isAway) return void client.destroy()
       const server = connect(Number(target.port), target.hostname)
-      const pair: Pair = { client, server, isFrozen: false, losesReply: false }
+      const pair: Pair = { client, server, sent: "", isFrozen: false, losesReply: false }
       pairs.add(pair)
       client.on("data", (data) => fromClient(pair, data))
       server.on("data", (data) => fromServer(pair, data))
@@ -83,8 +88,8 @@ export const open: Effect.Effect<Proxy, never, Scope.Scope> = Effect.acquireRele
           isAway = away
           if (away) { for (const pair of [...pairs]) cut(pair) }
         },
-        freeze: () => {
-          for (const pair of pairs) pair.isFrozen = true
+        freeze: (text = "") => {
+          for (const pair of pairs) if (pair.sent.includes(text)) pair.isFrozen = true
         },
         close: () => {
           listener.close()

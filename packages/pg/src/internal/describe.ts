@@ -25,7 +25,7 @@ const serverText = `
       WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()), 0)::float8 AS oldest_transaction`
 
 export const describe = (
-  client: Client,
+  client: Pick<Client, "call" | "isAlone">,
   settings: { readonly maxCrashes: number; readonly listen: boolean }
 ): Effect.Effect<JobStore.Description, JobError.JobStoreError> =>
   Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
@@ -43,7 +43,7 @@ export const describe = (
   })
 
 /** What takes a second session to keep. */
-const absent = (client: Client, server: Server): ReadonlyArray<string> => {
+const absent = (client: Pick<Client, "isAlone">, server: Server): ReadonlyArray<string> => {
   const list: Array<string> = []
   if (server.pglite !== null || client.isAlone) {
     list.push("that no open transaction of a caller holds up claims and settlements (P2): there is one connection")
@@ -58,7 +58,11 @@ const absent = (client: Client, server: Server): ReadonlyArray<string> => {
 const durability = (server: Server): string => {
   if (server.pglite !== null) return "what PGlite's folder survives; in memory, nothing"
   if (server.recovery) return "read only: this server is a standby"
-  if (server.fsync === "off") return "a crash of the process, not of the machine: fsync is off"
+  if (server.fsync === "off") {
+    return server.synchronous_commit === "off"
+      ? "a crash of the process, not of the server or its machine: fsync and synchronous_commit are off"
+      : "a crash of the process, not of the machine: fsync is off"
+  }
   if (server.full_page_writes === "off") {
     return "a crash of the server; a torn page can lose more: full_page_writes is off"
   }
@@ -74,8 +78,14 @@ const durability = (server: Server): string => {
   }
 }
 
+/** From here on a transaction keeps more from being cleaned up than it should, in seconds. */
+const old = 60
+
 /** What an operator should know at start, one sentence each. */
-export const warnings = (client: Client): Effect.Effect<ReadonlyArray<string>, JobError.JobStoreError> =>
+export const warnings = (
+  client: Pick<Client, "call" | "isAlone">,
+  tooOld: number = old
+): Effect.Effect<ReadonlyArray<string>, JobError.JobStoreError> =>
   Effect.map(client.call<Server>("describe", serverText, []), ([server]) => {
     const found: Array<string> = []
     if (server!.pglite !== null) return found
@@ -83,7 +93,7 @@ export const warnings = (client: Client): Effect.Effect<ReadonlyArray<string>, J
       found.push(`an acknowledged enqueue survives ${durability(server!)}`)
     }
     if (server!.recovery) found.push("this server is a standby: nothing can be enqueued or claimed on it")
-    if (server!.oldest_transaction > 60) {
+    if (server!.oldest_transaction > tooOld) {
       found.push(
         `a transaction has been open for ${Math.round(server!.oldest_transaction)} s: ` +
           "what it may still see cannot be cleaned up"

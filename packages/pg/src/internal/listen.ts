@@ -4,17 +4,21 @@
  * Hints only. It comes back by itself after a lost connection, and tells everybody to look anew. A connection that is half
  * open looks alive for hours, so the store sends itself a message now and then and reconnects when that does not arrive.
  */
+import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { type JobError, JobRecord, type JobStore } from "capstan"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Client } from "./client.ts"
 
 /** How often the store sends itself a message, and how long that may take. */
-const beat = "10 seconds"
+const usualBeat = "10 seconds"
 /** How long a listener counts after it was last heard of, in milliseconds. */
 const listenerAge = 30_000
 /** A reader that is further behind is told that it missed some. */
@@ -32,14 +36,16 @@ export class Listener {
   private readonly client: Client
   private readonly scope: Scope.Scope
   private readonly id: string
+  private readonly beat: Duration.Input
   private fiber: Fiber.Fiber<unknown> | undefined
   private heard = false
   private isConnected = false
 
-  constructor(client: Client, scope: Scope.Scope, id: string) {
+  constructor(client: Client, scope: Scope.Scope, id: string, beat: Duration.Input = usualBeat) {
     this.client = client
     this.scope = scope
     this.id = id
+    this.beat = beat
   }
 
   readonly wakeups = (worker: string, queues: ReadonlyArray<string>): Stream.Stream<void> =>
@@ -63,7 +69,10 @@ export class Listener {
         () => Effect.sync(() => this.readers.delete(queue))
       )
       this.start()
-      if (this.isConnected) yield* Effect.andThen(this.register, Effect.sync(() => this.missed(queue)))
+      if (this.isConnected) {
+        yield* this.client.call("listen", this.registration, [this.id])
+        this.missed(queue)
+      }
       return Stream.fromQueue(queue)
     })
   )
@@ -84,40 +93,49 @@ export class Listener {
     Effect.forever
   )
 
+  /**
+   * A connection of its own, beside the pool: one that is half open can be let go of at once, where a pool would wait for an
+   * answer to UNLISTEN that never comes, also when it is closed.
+   */
   private readonly connection = Effect.scoped(Effect.gen({ self: this }, function*() {
-    // The pool may hand out a connection that is half-open: it would never be answered.
-    const messages = yield* Effect.timeout(this.client.outside(this.client.pg.listen(this.client.channel)), beat)
-    yield* Effect.acquireRelease(
-      Effect.sync(() => this.isConnected = true),
-      () => Effect.sync(() => this.isConnected = false)
-    )
-    yield* this.register
-    for (const worker of this.workers) Queue.offerUnsafe(worker.queue, undefined)
-    for (const reader of this.readers) this.missed(reader)
-    const read = Effect.forever(Effect.map(Queue.take(messages), ({ payload }) => this.hear(payload)))
-    yield* Effect.raceFirst(read, this.watch)
-  }))
-
-  /** Ends when a message to oneself does not come back. */
-  private readonly watch = Effect.gen({ self: this }, function*() {
-    do {
-      this.heard = false
-      yield* this.register
-      yield* this.client.call("listen", "SELECT pg_notify($1, $2)", [this.client.channel, `h${this.id}`])
-      yield* Effect.sleep(beat)
-    } while (this.heard)
-    yield* Effect.logWarning("no notification came back for ten seconds: listening anew")
-  })
+    const use = yield* Scope.make()
+    yield* Effect.addFinalizer(() => Scope.close(use, Exit.void))
+    // Ended before its use is, so that nothing waits for an answer.
+    const life = yield* Scope.make()
+    yield* Effect.addFinalizer(() => Scope.close(life, Exit.void))
+    const session = yield* Scope.provide(PgConnection.make(this.client.pg.config), life)
+    const pinned = yield* Scope.provide(session.pin, use)
+    const isListening = yield* Deferred.make<void>()
+    const read = Effect.gen({ self: this }, function*() {
+      const messages = yield* Scope.provide(pinned.listen(this.client.channel), use)
+      if (this.readers.size > 0) yield* pinned.query(this.registration, [this.id])
+      this.isConnected = true
+      yield* Deferred.succeed(isListening, undefined)
+      for (const worker of this.workers) Queue.offerUnsafe(worker.queue, undefined)
+      for (const reader of this.readers) this.missed(reader)
+      return yield* Effect.forever(Effect.map(Queue.take(messages), ({ payload }) => this.hear(payload)))
+    })
+    const say = (text: string, ...params: ReadonlyArray<string>) =>
+      Effect.forkIn(Effect.ignore(pinned.query(text, params)), use)
+    const watch = Effect.gen({ self: this }, function*() {
+      this.heard = (yield* Effect.timeoutOption(Deferred.await(isListening), this.beat))._tag === "Some"
+      while (this.heard) {
+        this.heard = false
+        if (this.readers.size > 0) yield* say(this.registration, this.id)
+        yield* say("SELECT pg_notify($1, $2)", this.client.channel, `h${this.id}`)
+        yield* Effect.sleep(this.beat)
+      }
+      yield* Effect.logWarning("no notification has come back in time: listening anew")
+      yield* Scope.close(life, Exit.void)
+    })
+    yield* Effect.raceFirst(read, watch)
+  })).pipe(Effect.ensuring(Effect.sync(() => this.isConnected = false)))
 
   /** Events are only sent while somebody is known to read them. */
-  private readonly register = Effect.suspend(() =>
-    this.readers.size === 0 ? Effect.void : this.client.call(
-      "listen",
-      `INSERT INTO ${this.client.schema}.listener (id, until) VALUES ($1, ${this.client.schema}.clock() + ${listenerAge})
-       ON CONFLICT (id) DO UPDATE SET until = excluded.until`,
-      [this.id]
-    )
-  )
+  private get registration(): string {
+    return `INSERT INTO ${this.client.schema}.listener (id, until) VALUES ($1, ${this.client.schema}.clock() + ${listenerAge})
+      ON CONFLICT (id) DO UPDATE SET until = excluded.until`
+  }
 
   private hear(message: string): void {
     const rest = message.slice(1)

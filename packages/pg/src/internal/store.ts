@@ -1,6 +1,7 @@
 /** The verbs of the seam over the functions of the schema. */
 import { JobError, type JobRecord, JobStore } from "capstan"
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -19,6 +20,8 @@ export interface Settings {
   readonly identity: string
   readonly maxCrashes: number
   readonly listen: boolean
+  /** How often the listener sends itself a message. For tests. */
+  readonly beat?: Duration.Input
 }
 
 /** More than this in one call goes out alone. */
@@ -32,7 +35,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
   const { schema: s } = client
   const scope = yield* Effect.scope
-  const listener = new Listener(client, scope, `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`)
+  const listenerId = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
+  const listener = new Listener(client, scope, listenerId, settings.beat)
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`

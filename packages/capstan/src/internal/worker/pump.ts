@@ -181,27 +181,37 @@ const accept = (
     state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
     state.slots.charge(demand, reply.claimed, reply.more)
   }
-  state.ahead = prefetch(state, settled, now - startedAt, now)
+  state.ahead = prefetch(state, settled, reply.claimed.length, now - startedAt, now)
   state.hear(reply)
   state.receive(reply.claimed, reply.now)
   state.outbox.land()
 }
 
 /**
- * How many records to claim ahead: what is worked off during one exchange (the product of rate and delay), at least
- * what one millisecond takes, and never more than twice what the last exchange refilled. So handlers of microseconds get
- * batches, and handlers of seconds leave everything to whoever is free.
+ * How many records to claim ahead: what is worked off while an exchange is under way (the product of rate and delay), at
+ * least what one millisecond takes, and never more than twice what the last exchanges refilled. So handlers of microseconds
+ * get batches, and handlers of seconds leave everything to whoever is free.
+ *
+ * With a store elsewhere there are two exchanges to fill, the one under way and the one whose records run beside it; and one
+ * that only brought records says nothing of the rate.
  */
-const prefetch = (state: WorkerState, settled: number, exchangeTime: number, now: number): number => {
+const prefetch = (
+  state: WorkerState,
+  settled: number,
+  claimed: number,
+  exchangeTime: number,
+  now: number
+): number => {
+  if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
   const elapsed = now - state.lastTurnAt
   state.lastTurnAt = now
   if (settled === 0) return 0
-  const horizon = Math.min(20, Math.max(1, 2 * exchangeTime))
+  const exchanges = isElsewhere(state) ? 2 : 1
+  const horizon = Math.min(20, Math.max(1, 2 * exchanges * exchangeTime))
   // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
   state.patience = Math.max(minPatience, 2 * horizon)
   const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
-  // With a store elsewhere an exchange takes half, so what one refills is twice as much.
-  return Math.min(maxAhead, (isElsewhere(state) ? 4 : 2) * settled, Math.floor(worked))
+  return Math.min(maxAhead, 2 * exchanges * settled, Math.floor(worked))
 }
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */

@@ -102,5 +102,8 @@ BEGIN
       PERFORM ${s}.dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
     END LOOP;
   END IF;
-  IF v_again THEN PERFORM ${s}.look_again(p_id, NULL, p_now); END IF;
+  IF v_again THEN
+    PERFORM ${s}.look_again(p_id, NULL, p_now);
+    PERFORM ${s}.wake(r.queue, p_now);
+  END IF;
 END $$`

@@ -13,7 +13,6 @@ CREATE OR REPLACE FUNCTION ${s}.control_one(
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   r ${s}.record;
-  v_freed text;
 BEGIN
   IF p_transaction THEN
     SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 FOR UPDATE;

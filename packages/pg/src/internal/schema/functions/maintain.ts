@@ -8,7 +8,6 @@ DECLARE
   v_quarantined int := 0;
   v_expired int;
   v_swept int := 0;
-  v_more boolean := false;
   w ${s}.worker;
   v_counts int[];
 BEGIN

@@ -1,0 +1,79 @@
+/** What housekeeping may not do: forget what lives, or wait for a caller's transaction. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import * as Harness from "./harness.ts"
+import type { Side } from "./harness.ts"
+
+const schema = Harness.schemaName("maintain")
+const hour = 60 * 60 * 1000
+
+/** A store whose clock is moved by hand, and a client that fails where it would wait for a lock. */
+const sides = Harness.shared(
+  schema,
+  Effect.gen(function*() {
+    const one = yield* Harness.open(schema, {}, { startupOptions: "-c lock_timeout=150ms" })
+    const caller = yield* Harness.open(schema)
+    const pass = yield* Effect.provide(Effect.orDie(Harness.frozen(schema)), one.context)
+    return { one, caller, pass: (millis: number) => Effect.orDie(pass(millis)) }
+  })
+)
+
+const forAnHour = { age: hour, count: Infinity }
+const brief = { retention: { completed: forAnHour, cancelled: forAnHour, dead: forAnHour } }
+
+const runOne = (one: Side, given: Parameters<typeof Harness.record>[0] = {}) =>
+  Effect.andThen(Harness.enqueue(one, { ...brief, ...given }), Harness.claimOne(one)).pipe(
+    Effect.tap((at) => Harness.settle(one, at))
+  )
+
+const live = ({ store }: Side) =>
+  Effect.map(store.stats, ({ queues }) => {
+    const { blocked, ready, running, scheduled } = queues[0]!.counts
+    return { blocked, ready, running, scheduled }
+  })
+
+/** Until all of an hour's history has been emptied, at the instants at which the store looks. */
+const anHourLater = (one: Side, pass: (millis: number) => Effect.Effect<void>) =>
+  Effect.forEach(Array.from({ length: 6 }), () => Effect.andThen(pass(hour / 4), one.store.maintain))
+
+describe("retention", () => {
+  it.live("leaves the counts of live records as they are", () =>
+    Effect.gen(function*() {
+      const { one, pass } = yield* sides
+      yield* Harness.empty(one)
+      for (let i = 0; i < 5; i++) yield* runOne(one)
+      yield* Harness.enqueue(one)
+      yield* Harness.claimOne(one)
+      yield* Harness.enqueue(one)
+      yield* anHourLater(one, pass)
+      // The one that ran is back: its worker's lease has ended.
+      assert.deepStrictEqual(yield* live(one), { blocked: 0, ready: 2, running: 0, scheduled: 0 })
+      yield* Harness.assertSound(one)
+      const { records } = yield* one.store.query({ where: { states: ["completed"] }, order: "newest", limit: 10 })
+      assert.strictEqual(records.length, 0)
+    }))
+
+  it.live("forgets the keys of what it forgets, but for those that an open transaction is about to take", () =>
+    Effect.gen(function*() {
+      const { caller, one, pass } = yield* sides
+      yield* Harness.empty(one)
+      for (const key of ["held", "free"]) yield* runOne(one, { ...Harness.unique(key), idempotencyKey: key })
+      const keys = Effect.map(
+        one.sql.unsafe<{ key: string }>(`SELECT key FROM ${schema}.uniq UNION ALL SELECT key FROM ${schema}.idem`),
+        (rows) => rows.map(({ key }) => key)
+      )
+      assert.deepStrictEqual((yield* keys).toSorted(), ["free", "free", "held", "held"])
+      yield* pass(hour / 4)
+      const held = yield* Deferred.make<void>()
+      const fiber = yield* Effect.forkChild(caller.sql.withTransaction(
+        Harness.enqueue(caller, { idempotencyKey: "held" }).pipe(
+          Effect.andThen(Deferred.succeed(held, undefined)),
+          Effect.andThen(Effect.never)
+        )
+      ))
+      yield* Deferred.await(held)
+      yield* anHourLater(one, pass)
+      assert.deepStrictEqual(yield* keys, ["held"])
+      yield* Fiber.interrupt(fiber)
+    }))
+})

@@ -1,0 +1,98 @@
+/**
+ * A throwaway PgBouncer in transaction mode, in front of the test server. Installed from Debian's packages in CI alone, as
+ * the servers are; elsewhere whoever needs it says what to type.
+ */
+import { Effect, type Scope } from "effect"
+import { spawn, spawnSync } from "node:child_process"
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { type AddressInfo, connect, createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { delimiter, join } from "node:path"
+import { until } from "./harness.ts"
+import { url } from "./server.ts"
+
+const find = (): string | undefined =>
+  [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"].map((folder) => join(folder, "pgbouncer")).find(
+    existsSync
+  )
+
+/** The service that the package brings is not started. */
+const install = (): void => {
+  const policy = "/usr/sbin/policy-rc.d"
+  const isOurs = !existsSync(policy)
+  if (isOurs) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
+  try {
+    for (const args of [["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "pgbouncer"]]) {
+      spawnSync("apt-get", args, { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } })
+    }
+  } finally {
+    if (isOurs) rmSync(policy)
+  }
+}
+
+const program = (): string => {
+  const mayInstall = process.env.CI === "true" && process.getuid?.() === 0
+  if (find() === undefined && mayInstall) install()
+  const found = find()
+  if (found === undefined) throw new Error("PgBouncer was not found. Type: sudo apt-get install pgbouncer")
+  return found
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+const isListening = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1")
+      .on("error", () => resolve(false))
+      .on("connect", () => {
+        socket.destroy()
+        resolve(true)
+      })
+  })
+
+/** Its address. */
+export const start: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function*() {
+  const path = yield* Effect.sync(program)
+  const port = yield* Effect.promise(freePort)
+  const target = new URL(url())
+  const password = target.password === "" ? "" : ` password=${target.password}`
+  const folder = mkdtempSync(join(tmpdir(), "capstan-pgbouncer-"))
+  const settings = join(folder, "pgbouncer.ini")
+  writeFileSync(
+    settings,
+    `[databases]
+* = host=${target.hostname} port=${target.port} user=${target.username}${password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+logfile = ${folder}/log
+`
+  )
+  // It refuses to run as root.
+  chmodSync(folder, 0o777)
+  const asNobody = process.getuid?.() === 0 ? ["-u", "nobody"] : []
+  yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(path, ["-q", ...asNobody, settings], { stdio: "ignore" })),
+    (bouncer) =>
+      Effect.sync(() => {
+        bouncer.kill("SIGKILL")
+        rmSync(folder, { recursive: true, force: true })
+      })
+  )
+  yield* until("PgBouncer to listen", Effect.promise(() => isListening(port)), 5).pipe(
+    Effect.tapDefect(() => Effect.sync(() => console.log(readFileSync(`${folder}/log`, "utf8"))))
+  )
+  const own = new URL(target)
+  own.port = String(port)
+  return own.href
+})
