@@ -113,7 +113,7 @@ export class Listener {
       yield* Deferred.succeed(isListening, undefined)
       for (const worker of this.workers) Queue.offerUnsafe(worker.queue, undefined)
       for (const reader of this.readers) this.missed(reader)
-      yield* Effect.forever(Effect.map(Queue.take(messages), ({ payload }) => this.hear(payload)))
+      return yield* Effect.forever(Effect.map(Queue.take(messages), ({ payload }) => this.hear(payload)))
     })
     const say = (text: string, ...params: ReadonlyArray<string>) =>
       Effect.forkIn(Effect.ignore(pinned.query(text, params)), use)
