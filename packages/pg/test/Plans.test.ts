@@ -118,7 +118,10 @@ const hot = <A, B>(
 
 const isLarge = (table: string) => /^(record|history|dependency|idem|uniq)/.test(table)
 
-/** Each statement once. Partitions of history are one line: which of them there is something in depends on the hour. */
+/**
+ * Each statement once. Partitions of history are one line without its number: in how many of them there is something, and so
+ * how many rows are looked at to merge them, depends on the hour. The bounds hold for them all the same.
+ */
 const textOf = (statements: ReadonlyArray<Statement>): ReadonlyArray<string> => {
   const seen = new Set<string>()
   return statements.flatMap(({ lines, text }) => {
@@ -137,7 +140,7 @@ const merged = (lines: ReadonlyArray<string>): ReadonlyArray<string> => {
     if (last !== undefined && last[0] === name) last[1] += Number(rows)
     else all.push([name!, Number(rows)])
   }
-  return all.map(([line, rows]) => `${line} ${rows}`)
+  return all.map(([line, rows]) => `${line} ${rows > 0 && line.includes("history_*") ? "some" : rows}`)
 }
 
 const claim = (one: Side, slots: number, queue = "default") => Harness.claim(one, slots, queue)
