@@ -21,8 +21,7 @@ afterAll(() => Harness.drop(bank))
 
 const fact = (
   name: string,
-  test: (side: Side) => Effect.Effect<void, unknown, JobStore.JobStore | Transactional.Transactional>,
-  timeout = 5000
+  test: (side: Side) => Effect.Effect<void, unknown, JobStore.JobStore | Transactional.Transactional>
 ) =>
   it.live(name, () =>
     Effect.gen(function*() {
@@ -30,7 +29,7 @@ const fact = (
       yield* Harness.empty(one)
       yield* Effect.provide(test(one), one.context)
       yield* Harness.assertSound(one)
-    }), timeout)
+    }))
 
 const balances = ({ sql }: Side) =>
   Effect.map(
@@ -98,7 +97,7 @@ describe("a commit", () => {
     "makes nobody wait while its effect runs, be it for its record or for its key",
     (one) =>
       Effect.scoped(Effect.gen(function*() {
-        const worker = yield* Harness.open(schema, {}, { startupOptions: "-c lock_timeout=150ms" })
+        const worker = yield* Harness.open(schema, {}, { startupOptions: "-c lock_timeout=300ms" })
         const at = yield* Effect.andThen(enqueue(one, Harness.keyed("k", 2)), claimOne(one))
         const other = yield* Effect.andThen(enqueue(one, Harness.keyed("k", 2)), claimOne(one))
         const written = yield* Deferred.make<void>()
@@ -314,7 +313,7 @@ describe("a bank whose processes are killed", () => {
       assert.deepStrictEqual(yield* balances(one), { sum: accounts * 1000, moved: 0 })
       yield* Process.run("bank", schema, bank, "work")
       yield* balanced(one, 3)
-    })), 30_000)
+    })))
 
   fact(
     "while the server commits has transferred, and does not do so again",
@@ -344,8 +343,7 @@ describe("a bank whose processes are killed", () => {
         yield* balanced(one, 1)
         yield* rescue(one)
         assert.strictEqual(yield* stateOf(one, id), "completed")
-      })),
-    30_000
+      }))
   )
 
   fact("again and again in the middle of their work ends balanced", (one) =>
@@ -362,5 +360,5 @@ describe("a bank whose processes are killed", () => {
       }
       yield* Process.run("bank", schema, bank, "work")
       yield* balanced(one, count)
-    })), 60_000)
+    })))
 })

@@ -19,7 +19,7 @@ const fact = (name: string, test: (one: Side) => Effect.Effect<void, unknown, im
       const one = yield* side
       yield* Harness.empty(one)
       yield* test(one)
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped))
 
 /** What a store tells, from now on. */
 const ears = (store: JobStore.Shape) =>

@@ -31,7 +31,7 @@ interface Sides {
 const open = (schema: string) =>
   Effect.all({
     caller: Harness.open(schema),
-    worker: Harness.open(schema, {}, { startupOptions: "-c lock_timeout=150ms" })
+    worker: Harness.open(schema, {}, { startupOptions: "-c lock_timeout=300ms" })
   })
 
 const sides = Harness.shared(schema, open(schema))
@@ -647,7 +647,7 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
           if (Exit.isFailure(yield* Effect.exit(committed(twins)))) found.push(name)
         }
         assert.deepStrictEqual(found, red)
-      }), 30_000)
+      }))
   }
 
   twin("slots of keys", [

@@ -11,7 +11,7 @@ const hour = 60 * 60 * 1000
 const sides = Harness.shared(
   schema,
   Effect.gen(function*() {
-    const one = yield* Harness.open(schema, {}, { startupOptions: "-c lock_timeout=150ms" })
+    const one = yield* Harness.open(schema, {}, { startupOptions: "-c lock_timeout=300ms" })
     const caller = yield* Harness.open(schema)
     const pass = yield* Effect.provide(Effect.orDie(Harness.frozen(schema)), one.context)
     return { one, caller, pass: (millis: number) => Effect.orDie(pass(millis)) }

@@ -59,7 +59,7 @@ describe("processes that start at once", () => {
       assert.strictEqual(applied.filter(({ from }) => from === 0).length, 1)
       assert.isTrue(applied.every(({ to }) => to === latest))
       assert.strictEqual((yield* entries(schema)).length, latest)
-    }), 20_000)
+    }))
 
   it.live("make the schema once: two processes of their own", () =>
     Effect.scoped(Effect.gen(function*() {
@@ -70,7 +70,7 @@ describe("processes that start at once", () => {
         assert.include(one.output(), "started")
       }
       assert.strictEqual((yield* entries(schema)).length, latest)
-    })), 20_000)
+    })))
 
   it.live("wait for each other no longer than they may, and change nothing then", () =>
     Effect.gen(function*() {

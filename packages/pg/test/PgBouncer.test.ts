@@ -33,7 +33,7 @@ describe("behind PgBouncer in transaction mode", () => {
         assert.deepStrictEqual(results, numbers.map((n) => 2 * n))
       }).pipe(Effect.provideContext(one.context), Effect.scoped)
       yield* Harness.assertSound(one)
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped))
 
   it.live("transactions hold together", () =>
     Effect.gen(function*() {
@@ -48,5 +48,5 @@ describe("behind PgBouncer in transaction mode", () => {
       ], { concurrency: 3 })
       const claimed = yield* Harness.claim(one, 10)
       assert.strictEqual(claimed.length, 3, "two plain ones, and the first of the key")
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped))
 })
