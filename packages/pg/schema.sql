@@ -1607,8 +1607,9 @@ AS $function$
 DECLARE
   v_key text;
 BEGIN
-  FOR v_key IN SELECT k.name FROM key k WHERE k.held < k.lim AND EXISTS (
-      SELECT FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey')
+  -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
+  FOR v_key IN SELECT k.name FROM key k WHERE k.held < k.lim AND (
+      SELECT true FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name LIMIT 100
   LOOP
     PERFORM admit_waiting(v_key, p_now);
@@ -1618,7 +1619,7 @@ BEGIN
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM key k WHERE k.name IN (
       SELECT name FROM key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    AND NOT EXISTS (SELECT FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey');
+    AND (SELECT true FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION millis_of(options jsonb, name text)
