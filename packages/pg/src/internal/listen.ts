@@ -85,7 +85,6 @@ export class Listener {
     Effect.sandbox,
     Effect.retry(
       Schedule.exponential("50 millis").pipe(
-        Schedule.modifyDelay(({ duration }) => Effect.succeed(duration)),
         Schedule.jittered,
         (schedule) => Schedule.min([schedule, Schedule.spaced("5 seconds")])
       )

@@ -12,7 +12,7 @@
  *   touches them, and a caller's open transaction that holds one holds up nobody but enqueues of the same key.
  */
 
-/** The columns of `record` that `history` has as well, in the order in which they are copied. */
+/** All tables, indexes and sequences of a schema, in the order in which they are made. */
 export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE SEQUENCE ${s}.place`,
 
