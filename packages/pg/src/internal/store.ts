@@ -27,6 +27,9 @@ export interface Settings {
 /** More than this in one call goes out alone. */
 const bulk = 100
 
+/** Every so many exchanges the claims of the worker are made one row, of what it still runs. */
+const tidies = 50
+
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 export const make = Effect.fnUntraced(function*(
@@ -42,7 +45,7 @@ export const make = Effect.fnUntraced(function*(
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
   const exchangeText = `SELECT * FROM ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
-    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[])`
+    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], $16)`
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     Effect.map(
@@ -105,6 +108,7 @@ export const make = Effect.fnUntraced(function*(
     askAgain(records, enqueueAny(records, false), Effect.suspend(() => enqueueEach(records, true, false)))
 
   const marks = new Marks()
+  let exchanges = 0
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
   const coalescer = new Coalescer(outside, scope)
   /** On a way of their own, so that nobody else's enqueue waits with them. */
@@ -181,7 +185,8 @@ export const make = Effect.fnUntraced(function*(
             request.demand.length === 0 ? 0 : request.total,
             ints(from.map(([priority]) => priority)),
             numbers(from.map(([, turn]) => turn)),
-            numbers(from.map(([, , place]) => place))
+            numbers(from.map(([, , place]) => place)),
+            ++exchanges % tidies === 0
           ]),
           (rows): JobStore.ExchangeReply => {
             const reply: ExchangeJson = JSON.parse(rows.at(-1)!.payload)

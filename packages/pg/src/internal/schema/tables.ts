@@ -33,6 +33,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
     lease_until bigint NOT NULL,
     wakes_until bigint NOT NULL DEFAULT 0,
     ended boolean NOT NULL DEFAULT true,
+    suspect uuid,
     queues text[] NOT NULL DEFAULT '{}',
     handles jsonb NOT NULL DEFAULT '[]'
   ) WITH (fillfactor = 50)`,
@@ -45,6 +46,10 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // Wide columns first: no padding. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
   // 16 came back to an earlier place, 32 has an idempotency key.
+  //
+  // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
+  // the old one in its page, of which a half is kept free for that. Hence the generated columns. lane: 0 in turn, 1 came
+  // back or has crashed a worker, 2 scheduled, 3 blocked; a record that runs stays in its lane.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,
     place bigint NOT NULL,
@@ -74,23 +79,36 @@ export const tables = (s: string): ReadonlyArray<string> => [
     spec text,
     attempts jsonb,
     failures jsonb,
-    payload text NOT NULL
+    payload text NOT NULL,
+    lane smallint NOT NULL GENERATED ALWAYS AS (
+      CASE WHEN state >= 2 THEN state WHEN crashes > 0 OR flags & 16 = 16 THEN 1 ELSE 0 END) STORED,
+    due bigint GENERATED ALWAYS AS (CASE WHEN state = 2 THEN at END) STORED,
+    expires bigint GENERATED ALWAYS AS (CASE WHEN state <> 1 THEN expire_at END) STORED
   ) WITH (
-    fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000
   )`,
   // Those that came in turn, and apart the few that came back to an earlier place or have crashed a worker: claims go on
   // from where the last one ended, and what lies behind that is found in the small index.
   `CREATE INDEX record_ready ON ${s}.record (queue, priority, turn, place)
-    WHERE state = 0 AND crashes = 0 AND flags & 16 = 0`,
+    WHERE lane = 0`,
   `CREATE INDEX record_back ON ${s}.record (queue, priority, turn, place)
-    WHERE state = 0 AND (crashes > 0 OR flags & 16 = 16)`,
-  `CREATE INDEX record_running ON ${s}.record (worker) WHERE state = 1`,
-  `CREATE INDEX record_scheduled ON ${s}.record (queue, at, place) WHERE state = 2`,
-  `CREATE INDEX record_expiring ON ${s}.record (expire_at) WHERE expire_at IS NOT NULL AND state <> 1`,
-  `CREATE INDEX record_key ON ${s}.record (key, priority, turn, place) WHERE state = 3 AND reason = 'ConcurrencyKey'`,
-  `CREATE INDEX record_after ON ${s}.record (blocked_on) WHERE state = 3 AND reason = 'Unique'`,
-  `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE state = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
+    WHERE lane = 1`,
+  `CREATE INDEX record_scheduled ON ${s}.record (queue, due, place) WHERE lane = 2`,
+  `CREATE INDEX record_expiring ON ${s}.record (expires) WHERE expires IS NOT NULL`,
+  `CREATE INDEX record_key ON ${s}.record (key, priority, turn, place) WHERE lane = 3 AND reason = 'ConcurrencyKey'`,
+  `CREATE INDEX record_after ON ${s}.record (blocked_on) WHERE lane = 3 AND reason = 'Unique'`,
+  `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
+
+  // What each worker has claimed, a row a claim, in place of an index of what runs. It names settled records too, until
+  // the worker's rows are made one of what it still runs. Kept in the row itself: a list of 500 fits.
+  `CREATE TABLE ${s}.claimed (
+    worker int NOT NULL,
+    at bigint NOT NULL,
+    ids uuid[] NOT NULL
+  ) WITH (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`,
+  `ALTER TABLE ${s}.claimed ALTER ids SET STORAGE EXTERNAL`,
+  `CREATE INDEX claimed_worker ON ${s}.claimed (worker)`,
 
   `CREATE TABLE ${s}.detail (
     id uuid PRIMARY KEY,

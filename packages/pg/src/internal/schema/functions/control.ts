@@ -142,7 +142,7 @@ BEGIN
     INSERT INTO ${s}.detail (id, logs) VALUES (p_id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
-  INSERT INTO ${s}.record SELECT r.*;
+  PERFORM ${s}.insert_record(r);
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);
   PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
   RETURN 'Changed';

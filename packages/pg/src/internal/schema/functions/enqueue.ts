@@ -139,7 +139,7 @@ BEGIN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
   END IF;
-  INSERT INTO ${s}.record SELECT r.*;
+  PERFORM ${s}.insert_record(r);
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM ${s}.tell('enqueued', r, NULL, p_now);
 
@@ -197,7 +197,7 @@ BEGIN
   IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
     v_target := h.id;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
-    SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND state = 3 AND reason = 'Unique';
+    SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
   END IF;
   IF v_target IS NOT NULL THEN
     IF (SELECT spec::json ->> 'flowId' FROM ${s}.record WHERE id = v_target) IS NOT NULL THEN

@@ -12,7 +12,7 @@ CREATE OR REPLACE FUNCTION ${s}.exchange(
   p_ids uuid[], p_fences int[], p_afters bigint[], p_results text[], p_traces text[],
   p_others json,
   p_queues text[], p_slots int[], p_shares int[], p_total int,
-  p_mark_priorities int[], p_mark_turns bigint[], p_mark_places bigint[]
+  p_mark_priorities int[], p_mark_turns bigint[], p_mark_places bigint[], p_tidies boolean
 ) RETURNS TABLE (
   id uuid, tag text, version int, queue text, priority int, payload text, attempt int, fence int, crashes int,
   enqueued_at float8, begun_at float8, ready_at float8, spec text, failures text, extra text, turn float8, place float8
@@ -55,12 +55,12 @@ BEGIN
 
   IF EXISTS (SELECT FROM ${s}.agenda) THEN v_next := ${s}.tend_agenda(v_now); END IF;
   IF w.handles <> '[]' AND EXISTS (
-    SELECT FROM ${s}.record WHERE state = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
+    SELECT FROM ${s}.record WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
     PERFORM ${s}.unpark(w, v_now);
   END IF;
 
   IF p_total > 0 THEN
-    IF EXISTS (SELECT FROM ${s}.record WHERE expire_at <= v_now AND state <> 1) THEN
+    IF EXISTS (SELECT FROM ${s}.record WHERE expires <= v_now) THEN
       PERFORM ${s}.expire(v_now, 1000);
     END IF;
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
@@ -70,14 +70,14 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      SELECT at INTO v_due FROM ${s}.record WHERE queue = p_queues[i] AND state = 2 ORDER BY at, place LIMIT 1;
+      SELECT due INTO v_due FROM ${s}.record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1;
       IF v_due <= v_now THEN
         PERFORM ${s}.promote(p_queues[i], v_now, 1000);
-        SELECT at INTO v_due FROM ${s}.record WHERE queue = p_queues[i] AND state = 2 ORDER BY at, place LIMIT 1;
+        SELECT due INTO v_due FROM ${s}.record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1;
       END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
-      IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND state = 0 AND crashes = 0 AND flags & 16 = 0
+      IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
         AND priority < p_mark_priorities[i]) THEN
         p_mark_priorities[i] := -1000;
       END IF;
@@ -132,8 +132,14 @@ BEGIN
   END IF;
 
   IF v_events AND v_claimed > 0 THEN
-    PERFORM ${s}.tell('started', r, NULL, v_now) FROM ${s}.record r
-      WHERE r.worker = w.num AND r.state = 1 AND r.at = v_now;
+    PERFORM ${s}.tell('started', r, NULL, v_now)
+      FROM ${s}.claimed c, unnest(c.ids) AS u(id) JOIN ${s}.record r ON r.id = u.id
+      WHERE c.worker = w.num AND c.at = v_now AND r.at = v_now;
+  END IF;
+
+  IF p_tidies THEN
+    PERFORM FROM ${s}.worker k WHERE k.num = w.num FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN PERFORM ${s}.running(w.num, true); END IF;
   END IF;
 
   id := NULL;
@@ -359,15 +365,15 @@ CREATE OR REPLACE FUNCTION ${s}.claim(
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
-  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16)) THEN
+  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND lane = 1 AND state = 0) THEN
     RETURN QUERY
       WITH back AS MATERIALIZED (
         SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM ${s}.record r
-        WHERE r.queue = p_queue AND r.state = 0 AND (r.crashes > 0 OR r.flags & 16 = 16)
+        WHERE r.queue = p_queue AND r.lane = 1 AND r.state = 0
         ORDER BY r.priority, r.turn, r.place LIMIT p_count + 100 FOR UPDATE SKIP LOCKED
       ), ready AS MATERIALIZED (
         SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM ${s}.record r
-        WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+        WHERE r.queue = p_queue AND r.lane = 0 AND r.state = 0
           AND (r.priority, r.turn, r.place) > (p_mark_priority, p_mark_turn, p_mark_place)
         ORDER BY r.priority, r.turn, r.place LIMIT p_count FOR UPDATE SKIP LOCKED
       ), next AS MATERIALIZED (
@@ -375,20 +381,24 @@ BEGIN
           SELECT tid, priority, turn, place FROM ready
           UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
           -- A worker takes one at a time of those that crashed others (P10).
-          UNION ALL (SELECT tid, priority, turn, place FROM back WHERE crashes > 0 AND NOT EXISTS (
-            SELECT FROM ${s}.record WHERE worker = p_num AND state = 1 AND crashes > 0) LIMIT 1)
+          UNION ALL (SELECT tid, priority, turn, place FROM back
+            WHERE crashes > 0 AND NOT ${s}.has_suspect(p_num) LIMIT 1)
         ) r ORDER BY priority, turn, place LIMIT p_count
       )
-      ${taking(s)};
+      ${taking(s)}, suspected AS (
+        UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = p_num AND c.crashes > 0
+      )
+      ${taken(s)};
   ELSE
     RETURN QUERY
       WITH next AS MATERIALIZED (
         SELECT r.ctid AS tid FROM ${s}.record r
-        WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+        WHERE r.queue = p_queue AND r.lane = 0 AND r.state = 0
           AND (r.priority, r.turn, r.place) > (p_mark_priority, p_mark_turn, p_mark_place)
         ORDER BY r.priority, r.turn, r.place LIMIT p_count FOR UPDATE SKIP LOCKED
       )
-      ${taking(s)};
+      ${taking(s)}
+      ${taken(s)};
   END IF;
 END $$`
 
@@ -401,8 +411,12 @@ const taking = (s: string): string =>
       ), counted AS (
         INSERT INTO ${s}.delta (queue, ready, running)
         SELECT p_queue, -count(*), count(*) FROM claimed HAVING count(*) > 0
-      )
-      SELECT c.id, c.tag, c.version, c.queue, c.priority::int, c.payload, c.attempt, c.fence, c.crashes::int,
+      ), noted AS (
+        INSERT INTO ${s}.claimed (worker, at, ids) SELECT p_num, p_now, array_agg(id) FROM claimed HAVING count(*) > 0
+      )`
+
+const taken = (s: string): string =>
+  `SELECT c.id, c.tag, c.version, c.queue, c.priority::int, c.payload, c.attempt, c.fence, c.crashes::int,
         c.enqueued_at::float8, c.begun_at::float8, c.ready_at::float8, c.spec, c.failures::text,
         CASE WHEN c.flags & 2 = 2 THEN ${s}.extra_of(c.id) END, c.turn::float8, c.place::float8
       FROM claimed c ORDER BY c.priority, c.turn, c.place`
@@ -424,16 +438,24 @@ CREATE OR REPLACE FUNCTION ${s}.may_claim(
   p_num int, p_queue text, p_mark_priority int, p_mark_turn bigint, p_mark_place bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND state = 0 AND crashes = 0 AND flags & 16 = 0
+  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND lane = 0 AND state = 0
     AND (priority, turn, place) > (p_mark_priority, p_mark_turn, p_mark_place)) THEN
     RETURN true;
   END IF;
-  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16)
+  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND lane = 1 AND state = 0
     AND crashes = 0) THEN
     RETURN true;
   END IF;
-  RETURN EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16))
-    AND NOT EXISTS (SELECT FROM ${s}.record WHERE worker = p_num AND state = 1 AND crashes > 0);
+  RETURN EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND lane = 1 AND state = 0)
+    AND NOT ${s}.has_suspect(p_num);
+END $$`
+
+/** Whether a worker runs a record that has crashed others. */
+export const hasSuspect = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.has_suspect(p_num int) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.worker w JOIN ${s}.record r ON r.id = w.suspect
+    WHERE w.num = p_num AND r.worker = p_num AND r.crashes > 0);
 END $$`
 
 /** Due records become ready, in the order in which they fell due, in a bounded chunk. */
@@ -445,8 +467,8 @@ DECLARE
   r ${s}.record;
 BEGIN
   WITH due AS MATERIALIZED (
-    SELECT id FROM ${s}.record WHERE queue = p_queue AND state = 2 AND at <= p_now
-    ORDER BY at, place LIMIT p_count FOR UPDATE SKIP LOCKED
+    SELECT id FROM ${s}.record WHERE queue = p_queue AND lane = 2 AND due <= p_now
+    ORDER BY due, place LIMIT p_count FOR UPDATE SKIP LOCKED
   ), turns AS MATERIALIZED (SELECT id, nextval('${s}.place') AS place FROM due),
   moved AS (
     UPDATE ${s}.record q SET state = 0, place = t.place, ready_at = p_now, at = p_now
@@ -470,7 +492,7 @@ DECLARE
 BEGIN
   FOR r IN
     SELECT p.* FROM jsonb_to_recordset(w.handles) AS h(tag text, version int)
-    JOIN ${s}.record p ON p.tag = h.tag AND p.version <= h.version AND p.state = 3
+    JOIN ${s}.record p ON p.tag = h.tag AND p.version <= h.version AND p.lane = 3
       AND p.reason IN ('NoHandler', 'NewerPayload')
     ORDER BY p.place LIMIT 1000 FOR UPDATE OF p SKIP LOCKED
   LOOP
@@ -497,6 +519,6 @@ CREATE OR REPLACE FUNCTION ${s}.maintain_in(p_now bigint) RETURNS bigint LANGUAG
 BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM ${s}.worker WHERE NOT ended),
-    (SELECT expire_at FROM ${s}.record WHERE expire_at IS NOT NULL AND state <> 1 ORDER BY expire_at LIMIT 1),
+    (SELECT expires FROM ${s}.record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`

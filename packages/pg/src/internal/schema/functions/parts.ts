@@ -96,12 +96,12 @@ DECLARE
 BEGIN
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
-    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     RETURN;
   END IF;
   FOR q, n IN
     WITH c AS (
-      SELECT id FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
+      SELECT id FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
       ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
     ), u AS (
       UPDATE ${s}.record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
@@ -115,7 +115,7 @@ BEGIN
     PERFORM ${s}.wake(q, p_now);
   END LOOP;
   IF k.held < k.lim AND EXISTS (
-    SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     PERFORM ${s}.look_again(NULL, p_key, p_now);
   END IF;
 END $$`
@@ -132,6 +132,45 @@ BEGIN
     PERFORM ${s}.admit_waiting(k, p_now);
   END LOOP;
 END $$`
+
+/** Stores a new record: all of its columns but the generated ones. */
+export const insertRecord = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.insert_record(r ${s}.record) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO ${s}.record (${stored.join(", ")}) VALUES (${stored.map((column) => `r.${column}`).join(", ")});
+END $$`
+
+const stored = [
+  "id",
+  "place",
+  "turn",
+  "at",
+  "enqueued_at",
+  "ready_at",
+  "begun_at",
+  "expire_at",
+  "worker",
+  "fence",
+  "settled",
+  "attempt",
+  "version",
+  "pending",
+  "key_limit",
+  "state",
+  "priority",
+  "crashes",
+  "flags",
+  "queue",
+  "tag",
+  "key",
+  "reason",
+  "blocked_on",
+  "retention",
+  "spec",
+  "attempts",
+  "failures",
+  "payload"
+]
 
 /** Writes what has changed of a live record, and counts its step. */
 export const put = (s: string): string => `
@@ -275,8 +314,8 @@ DECLARE
   v_id uuid;
   r ${s}.record;
 BEGIN
-  FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
-    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
+  FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND lane = 3 AND reason = 'Unique' LOOP
+    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM ${s}.look_again(v_id, NULL, p_now);
     ELSIF r.pending > 0 THEN
@@ -324,7 +363,7 @@ BEGIN
   IF p_transaction THEN
     IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true); END IF;
     INSERT INTO ${s}.agenda (id)
-      SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND state = 3 AND reason = 'Unique'
+      SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
     PERFORM ${s}.wake(r.queue, 0);
   ELSE
