@@ -44,8 +44,8 @@ export const make = Effect.fnUntraced(function*(
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
-  const exchangeText = `SELECT * FROM ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
-    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], $16)`
+  const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
+    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], $16) AS reply`
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     Effect.map(
@@ -168,7 +168,7 @@ export const make = Effect.fnUntraced(function*(
         const queues = request.demand.map(({ queue }) => queue)
         const from = marks.from(queues, clock.currentTimeMillisUnsafe())
         return Effect.map(
-          client.call<Codec.ClaimedRow>("exchange", exchangeText, [
+          client.call<{ reply: string }>("exchange", exchangeText, [
             request.worker,
             request.lease,
             uuids(settlements.map(({ id }) => id)),
@@ -188,17 +188,16 @@ export const make = Effect.fnUntraced(function*(
             numbers(from.map(([, , place]) => place)),
             ++exchanges % tidies === 0
           ]),
-          (rows): JobStore.ExchangeReply => {
-            const reply: ExchangeJson = JSON.parse(rows.at(-1)!.payload)
-            const claimed = rows.slice(0, -1)
-            marks.advance(claimed)
+          ([row]): JobStore.ExchangeReply => {
+            const reply: ExchangeJson = JSON.parse(row!.reply)
+            for (const [queue, lines] of reply.claimed) marks.advance(queue, lines)
             const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
             for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
             reply.others.forEach((answer, i) => settled[others[i]!] = answer)
             return {
               now: reply.now,
               settled,
-              claimed: claimed.map(Codec.toClaimed),
+              claimed: reply.claimed.flatMap(([queue, lines]) => lines.map((line) => Codec.toClaimed(queue, line))),
               nextDueIn: reply.nextDueIn ?? undefined,
               maintainIn: reply.maintainIn ?? undefined,
               cancel: reply.cancel,
@@ -370,6 +369,7 @@ interface ExchangeJson {
   readonly maintainIn: number | null
   readonly cancel: ReadonlyArray<JobStore.CancelRequest>
   readonly more: ReadonlyArray<string>
+  readonly claimed: ReadonlyArray<Codec.ClaimedLines>
 }
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }

@@ -121,6 +121,8 @@ BEGIN
   r.at := p_now;
   r.enqueued_at := h.enqueued_at;
   r.ready_at := p_now;
+  r.begun_at := 0;
+  r.worker := 0;
   r.fence := h.fence + 1;
   r.settled := h.settled;
   r.attempt := 0;

@@ -43,9 +43,11 @@ const storing = (s: string, onConflict: string): string => `
       ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
     ), stored AS (
       INSERT INTO ${s}.record (
-        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
-      SELECT id, nextval('${s}.place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
-        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due)
+      SELECT id, nextval('${s}.place'), greatest(due, v_now), v_now, v_now, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, payload,
+        spec, retention, due + start_before, due + start_before, CASE WHEN due > v_now THEN due END
       FROM given ${onConflict}
       RETURNING id, queue, state
     ), counted AS (
@@ -100,6 +102,8 @@ BEGIN
   r.enqueued_at := p_now;
   r.ready_at := p_now;
   r.expire_at := v_due + (x ->> 'startBefore')::bigint;
+  r.begun_at := 0;
+  r.worker := 0;
   r.fence := 0;
   r.settled := 0;
   r.attempt := 0;

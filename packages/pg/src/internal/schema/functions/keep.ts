@@ -40,7 +40,7 @@ BEGIN
     END IF;
     v_reconciled := v_reconciled + 1;
   END LOOP;
-  IF w.handles <> '[]' THEN v_unparked := ${s}.unpark(w, v_now); END IF;
+  IF w.handles <> '[]' THEN v_unparked := ${s}.unpark(w.handles, v_now); END IF;
   -- A worker that leaves renews with no lease and holds nothing.
   IF p_lease = 0 AND NOT EXISTS (
     SELECT FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num) THEN

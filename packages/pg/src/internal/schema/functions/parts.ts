@@ -104,7 +104,7 @@ BEGIN
       SELECT id FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
       ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
     ), u AS (
-      UPDATE ${s}.record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+      UPDATE ${s}.record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
       FROM c WHERE r.id = c.id RETURNING r.queue
     )
     SELECT queue, count(*)::int FROM u GROUP BY queue
@@ -133,11 +133,18 @@ BEGIN
   END LOOP;
 END $$`
 
-/** Stores a new record: all of its columns but the generated ones. */
+/** What the indexes go by: see `tables.ts`. */
+const lane = (r: string): string =>
+  `CASE WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 16 = 16 THEN 1 ELSE 0 END`
+const due = "CASE WHEN r.state = 2 THEN r.at END"
+const expires = "CASE WHEN r.state <> 1 THEN r.expire_at END"
+
+/** Stores a new record. */
 export const insertRecord = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.insert_record(r ${s}.record) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO ${s}.record (${stored.join(", ")}) VALUES (${stored.map((column) => `r.${column}`).join(", ")});
+  INSERT INTO ${s}.record (${stored.join(", ")}, lane, due, expires)
+    VALUES (${stored.map((column) => `r.${column}`).join(", ")}, ${lane("r")}, ${due}, ${expires});
 END $$`
 
 const stored = [
@@ -184,7 +191,8 @@ BEGIN
     worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
     pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
-    attempts = r.attempts, failures = r.failures, payload = r.payload
+    attempts = r.attempts, failures = r.failures, payload = r.payload,
+    lane = ${lane("r")}, due = ${due}, expires = ${expires}
   WHERE id = r.id;
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM ${s}.count_move(r.queue, was.state, was.reason, r.state, r.reason);
@@ -202,7 +210,7 @@ CREATE OR REPLACE FUNCTION ${s}.let_run(
 DECLARE
   v_freed text;
 BEGIN
-  r.worker := NULL;
+  r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
   IF p_due > p_now THEN
