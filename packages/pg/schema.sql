@@ -932,6 +932,36 @@ BEGIN
   RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $function$;
 
+CREATE OR REPLACE FUNCTION enqueue_lone(p_id uuid, p_tag text, p_version integer, p_queue text, p_priority integer, p_delay bigint, p_run_at bigint, p_start_before bigint, p_retention text, p_spec text, p_payload text, p_transaction boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  v_due bigint := coalesce(p_run_at, v_now + p_delay);
+  v_waits boolean := v_due > v_now;
+  v_wakes boolean;
+  v_events boolean;
+BEGIN
+  INSERT INTO record (
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due)
+    VALUES (p_id, nextval('place'), greatest(v_due, v_now), v_now, v_now, p_version,
+      CASE WHEN v_waits THEN 2 ELSE 0 END, CASE WHEN v_waits THEN 2 ELSE 0 END, p_priority, p_queue, p_tag, p_payload,
+      p_spec, p_retention, v_due + p_start_before, v_due + p_start_before, CASE WHEN v_waits THEN v_due END)
+    ON CONFLICT (id) DO NOTHING;
+  IF NOT FOUND THEN RETURN false; END IF;
+  INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
+  SELECT EXISTS (SELECT FROM listener WHERE until > v_now), EXISTS (SELECT FROM worker
+      WHERE wakes_until > CASE WHEN p_transaction THEN 0 ELSE v_now END AND p_queue = ANY (queues))
+    INTO v_events, v_wakes;
+  IF v_wakes THEN PERFORM pg_notify('capstan', 'w' || p_queue); END IF;
+  IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
  RETURNS record
  LANGUAGE plpgsql
@@ -1045,47 +1075,45 @@ CREATE OR REPLACE FUNCTION enqueue_plain(p_ids uuid[], p_tags text[], p_versions
 AS $function$
 DECLARE
   v_now bigint := clock();
-  v_stored uuid[];
+  v_stored uuid[] := p_ids;
   v_queues text[];
   q text;
 BEGIN
   BEGIN
-    
-    WITH given AS (
-      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
-        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
-        p_payloads
-      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
-    ), stored AS (
+    WITH stored AS (
       INSERT INTO record (
         id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
         expire_at, expires, due)
       SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, version,
         CASE WHEN due > v_now THEN 2 ELSE 0 END, CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, payload,
         spec, retention, due + start_before, due + start_before, CASE WHEN due > v_now THEN due END
-      FROM given 
-      RETURNING id, queue, state
+      FROM (
+        SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+          p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+          p_payloads
+        ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+      ) given 
+      RETURNING queue, state
     ), counted AS (
       INSERT INTO delta (queue, ready, scheduled)
       SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
       RETURNING queue
     )
-    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
+    SELECT array_agg(queue) INTO v_queues FROM counted;
   EXCEPTION WHEN unique_violation THEN
-    
-    WITH given AS (
-      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
-        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
-        p_payloads
-      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
-    ), stored AS (
+    WITH stored AS (
       INSERT INTO record (
         id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
         expire_at, expires, due)
       SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, version,
         CASE WHEN due > v_now THEN 2 ELSE 0 END, CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, payload,
         spec, retention, due + start_before, due + start_before, CASE WHEN due > v_now THEN due END
-      FROM given ON CONFLICT (id) DO NOTHING
+      FROM (
+        SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+          p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+          p_payloads
+        ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+      ) given ON CONFLICT (id) DO NOTHING
       RETURNING id, queue, state
     ), counted AS (
       INSERT INTO delta (queue, ready, scheduled)

@@ -43,6 +43,9 @@ export const make = Effect.fnUntraced(function*(
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
+  const loneText =
+    `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
+    `$8::float8::bigint, $9, $10, $11, $12) AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
   const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
     `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], $16) AS reply`
@@ -71,6 +74,26 @@ export const make = Effect.fnUntraced(function*(
       }
     )
 
+  const enqueueLone = (record: JobStore.NewRecord, inTransaction: boolean) =>
+    Effect.map(
+      client.ambient<{ stored: boolean }>("enqueue", loneText, [
+        record.id,
+        record.tag,
+        // As text: of a number the driver makes a float, and a cast would round it.
+        String(record.version),
+        record.queue,
+        String(-record.priority),
+        Math.ceil(record.delay),
+        record.runAt === undefined ? null : Math.ceil(record.runAt),
+        record.startBefore ?? null,
+        Codec.retentionOf(record.retention),
+        Codec.specOf(record),
+        record.payload,
+        inTransaction
+      ]),
+      ([row]): ReadonlyArray<JobStore.Enqueued> => [{ id: record.id, outcome: row!.stored ? "Inserted" : "Existing" }]
+    )
+
   const enqueueEach = (records: ReadonlyArray<JobStore.NewRecord>, again: boolean, inTransaction: boolean) =>
     client.ambient<JobStore.Enqueued>("enqueue", eachText, [
       JSON.stringify(records.map(Codec.toJson)),
@@ -81,6 +104,8 @@ export const make = Effect.fnUntraced(function*(
   const enqueueAny = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     records.some(Codec.isKeyed)
       ? enqueueEach(records, false, inTransaction)
+      : records.length === 1
+      ? enqueueLone(records[0]!, inTransaction)
       : enqueuePlain(records, inTransaction)
 
   /**
