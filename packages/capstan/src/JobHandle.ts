@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import { awaitFinal, type Final, watch } from "./internal/awaiter.ts"
 import type { Codec } from "./internal/codec.ts"
 import type { Definition } from "./internal/definition.ts"
+import type { Stored } from "./internal/enqueue.ts"
 import { AwaitTimedOut, JobCancelled, JobDead, JobGone } from "./JobError.ts"
 import type { JobStoreError } from "./JobError.ts"
 import type { Failure, JobId } from "./JobRecord.ts"
@@ -72,8 +73,12 @@ export interface JobHandle<out A, out E, out P, out R, out RP> {
 export const make = (job: Definition, id: JobId, outcome: Outcome): JobHandle<never, never, never, never, never> =>
   new Handle(job, id, outcome)
 
+/** @internal The handle of what an enqueue stored. */
+export const ofStored = (job: Definition, { id, outcome }: Stored): JobHandle<never, never, never, never, never> =>
+  new Handle(job, id, outcome)
+
 /** @internal Awaits a record that the same call has stored: when it is not there, it was removed meanwhile. */
-export const awaitStored = (job: Definition, id: JobId): Effect.Effect<never, Ended | JobStoreError, JobStore> =>
+export const awaitStored = (job: Definition, { id }: Stored): Effect.Effect<never, Ended | JobStoreError, JobStore> =>
   new Handle(job, id, "Inserted").awaitSeen(true)
 
 class Handle implements JobHandle<never, never, never, never, never> {

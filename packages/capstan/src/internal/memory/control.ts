@@ -66,7 +66,8 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
   row.fence++
   if (payload !== undefined) {
     const { json, sensitive, version } = payload
-    row.spec = { ...row.spec, payload: json, version, sensitive }
+    row.payload = json
+    row.spec = { ...row.spec, version, sensitive }
   }
   if (!wasFinal) {
     if (row.state === "scheduled") state.run(row, "edit", now, now)

@@ -11,7 +11,7 @@ import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
 import { byTurn, Heap } from "./heap.ts"
 import { QueueState } from "./queue.ts"
-import type { Row } from "./row.ts"
+import type { Row, Spec } from "./row.ts"
 
 /** A worker as the store knows it. */
 export class WorkerState {
@@ -75,6 +75,12 @@ const keptFences = 10_000
 
 export const scoped = (tag: string, key: string): string => `${tag}\u0000${key}`
 
+const isAlike = (a: Spec, b: NewRecord): boolean =>
+  a.version === b.version && a.queue === b.queue && a.priority === b.priority && a.delay === b.delay &&
+  a.runAt === b.runAt && a.startBefore === b.startBefore && a.retention === b.retention &&
+  a.sensitive === b.sensitive && a.tags === b.tags && a.headers === b.headers && a.rateKey === b.rateKey &&
+  a.batchKey === b.batchKey && a.flowId === b.flowId && a.parent === b.parent
+
 export class MemoryState {
   readonly maxCrashes: number
   readonly maxFinished: number
@@ -93,6 +99,8 @@ export class MemoryState {
   readonly shelves: Array<Shelf> = []
   private readonly shelvesOf = new Map<string, Array<Shelf>>()
   readonly schedules = new Map<string, ScheduleRow>()
+  /** By tag: what the last records of a job share. */
+  private readonly specs = new Map<string, Spec>()
   /** Waiting rows that are dead unless they start in time. */
   readonly expiring = new Agenda()
   /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
@@ -121,6 +129,21 @@ export class MemoryState {
     let worker = this.workers.get(id)
     if (worker === undefined) this.workers.set(id, worker = new WorkerState(id))
     return worker
+  }
+
+  /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
+  shared(record: NewRecord): Spec {
+    const { concurrency, dependencies, idempotencyKey, tag, unique } = record
+    if (
+      unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined
+    ) {
+      return record
+    }
+    const last = this.specs.get(tag)
+    if (last !== undefined && isAlike(last, record)) return last
+    const spec: Spec = { ...record, payload: "" } as Spec
+    this.specs.set(tag, spec)
+    return spec
   }
 
   seq(): number {
@@ -213,7 +236,7 @@ export class MemoryState {
   }
 
   /** New contents of a waiting row, and when it is due. A ready row keeps its place unless it is to run later. */
-  edit(row: Row, spec: NewRecord, dueAt: number, now: number): void {
+  edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
     row.fence++
