@@ -10,7 +10,7 @@ const folder = new URL("../benchmarks/results/", import.meta.url)
 const fields = ["scenario", "system", "variant", "unit", "median", "min", "max", "rounds"]
 
 /** In a row of a server: a tenth of the jobs for a slow system, and what the server was. */
-const more = { memory: [], server: ["jobs", "server"] }
+const more: Readonly<Record<"memory" | "server", ReadonlyArray<string>>> = { memory: [], server: ["jobs", "server"] }
 
 const units = ["jobs/s", "ms", "bytes", "ratio", "us"]
 
