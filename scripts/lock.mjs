@@ -9,15 +9,15 @@
 import { readFileSync, realpathSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
-const systems = ["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "sunos", "win32"]
-const processors = ["arm", "arm64", "ia32", "loong64", "mips64el", "ppc64", "riscv64", "s390x", "x64"]
+const systems = new Set(["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "sunos", "win32"])
+const processors = new Set(["arm", "arm64", "ia32", "loong64", "mips64el", "ppc64", "riscv64", "s390x", "x64"])
 const libraries = { glibc: "glibc", gnu: "glibc", musl: "musl" }
 
 /** The platform that the name of a package says. */
 const platformOf = (name) => {
   const words = name.split(/[-/]/)
-  const os = words.find((word) => systems.includes(word))
-  const cpu = words.find((word) => processors.includes(word))
+  const os = words.find((word) => systems.has(word))
+  const cpu = words.find((word) => processors.has(word))
   if (os === undefined || cpu === undefined) {
     throw new Error(`${name}: its name says no platform, write its entry by hand`)
   }
@@ -57,7 +57,7 @@ export const missing = ({ packages }) => {
 export const complete = (lock) => ({
   ...lock,
   packages: Object.fromEntries(
-    Object.entries({ ...lock.packages, ...missing(lock) }).sort(([a], [b]) => a.localeCompare(b, "en"))
+    Object.entries({ ...lock.packages, ...missing(lock) }).toSorted(([a], [b]) => a.localeCompare(b, "en"))
   )
 })
 

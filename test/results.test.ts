@@ -89,18 +89,20 @@ describe("results of the benchmarks", () => {
       })
 
       it("each variant belongs to a row without", () => {
-        const names = rows.map(nameOf)
-        expect(rows.filter((row) => !names.includes(nameOf({ ...row, variant: "" }))).map(nameOf)).toEqual([])
+        const names = new Set(rows.map(nameOf))
+        expect(rows.filter((row) => !names.has(nameOf({ ...row, variant: "" }))).map(nameOf)).toEqual([])
       })
 
       it("no scenario is without a row of ours and one of a rival", () => {
         const plain = rows.filter(({ variant }) => variant === "")
-        const ours = plain.filter(({ system }) => system === "capstan").map(({ scenario }) => scenario)
-        const theirs = plain.filter(({ system }) => system !== "capstan").map(({ scenario }) => scenario)
-        expect(scenarios.filter((scenario) => !ours.includes(scenario))).toEqual([])
+        const ofSystem = (isIt: (system: string) => boolean) =>
+          new Set(plain.filter(({ system }) => isIt(system)).map(({ scenario }) => scenario))
+        const ours = ofSystem((system) => system === "capstan")
+        const theirs = ofSystem((system) => system !== "capstan")
+        expect(scenarios.filter((scenario) => !ours.has(scenario))).toEqual([])
         // Nobody else in memory has a call for many.
         const alone = kind === "memory" ? ["enqueue-bulk"] : []
-        expect(scenarios.filter((scenario) => !theirs.includes(scenario) && !alone.includes(scenario))).toEqual([])
+        expect(scenarios.filter((scenario) => !theirs.has(scenario) && !alone.includes(scenario))).toEqual([])
       })
     })
   }
