@@ -33,7 +33,7 @@ const act = (state: MemoryState, row: Row, action: ControlAction, now: number): 
       return reprioritise(state, row, action.priority, now)
     case "Delete":
       if (row.state === "running") return "Unchanged"
-      state.remove(row, now)
+      state.remove(row, now, "Operator")
       return "Changed"
   }
 }

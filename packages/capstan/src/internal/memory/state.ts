@@ -70,8 +70,15 @@ export interface Hints {
 
 const none: ReadonlyArray<never> = []
 
+/** What is remembered of a row that is removed. */
+interface Gone {
+  /** That of its last settlement, which is known so when it is sent again (P13). */
+  readonly fence: number | undefined
+  readonly by: "Operator" | "Retention"
+}
+
 /** How many removed rows are remembered. */
-const keptFences = 10_000
+const keptGone = 10_000
 
 export const scoped = (tag: string, key: string): string => `${tag}\u0000${key}`
 
@@ -88,7 +95,7 @@ export class MemoryState {
   readonly rows = new Map<string, Row>()
   /** All rows in the order of their enqueue, among them some that are removed. */
   order: Array<Row> = []
-  private gone = 0
+  private holes = 0
   readonly queues = new Map<string, QueueState>()
   readonly workers = new Map<string, WorkerState>()
   readonly keys = new Map<string, KeyState>()
@@ -103,8 +110,8 @@ export class MemoryState {
   private readonly specs = new Map<string, Spec>()
   /** Waiting rows that are dead unless they start in time. */
   readonly expiring = new Agenda()
-  /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
-  readonly settledGone = new Map<string, number>()
+  /** The last rows that are gone. */
+  readonly gone = new Map<string, Gone>()
   private readonly lastGone: Array<JobId> = []
   private nextGone = 0
   finished = 0
@@ -387,7 +394,7 @@ export class MemoryState {
   }
 
   /** Forgets a row. */
-  remove(row: Row, now: number): void {
+  remove(row: Row, now: number, by: Gone["by"]): void {
     this.freeSlot(row, now)
     if (row.home !== undefined) row.home.remove(row)
     if (row.state === "blocked") this.unpark(row)
@@ -401,8 +408,8 @@ export class MemoryState {
     this.forgetKeys(row)
     this.rows.delete(row.id)
     row.isGone = true
-    this.gone++
-    if (row.settledFence > 0) this.remember(row.id, row.settledFence)
+    this.holes++
+    this.remember(row.id, { fence: row.settledFence > 0 ? row.settledFence : undefined, by })
     for (const { name, row: dependent } of row.more?.dependents ?? []) {
       this.dependencyEnded(dependent, name, undefined, now)
     }
@@ -418,17 +425,17 @@ export class MemoryState {
 
   /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */
   private closeOrder(): void {
-    if (this.gone < 1024 || this.gone * 4 < this.order.length) return
+    if (this.holes < 1024 || this.holes * 4 < this.order.length) return
     this.order = this.order.filter((row) => !row.isGone)
-    this.gone = 0
+    this.holes = 0
   }
 
   /** A ring of ids beside the map: finding a map's oldest key passes over all that were deleted before it. */
-  private remember(id: JobId, fence: number): void {
+  private remember(id: JobId, gone: Gone): void {
     const oldest = this.lastGone[this.nextGone]
-    if (oldest !== undefined) this.settledGone.delete(oldest)
+    if (oldest !== undefined) this.gone.delete(oldest)
     this.lastGone[this.nextGone] = id
-    this.nextGone = (this.nextGone + 1) % keptFences
-    this.settledGone.set(id, fence)
+    this.nextGone = (this.nextGone + 1) % keptGone
+    this.gone.set(id, gone)
   }
 }
