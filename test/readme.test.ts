@@ -57,6 +57,13 @@ describe("the comparison", () => {
   })
 })
 
+it("the first program of the README is the first example, in ten lines", () => {
+  const [, program] = /```ts\n([^]*?)```/.exec(text("README.md"))!
+  const lines = program!.split("\n").filter((line) => line !== "")
+  expect(lines.length).toBeLessThanOrEqual(10)
+  expect(text("examples/hello/src/main.ts")).toContain(program)
+})
+
 describe("every npm script", () => {
   const own = Object.keys(scripts).filter((name) => !name.startsWith("pre"))
 

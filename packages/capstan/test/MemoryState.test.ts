@@ -1,7 +1,10 @@
 /**
- * Rows of one job share what they were enqueued with: only where it is the same.
+ * What the memory store holds: rows of one job share what they were enqueued with, only where it is the same; figures
+ * are kept.
  */
 import { describe, expect, it } from "@effect/vitest"
+import { enqueue } from "../src/internal/memory/enqueue.ts"
+import { results, stats } from "../src/internal/memory/query.ts"
 import { MemoryState } from "../src/internal/memory/state.ts"
 import type { JobId } from "../src/JobRecord.ts"
 import type { NewRecord } from "../src/JobStore.ts"
@@ -85,4 +88,18 @@ describe("what rows share", () => {
       expect(shared[name]).toBe(record[name])
     })
   }
+})
+
+describe("figures", () => {
+  it("are kept, not counted: no record is looked at, however many there are", () => {
+    const state = make()
+    for (let i = 0; i < 3; i++) enqueue(state, { records: [{ ...record, id: `r${i}` as JobId }] }, 0)
+    const looked = () => {
+      throw new Error("a record was looked at")
+    }
+    const closed = { get: looked, ownKeys: looked, has: looked }
+    Object.assign(state, { rows: new Proxy(new Map(), closed), order: new Proxy([], closed) })
+    expect(stats(state, 5).queues).toMatchObject([{ queue: "default", counts: { ready: 3 }, oldestReadyAge: 5 }])
+    expect(() => results(state, [record.id])).toThrow("a record was looked at")
+  })
 })
