@@ -19,7 +19,7 @@ export const command = (port: number, ...args: ReadonlyArray<string | number>): 
     let bytes = Buffer.alloc(0)
     const socket = connect(port, "127.0.0.1", () => socket.write(encode(args)))
     socket.on("data", (chunk) => {
-      bytes = Buffer.concat([bytes, chunk])
+      bytes = Buffer.concat([bytes, Buffer.from(chunk)])
       if (endOfReply(bytes, 0) === undefined) return
       socket.end()
       const { value } = decode(bytes, 0)
