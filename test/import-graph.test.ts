@@ -22,7 +22,8 @@ describe("the sources", () => {
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
       examples: ["effect/http", "effect/observability/Otlp", "effect/sql/SqlError"],
-      pg: ["effect/sql/SqlClient", "effect/sql/SqlError"]
+      pg: ["effect/sql/SqlClient", "effect/sql/SqlError"],
+      redis: ["effect/persistence/Redis"]
     })
   })
 

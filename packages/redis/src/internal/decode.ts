@@ -1,0 +1,184 @@
+/** Replies of scripts as the seam's records. */
+import { JobRecord, type JobStore } from "capstan"
+import { field, group, record, unclean } from "./codec.ts"
+import * as Ids from "./ids.ts"
+
+interface Kind {
+  readonly tag: string
+  readonly queue: string
+}
+
+export type Kinds = ReadonlyMap<string, Kind>
+
+/** The last reply's kinds: it is the same text while the same jobs run. */
+let lastText = ""
+let lastKinds: Kinds = new Map()
+
+export const kindsOf = (text: string): Kinds => {
+  if (text === lastText) return lastKinds
+  const kinds = new Map<string, Kind>()
+  for (const each of text === "" ? [] : text.split(record)) {
+    const [number, rest] = each.split(group)
+    const [tag, queue] = rest!.split(field)
+    kinds.set(number!, { tag: unclean(tag!), queue: unclean(queue!) })
+  }
+  lastText = text
+  return lastKinds = kinds
+}
+
+/** What a record has beside its payload. */
+interface Spec {
+  readonly tags?: ReadonlyArray<string>
+  readonly headers?: Readonly<Record<string, string>>
+  readonly idempotencyKey?: string
+  readonly uniqueKey?: string
+  readonly concurrencyKey?: string
+  readonly rateKey?: string
+  readonly batchKey?: string
+  readonly flowId?: string
+  readonly parent?: JobRecord.JobId
+}
+
+const none: ReadonlyArray<never> = []
+const empty: Readonly<Record<string, never>> = Object.freeze({})
+const noSpec: Spec = empty
+const nothingSensitive: JobRecord.Sensitive = { payload: none, result: none, error: none, progress: none }
+
+/** A table of Lua that is empty is written as an object or a list. */
+const membersOf = (text: string): Readonly<Record<string, string>> => {
+  if (text === "") return empty
+  const members: Record<string, string | false> = JSON.parse(text)
+  return Object.fromEntries(
+    Object.entries(members).map(([name, value]) => [unclean(name), value === false ? undefined : unclean(value)])
+  ) as Record<string, string>
+}
+
+export const toClaimed = (line: string, kinds: Kinds): JobStore.Claimed => {
+  const parts = line.split(field)
+  const { queue, tag } = kinds.get(parts[1]!)!
+  const spec: Spec = parts[13] === "" ? noSpec : JSON.parse(parts[13]!)
+  return {
+    id: Ids.unpack(parts[0]!),
+    tag,
+    version: Number(parts[2]),
+    queue,
+    priority: Number(parts[3]),
+    payload: unclean(parts[15]!),
+    attempt: Number(parts[4]),
+    fence: Number(parts[5]),
+    crashes: Number(parts[6]),
+    enqueuedAt: Number(parts[7]),
+    begunAt: Number(parts[8]),
+    readyAt: Number(parts[9]),
+    failures: listOf(parts[10]!),
+    tags: spec.tags ?? none,
+    headers: spec.headers ?? empty,
+    idempotencyKey: spec.idempotencyKey,
+    parent: spec.parent,
+    flowId: spec.flowId,
+    checkpoints: membersOf(parts[11]!),
+    dependencies: membersOf(parts[12]!)
+  }
+}
+
+const listOf = <A>(text: string): ReadonlyArray<A> => text === "" ? none : JSON.parse(unclean(text))
+
+const states: ReadonlyArray<JobRecord.State> = [
+  "ready",
+  "running",
+  "scheduled",
+  "blocked",
+  "completed",
+  "cancelled",
+  "dead"
+]
+
+const text = (value: string): string | undefined => value === "" ? undefined : unclean(value)
+
+/** What a blocked record waits for: ids as callers know them. */
+const blockedOn = (reason: string, on: string): string | undefined => reason === "Unique" ? Ids.unpack(on) : text(on)
+
+export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
+  const parts = line.split(field)
+  const part = (i: number) => parts[i]!
+  const { queue, tag } = kinds.get(part(1))!
+  const state = states[Number(part(2)) - 1]!
+  const spec: Spec = part(24) === "" ? noSpec : JSON.parse(part(24))
+  const at = Number(part(9))
+  return {
+    id: Ids.unpack(part(0)),
+    tag,
+    version: Number(part(3)),
+    queue,
+    priority: Number(part(4)),
+    state,
+    payload: unclean(part(26)),
+    result: part(20) === "" ? undefined : unclean(part(19)),
+    attempt: Number(part(5)),
+    fence: Number(part(6)),
+    crashes: Number(part(7)),
+    enqueuedAt: Number(part(8)),
+    dueAt: state === "scheduled" ? at : undefined,
+    claimedAt: state === "running" ? at : undefined,
+    worker: text(part(11)),
+    finishedAt: JobRecord.isFinal(state) ? at : undefined,
+    expiresAt: part(10) === "" ? undefined : Number(part(10)),
+    blocked: part(12) === ""
+      ? undefined
+      : { reason: part(12) as JobRecord.BlockedReason, on: blockedOn(part(12), part(13)) },
+    deadReason: state === "dead" ? part(14) as JobRecord.DeadReason : undefined,
+    cancelRequested: part(16) === "" ? undefined : unclean(part(15)),
+    progress: part(18) === "" ? undefined : unclean(part(17)),
+    failures: listOf(part(21)),
+    attempts: listOf(part(22)),
+    logs: part(23) === "" ? none : JSON.parse(part(23)),
+    tags: spec.tags ?? none,
+    headers: spec.headers ?? empty,
+    idempotencyKey: spec.idempotencyKey,
+    uniqueKey: spec.uniqueKey,
+    concurrencyKey: spec.concurrencyKey,
+    rateKey: spec.rateKey,
+    batchKey: spec.batchKey,
+    flowId: spec.flowId,
+    parent: spec.parent,
+    sensitive: part(25) === "" ? nothingSensitive : JSON.parse(part(25))
+  }
+}
+
+export const toAnswer = (id: JobRecord.JobId, line: string): JobStore.ResultAnswer => {
+  if (line === "") return { _tag: "NotFound", id }
+  const [state, hasProgress, progressText, hasResult, result, reason, failure] = line.split(field)
+  const progress = hasProgress === "" ? undefined : unclean(progressText!)
+  switch (states[Number(state) - 1]) {
+    case "completed":
+      return { _tag: "Completed", id, progress, result: hasResult === "" ? undefined : unclean(result!) }
+    case "cancelled":
+      return { _tag: "Cancelled", id, progress, reason: unclean(reason!) }
+    case "dead":
+      return {
+        _tag: "Dead",
+        id,
+        progress,
+        reason: (reason === "" ? "Defect" : reason) as JobRecord.DeadReason,
+        failure: failure === "" ? undefined : JSON.parse(failure!)
+      }
+    default:
+      return { _tag: "Pending", id, progress }
+  }
+}
+
+/** Records of a reply, one a line; none of an empty one. */
+export const linesOf = (text: string): ReadonlyArray<string> => text === "" ? none : text.split(record)
+
+/** The numbers of a reply: empty for what is not foreseen. */
+export const optional = (text: string): number | undefined => text === "" ? undefined : Number(text)
+
+export const toCancel = (line: string): JobStore.CancelRequest => {
+  const cut = line.indexOf(group)
+  return { id: Ids.unpack(line), fence: Number(line.slice(22, cut)), reason: unclean(line.slice(cut + 1)) }
+}
+
+export const toAttempt = (line: string): JobStore.AttemptRef => ({
+  id: Ids.unpack(line),
+  fence: Number(line.slice(22))
+})

@@ -1,0 +1,283 @@
+/**
+ * Claims: records that are due become ready, then the next ones by priority and place are taken.
+ *
+ * Fast: of records in turn that were never touched, whatever a batch shares is made once: 2 reads, 2 writes and a pop for
+ * all of them. Records with a history, or with something of their own, go one by one.
+ */
+export const claim = String.raw`
+local queues, claimed, used, suspects = {}, {}, {}, tonumber(about[1] or '0')
+
+local function queueState(name)
+  local queue = queues[name]
+  if queue then return queue end
+  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p', 'z')
+  queue = { name = name, lanes = {}, isPaused = read[2] and true, sleeps = read[3] and true, given = 0 }
+  for lane in string.gmatch(read[1] or '', '[^,]+') do queue.lanes[#queue.lanes + 1] = tonumber(lane) end
+  queues[name] = queue
+  return queue
+end
+
+-- Due records become ready, at most a thousand a call: those without anything of their own all at once.
+local function promote(queue)
+  local first = call('ZRANGE', P .. ':d:' .. queue.name, 0, 0, 'WITHSCORES')
+  if #first == 0 then return end
+  queue.nextDue = tonumber(first[2])
+  if queue.nextDue > now then return end
+  local ids = call('ZRANGEBYSCORE', P .. ':d:' .. queue.name, '-inf', now, 'LIMIT', 0, 1000)
+  local hots = call('HMGET', H, unpack(ids))
+  local stamp, place = string.format('%.0f', now), nextPlace()
+  local made, values, lanes, gone = {}, {}, {}, {}
+  for i, id in ipairs(ids) do
+    local hot = hots[i]
+    local ready = made[hot]
+    if ready == nil then
+      local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, at, begun =
+        struct.unpack(LAYOUT, hot)
+      if flags % 2 == 1 or crashes > 0 then
+        ready = false
+      else
+        ready = { priority = priority, hot = struct.pack(LAYOUT, READY, flags, priority, crashes, fence, settled, attempt,
+          kind, chunk, place, now, begun, now) .. string.sub(hot, HEAD + 1) }
+      end
+      made[hot] = ready
+    end
+    if ready then
+      values[#values + 1] = id
+      values[#values + 1] = ready.hot
+      local lane = lanes[ready.priority]
+      if not lane then lane = {} lanes[ready.priority] = lane end
+      lane[#lane + 1] = id .. place
+      gone[#gone + 1] = id
+    else
+      local lib = general()
+      lib.run(lib.load(id), 0)
+    end
+  end
+  if #gone > 0 then
+    call('HSET', H, unpack(values))
+    call('ZREM', P .. ':d:' .. queue.name, unpack(gone))
+    count(queue.name, SCHEDULED, -#gone)
+    count(queue.name, READY, #gone)
+    for priority, lane in pairs(lanes) do
+      if call('RPUSH', P .. ':l:' .. queue.name .. ':' .. priority, unpack(lane)) == #lane then
+        openLane(queue.name, priority)
+      end
+    end
+  end
+  queues[queue.name] = nil
+  local again = queueState(queue.name)
+  local rest = call('ZRANGE', P .. ':d:' .. queue.name, 0, 0, 'WITHSCORES')
+  again.nextDue = rest[2] and tonumber(rest[2])
+end
+
+local heads = {}
+-- What a head of untouched records says, with what all claims of it share.
+local function headOfMany(text)
+  local head = heads[text]
+  if head then return head end
+  local kind, chunk, place, at, priority, version =
+    string.match(text, '^(%d+)\31(%d+)\31(%d+)\31(%d+)\31(-?%d+)\31(-?%d+)$')
+  head = {
+    kind = tonumber(kind), place = place, priority = tonumber(priority), attempt = 1,
+    hot = struct.pack(LAYOUT, RUNNING, 0, tonumber(priority), 0, 1, 0, 1, tonumber(kind), tonumber(chunk),
+      tonumber(place), now, now, tonumber(at)) .. worker,
+    reply = '\31' .. table.concat({ kind, version, priority, 1, 1, 0, at, stamp, at, '', '', '' }, '\31') .. '\31'
+  }
+  heads[text] = head
+  return head
+end
+
+local warm = {}
+-- The same of records that have been scheduled or tried, and have nothing of their own; false of others. Its place is none
+-- when it is not in a lane.
+local function warmHead(hot, text)
+  local of = warm[hot]
+  if not of then of = {} warm[hot] = of end
+  local head = of[text]
+  if head ~= nil then return head end
+  local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, place, _, begun, ready =
+    struct.unpack(LAYOUT, hot)
+  head = false
+  if flags % 2 == 0 and flags < CHECKPOINTS and crashes == 0 then
+    local at, version = string.match(text, '^%d+\31%d+\31%d+\31(%d+)\31%-?%d+\31(-?%d+)$')
+    local since = begun < 0 and now or begun
+    head = {
+      kind = kind, place = state == READY and string.format('%.0f', place), priority = priority, attempt = attempt + 1,
+      hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, place, now, since,
+        ready) .. worker,
+      reply = '\31' .. table.concat({ kind, version, priority, attempt + 1, fence + 1, 0, at,
+        string.format('%.0f', since), string.format('%.0f', ready), '', '', '' }, '\31') .. '\31'
+    }
+  end
+  of[text] = head
+  return head
+end
+
+-- One of any kind. Answers whether it was given out: one that was to start earlier is dead instead.
+local function take(queue, row)
+  local lib = general()
+  if not lib.claim(row) then return false end
+  queue.given = queue.given + 1
+  return true
+end
+
+-- Entries that were popped from a lane, in turn. Answers how many were given out.
+local function takeMany(queue, entries, priority)
+  flushAll()
+  local names, given, values, held = {}, 0, {}, {}
+  for i, entry in ipairs(entries) do names[i] = string.sub(entry, 1, 22) end
+  local hots, colds = call('HMGET', H, unpack(names)), call('HMGET', C, unpack(names))
+  for i, id in ipairs(names) do
+    local hot, cold = hots[i], colds[i]
+    if cold then
+      local cut = string.find(cold, '\29', 1, true)
+      local text = string.sub(cold, 1, cut - 1)
+      local head = hot and warmHead(hot, text) or not hot and headOfMany(text)
+      if not head then
+        local lib = general()
+        local row = lib.load(id)
+        if lib.isInLane(row, priority, string.sub(entries[i], 23)) and take(queue, row) then given = given + 1 end
+      elseif head.place == string.sub(entries[i], 23) and head.priority == priority then
+        given = given + 1
+        values[#values + 1] = id
+        values[#values + 1] = head.hot
+        held[#held + 1] = id
+        claimed[#claimed + 1] = id .. head.reply .. string.sub(cold, cut + 1)
+        used[head.kind] = true
+        if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
+      end
+    end
+  end
+  if #held > 0 then
+    call('HSET', H, unpack(values))
+    call('SADD', P .. ':wh:' .. worker, unpack(held))
+    count(queue.name, READY, -#held)
+    count(queue.name, RUNNING, #held)
+    queue.given = queue.given + #held
+  end
+  return given
+end
+
+-- The first entry of a lane that counts; those before it go.
+local function firstOf(queue, priority)
+  flushAll()
+  local lane = P .. ':l:' .. queue.name .. ':' .. priority
+  for _ = 1, 1000 do
+    local entry = call('LINDEX', lane, 0)
+    if not entry then return nil end
+    local id = string.sub(entry, 1, 22)
+    if not call('HGET', H, id) then
+      local cold = call('HGET', C, id)
+      if cold and headOfMany(string.sub(cold, 1, string.find(cold, '\29', 1, true) - 1)).place == string.sub(entry, 23) then
+        return entry
+      end
+    elseif general().isInLane(general().load(id), priority, string.sub(entry, 23)) then
+      return entry
+    end
+    call('LPOP', lane)
+  end
+end
+
+-- The first of the records that came back, and whether it is one that crashed a worker: a worker takes one of those at a
+-- time, beside its other work.
+local function returned(queue)
+  local early = call('ZRANGE', P .. ':e:' .. queue.name, 0, 0, 'WITHSCORES')
+  if suspects > 0 then return early[1], tonumber(early[2] or '') end
+  local suspect = call('ZRANGE', P .. ':s:' .. queue.name, 0, 0, 'WITHSCORES')
+  if suspect[1] and (not early[1] or tonumber(suspect[2]) < tonumber(early[2])) then
+    return suspect[1], tonumber(suspect[2])
+  end
+  return early[1], tonumber(early[2] or '')
+end
+
+local function rankOf(priority, entry) return -priority * 17592186044416 + tonumber(string.sub(entry, 23)) end
+
+local function claimFrom(queue, limit)
+  if queue.isPaused or queue.isEmpty or limit <= 0 then return end
+  local left = limit
+  local back, backRank = returned(queue)
+  local at = 1
+  while left > 0 do
+    local priority = queue.lanes[at]
+    if not back and not priority then queue.isEmpty = true return end
+    if priority and (not back or backRank >= (1 - priority) * 17592186044416) then
+      -- Nobody came back to a place among these.
+      local entries = call('LPOP', P .. ':l:' .. queue.name .. ':' .. priority, left)
+      if entries then left = left - takeMany(queue, entries, priority) else at = at + 1 end
+    else
+      local entry = priority and firstOf(queue, priority)
+      local rank = entry and rankOf(priority, entry)
+      if entry and (rank < backRank or rank == backRank and string.sub(entry, 1, 22) < back) then
+        left = left - takeMany(queue, { call('LPOP', P .. ':l:' .. queue.name .. ':' .. priority) }, priority)
+      elseif priority and not entry and backRank > -priority * 17592186044416 then
+        at = at + 1
+      else
+        if take(queue, general().load(back)) then left = left - 1 end
+        back, backRank = returned(queue)
+      end
+    end
+  end
+end
+
+-- Whether this worker could claim one more right now.
+local function hasMore(queue)
+  if queue.isPaused or queue.isEmpty then return false end
+  if returned(queue) then return true end
+  for _, priority in ipairs(queue.lanes) do
+    if firstOf(queue, priority) then return true end
+  end
+  return false
+end
+`
+
+/** What a claim of any kind takes of the library. */
+export const claimAny = String.raw`
+function L.isInLane(row, priority, place)
+  return row.state == READY and not row.early and row.crashes == 0 and row.priority == priority and
+    row.place == tonumber(place)
+end
+
+local function listText(list) return list and #list > 0 and '[' .. table.concat(list, ',') .. ']' or '' end
+
+local function checkpointsText(row)
+  if not row.hasCheckpoints then return '' end
+  local all, size, some = call('HGETALL', P .. ':cp:' .. row.id), 0, {}
+  for i = 1, #all, 2 do
+    size = size + #all[i] + #all[i + 1]
+    if size > 65536 then break end
+    some[all[i]] = all[i + 1]
+  end
+  return cjson.encode(some)
+end
+
+-- Gives one record to the worker, unless it was to start earlier.
+function L.claim(row)
+  local expiresAt = isUntouched(row) and L.expiresAt(row)
+  if expiresAt and now >= expiresAt then
+    L.expire(row)
+    return false
+  end
+  headOf(row)
+  L.move(row, RUNNING)
+  row.at = now
+  if row.begun < 0 then row.begun = now end
+  row.attempt = row.attempt + 1
+  row.fence = row.fence + 1
+  row.tail = worker
+  call('SADD', P .. ':wh:' .. worker, row.id)
+  if row.crashes > 0 then
+    suspects = suspects + 1
+    call('HINCRBY', P .. ':wi:' .. worker, 'su', 1)
+  end
+  tell('started', row.id, kindOf(row.kind), row.attempt)
+  local its = row.more
+  used[row.kind] = true
+  claimed[#claimed + 1] = table.concat({
+    row.id, row.kind, row.head.version, row.priority, row.attempt, row.fence, row.crashes,
+    string.format('%.0f', row.head.at), string.format('%.0f', row.begun), string.format('%.0f', row.ready),
+    listText(its and its.failures), checkpointsText(row),
+    its and its.dependencies and cjson.encode(its.dependencies) or '', row.rest
+  }, '\31')
+  return true
+end
+`

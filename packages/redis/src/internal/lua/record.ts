@@ -1,0 +1,98 @@
+/** Reading and writing single records: what is not on the fast way of a verb. Cost: two reads and a write a record. */
+export const record = String.raw`
+local rows = {}
+
+-- The head of a record as it was enqueued.
+local function headOf(row)
+  if row.head then return row.head end
+  local cold = call('HGET', C, row.id)
+  local cut = string.find(cold, '\29', 1, true)
+  local kind, chunk, place, at, priority, version =
+    string.match(string.sub(cold, 1, cut - 1), '^(%d+)\31(%d+)\31(%d+)\31(%d+)\31(-?%d+)\31(-?%d+)$')
+  row.head = {
+    kind = tonumber(kind), chunk = tonumber(chunk), place = tonumber(place), at = tonumber(at),
+    priority = tonumber(priority), version = tonumber(version)
+  }
+  row.rest = string.sub(cold, cut + 1)
+  return row.head
+end
+
+-- Sets the contents of a record.
+local function setCold(row, priority, version, rest)
+  local head = row.head
+  head.priority, head.version = priority, version
+  row.rest = rest
+  row.isNewCold = true
+end
+
+local function hasFlag(flags, flag) return math.floor(flags / flag) % 2 == 1 end
+
+local function unpackHot(id, raw)
+  local row = { id = id, raw = raw }
+  local flags
+  row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind, row.chunk, row.place, row.at,
+    row.begun, row.ready = struct.unpack(LAYOUT, raw)
+  row.tail = string.sub(raw, HEAD + 1)
+  row.ran, row.hasBegun, row.admitted = hasFlag(flags, RAN), hasFlag(flags, BEGUN), hasFlag(flags, ADMITTED)
+  row.early, row.hasResult = hasFlag(flags, EARLY), hasFlag(flags, RESULT)
+  row.hasProgress, row.hasLogs = hasFlag(flags, PROGRESS), hasFlag(flags, LOGS)
+  row.hasCheckpoints = hasFlag(flags, CHECKPOINTS)
+  if hasFlag(flags, MORE) then row.more = cmsgpack.unpack(call('HGET', M, id)) end
+  return row
+end
+
+local function packHot(row)
+  local flags = (row.more and MORE or 0) + (row.ran and RAN or 0) + (row.hasBegun and BEGUN or 0) +
+    (row.admitted and ADMITTED or 0) + (row.early and EARLY or 0) + (row.hasResult and RESULT or 0) +
+    (row.hasProgress and PROGRESS or 0) + (row.hasLogs and LOGS or 0) + (row.hasCheckpoints and CHECKPOINTS or 0)
+  return struct.pack(LAYOUT, row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind,
+    row.chunk, row.place, row.at, row.begun, row.ready) .. row.tail
+end
+
+-- A record by its id, nil when there is none. What is changed of it is written by flush.
+local function load(id)
+  local row = rows[id]
+  if row ~= nil then return row or nil end
+  local raw = call('HGET', H, id)
+  if raw then
+    row = unpackHot(id, raw)
+  elseif call('HEXISTS', C, id) == 1 then
+    row = { id = id, state = READY, crashes = 0, fence = 0, settled = 0, attempt = 0, begun = -1, tail = '' }
+    local head = headOf(row)
+    row.kind, row.chunk, row.place, row.priority = head.kind, head.chunk, head.place, head.priority
+    row.at, row.ready = head.at, head.at
+  else
+    row = false
+  end
+  rows[id] = row
+  return row or nil
+end
+
+local function more(row)
+  if not row.more then row.more = {} end
+  row.isNewMore = true
+  return row.more
+end
+
+local function flush()
+  for id, row in pairs(rows) do
+    if row then
+      local raw = packHot(row)
+      if raw ~= row.raw then call('HSET', H, id, raw) row.raw = raw end
+      if row.isNewMore then call('HSET', M, id, cmsgpack.pack(row.more)) row.isNewMore = nil end
+      if row.isNewCold then
+        local head = row.head
+        call('HSET', C, id, table.concat({ row.kind, row.chunk, head.place, head.at, head.priority, head.version }, '\31')
+          .. '\29' .. row.rest)
+        row.isNewCold = nil
+      end
+    end
+  end
+  rows = {}
+end
+
+local function queueOf(row) return kindOf(row.kind).queue end
+local function isFinal(row) return row.state >= COMPLETED end
+local function isUntouched(row) return row.attempt == 0 and not row.hasBegun end
+local function isWaiting(row) return isUntouched(row) and row.state ~= RUNNING and not isFinal(row) end
+`

@@ -1,0 +1,96 @@
+/**
+ * The scripts, put together from their parts: what all begin with, the fast way of a verb, the library, the verb.
+ *
+ * The library is one function that is only called where the fast way does not do: making its closures costs what a dozen
+ * commands cost. A script is known to the server by the digest of its text, so two releases run side by side.
+ */
+import { claim, claimAny } from "./lua/claim.ts"
+import { clock, context } from "./lua/context.ts"
+import { control, pause } from "./lua/control.ts"
+import { plain, special } from "./lua/enqueue.ts"
+import { begin, completions, rest } from "./lua/exchange.ts"
+import { life } from "./lua/life.ts"
+import { maintain } from "./lua/maintain.ts"
+import { get, matches, page, results, stats } from "./lua/read.ts"
+import { record } from "./lua/record.ts"
+import { renew, unpark } from "./lua/renew.ts"
+import { settle } from "./lua/settle.ts"
+import { store } from "./lua/store.ts"
+import { schedules, tick } from "./lua/tick.ts"
+import { signal, write } from "./lua/write.ts"
+
+/** The layout of the data. Another number is another store. */
+export const layout = 1
+
+/** What may be different: the clock in tests, and lines of the text in must-fail twins. */
+export interface Parts {
+  readonly clock: string
+  readonly change: (text: string) => string
+}
+
+export const usualParts: Parts = { clock, change: (text) => text }
+
+const library = [record, life, store, settle].join("\n")
+
+/** May run where memory is full, so that work goes on and makes room: all but what adds records. */
+const always = "#!lua flags=allow-oom"
+const withRoom = "#!lua"
+
+export type Verb =
+  | "enqueue"
+  | "exchange"
+  | "renew"
+  | "write"
+  | "signal"
+  | "control"
+  | "pause"
+  | "maintain"
+  | "get"
+  | "page"
+  | "results"
+  | "stats"
+  | "schedules"
+  | "tick"
+
+export type Scripts = Readonly<Record<Verb, string>>
+
+export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
+  const start = `local P, call = KEYS[1], redis.call\n${clock}`
+  const make = (flags: string, ...parts: ReadonlyArray<string>) =>
+    `${flags}\n-- capstan ${layout}\n${change([start, context, ...parts].join("\n"))}`
+  const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
+  return {
+    enqueue: make(withRoom, plain, library, special),
+    exchange: make(
+      always,
+      begin,
+      "local general, flushAll",
+      claim,
+      `local lib
+      function general()
+        if lib then return lib end
+        ${library}
+        ${claimAny}
+        ${unpark}
+        L.load, L.flush = load, flush
+        lib = L
+        return L
+      end
+      function flushAll() if lib then lib.flush() end end`,
+      completions,
+      rest
+    ),
+    renew: make(always, worker, library, unpark, renew),
+    write: make(always, library, write),
+    signal: make(always, library, signal),
+    control: make(always, library, matches, control),
+    pause: make(always, pause),
+    maintain: make(always, library, maintain),
+    get: make(always, library, get),
+    page: make(always, library, matches, page),
+    results: make(always, library, results),
+    stats: make(always, library, stats),
+    schedules: make(withRoom, schedules),
+    tick: make(withRoom, library, tick)
+  }
+}

@@ -1,0 +1,57 @@
+/** What the tests of the Redis store are written with. */
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { JobStore } from "capstan"
+import { Effect, Layer } from "effect"
+import { Redis } from "effect/persistence"
+import { vi } from "vitest"
+import { Client } from "../src/internal/client.ts"
+import { type Parts, scripts, usualParts } from "../src/internal/scripts.ts"
+import { make } from "../src/internal/store.ts"
+
+// What takes longer hangs, also on a machine that has other things to do.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
+
+/** Set by the test command, which starts a server when there is none. */
+export const url = (): string => {
+  const given = process.env.CAPSTAN_TEST_REDIS_URL
+  if (given === undefined) throw new Error("CAPSTAN_TEST_REDIS_URL is not set: run the tests by `npm test`")
+  return given
+}
+
+export const client = () => Layer.orDie(NodeRedis.layer({ url: url() }))
+
+/** A namespace that nobody has used before, removed when its tests have ended. */
+export const prefixOf = (theme: string): string => `t_${theme}_${process.pid}`
+
+/** Removes all keys of a namespace. */
+export const empty = (prefix: string) =>
+  Effect.gen(function*() {
+    const redis = yield* Redis.Redis
+    let cursor = "0"
+    do {
+      const scan = redis.send<[string, ReadonlyArray<string>]>("SCAN", cursor, "MATCH", `{${prefix}}*`, "COUNT", "1000")
+      const [next, keys] = yield* scan
+      if (keys.length > 0) yield* redis.send("UNLINK", ...keys)
+      cursor = next
+    } while (cursor !== "0")
+  })
+
+/** A clock that stands still until it is moved, in a key of the namespace. */
+export const frozenClock = "local now = tonumber(call('GET', P .. ':now'))"
+
+export const freeze = (prefix: string) =>
+  Effect.flatMap(Redis.Redis, (redis) => redis.send("SET", `{${prefix}}:now`, "1800000000000"))
+
+export const advance = (prefix: string, millis: number) =>
+  Effect.flatMap(Redis.Redis, (redis) => redis.send("INCRBY", `{${prefix}}:now`, String(Math.ceil(millis))))
+
+/** A store whose scripts may be other than those of the package. */
+export const storeOf = (prefix: string, parts: Partial<Parts> = {}) =>
+  Layer.effect(
+    JobStore.JobStore,
+    Effect.flatMap(Redis.Redis, (redis) =>
+      make(new Client(redis, `{${prefix}}`, scripts({ ...usualParts, ...parts })), {
+        identity: prefix,
+        maxCrashes: 3
+      }))
+  )
