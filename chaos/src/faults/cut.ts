@@ -3,8 +3,8 @@ import { every, type Fault, firstStarts, line, strikes } from "../fault.ts"
 
 export const cut: Fault = {
   id: "F4",
-  title: "every connection cut each 5 s, then a black hole that leaves connections half-open",
-  strike: async ({ cluster, proxy, seconds, struck }) => {
+  title: "every connection cut again and again, then a black hole that leaves connections half-open",
+  strike: async ({ cluster, cutEvery, proxy, seconds, struck }) => {
     const between = await proxy()
     await cluster.startWorkers({ count: 4, concurrency: 10, port: between.port })
     const load = { kinds: ["Work"], millis: [10, 100], rate: 60, inFlight: 50 } as const
@@ -13,7 +13,7 @@ export const cut: Fault = {
       ports: [between.port, between.port, cluster.server.port]
     })
     const hole = Math.min(10, Math.max(3, seconds / 2))
-    await every(Math.min(5000, hole * 500), seconds, async () => {
+    await every(Math.min(cutEvery, hole * 500), seconds, async () => {
       const count = await cluster.server.cut()
       cluster.note("cut", String(count))
     })
