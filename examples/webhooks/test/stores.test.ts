@@ -78,9 +78,9 @@ describe("the demo", { timeout: 120_000 }, () => {
   it("refuses a store that it does not have, and a server for one that has none", async () => {
     const unknown = await demo("--store", "mysql")
     assert.deepInclude(unknown, { status: 2 })
-    assert.match(unknown.stderr, /--store mysql: this version has the stores memory, pg, pglite/)
+    assert.match(unknown.stderr, /--store mysql: this version has the stores memory, pg, pglite, redis/)
     const memory = await demo("--url", "postgres://127.0.0.1/x")
     assert.deepInclude(memory, { status: 2 })
-    assert.match(memory.stderr, /--url goes with --store pg/)
+    assert.match(memory.stderr, /--url goes with --store pg or redis, not with --store memory/)
   })
 })
