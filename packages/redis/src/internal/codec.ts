@@ -42,9 +42,9 @@ const retentionOf = (retention: JobRecord.Retention): string => {
   return text
 }
 
-/** What records of a kind share: job, queue, retention. */
-const kindOf = ({ queue, retention, tag }: JobStore.NewRecord): string =>
-  clean(tag) + field + clean(queue) + field + retentionOf(retention)
+/** What records of a kind share: job, queue, retention, priority, payload version. */
+const kindOf = ({ priority, queue, retention, tag, version }: JobStore.NewRecord): string =>
+  clean(tag) + field + clean(queue) + field + retentionOf(retention) + field + priority + field + version
 
 const hasMembers = (object: object): boolean => {
   for (const _ in object) return true
@@ -78,9 +78,13 @@ const sensitiveOf = (sensitive: JobRecord.Sensitive): string =>
     ? ""
     : JSON.stringify(sensitive)
 
-/** Spec, places to mask, payload. */
-const restOf = (record: JobStore.NewRecord): string =>
-  specOf(record) + field + sensitiveOf(record.sensitive) + field + clean(record.payload)
+/** Spec, places to mask, payload; the payload alone where there is nothing else. */
+const restOf = (record: JobStore.NewRecord): string => {
+  const spec = specOf(record)
+  const sensitive = sensitiveOf(record.sensitive)
+  const payload = clean(record.payload)
+  return spec === "" && sensitive === "" ? payload : spec + field + sensitive + field + payload
+}
 
 /** A record whose storing takes more than putting it there. */
 export const isSpecial = (record: JobStore.NewRecord): boolean =>
@@ -105,7 +109,7 @@ export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyA
       if (last !== undefined) args.push(lines)
       kind = kindOf(one)
       const runAt = one.runAt === undefined ? "" : Math.ceil(one.runAt)
-      args.push([kind, one.priority, one.version, Math.ceil(one.delay), runAt].join(record))
+      args.push(kind + record + Math.ceil(one.delay) + record + runAt)
       lines = ""
       last = one
     }
@@ -127,9 +131,6 @@ export const specialOf = (record: JobStore.NewRecord): unknown => ({
   id: packId(record.id),
   tag: tidy(record.tag),
   kind: kindOf(record).toWellFormed(),
-  keep: retentionOf(record.retention),
-  priority: record.priority,
-  version: record.version,
   delay: Math.ceil(record.delay),
   runAt: record.runAt === undefined ? undefined : Math.ceil(record.runAt),
   startBefore: record.startBefore === undefined ? undefined : Math.ceil(record.startBefore),

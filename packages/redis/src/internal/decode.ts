@@ -6,6 +6,7 @@ import * as Ids from "./ids.ts"
 interface Kind {
   readonly tag: string
   readonly queue: string
+  readonly version: number
 }
 
 export type Kinds = ReadonlyMap<string, Kind>
@@ -19,8 +20,8 @@ export const kindsOf = (text: string): Kinds => {
   const kinds = new Map<string, Kind>()
   for (const each of text === "" ? [] : text.split(record)) {
     const [number, rest] = each.split(group)
-    const [tag, queue] = rest!.split(field)
-    kinds.set(number!, { tag: unclean(tag!), queue: unclean(queue!) })
+    const [tag, queue, , , version] = rest!.split(field)
+    kinds.set(number!, { tag: unclean(tag!), queue: unclean(queue!), version: Number(version) })
   }
   lastText = text
   return lastKinds = kinds
@@ -53,31 +54,41 @@ const membersOf = (text: string): Readonly<Record<string, string>> => {
   ) as Record<string, string>
 }
 
+/** Spec, places to mask, payload: the last parts of a line from `at` on; one where it is the payload alone. */
+const restOf = (parts: ReadonlyArray<string>, at: number) =>
+  parts.length === at + 1
+    ? { spec: noSpec, sensitive: nothingSensitive, payload: unclean(parts[at]!) }
+    : {
+      spec: parts[at] === "" ? noSpec : JSON.parse(parts[at]!) as Spec,
+      sensitive: parts[at + 1] === "" ? nothingSensitive : JSON.parse(parts[at + 1]!) as JobRecord.Sensitive,
+      payload: unclean(parts[at + 2]!)
+    }
+
 export const toClaimed = (line: string, kinds: Kinds): JobStore.Claimed => {
   const parts = line.split(field)
-  const { queue, tag } = kinds.get(parts[1]!)!
-  const spec: Spec = parts[13] === "" ? noSpec : JSON.parse(parts[13]!)
+  const { queue, tag, version } = kinds.get(parts[1]!)!
+  const { payload, spec } = restOf(parts, 12)
   return {
     id: Ids.unpack(parts[0]!),
     tag,
-    version: Number(parts[2]),
+    version,
     queue,
-    priority: Number(parts[3]),
-    payload: unclean(parts[15]!),
-    attempt: Number(parts[4]),
-    fence: Number(parts[5]),
-    crashes: Number(parts[6]),
-    enqueuedAt: Number(parts[7]),
-    begunAt: Number(parts[8]),
-    readyAt: Number(parts[9]),
-    failures: listOf(parts[10]!),
+    priority: Number(parts[2]),
+    payload,
+    attempt: Number(parts[3]),
+    fence: Number(parts[4]),
+    crashes: Number(parts[5]),
+    enqueuedAt: Number(parts[6]),
+    begunAt: Number(parts[7]),
+    readyAt: Number(parts[8]),
+    failures: listOf(parts[9]!),
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent,
     flowId: spec.flowId,
-    checkpoints: membersOf(parts[11]!),
-    dependencies: membersOf(parts[12]!)
+    checkpoints: membersOf(parts[10]!),
+    dependencies: membersOf(parts[11]!)
   }
 }
 
@@ -103,7 +114,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
   const part = (i: number) => parts[i]!
   const { queue, tag } = kinds.get(part(1))!
   const state = states[Number(part(2)) - 1]!
-  const spec: Spec = part(24) === "" ? noSpec : JSON.parse(part(24))
+  const { payload, sensitive, spec } = restOf(parts, 24)
   const at = Number(part(9))
   return {
     id: Ids.unpack(part(0)),
@@ -112,7 +123,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     queue,
     priority: Number(part(4)),
     state,
-    payload: unclean(part(26)),
+    payload,
     result: part(20) === "" ? undefined : unclean(part(19)),
     attempt: Number(part(5)),
     fence: Number(part(6)),
@@ -141,7 +152,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     batchKey: spec.batchKey,
     flowId: spec.flowId,
     parent: spec.parent,
-    sensitive: part(25) === "" ? nothingSensitive : JSON.parse(part(25))
+    sensitive
   }
 }
 

@@ -7,67 +7,90 @@
 /** ARGV: JSON of specials or '', then for each group its head and its records. */
 export const plain = String.raw`
 if ARGV[1] == '' then
-  local place = nextPlace()
-  local stamp = string.format('%.0f', now)
-  local existing, at = {}, 0
+  local fields, groups = { 'oc', 'lu' }, {}
   for g = 2, #ARGV, 2 do
-    local text, priority, version, delay, runAt = string.match(ARGV[g], '^(.*)\30(-?%d+)\30(-?%d+)\30(%d+)\30(-?%d*)$')
-    local names, rests = {}, {}
-    for line in string.gmatch(ARGV[g + 1], '[^\30]+') do
-      names[#names + 1] = string.sub(line, 1, 22)
-      rests[#rests + 1] = string.sub(line, 23)
-    end
-    local found = call('HMGET', C, unpack(names))
-    local isNew = {}
-    for i = 1, #names do
+    local kind, delay, runAt = string.match(ARGV[g], '^(.*)\30(%d+)\30(-?%d*)$')
+    local queue, priority = string.match(kind, '^[^\31]*\31([^\31]*)\31[^\31]*\31([^\31]*)')
+    groups[g] = { kind = kind, queue = queue, priority = priority, due = runAt ~= '' and tonumber(runAt) or now + delay }
+    fields[g + 1], fields[g + 2] = 'k' .. kind, 'z' .. queue
+  end
+  -- Field 3 and 4 are of the group 2, 5 and 6 of the group 4.
+  local read = call('HMGET', P, unpack(fields))
+  local stamp = string.format('%.0f', now)
+  local existing, at, heard = {}, 0, read[2] and tonumber(read[2]) > now and {} or nil
+  local chunk = tonumber(read[1] or '0')
+
+  local function put(group, number, ids, rests)
+    local many, key = #ids, P .. ':c'
+    local head = number .. '\31' .. chunk .. '\31' .. stamp .. '\29'
+    if many == 1 then
       at = at + 1
-      if found[i] then existing[#existing + 1] = at else isNew[#isNew + 1] = i end
-    end
-    local many = #isNew
-    if many > 0 then
-      local number = intern(text)
-      local queue = string.match(text, '^[^\31]*\31([^\31]*)')
-      local fresh = names
-      if many < #names then
-        fresh = {}
-        for i = 1, many do fresh[i] = names[isNew[i]] end
+      if call('HSETNX', key, ids[1], head .. rests[1]) == 0 then
+        existing[#existing + 1] = at
+        return
       end
-      local chunk = log(table.concat(fresh), many)
-      local head = number .. '\31' .. chunk .. '\31' .. place .. '\31' .. stamp .. '\31' .. priority .. '\31' .. version .. '\29'
-      local values = {}
+    else
+      local found, values = call('HMGET', key, unpack(ids)), {}
+      local fresh = {}
       for i = 1, many do
-        values[2 * i - 1] = fresh[i]
-        values[2 * i] = head .. rests[isNew[i]]
+        if found[i] then existing[#existing + 1] = at + i
+        else
+          local n = #fresh + 1
+          fresh[n] = ids[i]
+          values[2 * n - 1] = ids[i]
+          values[2 * n] = head .. rests[i]
+        end
       end
+      at = at + many
+      ids, many = fresh, #fresh
+      if many == 0 then return end
       -- One that a batch has twice is counted once.
-      local added = call('HSET', C, unpack(values))
-      local due = runAt ~= '' and tonumber(runAt) or now + delay
-      if due > now then
-        local hot = struct.pack(LAYOUT, SCHEDULED, 0, tonumber(priority), 0, 0, 0, 0, number, chunk, 0, due, -1, now)
-        local dues = {}
-        for i = 1, many do
-          values[2 * i] = hot
-          dues[2 * i - 1] = due
-          dues[2 * i] = fresh[i]
-        end
-        call('HSET', H, unpack(values))
-        call('ZADD', P .. ':d:' .. queue, unpack(dues))
-        count(queue, SCHEDULED, added)
-      else
-        for i = 1, many do values[i] = fresh[i] .. place end
-        if call('RPUSH', P .. ':l:' .. queue .. ':' .. priority, unpack(values, 1, many)) == many then
-          openLane(queue, tonumber(priority))
-        end
-        count(queue, READY, added)
+      many = call('HSET', key, unpack(values))
+    end
+    if log(chunk, table.concat(ids)) >= 22528 then chunk = chunk + 1 end
+    if group.due > now then
+      local hot = struct.pack('<BI2bBI4I4i4I4I4dddd', 3, 0, tonumber(group.priority), 0, 0, 0, 0, number, chunk, 0,
+        group.due, -1, now)
+      local hots, dues = {}, {}
+      for i = 1, #ids do
+        hots[2 * i - 1], hots[2 * i] = ids[i], hot
+        dues[2 * i - 1], dues[2 * i] = group.due, ids[i]
       end
-      woken[queue] = true
-      if isHeard then
-        local kind = kindOf(number)
-        for i = 1, many do tell('enqueued', fresh[i], kind, 0) end
+      call('HSET', P .. ':h', unpack(hots))
+      call('ZADD', P .. ':d:' .. group.queue, unpack(dues))
+      call('HINCRBY', P .. ':q:' .. group.queue, 's', many)
+    else
+      if call('RPUSH', P .. ':l:' .. group.queue .. ':' .. group.priority, unpack(ids)) == #ids then
+        openLane(group.queue, group.priority)
+      end
+      call('HINCRBY', P .. ':q:' .. group.queue, 'r', many)
+    end
+    if heard then
+      local tag = string.match(group.kind, '^[^\31]*')
+      for _, id in ipairs(ids) do
+        heard[#heard + 1] = 'enqueued\31' .. id .. '\31' .. tag .. '\31' .. group.queue .. '\31' .. stamp .. '\0310\31'
       end
     end
   end
-  close()
+
+  for g = 2, #ARGV, 2 do
+    local group, number = groups[g], read[g + 1]
+    number = number and tonumber(number) or intern(group.kind)
+    local ids, rests, n = {}, {}, 0
+    for line in string.gmatch(ARGV[g + 1], '[^\30]+') do
+      n = n + 1
+      ids[n] = string.sub(line, 1, 22)
+      rests[n] = string.sub(line, 23)
+      -- What the stack of a call of a command holds.
+      if n == 1000 then
+        put(group, number, ids, rests)
+        ids, rests, n = {}, {}, 0
+      end
+    end
+    if n > 0 then put(group, number, ids, rests) end
+    if read[g + 2] and call('HDEL', P, 'z' .. group.queue) == 1 then call('PUBLISH', P .. ':w', 'w' .. group.queue) end
+  end
+  if heard and #heard > 0 then call('PUBLISH', P .. ':e', table.concat(heard, '\30')) end
   return table.concat(existing, ',')
 end
 `

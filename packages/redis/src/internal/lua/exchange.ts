@@ -136,13 +136,13 @@ if ARGV[6] ~= '' then
       if queue.nextDue and queue.nextDue < nextDue then nextDue = queue.nextDue end
       if hasMore(queue) then more[#more + 1] = each.name
       -- Nothing is left for it: it may sleep, and is woken by the next record of this queue.
-      elseif not queue.sleeps then call('HSET', P .. ':q:' .. each.name, 'z', 1) end
+      else call('HSET', P, 'z' .. each.name, 1) end
     end
   end
 end
 if #claimed > 0 then
   call('ZADD', P .. ':ws', 'GT', now + lease, worker)
-  foresee(tonumber(call('ZSCORE', P .. ':ws', worker)))
+  foresee(now + lease)
 end
 local cancel = about[2] and general().takeCancels() or ''
 flushAll()
