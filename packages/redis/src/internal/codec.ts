@@ -95,27 +95,24 @@ export const isSpecial = (record: JobStore.NewRecord): boolean =>
 /** Ids that are none cannot be stored: core makes UUIDs. */
 export const packId = (id: string): string => Ids.pack(id) ?? "......................"
 
-/** Arguments of an enqueue of plain records: for each run of one kind a head and its records. */
+/** Arguments of an enqueue of plain records: for each run of one kind a head, how many, and the records. */
 export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyArray<string> => {
   const args: Array<string> = [""]
-  let lines = ""
   let last: JobStore.NewRecord | undefined
-  let kind = ""
+  let from = 0
   for (const one of records) {
     const isSame = last !== undefined && last.tag === one.tag && last.queue === one.queue &&
       last.retention === one.retention && last.priority === one.priority && last.version === one.version &&
       last.delay === one.delay && last.runAt === one.runAt
     if (!isSame) {
-      if (last !== undefined) args.push(lines)
-      kind = kindOf(one)
+      if (last !== undefined) args[from - 1] = String((args.length - from) / 2)
       const runAt = one.runAt === undefined ? "" : Math.ceil(one.runAt)
-      args.push(kind + record + Math.ceil(one.delay) + record + runAt)
-      lines = ""
+      from = args.push(kindOf(one) + record + Math.ceil(one.delay) + record + runAt, "")
       last = one
     }
-    lines += (lines === "" ? "" : record) + packId(one.id) + restOf(one)
+    args.push(packId(one.id), restOf(one))
   }
-  args.push(lines)
+  args[from - 1] = String((args.length - from) / 2)
   return args
 }
 

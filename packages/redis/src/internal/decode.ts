@@ -6,6 +6,7 @@ import * as Ids from "./ids.ts"
 interface Kind {
   readonly tag: string
   readonly queue: string
+  readonly priority: number
   readonly version: number
 }
 
@@ -20,8 +21,9 @@ export const kindsOf = (text: string): Kinds => {
   const kinds = new Map<string, Kind>()
   for (const each of text === "" ? [] : text.split(record)) {
     const [number, rest] = each.split(group)
-    const [tag, queue, , , version] = rest!.split(field)
-    kinds.set(number!, { tag: unclean(tag!), queue: unclean(queue!), version: Number(version) })
+    const [tag, queue, , priority, version] = rest!.split(field)
+    const kind = { tag: unclean(tag!), queue: unclean(queue!), priority: Number(priority), version: Number(version) }
+    kinds.set(number!, kind)
   }
   lastText = text
   return lastKinds = kinds
@@ -54,41 +56,58 @@ const membersOf = (text: string): Readonly<Record<string, string>> => {
   ) as Record<string, string>
 }
 
-/** Spec, places to mask, payload: the last parts of a line from `at` on; one where it is the payload alone. */
-const restOf = (parts: ReadonlyArray<string>, at: number) =>
-  parts.length === at + 1
-    ? { spec: noSpec, sensitive: nothingSensitive, payload: unclean(parts[at]!) }
-    : {
-      spec: parts[at] === "" ? noSpec : JSON.parse(parts[at]!) as Spec,
-      sensitive: parts[at + 1] === "" ? nothingSensitive : JSON.parse(parts[at + 1]!) as JobRecord.Sensitive,
-      payload: unclean(parts[at + 2]!)
-    }
+interface Rest {
+  readonly spec: Spec
+  readonly sensitive: JobRecord.Sensitive
+  readonly payload: string
+}
 
-export const toClaimed = (line: string, kinds: Kinds): JobStore.Claimed => {
-  const parts = line.split(field)
-  const { queue, tag, version } = kinds.get(parts[1]!)!
-  const { payload, spec } = restOf(parts, 12)
+/** Spec, places to mask, payload; or the payload alone. */
+const restOf = (text: string): Rest => {
+  const first = text.indexOf(field)
+  if (first < 0) return { spec: noSpec, sensitive: nothingSensitive, payload: unclean(text) }
+  const second = text.indexOf(field, first + 1)
   return {
-    id: Ids.unpack(parts[0]!),
+    spec: first === 0 ? noSpec : JSON.parse(text.slice(0, first)),
+    sensitive: second === first + 1 ? nothingSensitive : JSON.parse(text.slice(first + 1, second)),
+    payload: unclean(text.slice(second + 1))
+  }
+}
+
+/** What stands before the rest of a record as it was enqueued: kind, chunk, instant. */
+const headOf = (cold: string, end: number): { readonly kind: string; readonly at: number } => {
+  const first = cold.indexOf(field)
+  return { kind: cold.slice(0, first), at: Number(cold.slice(cold.indexOf(field, first + 1) + 1, end)) }
+}
+
+/** `line`: the id alone of a record that nobody touched before this claim at `now`. */
+export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number): JobStore.Claimed => {
+  const end = cold.indexOf(group)
+  const head = headOf(cold, end)
+  const { payload, spec } = restOf(cold.slice(end + 1))
+  const parts = line.length === 22 ? undefined : line.split(field)
+  const { priority, queue, tag, version } = kinds.get(parts === undefined ? head.kind : parts[1]!)!
+  return {
+    id: Ids.unpack(line),
     tag,
     version,
     queue,
-    priority: Number(parts[2]),
+    priority: parts === undefined ? priority : Number(parts[2]),
     payload,
-    attempt: Number(parts[3]),
-    fence: Number(parts[4]),
-    crashes: Number(parts[5]),
-    enqueuedAt: Number(parts[6]),
-    begunAt: Number(parts[7]),
-    readyAt: Number(parts[8]),
-    failures: listOf(parts[9]!),
+    attempt: parts === undefined ? 1 : Number(parts[3]),
+    fence: parts === undefined ? 1 : Number(parts[4]),
+    crashes: parts === undefined ? 0 : Number(parts[5]),
+    enqueuedAt: head.at,
+    begunAt: parts === undefined ? now : Number(parts[6]),
+    readyAt: parts === undefined ? head.at : Number(parts[7]),
+    failures: parts === undefined ? none : listOf(parts[8]!),
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent,
     flowId: spec.flowId,
-    checkpoints: membersOf(parts[10]!),
-    dependencies: membersOf(parts[11]!)
+    checkpoints: parts === undefined ? empty : membersOf(parts[9]!),
+    dependencies: parts === undefined ? empty : membersOf(parts[10]!)
   }
 }
 
@@ -114,7 +133,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
   const part = (i: number) => parts[i]!
   const { queue, tag } = kinds.get(part(1))!
   const state = states[Number(part(2)) - 1]!
-  const { payload, sensitive, spec } = restOf(parts, 24)
+  const { payload, sensitive, spec } = restOf(parts.slice(24).join(field))
   const at = Number(part(9))
   return {
     id: Ids.unpack(part(0)),

@@ -79,8 +79,7 @@ local function headOfMany(text)
   head = {
     kind = kind.number, place = '', rank = tonumber(at), priority = kind.priority, attempt = 1,
     hot = struct.pack(LAYOUT, RUNNING, 0, kind.priority, 0, 1, 0, 1, kind.number, tonumber(chunk), tonumber(at), now, now,
-      tonumber(at)) .. worker,
-    reply = '\31' .. table.concat({ kind.number, kind.priority, 1, 1, 0, at, stamp, at, '', '', '' }, '\31') .. '\31'
+      tonumber(at)) .. worker
   }
   heads[text] = head
   return head
@@ -105,8 +104,8 @@ local function warmHead(hot, text)
       place = state == READY and (place == tonumber(at) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, place, now, since,
         ready) .. worker,
-      reply = '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, at,
-        string.format('%.0f', since), string.format('%.0f', ready), '', '', '' }, '\31') .. '\31'
+      reply = '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, string.format('%.0f', since),
+        string.format('%.0f', ready), '', '', '' }, '\31')
     }
   end
   of[text] = head
@@ -119,9 +118,9 @@ local function headOfEntry(entry, priority, hot, cold)
   local head = hot and warmHead(hot, text) or not hot and headOfMany(text)
   if not head then
     local lib = general()
-    return lib.isInLane(lib.load(string.sub(entry, 1, 22)), priority, string.sub(entry, 23)), nil, #text
+    return lib.isInLane(lib.load(string.sub(entry, 1, 22)), priority, string.sub(entry, 23)), nil
   end
-  return head.place == string.sub(entry, 23) and head.priority == priority, head, #text
+  return head.place == string.sub(entry, 23) and head.priority == priority, head
 end
 
 -- One of any kind. Answers whether it was given out: one that was to start earlier is dead instead.
@@ -141,7 +140,7 @@ local function takeMany(queue, entries, priority)
   for i, id in ipairs(names) do
     local hot, cold = hots[i], colds[i]
     if cold then
-      local counts, head, length = headOfEntry(entries[i], priority, hot, cold)
+      local counts, head = headOfEntry(entries[i], priority, hot, cold)
       if counts and not head then
         if take(queue, general().load(id)) then given = given + 1 end
       elseif counts then
@@ -149,7 +148,9 @@ local function takeMany(queue, entries, priority)
         values[#values + 1] = id
         values[#values + 1] = head.hot
         held[#held + 1] = id
-        claimed[#claimed + 1] = id .. head.reply .. string.sub(cold, length + 2)
+        -- Of one that nobody has touched the reader knows the rest.
+        claimed[#claimed + 1] = head.reply and id .. head.reply or id
+        claimed[#claimed + 1] = cold
         used[head.kind] = true
         if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
       end
@@ -276,11 +277,11 @@ function L.claim(row)
   local its = row.more
   used[row.kind] = true
   claimed[#claimed + 1] = table.concat({
-    row.id, row.kind, row.priority, row.attempt, row.fence, row.crashes,
-    string.format('%.0f', row.head.at), string.format('%.0f', row.begun), string.format('%.0f', row.ready),
-    listText(its and its.failures), checkpointsText(row),
-    its and its.dependencies and cjson.encode(its.dependencies) or '', row.rest
+    row.id, row.kind, row.priority, row.attempt, row.fence, row.crashes, string.format('%.0f', row.begun),
+    string.format('%.0f', row.ready), listText(its and its.failures), checkpointsText(row),
+    its and its.dependencies and cjson.encode(its.dependencies) or ''
   }, '\31')
+  claimed[#claimed + 1] = row.kind .. '\31' .. row.chunk .. '\31' .. string.format('%.0f', row.head.at) .. '\29' .. row.rest
   return true
 end
 `

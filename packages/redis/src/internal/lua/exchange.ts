@@ -122,12 +122,12 @@ if ARGV[6] ~= '' then
   end
   flushAll()
   for _, each in ipairs(demand) do
-    claimFrom(queueState(each.name), math.min(each.share, each.slots, left - #claimed))
+    claimFrom(queueState(each.name), math.min(each.share, each.slots, left - #claimed / 2))
   end
-  if #claimed < left then
+  if #claimed / 2 < left then
     for _, each in ipairs(demand) do
       local queue = queueState(each.name)
-      claimFrom(queue, math.min(each.slots - queue.given, left - #claimed))
+      claimFrom(queue, math.min(each.slots - queue.given, left - #claimed / 2))
     end
   end
   for _, each in ipairs(demand) do
@@ -155,6 +155,6 @@ return {
     table.concat(lost, ','), table.concat(others), table.concat(more, '\30'), cancel
   }, '\31'),
   table.concat(texts, '\30'),
-  table.concat(claimed, '\30')
+  claimed
 }
 `
