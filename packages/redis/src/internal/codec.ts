@@ -42,9 +42,9 @@ const retentionOf = (retention: JobRecord.Retention): string => {
   return text
 }
 
-/** What records of a kind share: job, queue, retention. */
-const kindOf = ({ queue, retention, tag }: JobStore.NewRecord): string =>
-  clean(tag) + field + clean(queue) + field + retentionOf(retention)
+/** What records of a kind share: job, queue, retention, priority, payload version. */
+const kindOf = ({ priority, queue, retention, tag, version }: JobStore.NewRecord): string =>
+  clean(tag) + field + clean(queue) + field + retentionOf(retention) + field + priority + field + version
 
 const hasMembers = (object: object): boolean => {
   for (const _ in object) return true
@@ -78,9 +78,13 @@ const sensitiveOf = (sensitive: JobRecord.Sensitive): string =>
     ? ""
     : JSON.stringify(sensitive)
 
-/** Spec, places to mask, payload. */
-const restOf = (record: JobStore.NewRecord): string =>
-  specOf(record) + field + sensitiveOf(record.sensitive) + field + clean(record.payload)
+/** Spec, places to mask, payload; the payload alone where there is nothing else. */
+const restOf = (record: JobStore.NewRecord): string => {
+  const spec = specOf(record)
+  const sensitive = sensitiveOf(record.sensitive)
+  const payload = clean(record.payload)
+  return spec === "" && sensitive === "" ? payload : spec + field + sensitive + field + payload
+}
 
 /** A record whose storing takes more than putting it there. */
 export const isSpecial = (record: JobStore.NewRecord): boolean =>
@@ -91,27 +95,24 @@ export const isSpecial = (record: JobStore.NewRecord): boolean =>
 /** Ids that are none cannot be stored: core makes UUIDs. */
 export const packId = (id: string): string => Ids.pack(id) ?? "......................"
 
-/** Arguments of an enqueue of plain records: for each run of one kind a head and its records. */
+/** Arguments of an enqueue of plain records: for each run of one kind a head, how many, and the records. */
 export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyArray<string> => {
   const args: Array<string> = [""]
-  let lines = ""
   let last: JobStore.NewRecord | undefined
-  let kind = ""
+  let from = 0
   for (const one of records) {
     const isSame = last !== undefined && last.tag === one.tag && last.queue === one.queue &&
       last.retention === one.retention && last.priority === one.priority && last.version === one.version &&
       last.delay === one.delay && last.runAt === one.runAt
     if (!isSame) {
-      if (last !== undefined) args.push(lines)
-      kind = kindOf(one)
+      if (last !== undefined) args[from - 1] = String((args.length - from) / 2)
       const runAt = one.runAt === undefined ? "" : Math.ceil(one.runAt)
-      args.push([kind, one.priority, one.version, Math.ceil(one.delay), runAt].join(record))
-      lines = ""
+      from = args.push(kindOf(one) + record + Math.ceil(one.delay) + record + runAt, "")
       last = one
     }
-    lines += (lines === "" ? "" : record) + packId(one.id) + restOf(one)
+    args.push(packId(one.id), restOf(one))
   }
-  args.push(lines)
+  args[from - 1] = String((args.length - from) / 2)
   return args
 }
 
@@ -127,9 +128,6 @@ export const specialOf = (record: JobStore.NewRecord): unknown => ({
   id: packId(record.id),
   tag: tidy(record.tag),
   kind: kindOf(record).toWellFormed(),
-  keep: retentionOf(record.retention),
-  priority: record.priority,
-  version: record.version,
   delay: Math.ceil(record.delay),
   runAt: record.runAt === undefined ? undefined : Math.ceil(record.runAt),
   startBefore: record.startBefore === undefined ? undefined : Math.ceil(record.startBefore),

@@ -6,6 +6,8 @@ import * as Ids from "./ids.ts"
 interface Kind {
   readonly tag: string
   readonly queue: string
+  readonly priority: number
+  readonly version: number
 }
 
 export type Kinds = ReadonlyMap<string, Kind>
@@ -19,8 +21,9 @@ export const kindsOf = (text: string): Kinds => {
   const kinds = new Map<string, Kind>()
   for (const each of text === "" ? [] : text.split(record)) {
     const [number, rest] = each.split(group)
-    const [tag, queue] = rest!.split(field)
-    kinds.set(number!, { tag: unclean(tag!), queue: unclean(queue!) })
+    const [tag, queue, , priority, version] = rest!.split(field)
+    const kind = { tag: unclean(tag!), queue: unclean(queue!), priority: Number(priority), version: Number(version) }
+    kinds.set(number!, kind)
   }
   lastText = text
   return lastKinds = kinds
@@ -53,31 +56,58 @@ const membersOf = (text: string): Readonly<Record<string, string>> => {
   ) as Record<string, string>
 }
 
-export const toClaimed = (line: string, kinds: Kinds): JobStore.Claimed => {
-  const parts = line.split(field)
-  const { queue, tag } = kinds.get(parts[1]!)!
-  const spec: Spec = parts[13] === "" ? noSpec : JSON.parse(parts[13]!)
+interface Rest {
+  readonly spec: Spec
+  readonly sensitive: JobRecord.Sensitive
+  readonly payload: string
+}
+
+/** Spec, places to mask, payload; or the payload alone. */
+const restOf = (text: string): Rest => {
+  const first = text.indexOf(field)
+  if (first < 0) return { spec: noSpec, sensitive: nothingSensitive, payload: unclean(text) }
+  const second = text.indexOf(field, first + 1)
   return {
-    id: Ids.unpack(parts[0]!),
+    spec: first === 0 ? noSpec : JSON.parse(text.slice(0, first)),
+    sensitive: second === first + 1 ? nothingSensitive : JSON.parse(text.slice(first + 1, second)),
+    payload: unclean(text.slice(second + 1))
+  }
+}
+
+/** What stands before the rest of a record as it was enqueued: kind, chunk, instant. */
+const headOf = (cold: string, end: number): { readonly kind: string; readonly at: number } => {
+  const first = cold.indexOf(field)
+  return { kind: cold.slice(0, first), at: Number(cold.slice(cold.indexOf(field, first + 1) + 1, end)) }
+}
+
+/** `line`: the id alone of a record that nobody touched before this claim at `now`. */
+export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number): JobStore.Claimed => {
+  const end = cold.indexOf(group)
+  const head = headOf(cold, end)
+  const { payload, spec } = restOf(cold.slice(end + 1))
+  const parts = line.length === 22 ? undefined : line.split(field)
+  const { priority, queue, tag, version } = kinds.get(parts === undefined ? head.kind : parts[1]!)!
+  return {
+    id: Ids.unpack(line),
     tag,
-    version: Number(parts[2]),
+    version,
     queue,
-    priority: Number(parts[3]),
-    payload: unclean(parts[15]!),
-    attempt: Number(parts[4]),
-    fence: Number(parts[5]),
-    crashes: Number(parts[6]),
-    enqueuedAt: Number(parts[7]),
-    begunAt: Number(parts[8]),
-    readyAt: Number(parts[9]),
-    failures: listOf(parts[10]!),
+    priority: parts === undefined ? priority : Number(parts[2]),
+    payload,
+    attempt: parts === undefined ? 1 : Number(parts[3]),
+    fence: parts === undefined ? 1 : Number(parts[4]),
+    crashes: parts === undefined ? 0 : Number(parts[5]),
+    enqueuedAt: head.at,
+    begunAt: parts === undefined ? now : Number(parts[6]),
+    readyAt: parts === undefined ? head.at : Number(parts[7]),
+    failures: parts === undefined ? none : listOf(parts[8]!),
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent,
     flowId: spec.flowId,
-    checkpoints: membersOf(parts[11]!),
-    dependencies: membersOf(parts[12]!)
+    checkpoints: parts === undefined ? empty : membersOf(parts[9]!),
+    dependencies: parts === undefined ? empty : membersOf(parts[10]!)
   }
 }
 
@@ -103,7 +133,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
   const part = (i: number) => parts[i]!
   const { queue, tag } = kinds.get(part(1))!
   const state = states[Number(part(2)) - 1]!
-  const spec: Spec = part(24) === "" ? noSpec : JSON.parse(part(24))
+  const { payload, sensitive, spec } = restOf(parts.slice(24).join(field))
   const at = Number(part(9))
   return {
     id: Ids.unpack(part(0)),
@@ -112,7 +142,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     queue,
     priority: Number(part(4)),
     state,
-    payload: unclean(part(26)),
+    payload,
     result: part(20) === "" ? undefined : unclean(part(19)),
     attempt: Number(part(5)),
     fence: Number(part(6)),
@@ -141,7 +171,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     batchKey: spec.batchKey,
     flowId: spec.flowId,
     parent: spec.parent,
-    sensitive: part(25) === "" ? nothingSensitive : JSON.parse(part(25))
+    sensitive
   }
 }
 

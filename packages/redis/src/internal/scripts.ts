@@ -5,7 +5,7 @@
  * commands cost. A script is known to the server by the digest of its text, so two releases run side by side.
  */
 import { claim, claimAny } from "./lua/claim.ts"
-import { clock, context } from "./lua/context.ts"
+import { clock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
 import { plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
@@ -57,12 +57,13 @@ export type Scripts = Readonly<Record<Verb, string>>
 export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${clock}`
   const make = (flags: string, ...parts: ReadonlyArray<string>) =>
-    `${flags}\n-- capstan ${layout}\n${change([start, context, ...parts].join("\n"))}`
+    `${flags}\n-- capstan ${layout}\n${change([start, names, ...parts].join("\n"))}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
-    enqueue: make(withRoom, plain, library, special),
+    enqueue: make(withRoom, plain, context, library, special),
     exchange: make(
       always,
+      context,
       begin,
       "local general, flushAll",
       claim,
@@ -80,17 +81,17 @@ export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
       completions,
       rest
     ),
-    renew: make(always, worker, library, unpark, renew),
-    write: make(always, library, write),
-    signal: make(always, library, signal),
-    control: make(always, library, matches, control),
-    pause: make(always, pause),
-    maintain: make(always, library, maintain),
-    get: make(always, library, get),
-    page: make(always, library, matches, page),
-    results: make(always, library, results),
-    stats: make(always, library, stats),
+    renew: make(always, context, worker, library, unpark, renew),
+    write: make(always, context, library, write),
+    signal: make(always, context, library, signal),
+    control: make(always, context, library, matches, control),
+    pause: make(always, context, pause),
+    maintain: make(always, context, library, maintain),
+    get: make(always, context, library, get),
+    page: make(always, context, library, matches, page),
+    results: make(always, context, library, results),
+    stats: make(always, context, library, stats),
     schedules: make(withRoom, schedules),
-    tick: make(withRoom, library, tick)
+    tick: make(withRoom, context, library, tick)
   }
 }

@@ -1,5 +1,5 @@
 /** The verbs of the seam over the scripts. */
-import { JobError, type JobRecord, type JobStore } from "capstan"
+import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -15,6 +15,8 @@ export interface Settings {
   readonly maxCrashes: number
 }
 
+/** More than this in one call goes out alone. */
+const bulk = 100
 /** How many records one query looks at, and how many of them in one call of its script. */
 const looked = 10_000
 const lookedAtOnce = 500
@@ -59,9 +61,15 @@ export const make = Effect.fnUntraced(function*(
       }
     )
 
+  const plain = new Coalescer.Coalescer(enqueuePlain, scope)
+  /** On a way of their own: a batch is plain as a whole or not at all. */
+  const special = new Coalescer.Coalescer((records) => enqueueSpecial(records, undefined), scope)
+
   const enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers => {
-    if (by !== undefined || records.some(Codec.isSpecial)) return enqueueSpecial(records, by)
-    return enqueuePlain(records)
+    if (by !== undefined) return enqueueSpecial(records, by)
+    const isSpecial = records.some(Codec.isSpecial)
+    if (records.length > bulk) return isSpecial ? enqueueSpecial(records, undefined) : enqueuePlain(records)
+    return (isSpecial ? special : plain).enqueue(records)
   }
 
   const store: JobStore.Shape = {
@@ -91,7 +99,7 @@ export const make = Effect.fnUntraced(function*(
         [Codec.clean(queue), slots, share].join(Codec.field)
       )
       return Effect.map(
-        client.call<[string, string, string]>("exchange", "exchange", [
+        client.call<[string, string, ReadonlyArray<string>]>("exchange", "exchange", [
           request.worker,
           String(Math.ceil(request.lease)),
           String(request.total),
@@ -113,10 +121,15 @@ export const make = Effect.fnUntraced(function*(
           if (lost !== "") { for (const at of lost.split(",")) settled[plain[Number(at) - 1]!] = "LeaseLost" }
           for (let i = 0; i < answers.length; i++) if (answers[i] === "L") settled[others[i]!] = "LeaseLost"
           const kinds = Decode.kindsOf(kindsText)
+          const at = Number(now)
+          const records: Array<JobStore.Claimed> = []
+          for (let i = 0; i < claimed.length; i += 2) {
+            records.push(Decode.toClaimed(claimed[i]!, claimed[i + 1]!, kinds, at))
+          }
           return {
-            now: Number(now),
+            now: at,
             settled,
-            claimed: Decode.linesOf(claimed).map((line) => Decode.toClaimed(line, kinds)),
+            claimed: records,
             nextDueIn: Decode.optional(nextDueIn),
             maintainIn: Decode.optional(maintainIn),
             cancel: Decode.linesOf(cancel).map(Decode.toCancel),

@@ -10,8 +10,8 @@ local queues, claimed, used, suspects = {}, {}, {}, tonumber(about[1] or '0')
 local function queueState(name)
   local queue = queues[name]
   if queue then return queue end
-  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p', 'z')
-  queue = { name = name, lanes = {}, isPaused = read[2] and true, sleeps = read[3] and true, given = 0 }
+  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p')
+  queue = { name = name, lanes = {}, isPaused = read[2] and true, given = 0 }
   for lane in string.gmatch(read[1] or '', '[^,]+') do queue.lanes[#queue.lanes + 1] = tonumber(lane) end
   queues[name] = queue
   return queue
@@ -25,7 +25,6 @@ local function promote(queue)
   if queue.nextDue > now then return end
   local ids = call('ZRANGEBYSCORE', P .. ':d:' .. queue.name, '-inf', now, 'LIMIT', 0, 1000)
   local hots = call('HMGET', H, unpack(ids))
-  local stamp, place = string.format('%.0f', now), nextPlace()
   local made, values, lanes, gone = {}, {}, {}, {}
   for i, id in ipairs(ids) do
     local hot = hots[i]
@@ -37,7 +36,7 @@ local function promote(queue)
         ready = false
       else
         ready = { priority = priority, hot = struct.pack(LAYOUT, READY, flags, priority, crashes, fence, settled, attempt,
-          kind, chunk, place, now, begun, now) .. string.sub(hot, HEAD + 1) }
+          kind, chunk, now, now, begun, now) .. string.sub(hot, HEAD + 1) }
       end
       made[hot] = ready
     end
@@ -46,7 +45,7 @@ local function promote(queue)
       values[#values + 1] = ready.hot
       local lane = lanes[ready.priority]
       if not lane then lane = {} lanes[ready.priority] = lane end
-      lane[#lane + 1] = id .. place
+      lane[#lane + 1] = id .. stamp
       gone[#gone + 1] = id
     else
       local lib = general()
@@ -71,25 +70,24 @@ local function promote(queue)
 end
 
 local heads = {}
--- What a head of untouched records says, with what all claims of it share.
+-- What a head of untouched records says, with what all claims of it share. Its entry has no place.
 local function headOfMany(text)
   local head = heads[text]
   if head then return head end
-  local kind, chunk, place, at, priority, version =
-    string.match(text, '^(%d+)\31(%d+)\31(%d+)\31(%d+)\31(-?%d+)\31(-?%d+)$')
+  local kind, chunk, at = string.match(text, '^(%d+)\31(%d+)\31(%d+)$')
+  kind = kindOf(tonumber(kind))
   head = {
-    kind = tonumber(kind), place = place, priority = tonumber(priority), attempt = 1,
-    hot = struct.pack(LAYOUT, RUNNING, 0, tonumber(priority), 0, 1, 0, 1, tonumber(kind), tonumber(chunk),
-      tonumber(place), now, now, tonumber(at)) .. worker,
-    reply = '\31' .. table.concat({ kind, version, priority, 1, 1, 0, at, stamp, at, '', '', '' }, '\31') .. '\31'
+    kind = kind.number, place = '', rank = tonumber(at), priority = kind.priority, attempt = 1,
+    hot = struct.pack(LAYOUT, RUNNING, 0, kind.priority, 0, 1, 0, 1, kind.number, tonumber(chunk), tonumber(at), now, now,
+      tonumber(at)) .. worker
   }
   heads[text] = head
   return head
 end
 
 local warm = {}
--- The same of records that have been scheduled or tried, and have nothing of their own; false of others. Its place is none
--- when it is not in a lane.
+-- The same of records that have been scheduled or tried, and have nothing of their own; false of others. Its place is
+-- false when it is not in a lane.
 local function warmHead(hot, text)
   local of = warm[hot]
   if not of then of = {} warm[hot] = of end
@@ -99,18 +97,30 @@ local function warmHead(hot, text)
     struct.unpack(LAYOUT, hot)
   head = false
   if flags % 2 == 0 and flags < CHECKPOINTS and crashes == 0 then
-    local at, version = string.match(text, '^%d+\31%d+\31%d+\31(%d+)\31%-?%d+\31(-?%d+)$')
+    local at = string.match(text, '(%d+)$')
     local since = begun < 0 and now or begun
     head = {
-      kind = kind, place = state == READY and string.format('%.0f', place), priority = priority, attempt = attempt + 1,
+      kind = kind, rank = place, priority = priority, attempt = attempt + 1,
+      place = state == READY and (place == tonumber(at) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, place, now, since,
         ready) .. worker,
-      reply = '\31' .. table.concat({ kind, version, priority, attempt + 1, fence + 1, 0, at,
-        string.format('%.0f', since), string.format('%.0f', ready), '', '', '' }, '\31') .. '\31'
+      reply = '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, string.format('%.0f', since),
+        string.format('%.0f', ready), '', '', '' }, '\31')
     }
   end
   of[text] = head
   return head
+end
+
+-- What an entry of a lane stands for, when it still does: its head, or false when it takes the library.
+local function headOfEntry(entry, priority, hot, cold)
+  local text = string.match(cold, '^[^\29]*')
+  local head = hot and warmHead(hot, text) or not hot and headOfMany(text)
+  if not head then
+    local lib = general()
+    return lib.isInLane(lib.load(string.sub(entry, 1, 22)), priority, string.sub(entry, 23)), nil
+  end
+  return head.place == string.sub(entry, 23) and head.priority == priority, head
 end
 
 -- One of any kind. Answers whether it was given out: one that was to start earlier is dead instead.
@@ -130,19 +140,17 @@ local function takeMany(queue, entries, priority)
   for i, id in ipairs(names) do
     local hot, cold = hots[i], colds[i]
     if cold then
-      local cut = string.find(cold, '\29', 1, true)
-      local text = string.sub(cold, 1, cut - 1)
-      local head = hot and warmHead(hot, text) or not hot and headOfMany(text)
-      if not head then
-        local lib = general()
-        local row = lib.load(id)
-        if lib.isInLane(row, priority, string.sub(entries[i], 23)) and take(queue, row) then given = given + 1 end
-      elseif head.place == string.sub(entries[i], 23) and head.priority == priority then
+      local counts, head = headOfEntry(entries[i], priority, hot, cold)
+      if counts and not head then
+        if take(queue, general().load(id)) then given = given + 1 end
+      elseif counts then
         given = given + 1
         values[#values + 1] = id
         values[#values + 1] = head.hot
         held[#held + 1] = id
-        claimed[#claimed + 1] = id .. head.reply .. string.sub(cold, cut + 1)
+        -- Of one that nobody has touched the reader knows the rest.
+        claimed[#claimed + 1] = head.reply and id .. head.reply or id
+        claimed[#claimed + 1] = cold
         used[head.kind] = true
         if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
       end
@@ -158,7 +166,7 @@ local function takeMany(queue, entries, priority)
   return given
 end
 
--- The first entry of a lane that counts; those before it go.
+-- The first entry of a lane that counts, and its place; those before it go.
 local function firstOf(queue, priority)
   flushAll()
   local lane = P .. ':l:' .. queue.name .. ':' .. priority
@@ -166,13 +174,10 @@ local function firstOf(queue, priority)
     local entry = call('LINDEX', lane, 0)
     if not entry then return nil end
     local id = string.sub(entry, 1, 22)
-    if not call('HGET', H, id) then
-      local cold = call('HGET', C, id)
-      if cold and headOfMany(string.sub(cold, 1, string.find(cold, '\29', 1, true) - 1)).place == string.sub(entry, 23) then
-        return entry
-      end
-    elseif general().isInLane(general().load(id), priority, string.sub(entry, 23)) then
-      return entry
+    local cold = call('HGET', C, id)
+    if cold then
+      local counts, head = headOfEntry(entry, priority, call('HGET', H, id), cold)
+      if counts then return entry, head and head.rank or general().load(id).place end
     end
     call('LPOP', lane)
   end
@@ -190,8 +195,6 @@ local function returned(queue)
   return early[1], tonumber(early[2] or '')
 end
 
-local function rankOf(priority, entry) return -priority * 17592186044416 + tonumber(string.sub(entry, 23)) end
-
 local function claimFrom(queue, limit)
   if queue.isPaused or queue.isEmpty or limit <= 0 then return end
   local left = limit
@@ -205,8 +208,9 @@ local function claimFrom(queue, limit)
       local entries = call('LPOP', P .. ':l:' .. queue.name .. ':' .. priority, left)
       if entries then left = left - takeMany(queue, entries, priority) else at = at + 1 end
     else
-      local entry = priority and firstOf(queue, priority)
-      local rank = entry and rankOf(priority, entry)
+      local entry, rank
+      if priority then entry, rank = firstOf(queue, priority) end
+      if entry then rank = rank - priority * 17592186044416 end
       if entry and (rank < backRank or rank == backRank and string.sub(entry, 1, 22) < back) then
         left = left - takeMany(queue, { call('LPOP', P .. ':l:' .. queue.name .. ':' .. priority) }, priority)
       elseif priority and not entry and backRank > -priority * 17592186044416 then
@@ -234,7 +238,7 @@ end
 export const claimAny = String.raw`
 function L.isInLane(row, priority, place)
   return row.state == READY and not row.early and row.crashes == 0 and row.priority == priority and
-    row.place == tonumber(place)
+    row.place == (tonumber(place) or headOf(row).at)
 end
 
 local function listText(list) return list and #list > 0 and '[' .. table.concat(list, ',') .. ']' or '' end
@@ -273,11 +277,11 @@ function L.claim(row)
   local its = row.more
   used[row.kind] = true
   claimed[#claimed + 1] = table.concat({
-    row.id, row.kind, row.head.version, row.priority, row.attempt, row.fence, row.crashes,
-    string.format('%.0f', row.head.at), string.format('%.0f', row.begun), string.format('%.0f', row.ready),
-    listText(its and its.failures), checkpointsText(row),
-    its and its.dependencies and cjson.encode(its.dependencies) or '', row.rest
+    row.id, row.kind, row.priority, row.attempt, row.fence, row.crashes, string.format('%.0f', row.begun),
+    string.format('%.0f', row.ready), listText(its and its.failures), checkpointsText(row),
+    its and its.dependencies and cjson.encode(its.dependencies) or ''
   }, '\31')
+  claimed[#claimed + 1] = row.kind .. '\31' .. row.chunk .. '\31' .. string.format('%.0f', row.head.at) .. '\29' .. row.rest
   return true
 end
 `

@@ -5,15 +5,14 @@
  *
  * | key | type | holds |
  * |---|---|---|
- * | `{p}` | hash | counters of the namespace: `n` places, `oc`/`ol` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `pk` parked records |
- * | `:c` | hash | id to the record as it was enqueued: head, spec, payload. Read at a claim, never by a settlement |
+ * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
+ * | `:c` | hash | id to the record as it was enqueued: kind, chunk, instant, spec, payload. Read at a claim, never by a settlement |
  * | `:h` | hash | id to state, fence, lease: the head of the record in 57 bytes and its worker. Absent: as enqueued |
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
- * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are there |
- * | `:k`, `:kt` | hash | kinds (job, queue, retention) by text and by number |
- * | `:q:<queue>` | hash | counts by state, lanes, `p` paused, `z` somebody sleeps |
- * | `:l:<queue>:<priority>` | list | ready records in turn: id and place. Entries of records that left are passed over |
+ * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
+ * | `:q:<queue>` | hash | counts by state, lanes, `p` paused |
+ * | `:l:<queue>:<priority>` | list | ready records in turn: id, and place unless that is the instant of its enqueue. Entries of records that left are passed over |
  * | `:e:<queue>`, `:s:<queue>` | sorted set | ready records that came back to their place; those that crashed a worker |
  * | `:d:<queue>` | sorted set | scheduled records by due instant |
  * | `:ws`, `:wi:<worker>`, `:wh:<worker>` | sorted set, hash, set | leases, registrations, what a worker holds |
@@ -31,6 +30,37 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `
 
+/** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
+export const names = String.raw`
+local function intern(text)
+  local number = call('HGET', P, 'k' .. text)
+  if number then return tonumber(number) end
+  number = call('HINCRBY', P, 'kn', 1)
+  call('HSET', P, 'k' .. text, number, 't' .. number, text)
+  call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
+  return number
+end
+
+-- Notes ids in the order of enqueue.
+local function log(chunk, ids)
+  local length = call('APPEND', P .. ':o:' .. chunk, ids)
+  if length == #ids then call('HSET', P .. ':og', chunk, 0) end
+  if length >= 22528 then call('HSET', P, 'oc', chunk + 1) end
+  return length
+end
+
+-- A new lane of a queue: highest priority first.
+local function openLane(queue, priority)
+  local key = P .. ':q:' .. queue
+  local text = call('HGET', key, 'l') or ''
+  if string.find(',' .. text .. ',', ',' .. priority .. ',', 1, true) then return end
+  local lanes = { tonumber(priority) }
+  for lane in string.gmatch(text, '[^,]+') do lanes[#lanes + 1] = tonumber(lane) end
+  table.sort(lanes, function(a, b) return a > b end)
+  call('HSET', key, 'l', table.concat(lanes, ','))
+end
+`
+
 /** Cost: one read of the namespace's counters, and at the end one write per counter that changed. */
 export const context = String.raw`
 local H, C, M = P .. ':h', P .. ':c', P .. ':m'
@@ -41,7 +71,7 @@ local LAYOUT = '<BI2bBI4I4i4I4I4dddd'
 local HEAD = 57
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
-local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'n', 'oc', 'ol')
+local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc')
 local maintainAt = tonumber(meta[1] or '') or math.huge
 local isHeard = meta[2] and tonumber(meta[2]) > now
 local parked = tonumber(meta[3] or '0')
@@ -67,13 +97,17 @@ local function maintainIn()
 end
 
 local kinds = {}
--- A kind by its number: job, queue, and for each outcome how long and how many are kept.
+-- A kind by its number: job, queue, and for each outcome how long and how many are kept; priority and payload version.
 local function kindOf(number)
   local kind = kinds[number]
   if kind then return kind end
-  local text = call('HGET', P .. ':kt', number)
-  local tag, queue, keep = string.match(text, '^([^\31]*)\31([^\31]*)\31([^\31]*)$')
-  kind = { number = number, text = text, tag = tag, queue = queue, shelves = {} }
+  local text = call('HGET', P, 't' .. number)
+  local tag, queue, keep, priority, version =
+    string.match(text, '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)$')
+  kind = {
+    number = number, text = text, tag = tag, queue = queue, keep = keep, priority = tonumber(priority), version = version,
+    shelves = {}
+  }
   local outcome = COMPLETED
   for age, limit in string.gmatch(keep, '([^,;]*),([^,;]*)') do
     kind.shelves[outcome] = {
@@ -85,40 +119,6 @@ local function kindOf(number)
   end
   kinds[number] = kind
   return kind
-end
-
--- The number of a kind, made when it is new.
-local function intern(text)
-  local number = call('HGET', P .. ':k', text)
-  if number then return tonumber(number) end
-  number = call('HINCRBY', P, 'kn', 1)
-  call('HSET', P .. ':k', text, number)
-  call('HSET', P .. ':kt', number, text)
-  call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
-  return number
-end
-
-local function nextPlace()
-  local place = tonumber(meta[4] or '0') + 1
-  meta[4] = place
-  changed.n = string.format('%.0f', place)
-  return place
-end
-
--- Notes ids in the order of enqueue. Answers the chunk that they are in.
-local function log(ids, many)
-  local chunk, length = tonumber(meta[5] or '0'), tonumber(meta[6] or '0')
-  call('APPEND', P .. ':o:' .. chunk, ids)
-  call('HINCRBY', P .. ':og', chunk, many)
-  length = length + many
-  if length >= 1024 then
-    meta[5] = chunk + 1
-    changed.oc = meta[5]
-    length = 0
-  end
-  meta[6] = length
-  changed.ol = length
-  return chunk
 end
 
 -- Finished records of one kind, oldest first. entries: id and instant.
@@ -133,18 +133,6 @@ local function shelve(kind, outcome, entries)
     call('ZADD', P .. ':sw', 'NX', at, shelf.name)
   end
   foresee(at)
-end
-
--- A new lane of a queue: highest priority first.
-local function openLane(queue, priority)
-  local key = P .. ':q:' .. queue
-  local text = call('HGET', key, 'l') or ''
-  local lanes, before = {}, ',' .. text .. ','
-  if string.find(before, ',' .. priority .. ',', 1, true) then return end
-  for lane in string.gmatch(text, '[^,]+') do lanes[#lanes + 1] = tonumber(lane) end
-  lanes[#lanes + 1] = priority
-  table.sort(lanes, function(a, b) return a > b end)
-  call('HSET', key, 'l', table.concat(lanes, ','))
 end
 
 local function tell(type, id, kind, attempt, reason)
@@ -166,7 +154,7 @@ local function close()
   end
   if #fields > 0 then call('HSET', P, unpack(fields)) end
   for queue in pairs(woken) do
-    if call('HDEL', P .. ':q:' .. queue, 'z') == 1 then call('PUBLISH', P .. ':w', 'w' .. queue) end
+    if call('HDEL', P, 'z' .. queue) == 1 then call('PUBLISH', P .. ':w', 'w' .. queue) end
   end
   if #events > 0 then call('PUBLISH', P .. ':e', table.concat(events, '\30')) end
 end

@@ -56,7 +56,9 @@ function act.Retry(row)
   row.fence = row.fence + 1
   if action.rest then
     -- What is to be masked comes with the payload; the rest stays.
-    setCold(row, row.head.priority, action.version, string.match(row.rest, '^[^\31]*\31') .. action.rest)
+    local kind = kindOf(row.kind)
+    row.kind = kindWith(kind, kind.queue, kind.priority, action.version)
+    setCold(row, (string.match(row.rest, '^[^\31]*\31') or '\31') .. action.rest)
   end
   if wasFinal then
     renewLife(row)
@@ -65,7 +67,7 @@ function act.Retry(row)
   else
     -- A worker that sleeps may have the version that a parked record has now.
     if row.state == BLOCKED and (its.blocked == 'NoHandler' or its.blocked == 'NewerPayload') then
-      call('ZADD', P .. ':pk:' .. kindOf(row.kind).tag, row.head.version, row.id)
+      call('ZADD', P .. ':pk:' .. kindOf(row.kind).tag, kindOf(row.kind).version, row.id)
     end
     woken[queueOf(row)] = true
   end

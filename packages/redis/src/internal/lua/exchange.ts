@@ -122,12 +122,12 @@ if ARGV[6] ~= '' then
   end
   flushAll()
   for _, each in ipairs(demand) do
-    claimFrom(queueState(each.name), math.min(each.share, each.slots, left - #claimed))
+    claimFrom(queueState(each.name), math.min(each.share, each.slots, left - #claimed / 2))
   end
-  if #claimed < left then
+  if #claimed / 2 < left then
     for _, each in ipairs(demand) do
       local queue = queueState(each.name)
-      claimFrom(queue, math.min(each.slots - queue.given, left - #claimed))
+      claimFrom(queue, math.min(each.slots - queue.given, left - #claimed / 2))
     end
   end
   for _, each in ipairs(demand) do
@@ -136,13 +136,13 @@ if ARGV[6] ~= '' then
       if queue.nextDue and queue.nextDue < nextDue then nextDue = queue.nextDue end
       if hasMore(queue) then more[#more + 1] = each.name
       -- Nothing is left for it: it may sleep, and is woken by the next record of this queue.
-      elseif not queue.sleeps then call('HSET', P .. ':q:' .. each.name, 'z', 1) end
+      else call('HSET', P, 'z' .. each.name, 1) end
     end
   end
 end
 if #claimed > 0 then
   call('ZADD', P .. ':ws', 'GT', now + lease, worker)
-  foresee(tonumber(call('ZSCORE', P .. ':ws', worker)))
+  foresee(now + lease)
 end
 local cancel = about[2] and general().takeCancels() or ''
 flushAll()
@@ -155,6 +155,6 @@ return {
     table.concat(lost, ','), table.concat(others), table.concat(more, '\30'), cancel
   }, '\31'),
   table.concat(texts, '\30'),
-  table.concat(claimed, '\30')
+  claimed
 }
 `

@@ -62,7 +62,7 @@ function L.run(row, dueAt)
     call('ZADD', P .. ':d:' .. queue, dueAt, row.id)
     woken[queue] = true
   else
-    row.place = nextPlace()
+    row.place = now
     row.ready = now
     L.admit(row, true)
   end
@@ -89,7 +89,9 @@ function L.admit(row, isNew)
     call('ZADD', P .. ':s:' .. queue, rank(row), row.id)
   elseif isNew then
     local lane = P .. ':l:' .. queue .. ':' .. row.priority
-    if call('RPUSH', lane, row.id .. string.format('%.0f', row.place)) == 1 then openLane(queue, row.priority) end
+    local entry = row.id
+    if row.place ~= headOf(row).at then entry = entry .. string.format('%.0f', row.place) end
+    if call('RPUSH', lane, entry) == 1 then openLane(queue, row.priority) end
   else
     row.early = true
     call('ZADD', P .. ':e:' .. queue, rank(row), row.id)
@@ -264,7 +266,8 @@ function L.remove(row)
   if row.hasProgress then call('HDEL', P .. ':g', row.id) end
   if row.hasLogs then call('DEL', P .. ':lg:' .. row.id) end
   if row.hasCheckpoints then call('DEL', P .. ':cp:' .. row.id) end
-  if call('HINCRBY', P .. ':og', row.chunk, -1) <= 0 and row.chunk ~= tonumber(meta[5] or '0') then
+  local gone = call('HINCRBY', P .. ':og', row.chunk, 1)
+  if row.chunk < tonumber(meta[4] or '0') and gone * 22 >= call('STRLEN', P .. ':o:' .. row.chunk) then
     call('HDEL', P .. ':og', row.chunk)
     call('DEL', P .. ':o:' .. row.chunk)
   end

@@ -44,7 +44,7 @@ local function view(row)
   local expiresAt = isUntouched(row) and L.expiresAt(row)
   used[row.kind] = true
   return table.concat({
-    row.id, row.kind, row.state, row.head.version, row.priority, row.attempt, row.fence, row.crashes, number(row.head.at),
+    row.id, row.kind, row.state, kindOf(row.kind).version, row.priority, row.attempt, row.fence, row.crashes, number(row.head.at),
     number(row.at), number(expiresAt or nil), row.state == RUNNING and row.tail or '', its.blocked or '', its.on or '',
     its.deadReason or '', its.cancel or '', its.cancel and 1 or '',
     row.hasProgress and call('HGET', P .. ':g', row.id) or '', row.hasProgress and 1 or '',
@@ -168,7 +168,7 @@ local function oldestOf(name, lanes)
   for priority in string.gmatch(lanes or '', '[^,]+') do
     for _, entry in ipairs(call('LRANGE', P .. ':l:' .. name .. ':' .. priority, 0, 99)) do
       local row = load(string.sub(entry, 1, 22))
-      if row and row.state == READY and not row.early and row.place == tonumber(string.sub(entry, 23)) then
+      if row and row.state == READY and not row.early and row.place == (tonumber(string.sub(entry, 23)) or headOf(row).at) then
         see(row)
         break
       end

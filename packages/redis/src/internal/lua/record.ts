@@ -2,27 +2,24 @@
 export const record = String.raw`
 local rows = {}
 
--- The head of a record as it was enqueued.
+-- The record as it was enqueued: kind, chunk and instant, then what readers look at and the payload.
 local function headOf(row)
   if row.head then return row.head end
-  local cold = call('HGET', C, row.id)
-  local cut = string.find(cold, '\29', 1, true)
-  local kind, chunk, place, at, priority, version =
-    string.match(string.sub(cold, 1, cut - 1), '^(%d+)\31(%d+)\31(%d+)\31(%d+)\31(-?%d+)\31(-?%d+)$')
-  row.head = {
-    kind = tonumber(kind), chunk = tonumber(chunk), place = tonumber(place), at = tonumber(at),
-    priority = tonumber(priority), version = tonumber(version)
-  }
-  row.rest = string.sub(cold, cut + 1)
+  local kind, chunk, at, rest = string.match(call('HGET', C, row.id), '^(%d+)\31(%d+)\31(%d+)\29(.*)$')
+  row.head = { kind = tonumber(kind), chunk = tonumber(chunk), at = tonumber(at) }
+  row.rest = rest
   return row.head
 end
 
--- Sets the contents of a record.
-local function setCold(row, priority, version, rest)
-  local head = row.head
-  head.priority, head.version = priority, version
+-- Other contents of a record.
+local function setCold(row, rest)
   row.rest = rest
   row.isNewCold = true
+end
+
+-- The kind of a record with another priority or version.
+local function kindWith(kind, queue, priority, version)
+  return intern(kind.tag .. '\31' .. (queue or kind.queue) .. '\31' .. kind.keep .. '\31' .. priority .. '\31' .. version)
 end
 
 local function hasFlag(flags, flag) return math.floor(flags / flag) % 2 == 1 end
@@ -59,7 +56,7 @@ local function load(id)
   elseif call('HEXISTS', C, id) == 1 then
     row = { id = id, state = READY, crashes = 0, fence = 0, settled = 0, attempt = 0, begun = -1, tail = '' }
     local head = headOf(row)
-    row.kind, row.chunk, row.place, row.priority = head.kind, head.chunk, head.place, head.priority
+    row.kind, row.chunk, row.place, row.priority = head.kind, head.chunk, head.at, kindOf(head.kind).priority
     row.at, row.ready = head.at, head.at
   else
     row = false
@@ -81,9 +78,7 @@ local function flush()
       if raw ~= row.raw then call('HSET', H, id, raw) row.raw = raw end
       if row.isNewMore then call('HSET', M, id, cmsgpack.pack(row.more)) row.isNewMore = nil end
       if row.isNewCold then
-        local head = row.head
-        call('HSET', C, id, table.concat({ row.kind, row.chunk, head.place, head.at, head.priority, head.version }, '\31')
-          .. '\29' .. row.rest)
+        call('HSET', C, id, row.kind .. '\31' .. row.chunk .. '\31' .. string.format('%.0f', row.head.at) .. '\29' .. row.rest)
         row.isNewCold = nil
       end
     end

@@ -78,11 +78,11 @@ end
 local function park(row, reason)
   L.freeSlot(row)
   local kind = kindOf(row.kind)
-  L.block(row, reason, kind.tag .. '@' .. headOf(row).version)
+  L.block(row, reason, kind.tag .. '@' .. kind.version)
   call('HINCRBY', P .. ':q:' .. kind.queue, 'k', 1)
   parked = parked + 1
   changed.pk = parked
-  call('ZADD', P .. ':pk:' .. kind.tag, headOf(row).version, row.id)
+  call('ZADD', P .. ':pk:' .. kind.tag, kind.version, row.id)
   tell('blocked', row.id, kind, row.attempt, reason)
   -- A worker that has it may sleep: it releases the record in its next exchange.
   woken[kind.queue] = true

@@ -47,15 +47,15 @@ end
 local function insert(spec, waitsFor)
   local kind = kindOf(intern(spec.kind))
   local due = dueOf(spec)
-  local chunk = log(spec.id, 1)
+  local chunk = tonumber(meta[4] or '0')
+  if log(chunk, spec.id) >= 22528 then meta[4] = chunk + 1 end
   local row = {
     id = spec.id, state = BLOCKED, crashes = 0, fence = 0, settled = 0, attempt = 0, begun = -1, tail = '',
-    kind = kind.number, chunk = chunk, place = 0, priority = spec.priority, at = now, ready = now,
-    more = moreOf(spec, due),
-    head = { kind = kind.number, chunk = chunk, place = 0, at = now }
+    kind = kind.number, chunk = chunk, place = 0, priority = kind.priority, at = now, ready = now,
+    more = moreOf(spec, due), head = { kind = kind.number, chunk = chunk, at = now }
   }
   row.isNewMore = row.more ~= nil
-  setCold(row, spec.priority, spec.version, spec.rest)
+  setCold(row, spec.rest)
   rows[row.id] = row
   count(kind.queue, BLOCKED, 1)
   setIdempotency(row, spec)
@@ -121,9 +121,10 @@ local function replace(row, spec)
   end
   row.more = after
   headOf(row)
-  row.kind = intern(spec.tag .. '\31' .. queue .. '\31' .. spec.keep)
-  row.priority = spec.priority
-  setCold(row, spec.priority, spec.version, spec.rest)
+  local kind = kindOf(intern(spec.kind))
+  row.kind = kindWith(kind, queue, kind.priority, kind.version)
+  row.priority = kind.priority
+  setCold(row, spec.rest)
   addKey(row, spec)
   L.index(row)
   L.edit(row, dueOf(spec))

@@ -1,27 +1,55 @@
 /**
- * Enqueues from many fibers become one statement: while one is under way the next ones gather, so batches grow with load
- * and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone.
+ * Enqueues from many fibers become one call of a store: while one is under way the next ones gather, so batches grow with
+ * load and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone.
+ *
+ * For who writes a store that lives elsewhere; `@capstan/pg` and `@capstan/redis` enqueue through it.
+ *
+ * @since 0.1.0
  */
-import { JobError, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { JobStoreError, OutcomeUnknown, Unavailable } from "./JobError.ts"
+import type { Enqueued, NewRecord } from "./JobStore.ts"
 
-type Answer = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
+/**
+ * What the store did with each of the records, in order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answer = Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
+
+/**
+ * Stores a batch, all or none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Store = (records: ReadonlyArray<NewRecord>) => Answer
 
 interface Waiting {
-  readonly records: ReadonlyArray<JobStore.NewRecord>
+  readonly records: ReadonlyArray<NewRecord>
   readonly resume: (answer: Answer) => void
 }
 
 const closing = { operation: "enqueue", detail: "the store is closing" }
-const notSent: Answer = Effect.fail(new JobError.JobStoreError({ reason: new JobError.Unavailable(closing) }))
-const notAnswered: Answer = Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown(closing) }))
+const notSent: Answer = Effect.fail(new JobStoreError({ reason: new Unavailable(closing) }))
+const notAnswered: Answer = Effect.fail(new JobStoreError({ reason: new OutcomeUnknown(closing) }))
 
 /** How many records one statement carries. */
 const batch = 1000
 
-export type Store = (records: ReadonlyArray<JobStore.NewRecord>) => Answer
-
+/**
+ * One way into a store: one call of it is under way at a time.
+ *
+ * **Details**
+ *
+ * The call runs in a fiber of the scope: who is interrupted takes back what was not sent, and waits for nothing. When the
+ * scope closes, those who were not sent fail with `Unavailable`, those who were with `OutcomeUnknown`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Coalescer {
   private waiting: Array<Waiting> = []
   private readonly sent = new Set<Waiting>()
@@ -35,8 +63,8 @@ export class Coalescer {
   }
 
   /** Stores records with whatever else is stored at this moment. */
-  readonly enqueue = (records: ReadonlyArray<JobStore.NewRecord>): Answer =>
-    Effect.callback<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>((resume) => {
+  readonly enqueue = (records: ReadonlyArray<NewRecord>): Answer =>
+    Effect.callback<ReadonlyArray<Enqueued>, JobStoreError>((resume) => {
       if (this.scope.state._tag === "Closed") return resume(notSent)
       const one: Waiting = { records, resume }
       this.waiting.push(one)
