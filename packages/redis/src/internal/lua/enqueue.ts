@@ -4,6 +4,8 @@
  * Plain records of one kind come as one group and share a head; whether any is there is one read, storing them two writes
  * and a push. Cost: 12 commands a call and 0.6 us a record on two cores; others some ten commands each.
  */
+import { layout } from "./context.ts"
+
 /**
  * ARGV: JSON of specials or '', then for each group its head, how many records it has, and those: id and rest by turns.
  *
@@ -31,7 +33,7 @@ if ARGV[1] == '' then
 
   local function put(group, number, first, last)
     local key, ids = P .. ':c', {}
-    local head = number .. '\31' .. chunk .. '\31' .. stamp .. '\29'
+    local head = string.format('%04x%06x%011x', number, chunk, now)
     local many = 1
     if first + 1 == last then
       at = at + 1
@@ -61,8 +63,8 @@ if ARGV[1] == '' then
     end
     if log(chunk, table.concat(ids)) >= 22528 then chunk = chunk + 1 end
     if group.due > now then
-      local hot = struct.pack('<BI2bBI4I4i4I4I4dddd', 3, 0, tonumber(group.priority), 0, 0, 0, 0, number, chunk, 0,
-        group.due, -1, now)
+      local hot = struct.pack('${layout}', 3, 0, tonumber(group.priority), 0, 0, 0, 0, number, chunk, 0, 0,
+        group.due, 0, now)
       local hots, dues = {}, {}
       for i = 1, #ids do
         hots[2 * i - 1], hots[2 * i] = ids[i], hot
