@@ -101,6 +101,17 @@ export const unpackWorker = (packed: string): string =>
 /** Ids that are none cannot be stored: core makes UUIDs. */
 export const packId = (id: string): string => Ids.pack(id) ?? "......................"
 
+/** A plain record that may run now. */
+export const isNow = (record: JobStore.NewRecord): boolean => record.runAt === undefined && record.delay <= 0
+
+export const oneArgs = (record: JobStore.NewRecord): ReadonlyArray<string> => [
+  kindOf(record),
+  clean(record.queue),
+  String(record.priority),
+  packId(record.id),
+  restOf(record)
+]
+
 /** Arguments of an enqueue of plain records: for each run of one kind a head, how many, and the records. */
 export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyArray<string> => {
   const args: Array<string> = [""]

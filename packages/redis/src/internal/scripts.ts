@@ -7,7 +7,7 @@
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
-import { plain, special } from "./lua/enqueue.ts"
+import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { life } from "./lua/life.ts"
 import { maintain } from "./lua/maintain.ts"
@@ -38,6 +38,7 @@ const withRoom = "#!lua"
 
 export type Verb =
   | "enqueue"
+  | "one"
   | "exchange"
   | "renew"
   | "write"
@@ -60,6 +61,7 @@ export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
     `${flags}\n-- capstan ${layout}\n${change([start, names, ...parts].join("\n"))}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
+    one: make(withRoom, one),
     enqueue: make(withRoom, plain, context, library, special),
     exchange: make(
       always,

@@ -30,7 +30,17 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const listener = new Listener(client, scope, `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`)
 
-  const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>): Answers =>
+  const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>): Answers => {
+    const [first] = records
+    return records.length > 1 || first === undefined || !Codec.isNow(first)
+      ? enqueueMany(records)
+      : Effect.flatMap(client.call<number | "">("enqueue", "one", Codec.oneArgs(first)), (reply) =>
+        reply === ""
+          ? enqueueMany(records)
+          : Effect.succeed([{ id: first.id, outcome: Number(reply) === 1 ? "Inserted" : "Existing" }]))
+  }
+
+  const enqueueMany = (records: ReadonlyArray<JobStore.NewRecord>): Answers =>
     Effect.map(client.call<string>("enqueue", "enqueue", Codec.plainArgs(records)), (reply) => {
       const existing = reply === "" ? undefined : new Set(reply.split(","))
       return records.map(({ id }, i): JobStore.Enqueued => ({

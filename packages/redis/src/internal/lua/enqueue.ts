@@ -101,6 +101,30 @@ if ARGV[1] == '' then
 end
 `
 
+/**
+ * One plain record that may run now, of a kind that is known: what most enqueues are that come alone. Answers 1, 0 when it
+ * is there already, and nothing when it is not as simple as that: then the batch's way is taken.
+ *
+ * ARGV: kind, queue, priority, id, rest. Cost: seven commands.
+ */
+export const one = String.raw`
+local read = call('HMGET', P, 'oc', 'lu', 'k' .. ARGV[1], 'z' .. ARGV[2])
+if not read[3] or read[2] and tonumber(read[2]) > now then return '' end
+local chunk, id = tonumber(read[1] or '0'), ARGV[4]
+if call('HSETNX', P .. ':c', id, string.format('%04x%06x%011x', read[3], chunk, now) .. ARGV[5]) == 0 then return 0 end
+local length = call('APPEND', P .. ':o:' .. chunk, id)
+if length == 22 then call('HSET', P .. ':og', chunk, 0) end
+if length >= 22528 then call('HSET', P, 'oc', chunk + 1) end
+local queue = P .. ':q:' .. ARGV[2]
+if call('RPUSH', P .. ':l:' .. ARGV[2] .. ':' .. ARGV[3], id) == 1 then
+  local lanes = call('HGET', queue, 'l')
+  if lanes ~= ARGV[3] then openLane(ARGV[2], ARGV[3]) end
+end
+call('HINCRBY', queue, 'r', 1)
+if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', P .. ':w', 'w' .. ARGV[2]) end
+return 1
+`
+
 /** ARGV[2]: the attempt on whose behalf it is made, id and fence. */
 export const special = String.raw`
 local by = ARGV[2]
