@@ -65,7 +65,7 @@ export const layer = (
           })
         })
       }
-      const client = new Client(redis, `{${prefix}}`, scripts())
+      const client = new Client(redis, `{${prefix}}`, scripts(), yield* Effect.scope)
       return yield* make(client, { identity: `redis:${prefix}`, maxCrashes: options.maxCrashes ?? 3 })
     })
   )

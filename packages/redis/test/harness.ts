@@ -49,9 +49,13 @@ export const advance = (prefix: string, millis: number) =>
 export const storeOf = (prefix: string, parts: Partial<Parts> = {}) =>
   Layer.effect(
     JobStore.JobStore,
-    Effect.flatMap(Redis.Redis, (redis) =>
-      make(new Client(redis, `{${prefix}}`, scripts({ ...usualParts, ...parts })), {
-        identity: prefix,
-        maxCrashes: 3
-      }))
+    Effect.gen(function*() {
+      const client = new Client(
+        yield* Redis.Redis,
+        `{${prefix}}`,
+        scripts({ ...usualParts, ...parts }),
+        yield* Effect.scope
+      )
+      return yield* make(client, { identity: prefix, maxCrashes: 3 })
+    })
   )

@@ -7,21 +7,34 @@
 import { JobError } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
+import type * as Scope from "effect/Scope"
 import { isMissingScript, toStoreError } from "./errors.ts"
 import type { Scripts, Verb } from "./scripts.ts"
 
-/** Milliseconds that a call may take. */
-const patience = 10_000
+/** Seconds that a call may take, and up to one more. */
+const patience = 10
+const detail = `no reply within ${patience} seconds`
+
+/** A call that is under way. */
+interface Pending {
+  readonly since: number
+  readonly expire: () => void
+}
 
 export class Client {
   readonly redis: Redis["Service"]
   /** The key that all keys of the namespace begin with, in braces: its hash tag. */
   readonly key: string
   private readonly scripts: Scripts
+  private readonly scope: Scope.Scope
   private readonly digests = new Map<Verb, string>()
+  private readonly pending = new Set<Pending>()
+  private seconds = 0
+  private isWatching = false
 
-  constructor(redis: Redis["Service"], key: string, scripts: Scripts) {
+  constructor(redis: Redis["Service"], key: string, scripts: Scripts, scope: Scope.Scope) {
     this.redis = redis
+    this.scope = scope
     this.key = key
     this.scripts = scripts
   }
@@ -53,21 +66,50 @@ export class Client {
     )
   }
 
+  /**
+   * Ends a call without an answer. One timer for all calls under way, not one for each: of a small call it was a fifth.
+   */
   private bounded<A>(
     operation: string,
     call: Effect.Effect<A, RedisError>
   ): Effect.Effect<A, JobError.JobStoreError> {
-    return call.pipe(
-      Effect.mapError((error) => toStoreError(operation, error)),
-      Effect.timeoutOrElse({
-        duration: patience,
-        orElse: () =>
-          Effect.fail(
-            new JobError.JobStoreError({
-              reason: new JobError.OutcomeUnknown({ operation, detail: `no reply within ${patience} ms` })
-            })
-          )
+    return Effect.withFiber((caller) =>
+      Effect.callback<A, JobError.JobStoreError>((resume) => {
+        const fiber = Effect.runForkWith(caller.context)(call)
+        const end = () => {
+          this.pending.delete(one)
+          fiber.interruptUnsafe()
+        }
+        const one: Pending = {
+          since: this.seconds,
+          expire: () => {
+            end()
+            resume(Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) })))
+          }
+        }
+        this.pending.add(one)
+        this.watch()
+        fiber.addObserver((exit) => {
+          this.pending.delete(one)
+          resume(Effect.mapError(exit, (error) => toStoreError(operation, error)))
+        })
+        return Effect.sync(end)
       })
     )
   }
+
+  private watch(): void {
+    if (this.isWatching || this.scope.state._tag === "Closed") return
+    this.isWatching = true
+    Effect.runFork(Effect.forkIn(this.watching, this.scope))
+  }
+
+  /** Ends when there is nothing to watch for a second. */
+  private readonly watching = Effect.gen({ self: this }, function*() {
+    while (this.pending.size > 0) {
+      yield* Effect.sleep(1000)
+      this.seconds++
+      for (const one of this.pending) if (this.seconds - one.since > patience) one.expire()
+    }
+  }).pipe(Effect.ensuring(Effect.sync(() => this.isWatching = false)))
 }

@@ -92,8 +92,25 @@ export const isSpecial = (record: JobStore.NewRecord): boolean =>
   record.startBefore !== undefined || record.flowId !== undefined || record.parent !== undefined ||
   record.tags.length > 0 || (record.dependencies !== undefined && record.dependencies.length > 0)
 
+/** Workers are UUIDs, and other texts elsewhere. */
+export const packWorker = (worker: string): string => Ids.pack(worker) ?? `~${clean(worker)}`
+
+export const unpackWorker = (packed: string): string =>
+  packed.startsWith("~") ? unclean(packed.slice(1)) : Ids.unpack(packed)
+
 /** Ids that are none cannot be stored: core makes UUIDs. */
 export const packId = (id: string): string => Ids.pack(id) ?? "......................"
+
+/** A plain record that may run now. */
+export const isNow = (record: JobStore.NewRecord): boolean => record.runAt === undefined && record.delay <= 0
+
+export const oneArgs = (record: JobStore.NewRecord): ReadonlyArray<string> => [
+  kindOf(record),
+  clean(record.queue),
+  String(record.priority),
+  packId(record.id),
+  restOf(record)
+]
 
 /** Arguments of an enqueue of plain records: for each run of one kind a head, how many, and the records. */
 export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyArray<string> => {
@@ -147,12 +164,35 @@ export const specialOf = (record: JobStore.NewRecord): unknown => ({
 export const isPlainEnd = ({ children, outcome }: JobStore.Settlement): boolean =>
   outcome._tag === "Complete" && (children === undefined || children.length === 0)
 
-/** A completion. */
-export const completionOf = ({ fence, finishedAfter, id, outcome, trace }: JobStore.Settlement): string => {
-  const line = packId(id) + fence + field + Math.ceil(finishedAfter)
-  const result = outcome._tag === "Complete" ? outcome.result : undefined
-  if (result === undefined && trace === undefined) return line
-  return line + field + clean(trace ?? "") + (result === undefined ? "" : field + clean(result))
+/**
+ * Completions, by fence and duration: most are the first attempts of jobs that end within a millisecond or two, so that an id
+ * is all that there is of one. Answers their places in the order in which they go out, too.
+ */
+export const completionsOf = (
+  settlements: ReadonlyArray<JobStore.Settlement>
+): { readonly text: string; readonly order: ReadonlyArray<number> } => {
+  const groups = new Map<string, { readonly ids: Array<string>; readonly places: Array<number> }>()
+  for (let i = 0; i < settlements.length; i++) {
+    const settlement = settlements[i]!
+    if (!isPlainEnd(settlement)) continue
+    const { fence, finishedAfter, id, outcome, trace } = settlement
+    const result = outcome._tag === "Complete" ? outcome.result : undefined
+    const isBare = result === undefined && trace === undefined
+    const head = fence + field + Math.ceil(finishedAfter) + field
+    const key = isBare ? head : head + i
+    let group = groups.get(key)
+    if (group === undefined) groups.set(key, group = { ids: [], places: [] })
+    group.places.push(i)
+    if (isBare) group.ids.push(packId(id))
+    else group.ids.push(packId(id) + field + clean(trace ?? "") + (result === undefined ? "" : field + clean(result)))
+  }
+  const order: Array<number> = []
+  const parts: Array<string> = []
+  for (const [key, { ids, places }] of groups) {
+    parts.push(key.slice(0, key.lastIndexOf(field) + 1) + ids.join(""))
+    for (const place of places) order.push(place)
+  }
+  return { text: parts.join(record), order }
 }
 
 /** All of a failure but attempt and instant, which the store puts before it. */

@@ -1,6 +1,6 @@
 /** Replies of scripts as the seam's records. */
 import { JobRecord, type JobStore } from "capstan"
-import { field, group, record, unclean } from "./codec.ts"
+import { field, group, record, unclean, unpackWorker } from "./codec.ts"
 import * as Ids from "./ids.ts"
 
 interface Kind {
@@ -74,19 +74,16 @@ const restOf = (text: string): Rest => {
   }
 }
 
-/** What stands before the rest of a record as it was enqueued: kind, chunk, instant. */
-const headOf = (cold: string, end: number): { readonly kind: string; readonly at: number } => {
-  const first = cold.indexOf(field)
-  return { kind: cold.slice(0, first), at: Number(cold.slice(cold.indexOf(field, first + 1) + 1, end)) }
-}
+/** The kind's number and the instant of the enqueue stand before the rest of a record. */
+const kindIn = (cold: string): string => String(parseInt(cold.slice(0, 4), 16))
+const instantIn = (cold: string): number => parseInt(cold.slice(10, 21), 16)
 
 /** `line`: the id alone of a record that nobody touched before this claim at `now`. */
 export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number): JobStore.Claimed => {
-  const end = cold.indexOf(group)
-  const head = headOf(cold, end)
-  const { payload, spec } = restOf(cold.slice(end + 1))
+  const enqueuedAt = instantIn(cold)
+  const { payload, spec } = restOf(cold.slice(21))
   const parts = line.length === 22 ? undefined : line.split(field)
-  const { priority, queue, tag, version } = kinds.get(parts === undefined ? head.kind : parts[1]!)!
+  const { priority, queue, tag, version } = kinds.get(parts === undefined ? kindIn(cold) : parts[1]!)!
   return {
     id: Ids.unpack(line),
     tag,
@@ -97,9 +94,9 @@ export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number)
     attempt: parts === undefined ? 1 : Number(parts[3]),
     fence: parts === undefined ? 1 : Number(parts[4]),
     crashes: parts === undefined ? 0 : Number(parts[5]),
-    enqueuedAt: head.at,
+    enqueuedAt,
     begunAt: parts === undefined ? now : Number(parts[6]),
-    readyAt: parts === undefined ? head.at : Number(parts[7]),
+    readyAt: parts === undefined ? enqueuedAt : Number(parts[7]),
     failures: parts === undefined ? none : listOf(parts[8]!),
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
@@ -150,7 +147,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     enqueuedAt: Number(part(8)),
     dueAt: state === "scheduled" ? at : undefined,
     claimedAt: state === "running" ? at : undefined,
-    worker: text(part(11)),
+    worker: part(11) === "" ? undefined : unpackWorker(part(11)),
     finishedAt: JobRecord.isFinal(state) ? at : undefined,
     expiresAt: part(10) === "" ? undefined : Number(part(10)),
     blocked: part(12) === ""
@@ -160,7 +157,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     cancelRequested: part(16) === "" ? undefined : unclean(part(15)),
     progress: part(18) === "" ? undefined : unclean(part(17)),
     failures: listOf(part(21)),
-    attempts: listOf(part(22)),
+    attempts: listOf<JobRecord.Attempt>(part(22)).map((one) => ({ ...one, worker: unpackWorker(one.worker) })),
     logs: part(23) === "" ? none : JSON.parse(part(23)),
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,

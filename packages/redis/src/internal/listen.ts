@@ -14,7 +14,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Client } from "./client.ts"
-import { clean } from "./codec.ts"
+import { clean, packWorker } from "./codec.ts"
 
 /** How often the store sends itself a message, and how long that may take. */
 const usualBeat = Duration.seconds(10)
@@ -45,7 +45,7 @@ export class Listener {
   readonly wakeups = (worker: string, queues: ReadonlyArray<string>): Stream.Stream<void> =>
     Stream.unwrap(Effect.gen({ self: this }, function*() {
       const queue = yield* Queue.dropping<void>(1)
-      const sleeper: Sleeper = { worker, queues: new Set(queues.map(clean)), queue }
+      const sleeper: Sleeper = { worker: packWorker(worker), queues: new Set(queues.map(clean)), queue }
       yield* Effect.acquireRelease(
         Effect.sync(() => this.sleepers.add(sleeper)),
         () => Effect.sync(() => this.sleepers.delete(sleeper))

@@ -7,13 +7,13 @@
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
-import { plain, special } from "./lua/enqueue.ts"
+import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { life } from "./lua/life.ts"
 import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
 import { record } from "./lua/record.ts"
-import { renew, unpark } from "./lua/renew.ts"
+import { heldBy, renew, unpark } from "./lua/renew.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { schedules, tick } from "./lua/tick.ts"
@@ -38,6 +38,7 @@ const withRoom = "#!lua"
 
 export type Verb =
   | "enqueue"
+  | "one"
   | "exchange"
   | "renew"
   | "write"
@@ -60,6 +61,7 @@ export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
     `${flags}\n-- capstan ${layout}\n${change([start, names, ...parts].join("\n"))}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
+    one: make(withRoom, one),
     enqueue: make(withRoom, plain, context, library, special),
     exchange: make(
       always,
@@ -81,12 +83,12 @@ export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
       completions,
       rest
     ),
-    renew: make(always, context, worker, library, unpark, renew),
+    renew: make(always, context, worker, library, heldBy, unpark, renew),
     write: make(always, context, library, write),
     signal: make(always, context, library, signal),
     control: make(always, context, library, matches, control),
     pause: make(always, context, pause),
-    maintain: make(always, context, library, maintain),
+    maintain: make(always, context, library, heldBy, maintain),
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),

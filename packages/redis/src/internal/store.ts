@@ -30,7 +30,17 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const listener = new Listener(client, scope, `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`)
 
-  const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>): Answers =>
+  const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>): Answers => {
+    const [first] = records
+    return records.length > 1 || first === undefined || !Codec.isNow(first)
+      ? enqueueMany(records)
+      : Effect.flatMap(client.call<number | "">("enqueue", "one", Codec.oneArgs(first)), (reply) =>
+        reply === ""
+          ? enqueueMany(records)
+          : Effect.succeed([{ id: first.id, outcome: Number(reply) === 1 ? "Inserted" : "Existing" }]))
+  }
+
+  const enqueueMany = (records: ReadonlyArray<JobStore.NewRecord>): Answers =>
     Effect.map(client.call<string>("enqueue", "enqueue", Codec.plainArgs(records)), (reply) => {
       const existing = reply === "" ? undefined : new Set(reply.split(","))
       return records.map(({ id }, i): JobStore.Enqueued => ({
@@ -85,25 +95,20 @@ export const make = Effect.fnUntraced(function*(
     enqueue,
 
     exchange: (request) => {
-      const plain: Array<number> = []
       const others: Array<number> = []
-      let completions = ""
-      for (let i = 0; i < request.settlements.length; i++) {
-        const settlement = request.settlements[i]!
-        if (Codec.isPlainEnd(settlement)) {
-          plain.push(i)
-          completions += (completions === "" ? "" : Codec.record) + Codec.completionOf(settlement)
-        } else others.push(i)
-      }
+      request.settlements.forEach((settlement, i) => {
+        if (!Codec.isPlainEnd(settlement)) others.push(i)
+      })
+      const { order, text } = Codec.completionsOf(request.settlements)
       const demand = request.demand.map(({ queue, share, slots }) =>
         [Codec.clean(queue), slots, share].join(Codec.field)
       )
       return Effect.map(
         client.call<[string, string, ReadonlyArray<string>]>("exchange", "exchange", [
-          request.worker,
+          Codec.packWorker(request.worker),
           String(Math.ceil(request.lease)),
           String(request.total),
-          completions,
+          text,
           others.length === 0 ? "" : JSON.stringify(others.map((i) => Codec.settlementOf(request.settlements[i]!))),
           request.total > 0 ? demand.join(Codec.record) : ""
         ]),
@@ -118,7 +123,7 @@ export const make = Effect.fnUntraced(function*(
             string
           ]
           const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
-          if (lost !== "") { for (const at of lost.split(",")) settled[plain[Number(at) - 1]!] = "LeaseLost" }
+          if (lost !== "") { for (const at of lost.split(",")) settled[order[Number(at) - 1]!] = "LeaseLost" }
           for (let i = 0; i < answers.length; i++) if (answers[i] === "L") settled[others[i]!] = "LeaseLost"
           const kinds = Decode.kindsOf(kindsText)
           const at = Number(now)
@@ -142,7 +147,7 @@ export const make = Effect.fnUntraced(function*(
     renew: (request) =>
       Effect.map(
         client.call<string>("renew", "renew", [
-          request.worker,
+          Codec.packWorker(request.worker),
           String(Math.ceil(request.lease)),
           JSON.stringify(request.queues),
           JSON.stringify(request.handles.map(({ tag, version }) => [Codec.clean(tag), version])),
@@ -335,5 +340,5 @@ const toQueueStats = (line: string): JobStore.QueueStats => {
 
 const toWorkerStats = (line: string): JobStore.WorkerStats => {
   const [worker, holds, leaseLeft, queues] = line.split(Codec.field)
-  return { worker: worker!, holds: Number(holds), leaseLeft: Number(leaseLeft), queues: JSON.parse(queues!) }
+  return { worker: Codec.unpackWorker(worker!), holds: Number(holds), leaseLeft: Number(leaseLeft), queues: JSON.parse(queues!) }
 }

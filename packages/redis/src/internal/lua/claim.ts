@@ -5,7 +5,9 @@
  * all of them. Records with a history, or with something of their own, go one by one.
  */
 export const claim = String.raw`
-local queues, claimed, used, suspects = {}, {}, {}, tonumber(about[1] or '0')
+local queues, used, suspects, batch = {}, {}, tonumber(about[1] or '0'), nil
+-- Id or line, and the record as it was enqueued, by turns; the ids of the batch.
+local claimed, claims, held, holds = {}, 0, {}, 0
 
 local function queueState(name)
   local queue = queues[name]
@@ -30,13 +32,13 @@ local function promote(queue)
     local hot = hots[i]
     local ready = made[hot]
     if ready == nil then
-      local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, at, begun =
+      local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, _, _, begun =
         struct.unpack(LAYOUT, hot)
       if flags % 2 == 1 or crashes > 0 then
         ready = false
       else
         ready = { priority = priority, hot = struct.pack(LAYOUT, READY, flags, priority, crashes, fence, settled, attempt,
-          kind, chunk, now, now, begun, now) .. string.sub(hot, HEAD + 1) }
+          kind, chunk, 0, now, now, begun, now) .. string.sub(hot, HEAD + 1) }
       end
       made[hot] = ready
     end
@@ -69,17 +71,22 @@ local function promote(queue)
   again.nextDue = rest[2] and tonumber(rest[2])
 end
 
+-- The number of this exchange's batch of claims.
+local function batchOf()
+  batch = batch or call('HINCRBY', P .. ':wi:' .. worker, 'b', 1)
+  return batch
+end
+
 local heads = {}
 -- What a head of untouched records says, with what all claims of it share. Its entry has no place.
 local function headOfMany(text)
   local head = heads[text]
   if head then return head end
-  local kind, chunk, at = string.match(text, '^(%d+)\31(%d+)\31(%d+)$')
-  kind = kindOf(tonumber(kind))
+  local kind, at = kindOf(tonumber(string.sub(text, 1, 4), 16)), tonumber(string.sub(text, 11), 16)
   head = {
-    kind = kind.number, place = '', rank = tonumber(at), priority = kind.priority, attempt = 1,
-    hot = struct.pack(LAYOUT, RUNNING, 0, kind.priority, 0, 1, 0, 1, kind.number, tonumber(chunk), tonumber(at), now, now,
-      tonumber(at)) .. worker
+    kind = kind.number, place = '', rank = at, priority = kind.priority, attempt = 1,
+    hot = struct.pack(LAYOUT, RUNNING, 0, kind.priority, 0, 1, 0, 1, kind.number, tonumber(string.sub(text, 5, 10), 16),
+      batchOf(), at, now, now, at) .. worker
   }
   heads[text] = head
   return head
@@ -93,16 +100,15 @@ local function warmHead(hot, text)
   if not of then of = {} warm[hot] = of end
   local head = of[text]
   if head ~= nil then return head end
-  local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, place, _, begun, ready =
+  local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, place, _, begun, ready =
     struct.unpack(LAYOUT, hot)
   head = false
   if flags % 2 == 0 and flags < CHECKPOINTS and crashes == 0 then
-    local at = string.match(text, '(%d+)$')
-    local since = begun < 0 and now or begun
+    local since = begun == 0 and now or begun
     head = {
       kind = kind, rank = place, priority = priority, attempt = attempt + 1,
-      place = state == READY and (place == tonumber(at) and '' or string.format('%.0f', place)),
-      hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, place, now, since,
+      place = state == READY and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
+      hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, batchOf(), place, now, since,
         ready) .. worker,
       reply = '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, string.format('%.0f', since),
         string.format('%.0f', ready), '', '', '' }, '\31')
@@ -112,21 +118,21 @@ local function warmHead(hot, text)
   return head
 end
 
--- What an entry of a lane stands for, when it still does: its head, or false when it takes the library.
+-- What an entry of a lane stands for: whether it still does, and its head, or nil when it takes the library.
 local function headOfEntry(entry, priority, hot, cold)
-  local text = string.match(cold, '^[^\29]*')
-  local head = hot and warmHead(hot, text) or not hot and headOfMany(text)
+  local text = string.sub(cold, 1, 21)
+  local head
+  if hot then head = warmHead(hot, text) else head = heads[text] or headOfMany(text) end
   if not head then
     local lib = general()
     return lib.isInLane(lib.load(string.sub(entry, 1, 22)), priority, string.sub(entry, 23)), nil
   end
-  return head.place == string.sub(entry, 23) and head.priority == priority, head
+  return head.priority == priority and head.place == (#entry == 22 and '' or string.sub(entry, 23)), head
 end
 
 -- One of any kind. Answers whether it was given out: one that was to start earlier is dead instead.
 local function take(queue, row)
-  local lib = general()
-  if not lib.claim(row) then return false end
+  if not general().claim(row) then return false end
   queue.given = queue.given + 1
   return true
 end
@@ -134,36 +140,44 @@ end
 -- Entries that were popped from a lane, in turn. Answers how many were given out.
 local function takeMany(queue, entries, priority)
   flushAll()
-  local names, given, values, held = {}, 0, {}, {}
-  for i, entry in ipairs(entries) do names[i] = string.sub(entry, 1, 22) end
+  local names = entries
+  for i = 1, #entries do
+    if #entries[i] > 22 then
+      names = {}
+      for n = 1, #entries do names[n] = string.sub(entries[n], 1, 22) end
+      break
+    end
+  end
   local hots, colds = call('HMGET', H, unpack(names)), call('HMGET', C, unpack(names))
-  for i, id in ipairs(names) do
-    local hot, cold = hots[i], colds[i]
+  local given, values, n = 0, {}, 0
+  for i = 1, #names do
+    local cold = colds[i]
     if cold then
-      local counts, head = headOfEntry(entries[i], priority, hot, cold)
+      local counts, head = headOfEntry(entries[i], priority, hots[i], cold)
       if counts and not head then
-        if take(queue, general().load(id)) then given = given + 1 end
+        if take(queue, general().load(names[i])) then given = given + 1 end
       elseif counts then
-        given = given + 1
-        values[#values + 1] = id
-        values[#values + 1] = head.hot
-        held[#held + 1] = id
+        local id = names[i]
+        values[n + 1], values[n + 2] = id, head.hot
+        n = n + 2
+        holds = holds + 1
+        held[holds] = id
         -- Of one that nobody has touched the reader knows the rest.
-        claimed[#claimed + 1] = head.reply and id .. head.reply or id
-        claimed[#claimed + 1] = cold
+        claimed[claims + 1], claimed[claims + 2] = head.reply and id .. head.reply or id, cold
+        claims = claims + 2
         used[head.kind] = true
         if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
       end
     end
   end
-  if #held > 0 then
+  local many = n / 2
+  if many > 0 then
     call('HSET', H, unpack(values))
-    call('SADD', P .. ':wh:' .. worker, unpack(held))
-    count(queue.name, READY, -#held)
-    count(queue.name, RUNNING, #held)
-    queue.given = queue.given + #held
+    count(queue.name, READY, -many)
+    count(queue.name, RUNNING, many)
+    queue.given = queue.given + many
   end
-  return given
+  return given + many
 end
 
 -- The first entry of a lane that counts, and its place; those before it go.
@@ -264,11 +278,13 @@ function L.claim(row)
   headOf(row)
   L.move(row, RUNNING)
   row.at = now
-  if row.begun < 0 then row.begun = now end
+  if row.begun == 0 then row.begun = now end
   row.attempt = row.attempt + 1
   row.fence = row.fence + 1
   row.tail = worker
-  call('SADD', P .. ':wh:' .. worker, row.id)
+  row.batch = batchOf()
+  holds = holds + 1
+  held[holds] = row.id
   if row.crashes > 0 then
     suspects = suspects + 1
     call('HINCRBY', P .. ':wi:' .. worker, 'su', 1)
@@ -276,12 +292,13 @@ function L.claim(row)
   tell('started', row.id, kindOf(row.kind), row.attempt)
   local its = row.more
   used[row.kind] = true
-  claimed[#claimed + 1] = table.concat({
+  claimed[claims + 1] = table.concat({
     row.id, row.kind, row.priority, row.attempt, row.fence, row.crashes, string.format('%.0f', row.begun),
     string.format('%.0f', row.ready), listText(its and its.failures), checkpointsText(row),
     its and its.dependencies and cjson.encode(its.dependencies) or ''
   }, '\31')
-  claimed[#claimed + 1] = row.kind .. '\31' .. row.chunk .. '\31' .. string.format('%.0f', row.head.at) .. '\29' .. row.rest
+  claimed[claims + 2] = headText(row) .. row.rest
+  claims = claims + 2
   return true
 end
 `

@@ -7,7 +7,7 @@
  * |---|---|---|
  * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
  * | `:c` | hash | id to the record as it was enqueued: kind, chunk, instant, spec, payload. Read at a claim, never by a settlement |
- * | `:h` | hash | id to state, fence, lease: the head of the record in 57 bytes and its worker. Absent: as enqueued |
+ * | `:h` | hash | id to state, fence, lease: the head of the record in 49 bytes and its worker. Absent: as enqueued |
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
  * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
@@ -15,7 +15,8 @@
  * | `:l:<queue>:<priority>` | list | ready records in turn: id, and place unless that is the instant of its enqueue. Entries of records that left are passed over |
  * | `:e:<queue>`, `:s:<queue>` | sorted set | ready records that came back to their place; those that crashed a worker |
  * | `:d:<queue>` | sorted set | scheduled records by due instant |
- * | `:ws`, `:wi:<worker>`, `:wh:<worker>` | sorted set, hash, set | leases, registrations, what a worker holds |
+ * | `:ws`, `:wi:<worker>` | sorted set, hash | leases, registrations |
+ * | `:wl:<worker>`, `:wn:<worker>` | hash, hash | its batches of claims, and how many of each still run: no command for each record |
  * | `:f:<shelf>`, `:fs`, `:sw` | list, hash, sorted set | finished records by job, outcome and retention; sizes; when each is swept |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
@@ -29,6 +30,9 @@ export const clock = String.raw`
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `
+
+/** The head of a record: `struct` of Lua. */
+export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
 
 /** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
 export const names = String.raw`
@@ -66,9 +70,9 @@ export const context = String.raw`
 local H, C, M = P .. ':h', P .. ':c', P .. ':m'
 local READY, RUNNING, SCHEDULED, BLOCKED, COMPLETED, CANCELLED, DEAD = 1, 2, 3, 4, 5, 6, 7
 local letters = { 'r', 'u', 's', 'b', 'c', 'x', 'd' }
--- state, flags, priority, crashes, fence, settled fence, attempt, kind, chunk, place, at, begun, ready
-local LAYOUT = '<BI2bBI4I4i4I4I4dddd'
-local HEAD = 57
+-- state, flags, priority, crashes, fence, settled fence, attempt, kind, chunk, batch, place, at, begun, ready
+local LAYOUT = '${layout}'
+local HEAD = 49
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
 local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc')
@@ -121,18 +125,27 @@ local function kindOf(number)
   return kind
 end
 
--- Finished records of one kind, oldest first. entries: id and instant.
-local function shelve(kind, outcome, entries)
+-- Finished records of one kind, oldest first: an entry is an instant and the ids that ended in it.
+local function shelve(kind, outcome, ids, many)
   local shelf = kind.shelves[outcome]
-  call('RPUSH', shelf.name, unpack(entries))
+  call('RPUSH', shelf.name, string.format('%013.0f', now) .. ids)
   local at = now + shelf.age
-  if shelf.limit < math.huge and call('HINCRBY', P .. ':fs', shelf.name, #entries) > shelf.limit then
+  if shelf.limit < math.huge and call('HINCRBY', P .. ':fs', shelf.name, many) > shelf.limit then
     at = now
     call('ZADD', P .. ':sw', at, shelf.name)
   elseif at < math.huge then
     call('ZADD', P .. ':sw', 'NX', at, shelf.name)
   end
   foresee(at)
+end
+
+-- So many of a worker's batch of claims are its no longer.
+local function letGo(worker, batch, many)
+  local key = P .. ':wn:' .. worker
+  if call('HINCRBY', key, batch, -many) <= 0 then
+    call('HDEL', key, batch)
+    call('HDEL', P .. ':wl:' .. worker, batch)
+  end
 end
 
 local function tell(type, id, kind, attempt, reason)

@@ -26,7 +26,7 @@ local function renewLife(row)
   L.unfold(row)
   L.unshelve(row)
   local its = more(row)
-  row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, -1, 0
+  row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0
   its.failures, its.failedAttempt, its.deadReason, its.cancel = nil, nil, nil, nil
   L.errorTag(row, nil)
   if row.hasResult then

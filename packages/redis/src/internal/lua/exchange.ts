@@ -24,78 +24,82 @@ local function settleOther(i, id, fence, after, trace, result)
   if answer ~= 'Done' then lost[#lost + 1] = i end
 end
 
-if ARGV[4] ~= '' then
-  local ids, fences, afters, traces, results = {}, {}, {}, {}, {}
-  for line in string.gmatch(ARGV[4], '[^\30]+') do
-    local i = #ids + 1
-    ids[i] = string.sub(line, 1, 22)
-    local fence, after, rest = string.match(line, '^(%d+)\31(%d+)(.*)$', 23)
-    fences[i], afters[i] = fence, after
-    if rest ~= '' then
-      local trace, result = string.match(rest, '^\31([^\31]*)(.*)$')
-      traces[i] = trace ~= '' and trace or nil
-      results[i] = result ~= '' and string.sub(result, 2) or nil
-    end
-  end
+-- Completions with one fence and one duration: some are the usual ones of one batch of claims.
+local made = {}
+local function complete(ids, at, fence, after, traces, results)
   local hots = call('HMGET', H, unpack(ids))
-  local made, values, done, ended, kept, seen = {}, {}, {}, {}, {}, {}
+  local values, n, kept, k, ended, seen = {}, 0, {}, 0, {}, {}
   for i = 1, #ids do
     local id, hot = ids[i], hots[i]
     local of = hot and made[hot]
     if hot and of == nil then
-      local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, place, at =
+      local state, flags, priority, crashes, its, settled, attempt, kind, chunk, batch, place, startedAt =
         struct.unpack(LAYOUT, hot)
       of = false
       if state == RUNNING and flags % 2 == 0 and crashes == 0 and string.sub(hot, HEAD + 1) == worker then
         of = {
-          fence = string.format('%d', fence), kind = kind, attempt = attempt, at = at,
+          fence = string.format('%d', its), kind = kind, attempt = attempt, at = startedAt, batch = batch, packed = {},
           pack = function(endedAt, flag)
-            return struct.pack(LAYOUT, COMPLETED, flags - flags % 8 + RAN + BEGUN + flag, priority, 0, fence + 1, fence,
-              attempt, kind, chunk, place, now, at, endedAt) .. worker
-          end,
-          packed = {}
+            return struct.pack(LAYOUT, COMPLETED, flags - flags % 8 + RAN + BEGUN + flag, priority, 0, its + 1, its,
+              attempt, kind, chunk, 0, place, now, startedAt, endedAt) .. worker
+          end
         }
       end
       made[hot] = of
     end
     if seen[id] then
       -- Sent twice: the first one decided.
-    elseif not of or of.fence ~= fences[i] then
-      settleOther(i, id, fences[i], afters[i], traces[i], results[i])
+    elseif not of or of.fence ~= fence then
+      settleOther(at + i, id, fence, after, traces and traces[i], results and results[i])
     else
-      local after, result = afters[i], results[i]
+      seen[id] = true
+      local result, trace = results and results[i], traces and traces[i]
       local key = result and after .. 'r' or after
       local value = of.packed[key]
       if not value then
         value = of.pack(math.min(now, of.at + tonumber(after)), result and RESULT or 0)
         of.packed[key] = value
       end
-      local n = #done + 1
-      seen[id] = true
-      done[n] = id
-      values[2 * n - 1] = id
-      values[2 * n] = traces[i] and value .. '\31' .. traces[i] or value
+      values[n + 1], values[n + 2] = id, trace and value .. '\31' .. trace or value
+      n = n + 2
       if result then
-        kept[#kept + 1] = id
-        kept[#kept + 1] = result
+        kept[k + 1], kept[k + 2] = id, result
+        k = k + 2
       end
-      local list = ended[of.kind]
-      if not list then list = {} ended[of.kind] = list end
-      list[#list + 1] = id .. stamp
+      local list = ended[of]
+      if not list then list = { n = 0 } ended[of] = list end
+      list.n = list.n + 1
+      list[list.n] = id
       if isHeard then tell('completed', id, kindOf(of.kind), of.attempt) end
     end
   end
-  if #done > 0 then
-    call('HSET', H, unpack(values))
-    call('SREM', P .. ':wh:' .. worker, unpack(done))
-    if #kept > 0 then call('HSET', P .. ':r', unpack(kept)) end
-    for number, list in pairs(ended) do
-      local kind = kindOf(number)
-      shelve(kind, COMPLETED, list)
-      count(kind.queue, RUNNING, -#list)
-      count(kind.queue, COMPLETED, #list)
-    end
+  if n == 0 then return end
+  call('HSET', H, unpack(values))
+  if k > 0 then call('HSET', P .. ':r', unpack(kept)) end
+  for of, list in pairs(ended) do
+    local kind = kindOf(of.kind)
+    letGo(worker, of.batch, list.n)
+    shelve(kind, COMPLETED, table.concat(list), list.n)
+    count(kind.queue, RUNNING, -list.n)
+    count(kind.queue, COMPLETED, list.n)
   end
+end
+
+-- Groups: fence and duration, then ids; or one id with its trace and result.
+local settledSoFar = 0
+for group in string.gmatch(ARGV[4], '[^\30]+') do
+  local fence, after, rest = string.match(group, '^(%d+)\31(%d+)\31(.*)$')
+  local ids, traces, results = {}, nil, nil
+  if string.find(rest, '\31', 23, true) == 23 then
+    local trace, result = string.match(rest, '^\31([^\31]*)(.*)$', 23)
+    ids[1] = string.sub(rest, 1, 22)
+    traces = { trace ~= '' and trace or nil }
+    results = { result ~= '' and string.sub(result, 2) or nil }
+  else
+    for i = 1, #rest / 22 do ids[i] = string.sub(rest, 22 * i - 21, 22 * i) end
+  end
+  complete(ids, settledSoFar, fence, after, traces, results)
+  settledSoFar = settledSoFar + #ids
 end
 `
 
@@ -122,12 +126,12 @@ if ARGV[6] ~= '' then
   end
   flushAll()
   for _, each in ipairs(demand) do
-    claimFrom(queueState(each.name), math.min(each.share, each.slots, left - #claimed / 2))
+    claimFrom(queueState(each.name), math.min(each.share, each.slots, left - claims / 2))
   end
-  if #claimed / 2 < left then
+  if claims / 2 < left then
     for _, each in ipairs(demand) do
       local queue = queueState(each.name)
-      claimFrom(queue, math.min(each.slots - queue.given, left - #claimed / 2))
+      claimFrom(queue, math.min(each.slots - queue.given, left - claims / 2))
     end
   end
   for _, each in ipairs(demand) do
@@ -140,7 +144,9 @@ if ARGV[6] ~= '' then
     end
   end
 end
-if #claimed > 0 then
+if holds > 0 then
+  call('HSET', P .. ':wl:' .. worker, batch, table.concat(held))
+  call('HSET', P .. ':wn:' .. worker, batch, holds)
   call('ZADD', P .. ':ws', 'GT', now + lease, worker)
   foresee(now + lease)
 end

@@ -196,7 +196,7 @@ function L.finish(row, to, reason)
     releaseSuccessor(row)
   end
   local kind = kindOf(row.kind)
-  shelve(kind, to, { row.id .. string.format('%.0f', now) })
+  shelve(kind, to, row.id, 1)
   if to ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[to], row.chunk, row.id) end
   tell(to == COMPLETED and 'completed' or to == CANCELLED and 'cancelled' or 'dead', row.id, kind, row.attempt, reason)
   local dependents = its and its.dependents

@@ -34,24 +34,16 @@ local forgetAfter = 86400000
 local ended = call('ZRANGEBYSCORE', P .. ':ws', '-inf', now, 'WITHSCORES')
 for i = 1, #ended, 2 do
   local worker = ended[i]
-  local ids = call('SMEMBERS', P .. ':wh:' .. worker)
-  if #ids == 0 then
+  local held = L.heldBy(worker)
+  if #held == 0 then
     if tonumber(ended[i + 1]) + forgetAfter <= now then
       call('ZREM', P .. ':ws', worker)
-      call('DEL', P .. ':wi:' .. worker, P .. ':wc:' .. worker)
+      call('DEL', P .. ':wi:' .. worker, P .. ':wc:' .. worker, P .. ':wl:' .. worker, P .. ':wn:' .. worker)
     end
   else
     -- When it dies with a record that had crashed before, that one is to blame; else all of them may be (P10).
-    local held, suspect = {}, nil
-    for _, id in ipairs(ids) do
-      local row = load(id)
-      if row and row.state == RUNNING and row.tail == worker then
-        held[#held + 1] = row
-        if row.crashes > 0 then suspect = row end
-      else
-        call('SREM', P .. ':wh:' .. worker, id)
-      end
-    end
+    local suspect
+    for _, row in ipairs(held) do if row.crashes > 0 then suspect = row end end
     for _, row in ipairs(held) do rescue(row, not suspect or row == suspect) end
     if isHeard then for _, row in ipairs(held) do tell('retried', row.id, kindOf(row.kind), row.attempt, 'Crashed') end end
   end
@@ -74,30 +66,27 @@ local function sweep(shelf)
   local state = letter == 'c' and COMPLETED or letter == 'x' and CANCELLED or DEAD
   local size = limit < math.huge and tonumber(call('HGET', P .. ':fs', shelf) or '0') or 0
   while swept < chunk do
-    local entries = call('LRANGE', shelf, 0, 99)
-    if #entries == 0 then
+    local entry = call('LINDEX', shelf, 0)
+    if not entry then
       call('ZREM', P .. ':sw', shelf)
       return
     end
-    local passed = 0
-    for _, entry in ipairs(entries) do
-      local id, at = string.sub(entry, 1, 22), tonumber(string.sub(entry, 23))
-      local row = load(id)
-      local counts = row and row.state == state and row.at == at
-      if counts then
-        if size <= limit and at + age > now then
-          if passed > 0 then call('LTRIM', shelf, passed, -1) end
+    local at = tonumber(string.sub(entry, 1, 13))
+    for cut = 14, #entry, 22 do
+      local row = load(string.sub(entry, cut, cut + 21))
+      if row and row.state == state and row.at == at then
+        if size <= limit and at + age > now or swept == chunk then
+          if cut > 14 then call('LSET', shelf, 0, string.sub(entry, 1, 13) .. string.sub(entry, cut)) end
+          if swept == chunk then return end
           if age < math.huge then call('ZADD', P .. ':sw', at + age, shelf) else call('ZREM', P .. ':sw', shelf) end
           return
         end
-        if swept == chunk then break end
         L.remove(row)
         swept = swept + 1
         size = size - 1
       end
-      passed = passed + 1
     end
-    call('LTRIM', shelf, passed, -1)
+    call('LPOP', shelf)
     flush()
   end
 end
@@ -115,7 +104,7 @@ if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 local workers = call('ZRANGE', P .. ':ws', 0, -1, 'WITHSCORES')
 for i = 1, #workers, 2 do
   if tonumber(workers[i + 1]) >= maintainAt then break end
-  if call('EXISTS', P .. ':wh:' .. workers[i]) == 1 then
+  if call('EXISTS', P .. ':wl:' .. workers[i]) == 1 then
     maintainAt = tonumber(workers[i + 1])
     break
   end

@@ -181,6 +181,12 @@ local function oldestOf(name, lanes)
   return oldest
 end
 
+local function holdsOf(worker)
+  local sum = 0
+  for _, many in ipairs(call('HVALS', P .. ':wn:' .. worker)) do sum = sum + many end
+  return sum
+end
+
 local queues, workers = {}, {}
 for _, name in ipairs(call('SMEMBERS', P .. ':qs')) do
   local read = call('HMGET', P .. ':q:' .. name, 'r', 'u', 's', 'b', 'c', 'x', 'd', 'k', 'p', 'l')
@@ -194,7 +200,7 @@ end
 local all = call('ZRANGE', P .. ':ws', 0, -1, 'WITHSCORES')
 for i = 1, #all, 2 do
   workers[#workers + 1] = table.concat({
-    all[i], call('SCARD', P .. ':wh:' .. all[i]), string.format('%.0f', tonumber(all[i + 1]) - now),
+    all[i], holdsOf(all[i]), string.format('%.0f', tonumber(all[i + 1]) - now),
     call('HGET', P .. ':wi:' .. all[i], 'q') or '[]'
   }, '\31')
 end

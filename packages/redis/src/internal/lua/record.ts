@@ -2,12 +2,19 @@
 export const record = String.raw`
 local rows = {}
 
--- The record as it was enqueued: kind, chunk and instant, then what readers look at and the payload.
+-- The record as it was enqueued: kind, chunk and instant in 21 digits, then what readers look at and the payload.
+local function headText(row)
+  return string.format('%04x%06x%011x', row.kind, row.chunk, row.head.at)
+end
+
 local function headOf(row)
   if row.head then return row.head end
-  local kind, chunk, at, rest = string.match(call('HGET', C, row.id), '^(%d+)\31(%d+)\31(%d+)\29(.*)$')
-  row.head = { kind = tonumber(kind), chunk = tonumber(chunk), at = tonumber(at) }
-  row.rest = rest
+  local cold = call('HGET', C, row.id)
+  row.head = {
+    kind = tonumber(string.sub(cold, 1, 4), 16), chunk = tonumber(string.sub(cold, 5, 10), 16),
+    at = tonumber(string.sub(cold, 11, 21), 16)
+  }
+  row.rest = string.sub(cold, 22)
   return row.head
 end
 
@@ -27,8 +34,8 @@ local function hasFlag(flags, flag) return math.floor(flags / flag) % 2 == 1 end
 local function unpackHot(id, raw)
   local row = { id = id, raw = raw }
   local flags
-  row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind, row.chunk, row.place, row.at,
-    row.begun, row.ready = struct.unpack(LAYOUT, raw)
+  row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind, row.chunk, row.batch, row.place,
+    row.at, row.begun, row.ready = struct.unpack(LAYOUT, raw)
   row.tail = string.sub(raw, HEAD + 1)
   row.ran, row.hasBegun, row.admitted = hasFlag(flags, RAN), hasFlag(flags, BEGUN), hasFlag(flags, ADMITTED)
   row.early, row.hasResult = hasFlag(flags, EARLY), hasFlag(flags, RESULT)
@@ -43,7 +50,7 @@ local function packHot(row)
     (row.admitted and ADMITTED or 0) + (row.early and EARLY or 0) + (row.hasResult and RESULT or 0) +
     (row.hasProgress and PROGRESS or 0) + (row.hasLogs and LOGS or 0) + (row.hasCheckpoints and CHECKPOINTS or 0)
   return struct.pack(LAYOUT, row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind,
-    row.chunk, row.place, row.at, row.begun, row.ready) .. row.tail
+    row.chunk, row.batch, row.place, row.at, row.begun, row.ready) .. row.tail
 end
 
 -- A record by its id, nil when there is none. What is changed of it is written by flush.
@@ -54,7 +61,7 @@ local function load(id)
   if raw then
     row = unpackHot(id, raw)
   elseif call('HEXISTS', C, id) == 1 then
-    row = { id = id, state = READY, crashes = 0, fence = 0, settled = 0, attempt = 0, begun = -1, tail = '' }
+    row = { id = id, state = READY, crashes = 0, fence = 0, settled = 0, attempt = 0, batch = 0, begun = 0, tail = '' }
     local head = headOf(row)
     row.kind, row.chunk, row.place, row.priority = head.kind, head.chunk, head.at, kindOf(head.kind).priority
     row.at, row.ready = head.at, head.at
@@ -78,7 +85,7 @@ local function flush()
       if raw ~= row.raw then call('HSET', H, id, raw) row.raw = raw end
       if row.isNewMore then call('HSET', M, id, cmsgpack.pack(row.more)) row.isNewMore = nil end
       if row.isNewCold then
-        call('HSET', C, id, row.kind .. '\31' .. row.chunk .. '\31' .. string.format('%.0f', row.head.at) .. '\29' .. row.rest)
+        call('HSET', C, id, headText(row) .. row.rest)
         row.isNewCold = nil
       end
     end

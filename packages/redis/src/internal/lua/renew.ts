@@ -4,6 +4,33 @@
  * Cost: one read for all that it holds, and some ten commands for each record that is given back.
  */
 
+/** What a worker holds: its batches of claims, less what has ended. Batches that are mostly over are written anew. */
+export const heldBy = String.raw`
+function L.heldBy(worker)
+  local held, key = {}, P .. ':wl:' .. worker
+  local batches = call('HGETALL', key)
+  for i = 1, #batches, 2 do
+    local batch, ids, still = tonumber(batches[i]), batches[i + 1], {}
+    for at = 1, #ids, 22 do
+      local row = load(string.sub(ids, at, at + 21))
+      if row and row.state == RUNNING and row.tail == worker and row.batch == batch then
+        held[#held + 1] = row
+        still[#still + 1] = row.id
+      end
+    end
+    if #still * 44 < #ids then
+      if #still == 0 then
+        call('HDEL', key, batch)
+        call('HDEL', P .. ':wn:' .. worker, batch)
+      else
+        call('HSET', key, batch, table.concat(still))
+      end
+    end
+  end
+  return held
+end
+`
+
 /** What an exchange takes of it too. */
 export const unpark = String.raw`
 -- Releases parked records that this worker can run, at the place that they had.
@@ -37,7 +64,7 @@ end
 
 /** ARGV: worker, lease, queues, what it handles, what it holds, and how old claims are that are given back. */
 export const renew = String.raw`
-local heldKey, about = P .. ':wh:' .. worker, P .. ':wi:' .. worker
+local about = P .. ':wi:' .. worker
 local leaseUntil = now + lease
 call('ZADD', P .. ':ws', leaseUntil, worker)
 call('HSET', about, 'q', ARGV[3])
@@ -51,11 +78,8 @@ for id, fence in string.gmatch(ARGV[5], '(......................)(%d+)\30') do
 end
 
 local reconciled, before = 0, ARGV[6] ~= '' and now - tonumber(ARGV[6]) or -1
-for _, id in ipairs(call('SMEMBERS', heldKey)) do
-  local row = load(id)
-  if not (row and row.state == RUNNING and row.tail == worker) then
-    call('SREM', heldKey, id)
-  elseif not known[id] and row.at <= before then
+for _, row in ipairs(L.heldBy(worker)) do
+  if not known[row.id] and row.at <= before then
     L.endAttempt(row, 'released', now)
     local reason = row.more and row.more.cancel
     if reason then L.finish(row, CANCELLED, reason) else L.release(row) end
@@ -65,9 +89,8 @@ end
 
 local unparked = parked > 0 and L.unpark(ARGV[4]) or 0
 -- All of them, each time: a reply that told one may have been lost.
-local cancel, held = {}, call('SMEMBERS', heldKey)
-for _, id in ipairs(held) do
-  local row = load(id)
+local cancel, held = {}, L.heldBy(worker)
+for _, row in ipairs(held) do
   if row.more and row.more.cancel then cancel[#cancel + 1] = cancelText(row) end
 end
 call('DEL', P .. ':wc:' .. worker)
@@ -77,7 +100,7 @@ if #held > 0 then
 elseif lease == 0 then
   -- A worker that leaves renews with no lease and holds nothing.
   call('ZREM', P .. ':ws', worker)
-  call('DEL', about)
+  call('DEL', about, P .. ':wl:' .. worker, P .. ':wn:' .. worker)
 end
 flush()
 close()

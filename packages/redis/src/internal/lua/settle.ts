@@ -47,7 +47,8 @@ end
 -- Takes a running record from its worker: from here on, the fence refuses whatever the attempt still writes.
 function L.endAttempt(row, decision, endedAt, failure, trace)
   local worker = row.tail
-  call('SREM', P .. ':wh:' .. worker, row.id)
+  letGo(worker, row.batch, 1)
+  row.batch = 0
   if row.crashes > 0 then call('HINCRBY', P .. ':wi:' .. worker, 'su', -1) end
   row.fence = row.fence + 1
   row.tail = ''

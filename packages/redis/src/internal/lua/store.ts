@@ -50,7 +50,7 @@ local function insert(spec, waitsFor)
   local chunk = tonumber(meta[4] or '0')
   if log(chunk, spec.id) >= 22528 then meta[4] = chunk + 1 end
   local row = {
-    id = spec.id, state = BLOCKED, crashes = 0, fence = 0, settled = 0, attempt = 0, begun = -1, tail = '',
+    id = spec.id, state = BLOCKED, crashes = 0, fence = 0, settled = 0, attempt = 0, batch = 0, begun = 0, tail = '',
     kind = kind.number, chunk = chunk, place = 0, priority = kind.priority, at = now, ready = now,
     more = moreOf(spec, due), head = { kind = kind.number, chunk = chunk, at = now }
   }
