@@ -40,7 +40,7 @@ const notAnswered: Answer = Effect.fail(new JobStoreError({ reason: new OutcomeU
 const batch = 1000
 
 /**
- * One way into a store: one call of it is under way at a time.
+ * One way into a store: one call of it, or a few, are under way at a time.
  *
  * **Details**
  *
@@ -53,13 +53,19 @@ const batch = 1000
 export class Coalescer {
   private waiting: Array<Waiting> = []
   private readonly sent = new Set<Waiting>()
-  private isRunning = false
+  private running = 0
   private readonly store: Store
   private readonly scope: Scope.Scope
+  private readonly inFlight: number
 
-  constructor(store: Store, scope: Scope.Scope) {
+  /**
+   * @param inFlight how many calls may be under way at a time. More than one pays where the store works while this process
+   * makes the next batch, and keeps the order of calls.
+   */
+  constructor(store: Store, scope: Scope.Scope, inFlight = 1) {
     this.store = store
     this.scope = scope
+    this.inFlight = inFlight
   }
 
   /** Stores records with whatever else is stored at this moment. */
@@ -68,9 +74,10 @@ export class Coalescer {
       if (this.scope.state._tag === "Closed") return resume(notSent)
       const one: Waiting = { records, resume }
       this.waiting.push(one)
-      if (!this.isRunning) {
-        this.isRunning = true
-        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately: true }))
+      if (this.running < this.inFlight) {
+        this.running++
+        // With one call at a time whoever comes now gathers behind it; with more, whoever is about to come goes along.
+        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately: this.inFlight === 1 }))
       }
       // Whoever is interrupted before it was sent leaves nothing behind.
       return Effect.sync(() => {
@@ -82,7 +89,8 @@ export class Coalescer {
   private readonly run: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     while (this.waiting.length > 0) yield* this.send(this.take())
   }).pipe(Effect.ensuring(Effect.sync(() => {
-    this.isRunning = false
+    this.running--
+    if (this.running > 0) return
     // It ends with callers left over only when the store is closing.
     for (const one of this.sent) this.answer(one, notAnswered)
     for (const { resume } of this.waiting) resume(notSent)

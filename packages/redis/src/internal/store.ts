@@ -71,7 +71,7 @@ export const make = Effect.fnUntraced(function*(
       }
     )
 
-  const plain = new Coalescer.Coalescer(enqueuePlain, scope)
+  const plain = new Coalescer.Coalescer(enqueuePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
   const special = new Coalescer.Coalescer((records) => enqueueSpecial(records, undefined), scope)
 
