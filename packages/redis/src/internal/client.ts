@@ -6,18 +6,24 @@
  */
 import { JobError } from "capstan"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
-import { isMissingScript, toStoreError } from "./errors.ts"
+import { isLost, isMissingScript, toStoreError } from "./errors.ts"
+import { type Detour, Line } from "./line.ts"
 import type { Scripts, Verb } from "./scripts.ts"
 
 /** Seconds that a call may take, and up to one more. */
 const patience = 10
+/** Seconds without any answer after which the connection itself is in doubt. */
+const silence = 1
 const detail = `no reply within ${patience} seconds`
 
 /** A call that is under way. */
 interface Pending {
   readonly since: number
+  /** The connection that it went out on, when that is not the shared one. */
+  readonly on: Detour | undefined
   readonly expire: () => void
 }
 
@@ -29,7 +35,10 @@ export class Client {
   private readonly scope: Scope.Scope
   private readonly digests = new Map<Verb, string>()
   private readonly pending = new Set<Pending>()
+  private readonly line: Line
   private seconds = 0
+  /** Since when the shared connection owes an answer without having given one, also to those who wait no longer. */
+  private owedSince: number | undefined
   private isWatching = false
 
   constructor(redis: Redis["Service"], key: string, scripts: Scripts, scope: Scope.Scope) {
@@ -37,32 +46,34 @@ export class Client {
     this.scope = scope
     this.key = key
     this.scripts = scripts
+    this.line = new Line(redis, scope)
   }
 
   readonly call = <A>(
     operation: string,
     verb: Verb,
     args: ReadonlyArray<string>
-  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.run<A>(verb, args))
+  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, Effect.suspend(() => this.run<A>(verb, args)))
 
   readonly send = <A>(
     operation: string,
     command: string,
     ...args: ReadonlyArray<string>
-  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.redis.send<A>(command, ...args))
+  ): Effect.Effect<A, JobError.JobStoreError> =>
+    this.bounded(operation, Effect.suspend(() => this.line.send<A>(command, ...args)))
 
   private run<A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, RedisError> {
     const digest = this.digests.get(verb)
     if (digest === undefined) {
-      return Effect.flatMap(this.redis.send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
+      return Effect.flatMap(this.line.send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
         this.digests.set(verb, loaded)
         return this.run<A>(verb, args)
       })
     }
     return Effect.catchIf(
-      this.redis.send<A>("EVALSHA", digest, "1", this.key, ...args),
+      this.line.send<A>("EVALSHA", digest, "1", this.key, ...args),
       isMissingScript,
-      () => this.redis.send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
+      () => this.line.send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
     )
   }
 
@@ -82,20 +93,40 @@ export class Client {
         }
         const one: Pending = {
           since: this.seconds,
+          on: this.line.detour,
           expire: () => {
             end()
-            resume(Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) })))
+            resume(
+              Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) }))
+            )
           }
         }
         this.pending.add(one)
+        if (one.on === undefined) this.owedSince ??= this.seconds
         this.watch()
         fiber.addObserver((exit) => {
           this.pending.delete(one)
+          this.hear(one, exit)
           resume(Effect.mapError(exit, (error) => toStoreError(operation, error)))
         })
         return Effect.sync(end)
       })
     )
+  }
+
+  private hear({ on }: Pending, exit: Exit.Exit<unknown, RedisError>): void {
+    if (!isLost(exit)) {
+      if (on === undefined) this.owedSince = this.pending.size > 0 ? this.seconds : undefined
+      return
+    }
+    // A connection beside the shared one does not come back by itself.
+    if (on !== undefined) Effect.runFork(this.line.leave(on))
+  }
+
+  private readonly told = (speaks: boolean): void => {
+    this.owedSince = undefined
+    if (speaks) return
+    for (const one of this.pending) if (one.on === undefined) one.expire()
   }
 
   private watch(): void {
@@ -106,10 +137,11 @@ export class Client {
 
   /** Ends when there is nothing to watch for a second. */
   private readonly watching = Effect.gen({ self: this }, function*() {
-    while (this.pending.size > 0) {
+    while (this.pending.size > 0 || this.owedSince !== undefined) {
       yield* Effect.sleep(1000)
       this.seconds++
       for (const one of this.pending) if (this.seconds - one.since > patience) one.expire()
+      if (this.owedSince !== undefined && this.seconds - this.owedSince > silence) this.line.suspect(this.told)
     }
   }).pipe(Effect.ensuring(Effect.sync(() => this.isWatching = false)))
 }

@@ -340,5 +340,10 @@ const toQueueStats = (line: string): JobStore.QueueStats => {
 
 const toWorkerStats = (line: string): JobStore.WorkerStats => {
   const [worker, holds, leaseLeft, queues] = line.split(Codec.field)
-  return { worker: Codec.unpackWorker(worker!), holds: Number(holds), leaseLeft: Number(leaseLeft), queues: JSON.parse(queues!) }
+  return {
+    worker: Codec.unpackWorker(worker!),
+    holds: Number(holds),
+    leaseLeft: Number(leaseLeft),
+    queues: JSON.parse(queues!)
+  }
 }
