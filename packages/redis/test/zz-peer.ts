@@ -13,30 +13,68 @@ const cpu = Effect.gen(function*() {
   return (get("used_cpu_sys") + get("used_cpu_user")) * 1e6
 })
 const pad = "x".repeat(80)
-const timed = <A, E, R>(name: string, n: number, e: Effect.Effect<A, E, R>) => Effect.gen(function*() {
-  const c0 = yield* cpu; const p0 = process.cpuUsage(); const t0 = performance.now()
-  const a = yield* e
-  const t = performance.now() - t0; const c = (yield* cpu) - c0; const p = process.cpuUsage(p0)
-  console.log(`PQ ${name}: ${(n / t).toFixed(1)} k/s, server ${(c / n).toFixed(2)} us, process ${((p.user + p.system) / n).toFixed(2)} us a job`)
-  return a
-})
+const timed = <A, E, R>(name: string, n: number, e: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const c0 = yield* cpu
+    const p0 = process.cpuUsage()
+    const t0 = performance.now()
+    const a = yield* e
+    const t = performance.now() - t0
+    const c = (yield* cpu) - c0
+    const p = process.cpuUsage(p0)
+    console.log(
+      `PQ ${name}: ${(n / t).toFixed(1)} k/s, server ${(c / n).toFixed(2)} us, process ${
+        ((p.user + p.system) / n).toFixed(2)
+      } us a job`
+    )
+    return a
+  })
 const main = Effect.gen(function*() {
   const redis = yield* Redis.Redis
   yield* redis.send("FLUSHALL")
-  const queue = yield* PersistedQueue.make({ name: "q", schema: Schema.Struct({ n: Schema.Number, pad: Schema.String }) })
+  const queue = yield* PersistedQueue.make({
+    name: "q",
+    schema: Schema.Struct({ n: Schema.Number, pad: Schema.String })
+  })
   if (process.env.ONE !== undefined) {
-    yield* timed("one at a time", 5000, Effect.forEach(Array.from({ length: 5000 }), (_, n) => queue.offer({ n, pad }), { discard: true }))
-    yield* timed("100 in flight", 50000, Effect.forEach(Array.from({ length: 50000 }), (_, n) => queue.offer({ n, pad }), { discard: true, concurrency: 100 }))
+    yield* timed(
+      "one at a time",
+      5000,
+      Effect.forEach(Array.from({ length: 5000 }), (_, n) => queue.offer({ n, pad }), { discard: true })
+    )
+    yield* timed(
+      "100 in flight",
+      50000,
+      Effect.forEach(Array.from({ length: 50000 }), (_, n) => queue.offer({ n, pad }), {
+        discard: true,
+        concurrency: 100
+      })
+    )
     yield* redis.send("FLUSHALL")
   }
-  yield* timed("bulk", N, Effect.forEach(Array.from({ length: N }), (_, n) => queue.offer({ n, pad }), { discard: true, concurrency: 1000 }))
+  yield* timed(
+    "bulk",
+    N,
+    Effect.forEach(Array.from({ length: N }), (_, n) => queue.offer({ n, pad }), { discard: true, concurrency: 1000 })
+  )
   let done = 0
   const all = yield* Deferred.make<void>()
-  yield* timed("drain", N, Effect.scoped(Effect.gen(function*() {
-    for (let i = 0; i < conc; i++) {
-      yield* Effect.forkScoped(Effect.forever(queue.take(() => Effect.sync(() => { if (++done === N) Deferred.doneUnsafe(all, Effect.void) }))))
-    }
-    yield* Deferred.await(all)
-  })))
+  yield* timed(
+    "drain",
+    N,
+    Effect.scoped(Effect.gen(function*() {
+      for (let i = 0; i < conc; i++) {
+        yield* Effect.forkScoped(Effect.forever(queue.take(() =>
+          Effect.sync(() => {
+            if (++done === N) Deferred.doneUnsafe(all, Effect.void)
+          })
+        )))
+      }
+      yield* Deferred.await(all)
+    }))
+  )
 })
-Effect.runPromise(Effect.scoped(Effect.provide(main, Store)) as never).then(() => process.exit(0), (e) => { console.error(e); process.exit(1) })
+Effect.runPromise(Effect.scoped(Effect.provide(main, Store)) as never).then(() => process.exit(0), (e) => {
+  console.error(e)
+  process.exit(1)
+})

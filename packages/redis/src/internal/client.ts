@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
 import { isMissingScript, toStoreError } from "./errors.ts"
+import { makeReplicated } from "./replicated.ts"
 import type { Scripts, Verb } from "./scripts.ts"
 
 /** Seconds that a call may take, and up to one more. */
@@ -31,6 +32,7 @@ export class Client {
   private readonly pending = new Set<Pending>()
   private seconds = 0
   private isWatching = false
+  private onReplica: ReturnType<typeof makeReplicated> | undefined
 
   constructor(redis: Redis["Service"], key: string, scripts: Scripts, scope: Scope.Scope) {
     this.redis = redis
@@ -43,7 +45,13 @@ export class Client {
     operation: string,
     verb: Verb,
     args: ReadonlyArray<string>
-  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.run<A>(verb, args))
+  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.run<A>(this.redis.send, verb, args))
+
+  /** The same on a connection of its own, and a replica has it too. */
+  readonly replicated = <A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, JobError.JobStoreError> => {
+    this.onReplica ??= makeReplicated(this.redis, this.scope)
+    return this.bounded("enqueue", this.onReplica((send) => this.run<A>(send, verb, args)))
+  }
 
   readonly send = <A>(
     operation: string,
@@ -51,18 +59,22 @@ export class Client {
     ...args: ReadonlyArray<string>
   ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.redis.send<A>(command, ...args))
 
-  private run<A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, RedisError> {
+  private run<A>(
+    send: Redis["Service"]["send"],
+    verb: Verb,
+    args: ReadonlyArray<string>
+  ): Effect.Effect<A, RedisError> {
     const digest = this.digests.get(verb)
     if (digest === undefined) {
-      return Effect.flatMap(this.redis.send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
+      return Effect.flatMap(send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
         this.digests.set(verb, loaded)
-        return this.run<A>(verb, args)
+        return this.run<A>(send, verb, args)
       })
     }
     return Effect.catchIf(
-      this.redis.send<A>("EVALSHA", digest, "1", this.key, ...args),
+      send<A>("EVALSHA", digest, "1", this.key, ...args),
       isMissingScript,
-      () => this.redis.send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
+      () => send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
     )
   }
 
@@ -71,7 +83,7 @@ export class Client {
    */
   private bounded<A>(
     operation: string,
-    call: Effect.Effect<A, RedisError>
+    call: Effect.Effect<A, RedisError | JobError.JobStoreError>
   ): Effect.Effect<A, JobError.JobStoreError> {
     return Effect.withFiber((caller) =>
       Effect.callback<A, JobError.JobStoreError>((resume) => {
@@ -84,14 +96,18 @@ export class Client {
           since: this.seconds,
           expire: () => {
             end()
-            resume(Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) })))
+            resume(
+              Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) }))
+            )
           }
         }
         this.pending.add(one)
         this.watch()
         fiber.addObserver((exit) => {
           this.pending.delete(one)
-          resume(Effect.mapError(exit, (error) => toStoreError(operation, error)))
+          resume(
+            Effect.mapError(exit, (error) => error._tag === "RedisError" ? toStoreError(operation, error) : error)
+          )
         })
         return Effect.sync(end)
       })
