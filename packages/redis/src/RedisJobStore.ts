@@ -17,9 +17,11 @@ import { JobError, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Redis } from "effect/persistence/Redis"
+import * as Random from "effect/Random"
 import { Client } from "./internal/client.ts"
-import { scripts } from "./internal/scripts.ts"
-import { make } from "./internal/store.ts"
+import { server, warnings } from "./internal/describe.ts"
+import { layout, scripts } from "./internal/scripts.ts"
+import { make, usualSettings } from "./internal/store.ts"
 
 /**
  * Options of the store.
@@ -41,10 +43,33 @@ export interface Options {
    * @default 3
    */
   readonly maxCrashes?: number | undefined
+  /**
+   * What an acknowledged enqueue has survived when it answers. `"server"`: what the server's own settings promise.
+   * `"replicated"`: one replica has it too (`WAIT 1`), so that a failover to that replica does not lose it; an enqueue takes
+   * a network's round trip longer, over a connection of its own, and fails with `OutcomeUnknown` when no replica answers
+   * within two seconds.
+   *
+   * @default "server"
+   */
+  readonly durability?: "server" | "replicated" | undefined
+  /**
+   * What an enqueue does while its fiber has an SQL transaction open, in which Redis takes no part. `"fail"`: it fails with
+   * `EnqueueInTransaction`. `"afterCommit"`: it answers `Deferred` and enqueues when the outermost transaction has
+   * committed; a process that ends between the two loses the job. `"ignore"`: it enqueues at once, whatever becomes of the
+   * transaction.
+   *
+   * @default "fail"
+   */
+  readonly insideSqlTransaction?: "fail" | "afterCommit" | "ignore" | undefined
 }
 
 /**
  * The store.
+ *
+ * **Details**
+ *
+ * It uses the client's own connection for calls, one more to listen for wake-ups while a worker runs, one while somebody reads
+ * events, and one for enqueues with `durability: "replicated"`; none of them depends on how many jobs run.
  *
  * @category layers
  * @since 0.1.0
@@ -58,14 +83,36 @@ export const layer = (
       const redis = yield* Redis
       const prefix = options.prefix ?? "capstan"
       if (!/^[\w.:-]{1,100}$/.test(prefix)) {
-        return yield* new JobError.JobStoreError({
-          reason: new JobError.Incompatible({
-            operation: "layer",
-            detail: `prefix ${JSON.stringify(prefix)}: use letters, digits, "-", "_", "." and ":", at most 100 of them`
-          })
-        })
+        return yield* incompatible(
+          `prefix ${JSON.stringify(prefix)}: use letters, digits, "-", "_", "." and ":", at most 100 of them`
+        )
       }
       const client = new Client(redis, `{${prefix}}`, scripts(), yield* Effect.scope)
-      return yield* make(client, { identity: `redis:${prefix}`, maxCrashes: options.maxCrashes ?? 3 })
+      const settings = {
+        ...usualSettings,
+        maxCrashes: options.maxCrashes ?? usualSettings.maxCrashes,
+        durability: options.durability ?? usualSettings.durability,
+        insideSqlTransaction: options.insideSqlTransaction ?? usualSettings.insideSqlTransaction
+      }
+      for (const warning of warnings(yield* server(client), settings.durability)) {
+        yield* Effect.logWarning(`Redis store ${prefix}: ${warning}`)
+      }
+      return yield* make(client, { ...settings, identity: yield* identityOf(client) })
     })
   )
+
+const incompatible = (detail: string) =>
+  Effect.fail(new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "layer", detail }) }))
+
+/** The same for every client of the same data, which says by which layout it is kept, too. */
+const identityOf = (client: Client): Effect.Effect<string, JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const made = (yield* Random.nextIntBetween(0, 2 ** 48)).toString(36)
+    yield* client.send("layer", "HSETNX", client.key, "id", made)
+    yield* client.send("layer", "HSETNX", client.key, "layout", String(layout))
+    const [id, found] = yield* client.send<[string, string]>("layer", "HMGET", client.key, "id", "layout")
+    if (Number(found) === layout) return `redis:${client.key}:${id}`
+    return yield* incompatible(
+      `the data of ${client.key} has layout ${found}, this release wants ${layout}: use its release, or another prefix`
+    )
+  })

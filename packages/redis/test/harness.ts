@@ -6,7 +6,7 @@ import { Redis } from "effect/persistence"
 import { vi } from "vitest"
 import { Client } from "../src/internal/client.ts"
 import { type Parts, scripts, usualParts } from "../src/internal/scripts.ts"
-import { make } from "../src/internal/store.ts"
+import { make, usualSettings } from "../src/internal/store.ts"
 
 // What takes longer hangs, also on a machine that has other things to do.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
@@ -56,6 +56,10 @@ export const storeOf = (prefix: string, parts: Partial<Parts> = {}) =>
         scripts({ ...usualParts, ...parts }),
         yield* Effect.scope
       )
-      return yield* make(client, { identity: prefix, maxCrashes: 3 })
+      return yield* make(client, { ...usualSettings, identity: prefix })
     })
   )
+
+/** A command of the server itself. */
+export const send = <A = unknown>(command: string, ...args: ReadonlyArray<string>) =>
+  Effect.flatMap(Redis.Redis, (redis) => redis.send<A>(command, ...args))

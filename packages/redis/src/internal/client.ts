@@ -11,6 +11,7 @@ import type { Redis, RedisError } from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
 import { isLost, isMissingScript, toStoreError } from "./errors.ts"
 import { type Detour, Line } from "./line.ts"
+import { makeReplicated } from "./replicated.ts"
 import type { Scripts, Verb } from "./scripts.ts"
 
 /** Seconds that a call may take, and up to one more. */
@@ -19,11 +20,13 @@ const patience = 10
 const silence = 1
 const detail = `no reply within ${patience} seconds`
 
+type On = "shared" | "own" | Detour
+
 /** A call that is under way. */
 interface Pending {
   readonly since: number
-  /** The connection that it went out on, when that is not the shared one. */
-  readonly on: Detour | undefined
+  /** The connection that it went out on. */
+  readonly on: On
   readonly expire: () => void
 }
 
@@ -40,6 +43,7 @@ export class Client {
   /** Since when the shared connection owes an answer without having given one, also to those who wait no longer. */
   private owedSince: number | undefined
   private isWatching = false
+  private onReplica: ReturnType<typeof makeReplicated> | undefined
 
   constructor(redis: Redis["Service"], key: string, scripts: Scripts, scope: Scope.Scope) {
     this.redis = redis
@@ -53,7 +57,14 @@ export class Client {
     operation: string,
     verb: Verb,
     args: ReadonlyArray<string>
-  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, Effect.suspend(() => this.run<A>(verb, args)))
+  ): Effect.Effect<A, JobError.JobStoreError> =>
+    this.bounded(operation, Effect.suspend(() => this.run<A>(this.line.send, verb, args)))
+
+  /** The same on a connection of its own, and a replica has it too. */
+  readonly replicated = <A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, JobError.JobStoreError> => {
+    const onReplica = this.onReplica ??= makeReplicated(this.redis, this.scope)
+    return this.bounded("enqueue", onReplica((send) => this.run<A>(send, verb, args)), "own")
+  }
 
   readonly send = <A>(
     operation: string,
@@ -62,18 +73,22 @@ export class Client {
   ): Effect.Effect<A, JobError.JobStoreError> =>
     this.bounded(operation, Effect.suspend(() => this.line.send<A>(command, ...args)))
 
-  private run<A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, RedisError> {
+  private run<A>(
+    send: Redis["Service"]["send"],
+    verb: Verb,
+    args: ReadonlyArray<string>
+  ): Effect.Effect<A, RedisError> {
     const digest = this.digests.get(verb)
     if (digest === undefined) {
-      return Effect.flatMap(this.line.send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
+      return Effect.flatMap(send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
         this.digests.set(verb, loaded)
-        return this.run<A>(verb, args)
+        return this.run<A>(send, verb, args)
       })
     }
     return Effect.catchIf(
-      this.line.send<A>("EVALSHA", digest, "1", this.key, ...args),
+      send<A>("EVALSHA", digest, "1", this.key, ...args),
       isMissingScript,
-      () => this.line.send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
+      () => send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
     )
   }
 
@@ -82,10 +97,12 @@ export class Client {
    */
   private bounded<A>(
     operation: string,
-    call: Effect.Effect<A, RedisError>
+    call: Effect.Effect<A, RedisError | JobError.JobStoreError>,
+    own?: "own"
   ): Effect.Effect<A, JobError.JobStoreError> {
     return Effect.withFiber((caller) =>
       Effect.callback<A, JobError.JobStoreError>((resume) => {
+        const on = own ?? this.line.detour ?? "shared"
         const fiber = Effect.runForkWith(caller.context)(call)
         const end = () => {
           this.pending.delete(one)
@@ -93,7 +110,7 @@ export class Client {
         }
         const one: Pending = {
           since: this.seconds,
-          on: this.line.detour,
+          on,
           expire: () => {
             end()
             resume(
@@ -102,31 +119,33 @@ export class Client {
           }
         }
         this.pending.add(one)
-        if (one.on === undefined) this.owedSince ??= this.seconds
+        if (on === "shared") this.owedSince ??= this.seconds
         this.watch()
         fiber.addObserver((exit) => {
           this.pending.delete(one)
           this.hear(one, exit)
-          resume(Effect.mapError(exit, (error) => toStoreError(operation, error)))
+          resume(
+            Effect.mapError(exit, (error) => error._tag === "RedisError" ? toStoreError(operation, error) : error)
+          )
         })
         return Effect.sync(end)
       })
     )
   }
 
-  private hear({ on }: Pending, exit: Exit.Exit<unknown, RedisError>): void {
+  private hear({ on }: Pending, exit: Exit.Exit<unknown, RedisError | JobError.JobStoreError>): void {
     if (!isLost(exit)) {
-      if (on === undefined) this.owedSince = this.pending.size > 0 ? this.seconds : undefined
+      if (on === "shared") this.owedSince = this.pending.size > 0 ? this.seconds : undefined
       return
     }
     // A connection beside the shared one does not come back by itself.
-    if (on !== undefined) Effect.runFork(this.line.leave(on))
+    if (typeof on === "object") Effect.runFork(this.line.leave(on))
   }
 
   private readonly told = (speaks: boolean): void => {
     this.owedSince = undefined
     if (speaks) return
-    for (const one of this.pending) if (one.on === undefined) one.expire()
+    for (const one of this.pending) if (one.on === "shared") one.expire()
   }
 
   private watch(): void {

@@ -1,23 +1,25 @@
 /**
- * One subscription per store and process for wake-ups, opened when a worker first listens, and one for events while
- * somebody reads them.
+ * Wake-ups of sleeping workers, and events of records: one subscription for each per store and process, opened when somebody
+ * first listens.
  *
- * Hints only. A subscription comes back by itself after a lost connection, and says nothing of what it missed; so the store
- * sends itself a message now and then: who hears nothing for too long subscribes anew and tells everybody to look.
+ * Hints only. Events are numbered, so a reader that missed some is told; they are sent while somebody is known to read them.
  */
-import type { JobStore } from "capstan"
+import { type JobError, JobRecord, type JobStore } from "capstan"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Client } from "./client.ts"
-import { clean, packWorker } from "./codec.ts"
+import { clean, field, group, packWorker, record, unclean } from "./codec.ts"
+import * as Ids from "./ids.ts"
+import { listening } from "./subscription.ts"
 
 /** How often the store sends itself a message, and how long that may take. */
 const usualBeat = Duration.seconds(10)
+/** A reader that is further behind is told that it missed some. */
+const keptEvents = 4096
 
 interface Sleeper {
   readonly worker: string
@@ -25,84 +27,131 @@ interface Sleeper {
   readonly queue: Queue.Queue<void>
 }
 
-export class Listener {
-  private readonly sleepers = new Set<Sleeper>()
-  private readonly client: Client
+/** Starts a fiber of the scope once, when it is needed. */
+class Once {
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  private readonly effect: Effect.Effect<unknown, unknown>
   private readonly scope: Scope.Scope
-  private readonly id: string
-  private readonly beat: Duration.Input
-  private fiber: Fiber.Fiber<unknown> | undefined
-  private isHeard = false
-  private isConnected = false
 
-  constructor(client: Client, scope: Scope.Scope, id: string, beat: Duration.Input = usualBeat) {
-    this.client = client
+  constructor(effect: Effect.Effect<unknown, unknown>, scope: Scope.Scope) {
+    this.effect = effect
     this.scope = scope
-    this.id = id
-    this.beat = beat
   }
 
-  readonly wakeups = (worker: string, queues: ReadonlyArray<string>): Stream.Stream<void> =>
-    Stream.unwrap(Effect.gen({ self: this }, function*() {
-      const queue = yield* Queue.dropping<void>(1)
-      const sleeper: Sleeper = { worker: packWorker(worker), queues: new Set(queues.map(clean)), queue }
-      yield* Effect.acquireRelease(
-        Effect.sync(() => this.sleepers.add(sleeper)),
-        () => Effect.sync(() => this.sleepers.delete(sleeper))
-      )
-      this.fiber ??= Effect.runFork(Effect.forkIn(this.loop, this.scope))
-      return Stream.fromQueue(queue)
-    }))
-
-  private readonly loop = Effect.suspend(() => this.session).pipe(
-    Effect.sandbox,
-    Effect.retry(
-      Schedule.exponential("50 millis").pipe(
-        Schedule.jittered,
-        (schedule) => Schedule.min([schedule, Schedule.spaced("5 seconds")])
-      )
-    ),
-    Effect.forever
-  )
-
-  private readonly session = Effect.scoped(Effect.gen({ self: this }, function*() {
-    const channel = `${this.client.key}:w`
-    const messages = yield* this.client.redis.subscribe(channel)
-    const read = Effect.forever(Effect.map(Queue.take(messages), ({ message }) => this.hear(message)))
-    const watch = Effect.gen({ self: this }, function*() {
-      do {
-        this.isHeard = false
-        // At once, too: the answer says from when on nothing is missed.
-        yield* Effect.ignore(this.client.send("listen", "PUBLISH", channel, `h${this.id}`))
-        yield* Effect.sleep(this.beat)
-      } while (this.isHeard)
-      yield* Effect.logWarning("no wake-up has come back in time: listening anew")
-    })
-    yield* Effect.raceFirst(read, watch)
-  })).pipe(Effect.ensuring(Effect.sync(() => this.isConnected = false)))
-
-  private hear(message: string): void {
-    const rest = message.slice(1)
-    switch (message[0]) {
-      case "w":
-        return this.wake(({ queues }) => queues.has(rest))
-      case "k":
-        return this.wake(({ worker }) => worker === rest)
-      case "h":
-        if (rest !== this.id) return
-        // From here on nothing is missed; what came before may have been.
-        if (!this.isConnected) this.wake(() => true)
-        this.isHeard = true
-        this.isConnected = true
-    }
-  }
-
-  private wake(which: (sleeper: Sleeper) => boolean): void {
-    for (const sleeper of this.sleepers) if (which(sleeper)) Queue.offerUnsafe(sleeper.queue, undefined)
+  start(): void {
+    this.fiber ??= Effect.runFork(Effect.forkIn(this.effect, this.scope))
   }
 }
 
-export const noEvents: Stream.Stream<JobStore.StoreEvent> = Stream.concat(
-  Stream.make({ type: "missed" as const }),
-  Stream.never
-)
+export const makeWakeups = (
+  client: Client,
+  scope: Scope.Scope,
+  id: string,
+  every: Duration.Input = usualBeat
+): JobStore.Shape["wakeups"] => {
+  const sleepers = new Set<Sleeper>()
+  const channel = `${client.key}:w`
+  let isConnected = false
+  const wake = (which: (sleeper: Sleeper) => boolean) => {
+    for (const sleeper of sleepers) if (which(sleeper)) Queue.offerUnsafe(sleeper.queue, undefined)
+  }
+  const session = new Once(
+    listening(client, {
+      channel,
+      every,
+      beat: client.send("listen", "PUBLISH", channel, `h${id}`),
+      hear: (message) => {
+        const rest = message.slice(1)
+        switch (message[0]) {
+          case "w":
+            wake(({ queues }) => queues.has(rest))
+            return false
+          case "k":
+            wake(({ worker }) => worker === rest)
+            return false
+          default:
+            if (rest !== id) return false
+            // From here on nothing is missed; what came before may have been.
+            if (!isConnected) wake(() => true)
+            return isConnected = true
+        }
+      },
+      lost: () => isConnected = false
+    }),
+    scope
+  )
+  return (worker, queues) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const queue = yield* Queue.dropping<void>(1)
+      const sleeper: Sleeper = { worker: packWorker(worker), queues: new Set(queues.map(clean)), queue }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => sleepers.add(sleeper)),
+        () => Effect.sync(() => sleepers.delete(sleeper))
+      )
+      session.start()
+      return Stream.fromQueue(queue)
+    }))
+}
+
+export const makeEvents = (
+  client: Client,
+  scope: Scope.Scope,
+  every: Duration.Input = usualBeat
+): Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> => {
+  const readers = new Set<Queue.Queue<JobStore.StoreEvent>>()
+  /** The number of the last message; `undefined` while nothing is sure to be heard. */
+  let last: number | undefined
+  const missed = (reader: Queue.Queue<JobStore.StoreEvent>) => {
+    Queue.takeUnsafe(reader)
+    Queue.offerUnsafe(reader, { type: "missed" })
+  }
+  const session = new Once(
+    listening(client, {
+      channel: `${client.key}:e`,
+      every,
+      beat: Effect.suspend(() => readers.size === 0 ? Effect.void : client.call("listen", "listen", [])),
+      hear: (message) => {
+        const [number, events] = message.split(group)
+        const at = Number(number)
+        if (last === undefined || at > last + (events === undefined ? 0 : 1)) {
+          for (const reader of readers) missed(reader)
+        } else if (events !== undefined && at > last) {
+          for (const line of events.split(record)) {
+            const event = toEvent(line)
+            for (const reader of readers) if (!Queue.offerUnsafe(reader, event)) missed(reader)
+          }
+        }
+        last = at
+        return true
+      },
+      lost: () => last = undefined
+    }),
+    scope
+  )
+  return Stream.unwrap(Effect.gen(function*() {
+    const queue = yield* Queue.bounded<JobStore.StoreEvent>(keptEvents)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => readers.add(queue)),
+      () => Effect.sync(() => readers.delete(queue))
+    )
+    session.start()
+    if (last !== undefined) {
+      yield* client.call("listen", "listen", [])
+      missed(queue)
+    }
+    return Stream.fromQueue(queue)
+  }))
+}
+
+const toEvent = (line: string): JobStore.RecordEvent => {
+  const [type, id, tag, queue, at, attempt, reason] = line.split(field)
+  return {
+    type: type as JobStore.RecordEvent["type"],
+    id: JobRecord.JobId(Ids.unpack(id!)),
+    tag: unclean(tag!),
+    queue: unclean(queue!),
+    at: Number(at),
+    attempt: Number(attempt),
+    reason: reason === "" ? undefined : unclean(reason!)
+  }
+}

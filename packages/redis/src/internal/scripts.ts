@@ -10,6 +10,7 @@ import { control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { life } from "./lua/life.ts"
+import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
 import { record } from "./lua/record.ts"
@@ -52,6 +53,7 @@ export type Verb =
   | "stats"
   | "schedules"
   | "tick"
+  | "listen"
 
 export type Scripts = Readonly<Record<Verb, string>>
 
@@ -94,6 +96,7 @@ export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
     results: make(always, context, library, results),
     stats: make(always, context, library, stats),
     schedules: make(withRoom, schedules),
+    listen: make(always, listen),
     tick: make(withRoom, context, library, tick)
   }
 }

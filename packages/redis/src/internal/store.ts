@@ -1,18 +1,30 @@
 /** The verbs of the seam over the scripts. */
 import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { Client } from "./client.ts"
 import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
+import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
-import { Listener, noEvents } from "./listen.ts"
-import { layout } from "./scripts.ts"
+import { makeEvents, makeWakeups } from "./listen.ts"
+import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
 export interface Settings {
   readonly identity: string
   readonly maxCrashes: number
+  readonly insideSqlTransaction: InsideSqlTransaction
+  readonly durability: Durability
+  /** How often a subscription sends itself a message. For tests. */
+  readonly beat?: Duration.Input
+}
+
+export const usualSettings: Omit<Settings, "identity"> = {
+  maxCrashes: 3,
+  insideSqlTransaction: "fail",
+  durability: "server"
 }
 
 /** More than this in one call goes out alone. */
@@ -28,20 +40,26 @@ export const make = Effect.fnUntraced(function*(
   settings: Settings
 ): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const listener = new Listener(client, scope, `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`)
+  const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
+
+  /** A script that adds records, as durable as the settings want it. */
+  const stored = settings.durability === "replicated"
+    ? client.replicated
+    : <A>(verb: "one" | "enqueue" | "tick", args: ReadonlyArray<string>) =>
+      client.call<A>(verb === "tick" ? "tick" : "enqueue", verb, args)
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>): Answers => {
     const [first] = records
     return records.length > 1 || first === undefined || !Codec.isNow(first)
       ? enqueueMany(records)
-      : Effect.flatMap(client.call<number | "">("enqueue", "one", Codec.oneArgs(first)), (reply) =>
+      : Effect.flatMap(stored<number | "">("one", Codec.oneArgs(first)), (reply) =>
         reply === ""
           ? enqueueMany(records)
           : Effect.succeed([{ id: first.id, outcome: Number(reply) === 1 ? "Inserted" : "Existing" }]))
   }
 
   const enqueueMany = (records: ReadonlyArray<JobStore.NewRecord>): Answers =>
-    Effect.map(client.call<string>("enqueue", "enqueue", Codec.plainArgs(records)), (reply) => {
+    Effect.map(stored<string>("enqueue", Codec.plainArgs(records)), (reply) => {
       const existing = reply === "" ? undefined : new Set(reply.split(","))
       return records.map(({ id }, i): JobStore.Enqueued => ({
         id,
@@ -54,7 +72,7 @@ export const make = Effect.fnUntraced(function*(
     by: JobStore.AttemptRef | undefined
   ): Answers =>
     Effect.flatMap(
-      client.call<string>("enqueue", "enqueue", [
+      stored<string>("enqueue", [
         JSON.stringify(records.map(Codec.specialOf)),
         by === undefined ? "" : Codec.packId(by.id) + by.fence
       ]),
@@ -85,14 +103,11 @@ export const make = Effect.fnUntraced(function*(
   const store: JobStore.Shape = {
     identity: settings.identity,
     notifications: "hint",
-    describe: Effect.succeed({
-      kind: "redis",
-      durability: "what the server's appendfsync says",
-      schemaVersion: layout,
-      capabilities: ["schedules"],
-      maxCrashes: settings.maxCrashes
-    }),
-    enqueue,
+    ...(settings.insideSqlTransaction === "afterCommit"
+      ? { inTransaction: (context) => openTransaction(context) !== undefined }
+      : {}),
+    describe: describe(client, settings),
+    enqueue: (request) => Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueue)),
 
     exchange: (request) => {
       const others: Array<number> = []
@@ -235,7 +250,7 @@ export const make = Effect.fnUntraced(function*(
 
     tick: ({ at, name, nextAt, record }) =>
       Effect.map(
-        client.call<number>("tick", "tick", [
+        stored<number>("tick", [
           name,
           String(at),
           String(nextAt),
@@ -255,8 +270,8 @@ export const make = Effect.fnUntraced(function*(
       }
     }),
 
-    wakeups: listener.wakeups,
-    events: noEvents
+    wakeups: makeWakeups(client, scope, listener, settings.beat),
+    events: makeEvents(client, scope, settings.beat)
   }
   return store
 

@@ -5,7 +5,7 @@
  *
  * | key | type | holds |
  * |---|---|---|
- * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
+ * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `en` the number of their last message, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
  * | `:c` | hash | id to the record as it was enqueued: kind, chunk, instant, spec, payload. Read at a claim, never by a settlement |
  * | `:h` | hash | id to state, fence, lease: the head of the record in 49 bytes and its worker. Absent: as enqueued |
  * | `:m` | hash | id to what only some records have, packed |
@@ -169,6 +169,6 @@ local function close()
   for queue in pairs(woken) do
     if call('HDEL', P, 'z' .. queue) == 1 then call('PUBLISH', P .. ':w', 'w' .. queue) end
   end
-  if #events > 0 then call('PUBLISH', P .. ':e', table.concat(events, '\30')) end
+  if #events > 0 then call('PUBLISH', P .. ':e', call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30')) end
 end
 `

@@ -96,7 +96,9 @@ if ARGV[1] == '' then
       call('PUBLISH', P .. ':w', 'w' .. group.queue)
     end
   end
-  if heard and #heard > 0 then call('PUBLISH', P .. ':e', table.concat(heard, '\30')) end
+  if heard and #heard > 0 then
+    call('PUBLISH', P .. ':e', call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(heard, '\30'))
+  end
   return table.concat(existing, ',')
 end
 `
