@@ -55,8 +55,7 @@ describe("warnings", () => {
 
 describe("a store on the test server", () => {
   const prefix = Harness.prefixOf("describe")
-  const on = (options: RedisJobStore.Options) =>
-    RedisJobStore.layer(options).pipe(Layer.provideMerge(Harness.client()))
+  const on = (options: RedisJobStore.Options) => RedisJobStore.layer(options).pipe(Layer.provideMerge(Harness.client()))
 
   it.effect("says kind, version and durability, and is the same store for all of its clients", () =>
     Effect.gen(function*() {

@@ -5,8 +5,8 @@ import { Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
 import { vi } from "vitest"
 import { Client } from "../src/internal/client.ts"
-import { type Parts, scripts, usualParts } from "../src/internal/scripts.ts"
-import { make, usualSettings } from "../src/internal/store.ts"
+import { scripts } from "../src/internal/scripts.ts"
+import { make, type Settings, usualSettings } from "../src/internal/store.ts"
 
 // What takes longer hangs, also on a machine that has other things to do.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
@@ -45,18 +45,18 @@ export const freeze = (prefix: string) =>
 export const advance = (prefix: string, millis: number) =>
   Effect.flatMap(Redis.Redis, (redis) => redis.send("INCRBY", `{${prefix}}:now`, String(Math.ceil(millis))))
 
-/** A store whose scripts may be other than those of the package. */
-export const storeOf = (prefix: string, parts: Partial<Parts> = {}) =>
+/** A store whose clock may be another than the server's. */
+export const storeOf = (prefix: string, clock?: string, settings: Partial<Settings> = {}) =>
   Layer.effect(
     JobStore.JobStore,
     Effect.gen(function*() {
       const client = new Client(
         yield* Redis.Redis,
         `{${prefix}}`,
-        scripts({ ...usualParts, ...parts }),
+        scripts(clock),
         yield* Effect.scope
       )
-      return yield* make(client, { ...usualSettings, identity: prefix })
+      return yield* make(client, { ...usualSettings, ...settings, identity: prefix })
     })
   )
 

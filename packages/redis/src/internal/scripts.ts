@@ -5,7 +5,7 @@
  * commands cost. A script is known to the server by the digest of its text, so two releases run side by side.
  */
 import { claim, claimAny } from "./lua/claim.ts"
-import { clock, context, names } from "./lua/context.ts"
+import { clock as serverClock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
@@ -22,14 +22,6 @@ import { signal, write } from "./lua/write.ts"
 
 /** The layout of the data. Another number is another store. */
 export const layout = 1
-
-/** What may be different: the clock in tests, and lines of the text in must-fail twins. */
-export interface Parts {
-  readonly clock: string
-  readonly change: (text: string) => string
-}
-
-export const usualParts: Parts = { clock, change: (text) => text }
 
 const library = [record, life, store, settle].join("\n")
 
@@ -57,10 +49,11 @@ export type Verb =
 
 export type Scripts = Readonly<Record<Verb, string>>
 
-export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
+/** `clock` sets the instant of a call; tests let it stand still. */
+export const scripts = (clock: string = serverClock): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${clock}`
   const make = (flags: string, ...parts: ReadonlyArray<string>) =>
-    `${flags}\n-- capstan ${layout}\n${change([start, names, ...parts].join("\n"))}`
+    `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
     one: make(withRoom, one),
