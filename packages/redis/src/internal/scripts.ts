@@ -15,6 +15,7 @@ import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
 import { record } from "./lua/record.ts"
 import { heldBy, renew, unpark } from "./lua/renew.ts"
+import { mend, recount, reshelve } from "./lua/repair.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { schedules, tick } from "./lua/tick.ts"
@@ -46,6 +47,9 @@ export type Verb =
   | "schedules"
   | "tick"
   | "listen"
+  | "recount"
+  | "mend"
+  | "reshelve"
 
 export type Scripts = Readonly<Record<Verb, string>>
 
@@ -90,6 +94,9 @@ export const scripts = (clock: string = serverClock): Scripts => {
     stats: make(always, context, library, stats),
     schedules: make(withRoom, schedules),
     listen: make(always, listen),
+    recount: make(always, context, record, recount),
+    mend: make(always, context, library, mend),
+    reshelve: make(always, reshelve),
     tick: make(withRoom, context, library, tick)
   }
 }
