@@ -20,6 +20,7 @@ import { Redis } from "effect/persistence/Redis"
 import * as Random from "effect/Random"
 import { Client } from "./internal/client.ts"
 import { server, warnings } from "./internal/describe.ts"
+import { repair as mend } from "./internal/repair.ts"
 import { layout, scripts } from "./internal/scripts.ts"
 import { make, usualSettings } from "./internal/store.ts"
 
@@ -80,14 +81,7 @@ export const layer = (
   Layer.effect(
     JobStore.JobStore,
     Effect.gen(function*() {
-      const redis = yield* Redis
-      const prefix = options.prefix ?? "capstan"
-      if (!/^[\w.:-]{1,100}$/.test(prefix)) {
-        return yield* incompatible(
-          `prefix ${JSON.stringify(prefix)}: use letters, digits, "-", "_", "." and ":", at most 100 of them`
-        )
-      }
-      const client = new Client(redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+      const client = yield* clientOf(options.prefix)
       const settings = {
         ...usualSettings,
         maxCrashes: options.maxCrashes ?? usualSettings.maxCrashes,
@@ -95,11 +89,43 @@ export const layer = (
         insideSqlTransaction: options.insideSqlTransaction ?? usualSettings.insideSqlTransaction
       }
       for (const warning of warnings(yield* server(client), settings.durability)) {
-        yield* Effect.logWarning(`Redis store ${prefix}: ${warning}`)
+        yield* Effect.logWarning(`Redis store ${client.key}: ${warning}`)
       }
       return yield* make(client, { ...settings, identity: yield* identityOf(client) })
     })
   )
+
+/**
+ * Makes every index of the store anew from its records: queues, schedules of retries, leases, retention, unique and
+ * idempotency keys, searches and figures.
+ *
+ * **When to use**
+ *
+ * When keys were lost that are not the records themselves: deleted by hand, or evicted by a server that was not set to
+ * `noeviction`. Workers may go on.
+ *
+ * **Details**
+ *
+ * It first counts all records in one script, about two seconds a million, during which the server does nothing else; then it
+ * sees to 500 records a call. Answers how many records there are, and how many queues and shelves had lost some. What was in
+ * the records alone (`{prefix}:c`, `:h`, `:m`) cannot be made from anything.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const repair = (
+  options: Pick<Options, "prefix"> = {}
+): Effect.Effect<{ readonly records: number; readonly broken: number }, JobError.JobStoreError, Redis> =>
+  Effect.scoped(Effect.flatMap(clientOf(options.prefix), mend))
+
+const clientOf = Effect.fnUntraced(function*(prefix: string = "capstan") {
+  if (!/^[\w.:-]{1,100}$/.test(prefix)) {
+    return yield* incompatible(
+      `prefix ${JSON.stringify(prefix)}: use letters, digits, "-", "_", "." and ":", at most 100 of them`
+    )
+  }
+  return new Client(yield* Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+})
 
 const incompatible = (detail: string) =>
   Effect.fail(new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "layer", detail }) }))

@@ -8,7 +8,7 @@ const operator = ManagedRuntime.make(Harness.client())
 
 afterAll(() => operator.runPromise(Harness.empty(prefix)).finally(() => operator.dispose()))
 
-const layer = Harness.storeOf(prefix, { clock: Harness.frozenClock }).pipe(
+const layer = Harness.storeOf(prefix, Harness.frozenClock).pipe(
   Layer.provideMerge(Layer.effectDiscard(Effect.andThen(Harness.empty(prefix), Harness.freeze(prefix)))),
   Layer.provide(Harness.client()),
   Layer.orDie

@@ -1,12 +1,13 @@
 /** What the tests of the Redis store are written with. */
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { assert } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
 import { vi } from "vitest"
 import { Client } from "../src/internal/client.ts"
-import { type Parts, scripts, usualParts } from "../src/internal/scripts.ts"
-import { make, usualSettings } from "../src/internal/store.ts"
+import { scripts } from "../src/internal/scripts.ts"
+import { make, type Settings, usualSettings } from "../src/internal/store.ts"
 
 // What takes longer hangs, also on a machine that has other things to do.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
@@ -18,7 +19,34 @@ export const url = (): string => {
   return given
 }
 
-export const client = () => Layer.orDie(NodeRedis.layer({ url: url() }))
+/** `name`: what the server calls its connections. */
+export const client = (name?: string) =>
+  Layer.orDie(NodeRedis.layer({ url: url(), ...(name === undefined ? {} : { name }) }))
+
+/** Ends all connections of this name, as a lost network does: nobody says goodbye. */
+export const cut = (name: string) =>
+  Effect.gen(function*() {
+    const list = yield* send<string>("CLIENT", "LIST")
+    const ids = list.split("\n").filter((line) => line.includes(` name=${name} `)).map((line) =>
+      /id=(\d+)/.exec(line)![1]!
+    )
+    for (const id of ids) yield* Effect.ignore(send("CLIENT", "KILL", "ID", id))
+    return ids.length
+  })
+
+/** Waits for what nobody announces, and says what it waited for when that does not come. */
+export const until = <E, R>(
+  what: string,
+  check: Effect.Effect<boolean, E, R>,
+  seconds = 10
+): Effect.Effect<void, E, R> =>
+  Effect.gen(function*() {
+    const end = performance.now() + seconds * 1000
+    while (!(yield* check)) {
+      if (performance.now() > end) return assert.fail(`waited ${seconds} s in vain: ${what}`)
+      yield* Effect.sleep("10 millis")
+    }
+  })
 
 /** A namespace that nobody has used before, removed when its tests have ended. */
 export const prefixOf = (theme: string): string => `t_${theme}_${process.pid}`
@@ -45,18 +73,18 @@ export const freeze = (prefix: string) =>
 export const advance = (prefix: string, millis: number) =>
   Effect.flatMap(Redis.Redis, (redis) => redis.send("INCRBY", `{${prefix}}:now`, String(Math.ceil(millis))))
 
-/** A store whose scripts may be other than those of the package. */
-export const storeOf = (prefix: string, parts: Partial<Parts> = {}) =>
+/** A store whose clock may be another than the server's. */
+export const storeOf = (prefix: string, clock?: string, settings: Partial<Settings> = {}) =>
   Layer.effect(
     JobStore.JobStore,
     Effect.gen(function*() {
       const client = new Client(
         yield* Redis.Redis,
         `{${prefix}}`,
-        scripts({ ...usualParts, ...parts }),
+        scripts(clock),
         yield* Effect.scope
       )
-      return yield* make(client, { ...usualSettings, identity: prefix })
+      return yield* make(client, { ...usualSettings, ...settings, identity: prefix })
     })
   )
 

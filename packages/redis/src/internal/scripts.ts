@@ -5,7 +5,7 @@
  * commands cost. A script is known to the server by the digest of its text, so two releases run side by side.
  */
 import { claim, claimAny } from "./lua/claim.ts"
-import { clock, context, names } from "./lua/context.ts"
+import { clock as serverClock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
@@ -15,6 +15,7 @@ import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
 import { record } from "./lua/record.ts"
 import { heldBy, renew, unpark } from "./lua/renew.ts"
+import { mend, recount, reshelve } from "./lua/repair.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { schedules, tick } from "./lua/tick.ts"
@@ -22,14 +23,6 @@ import { signal, write } from "./lua/write.ts"
 
 /** The layout of the data. Another number is another store. */
 export const layout = 1
-
-/** What may be different: the clock in tests, and lines of the text in must-fail twins. */
-export interface Parts {
-  readonly clock: string
-  readonly change: (text: string) => string
-}
-
-export const usualParts: Parts = { clock, change: (text) => text }
 
 const library = [record, life, store, settle].join("\n")
 
@@ -54,13 +47,17 @@ export type Verb =
   | "schedules"
   | "tick"
   | "listen"
+  | "recount"
+  | "mend"
+  | "reshelve"
 
 export type Scripts = Readonly<Record<Verb, string>>
 
-export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
+/** `clock` sets the instant of a call; tests let it stand still. */
+export const scripts = (clock: string = serverClock): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${clock}`
   const make = (flags: string, ...parts: ReadonlyArray<string>) =>
-    `${flags}\n-- capstan ${layout}\n${change([start, names, ...parts].join("\n"))}`
+    `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
     one: make(withRoom, one),
@@ -97,6 +94,9 @@ export const scripts = ({ change, clock }: Parts = usualParts): Scripts => {
     stats: make(always, context, library, stats),
     schedules: make(withRoom, schedules),
     listen: make(always, listen),
+    recount: make(always, context, record, recount),
+    mend: make(always, context, library, mend),
+    reshelve: make(always, reshelve),
     tick: make(withRoom, context, library, tick)
   }
 }

@@ -3,6 +3,7 @@ import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Client } from "./client.ts"
 import * as Codec from "./codec.ts"
@@ -32,6 +33,8 @@ const bulk = 100
 /** How many records one query looks at, and how many of them in one call of its script. */
 const looked = 10_000
 const lookedAtOnce = 500
+
+const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
 
@@ -89,14 +92,34 @@ export const make = Effect.fnUntraced(function*(
       }
     )
 
-  const plain = new Coalescer.Coalescer(enqueuePlain, scope, 2)
+  /**
+   * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
+   * by this call. Whatever hinders the asking, the outcome is unknown.
+   */
+  const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
+    Effect.catch(call, (lost) =>
+      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : call.pipe(
+        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
+        Effect.mapBoth({
+          onFailure: (error) => error.isTransient ? lost : error,
+          onSuccess: (answers) =>
+            answers.map((answer, i): JobStore.Enqueued =>
+              answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
+            )
+        })
+      ))
+  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => askAgain(records, enqueuePlain(records))
+  const storeSpecial = (records: ReadonlyArray<JobStore.NewRecord>, by: JobStore.AttemptRef | undefined) =>
+    askAgain(records, enqueueSpecial(records, by))
+
+  const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
-  const special = new Coalescer.Coalescer((records) => enqueueSpecial(records, undefined), scope)
+  const special = new Coalescer.Coalescer((records) => storeSpecial(records, undefined), scope)
 
   const enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers => {
-    if (by !== undefined) return enqueueSpecial(records, by)
+    if (by !== undefined) return storeSpecial(records, by)
     const isSpecial = records.some(Codec.isSpecial)
-    if (records.length > bulk) return isSpecial ? enqueueSpecial(records, undefined) : enqueuePlain(records)
+    if (records.length > bulk) return isSpecial ? storeSpecial(records, undefined) : storePlain(records)
     return (isSpecial ? special : plain).enqueue(records)
   }
 

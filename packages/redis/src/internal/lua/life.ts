@@ -150,7 +150,11 @@ function L.hold(row)
   local unique = row.more and row.more.unique
   if not unique then return end
   local held = row.id
-  if unique.window then held = held .. string.format('%.0f', now + unique.window) end
+  if unique.window then
+    unique.heldUntil = now + unique.window
+    row.isNewMore = true
+    held = held .. string.format('%.0f', unique.heldUntil)
+  end
   call('HSET', P .. ':u', scoped(kindOf(row.kind).tag, unique.key), held)
 end
 
