@@ -68,6 +68,8 @@ export interface Store {
   readonly framing: Framing
   /** Milliseconds from one cut of all connections to the next. */
   readonly cutEvery: number
+  /** Milliseconds in which the first job starts after a black hole, whose connections stay silent. */
+  readonly resumesIn: number
   readonly start: () => Promise<Server>
 }
 

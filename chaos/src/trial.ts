@@ -49,7 +49,7 @@ export const attempt = async (
       cluster,
       choices,
       seconds,
-      cutEvery: store.cutEvery,
+      store,
       proxy: async () => {
         const proxy = await Proxy.start(server.port, store.framing)
         proxies.push(proxy)
@@ -67,6 +67,7 @@ export const attempt = async (
     const entries = Ledger.read(cluster.folder)
     const findings = audit(entries, stored)
     return {
+      resumesIn: store.resumesIn,
       findings: { ...findings, struck: new Map([...findings.struck, ...struck]) },
       entries,
       stored,

@@ -155,5 +155,6 @@ export const store: Store = {
     ),
   framing,
   cutEvery: 5000,
+  resumesIn: 1000,
   start
 }

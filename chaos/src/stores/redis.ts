@@ -141,5 +141,7 @@ export const store: Store = {
   layer: (address) => layer(address, "chaos"),
   framing,
   cutEvery: 1000,
+  // One connection for all: that it is silent is known after two seconds, and a third is for another to come up.
+  resumesIn: 4000,
   start
 }

@@ -112,10 +112,11 @@ export class Client {
           since: this.seconds,
           on,
           expire: () => {
-            end()
+            // First: the fiber's own end, by interruption, is no answer.
             resume(
               Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) }))
             )
+            end()
           }
         }
         this.pending.add(one)

@@ -19,9 +19,11 @@ export const detailOf = (error: RedisError): string => {
 const isReply = (detail: string): boolean => /^[A-Z]{2,}\b/.test(detail)
 
 /** Whether it failed for want of an answer, and not by one. */
-export const isLost = (exit: Exit.Exit<unknown, RedisError>): boolean =>
+export const isLost = (exit: Exit.Exit<unknown, RedisError | JobError.JobStoreError>): boolean =>
   Exit.isFailure(exit) &&
-  exit.cause.reasons.some((reason) => reason._tag !== "Fail" || !isReply(detailOf(reason.error)))
+  exit.cause.reasons.some((reason) =>
+    reason._tag !== "Fail" || reason.error._tag === "RedisError" && !isReply(detailOf(reason.error))
+  )
 
 export const isMissingScript = (error: RedisError): boolean => detailOf(error).startsWith("NOSCRIPT")
 
