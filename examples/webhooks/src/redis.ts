@@ -5,7 +5,7 @@
 import { RedisJobStore } from "@capstan/redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Console, Effect, Layer } from "effect"
-import { Redis } from "effect/persistence"
+import * as Redis from "effect/persistence/Redis"
 import { throwawayRedis } from "../../throwaway.ts"
 import { dim } from "./terminal.ts"
 import { told } from "./told.ts"

@@ -3,7 +3,7 @@
  */
 import { type JobError, JobStore } from "capstan"
 import { Effect, Layer } from "effect"
-import type { Redis } from "effect/persistence"
+import type * as Redis from "effect/persistence/Redis"
 
 type StoreLayer = Layer.Layer<JobStore.JobStore, JobError.JobStoreError | Redis.RedisError | Error>
 
