@@ -6,19 +6,27 @@
  */
 import { JobError } from "capstan"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type { Redis, RedisError } from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
-import { isMissingScript, toStoreError } from "./errors.ts"
+import { isLost, isMissingScript, toStoreError } from "./errors.ts"
+import { type Detour, Line } from "./line.ts"
 import { makeReplicated } from "./replicated.ts"
 import type { Scripts, Verb } from "./scripts.ts"
 
 /** Seconds that a call may take, and up to one more. */
 const patience = 10
+/** Seconds without any answer after which the connection itself is in doubt. */
+const silence = 1
 const detail = `no reply within ${patience} seconds`
+
+type On = "shared" | "own" | Detour
 
 /** A call that is under way. */
 interface Pending {
   readonly since: number
+  /** The connection that it went out on. */
+  readonly on: On
   readonly expire: () => void
 }
 
@@ -30,7 +38,10 @@ export class Client {
   private readonly scope: Scope.Scope
   private readonly digests = new Map<Verb, string>()
   private readonly pending = new Set<Pending>()
+  private readonly line: Line
   private seconds = 0
+  /** Since when the shared connection owes an answer without having given one, also to those who wait no longer. */
+  private owedSince: number | undefined
   private isWatching = false
   private onReplica: ReturnType<typeof makeReplicated> | undefined
 
@@ -39,25 +50,28 @@ export class Client {
     this.scope = scope
     this.key = key
     this.scripts = scripts
+    this.line = new Line(redis, scope)
   }
 
   readonly call = <A>(
     operation: string,
     verb: Verb,
     args: ReadonlyArray<string>
-  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.run<A>(this.redis.send, verb, args))
+  ): Effect.Effect<A, JobError.JobStoreError> =>
+    this.bounded(operation, Effect.suspend(() => this.run<A>(this.line.send, verb, args)))
 
   /** The same on a connection of its own, and a replica has it too. */
   readonly replicated = <A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, JobError.JobStoreError> => {
-    this.onReplica ??= makeReplicated(this.redis, this.scope)
-    return this.bounded("enqueue", this.onReplica((send) => this.run<A>(send, verb, args)))
+    const onReplica = this.onReplica ??= makeReplicated(this.redis, this.scope)
+    return this.bounded("enqueue", onReplica((send) => this.run<A>(send, verb, args)), "own")
   }
 
   readonly send = <A>(
     operation: string,
     command: string,
     ...args: ReadonlyArray<string>
-  ): Effect.Effect<A, JobError.JobStoreError> => this.bounded(operation, this.redis.send<A>(command, ...args))
+  ): Effect.Effect<A, JobError.JobStoreError> =>
+    this.bounded(operation, Effect.suspend(() => this.line.send<A>(command, ...args)))
 
   private run<A>(
     send: Redis["Service"]["send"],
@@ -83,10 +97,12 @@ export class Client {
    */
   private bounded<A>(
     operation: string,
-    call: Effect.Effect<A, RedisError | JobError.JobStoreError>
+    call: Effect.Effect<A, RedisError | JobError.JobStoreError>,
+    own?: "own"
   ): Effect.Effect<A, JobError.JobStoreError> {
     return Effect.withFiber((caller) =>
       Effect.callback<A, JobError.JobStoreError>((resume) => {
+        const on = own ?? this.line.detour ?? "shared"
         const fiber = Effect.runForkWith(caller.context)(call)
         const end = () => {
           this.pending.delete(one)
@@ -94,17 +110,21 @@ export class Client {
         }
         const one: Pending = {
           since: this.seconds,
+          on,
           expire: () => {
-            end()
+            // First: the fiber's own end, by interruption, is no answer.
             resume(
               Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) }))
             )
+            end()
           }
         }
         this.pending.add(one)
+        if (on === "shared") this.owedSince ??= this.seconds
         this.watch()
         fiber.addObserver((exit) => {
           this.pending.delete(one)
+          this.hear(one, exit)
           resume(
             Effect.mapError(exit, (error) => error._tag === "RedisError" ? toStoreError(operation, error) : error)
           )
@@ -112,6 +132,21 @@ export class Client {
         return Effect.sync(end)
       })
     )
+  }
+
+  private hear({ on }: Pending, exit: Exit.Exit<unknown, RedisError | JobError.JobStoreError>): void {
+    if (!isLost(exit)) {
+      if (on === "shared") this.owedSince = this.pending.size > 0 ? this.seconds : undefined
+      return
+    }
+    // A connection beside the shared one does not come back by itself.
+    if (typeof on === "object") Effect.runFork(this.line.leave(on))
+  }
+
+  private readonly told = (speaks: boolean): void => {
+    this.owedSince = undefined
+    if (speaks) return
+    for (const one of this.pending) if (one.on === "shared") one.expire()
   }
 
   private watch(): void {
@@ -122,10 +157,11 @@ export class Client {
 
   /** Ends when there is nothing to watch for a second. */
   private readonly watching = Effect.gen({ self: this }, function*() {
-    while (this.pending.size > 0) {
+    while (this.pending.size > 0 || this.owedSince !== undefined) {
       yield* Effect.sleep(1000)
       this.seconds++
       for (const one of this.pending) if (this.seconds - one.since > patience) one.expire()
+      if (this.owedSince !== undefined && this.seconds - this.owedSince > silence) this.line.suspect(this.told)
     }
   }).pipe(Effect.ensuring(Effect.sync(() => this.isWatching = false)))
 }

@@ -1,5 +1,6 @@
 /** What a failure of the client or an error of the server means for who called. */
 import { JobError } from "capstan"
+import * as Exit from "effect/Exit"
 import type { RedisError } from "effect/persistence/Redis"
 
 /** The server is there and cannot now: another try may succeed. It did nothing. */
@@ -16,6 +17,13 @@ export const detailOf = (error: RedisError): string => {
 
 /** What the server itself said begins with a word in capitals. */
 const isReply = (detail: string): boolean => /^[A-Z]{2,}\b/.test(detail)
+
+/** Whether it failed for want of an answer, and not by one. */
+export const isLost = (exit: Exit.Exit<unknown, RedisError | JobError.JobStoreError>): boolean =>
+  Exit.isFailure(exit) &&
+  exit.cause.reasons.some((reason) =>
+    reason._tag !== "Fail" || reason.error._tag === "RedisError" && !isReply(detailOf(reason.error))
+  )
 
 export const isMissingScript = (error: RedisError): boolean => detailOf(error).startsWith("NOSCRIPT")
 
