@@ -10,12 +10,16 @@ const root = fileURLToPath(new URL(".", import.meta.url))
  */
 const conditions = ["@capstan/source", "node", "module-sync", "default"]
 
+/** Vitest leaves a core to itself, which on two cores is half of them; it needs little. */
+const maxWorkers = "100%"
+
 const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
     name,
+    maxWorkers,
     include: [include],
     // Each file is asked whether its server is there; most need none.
     setupFiles: [`${root}scripts/servers/required.ts`]
@@ -24,6 +28,7 @@ const project = (name: string, folder: string, include: string) => ({
 
 export default defineConfig({
   test: {
+    maxWorkers,
     projects: [
       ...readdirSync(`${root}packages`).map((name) => project(name, `packages/${name}`, "test/**/*.test.ts")),
       project("examples", "examples", "**/test/**/*.test.ts"),

@@ -6,7 +6,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { ownNodeServes } from "./node.mjs"
 
@@ -28,18 +28,11 @@ const run = (command, args, options) => {
   process.exit(1)
 }
 
-/**
- * `npm ci` is what this stands for. It refuses a lock file that lacks the optional packages of other platforms, and npm
- * leaves those out of the lock file when the registry it was made with does not have them. An install without the folder
- * and without saving gives the same tree: the versions and the hashes of the lock file.
- */
-const installPackages = () => {
-  rmSync(path("node_modules"), { recursive: true, force: true })
-  run("npm", ["install", "--no-save", "--ignore-scripts", "--loglevel=error"], {
+const installPackages = () =>
+  run("npm", ["ci", "--ignore-scripts", "--loglevel=error"], {
     cwd: fileURLToPath(root),
     shell: process.platform === "win32"
   })
-}
 
 /** The script runs `npm install` of the package that holds the binary, which must not run scripts of its own. */
 const installNode = () =>

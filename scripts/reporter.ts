@@ -1,6 +1,9 @@
 /**
  * How a run of the tests reads: one line per file when it ends, then the failures in full, and no summary: the type
  * tests are still to come when the last file has ended.
+ *
+ * What passing tests print is held back: warnings belong to what many of them provoke. That of a failed test, and of its
+ * file's hooks, stands below the file's line.
  */
 import { relative } from "node:path"
 import type { SerializedError, UserConsoleLog } from "vitest"
@@ -24,11 +27,35 @@ export const fileLine = (
   return `${counts.failed > 0 ? "FAIL" : "  ok"}  ${name}  ${parts.join(", ")}  ${(milliseconds / 1000).toFixed(1)} s`
 }
 
+/** What files have printed that have not ended. */
+export class Held {
+  private logs: Array<UserConsoleLog> = []
+
+  add(log: UserConsoleLog): void {
+    this.logs.push(log)
+  }
+
+  /** What a file and its tests have printed, which is forgotten then. */
+  take(module: string): ReadonlyArray<UserConsoleLog> {
+    const isOurs = ({ taskId }: UserConsoleLog) => taskId === module || (taskId ?? "").startsWith(`${module}_`)
+    const ours = this.logs.filter(isOurs)
+    this.logs = this.logs.filter((log) => !isOurs(log))
+    return ours
+  }
+}
+
 /** Prints the lines and the failures, and counts into `counts`. */
 export const makeReporter = (counts: Counts): Reporter => {
   let vitest: Vitest
 
   const name = (module: TestModule): string => relative(process.cwd(), module.moduleId)
+
+  const held = new Held()
+
+  const print = ({ content, type }: UserConsoleLog) => {
+    const stream = type === "stderr" ? process.stderr : process.stdout
+    stream.write(content)
+  }
 
   return {
     onInit(instance) {
@@ -36,8 +63,8 @@ export const makeReporter = (counts: Counts): Reporter => {
     },
 
     onUserConsoleLog(log: UserConsoleLog) {
-      const stream = log.type === "stderr" ? process.stderr : process.stdout
-      stream.write(log.content)
+      if (log.taskId === undefined) print(log)
+      else held.add(log)
     },
 
     onTestModuleEnd(module) {
@@ -50,24 +77,28 @@ export const makeReporter = (counts: Counts): Reporter => {
       counts.failed += file.failed
       const { collectDuration, duration } = module.diagnostic()
       console.log(fileLine(name(module), file, collectDuration + duration))
+      const printed = held.take(module.id)
+      if (file.failed === 0) return
+      const passed = new Set([...module.children.allTests("passed")].map(({ id }) => id))
+      for (const log of printed) if (!passed.has(log.taskId!)) print(log)
     },
 
     onTestRunEnd(modules, unhandled) {
-      const print = (title: string, errors: ReadonlyArray<unknown>, module?: TestModule) => {
+      const report = (title: string, errors: ReadonlyArray<unknown>, module?: TestModule) => {
         process.stderr.write(`\nFAIL  ${title}\n`)
         const options = module === undefined ? {} : { project: module.project }
         for (const error of errors) vitest.logger.printError(error, options)
       }
       for (const module of modules) {
         for (const failure of hookFailures(module)) {
-          print([name(module), failure.title].join(" > "), failure.errors, module)
+          report([name(module), failure.title].join(" > "), failure.errors, module)
         }
         for (const test of module.children.allTests("failed")) {
-          print(`${name(module)} > ${test.fullName}`, test.result().errors ?? [], module)
+          report(`${name(module)} > ${test.fullName}`, test.result().errors ?? [], module)
         }
       }
       counts.failed += unhandled.length
-      if (unhandled.length > 0) print("outside of any test", unhandled)
+      if (unhandled.length > 0) report("outside of any test", unhandled)
     }
   }
 }

@@ -151,21 +151,12 @@ describe("the packages", { timeout: 120_000 }, () => {
     expect(stdout).toBe("Hello, world!\n")
   })
 
-  it("a program that only enqueues bundles neither the worker nor the memory store", async () => {
-    // By its path: a bundler may keep all of a module that it gets through a barrel.
-    writeFileSync(
-      `${project}/enqueue.ts`,
-      `import { Job } from "capstan"
-import * as JobStore from "capstan/JobStore"
-import { Effect, Schema } from "effect"
-class Greet extends Job.make("Greet", { payload: { name: Schema.String } }) {}
-export const main = (store: JobStore.Shape) =>
-  Effect.provideService(Greet.enqueue({ name: "world" }), JobStore.JobStore, store)
-`
-    )
-    const bundle = async (entry: string) => {
+  describe("a bundle", () => {
+    /** Modules of ours that a bundle of the program has. */
+    const bundle = async (program: string): Promise<ReadonlyArray<string>> => {
+      writeFileSync(`${project}/bundled.ts`, program)
       const { metafile } = await build({
-        entryPoints: [entry],
+        entryPoints: ["bundled.ts"],
         absWorkingDir: project,
         bundle: true,
         write: false,
@@ -178,12 +169,34 @@ export const main = (store: JobStore.Shape) =>
         bytesInOutput > 0 && file.includes("capstan/dist") ? [file.split("capstan/dist/")[1]!] : []
       )
     }
+    const enqueues = (imports: string) =>
+      `${imports}
+import { Effect, Schema } from "effect"
+class Greet extends Job.make("Greet", { payload: { name: Schema.String } }) {}
+export const main = (store: JobStore.Shape) =>
+  Effect.provideService(Greet.enqueue({ name: "world" }), JobStore.JobStore, store)
+`
     const worker = /^JobWorker|^internal\/worker\//
     const memory = /^internal\/memory\//
-    const enqueueOnly = await bundle("enqueue.ts")
-    expect(enqueueOnly).toContain("Job.js")
-    expect(enqueueOnly.filter((file) => worker.test(file) || memory.test(file))).toEqual([])
-    const whole = await bundle("main.ts")
-    for (const runtime of [worker, memory]) expect(whole.some((file) => runtime.test(file))).toBe(true)
+
+    it("of a program that only enqueues has no worker", async () => {
+      const files = await bundle(enqueues("import { Job, JobStore } from \"capstan\""))
+      expect(files).toContain("Job.js")
+      expect(files.filter((file) => worker.test(file))).toEqual([])
+    })
+
+    // A bundler may keep all of a module that it gets through the package's entry.
+    it("of one that imports the store by its path has no memory store either", async () => {
+      const files = await bundle(
+        enqueues("import { Job } from \"capstan\"\nimport * as JobStore from \"capstan/JobStore\"")
+      )
+      expect(files).toContain("Job.js")
+      expect(files.filter((file) => worker.test(file) || memory.test(file))).toEqual([])
+    })
+
+    it("of a program that works has both", async () => {
+      const files = await bundle(program)
+      for (const runtime of [worker, memory]) expect(files.some((file) => runtime.test(file))).toBe(true)
+    })
   })
 })

@@ -75,7 +75,7 @@ const runOn = (version: string, file: string, ...args: ReadonlyArray<string>) =>
 const prepare = (version = "24.1.0") => runOn(version, "scripts/prepare.mjs")
 const calls = () => existsSync(`${root}/calls`) ? readFileSync(`${root}/calls`, "utf8").trim().split("\n") : []
 
-const install = "npm install --no-save --ignore-scripts --loglevel=error"
+const install = "npm ci --ignore-scripts --loglevel=error"
 const nodeScript = "the install script of node, other scripts ignored: true"
 
 describe("the pre-script", () => {

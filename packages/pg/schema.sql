@@ -29,6 +29,14 @@ CREATE TABLE checkpoint (
 
 ALTER TABLE checkpoint ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (id, name);
 
+CREATE TABLE claimed (
+  worker integer NOT NULL,
+  at bigint NOT NULL,
+  ids uuid[] NOT NULL
+) WITH (toast_tuple_target=8160, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+
+CREATE INDEX claimed_worker ON claimed USING btree (worker);
+
 CREATE TABLE counter (
   part smallint NOT NULL,
   queue text COLLATE "C" NOT NULL,
@@ -262,48 +270,49 @@ CREATE TABLE record (
   at bigint NOT NULL,
   enqueued_at bigint NOT NULL,
   ready_at bigint NOT NULL,
-  begun_at bigint,
-  expire_at bigint,
-  worker integer,
+  begun_at bigint NOT NULL DEFAULT 0,
+  worker integer NOT NULL DEFAULT 0,
   fence integer NOT NULL DEFAULT 0,
   settled integer NOT NULL DEFAULT 0,
   attempt integer NOT NULL DEFAULT 0,
   version integer NOT NULL,
   pending integer NOT NULL DEFAULT 0,
-  key_limit integer,
   state smallint NOT NULL,
   priority smallint NOT NULL,
   crashes smallint NOT NULL DEFAULT 0,
   flags smallint NOT NULL DEFAULT 0,
+  lane smallint NOT NULL,
   queue text COLLATE "C" NOT NULL,
   tag text COLLATE "C" NOT NULL,
+  payload text NOT NULL,
+  spec text,
+  retention text,
   key text COLLATE "C",
+  key_limit integer,
   reason text COLLATE "C",
   blocked_on text COLLATE "C",
-  retention text,
-  spec text,
+  expire_at bigint,
+  due bigint,
+  expires bigint,
   attempts jsonb,
-  failures jsonb,
-  payload text NOT NULL
-) WITH (fillfactor=70, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=50000);
+  failures jsonb
+) WITH (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=50000);
 
 ALTER TABLE record ADD CONSTRAINT record_pkey PRIMARY KEY (id);
 
-CREATE INDEX record_after ON record USING btree (blocked_on) WHERE ((state = 3) AND (reason = 'Unique'::text));
+CREATE INDEX record_after ON record USING btree (blocked_on) WHERE ((lane = 3) AND (reason = 'Unique'::text));
 
-CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WHERE ((state = 0) AND ((crashes > 0) OR (((flags)::integer & 16) = 16)));
+CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WHERE (lane = 1);
 
-CREATE INDEX record_expiring ON record USING btree (expire_at) WHERE ((expire_at IS NOT NULL) AND (state <> 1));
+CREATE INDEX record_expiring ON record USING btree (expires) WHERE (expires IS NOT NULL);
 
-CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((state = 3) AND (reason = 'ConcurrencyKey'::text));
+CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((lane = 3) AND (reason = 'ConcurrencyKey'::text));
 
-CREATE INDEX record_parked ON record USING btree (tag, version) WHERE ((state = 3) AND (reason = ANY (ARRAY['NoHandler'::text, 'NewerPayload'::text])));
+CREATE INDEX record_parked ON record USING btree (tag, version) WHERE ((lane = 3) AND (reason = ANY (ARRAY['NoHandler'::text, 'NewerPayload'::text])));
 
-CREATE INDEX record_ready ON record USING btree (queue, priority, turn, place) WHERE ((state = 0) AND (crashes = 0) AND (((flags)::integer & 16) = 0));
+CREATE INDEX record_ready ON record USING btree (queue, priority, turn, place) WHERE (lane = 0);
 
-CREATE INDEX record_running ON record USING btree (worker) WHERE (state = 1);
-
-CREATE INDEX record_scheduled ON record USING btree (queue, at, place) WHERE (state = 2);
+CREATE INDEX record_scheduled ON record USING btree (queue, due, place) WHERE (lane = 2);
 
 CREATE TABLE schedule (
   name text COLLATE "C" NOT NULL,
@@ -331,6 +340,7 @@ CREATE TABLE worker (
   lease_until bigint NOT NULL,
   wakes_until bigint NOT NULL DEFAULT 0,
   ended boolean NOT NULL DEFAULT true,
+  suspect uuid,
   queues text[] NOT NULL DEFAULT '{}'::text[],
   handles jsonb NOT NULL DEFAULT '[]'::jsonb
 ) WITH (fillfactor=50);
@@ -350,15 +360,15 @@ DECLARE
 BEGIN
   SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
-    OR NOT EXISTS (SELECT FROM record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    OR NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     RETURN;
   END IF;
   FOR q, n IN
     WITH c AS (
-      SELECT id FROM record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
+      SELECT id FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
       ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
     ), u AS (
-      UPDATE record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+      UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
       FROM c WHERE r.id = c.id RETURNING r.queue
     )
     SELECT queue, count(*)::int FROM u GROUP BY queue
@@ -369,7 +379,7 @@ BEGIN
     PERFORM wake(q, p_now);
   END LOOP;
   IF k.held < k.lim AND EXISTS (
-    SELECT FROM record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     PERFORM look_again(NULL, p_key, p_now);
   END IF;
 END $function$;
@@ -402,7 +412,7 @@ AS $function$
 DECLARE
   v_freed text := CASE WHEN r.flags & 8 = 8 THEN r.key END;
 BEGIN
-  r.worker := NULL;
+  r.worker := 0;
   r.flags := r.flags & ~8;
   r.state := 3;
   r.reason := p_reason;
@@ -411,67 +421,6 @@ BEGIN
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
-END $function$;
-
-CREATE OR REPLACE FUNCTION claim(p_num integer, p_queue text, p_count integer, p_now bigint, p_mark_priority integer, p_mark_turn bigint, p_mark_place bigint)
- RETURNS TABLE(id uuid, tag text, version integer, queue text, priority integer, payload text, attempt integer, fence integer, crashes integer, enqueued_at double precision, begun_at double precision, ready_at double precision, spec text, failures text, extra text, turn double precision, place double precision)
- LANGUAGE plpgsql
-AS $function$
-#variable_conflict use_column
-BEGIN
-  IF EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16)) THEN
-    RETURN QUERY
-      WITH back AS MATERIALIZED (
-        SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM record r
-        WHERE r.queue = p_queue AND r.state = 0 AND (r.crashes > 0 OR r.flags & 16 = 16)
-        ORDER BY r.priority, r.turn, r.place LIMIT p_count + 100 FOR UPDATE SKIP LOCKED
-      ), ready AS MATERIALIZED (
-        SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
-        WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
-          AND (r.priority, r.turn, r.place) > (p_mark_priority, p_mark_turn, p_mark_place)
-        ORDER BY r.priority, r.turn, r.place LIMIT p_count FOR UPDATE SKIP LOCKED
-      ), next AS MATERIALIZED (
-        SELECT tid FROM (
-          SELECT tid, priority, turn, place FROM ready
-          UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
-          -- A worker takes one at a time of those that crashed others (P10).
-          UNION ALL (SELECT tid, priority, turn, place FROM back WHERE crashes > 0 AND NOT EXISTS (
-            SELECT FROM record WHERE worker = p_num AND state = 1 AND crashes > 0) LIMIT 1)
-        ) r ORDER BY priority, turn, place LIMIT p_count
-      )
-      , claimed AS (
-        UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = p_num, at = p_now,
-          flags = r.flags & ~16, begun_at = coalesce(r.begun_at, p_now)
-        FROM next WHERE r.ctid = next.tid RETURNING r.*
-      ), counted AS (
-        INSERT INTO delta (queue, ready, running)
-        SELECT p_queue, -count(*), count(*) FROM claimed HAVING count(*) > 0
-      )
-      SELECT c.id, c.tag, c.version, c.queue, c.priority::int, c.payload, c.attempt, c.fence, c.crashes::int,
-        c.enqueued_at::float8, c.begun_at::float8, c.ready_at::float8, c.spec, c.failures::text,
-        CASE WHEN c.flags & 2 = 2 THEN extra_of(c.id) END, c.turn::float8, c.place::float8
-      FROM claimed c ORDER BY c.priority, c.turn, c.place;
-  ELSE
-    RETURN QUERY
-      WITH next AS MATERIALIZED (
-        SELECT r.ctid AS tid FROM record r
-        WHERE r.queue = p_queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
-          AND (r.priority, r.turn, r.place) > (p_mark_priority, p_mark_turn, p_mark_place)
-        ORDER BY r.priority, r.turn, r.place LIMIT p_count FOR UPDATE SKIP LOCKED
-      )
-      , claimed AS (
-        UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = p_num, at = p_now,
-          flags = r.flags & ~16, begun_at = coalesce(r.begun_at, p_now)
-        FROM next WHERE r.ctid = next.tid RETURNING r.*
-      ), counted AS (
-        INSERT INTO delta (queue, ready, running)
-        SELECT p_queue, -count(*), count(*) FROM claimed HAVING count(*) > 0
-      )
-      SELECT c.id, c.tag, c.version, c.queue, c.priority::int, c.payload, c.attempt, c.fence, c.crashes::int,
-        c.enqueued_at::float8, c.begun_at::float8, c.ready_at::float8, c.spec, c.failures::text,
-        CASE WHEN c.flags & 2 = 2 THEN extra_of(c.id) END, c.turn::float8, c.place::float8
-      FROM claimed c ORDER BY c.priority, c.turn, c.place;
-  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION claim_keys(p_records json, p_now bigint)
@@ -523,14 +472,17 @@ DECLARE
   v_keys text[];
   v_unique uuid[];
   v_detailed uuid[];
+  v_awaited boolean;
+  v_cancels boolean;
   v_id uuid;
 BEGIN
   WITH gone AS (
     DELETE FROM record r
     USING unnest(p_ids, p_fences, p_afters, p_results, p_traces) AS g(id, fence, after, result, trace)
     WHERE r.id = g.id AND r.fence = g.fence
-    RETURNING r.*, least(p_now, r.at + g.after) AS ended, g.result, g.trace,
-      CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age
+    RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
+      r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
+      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age
   ), kept AS (
     INSERT INTO history (
       id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
@@ -543,10 +495,10 @@ BEGIN
       CASE WHEN flags & 2 = 2 THEN (
         SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = gone.id) END,
       result, payload
-    FROM gone
+    FROM gone RETURNING part, queue
   ), counted AS (
     INSERT INTO delta (part, queue, running, completed)
-    SELECT part(age, p_now), queue, -count(*), count(*) FROM gone GROUP BY 1, 2
+    SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
     array_agg(id) FILTER (WHERE flags & 2 = 2)
@@ -560,11 +512,12 @@ BEGIN
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM release_unique(v_id, p_now); END LOOP;
   END IF;
-  IF EXISTS (SELECT FROM dependency) THEN
+  SELECT EXISTS (SELECT FROM dependency), EXISTS (SELECT FROM cancel) INTO v_awaited, v_cancels;
+  IF v_awaited THEN
     PERFORM dependency_ended(g.id, 4, g.result, p_now)
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_done);
   END IF;
-  IF EXISTS (SELECT FROM cancel) THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
+  IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
   IF p_events THEN
     PERFORM tell_ended(v_done, p_now);
   END IF;
@@ -610,6 +563,8 @@ BEGIN
   r.at := p_now;
   r.enqueued_at := h.enqueued_at;
   r.ready_at := p_now;
+  r.begun_at := 0;
+  r.worker := 0;
   r.fence := h.fence + 1;
   r.settled := h.settled;
   r.attempt := 0;
@@ -631,7 +586,7 @@ BEGIN
     INSERT INTO detail (id, logs) VALUES (p_id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
-  INSERT INTO record SELECT r.*;
+  PERFORM insert_record(r);
   PERFORM count_move(r.queue, NULL, NULL, 3, NULL);
   PERFORM let_run(r, p_now, p_now, false, p_transaction);
   RETURN 'Changed';
@@ -977,6 +932,36 @@ BEGIN
   RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $function$;
 
+CREATE OR REPLACE FUNCTION enqueue_lone(p_id uuid, p_tag text, p_version integer, p_queue text, p_priority integer, p_delay bigint, p_run_at bigint, p_start_before bigint, p_retention text, p_spec text, p_payload text, p_transaction boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+  v_now bigint := clock();
+  v_due bigint := coalesce(p_run_at, v_now + p_delay);
+  v_waits boolean := v_due > v_now;
+  v_wakes boolean;
+  v_events boolean;
+BEGIN
+  INSERT INTO record (
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due)
+    VALUES (p_id, nextval('place'), greatest(v_due, v_now), v_now, v_now, p_version,
+      CASE WHEN v_waits THEN 2 ELSE 0 END, CASE WHEN v_waits THEN 2 ELSE 0 END, p_priority, p_queue, p_tag, p_payload,
+      p_spec, p_retention, v_due + p_start_before, v_due + p_start_before, CASE WHEN v_waits THEN v_due END)
+    ON CONFLICT (id) DO NOTHING;
+  IF NOT FOUND THEN RETURN false; END IF;
+  INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
+  SELECT EXISTS (SELECT FROM listener WHERE until > v_now), EXISTS (SELECT FROM worker
+      WHERE wakes_until > CASE WHEN p_transaction THEN 0 ELSE v_now END AND p_queue = ANY (queues))
+    INTO v_events, v_wakes;
+  IF v_wakes THEN PERFORM pg_notify('capstan', 'w' || p_queue); END IF;
+  IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
  RETURNS record
  LANGUAGE plpgsql
@@ -1016,6 +1001,8 @@ BEGIN
   r.enqueued_at := p_now;
   r.ready_at := p_now;
   r.expire_at := v_due + (x ->> 'startBefore')::bigint;
+  r.begun_at := 0;
+  r.worker := 0;
   r.fence := 0;
   r.settled := 0;
   r.attempt := 0;
@@ -1055,7 +1042,7 @@ BEGIN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
   END IF;
-  INSERT INTO record SELECT r.*;
+  PERFORM insert_record(r);
   PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM tell('enqueued', r, NULL, p_now);
 
@@ -1088,43 +1075,45 @@ CREATE OR REPLACE FUNCTION enqueue_plain(p_ids uuid[], p_tags text[], p_versions
 AS $function$
 DECLARE
   v_now bigint := clock();
-  v_stored uuid[];
+  v_stored uuid[] := p_ids;
   v_queues text[];
   q text;
 BEGIN
   BEGIN
-    
-    WITH given AS (
-      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
-        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
-        p_payloads
-      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
-    ), stored AS (
+    WITH stored AS (
       INSERT INTO record (
-        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
-      SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
-        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
-      FROM given 
-      RETURNING id, queue, state
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due)
+      SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, payload,
+        spec, retention, due + start_before, due + start_before, CASE WHEN due > v_now THEN due END
+      FROM (
+        SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+          p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+          p_payloads
+        ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+      ) given 
+      RETURNING queue, state
     ), counted AS (
       INSERT INTO delta (queue, ready, scheduled)
       SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
       RETURNING queue
     )
-    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
+    SELECT array_agg(queue) INTO v_queues FROM counted;
   EXCEPTION WHEN unique_violation THEN
-    
-    WITH given AS (
-      SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
-        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
-        p_payloads
-      ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
-    ), stored AS (
+    WITH stored AS (
       INSERT INTO record (
-        id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, retention, spec, payload)
-      SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, due + start_before, version,
-        CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, retention, spec, payload
-      FROM given ON CONFLICT (id) DO NOTHING
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due)
+      SELECT id, nextval('place'), greatest(due, v_now), v_now, v_now, version,
+        CASE WHEN due > v_now THEN 2 ELSE 0 END, CASE WHEN due > v_now THEN 2 ELSE 0 END, priority, queue, tag, payload,
+        spec, retention, due + start_before, due + start_before, CASE WHEN due > v_now THEN due END
+      FROM (
+        SELECT g.*, coalesce(g.run_at, v_now + g.delay) AS due FROM unnest(
+          p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+          p_payloads
+        ) AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload)
+      ) given ON CONFLICT (id) DO NOTHING
       RETURNING id, queue, state
     ), counted AS (
       INSERT INTO delta (queue, ready, scheduled)
@@ -1144,8 +1133,8 @@ BEGIN
   RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
 END $function$;
 
-CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[])
- RETURNS TABLE(id uuid, tag text, version integer, queue text, priority integer, payload text, attempt integer, fence integer, crashes integer, enqueued_at double precision, begun_at double precision, ready_at double precision, spec text, failures text, extra text, turn double precision, place double precision)
+CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_tidies boolean)
+ RETURNS text
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
@@ -1154,35 +1143,49 @@ CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[],
  SET enable_material TO 'off'
  SET jit TO 'off'
 AS $function$
-#variable_conflict use_column
 DECLARE
   v_now bigint := clock();
-  v_full boolean;
-  v_share boolean;
-  w worker;
+  v_worker int;
+  v_lease_until bigint;
+  v_wakes_until bigint;
+  v_handles jsonb;
+  v_events boolean;
+  v_agenda boolean;
+  v_expired boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
   v_claimed int := 0;
+  v_claims text[] := '{}';
+  v_lines text;
+  v_ids uuid[];
   v_taken int[];
   v_short boolean[];
   v_more text[] := '{}';
-  v_due bigint;
   v_next bigint;
-  v_events boolean := EXISTS (SELECT FROM listener WHERE until > v_now);
+  v_due bigint;
+  v_paused boolean;
+  v_better boolean;
+  v_share boolean;
+  v_wake boolean := false;
   x json;
   i int;
   n int;
-  v_found int;
-  v_wake boolean := false;
 BEGIN
-  SELECT * INTO w FROM worker WHERE id = p_worker;
+  SELECT num, lease_until, wakes_until, handles, EXISTS (SELECT FROM listener WHERE until > v_now),
+      EXISTS (SELECT FROM agenda), EXISTS (SELECT FROM record WHERE expires <= v_now)
+    INTO v_worker, v_lease_until, v_wakes_until, v_handles, v_events, v_agenda, v_expired
+    FROM worker WHERE id = p_worker;
   IF NOT FOUND THEN
     INSERT INTO worker AS k (id, lease_until, queues) VALUES (p_worker, v_now, p_queues)
-      ON CONFLICT (id) DO UPDATE SET id = k.id RETURNING * INTO w;
+      ON CONFLICT (id) DO UPDATE SET id = k.id
+      RETURNING num, lease_until, wakes_until, handles INTO v_worker, v_lease_until, v_wakes_until, v_handles;
+    v_events := true;
+    v_agenda := true;
+    v_expired := true;
   END IF;
 
   IF cardinality(p_ids) > 0 THEN
-    v_lost := complete(w.num, p_worker, p_ids, p_fences, p_afters, p_results, p_traces, v_now, v_events);
+    v_lost := complete(v_worker, p_worker, p_ids, p_fences, p_afters, p_results, p_traces, v_now, v_events);
   END IF;
   IF p_others IS NOT NULL THEN
     FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
@@ -1190,97 +1193,149 @@ BEGIN
     END LOOP;
   END IF;
 
-  IF EXISTS (SELECT FROM agenda) THEN v_next := tend_agenda(v_now); END IF;
-  IF w.handles <> '[]' AND EXISTS (
-    SELECT FROM record WHERE state = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
-    PERFORM unpark(w, v_now);
+  IF v_agenda THEN v_next := tend_agenda(v_now); END IF;
+  IF v_handles <> '[]' AND EXISTS (
+    SELECT FROM record WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
+    PERFORM unpark(v_handles, v_now);
   END IF;
 
   IF p_total > 0 THEN
-    IF EXISTS (SELECT FROM record WHERE expire_at <= v_now AND state <> 1) THEN
-      PERFORM expire(v_now, 1000);
-    END IF;
+    IF v_expired THEN PERFORM expire(v_now, 1000); END IF;
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      IF EXISTS (SELECT FROM queue WHERE name = p_queues[i] AND paused) THEN
+      SELECT EXISTS (SELECT FROM queue WHERE name = p_queues[i] AND paused),
+          (SELECT due FROM record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1),
+          EXISTS (SELECT FROM record
+            WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i])
+        INTO v_paused, v_due, v_better;
+      IF v_paused THEN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      SELECT at INTO v_due FROM record WHERE queue = p_queues[i] AND state = 2 ORDER BY at, place LIMIT 1;
-      IF v_due <= v_now THEN
-        PERFORM promote(p_queues[i], v_now, 1000);
-        SELECT at INTO v_due FROM record WHERE queue = p_queues[i] AND state = 2 ORDER BY at, place LIMIT 1;
-      END IF;
+      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, 1000); END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
-      IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND state = 0 AND crashes = 0 AND flags & 16 = 0
-        AND priority < p_mark_priorities[i]) THEN
-        p_mark_priorities[i] := -1000;
-      END IF;
+      IF v_better THEN p_mark_priorities[i] := -1000; END IF;
     END LOOP;
     -- The shares first; what they leave is given out in the order of the demands.
     FOREACH v_share IN ARRAY ARRAY[true, false] LOOP
       FOR i IN 1 .. cardinality(p_queues) LOOP
         n := least(CASE WHEN v_share THEN p_shares[i] ELSE p_slots[i] END - v_taken[i], p_total - v_claimed);
-        v_full := v_taken[i] IS NOT NULL AND (v_share OR p_shares[i] = 0 OR v_taken[i] >= p_shares[i]);
-        WHILE v_full AND n > 0 LOOP
-          RETURN QUERY SELECT * FROM claim(
-            w.num, p_queues[i], n, v_now, p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]);
-          GET DIAGNOSTICS v_found = ROW_COUNT;
-          v_taken[i] := v_taken[i] + v_found;
-          v_claimed := v_claimed + v_found;
-          n := n - v_found;
+        CONTINUE WHEN v_taken[i] IS NULL OR NOT v_share AND p_shares[i] > 0 AND v_taken[i] < p_shares[i];
+        WHILE n > 0 LOOP
+          
+  IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 1 AND state = 0) THEN
+    WITH ready AS MATERIALIZED (
+  SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
+  WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
+    AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+  ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), back AS MATERIALIZED (
+      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM record r
+      WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
+      ORDER BY r.priority, r.turn, r.place LIMIT n + 100 FOR UPDATE SKIP LOCKED
+    ), both_of_them AS (
+      SELECT tid, priority, turn, place FROM ready
+      UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
+      -- A worker takes one at a time of those that crashed others (P10).
+      UNION ALL (SELECT tid, priority, turn, place FROM back
+        WHERE crashes > 0 AND NOT has_suspect(v_worker) LIMIT 1)
+    ), claimed AS (
+      UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
+        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM both_of_them ORDER BY priority, turn, place LIMIT n))
+      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
+        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
+        to_json(r.payload) || ']') AS line
+    ), counted AS (
+      INSERT INTO delta (queue, ready, running)
+      SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
+    ), noted AS (
+      INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
+    ), suspected AS (
+      UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
+    ) SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed;
+  ELSE
+    WITH ready AS MATERIALIZED (
+  SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
+  WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
+    AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+  ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), claimed AS (
+      UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
+        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready))
+      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
+        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
+        to_json(r.payload) || ']') AS line
+    ), counted AS (
+      INSERT INTO delta (queue, ready, running)
+      SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
+    ), noted AS (
+      INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
+    ) SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed;
+  END IF;
+          IF v_ids IS NOT NULL THEN
+            v_claims := v_claims || concat('[', to_json(p_queues[i]), ',[', v_lines, ']]');
+            v_taken[i] := v_taken[i] + cardinality(v_ids);
+            v_claimed := v_claimed + cardinality(v_ids);
+            n := n - cardinality(v_ids);
+          END IF;
           -- It came back short: once more from the very front.
-          v_full := n > 0 AND p_mark_priorities[i] > -1000;
           v_short[i] := n > 0;
-          IF v_full THEN p_mark_priorities[i] := -1000; END IF;
+          EXIT WHEN p_mark_priorities[i] = -1000;
+          IF n > 0 THEN p_mark_priorities[i] := -1000; END IF;
         END LOOP;
       END LOOP;
     END LOOP;
     -- What is left in a queue from whose very front a claim came back short, others have locked: to ask for it at once again
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      IF v_taken[i] IS NOT NULL AND NOT v_short[i]
-        AND may_claim(w.num, p_queues[i], p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]) THEN
+      IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
+    OR EXISTS (SELECT FROM record
+      WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker)))) THEN
         v_more := v_more || p_queues[i];
       END IF;
     END LOOP;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
     -- looking once more.
-    IF v_claimed < p_total AND w.wakes_until < v_now + 5000 THEN
+    IF v_claimed < p_total AND v_wakes_until < v_now + 5000 THEN
       v_wake := true;
       IF v_claimed = 0 THEN v_more := p_queues; END IF;
     END IF;
   END IF;
 
-  IF v_wake OR v_claimed > 0 AND w.lease_until < v_now + p_lease - p_lease / 10 THEN
+  IF v_wake OR v_claimed > 0 AND v_lease_until < v_now + p_lease - p_lease / 10 THEN
     UPDATE worker AS k SET
       lease_until = CASE WHEN v_claimed > 0 THEN greatest(k.lease_until, v_now + p_lease) ELSE k.lease_until END,
       ended = k.ended AND v_claimed = 0,
       wakes_until = CASE WHEN v_wake THEN v_now + 10000 ELSE k.wakes_until END,
       queues = CASE WHEN k.queues @> p_queues THEN k.queues ELSE p_queues END
-    WHERE k.num = w.num;
+    WHERE k.num = v_worker;
     IF NOT FOUND THEN
       -- It was forgotten meanwhile: its claims must not be.
       INSERT INTO worker (num, id, lease_until, queues) OVERRIDING SYSTEM VALUE
-        VALUES (w.num, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
+        VALUES (v_worker, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
     END IF;
   END IF;
-
   IF v_events AND v_claimed > 0 THEN
-    PERFORM tell('started', r, NULL, v_now) FROM record r
-      WHERE r.worker = w.num AND r.state = 1 AND r.at = v_now;
+    PERFORM tell('started', r, NULL, v_now)
+      FROM claimed c, unnest(c.ids) AS u(id) JOIN record r ON r.id = u.id
+      WHERE c.worker = v_worker AND c.at = v_now AND r.at = v_now;
+  END IF;
+  IF p_tidies THEN
+    PERFORM FROM worker WHERE num = v_worker FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN PERFORM running(v_worker, true); END IF;
   END IF;
 
-  id := NULL;
-  payload := json_build_object(
-    'now', v_now, 'lost', v_lost, 'others', v_others,
-    'nextDueIn', greatest(0, v_next - v_now),
-    'maintainIn', maintain_in(v_now),
-    'cancel', CASE WHEN EXISTS (SELECT FROM cancel) THEN take_cancels(w.num) ELSE '[]' END,
-    'more', v_more);
-  RETURN NEXT;
+  RETURN (SELECT concat(
+    '{"now":', v_now, ',"lost":', to_json(v_lost), ',"others":', to_json(v_others), ',"more":', to_json(v_more),
+    ',"nextDueIn":', coalesce(greatest(0, v_next - v_now)::text, 'null'),
+    ',"maintainIn":', maintain_in(v_now),
+    ',"cancel":', CASE WHEN EXISTS (SELECT FROM cancel) THEN take_cancels(v_worker) ELSE '[]' END,
+    ',"claimed":[', array_to_string(v_claims, ','), ']}'));
 END $function$;
 
 CREATE OR REPLACE FUNCTION expire(p_now bigint, p_count integer)
@@ -1291,8 +1346,8 @@ DECLARE
   r record;
   v_count int := 0;
 BEGIN
-  FOR r IN SELECT * FROM record WHERE expire_at <= p_now AND state <> 1
-    ORDER BY expire_at LIMIT p_count FOR UPDATE SKIP LOCKED
+  FOR r IN SELECT * FROM record WHERE expires <= p_now
+    ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
     r.fence := r.fence + 1;
     PERFORM finish(r, 6, 'Expired', NULL, p_now);
@@ -1345,7 +1400,7 @@ BEGIN
   IF p_transaction THEN
     IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
     INSERT INTO agenda (id)
-      SELECT id FROM record WHERE blocked_on = r.id::text AND state = 3 AND reason = 'Unique'
+      SELECT id FROM record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM dependency WHERE parent = r.id;
     PERFORM wake(r.queue, 0);
   ELSE
@@ -1400,6 +1455,16 @@ BEGIN
   END LOOP;
 END $function$;
 
+CREATE OR REPLACE FUNCTION has_suspect(p_num integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM worker w JOIN record r ON r.id = w.suspect
+    WHERE w.num = p_num AND r.worker = p_num AND r.crashes > 0);
+END $function$;
+
 CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1432,6 +1497,15 @@ BEGIN
     PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
   END IF;
   RETURN FOUND;
+END $function$;
+
+CREATE OR REPLACE FUNCTION insert_record(r record)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, pending, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_settled(p_id uuid, p_fence integer)
@@ -1471,7 +1545,7 @@ AS $function$
 DECLARE
   v_freed text;
 BEGIN
-  r.worker := NULL;
+  r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
   IF p_due > p_now THEN
@@ -1549,7 +1623,7 @@ BEGIN
     PERFORM sum_counters();
     PERFORM mend(v_now);
     DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
-      AND NOT EXISTS (SELECT FROM record r WHERE r.worker = k.num AND r.state = 1);
+      AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
     DELETE FROM listener WHERE until <= v_now;
     DELETE FROM gone WHERE at <= v_now - 3600000;
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
@@ -1570,7 +1644,7 @@ AS $function$
 BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM worker WHERE NOT ended),
-    (SELECT expire_at FROM record WHERE expire_at IS NOT NULL AND state <> 1 ORDER BY expire_at LIMIT 1),
+    (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
@@ -1583,23 +1657,6 @@ AS $function$
     ELSE (coalesce(p_spec, '{}')::jsonb || jsonb_build_object('sensitive', p_sensitive))::text END
 $function$;
 
-CREATE OR REPLACE FUNCTION may_claim(p_num integer, p_queue text, p_mark_priority integer, p_mark_turn bigint, p_mark_place bigint)
- RETURNS boolean
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  IF EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND crashes = 0 AND flags & 16 = 0
-    AND (priority, turn, place) > (p_mark_priority, p_mark_turn, p_mark_place)) THEN
-    RETURN true;
-  END IF;
-  IF EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16)
-    AND crashes = 0) THEN
-    RETURN true;
-  END IF;
-  RETURN EXISTS (SELECT FROM record WHERE queue = p_queue AND state = 0 AND (crashes > 0 OR flags & 16 = 16))
-    AND NOT EXISTS (SELECT FROM record WHERE worker = p_num AND state = 1 AND crashes > 0);
-END $function$;
-
 CREATE OR REPLACE FUNCTION mend(p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -1609,7 +1666,7 @@ DECLARE
 BEGIN
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
   FOR v_key IN SELECT k.name FROM key k WHERE k.held < k.lim AND (
-      SELECT true FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
+      SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name LIMIT 100
   LOOP
     PERFORM admit_waiting(v_key, p_now);
@@ -1619,7 +1676,7 @@ BEGIN
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM key k WHERE k.name IN (
       SELECT name FROM key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    AND (SELECT true FROM record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
+    AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION millis_of(options jsonb, name text)
@@ -1673,7 +1730,7 @@ BEGIN
 END $function$;
 
 CREATE OR REPLACE FUNCTION promote(p_queue text, p_now bigint, p_count integer)
- RETURNS void
+ RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
@@ -1682,11 +1739,12 @@ DECLARE
   r record;
 BEGIN
   WITH due AS MATERIALIZED (
-    SELECT id FROM record WHERE queue = p_queue AND state = 2 AND at <= p_now
-    ORDER BY at, place LIMIT p_count FOR UPDATE SKIP LOCKED
+    SELECT id FROM record WHERE queue = p_queue AND lane = 2 AND due <= p_now
+    ORDER BY due, place LIMIT p_count FOR UPDATE SKIP LOCKED
   ), turns AS MATERIALIZED (SELECT id, nextval('place') AS place FROM due),
   moved AS (
-    UPDATE record q SET state = 0, place = t.place, ready_at = p_now, at = p_now
+    UPDATE record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
+      place = t.place, ready_at = p_now, at = p_now
     FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
   ), counted AS (
     INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
@@ -1696,6 +1754,7 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = v_id;
     PERFORM let_run(r, p_now, p_now, false);
   END LOOP;
+  RETURN (SELECT due FROM record WHERE queue = p_queue AND lane = 2 ORDER BY due, place LIMIT 1);
 END $function$;
 
 CREATE OR REPLACE FUNCTION put(r record)
@@ -1711,7 +1770,8 @@ BEGIN
     worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
     pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
-    attempts = r.attempts, failures = r.failures, payload = r.payload
+    attempts = r.attempts, failures = r.failures, payload = r.payload,
+    lane = CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
   WHERE id = r.id;
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM count_move(r.queue, was.state, was.reason, r.state, r.reason);
@@ -1755,8 +1815,8 @@ DECLARE
   v_id uuid;
   r record;
 BEGIN
-  FOR v_id IN SELECT id FROM record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
-    SELECT * INTO r FROM record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
+  FOR v_id IN SELECT id FROM record WHERE blocked_on = p_id::text AND lane = 3 AND reason = 'Unique' LOOP
+    SELECT * INTO r FROM record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
     ELSIF r.pending > 0 THEN
@@ -1786,6 +1846,7 @@ DECLARE
   v_cancel text;
   v_reconciled int := 0;
   v_unparked int := 0;
+  v_running uuid[];
   v_lost json;
 BEGIN
   INSERT INTO worker AS k (id, lease_until, queues, handles, ended)
@@ -1797,8 +1858,9 @@ BEGIN
     FROM unnest(p_ids, p_fences) AS g(id, fence)
     -- Who has this fence runs it. Another condition would let the planner read all that runs here for each of them.
     WHERE NOT EXISTS (SELECT FROM record q WHERE q.id = g.id AND q.fence = g.fence);
+  v_running := running(w.num, true);
   FOR r IN
-    SELECT * FROM record q WHERE q.worker = w.num AND q.state = 1 AND q.at <= v_now - p_older
+    SELECT * FROM record q WHERE q.id = ANY (v_running) AND q.worker = w.num AND q.at <= v_now - p_older
       AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
     ORDER BY q.place FOR UPDATE
   LOOP
@@ -1812,9 +1874,10 @@ BEGIN
     END IF;
     v_reconciled := v_reconciled + 1;
   END LOOP;
-  IF w.handles <> '[]' THEN v_unparked := unpark(w, v_now); END IF;
+  IF w.handles <> '[]' THEN v_unparked := unpark(w.handles, v_now); END IF;
   -- A worker that leaves renews with no lease and holds nothing.
-  IF p_lease = 0 AND NOT EXISTS (SELECT FROM record WHERE worker = w.num AND state = 1) THEN
+  IF p_lease = 0 AND NOT EXISTS (
+    SELECT FROM record WHERE id = ANY (v_running) AND worker = w.num) THEN
     DELETE FROM worker WHERE num = w.num;
   END IF;
   RETURN json_build_object(
@@ -1872,6 +1935,7 @@ CREATE OR REPLACE FUNCTION rescue_from(w worker, p_max_crashes integer, p_now bi
 AS $function$
 DECLARE
   r record;
+  v_running uuid[] := running(w.num, false);
   v_suspect uuid;
   v_charged boolean;
   v_crashes int;
@@ -1879,8 +1943,8 @@ DECLARE
   v_rescued int := 0;
   v_quarantined int := 0;
 BEGIN
-  SELECT id INTO v_suspect FROM record WHERE worker = w.num AND state = 1 AND crashes > 0 LIMIT 1;
-  FOR r IN SELECT * FROM record WHERE worker = w.num AND state = 1 ORDER BY place FOR UPDATE LOOP
+  SELECT id INTO v_suspect FROM record WHERE id = ANY (v_running) AND worker = w.num AND crashes > 0 LIMIT 1;
+  FOR r IN SELECT * FROM record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE LOOP
     v_charged := v_suspect IS NULL OR r.id = v_suspect;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
     IF NOT FOUND THEN v_cancel := NULL; END IF;
@@ -1923,6 +1987,24 @@ BEGIN
   UNION ALL
   SELECT h.id, h.state::int, h.reason, h.result, (h.failures -> -1)::text, h.detail ->> 'progress'
   FROM history h WHERE h.id = ANY (p_ids) AND (h.expires_at IS NULL OR h.expires_at > clock());
+END $function$;
+
+CREATE OR REPLACE FUNCTION running(p_num integer, p_keeps boolean)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_ids uuid[];
+BEGIN
+  WITH gone AS (
+    DELETE FROM claimed WHERE worker = p_num RETURNING ids
+  )
+  SELECT array_agg(DISTINCT r.id) INTO v_ids
+    FROM gone, unnest(gone.ids) AS u(id) JOIN record r ON r.id = u.id AND r.worker = p_num;
+  IF p_keeps AND v_ids IS NOT NULL THEN
+    INSERT INTO claimed (worker, at, ids) VALUES (p_num, 0, v_ids);
+  END IF;
+  RETURN coalesce(v_ids, '{}');
 END $function$;
 
 CREATE OR REPLACE FUNCTION settle_one(x json, p_now bigint)
@@ -2212,7 +2294,7 @@ BEGIN
   IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
     v_target := h.id;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
-    SELECT id INTO v_target FROM record WHERE id = u.successor AND state = 3 AND reason = 'Unique';
+    SELECT id INTO v_target FROM record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
   END IF;
   IF v_target IS NOT NULL THEN
     IF (SELECT spec::json ->> 'flowId' FROM record WHERE id = v_target) IS NOT NULL THEN
@@ -2389,7 +2471,7 @@ BEGIN
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION unpark(w worker, p_now bigint)
+CREATE OR REPLACE FUNCTION unpark(p_handles jsonb, p_now bigint)
  RETURNS integer
  LANGUAGE plpgsql
 AS $function$
@@ -2398,8 +2480,8 @@ DECLARE
   v_count int := 0;
 BEGIN
   FOR r IN
-    SELECT p.* FROM jsonb_to_recordset(w.handles) AS h(tag text, version int)
-    JOIN record p ON p.tag = h.tag AND p.version <= h.version AND p.state = 3
+    SELECT p.* FROM jsonb_to_recordset(p_handles) AS h(tag text, version int)
+    JOIN record p ON p.tag = h.tag AND p.version <= h.version AND p.lane = 3
       AND p.reason IN ('NoHandler', 'NewerPayload')
     ORDER BY p.place LIMIT 1000 FOR UPDATE OF p SKIP LOCKED
   LOOP

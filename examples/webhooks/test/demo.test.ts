@@ -110,6 +110,21 @@ describe("the demo", { timeout: 60_000 }, () => {
     assert.match(stderr, /can break idempotency, loss, invention/)
   })
 
+  it("ends in order when it is interrupted: the worker gives back what it holds, and the store says what is lost", async () => {
+    const child = spawn(process.execPath, ["--conditions=@capstan/source", main], {
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    let stdout = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text
+      if (stdout.includes("delivered") && !child.killed) child.kill("SIGINT")
+    })
+    const [status] = await once(child, "close")
+    assert.strictEqual(status, 130)
+    assert.match(stdout, /memory store closed: \d+ unfinished records are lost/)
+    assert.notInclude(stdout, "agree")
+  })
+
   it("takes at most 20 seconds", () => {
     // Of several runs the fastest: the others may have shared the machine.
     assert.isBelow(Math.min(...times), 20_000)

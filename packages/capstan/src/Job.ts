@@ -11,7 +11,6 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -600,7 +599,7 @@ const define = (tag: string, schemas: Schemas, options: Given): D.Definition => 
     },
     policy: D.runPolicy(tag, options as D.RunOptions),
     make: (payload) => schemas.payloadSchema.makeEffect(payload),
-    construct: Codec.constructor(schemas.payloadSchema),
+    isConstructed: Codec.isConstructed(schemas.payloadSchema),
     payload: Codec.make(schemas.payloadSchema),
     success: Codec.make(schemas.successSchema),
     error: Codec.make(schemas.errorSchema),
@@ -632,16 +631,13 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
     annotate: (key: Context.Key<unknown, unknown>, value: unknown) =>
       declare(job, schemas, Context.add(annotations, key, value) as Context.Context<never>),
     enqueue: (payload: unknown, options?: EnqueueOptions) =>
-      internal.enqueue(job, [payload], options, ([stored]) => JobHandle.make(job, stored!.id, stored!.outcome)),
+      internal.enqueueOne(job, payload, options, JobHandle.ofStored),
     enqueueMany: (payloads: Iterable<unknown>, options?: EnqueueManyOptions<never>) =>
-      internal.enqueue(job, [...payloads], options, identity),
+      internal.enqueueMany(job, [...payloads], options),
     run: (payload: unknown, options?: EnqueueOptions) =>
       Effect.flatMap(
         refuseInHandler(job),
-        () =>
-          Effect.flatten(
-            internal.enqueue(job, [payload], options, ([stored]) => JobHandle.awaitStored(job, stored!.id))
-          )
+        () => Effect.flatten(internal.enqueueOne(job, payload, options, JobHandle.awaitStored))
       ),
     handle: (id: string) => JobHandle.make(job, id as JobId, "Existing"),
     progress: (value: unknown) => progress(job, value),

@@ -272,9 +272,10 @@ export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancell
 /**
  * The awaited record is not there, or its result cannot be read.
  *
- * - `NotFound`: no record has this id: never enqueued, rolled back, or removed by retention before this call
- * - `Deleted`: it was deleted, purged or swept by retention while this call waited; a store keeps nothing of what it removed,
- *   so which of the three it was is not known
+ * - `NotFound`: no record has this id: never enqueued, rolled back, or removed so long ago that the store does not remember
+ * - `Deleted`: an operator deleted or purged it
+ * - `Swept`: it had finished, and its retention removed it
+ * - `Removed`: it was there when the wait began; the store does not remember which of the two it was
  * - `Unreadable`: its stored result or error does not decode with this program's schema
  *
  * @category await
@@ -283,7 +284,7 @@ export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancell
 export class JobGone extends Schema.TaggedError<JobGone>()("JobGone", {
   id: Schema.String,
   job: Schema.String,
-  reason: Schema.Literals(["NotFound", "Deleted", "Unreadable"]),
+  reason: Schema.Literals(["NotFound", "Deleted", "Swept", "Removed", "Unreadable"]),
   detail: Schema.String
 }) {
   override get message() {

@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import { awaitFinal, type Final, watch } from "./internal/awaiter.ts"
 import type { Codec } from "./internal/codec.ts"
 import type { Definition } from "./internal/definition.ts"
+import type { Stored } from "./internal/enqueue.ts"
 import { AwaitTimedOut, JobCancelled, JobDead, JobGone } from "./JobError.ts"
 import type { JobStoreError } from "./JobError.ts"
 import type { Failure, JobId } from "./JobRecord.ts"
@@ -74,8 +75,12 @@ export interface JobHandle<out A, out E, out P, out R, out RP> {
 export const make = (job: Definition, id: JobId, outcome: Outcome): JobHandle<never, never, never, never, never> =>
   new Handle(job, id, outcome)
 
+/** @internal The handle of what an enqueue stored. */
+export const ofStored = (job: Definition, { id, outcome }: Stored): JobHandle<never, never, never, never, never> =>
+  new Handle(job, id, outcome)
+
 /** @internal Awaits a record that the same call has stored: when it is not there, it was removed meanwhile. */
-export const awaitStored = (job: Definition, id: JobId): Effect.Effect<never, Ended | JobStoreError, JobStore> =>
+export const awaitStored = (job: Definition, { id }: Stored): Effect.Effect<never, Ended | JobStoreError, JobStore> =>
   new Handle(job, id, "Inserted").awaitSeen(true)
 
 class Handle implements JobHandle<never, never, never, never, never> {
@@ -147,7 +152,7 @@ class Handle implements JobHandle<never, never, never, never, never> {
             },
             final: (answer) => {
               if (answer._tag === "NotFound") {
-                Queue.failCauseUnsafe(values, Cause.fail(gone(job, answer.id, seen)))
+                Queue.failCauseUnsafe(values, Cause.fail(gone(job, answer, seen)))
               } else {
                 tell(answer.progress)
                 Queue.endUnsafe(values)
@@ -176,7 +181,7 @@ class Handle implements JobHandle<never, never, never, never, never> {
       case "Cancelled":
         return Effect.fail(new JobCancelled({ id, job: job.tag, cancelReason: answer.reason }))
       case "NotFound":
-        return Effect.fail(gone(job, id, seen))
+        return Effect.fail(gone(job, answer, seen))
       case "Dead": {
         const { failure, reason } = answer
         if (reason !== "Failed" || failure?.kind !== "Declared" || failure.error === undefined) {
@@ -191,15 +196,17 @@ class Handle implements JobHandle<never, never, never, never, never> {
 const detailOf = (failure: Failure | undefined): string =>
   failure === undefined ? "no attempt of it failed" : failure.message
 
-const gone = (job: Definition, id: JobId, seen: boolean): JobGone =>
-  new JobGone({
-    id,
-    job: job.tag,
-    reason: seen ? "Deleted" : "NotFound",
-    detail: seen
-      ? "it was deleted, purged or swept by retention during the wait"
-      : "no record has this id: never stored, rolled back, or removed before the wait"
-  })
+const gone = (job: Definition, { by, id }: Final & { readonly _tag: "NotFound" }, seen: boolean): JobGone => {
+  const reason = by === "Operator" ? "Deleted" : by === "Retention" ? "Swept" : seen ? "Removed" : "NotFound"
+  return new JobGone({ id, job: job.tag, reason, detail: removals[reason] })
+}
+
+const removals = {
+  NotFound: "no record has this id: never stored, rolled back, or removed before the wait",
+  Deleted: "an operator deleted or purged it",
+  Swept: "it had finished, and its retention removed it",
+  Removed: "it was deleted, purged or swept by retention during the wait"
+} as const
 
 const decode = (codec: Codec, job: Definition, id: JobId, json: string | undefined): Effect.Effect<unknown, JobGone> =>
   Effect.mapError(codec.decode(json), (error) =>

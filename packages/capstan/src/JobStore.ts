@@ -336,6 +336,8 @@ type Kept =
 interface Missing {
   readonly _tag: "NotFound"
   readonly id: JobId
+  /** What removed it, where the store remembers: an operator, with a delete or a purge; or its retention. */
+  readonly by?: "Operator" | "Retention" | undefined
 }
 
 /**

@@ -118,38 +118,53 @@ describe("a record that is gone", () => {
     })
   /** A store whose events never arrive, so that a record can end and go between two looks. */
   const deaf = storeWith(() => ({ notifications: "hint", events: Stream.never }))
+  const forgetful = storeWith(({ results }) => ({
+    notifications: "hint",
+    events: Stream.never,
+    results: (ids) =>
+      Effect.map(
+        results(ids),
+        (answers) => answers.map((answer) => answer._tag === "NotFound" ? { _tag: "NotFound", id: answer.id } : answer)
+      )
+  }))
   const cancel = jobs(({ cancelMany }) => cancelMany({}, { reason: "test" }))
 
-  // A store keeps nothing of what it removed: which of the three it was is not known.
-  it.effect("during the wait is Deleted: by an operator, a purge or its retention", () =>
-    Effect.gen(function*() {
-      for (
-        const remove of [
-          jobs(({ delete: remove }) => remove({})),
-          Effect.andThen(cancel, jobs(({ purge }) => purge({}))),
-          Effect.andThen(cancel, maintain)
-        ]
-      ) {
-        assert.deepInclude(yield* Effect.provide(goneBy(remove), Layer.fresh(deaf)), {
-          _tag: "JobGone",
-          reason: "Deleted"
-        })
-      }
-    }))
+  const ways = {
+    "by an operator": ["Deleted", jobs(({ delete: remove }) => remove({}))],
+    "by a purge": ["Deleted", Effect.andThen(cancel, jobs(({ purge }) => purge({})))],
+    "by its retention": ["Swept", Effect.andThen(cancel, maintain)]
+  } as const
 
-  it.effect("because its job keeps none is Deleted for the call that stored it", () => {
+  for (const [way, [reason, remove]] of Object.entries(ways)) {
+    it.effect(`${way} is ${reason}`, () =>
+      Effect.gen(function*() {
+        assert.deepInclude(yield* goneBy(remove), { _tag: "JobGone", reason })
+      }).pipe(Effect.provide(deaf)))
+
+    it.effect(`${way} is Removed during the wait where the store does not remember, and NotFound before`, () =>
+      Effect.gen(function*() {
+        const error = yield* goneBy(remove)
+        assert.deepInclude(error, { _tag: "JobGone", reason: "Removed" })
+        assert.deepInclude(yield* Effect.flip(Task.handle((error as JobError.JobGone).id).await), {
+          _tag: "JobGone",
+          reason: "NotFound"
+        })
+      }).pipe(Effect.provide(forgetful)))
+  }
+
+  it.effect("because its job keeps none is Swept for the call that stored it", () => {
     class Fleeting extends Job.make("Fleeting", { success: Schema.Number, retention: { completed: 0 } }) {}
     return Effect.gen(function*() {
       yield* Layer.build(withOnly(JobGroup.make(Fleeting), Fleeting.toLayer(() => Effect.succeed(7))))
-      assert.deepInclude(yield* Effect.flip(Fleeting.run()), { _tag: "JobGone", reason: "Deleted" })
+      assert.deepInclude(yield* Effect.flip(Fleeting.run()), { _tag: "JobGone", reason: "Swept" })
     }).pipe(Effect.scoped, Effect.provide(storeOnly))
   })
 
-  it.effect("before the wait is NotFound", () =>
+  it.effect("before the wait is Deleted too", () =>
     Effect.gen(function*() {
       const { id } = yield* Task.enqueue(1)
       yield* jobs(({ delete: remove }) => remove({}))
-      assert.deepInclude(yield* Effect.flip(Task.handle(id).await), { _tag: "JobGone", reason: "NotFound" })
+      assert.deepInclude(yield* Effect.flip(Task.handle(id).await), { _tag: "JobGone", reason: "Deleted" })
     }).pipe(Effect.provide(storeOnly)))
 })
 

@@ -668,8 +668,8 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
 
   twin("claims that wait for a locked record", [
     [
-      "LIMIT p_count FOR UPDATE SKIP LOCKED\n      )\n      , claimed AS",
-      "LIMIT p_count FOR UPDATE\n      )\n      , claimed AS"
+      "LIMIT n FOR UPDATE SKIP LOCKED), claimed AS",
+      "LIMIT n FOR UPDATE), claimed AS"
     ]
   ], ["another priority of ready records, which claims pass over"])
 })

@@ -56,6 +56,25 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back unstarted"
     ]
   },
+  "a claim that its worker is not known to have": {
+    changes: [["WHERE worker = p_num RETURNING ids", "WHERE false RETURNING ids"]],
+    red: [
+      "unique, until started: a record that is given back unstarted",
+      "unique, runAfter: a successor waits for its holder and for its dependencies",
+      "a settle with a stale fence changes nothing (P3)",
+      "a record whose cancel was requested is never retried",
+      "a worker's records run again when its lease ends",
+      "a renewal says what the worker has lost",
+      "a claim whose reply was lost is given back",
+      "a worker that leaves gives everything back at once",
+      "a record whose workers die is dead with Crashed",
+      "a worker holds at most one record that has crashed others",
+      "when a worker dies with a record that crashed others",
+      "a settle clears the count of crashes",
+      "a record that is given back unstarted keeps its count of crashes",
+      "a slot moves with its record"
+    ]
+  },
   "a unique row that is not believed": {
     changes: [["  IF u.id = r.id THEN RETURN; END IF;", "  RETURN;"]],
     red: [

@@ -263,7 +263,15 @@ export const unsound = ({ schema: s, sql }: Pick<Side, "schema" | "sql">) =>
         FROM ${s}.record r JOIN ${s}.checkpoint c ON c.id = r.id AND c.name = r.blocked_on
         WHERE r.state = 3 AND r.reason = 'Waitpoint'
       UNION ALL SELECT format('record %s: a worker although in state %s, or none although it runs', id, state)
-        FROM ${s}.record WHERE (state = 1) <> (worker IS NOT NULL)
+        FROM ${s}.record WHERE (state = 1) <> (worker > 0)
+      UNION ALL SELECT format('record %s: in lane %s although in state %s', id, lane, state) FROM ${s}.record
+        WHERE lane <> CASE WHEN state > 1 THEN state WHEN state = 1 THEN least(lane, 1)
+          ELSE (crashes > 0 OR flags & 16 = 16)::int END
+      UNION ALL SELECT format('record %s: due %s and expires %s do not follow', id, due, expires) FROM ${s}.record
+        WHERE due IS DISTINCT FROM CASE WHEN state = 2 THEN at END
+          OR expires IS DISTINCT FROM CASE WHEN state <> 1 THEN expire_at END
+      UNION ALL SELECT format('record %s: runs, and is no claim of its worker', id) FROM ${s}.record r
+        WHERE state = 1 AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = r.worker AND r.id = ANY (c.ids))
       UNION ALL SELECT format('record %s: live and finished', id) FROM ${s}.record JOIN ${s}.history USING (id)
       UNION ALL SELECT format('record %s: finished twice', id) FROM ${s}.history GROUP BY id HAVING count(*) > 1
       UNION ALL SELECT format('cancel: %s does not run', id) FROM ${s}.cancel c

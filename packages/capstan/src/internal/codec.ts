@@ -41,15 +41,12 @@ const stringify = (value: unknown): Effect.Effect<string | undefined> =>
   Effect.succeed(value === null ? undefined : JSON.stringify(value))
 
 /**
- * Makes what `encode` takes from what a caller gives: defaults are filled in, classes instantiated. A schema that has
- * neither is not gone through twice, because encoding checks the same: a sixth of what an enqueue costs.
+ * Whether `encode` takes something else than a caller gives: defaults are to be filled in, classes instantiated. A schema
+ * that has neither is not gone through twice, because encoding checks the same: a sixth of what an enqueue costs.
  */
-export const constructor = (schema: Schema.Top): (input: unknown) => Effect.Effect<unknown, unknown> => {
+export const isConstructed = (schema: Schema.Top): () => boolean => {
   let isNeeded: boolean | undefined
-  return (input) => {
-    isNeeded ??= needsConstruction(SchemaAST.toType(schema.ast), new Set())
-    return isNeeded ? schema.makeEffect(input) : Effect.succeed(input)
-  }
+  return () => isNeeded ??= needsConstruction(SchemaAST.toType(schema.ast), new Set())
 }
 
 const needsConstruction = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {

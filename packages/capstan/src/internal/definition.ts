@@ -61,8 +61,8 @@ export interface Definition {
   readonly policy: Partial<RunPolicy>
   /** A checked payload, from what its constructor takes. */
   readonly make: (payload: unknown) => Effect.Effect<unknown, unknown>
-  /** A payload that is to be encoded, which checks it; see `Codec.constructor`. */
-  readonly construct: (input: unknown) => Effect.Effect<unknown, unknown>
+  /** Whether a payload is to be made before it is encoded, which checks it; see `Codec.isConstructed`. */
+  readonly isConstructed: () => boolean
   readonly payload: Codec
   readonly success: Codec
   readonly error: Codec

@@ -9,12 +9,11 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { identity } from "effect/Function"
 import { JobContext } from "../JobContext.ts"
 import { EnqueueError, InvalidOption, InvalidPayload, TooLarge, UniqueConflict } from "../JobError.ts"
 import type { JobStoreError } from "../JobError.ts"
 import type { JobId } from "../JobRecord.ts"
-import { type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
+import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
 import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
 import { capture, inherit } from "./propagate.ts"
@@ -47,30 +46,74 @@ export const priorities = { low: -10, normal: 0, high: 10 } as const
 
 const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
 
-/** Stores a record for each payload, and answers what `answer` makes of them. */
-export const enqueue = <A>(
+/** Stores one record, and answers what `answer` makes of it. */
+export const enqueueOne = <A>(
   job: Definition,
-  payloads: ReadonlyArray<unknown>,
+  payload: unknown,
   options: Options | undefined,
-  answer: (stored: ReadonlyArray<Stored>) => A
+  answer: (job: Definition, stored: Stored) => A
 ): Effect.Effect<A, EnqueueError | JobStoreError, JobStore> =>
   Effect.withFiber((fiber) =>
     isTraced(fiber)
-      ? Effect.map(send(job, payloads.length, (inner) => enqueueIn(inner, job, payloads, options, identity)), answer)
-      : enqueueIn(fiber, job, payloads, options, answer)
+      ? Effect.map(send(job, 1, (inner) => storeMany(inner, job, [payload], options)), ([one]) => answer(job, one!))
+      : Effect.flatMapEager(begin(fiber, job, options), (call) =>
+        Effect.flatMapEager(toRecord(fiber, call, payload, 0), (record) => {
+          const records = [record]
+          return Effect.flatMapEager(
+            storeOf(fiber).enqueue({ records, by: call.by }),
+            (answers) =>
+              answers[0]!.outcome === "UniqueConflict"
+                ? Effect.fail(conflict(job, records, answers, 0))
+                : Effect.succeed(answer(job, answers[0] as Stored))
+          )
+        }))
   )
 
-const enqueueIn = <A>(
+/** Stores a record for each payload, in chunks. */
+export const enqueueMany = (
+  job: Definition,
+  payloads: ReadonlyArray<unknown>,
+  options: Options | undefined
+): Effect.Effect<ReadonlyArray<Stored>, EnqueueError | JobStoreError, JobStore> =>
+  Effect.withFiber((fiber) =>
+    isTraced(fiber)
+      ? send(job, payloads.length, (inner) => storeMany(inner, job, payloads, options))
+      : storeMany(fiber, job, payloads, options)
+  )
+
+const storeMany = Effect.fnUntraced(function*(
   fiber: Fiber.Fiber<unknown, unknown>,
   job: Definition,
   payloads: ReadonlyArray<unknown>,
-  options: Options | undefined,
-  answer: (stored: ReadonlyArray<Stored>) => A
-): Effect.Effect<A, EnqueueError | JobStoreError, JobStore> =>
-  Effect.flatMapEager(
-    begin(fiber, job, options),
-    (call) => Effect.flatMapEager(toRecords(call, payloads), (records) => store(call, records, answer))
-  )
+  options: Options | undefined
+): Effect.fn.Return<ReadonlyArray<Stored>, EnqueueError | JobStoreError> {
+  const call = yield* begin(fiber, job, options)
+  const all: Array<NewRecord> = []
+  for (let i = 0; i < payloads.length; i++) all.push(yield* toRecord(fiber, call, payloads[i], i))
+  const stored: Array<Stored> = []
+  for (let i = 0; i < all.length; i += chunk) {
+    const records = all.length <= chunk ? all : all.slice(i, i + chunk)
+    const answers = yield* storeOf(fiber).enqueue({ records, by: call.by })
+    const refused = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
+    if (refused >= 0) return yield* Effect.fail(conflict(job, records, answers, refused))
+    stored.push(...answers as ReadonlyArray<Stored>)
+  }
+  return stored
+})
+
+const storeOf = (fiber: Fiber.Fiber<unknown, unknown>): JobStore["Service"] =>
+  Context.getUnsafe(fiber.context, JobStore)
+
+/** A conflict with a member of a flow is the caller's to solve. */
+const conflict = (
+  job: Definition,
+  records: ReadonlyArray<NewRecord>,
+  answers: ReadonlyArray<Enqueued>,
+  at: number
+): EnqueueError =>
+  new EnqueueError({
+    reason: new UniqueConflict({ job: job.tag, key: records[at]!.unique?.key ?? "", holder: answers[at]!.id })
+  })
 
 /** The record of one payload, for who stores it otherwise. */
 export const prepareOne = (
@@ -78,15 +121,14 @@ export const prepareOne = (
   payload: unknown,
   options: Options
 ): Effect.Effect<NewRecord, EnqueueError> =>
-  Effect.withFiber((fiber) => Effect.flatMap(begin(fiber, job, options), (call) => toRecord(call, payload, 0)))
+  Effect.withFiber((fiber) => Effect.flatMap(begin(fiber, job, options), (call) => toRecord(fiber, call, payload, 0)))
 
 /** One call, with all that its records have in common. */
 interface Call {
-  readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly job: Definition
   readonly options: Options | undefined
   /** The attempt whose children the records are. */
-  readonly parent: JobContext["Service"] | undefined
+  readonly by: AttemptRef | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly delay: number
   readonly runAt: number | undefined
@@ -94,29 +136,50 @@ interface Call {
   readonly tags: ReadonlyArray<string>
 }
 
+/** The call without options, outside of an attempt and a trace, by job: that of most records. */
+const plain = new WeakMap<Definition, Effect.Effect<Call>>()
+
 const begin = (
   fiber: Fiber.Fiber<unknown, unknown>,
   job: Definition,
   options: Options | undefined
 ): Effect.Effect<Call, EnqueueError> => {
   const attempt = Context.getOrUndefined(fiber.context, JobContext)
-  const parent = attempt === undefined || fiber.getRef(Detached) ? undefined : attempt
-  const checked = options === undefined ? { delay: 0, runAt: undefined, priority: job.priority } : check(job, options)
+  const trace = traceHeaders(fiber)
+  if (options === undefined && attempt === undefined && trace === undefined && job.propagate.length === 0) {
+    let call = plain.get(job)
+    if (call === undefined) plain.set(job, call = Effect.succeed(toCall(job, options, undefined, {}, noHeaders)))
+    return call
+  }
+  const by = attempt === undefined || fiber.getRef(Detached) ? undefined : { id: attempt.id, fence: attempt.fence }
+  const checked = options === undefined ? {} : check(job, options)
   if (checked instanceof EnqueueError) return Effect.fail(checked)
-  const { delay, priority, runAt } = checked
-  const tags = options?.tags === undefined ? job.tags : [...job.tags, ...options.tags]
-  return Effect.mapEager(headersOf(fiber, job, options, attempt), (headers) => ({
-    fiber,
-    job,
-    options,
-    parent,
-    headers,
-    delay,
-    runAt,
-    priority,
-    tags
-  }))
+  const headers = { ...(attempt === undefined ? {} : inherit(attempt.headers)), ...trace, ...options?.headers }
+  return Effect.mapBothEager(
+    job.propagate.length === 0 ? Effect.succeed(headers) : capture(fiber, job.propagate, headers),
+    {
+      onFailure: (error) => refused(job, "propagate", issueOf(error)),
+      onSuccess: (headers) => toCall(job, options, by, checked, headers)
+    }
+  )
 }
+
+const toCall = (
+  job: Definition,
+  options: Options | undefined,
+  by: AttemptRef | undefined,
+  { delay = 0, priority = job.priority, runAt }: Partial<Pick<Call, "delay" | "runAt" | "priority">>,
+  headers: Readonly<Record<string, string>>
+): Call => ({
+  job,
+  options,
+  by,
+  headers,
+  delay,
+  runAt,
+  priority,
+  tags: options?.tags === undefined ? job.tags : [...job.tags, ...options.tags]
+})
 
 const refused = (job: Definition, option: string, issue: string): EnqueueError =>
   new EnqueueError({ reason: new InvalidOption({ job: job.tag, option, issue }) })
@@ -154,74 +217,69 @@ const keyTooLong = (job: Definition, option: string, key: string, index?: number
     `has ${key.length} characters${index === undefined ? "" : ` for payload ${index}`}, at most ${maxKey} are allowed`
   )
 
-const headersOf = (
-  fiber: Fiber.Fiber<unknown, unknown>,
-  job: Definition,
-  options: Options | undefined,
-  attempt: JobContext["Service"] | undefined
-): Effect.Effect<Readonly<Record<string, string>>, EnqueueError> => {
-  const trace = traceHeaders(fiber)
-  if (attempt === undefined && trace === undefined && options?.headers === undefined && job.propagate.length === 0) {
-    return Effect.succeed(noHeaders)
-  }
-  const headers = { ...(attempt === undefined ? {} : inherit(attempt.headers)), ...trace, ...options?.headers }
-  if (job.propagate.length === 0) return Effect.succeed(headers)
-  return Effect.mapError(
-    capture(fiber, job.propagate, headers),
-    (error) => refused(job, "propagate", issueOf(error))
-  )
-}
-
 // ----------------------------------------------------------------------------------------------------------- records
 
-const toRecords = (
+const toRecord = (
+  fiber: Fiber.Fiber<unknown, unknown>,
   call: Call,
-  payloads: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<NewRecord>, EnqueueError> => {
-  if (payloads.length === 1) return Effect.mapEager(toRecord(call, payloads[0], 0), (record) => [record])
-  return Effect.gen(function*() {
-    const records: Array<NewRecord> = []
-    for (let i = 0; i < payloads.length; i++) records.push(yield* toRecord(call, payloads[i], i))
-    return records
-  })
-}
-
-const toRecord = (call: Call, input: unknown, index: number): Effect.Effect<NewRecord, EnqueueError> => {
+  input: unknown,
+  index: number
+): Effect.Effect<NewRecord, EnqueueError> => {
   const { job } = call
-  const invalid = (error: unknown) =>
-    new EnqueueError({ reason: new InvalidPayload({ job: job.tag, index, issue: issueOf(error) }) })
-  return Effect.flatMapEager(
-    Effect.mapErrorEager(job.construct(input), invalid),
-    (payload) =>
-      Effect.flatMapEager(Effect.mapErrorEager(job.payload.encode(payload), invalid), (encoded) => {
-        const record = stamp(call, payload, encoded ?? "null", index)
-        return record instanceof EnqueueError ? Effect.fail(record) : Effect.succeed(record)
-      })
-  )
+  return job.isConstructed()
+    ? Effect.flatMapEager(
+      Effect.mapErrorEager(job.make(input), (error) => invalid(job, index, error)),
+      (payload) => encode(fiber, call, payload, index)
+    )
+    : encode(fiber, call, input, index)
 }
 
-const stamp = (call: Call, payload: unknown, json: string, index: number): NewRecord | EnqueueError => {
-  const { fiber, job, options } = call
+const encode = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  call: Call,
+  payload: unknown,
+  index: number
+): Effect.Effect<NewRecord, EnqueueError> =>
+  Effect.flatMapEager(
+    Effect.mapErrorEager(call.job.payload.encode(payload), (error) => invalid(call.job, index, error)),
+    (json) => stamp(fiber, call, payload, json ?? "null", index)
+  )
+
+const invalid = (job: Definition, index: number, error: unknown): EnqueueError =>
+  new EnqueueError({ reason: new InvalidPayload({ job: job.tag, index, issue: issueOf(error) }) })
+
+const stamp = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  call: Call,
+  payload: unknown,
+  json: string,
+  index: number
+): Effect.Effect<NewRecord, EnqueueError> => {
+  const { job, options } = call
   const bytes = size(json, job.maxPayloadBytes)
   if (bytes > job.maxPayloadBytes) {
-    return new EnqueueError({ reason: new TooLarge({ job: job.tag, index, bytes, limit: job.maxPayloadBytes }) })
+    return Effect.fail(
+      new EnqueueError({ reason: new TooLarge({ job: job.tag, index, bytes, limit: job.maxPayloadBytes }) })
+    )
   }
   const key = options?.idempotencyKey
   const idempotencyKey = typeof key === "function" ? key(payload as never, index) : key
   if (idempotencyKey !== undefined && idempotencyKey.length > maxKey) {
-    return keyTooLong(job, "idempotencyKey", idempotencyKey, index)
+    return Effect.fail(keyTooLong(job, "idempotencyKey", idempotencyKey, index))
   }
   const unique = job.unique === undefined || options?.unique === false
     ? undefined
     : { key: job.unique.key(payload as never), until: job.unique.until, onConflict: job.unique.onConflict }
-  if (unique !== undefined && unique.key.length > maxKey) return keyTooLong(job, "unique", unique.key, index)
+  if (unique !== undefined && unique.key.length > maxKey) {
+    return Effect.fail(keyTooLong(job, "unique", unique.key, index))
+  }
   const concurrency = job.concurrency === undefined
     ? undefined
     : { key: `${job.tag}/${job.concurrency.key(payload as never)}`, limit: job.concurrency.limit }
   if (concurrency !== undefined && concurrency.key.length > maxKey) {
-    return keyTooLong(job, "concurrency", concurrency.key, index)
+    return Effect.fail(keyTooLong(job, "concurrency", concurrency.key, index))
   }
-  return {
+  return Effect.succeed({
     id: Uuid.make(fiber),
     tag: job.tag,
     version: job.version,
@@ -238,8 +296,8 @@ const stamp = (call: Call, payload: unknown, json: string, index: number): NewRe
     idempotencyKey,
     unique,
     concurrency,
-    parent: call.parent?.id
-  }
+    parent: call.by?.id
+  })
 }
 
 /** Bytes as UTF-8, counted only when the text could be too long. */
@@ -252,43 +310,4 @@ export const size = (json: string, limit: number): number => {
     if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1
   }
   return bytes
-}
-
-// ----------------------------------------------------------------------------------------------------------- storing
-
-const store = <A>(
-  { fiber, job, parent }: Call,
-  records: ReadonlyArray<NewRecord>,
-  answer: (stored: ReadonlyArray<Stored>) => A
-): Effect.Effect<A, EnqueueError | JobStoreError, JobStore> => {
-  const by = parent === undefined ? undefined : { id: parent.id, fence: parent.fence }
-  const { enqueue } = Context.getUnsafe(fiber.context, JobStore)
-  if (records.length <= chunk) {
-    return Effect.flatMapEager(enqueue({ records, by }), (answers) => accept(job, records, answers, answer))
-  }
-  return Effect.gen(function*() {
-    const all: Array<Enqueued> = []
-    for (let i = 0; i < records.length; i += chunk) {
-      all.push(...yield* enqueue({ records: records.slice(i, i + chunk), by }))
-    }
-    return yield* accept(job, records, all, answer)
-  })
-}
-
-/** A conflict with a member of a flow is the caller's to solve. */
-const accept = <A>(
-  job: Definition,
-  records: ReadonlyArray<NewRecord>,
-  answers: ReadonlyArray<Enqueued>,
-  answer: (stored: ReadonlyArray<Stored>) => A
-): Effect.Effect<A, EnqueueError> => {
-  for (let i = 0; i < answers.length; i++) {
-    if (answers[i]!.outcome !== "UniqueConflict") continue
-    return Effect.fail(
-      new EnqueueError({
-        reason: new UniqueConflict({ job: job.tag, key: records[i]!.unique?.key ?? "", holder: answers[i]!.id })
-      })
-    )
-  }
-  return Effect.succeed(answer(answers as ReadonlyArray<Stored>))
 }

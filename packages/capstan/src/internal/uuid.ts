@@ -12,21 +12,23 @@ import type { JobId } from "../JobRecord.ts"
 /** The last id of each clock: a test's clock starts at zero and must not be held back by the system's. */
 const last = new WeakMap<Clock.Clock, { millis: number; counter: number }>()
 
-/** Three digits at a time: the text of an id was a fifth of what an enqueue cost. */
-const digits = Array.from({ length: 0x1000 }, (_, value) => value.toString(16).padStart(3, "0"))
+/** The characters of the sixteen digits. */
+const hex = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0))
 
-/** The two bits that say which layout this is, before two random ones. */
-const variants = ["-8", "-9", "-a", "-b"]
-
-/** The first twelve digits change once a millisecond. */
-let prefixOf = -1
-let prefix = ""
-const timestamp = (millis: number): string => {
-  if (millis === prefixOf) return prefix
-  prefixOf = millis
-  const text = millis.toString(16).padStart(12, "0")
-  return prefix = `${text.slice(0, 8)}-${text.slice(8)}-7`
+/** Those of the first twelve digits, which change once a millisecond. */
+const time = new Uint8Array(12)
+let written = -1
+const write = (millis: number): void => {
+  written = millis
+  let rest = millis
+  for (let i = 11; i >= 0; i--) {
+    time[i] = hex[rest % 16]!
+    rest = Math.floor(rest / 16)
+  }
 }
+
+const hyphen = 0x2d
+const version = 0x37
 
 export const make = (fiber: Fiber.Fiber<unknown, unknown>): JobId => {
   const clock = fiber.getRef(Clock.Clock)
@@ -44,10 +46,47 @@ export const make = (fiber: Fiber.Fiber<unknown, unknown>): JobId => {
   }
   const high = Math.floor(random.nextDoubleUnsafe() * 0x40000000)
   const low = Math.floor(random.nextDoubleUnsafe() * 0x100000000)
-  const id = timestamp(state.millis) + digits[state.counter]! + variants[high >>> 28]! +
-    digits[(high >>> 16) & 0xfff]! + "-" +
-    digits[(high >>> 4) & 0xfff]! + digits[((high & 0xf) << 8) | (low >>> 24)]! + digits[(low >>> 12) & 0xfff]! +
-    digits[low & 0xfff]!
-  // A concatenation keeps its nine parts alive, 200 bytes in every record, until somebody reads a character of it.
-  return (id.charCodeAt(35) > 0 ? id : "") as JobId
+  if (state.millis !== written) write(state.millis)
+  const { counter } = state
+  // One call makes one flat text. A concatenation of nine parts took twice as long, kept its parts alive until it was
+  // read, and its first look-up in a map took twice as long again: together a tenth of what an enqueue costs.
+  return String.fromCharCode(
+    time[0]!,
+    time[1]!,
+    time[2]!,
+    time[3]!,
+    time[4]!,
+    time[5]!,
+    time[6]!,
+    time[7]!,
+    hyphen,
+    time[8]!,
+    time[9]!,
+    time[10]!,
+    time[11]!,
+    hyphen,
+    version,
+    hex[counter >>> 8]!,
+    hex[(counter >>> 4) & 0xf]!,
+    hex[counter & 0xf]!,
+    hyphen,
+    // The two bits that say which layout this is, before two random ones.
+    hex[0x8 | (high >>> 28)]!,
+    hex[(high >>> 24) & 0xf]!,
+    hex[(high >>> 20) & 0xf]!,
+    hex[(high >>> 16) & 0xf]!,
+    hyphen,
+    hex[(high >>> 12) & 0xf]!,
+    hex[(high >>> 8) & 0xf]!,
+    hex[(high >>> 4) & 0xf]!,
+    hex[high & 0xf]!,
+    hex[low >>> 28]!,
+    hex[(low >>> 24) & 0xf]!,
+    hex[(low >>> 20) & 0xf]!,
+    hex[(low >>> 16) & 0xf]!,
+    hex[(low >>> 12) & 0xf]!,
+    hex[(low >>> 8) & 0xf]!,
+    hex[(low >>> 4) & 0xf]!,
+    hex[low & 0xf]!
+  ) as JobId
 }

@@ -134,46 +134,52 @@ export const settlementJson = (
   children: children === undefined || children.length === 0 ? undefined : children.map(toJson)
 })
 
-/** A row of `claim`. */
-export interface ClaimedRow {
-  readonly id: JobRecord.JobId | null
-  readonly tag: string
-  readonly version: number
-  readonly queue: string
-  readonly priority: number
-  readonly payload: string
-  readonly attempt: number
-  readonly fence: number
-  readonly crashes: number
-  readonly enqueued_at: number
-  readonly begun_at: number
-  readonly ready_at: number
-  readonly spec: string | null
-  readonly failures: string | null
-  readonly extra: string | null
-  readonly turn: number
-  readonly place: number
-}
+/** The columns of a claimed record, in the order of `claim.ts`. */
+export type ClaimedLine = readonly [
+  id: JobRecord.JobId,
+  tag: string,
+  version: number,
+  priority: number,
+  attempt: number,
+  fence: number,
+  crashes: number,
+  enqueuedAt: number,
+  begunAt: number,
+  readyAt: number,
+  turn: number,
+  place: number,
+  spec: Spec | null,
+  failures: ReadonlyArray<JobRecord.Failure> | null,
+  extra: {
+    readonly checkpoints: Record<string, string> | null
+    readonly results: Record<string, string | null> | null
+  } | null,
+  payload: string
+]
+
+/** A queue, and what was claimed of it, in no order. */
+export type ClaimedLines = readonly [queue: string, lines: Array<ClaimedLine>]
 
 const none: ReadonlyArray<never> = []
 
-export const toClaimed = (row: ClaimedRow): JobStore.Claimed => {
-  const spec: Spec = row.spec === null ? empty : JSON.parse(row.spec)
-  const extra = row.extra === null ? undefined : JSON.parse(row.extra)
+export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed => {
+  const [id, tag, version, priority, attempt, fence, crashes, enqueuedAt, begunAt, readyAt] = line
+  const spec = line[12] ?? empty as Spec
+  const extra = line[14]
   return {
-    id: row.id!,
-    tag: row.tag,
-    version: row.version,
-    queue: row.queue,
-    priority: row.priority === 0 ? 0 : -row.priority,
-    payload: row.payload,
-    attempt: row.attempt,
-    fence: row.fence,
-    crashes: row.crashes,
-    enqueuedAt: row.enqueued_at,
-    begunAt: row.begun_at,
-    readyAt: row.ready_at,
-    failures: row.failures === null ? none : JSON.parse(row.failures),
+    id,
+    tag,
+    version,
+    queue,
+    priority: priority === 0 ? 0 : -priority,
+    payload: line[15],
+    attempt,
+    fence,
+    crashes,
+    enqueuedAt,
+    begunAt,
+    readyAt,
+    failures: line[13] ?? none,
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,

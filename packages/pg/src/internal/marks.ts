@@ -4,7 +4,7 @@
  * Only a record whose transaction committed late can lie behind a mark. It is found when a claim comes back short, and
  * once a second without any mark at all.
  */
-import type { ClaimedRow } from "./codec.ts"
+import type { ClaimedLine } from "./codec.ts"
 
 /** The place of a record in its queue: priority as it is kept (negated), then turn, then place. */
 type Mark = readonly [priority: number, turn: number, place: number]
@@ -27,14 +27,17 @@ export class Marks {
     return queues.map((queue) => this.marks.get(queue) ?? front)
   }
 
-  /** Rows come in order of their queue's claims. */
-  advance(rows: ReadonlyArray<ClaimedRow>): void {
-    for (const { place, priority, queue, turn } of rows) {
-      const mark = this.marks.get(queue)
-      if (mark === undefined || isBefore(mark, priority, turn, place)) this.marks.set(queue, [priority, turn, place])
-    }
+  /** Brings what was claimed of a queue into its order, and goes on after the last of it. */
+  advance(queue: string, lines: Array<ClaimedLine>): void {
+    lines.sort(inOrder)
+    const last = lines.at(-1)
+    if (last === undefined) return
+    const mark = this.marks.get(queue)
+    if (mark === undefined || isBefore(mark, last)) this.marks.set(queue, [last[3], last[10], last[11]])
   }
 }
 
-const isBefore = (mark: Mark, priority: number, turn: number, place: number): boolean =>
-  mark[0] !== priority ? mark[0] < priority : mark[1] !== turn ? mark[1] < turn : mark[2] < place
+const inOrder = (a: ClaimedLine, b: ClaimedLine): number => a[3] - b[3] || a[10] - b[10] || a[11] - b[11]
+
+const isBefore = ([priority, turn, place]: Mark, line: ClaimedLine): boolean =>
+  priority !== line[3] ? priority < line[3] : turn !== line[10] ? turn < line[10] : place < line[11]

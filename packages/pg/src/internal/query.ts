@@ -154,14 +154,15 @@ export const stats = (s: string): string => `
     coalesce(c.dead, 0)::float8 AS dead, coalesce(c.parked, 0)::float8 AS parked,
     least(
       (SELECT r.ready_at FROM ${s}.record r
-        WHERE r.queue = c.queue AND r.state = 0 AND r.crashes = 0 AND r.flags & 16 = 0
+        WHERE r.queue = c.queue AND r.lane = 0 AND r.state = 0
         ORDER BY r.priority, r.turn, r.place LIMIT 1),
       (SELECT r.ready_at FROM ${s}.record r
-        WHERE r.queue = c.queue AND r.state = 0 AND (r.crashes > 0 OR r.flags & 16 = 16)
+        WHERE r.queue = c.queue AND r.lane = 1 AND r.state = 0
         ORDER BY r.priority, r.turn, r.place LIMIT 1))::float8 AS oldest
   FROM counts c FULL JOIN ${s}.queue q ON q.name = c.queue ORDER BY 1`
 
 export const workers = (s: string): string => `
   SELECT w.id, w.queues, (w.lease_until - ${s}.clock())::float8 AS lease_left,
-    (SELECT count(*) FROM ${s}.record r WHERE r.worker = w.num AND r.state = 1)::int AS holds, ${s}.clock()::float8 AS now
+    (SELECT count(DISTINCT r.id) FROM ${s}.claimed c, unnest(c.ids) AS u(id) JOIN ${s}.record r ON r.id = u.id
+      WHERE c.worker = w.num AND r.worker = w.num)::int AS holds, ${s}.clock()::float8 AS now
   FROM ${s}.worker w ORDER BY w.num`

@@ -26,6 +26,9 @@ export interface Settings {
 /** More than this in one call goes out alone. */
 const bulk = 100
 
+/** Every so many exchanges the claims of the worker are made one row, of what it still runs. */
+const tidies = 50
+
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 export const make = Effect.fnUntraced(function*(
@@ -39,9 +42,12 @@ export const make = Effect.fnUntraced(function*(
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
+  const loneText =
+    `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
+    `$8::float8::bigint, $9, $10, $11, $12) AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
-  const exchangeText = `SELECT * FROM ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
-    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[])`
+  const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
+    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], $16) AS reply`
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     Effect.map(
@@ -67,6 +73,26 @@ export const make = Effect.fnUntraced(function*(
       }
     )
 
+  const enqueueLone = (record: JobStore.NewRecord, inTransaction: boolean) =>
+    Effect.map(
+      client.ambient<{ stored: boolean }>("enqueue", loneText, [
+        record.id,
+        record.tag,
+        // As text: of a number the driver makes a float, and a cast would round it.
+        String(record.version),
+        record.queue,
+        String(-record.priority),
+        Math.ceil(record.delay),
+        record.runAt === undefined ? null : Math.ceil(record.runAt),
+        record.startBefore ?? null,
+        Codec.retentionOf(record.retention),
+        Codec.specOf(record),
+        record.payload,
+        inTransaction
+      ]),
+      ([row]): ReadonlyArray<JobStore.Enqueued> => [{ id: record.id, outcome: row!.stored ? "Inserted" : "Existing" }]
+    )
+
   const enqueueEach = (records: ReadonlyArray<JobStore.NewRecord>, again: boolean, inTransaction: boolean) =>
     client.ambient<JobStore.Enqueued>("enqueue", eachText, [
       JSON.stringify(records.map(Codec.toJson)),
@@ -77,6 +103,8 @@ export const make = Effect.fnUntraced(function*(
   const enqueueAny = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     records.some(Codec.isKeyed)
       ? enqueueEach(records, false, inTransaction)
+      : records.length === 1
+      ? enqueueLone(records[0]!, inTransaction)
       : enqueuePlain(records, inTransaction)
 
   /**
@@ -104,6 +132,7 @@ export const make = Effect.fnUntraced(function*(
     askAgain(records, enqueueAny(records, false), Effect.suspend(() => enqueueEach(records, true, false)))
 
   const marks = new Marks()
+  let exchanges = 0
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
   const coalescer = new Coalescer.Coalescer(outside, scope)
   /** On a way of their own, so that nobody else's enqueue waits with them. */
@@ -163,7 +192,7 @@ export const make = Effect.fnUntraced(function*(
         const queues = request.demand.map(({ queue }) => queue)
         const from = marks.from(queues, clock.currentTimeMillisUnsafe())
         return Effect.map(
-          client.call<Codec.ClaimedRow>("exchange", exchangeText, [
+          client.call<{ reply: string }>("exchange", exchangeText, [
             request.worker,
             request.lease,
             uuids(settlements.map(({ id }) => id)),
@@ -180,19 +209,19 @@ export const make = Effect.fnUntraced(function*(
             request.demand.length === 0 ? 0 : request.total,
             ints(from.map(([priority]) => priority)),
             numbers(from.map(([, turn]) => turn)),
-            numbers(from.map(([, , place]) => place))
+            numbers(from.map(([, , place]) => place)),
+            ++exchanges % tidies === 0
           ]),
-          (rows): JobStore.ExchangeReply => {
-            const reply: ExchangeJson = JSON.parse(rows.at(-1)!.payload)
-            const claimed = rows.slice(0, -1)
-            marks.advance(claimed)
+          ([row]): JobStore.ExchangeReply => {
+            const reply: ExchangeJson = JSON.parse(row!.reply)
+            for (const [queue, lines] of reply.claimed) marks.advance(queue, lines)
             const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
             for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
             reply.others.forEach((answer, i) => settled[others[i]!] = answer)
             return {
               now: reply.now,
               settled,
-              claimed: claimed.map(Codec.toClaimed),
+              claimed: reply.claimed.flatMap(([queue, lines]) => lines.map((line) => Codec.toClaimed(queue, line))),
               nextDueIn: reply.nextDueIn ?? undefined,
               maintainIn: reply.maintainIn ?? undefined,
               cancel: reply.cancel,
@@ -364,6 +393,7 @@ interface ExchangeJson {
   readonly maintainIn: number | null
   readonly cancel: ReadonlyArray<JobStore.CancelRequest>
   readonly more: ReadonlyArray<string>
+  readonly claimed: ReadonlyArray<Codec.ClaimedLines>
 }
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }

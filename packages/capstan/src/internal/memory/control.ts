@@ -33,7 +33,7 @@ const act = (state: MemoryState, row: Row, action: ControlAction, now: number): 
       return reprioritise(state, row, action.priority, now)
     case "Delete":
       if (row.state === "running") return "Unchanged"
-      state.remove(row, now)
+      state.remove(row, now, "Operator")
       return "Changed"
   }
 }
@@ -66,7 +66,8 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
   row.fence++
   if (payload !== undefined) {
     const { json, sensitive, version } = payload
-    row.spec = { ...row.spec, payload: json, version, sensitive }
+    row.payload = json
+    row.spec = { ...row.spec, version, sensitive }
   }
   if (!wasFinal) {
     if (row.state === "scheduled") state.run(row, "edit", now, now)

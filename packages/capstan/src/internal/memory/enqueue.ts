@@ -72,7 +72,7 @@ const refuse = (
 /** A new row. It waits for the end of another one when it is that one's successor; else it takes its unique key. */
 const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row): void => {
   const queue = state.queue(spec.queue)
-  const row = new Row(spec, queue, state.seq(), now)
+  const row = new Row(spec, state.shared(spec), queue, state.seq(), now)
   state.rows.set(spec.id, row)
   state.order.push(row)
   queue.counts.blocked++
@@ -148,11 +148,12 @@ const isFollowed = (holder: Row, policy: UniqueClaim["onConflict"]): boolean =>
  * reply was lost would otherwise undo the replacement.
  */
 const replace = (state: MemoryState, row: Row, spec: NewRecord, now: number): void => {
-  const { id, idempotencyKey, queue } = row.spec
+  const { idempotencyKey, queue } = row.spec
   if (idempotencyKey !== undefined) (row.grow().keys ??= []).push(idempotencyKey)
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   row.priority = spec.priority
-  state.edit(row, { ...spec, id, queue }, spec.runAt ?? now + spec.delay, now)
+  row.payload = spec.payload
+  state.edit(row, { ...spec, queue }, spec.runAt ?? now + spec.delay, now)
 }
 
 /** Another due instant in the same record: the same call again must not move it once more. */

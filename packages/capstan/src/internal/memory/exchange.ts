@@ -143,12 +143,12 @@ export const expire = (state: MemoryState, row: Row, now: number): void => {
 const toClaimed = (row: Row): Claimed => {
   const { more, spec } = row
   return {
-    id: spec.id,
+    id: row.id,
     tag: spec.tag,
     version: spec.version,
     queue: spec.queue,
     priority: row.priority,
-    payload: spec.payload,
+    payload: row.payload,
     attempt: row.attempt,
     fence: row.fence,
     crashes: row.crashes,

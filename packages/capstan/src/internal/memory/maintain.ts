@@ -84,12 +84,12 @@ const sweep = (state: MemoryState, now: number): number => {
       const row = shelf.rows.peek()
       if (row === undefined) break
       if (shelf.rows.size <= shelf.count && row.at + shelf.age > now) break
-      state.remove(row, now)
+      state.remove(row, now, "Retention")
       swept++
     }
   }
   while (swept < chunk && state.finished > state.maxFinished) {
-    state.remove(oldestFinished(state)!, now)
+    state.remove(oldestFinished(state)!, now, "Retention")
     swept++
   }
   return swept

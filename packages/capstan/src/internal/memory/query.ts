@@ -76,7 +76,7 @@ const matches = (row: Row, where: Selection): boolean =>
 export const results = (state: MemoryState, ids: ReadonlyArray<JobId>): ReadonlyArray<ResultAnswer> =>
   ids.map((id): ResultAnswer => {
     const row = state.rows.get(id)
-    if (row === undefined) return { _tag: "NotFound", id }
+    if (row === undefined) return { _tag: "NotFound", id, by: state.gone.get(id)?.by }
     const progress = row.more?.progress
     switch (row.state) {
       case "completed":

@@ -1,5 +1,5 @@
 /**
- * A record as the memory store holds it: the encoded record as it was enqueued, beside what changes.
+ * A record as the memory store holds it: what it was enqueued with, beside what changes.
  *
  * What only some records have is kept in `more`, so that a waiting record of the common kind stays small.
  */
@@ -25,6 +25,12 @@ export interface Home<in T> {
   remove(item: T): void
 }
 
+/**
+ * What a record has beside its id and its payload. Rows of one job that were enqueued alike share it: it is a third of
+ * what a waiting record takes, and what stays is what the garbage collector copies.
+ */
+export type Spec = Omit<NewRecord, "id" | "payload">
+
 /** What only some rows have. */
 export class More {
   result: string | undefined = undefined
@@ -49,7 +55,9 @@ export class More {
 }
 
 export class Row {
-  spec: NewRecord
+  readonly id: JobId
+  payload: string
+  spec: Spec
   readonly seq: number
   readonly queue: QueueState
   readonly enqueuedAt: number
@@ -79,16 +87,14 @@ export class Row {
   /** It is removed. */
   isGone = false
 
-  constructor(spec: NewRecord, queue: QueueState, seq: number, now: number) {
+  constructor({ id, payload }: NewRecord, spec: Spec, queue: QueueState, seq: number, now: number) {
+    this.id = id
+    this.payload = payload
     this.spec = spec
     this.queue = queue
     this.seq = seq
     this.enqueuedAt = now
     this.priority = spec.priority
-  }
-
-  get id(): JobId {
-    return this.spec.id
   }
 
   /** When the first attempt of its present life was claimed; -1 before. Unknown of a row that `ran`. */
@@ -163,13 +169,13 @@ export class Row {
 export const view = (row: Row): JobRecord => {
   const { more, spec } = row
   return {
-    id: spec.id,
+    id: row.id,
     tag: spec.tag,
     version: spec.version,
     queue: spec.queue,
     priority: row.priority,
     state: row.state,
-    payload: spec.payload,
+    payload: row.payload,
     result: more?.result,
     attempt: row.attempt,
     fence: row.fence,

@@ -17,7 +17,7 @@ const keptAttempts = 100
 
 export const settle = (state: MemoryState, by: WorkerState, settlement: Settlement, now: number): Settled => {
   const row = by.held.get(settlement.id) ?? state.rows.get(settlement.id)
-  if (row === undefined) return state.settledGone.get(settlement.id) === settlement.fence ? "Done" : "LeaseLost"
+  if (row === undefined) return state.gone.get(settlement.id)?.fence === settlement.fence ? "Done" : "LeaseLost"
   if (row.settledFence === settlement.fence) return "Done"
   if (row.state !== "running" || row.fence !== settlement.fence) return "LeaseLost"
   const { outcome } = settlement

@@ -11,7 +11,7 @@ import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
 import { byTurn, Heap } from "./heap.ts"
 import { QueueState } from "./queue.ts"
-import type { Row } from "./row.ts"
+import type { Row, Spec } from "./row.ts"
 
 /** A worker as the store knows it. */
 export class WorkerState {
@@ -70,10 +70,23 @@ export interface Hints {
 
 const none: ReadonlyArray<never> = []
 
+/** What is remembered of a row that is removed. */
+interface Gone {
+  /** That of its last settlement, which is known so when it is sent again (P13). */
+  readonly fence: number | undefined
+  readonly by: "Operator" | "Retention"
+}
+
 /** How many removed rows are remembered. */
-const keptFences = 10_000
+const keptGone = 10_000
 
 export const scoped = (tag: string, key: string): string => `${tag}\u0000${key}`
+
+const isAlike = (a: Spec, b: NewRecord): boolean =>
+  a.version === b.version && a.queue === b.queue && a.priority === b.priority && a.delay === b.delay &&
+  a.runAt === b.runAt && a.startBefore === b.startBefore && a.retention === b.retention &&
+  a.sensitive === b.sensitive && a.tags === b.tags && a.headers === b.headers && a.rateKey === b.rateKey &&
+  a.batchKey === b.batchKey && a.flowId === b.flowId && a.parent === b.parent
 
 export class MemoryState {
   readonly maxCrashes: number
@@ -82,7 +95,7 @@ export class MemoryState {
   readonly rows = new Map<string, Row>()
   /** All rows in the order of their enqueue, among them some that are removed. */
   order: Array<Row> = []
-  private gone = 0
+  private holes = 0
   readonly queues = new Map<string, QueueState>()
   readonly workers = new Map<string, WorkerState>()
   readonly keys = new Map<string, KeyState>()
@@ -93,10 +106,12 @@ export class MemoryState {
   readonly shelves: Array<Shelf> = []
   private readonly shelvesOf = new Map<string, Array<Shelf>>()
   readonly schedules = new Map<string, ScheduleRow>()
+  /** By tag: what the last records of a job share. */
+  private readonly specs = new Map<string, Spec>()
   /** Waiting rows that are dead unless they start in time. */
   readonly expiring = new Agenda()
-  /** Fences of rows that are gone, so that their last settlement, sent again, is known (P13). */
-  readonly settledGone = new Map<string, number>()
+  /** The last rows that are gone. */
+  readonly gone = new Map<string, Gone>()
   private readonly lastGone: Array<JobId> = []
   private nextGone = 0
   finished = 0
@@ -121,6 +136,21 @@ export class MemoryState {
     let worker = this.workers.get(id)
     if (worker === undefined) this.workers.set(id, worker = new WorkerState(id))
     return worker
+  }
+
+  /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
+  shared(record: NewRecord): Spec {
+    const { concurrency, dependencies, idempotencyKey, tag, unique } = record
+    if (
+      unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined
+    ) {
+      return record
+    }
+    const last = this.specs.get(tag)
+    if (last !== undefined && isAlike(last, record)) return last
+    const spec: Spec = { ...record, payload: "" } as Spec
+    this.specs.set(tag, spec)
+    return spec
   }
 
   seq(): number {
@@ -213,7 +243,7 @@ export class MemoryState {
   }
 
   /** New contents of a waiting row, and when it is due. A ready row keeps its place unless it is to run later. */
-  edit(row: Row, spec: NewRecord, dueAt: number, now: number): void {
+  edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
     row.fence++
@@ -364,7 +394,7 @@ export class MemoryState {
   }
 
   /** Forgets a row. */
-  remove(row: Row, now: number): void {
+  remove(row: Row, now: number, by: Gone["by"]): void {
     this.freeSlot(row, now)
     if (row.home !== undefined) row.home.remove(row)
     if (row.state === "blocked") this.unpark(row)
@@ -378,8 +408,8 @@ export class MemoryState {
     this.forgetKeys(row)
     this.rows.delete(row.id)
     row.isGone = true
-    this.gone++
-    if (row.settledFence > 0) this.remember(row.id, row.settledFence)
+    this.holes++
+    this.remember(row.id, { fence: row.settledFence > 0 ? row.settledFence : undefined, by })
     for (const { name, row: dependent } of row.more?.dependents ?? []) {
       this.dependencyEnded(dependent, name, undefined, now)
     }
@@ -395,17 +425,17 @@ export class MemoryState {
 
   /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */
   private closeOrder(): void {
-    if (this.gone < 1024 || this.gone * 4 < this.order.length) return
+    if (this.holes < 1024 || this.holes * 4 < this.order.length) return
     this.order = this.order.filter((row) => !row.isGone)
-    this.gone = 0
+    this.holes = 0
   }
 
   /** A ring of ids beside the map: finding a map's oldest key passes over all that were deleted before it. */
-  private remember(id: JobId, fence: number): void {
+  private remember(id: JobId, gone: Gone): void {
     const oldest = this.lastGone[this.nextGone]
-    if (oldest !== undefined) this.settledGone.delete(oldest)
+    if (oldest !== undefined) this.gone.delete(oldest)
     this.lastGone[this.nextGone] = id
-    this.nextGone = (this.nextGone + 1) % keptFences
-    this.settledGone.set(id, fence)
+    this.nextGone = (this.nextGone + 1) % keptGone
+    this.gone.set(id, gone)
   }
 }

@@ -14,6 +14,7 @@ import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
+import * as Settle from "./functions/settle.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -57,7 +58,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
+  [Parts, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 

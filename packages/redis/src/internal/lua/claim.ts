@@ -5,6 +5,8 @@
  * all of them. Records with a history, or with something of their own, go one by one.
  */
 export const claim = String.raw`
+-- How many entries of lanes whose records have left an exchange passes over.
+local passable = 5000
 local queues, used, suspects, batch = {}, {}, tonumber(about[1] or '0'), nil
 -- Id or line, and the record as it was enqueued, by turns; the ids of the batch.
 local claimed, claims, held, holds = {}, 0, {}, 0
@@ -27,11 +29,15 @@ local function promote(queue)
   if queue.nextDue > now then return end
   local ids = call('ZRANGEBYSCORE', P .. ':d:' .. queue.name, '-inf', now, 'LIMIT', 0, 1000)
   local hots = call('HMGET', H, unpack(ids))
-  local made, values, lanes, gone = {}, {}, {}, {}
+  local made, values, lanes, gone, many = {}, {}, {}, {}, 0
   for i, id in ipairs(ids) do
     local hot = hots[i]
-    local ready = made[hot]
-    if ready == nil then
+    local ready = hot and made[hot]
+    if not hot then
+      -- An entry without a record.
+      gone[#gone + 1] = id
+      many = many - 1
+    elseif ready == nil then
       local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, _, _, begun =
         struct.unpack(LAYOUT, hot)
       if flags % 2 == 1 or crashes > 0 then
@@ -49,16 +55,17 @@ local function promote(queue)
       if not lane then lane = {} lanes[ready.priority] = lane end
       lane[#lane + 1] = id .. stamp
       gone[#gone + 1] = id
-    else
+    elseif hot then
       local lib = general()
       lib.run(lib.load(id), 0)
     end
   end
-  if #gone > 0 then
+  many = many + #gone
+  if #gone > 0 then call('ZREM', P .. ':d:' .. queue.name, unpack(gone)) end
+  if many > 0 then
     call('HSET', H, unpack(values))
-    call('ZREM', P .. ':d:' .. queue.name, unpack(gone))
-    count(queue.name, SCHEDULED, -#gone)
-    count(queue.name, READY, #gone)
+    count(queue.name, SCHEDULED, -many)
+    count(queue.name, READY, many)
     for priority, lane in pairs(lanes) do
       if call('RPUSH', P .. ':l:' .. queue.name .. ':' .. priority, unpack(lane)) == #lane then
         openLane(queue.name, priority)
@@ -171,6 +178,7 @@ local function takeMany(queue, entries, priority)
     end
   end
   local many = n / 2
+  passable = passable - (#names - many - given)
   if many > 0 then
     call('HSET', H, unpack(values))
     count(queue.name, READY, -many)
@@ -184,7 +192,7 @@ end
 local function firstOf(queue, priority)
   flushAll()
   local lane = P .. ':l:' .. queue.name .. ':' .. priority
-  for _ = 1, 1000 do
+  while passable > 0 do
     local entry = call('LINDEX', lane, 0)
     if not entry then return nil end
     local id = string.sub(entry, 1, 22)
@@ -194,6 +202,7 @@ local function firstOf(queue, priority)
       if counts then return entry, head and head.rank or general().load(id).place end
     end
     call('LPOP', lane)
+    passable = passable - 1
   end
 end
 
@@ -214,7 +223,7 @@ local function claimFrom(queue, limit)
   local left = limit
   local back, backRank = returned(queue)
   local at = 1
-  while left > 0 do
+  while left > 0 and passable > 0 do
     local priority = queue.lanes[at]
     if not back and not priority then queue.isEmpty = true return end
     if priority and (not back or backRank >= (1 - priority) * 17592186044416) then
@@ -244,7 +253,8 @@ local function hasMore(queue)
   for _, priority in ipairs(queue.lanes) do
     if firstOf(queue, priority) then return true end
   end
-  return false
+  -- It has looked at enough: whether there is more is for the next exchange to see.
+  return passable <= 0
 end
 `
 

@@ -171,6 +171,20 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(answers.map(({ _tag }) => _tag), ["Completed", "Dead", "Cancelled", "Pending", "NotFound"])
     assert.deepStrictEqual(answers[0], { _tag: "Completed", id: a!, progress: "2", result: "false" })
   }),
+  fact("what removed a record is answered rightly, or not at all", function*() {
+    const store = yield* JobStore.JobStore
+    const keep = { age: Infinity, count: Infinity }
+    const [deleted] = yield* H.enqueueMany(1)
+    const swept = yield* H.enqueue({ retention: { completed: { age: 0, count: 0 }, cancelled: keep, dead: keep } })
+    yield* H.control({ _tag: "Delete" }, deleted!)
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    yield* H.advance(1000)
+    yield* H.maintain
+    const answers = yield* store.results([deleted!, swept.id, H.newId()])
+    assert.deepStrictEqual(answers.map(({ _tag }) => _tag), ["NotFound", "NotFound", "NotFound"])
+    const by = answers.map((answer) => answer._tag === "NotFound" ? answer.by : "found")
+    for (const [i, right] of ["Operator", "Retention", undefined].entries()) assert.include([right, undefined], by[i])
+  }),
   fact("events open with `missed` and tell what happens to records, or the store says that it has none", function*() {
     const store = yield* JobStore.JobStore
     const hasEvents = (yield* store.describe).capabilities.includes("events")

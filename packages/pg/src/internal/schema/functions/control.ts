@@ -121,6 +121,8 @@ BEGIN
   r.at := p_now;
   r.enqueued_at := h.enqueued_at;
   r.ready_at := p_now;
+  r.begun_at := 0;
+  r.worker := 0;
   r.fence := h.fence + 1;
   r.settled := h.settled;
   r.attempt := 0;
@@ -142,7 +144,7 @@ BEGIN
     INSERT INTO ${s}.detail (id, logs) VALUES (p_id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
-  INSERT INTO ${s}.record SELECT r.*;
+  PERFORM ${s}.insert_record(r);
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);
   PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
   RETURN 'Changed';

@@ -12,6 +12,7 @@ DECLARE
   v_cancel text;
   v_reconciled int := 0;
   v_unparked int := 0;
+  v_running uuid[];
   v_lost json;
 BEGIN
   INSERT INTO ${s}.worker AS k (id, lease_until, queues, handles, ended)
@@ -23,8 +24,9 @@ BEGIN
     FROM unnest(p_ids, p_fences) AS g(id, fence)
     -- Who has this fence runs it. Another condition would let the planner read all that runs here for each of them.
     WHERE NOT EXISTS (SELECT FROM ${s}.record q WHERE q.id = g.id AND q.fence = g.fence);
+  v_running := ${s}.running(w.num, true);
   FOR r IN
-    SELECT * FROM ${s}.record q WHERE q.worker = w.num AND q.state = 1 AND q.at <= v_now - p_older
+    SELECT * FROM ${s}.record q WHERE q.id = ANY (v_running) AND q.worker = w.num AND q.at <= v_now - p_older
       AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
     ORDER BY q.place FOR UPDATE
   LOOP
@@ -38,9 +40,10 @@ BEGIN
     END IF;
     v_reconciled := v_reconciled + 1;
   END LOOP;
-  IF w.handles <> '[]' THEN v_unparked := ${s}.unpark(w, v_now); END IF;
+  IF w.handles <> '[]' THEN v_unparked := ${s}.unpark(w.handles, v_now); END IF;
   -- A worker that leaves renews with no lease and holds nothing.
-  IF p_lease = 0 AND NOT EXISTS (SELECT FROM ${s}.record WHERE worker = w.num AND state = 1) THEN
+  IF p_lease = 0 AND NOT EXISTS (
+    SELECT FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num) THEN
     DELETE FROM ${s}.worker WHERE num = w.num;
   END IF;
   RETURN json_build_object(
@@ -52,6 +55,26 @@ BEGIN
     'reconciled', v_reconciled,
     'unparked', v_unparked,
     'maintainIn', ${s}.maintain_in(v_now));
+END $$`
+
+/**
+ * What a worker runs, from its claims, of which one row is left that names just that; on request none. The caller holds the
+ * worker's row: a row of claims that commits meanwhile is left for the next call, and none is rewritten by two at once.
+ */
+export const running = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.running(p_num int, p_keeps boolean) RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_ids uuid[];
+BEGIN
+  WITH gone AS (
+    DELETE FROM ${s}.claimed WHERE worker = p_num RETURNING ids
+  )
+  SELECT array_agg(DISTINCT r.id) INTO v_ids
+    FROM gone, unnest(gone.ids) AS u(id) JOIN ${s}.record r ON r.id = u.id AND r.worker = p_num;
+  IF p_keeps AND v_ids IS NOT NULL THEN
+    INSERT INTO ${s}.claimed (worker, at, ids) VALUES (p_num, 0, v_ids);
+  END IF;
+  RETURN coalesce(v_ids, '{}');
 END $$`
 
 /** Progress, logs and steps of running attempts, each refused by a stale fence. Answers one word per entry. */

@@ -24,7 +24,7 @@ BEGIN
     PERFORM ${s}.sum_counters();
     PERFORM ${s}.mend(v_now);
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
-      AND NOT EXISTS (SELECT FROM ${s}.record r WHERE r.worker = k.num AND r.state = 1);
+      AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
     DELETE FROM ${s}.listener WHERE until <= v_now;
     DELETE FROM ${s}.gone WHERE at <= v_now - 3600000;
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
@@ -46,6 +46,7 @@ CREATE OR REPLACE FUNCTION ${s}.rescue_from(w ${s}.worker, p_max_crashes int, p_
 LANGUAGE plpgsql AS $$
 DECLARE
   r ${s}.record;
+  v_running uuid[] := ${s}.running(w.num, false);
   v_suspect uuid;
   v_charged boolean;
   v_crashes int;
@@ -53,8 +54,8 @@ DECLARE
   v_rescued int := 0;
   v_quarantined int := 0;
 BEGIN
-  SELECT id INTO v_suspect FROM ${s}.record WHERE worker = w.num AND state = 1 AND crashes > 0 LIMIT 1;
-  FOR r IN SELECT * FROM ${s}.record WHERE worker = w.num AND state = 1 ORDER BY place FOR UPDATE LOOP
+  SELECT id INTO v_suspect FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num AND crashes > 0 LIMIT 1;
+  FOR r IN SELECT * FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE LOOP
     v_charged := v_suspect IS NULL OR r.id = v_suspect;
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
     IF NOT FOUND THEN v_cancel := NULL; END IF;
@@ -84,8 +85,8 @@ DECLARE
   r ${s}.record;
   v_count int := 0;
 BEGIN
-  FOR r IN SELECT * FROM ${s}.record WHERE expire_at <= p_now AND state <> 1
-    ORDER BY expire_at LIMIT p_count FOR UPDATE SKIP LOCKED
+  FOR r IN SELECT * FROM ${s}.record WHERE expires <= p_now
+    ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
     r.fence := r.fence + 1;
     PERFORM ${s}.finish(r, 6, 'Expired', NULL, p_now);
@@ -221,7 +222,7 @@ DECLARE
 BEGIN
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
   FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.held < k.lim AND (
-      SELECT true FROM ${s}.record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
+      SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name LIMIT 100
   LOOP
     PERFORM ${s}.admit_waiting(v_key, p_now);
@@ -231,5 +232,5 @@ BEGIN
       WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM ${s}.key k WHERE k.name IN (
       SELECT name FROM ${s}.key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    AND (SELECT true FROM ${s}.record WHERE key = k.name AND state = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
+    AND (SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
 END $$`

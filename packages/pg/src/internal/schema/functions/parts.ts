@@ -96,15 +96,15 @@ DECLARE
 BEGIN
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
-    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     RETURN;
   END IF;
   FOR q, n IN
     WITH c AS (
-      SELECT id FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey'
+      SELECT id FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
       ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
     ), u AS (
-      UPDATE ${s}.record r SET state = 0, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+      UPDATE ${s}.record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
       FROM c WHERE r.id = c.id RETURNING r.queue
     )
     SELECT queue, count(*)::int FROM u GROUP BY queue
@@ -115,7 +115,7 @@ BEGIN
     PERFORM ${s}.wake(q, p_now);
   END LOOP;
   IF k.held < k.lim AND EXISTS (
-    SELECT FROM ${s}.record WHERE key = p_key AND state = 3 AND reason = 'ConcurrencyKey') THEN
+    SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     PERFORM ${s}.look_again(NULL, p_key, p_now);
   END IF;
 END $$`
@@ -133,6 +133,52 @@ BEGIN
   END LOOP;
 END $$`
 
+/** What the indexes go by: see `tables.ts`. */
+const lane = (r: string): string =>
+  `CASE WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 16 = 16 THEN 1 ELSE 0 END`
+const due = "CASE WHEN r.state = 2 THEN r.at END"
+const expires = "CASE WHEN r.state <> 1 THEN r.expire_at END"
+
+/** Stores a new record. */
+export const insertRecord = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.insert_record(r ${s}.record) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO ${s}.record (${stored.join(", ")}, lane, due, expires)
+    VALUES (${stored.map((column) => `r.${column}`).join(", ")}, ${lane("r")}, ${due}, ${expires});
+END $$`
+
+const stored = [
+  "id",
+  "place",
+  "turn",
+  "at",
+  "enqueued_at",
+  "ready_at",
+  "begun_at",
+  "expire_at",
+  "worker",
+  "fence",
+  "settled",
+  "attempt",
+  "version",
+  "pending",
+  "key_limit",
+  "state",
+  "priority",
+  "crashes",
+  "flags",
+  "queue",
+  "tag",
+  "key",
+  "reason",
+  "blocked_on",
+  "retention",
+  "spec",
+  "attempts",
+  "failures",
+  "payload"
+]
+
 /** Writes what has changed of a live record, and counts its step. */
 export const put = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.put(r ${s}.record) RETURNS void LANGUAGE plpgsql AS $$
@@ -145,7 +191,8 @@ BEGIN
     worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
     pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
-    attempts = r.attempts, failures = r.failures, payload = r.payload
+    attempts = r.attempts, failures = r.failures, payload = r.payload,
+    lane = ${lane("r")}, due = ${due}, expires = ${expires}
   WHERE id = r.id;
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM ${s}.count_move(r.queue, was.state, was.reason, r.state, r.reason);
@@ -163,7 +210,7 @@ CREATE OR REPLACE FUNCTION ${s}.let_run(
 DECLARE
   v_freed text;
 BEGIN
-  r.worker := NULL;
+  r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
   IF p_due > p_now THEN
@@ -275,8 +322,8 @@ DECLARE
   v_id uuid;
   r ${s}.record;
 BEGIN
-  FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND state = 3 AND reason = 'Unique' LOOP
-    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND state = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
+  FOR v_id IN SELECT id FROM ${s}.record WHERE blocked_on = p_id::text AND lane = 3 AND reason = 'Unique' LOOP
+    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM ${s}.look_again(v_id, NULL, p_now);
     ELSIF r.pending > 0 THEN
@@ -324,7 +371,7 @@ BEGIN
   IF p_transaction THEN
     IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true); END IF;
     INSERT INTO ${s}.agenda (id)
-      SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND state = 3 AND reason = 'Unique'
+      SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
     PERFORM ${s}.wake(r.queue, 0);
   ELSE

@@ -1,0 +1,201 @@
+/** The ends of attempts: each fenced, in the write that moves the record on. */
+
+/** Completions that leave no children. Answers the positions, from 1, of those that were stale. */
+export const complete = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.complete(
+  p_num int, p_worker text, p_ids uuid[], p_fences int[], p_afters bigint[], p_results text[], p_traces text[],
+  p_now bigint, p_events boolean
+) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_done uuid[];
+  v_keys text[];
+  v_unique uuid[];
+  v_detailed uuid[];
+  v_awaited boolean;
+  v_cancels boolean;
+  v_id uuid;
+BEGIN
+  WITH gone AS (
+    DELETE FROM ${s}.record r
+    USING unnest(p_ids, p_fences, p_afters, p_results, p_traces) AS g(id, fence, after, result, trace)
+    WHERE r.id = g.id AND r.fence = g.fence
+    RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
+      r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
+      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE ${s}.age(r.retention, 4) END AS age
+  ), kept AS (
+    INSERT INTO ${s}.history (
+      id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
+      state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
+      detail, result, payload)
+    SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
+      ${s}.part(age, p_now), 4, priority, 0, flags & 33, ${s}.keep_count(retention, 4), queue, tag, key,
+      CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM ${s}.worker w WHERE w.num = gone.worker) END,
+      trace, retention, spec, attempts, failures,
+      CASE WHEN flags & 2 = 2 THEN (
+        SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM ${s}.detail d WHERE d.id = gone.id) END,
+      result, payload
+    FROM gone RETURNING part, queue
+  ), counted AS (
+    INSERT INTO ${s}.delta (part, queue, running, completed)
+    SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
+  )
+  SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
+    array_agg(id) FILTER (WHERE flags & 2 = 2)
+    INTO v_done, v_keys, v_unique, v_detailed FROM gone;
+
+  IF v_detailed IS NOT NULL THEN
+    DELETE FROM ${s}.detail WHERE id = ANY (v_detailed);
+    DELETE FROM ${s}.checkpoint WHERE id = ANY (v_detailed);
+  END IF;
+  IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;
+  IF v_unique IS NOT NULL THEN
+    FOREACH v_id IN ARRAY v_unique LOOP PERFORM ${s}.release_unique(v_id, p_now); END LOOP;
+  END IF;
+  SELECT EXISTS (SELECT FROM ${s}.dependency), EXISTS (SELECT FROM ${s}.cancel) INTO v_awaited, v_cancels;
+  IF v_awaited THEN
+    PERFORM ${s}.dependency_ended(g.id, 4, g.result, p_now)
+      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_done);
+  END IF;
+  IF v_cancels THEN DELETE FROM ${s}.cancel WHERE id = ANY (v_done); END IF;
+  IF p_events THEN
+    PERFORM ${s}.tell_ended(v_done, p_now);
+  END IF;
+  IF cardinality(v_done) = cardinality(p_ids) THEN RETURN '{}'; END IF;
+  RETURN ARRAY(
+    SELECT g.i::int FROM unnest(p_ids, p_fences) WITH ORDINALITY AS g(id, fence, i)
+    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT ${s}.is_settled(g.id, g.fence));
+END $$`
+
+/** Whether the attempt with this fence has settled before: its settlement was sent again. */
+export const isSettled = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.is_settled(p_id uuid, p_fence int) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.record WHERE id = p_id AND settled = p_fence)
+    OR EXISTS (SELECT FROM ${s}.history WHERE id = p_id AND settled = p_fence)
+    OR EXISTS (SELECT FROM ${s}.gone WHERE id = p_id AND fence = p_fence);
+END $$`
+
+export const tellEnded = (s: string, channel: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.tell_ended(p_ids uuid[], p_now bigint) RETURNS void LANGUAGE sql AS $$
+  SELECT pg_notify('${channel}', 'e' || json_build_object(
+    'type', 'completed', 'id', h.id, 'tag', h.tag, 'queue', h.queue, 'at', p_now, 'attempt', h.attempt))
+  FROM ${s}.history h WHERE h.id = ANY (p_ids)
+$$`
+
+/** One settlement of any kind. */
+export const settleOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.settle_one(x json, p_now bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_outcome text := x ->> 'outcome';
+  v_ended bigint;
+  v_cancel text;
+  v_child record;
+  v_attempt int;
+  c json;
+BEGIN
+  SELECT * INTO r FROM ${s}.record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN CASE WHEN ${s}.is_settled((x ->> 'id')::uuid, (x ->> 'fence')::int) THEN 'Done' ELSE 'LeaseLost' END;
+  END IF;
+  v_ended := least(p_now, r.at + (x ->> 'after')::bigint);
+  v_attempt := r.attempt;
+  IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
+    SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
+  END IF;
+  r.settled := r.fence;
+  r := ${s}.end_attempt(r,
+    CASE WHEN v_cancel IS NOT NULL THEN 'cancelled' ELSE CASE v_outcome
+      WHEN 'Complete' THEN 'completed' WHEN 'RetryAfter' THEN 'retried' WHEN 'SnoozeFor' THEN 'snoozed'
+      WHEN 'WaitFor' THEN 'waiting' WHEN 'WaitForChildren' THEN 'waiting' WHEN 'Cancel' THEN 'cancelled'
+      WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
+    v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
+
+  FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
+    SELECT * INTO v_child FROM ${s}.enqueue_one(c, p_now, false, false);
+    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL
+      AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child.o_id) THEN
+      INSERT INTO ${s}.dependency (parent, child, name) VALUES (v_child.o_id, r.id, v_child.o_id::text)
+        ON CONFLICT DO NOTHING;
+      IF FOUND THEN r.pending := r.pending + 1; END IF;
+      -- One that was there before and is about to end does not know that it is waited for.
+      PERFORM FROM ${s}.record WHERE id = v_child.o_id FOR KEY SHARE SKIP LOCKED;
+      IF NOT FOUND THEN PERFORM ${s}.look_again(r.id, NULL, p_now); END IF;
+    END IF;
+  END LOOP;
+
+  IF v_cancel IS NOT NULL THEN
+    PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
+    RETURN 'Done';
+  END IF;
+  CASE v_outcome
+  WHEN 'Complete' THEN
+    PERFORM ${s}.finish(r, 4, NULL, x ->> 'result', p_now);
+  WHEN 'RetryAfter' THEN
+    IF (x ->> 'uncharged')::boolean THEN r.attempt := r.attempt - 1; END IF;
+    PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    r.attempt := v_attempt;
+    PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
+  WHEN 'SnoozeFor' THEN
+    r.attempt := r.attempt - 1;
+    PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
+  WHEN 'WaitFor' THEN
+    r.attempt := r.attempt - 1;
+    IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM ${s}.block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+    END IF;
+  WHEN 'WaitForChildren' THEN
+    r.attempt := r.attempt - 1;
+    r.at := p_now;
+    IF r.pending = 0 THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM ${s}.block(r, 'Children', NULL, p_now);
+    END IF;
+  WHEN 'Cancel' THEN
+    PERFORM ${s}.finish(r, 5, x ->> 'reason', NULL, p_now);
+  WHEN 'Dead' THEN
+    PERFORM ${s}.finish(r, 6, x ->> 'reason', NULL, p_now);
+  WHEN 'Release' THEN
+    r.attempt := r.attempt - 1;
+    PERFORM ${s}.let_run(r, p_now, p_now, true);
+  WHEN 'Park' THEN
+    r.attempt := r.attempt - 1;
+    PERFORM ${s}.block(r, x ->> 'reason', r.tag || '@' || r.version, p_now);
+    PERFORM ${s}.wake(r.queue, p_now);
+  END CASE;
+  RETURN 'Done';
+END $$`
+
+/**
+ * The settlement that a handler's own transaction ends with. One that is sent again is refused: what the handler wrote
+ * before it would be written twice.
+ */
+export const commitOne = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.commit_one(x json) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM ${s}.record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
+  IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
+  RETURN ${s}.settle_one(x, ${s}.clock());
+END $$`
+
+/** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. */
+export const block = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.block(r ${s}.record, p_reason text, p_on text, p_now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_freed text := CASE WHEN r.flags & 8 = 8 THEN r.key END;
+BEGIN
+  r.worker := 0;
+  r.flags := r.flags & ~8;
+  r.state := 3;
+  r.reason := p_reason;
+  r.blocked_on := p_on;
+  r.at := p_now;
+  PERFORM ${s}.put(r);
+  PERFORM ${s}.tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
+  IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
+END $$`
