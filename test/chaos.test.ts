@@ -2,8 +2,9 @@
 import { describe, expect, it } from "vitest"
 import { audit, type Findings } from "../chaos/src/audit.ts"
 import type { Entry, Kind } from "../chaos/src/ledger.ts"
-import type { Piece, Stored } from "../chaos/src/store.ts"
+import type { Framing, Piece, Stored } from "../chaos/src/store.ts"
 import { store } from "../chaos/src/stores/pg.ts"
+import { store as redis } from "../chaos/src/stores/redis.ts"
 
 type Told = readonly [by: string, kind: Kind, about?: Partial<Entry>]
 
@@ -169,6 +170,34 @@ describe("the audit", () => {
   })
 })
 
+/** The same bytes come out, however they arrive. */
+const passThrough = (framing: Framing, bytes: Buffer, size: number): ReadonlyArray<Piece> => {
+  const take = framing()
+  const pieces: Array<Piece> = []
+  for (let at = 0; at < bytes.length; at += size) pieces.push(...take(bytes.subarray(at, at + size)))
+  expect(Buffer.concat(pieces.map((piece) => piece.bytes))).toEqual(bytes)
+  return pieces
+}
+
+describe("the framing of Redis", () => {
+  const replies = ["*2\r\n$1\r\na\r\n*1\r\n:1\r\n", "$4\r\n\r\n\r\n\r\n", "$-1\r\n", ":17\r\n", "_\r\n"]
+  const others = [
+    "+OK\r\n",
+    "-NOSCRIPT none\r\n",
+    "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n",
+    "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n",
+    "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\nhint\r\n",
+    ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\nhint\r\n"
+  ]
+  const bytes = Buffer.from([...others, ...replies, ...others].join(""))
+
+  it.each([1, 3, 1000])("lets whole replies to scripts be lost, and nothing else, in chunks of %s", (size) => {
+    const pieces = passThrough(redis.framing, bytes, size)
+    expect(pieces.filter(({ isReply }) => isReply).map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(replies)
+    expect(pieces).toHaveLength(replies.length + 2 * others.length)
+  })
+})
+
 describe("the framing of Postgres", () => {
   const message = (type: string, body: string): Buffer => {
     const bytes = Buffer.alloc(5 + body.length)
@@ -180,14 +209,7 @@ describe("the framing of Postgres", () => {
   const startUp = Buffer.concat([message("R", "0000"), message("Z", "I")])
   const reply = Buffer.concat([message("2", ""), message("D", "row"), message("C", "SELECT 1"), message("Z", "I")])
 
-  /** The same bytes come out, however they arrive. */
-  const pass = (bytes: Buffer, size: number): ReadonlyArray<Piece> => {
-    const take = store.framing()
-    const pieces: Array<Piece> = []
-    for (let at = 0; at < bytes.length; at += size) pieces.push(...take(bytes.subarray(at, at + size)))
-    expect(Buffer.concat(pieces.map((piece) => piece.bytes))).toEqual(bytes)
-    return pieces
-  }
+  const pass = (bytes: Buffer, size: number) => passThrough(store.framing, bytes, size)
 
   it.each([1, 3, 1000])("takes a reply as one piece that may be lost, in chunks of %s", (size) => {
     expect(pass(Buffer.concat([startUp, reply]), size).filter(({ isReply }) => isReply).map(({ bytes }) => bytes))

@@ -21,8 +21,9 @@ describe("the sources", () => {
 
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
-      examples: ["effect/http", "effect/observability/Otlp", "effect/sql/SqlError"],
-      pg: ["effect/sql/SqlClient", "effect/sql/SqlError"]
+      examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
+      pg: ["effect/sql/SqlClient", "effect/sql/SqlError"],
+      redis: ["effect/persistence/Redis", "effect/sql/SqlClient"]
     })
   })
 

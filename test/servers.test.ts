@@ -19,17 +19,20 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import {
+  durableRedis,
   findPostgres,
   findRedis,
   type Places,
   type Postgres,
+  type RedisCluster,
   startPostgres,
-  startRedis
+  startRedis,
+  startRedisCluster
 } from "../scripts/servers/index.ts"
 import { isForeignVariable, programsOf, serversOf, whyUnserved } from "../scripts/servers/needs.ts"
 import { freePort } from "../scripts/servers/port.ts"
 import { startTestServers } from "../scripts/servers/testServers.ts"
-import { until } from "../scripts/servers/until.ts"
+import { until, untilTrue } from "../scripts/servers/until.ts"
 import { redis, sql } from "./servers/wire.ts"
 
 /** Whoever runs the servers has to get through it. */
@@ -137,7 +140,7 @@ describe("Redis", { timeout: 60_000 }, () => {
   })
 
   it("keeps what it appended over a crash and a restart", async () => {
-    const server = await startRedis({ settings: { appendonly: "yes", appendfsync: "always" } })
+    const server = await startRedis({ settings: durableRedis("always") })
     await redis(server.port, "SET a 1")
     await server.crash()
     await server.restart()
@@ -157,6 +160,61 @@ describe("Redis", { timeout: 60_000 }, () => {
     await expect(startRedis({ settings: { nonsense: "1" } })).rejects.toThrow(
       /^redis did not start \(code 1\):[^]*Bad directive or wrong number of arguments/
     )
+  })
+
+  it("is commanded, and says no in its own words", async () => {
+    const server = await startRedis({ settings: { maxmemory: "3mb" } })
+    expect(await server.command("CONFIG", "GET", "maxmemory")).toEqual(["maxmemory", "3145728"])
+    expect(await server.command("EVAL", "return {1, 'a', {false}}", 0)).toEqual([1, "a", [null]])
+    await expect(server.command("SET", "a", "x".repeat(4_000_000)).then(() => server.command("SET", "b", "y")))
+      .rejects.toThrow(/^OOM command not allowed/)
+    await server.stop()
+  })
+})
+
+describe("a cluster of Redis", { timeout: 60_000 }, () => {
+  let cluster: RedisCluster
+  let slot: number
+  beforeAll(async () => {
+    cluster = await startRedisCluster()
+    slot = await cluster.slotOf("{a}")
+  }, 60_000)
+  afterAll(() => cluster.stop())
+
+  it("has three masters and their replicas, and serves every slot", async () => {
+    const roles = await Promise.all(cluster.nodes.map((node) => node.command("ROLE")))
+    expect(roles.map((role) => String(role).split(",")[0])).toEqual([
+      ...Array(3).fill("master"),
+      ...Array(3).fill("slave")
+    ])
+    const serving = await Promise.all([0, 8000, 16_383].map(cluster.masterOf))
+    expect(serving).toEqual(cluster.nodes.slice(0, 3))
+  })
+
+  it("moves a slot with its keys, which are asked for on the way", async () => {
+    const from = await cluster.masterOf(slot)
+    const to = cluster.nodes.slice(0, 3).find((node) => node !== from)!
+    const keys = ["{a}1", "{a}2", "{a}3"]
+    await Promise.all(keys.map((key) => from.command("SET", key, "there")))
+    let asked: ReadonlyArray<string> = []
+    await cluster.moveSlot(slot, to, async () => {
+      asked = await Promise.all(keys.map((key) => from.command("GET", key).then(String, String)))
+    })
+    expect(asked.toSorted()).toEqual([expect.stringMatching(/^ReplyError: ASK/), "there", "there"])
+    expect(await cluster.masterOf(slot)).toBe(to)
+    expect(await to.command("GET", "{a}3")).toBe("there")
+    await expect(from.command("GET", "{a}3")).rejects.toThrow(/^MOVED/)
+  })
+
+  it("replaces a dead master, which comes back as a replica", async () => {
+    const master = await cluster.masterOf(slot)
+    expect(await master.command("WAIT", 1, 5000)).toBe(1)
+    await master.crash()
+    await untilTrue("another one serves", async () => await cluster.masterOf(slot) !== master)
+    await cluster.whole()
+    expect(await (await cluster.masterOf(slot)).command("GET", "{a}1")).toBe("there")
+    await master.restart()
+    await untilTrue("it follows", async () => String(await master.command("ROLE")).startsWith("slave"))
   })
 })
 

@@ -9,7 +9,7 @@ import { loadServer, loadSystem } from "./load.ts"
 import type { Figure } from "./measures.ts"
 import { inProcesses } from "./processes.ts"
 import { scenarios } from "./scenarios.ts"
-import { type Figures, serverScenarios, slow } from "./serverScenarios.ts"
+import { type Figures, type ServerScenario, serverScenarios, slow } from "./serverScenarios.ts"
 import type { MakeSystem } from "./system.ts"
 import { installScenario, type Outcome, type Task } from "./task.ts"
 
@@ -41,7 +41,7 @@ const inMemory = async ({ scenario, system }: Task): Promise<Outcome> => {
   return toOutcome(figures, figures)
 }
 
-const onServer = async (task: Task): Promise<Outcome> => {
+const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): Promise<Outcome> => {
   const { prefix, quick, store, system, url } = task
   const make = await loadSystem(store, system)
   const open = await loadServer(store)
@@ -52,7 +52,7 @@ const onServer = async (task: Task): Promise<Outcome> => {
   })
   if (task.scenario === installScenario) return {}
 
-  const { jobs, measure, passes, rated } = serverScenarios.find(({ rows }) => rows[0] === task.scenario)!
+  const { jobs, measure, passes, rated } = scenarios.find(({ rows }) => rows[0] === task.scenario)!
   let last = ""
   const on = (url: string): MakeSystem => (handle) => {
     last = url
@@ -103,5 +103,6 @@ const onServer = async (task: Task): Promise<Outcome> => {
 }
 
 const task: Task = JSON.parse(process.argv[2]!)
-console.log(JSON.stringify(await (task.store === "memory" ? inMemory(task) : onServer(task))))
+const outcome = await (task.store === "memory" ? inMemory(task) : onServer(task, serverScenarios[task.store]))
+console.log(JSON.stringify(outcome))
 process.exit(0)

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --store memory|pg] [--url url] [--quick] [--scenario a,b] [--system a,b] [--rounds n]`: every
+ * `npm run bench [-- --store memory|pg|redis] [--url url] [--quick] [--scenario a,b] [--system a,b] [--rounds n]`: every
  * scenario on every system, rounds interleaved over the systems, each run in a process of its own. Prints a table and
  * writes `results/<store>.json`.
  */
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { loadServer } from "./load.ts"
 import type { Figure } from "./measures.ts"
-import { startPostgres } from "./postgres.ts"
+import { serverOf } from "./servers.ts"
 import { type Store, stores } from "./stores.ts"
 import { installScenario, type Outcome, type Task } from "./task.ts"
 
@@ -30,9 +30,11 @@ const stop = (message: string): never => {
   process.exit(1)
 }
 
-if (values.store === "redis") stop("the Redis store is not there yet: its issue brings its bench")
-if (values.store !== "memory" && values.store !== "pg") stop(`no store "${values.store}": memory, pg`)
+if (!Object.hasOwn(stores, values.store)) stop(`no store "${values.store}": ${Object.keys(stores).join(", ")}`)
 const name = values.store as Task["store"]
+if (name === "redis" && values.url !== undefined) {
+  stop("--url: on Redis the bench empties its server, and takes none but its own")
+}
 const store: Store = stores[name]
 const chosen = {
   scenarios: store.scenarios.filter((rows) => {
@@ -114,7 +116,7 @@ const toRow = (
   figures: ReadonlyArray<Figure>
 ): Row => {
   const sorted = figures.map(({ value }) => value).toSorted((a, b) => a - b)
-  const [{ jobs, unit }] = figures as [Figure]
+  const [{ but, jobs, unit }] = figures as [Figure]
   return {
     scenario,
     system,
@@ -125,7 +127,7 @@ const toRow = (
     max: sorted.at(-1)!,
     rounds: sorted.length,
     ...jobs === undefined ? {} : { jobs },
-    ...server === undefined ? {} : { server }
+    ...server === undefined ? {} : { server: but === undefined ? server : `${server}; but ${but}` }
   }
 }
 
@@ -160,7 +162,7 @@ const measureAll = async (url: string, prefix: string, server: string | undefine
   for (const system of new Set([...store.systems.filter((system) => named.has(system)), ...named])) {
     if (!store.isServer || await isThere(system)) columns.push(system)
   }
-  console.log(["scenario".padEnd(14), ...columns.map((system) => system.padStart(width))].join(""))
+  console.log(["scenario".padEnd(16), ...columns.map((system) => system.padStart(width))].join(""))
   for (const rows of chosen.scenarios) {
     const systems = chosen.systems(rows[0]!).filter((system) => columns.includes(system))
     const outcomes = new Map<string, Array<Outcome>>()
@@ -191,7 +193,7 @@ const measureAll = async (url: string, prefix: string, server: string | undefine
           : ` (${(ours.median / row.median).toFixed(2)}x)`
         return `${show(row)}${ratio}`.padStart(width)
       })
-      console.log([scenario.padEnd(14), ...cells].join(""))
+      console.log([scenario.padEnd(16), ...cells].join(""))
     }
   }
   console.log(
@@ -201,20 +203,8 @@ const measureAll = async (url: string, prefix: string, server: string | undefine
   return all
 }
 
-/** What a commit costs is not turned down. */
-const settings = {
-  fsync: "on",
-  synchronous_commit: "on",
-  shared_buffers: "1GB",
-  max_wal_size: "16GB",
-  checkpoint_timeout: "30min",
-  max_connections: "200"
-}
-
 const onServer = async (): Promise<ReadonlyArray<Row>> => {
-  const given = values.url ?? process.env.CAPSTAN_TEST_PG_URL
-  const own = given === undefined ? await startPostgres({ settings }) : undefined
-  const url = given ?? own!.url
+  const { own, url } = await serverOf(name, values.url)
   const prefix = `capstan_bench_${process.pid}`
   const open = await loadServer(name)
   const server = await open(url, prefix)

@@ -9,6 +9,8 @@ export interface Figure {
   readonly unit: "jobs/s" | "ms" | "bytes" | "ratio" | "us"
   /** Of how many jobs, where that differs from one system to the next. */
   readonly jobs?: number
+  /** What the server did otherwise than in the other rows. */
+  readonly but?: string
 }
 
 export const rate = (count: number, millis: number): Figure => ({ value: (count / millis) * 1000, unit: "jobs/s" })

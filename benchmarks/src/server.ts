@@ -11,7 +11,11 @@ export interface Server {
   /** Statistics, as a server that has run for a while has them. */
   readonly analyze: (url: string) => Promise<void>
   /** Bytes of log written so far. */
-  readonly logged: () => Promise<number>
+  readonly logged?: () => Promise<number>
+  /** Bytes of memory that its data takes. */
+  readonly used?: () => Promise<number>
+  /** Runs this with every write appended to a log that is synced each second, by a server that keeps none else. */
+  readonly durably?: <A>(work: () => Promise<A>) => Promise<A>
   /** CPU microseconds of its processes so far; `undefined` when they are not on this machine. */
   readonly cpu: () => Promise<number | undefined>
   /** Drops the copies. */

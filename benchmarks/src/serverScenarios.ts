@@ -81,27 +81,35 @@ const workers: ServerScenario = {
     )
 }
 
-/** A long drain, and what each of its jobs costs: log from its enqueue (the call for many) to the end, CPU from there. */
-const longDrain: ServerScenario = {
-  rows: ["drain-100k", "wal-bytes", "cpu-worker", "cpu-server"],
+/**
+ * A long drain, and what each of its jobs costs: log from its enqueue (the call for many) to the end, memory while it
+ * waits, CPU from the start of the worker.
+ */
+const longDrain = (...costs: ReadonlyArray<"wal-bytes" | "waiting-bytes">): ServerScenario => ({
+  rows: ["drain-100k", ...costs, "cpu-worker", "cpu-server"],
   jobs: 100_000,
   rated: true,
   passes: 3,
   measure: async ({ analyze, jobs, make, server }) => {
-    let logged = 0
+    const logged = server.logged ?? (async () => 0)
+    const used = server.used ?? (async () => 0)
+    let written = 0
+    let held = 0
     let own: NodeJS.CpuUsage | undefined
     let theirs: number | undefined
     const millis = await measures.drain(make, {
       count: jobs,
       concurrency: 100,
       begun: async () => {
-        logged = -(await server.logged())
+        written = -(await logged())
+        held = -(await used())
       },
       filled: async () => {
         // What `analyze` writes is not theirs.
-        logged += await server.logged()
+        written += await logged()
+        held += await used()
         await analyze()
-        logged -= await server.logged()
+        written -= await logged()
         theirs = await server.cpu()
         own = process.cpuUsage()
       },
@@ -109,16 +117,31 @@ const longDrain: ServerScenario = {
         own = process.cpuUsage(own)
         const spent = await server.cpu()
         theirs = spent === undefined || theirs === undefined ? undefined : spent - theirs
-        logged += await server.logged()
+        written += await logged()
       }
     })
+    const bytes = { "wal-bytes": written, "waiting-bytes": held }
     return {
       ...rates("drain-100k", jobs, millis),
-      "wal-bytes": { value: logged / jobs, unit: "bytes" },
+      ...Object.fromEntries(costs.map((row) => [row, { value: bytes[row] / jobs, unit: "bytes" as const }])),
       "cpu-worker": { value: (own!.user + own!.system) / jobs, unit: "us" },
       ...theirs === undefined ? {} : { "cpu-server": { value: theirs / jobs, unit: "us" } }
     }
   }
+})
+
+/** The same drain, its enqueues included, on a server that appends what it does to a file. */
+const durableDrain: ServerScenario = {
+  rows: ["drain-100k-aof"],
+  jobs: 100_000,
+  rated: true,
+  passes: 3,
+  measure: ({ jobs, make, server }) =>
+    server.durably!(async () => {
+      const millis = await measures.drain(make, { count: jobs, concurrency: 100 })
+      const figure = measures.rate(jobs, millis!)
+      return { "drain-100k-aof": { ...figure, but: "appendonly yes, appendfsync everysec" } }
+    })
 }
 
 /** An idle worker has written everything and waits; the pauses differ, so that no poll falls into step with them. */
@@ -181,17 +204,22 @@ const backlog: ServerScenario = {
   }
 }
 
-export const serverScenarios: ReadonlyArray<ServerScenario> = [
+const scenarios = (...long: ReadonlyArray<ServerScenario>): ReadonlyArray<ServerScenario> => [
   enqueue("enqueue-seq", 1, 20_000),
   enqueue("enqueue-100", 100, 20_000),
   enqueueBulk,
   drain("drain-c1", 20_000, 1),
   drain("drain-c10", 20_000, 10),
   drain("drain-c100", 20_000, 100),
-  longDrain,
+  ...long,
   drain("handler-10ms", 20_000, 100, 10),
   pickup,
   due,
   workers,
   backlog
 ]
+
+export const serverScenarios = {
+  pg: scenarios(longDrain("wal-bytes")),
+  redis: scenarios(longDrain("waiting-bytes"), durableDrain)
+}

@@ -12,8 +12,10 @@ export interface Store {
   readonly isServer: boolean
 }
 
+type Rivals = Readonly<Record<string, ReadonlyArray<string>>>
+
 /** Whom our targets are measured against, or, where a target is a figure, whose figure it was made from. */
-const rivals: Readonly<Record<string, ReadonlyArray<string>>> = {
+const onPostgres: Rivals = {
   "enqueue-seq": ["graphile", "effect-persisted-queue"],
   "enqueue-100": ["effect-persisted-queue"],
   "enqueue-bulk": ["pg-boss"],
@@ -29,6 +31,22 @@ const rivals: Readonly<Record<string, ReadonlyArray<string>>> = {
   "backlog-ratio": ["graphile-batch", "pg-boss"]
 }
 
+const onRedis: Rivals = {
+  "enqueue-seq": ["effect-persisted-queue", "bullmq"],
+  "enqueue-100": ["effect-persisted-queue"],
+  "enqueue-bulk": ["effect-persisted-queue"],
+  "drain-c1": ["bullmq"],
+  "drain-c10": ["bullmq"],
+  "drain-c100": ["bullmq"],
+  "drain-100k": ["effect-persisted-queue", "bullmq"],
+  "drain-100k-aof": ["bullmq"],
+  "handler-10ms": ["bullmq"],
+  "pickup-p50": ["bullmq"],
+  "due-1000-p99": ["effect-persisted-queue", "bullmq"],
+  "workers-2": ["effect-persisted-queue"],
+  "backlog-ratio": ["effect-persisted-queue", "bullmq"]
+}
+
 export const stores: Readonly<Record<Task["store"], Store>> = {
   memory: {
     systems: ["capstan", "effect-persisted-queue", "platformatic", "p-queue", "fastq", "fibers"],
@@ -38,8 +56,14 @@ export const stores: Readonly<Record<Task["store"], Store>> = {
   },
   pg: {
     systems: ["capstan", "graphile", "graphile-batch", "pg-boss", "bullmq-pg", "effect-persisted-queue", "limit"],
-    quick: (scenario) => ["capstan", ...rivals[scenario] ?? [], "limit"],
-    scenarios: serverScenarios.map(({ rows }) => rows),
+    quick: (scenario) => ["capstan", ...onPostgres[scenario] ?? [], "limit"],
+    scenarios: serverScenarios.pg.map(({ rows }) => rows),
+    isServer: true
+  },
+  redis: {
+    systems: ["capstan", "bullmq", "effect-persisted-queue", "limit"],
+    quick: (scenario) => ["capstan", ...onRedis[scenario] ?? [], "limit"],
+    scenarios: serverScenarios.redis.map(({ rows }) => rows),
     isServer: true
   }
 }

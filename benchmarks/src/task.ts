@@ -5,7 +5,7 @@ export const installScenario = "install"
 
 /** What a child process is to do. */
 export interface Task {
-  readonly store: "memory" | "pg"
+  readonly store: "memory" | "pg" | "redis"
   readonly system: string
   readonly scenario: string
   readonly quick: boolean

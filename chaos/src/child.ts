@@ -24,6 +24,8 @@ export const bundle = async (folder: string): Promise<void> => {
     splitting: true,
     platform: "node",
     format: "esm",
+    // A client that is CommonJS asks for Node's own modules by `require`.
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     conditions: ["@capstan/source"],
     logLevel: "warning"
   })

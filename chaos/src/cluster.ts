@@ -11,7 +11,7 @@ import { Child, type Program } from "./child.ts"
 import type { Choices } from "./choices.ts"
 import * as Ledger from "./ledger.ts"
 import type { Common, Load, ProducerTask, WorkerTask } from "./processes.ts"
-import type { Server } from "./store.ts"
+import type { Safeguard, Server } from "./store.ts"
 
 /** The lease of workers, and how often idle ones look, in milliseconds. */
 export const lease = 2000
@@ -21,6 +21,7 @@ export interface ClusterOptions {
   readonly store: string
   readonly server: Server
   readonly namespace: string
+  readonly without: Safeguard | undefined
   readonly folder: string
   /** Where their programs are. */
   readonly programs: string
@@ -108,8 +109,8 @@ export class Cluster {
   }
 
   private common(name: string, port: number = this.server.port): Common {
-    const { namespace, store } = this.options
-    return { store, namespace, url: this.server.urlAt(port), folder: this.folder, name }
+    const { namespace, store, without } = this.options
+    return { store, namespace, without, url: this.server.urlAt(port), folder: this.folder, name }
   }
 
   private replace(worker: Child, how: string): void {

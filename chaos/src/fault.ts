@@ -5,7 +5,7 @@ import type { Choices } from "./choices.ts"
 import type { Cluster } from "./cluster.ts"
 import { type Entry, now } from "./ledger.ts"
 import type { Proxy } from "./proxy.ts"
-import type { Safeguard, Stored } from "./store.ts"
+import type { Safeguard, Server, Store, Stored } from "./store.ts"
 
 export interface Fault {
   /** Its number in the table of the proof. */
@@ -13,6 +13,8 @@ export interface Fault {
   readonly title: string
   /** Its handlers sleep and its processes stay: `--quick` runs such faults at the same time. */
   readonly isCalm?: boolean
+  /** What a server must be able to do. @default nothing else than every server does */
+  readonly needs?: keyof Server
   /** Starts the processes and strikes. Returns when the last blow has fallen. */
   readonly strike: (stage: Stage) => Promise<void>
   /** What it alone is judged by, beside `common`. */
@@ -34,6 +36,7 @@ export interface Stage {
   readonly choices: Choices
   /** How long it strikes. */
   readonly seconds: number
+  readonly store: Pick<Store, "cutEvery" | "resumesIn">
   readonly proxy: () => Promise<Proxy>
   /** How often something struck that the ledger does not say. */
   readonly struck: (what: string, times: number) => void
@@ -41,6 +44,7 @@ export interface Stage {
 
 /** What is known when everything has come to rest. */
 export interface Run {
+  readonly resumesIn: number
   readonly findings: Findings
   readonly entries: ReadonlyArray<Entry>
   readonly stored: ReadonlyArray<Stored>

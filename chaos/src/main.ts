@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- --store pg [--seed n] [--fault F1,F4] [--seconds n] [--quick] [--keep]`: real worker and producer
+ * `npm run chaos -- --store pg|redis [--seed n] [--fault F1,F4] [--seconds n] [--quick] [--keep]`: real worker and producer
  * processes on a real server, which this program starts, and faults that strike them; then an audit of what each was told
  * and did. Ends non-zero when a pass line is missed, and when a control that must fail does not. A run of all faults at
  * full length is kept in `results/<store>.json`.
@@ -40,7 +40,6 @@ for (const id of ids ?? []) {
     refuse(`no fault "${id}": ${faults.map((fault) => fault.id).join(", ")}`)
   }
 }
-const chosen = faults.filter(({ id }) => ids === undefined || ids.includes(id))
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000))
 const seconds = Number(values.seconds ?? (values.quick ? 4 : 60))
 if (!Number.isInteger(seed) || !(seconds > 0)) refuse("--seed takes an integer, --seconds a number above 0")
@@ -81,6 +80,9 @@ process.exitCode = 1
 const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
+const chosen = faults.filter(({ id, needs }) =>
+  (ids === undefined || ids.includes(id)) && (needs === undefined || server[needs] !== undefined)
+)
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 const rows: Array<Row> = []
 const place = { storeName: values.store, store, server, folder, programs, seed, seconds }

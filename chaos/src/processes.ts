@@ -1,10 +1,13 @@
 /** What the runner and its processes say to each other, over the channel that they were forked with. */
 
+import type { Safeguard } from "./store.ts"
+
 export interface Common {
   /** The store, by its name. */
   readonly store: string
   readonly url: string
   readonly namespace: string
+  readonly without: Safeguard | undefined
   /** The folder of the ledger. */
   readonly folder: string
   readonly name: string

@@ -9,6 +9,8 @@ export interface Address {
   readonly url: string
   /** One run's own schema or key prefix. */
   readonly namespace: string
+  /** What its processes do without, where that is theirs and not the server's. */
+  readonly without?: Safeguard | undefined
 }
 
 /** How a record stands in the end, read beside the seam. */
@@ -47,10 +49,16 @@ export interface Server {
   readonly prepare: (namespace: string) => Promise<void>
   /** Cuts the connections of workers and producers; answers how many. */
   readonly cut: () => Promise<number>
+  /** Holds every answer back for so many milliseconds. */
+  readonly pause?: (millis: number) => Promise<void>
+  /** Refuses every write that takes memory, until `empty`. */
+  readonly fill?: () => Promise<void>
+  readonly empty?: () => Promise<void>
   /** How many records have not come to an end. */
   readonly unfinished: (namespace: string) => Promise<number>
   /** One row per record and end: a record that ended twice is there twice. */
   readonly records: (namespace: string) => Promise<ReadonlyArray<Stored>>
+  /** Takes it away from the namespace. A store whose processes do that themselves sees that there is something to take. */
   readonly without: (safeguard: Safeguard, namespace: string) => Promise<void>
   readonly drop: (namespace: string) => Promise<void>
 }
@@ -58,10 +66,14 @@ export interface Server {
 export interface Store {
   readonly layer: (address: Address) => Layer.Layer<JobStore.JobStore, unknown>
   readonly framing: Framing
+  /** Milliseconds from one cut of all connections to the next. */
+  readonly cutEvery: number
+  /** Milliseconds in which the first job starts after a black hole, whose connections stay silent. */
+  readonly resumesIn: number
   readonly start: () => Promise<Server>
 }
 
-export const stores = ["pg"] as const
+export const stores = ["pg", "redis"] as const
 
 export const loadStore = async (name: string): Promise<Store> => {
   const { store }: { readonly store: Store } = await import(`./stores/${name}.ts`)

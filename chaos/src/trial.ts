@@ -40,7 +40,7 @@ export const attempt = async (
   const choices = new Choices(seed, fault.id)
   await server.prepare(namespace)
   if (without !== undefined) await server.without(without, namespace)
-  const cluster = new Cluster({ store: storeName, server, namespace, folder, programs, seed, choices })
+  const cluster = new Cluster({ store: storeName, server, namespace, without, folder, programs, seed, choices })
   const began = Ledger.now()
   const proxies: Array<Proxy> = []
   const struck = new Map<string, number>()
@@ -49,6 +49,7 @@ export const attempt = async (
       cluster,
       choices,
       seconds,
+      store,
       proxy: async () => {
         const proxy = await Proxy.start(server.port, store.framing)
         proxies.push(proxy)
@@ -59,13 +60,14 @@ export const attempt = async (
     const wedged = await cluster.stopProducers()
     // What is stuck in a control may as well be known earlier.
     const first = await cluster.rest(without === undefined ? undefined : 3 * lease)
-    const replayed = await replay(store, { url: server.urlAt(server.port), namespace })
+    const replayed = await replay(store, { url: server.urlAt(server.port), namespace, without })
     const stuck = replayed > 0 ? await cluster.rest() : first
     const stored = await server.records(namespace)
     await cluster.close()
     const entries = Ledger.read(cluster.folder)
     const findings = audit(entries, stored)
     return {
+      resumesIn: store.resumesIn,
       findings: { ...findings, struck: new Map([...findings.struck, ...struck]) },
       entries,
       stored,

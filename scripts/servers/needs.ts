@@ -22,7 +22,7 @@ export const reasonVariables: Record<ServerName, string> = {
 /** Paths from the root of the repository. */
 const files: Record<ServerName, RegExp> = {
   postgres: /^(packages\/pg\/|examples\/test\/postgres\.|examples\/webhooks\/test\/stores\.)/,
-  redis: /^packages\/redis\//
+  redis: /^(packages\/redis\/|examples\/test\/redis\.|examples\/webhooks\/test\/redis\.)/
 }
 
 /** It starts its own servers: it needs the programs alone. */

@@ -15,3 +15,17 @@ export const until = async <A>(
   }
   throw new Error(`waited ${seconds} s in vain until ${what}`)
 }
+
+/** The same for what is asked of another process. One that does not answer has not said yes. */
+export const untilTrue = async (
+  what: string,
+  check: () => Promise<boolean>,
+  seconds: number = 30
+): Promise<void> => {
+  const end = performance.now() + seconds * 1000
+  for await (const _ of setInterval(10)) {
+    if (await check().catch(() => false)) return
+    if (performance.now() > end) break
+  }
+  throw new Error(`waited ${seconds} s in vain until ${what}`)
+}

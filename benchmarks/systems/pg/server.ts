@@ -3,26 +3,11 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { Client, DatabaseError } from "pg"
+import { cpuOf } from "../../src/cpu.ts"
 import type { OpenServer } from "../../src/server.ts"
 import { sleep } from "../../src/system.ts"
 
 const settings = ["fsync", "synchronous_commit", "full_page_writes", "wal_level", "shared_buffers", "max_wal_size"]
-
-/** Microseconds of a process, and of its children that have ended, by `/proc/<pid>/stat` in ticks of 10 ms. */
-const cpuOf = (pid: number, withEnded: boolean): number => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    const [utime = 0, stime = 0, cutime = 0, cstime = 0] = stat.slice(stat.lastIndexOf(")") + 2).split(" ").slice(
-      11,
-      15
-    )
-      .map(Number)
-    return (utime + stime + (withEnded ? cutime + cstime : 0)) * 10_000
-  } catch {
-    // It has ended in between.
-    return 0
-  }
-}
 
 const childrenOf = (pid: number): ReadonlyArray<number> =>
   readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((child) => {

@@ -3,8 +3,8 @@ import { every, type Fault, firstStarts, line, strikes } from "../fault.ts"
 
 export const cut: Fault = {
   id: "F4",
-  title: "every connection cut each 5 s, then a black hole that leaves connections half-open",
-  strike: async ({ cluster, proxy, seconds, struck }) => {
+  title: "every connection cut again and again, then a black hole that leaves connections half-open",
+  strike: async ({ cluster, proxy, seconds, store, struck }) => {
     const between = await proxy()
     await cluster.startWorkers({ count: 4, concurrency: 10, port: between.port })
     const load = { kinds: ["Work"], millis: [10, 100], rate: 60, inFlight: 50 } as const
@@ -13,7 +13,7 @@ export const cut: Fault = {
       ports: [between.port, between.port, cluster.server.port]
     })
     const hole = Math.min(10, Math.max(3, seconds / 2))
-    await every(Math.min(5000, hole * 500), seconds, async () => {
+    await every(Math.min(store.cutEvery, hole * 500), seconds, async () => {
       const count = await cluster.server.cut()
       cluster.note("cut", String(count))
     })
@@ -24,7 +24,7 @@ export const cut: Fault = {
     between.heal()
     cluster.note("heal")
     struck("half-open connection", between.counts.halfOpen)
-    await sleep(1500)
+    await sleep(store.resumesIn + 500)
   },
   judge: (run) => {
     const after = (fault: string, by?: string) => Math.round(Math.max(...firstStarts(run, fault, by)))
@@ -33,7 +33,7 @@ export const cut: Fault = {
     return [
       ...strikes(run, "cut", "hole", "half-open connection"),
       line(`first job ${after("cut")} ms after a cut`, after("cut") < 1000),
-      line(`first job ${after("heal")} ms after healing`, after("heal") < 1000),
+      line(`first job ${after("heal")} ms after healing`, after("heal") < run.resumesIn),
       line(`every worker back ${slowest} ms after healing`, slowest < 15_000)
     ]
   }

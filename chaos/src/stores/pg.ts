@@ -154,5 +154,7 @@ export const store: Store = {
       Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 5 }))
     ),
   framing,
+  cutEvery: 5000,
+  resumesIn: 1000,
   start
 }

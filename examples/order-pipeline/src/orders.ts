@@ -3,6 +3,7 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Context, Effect, Layer } from "effect"
+import * as Redis from "effect/persistence/Redis"
 import type { SqlError } from "effect/sql/SqlError"
 
 export interface Payment {
@@ -10,10 +11,12 @@ export interface Payment {
   readonly order: { readonly orderId: string; readonly email: string; readonly cents: number }
 }
 
+export type OrdersError = SqlError | Redis.RedisError
+
 export class Orders extends Context.Service<Orders, {
   /** Keeps the order of a payment, and does what follows from it: both or neither. */
-  readonly paid: <A, E, R>(payment: Payment, then: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
-  readonly count: Effect.Effect<number, SqlError>
+  readonly paid: <A, E, R>(payment: Payment, then: Effect.Effect<A, E, R>) => Effect.Effect<A, E | OrdersError, R>
+  readonly count: Effect.Effect<number, OrdersError>
 }>()("order-pipeline/Orders") {
   /** On the client that the job store uses too: that is what makes them one transaction. */
   static readonly layerPostgres = Layer.effect(
@@ -39,7 +42,21 @@ export class Orders extends Context.Service<Orders, {
     })
   )
 
-  /** Without a transaction: a payment whose jobs were not stored is announced again, and found. */
+  /**
+   * Without a transaction, so jobs come first: what follows from a payment whose order was not kept is announced again, and
+   * found. The other way round an order could be kept of which nothing follows.
+   */
+  static readonly layerRedis = Layer.effect(
+    this,
+    Effect.map(Redis.Redis, ({ send }) =>
+      Orders.of({
+        paid: (payment, then) =>
+          Effect.tap(then, () => send("HSET", "orders", payment.order.orderId, JSON.stringify(payment))),
+        count: send<number>("HLEN", "orders")
+      }))
+  )
+
+  /** The same in memory. */
   static readonly layerMemory = Layer.sync(this, () => {
     const orders = new Map<string, Payment>()
     return Orders.of({

@@ -1,5 +1,5 @@
 /**
- * The web server: a payment webhook becomes an order and three jobs, in one transaction. It bundles declarations and no
+ * The web server: a payment webhook becomes an order and three jobs, on Postgres in one transaction. It bundles declarations and no
  * worker. Run alone it is the web process.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -36,7 +36,7 @@ const payments = HttpRouter.add(
     Effect.catchTag("SchemaError", (error) => Effect.succeed(HttpServerResponse.text(error.message, { status: 400 }))),
     // Not stored: the provider is told so, and announces it again.
     Effect.catchTag(
-      ["JobStoreError", "EnqueueError", "SqlError"],
+      ["JobStoreError", "EnqueueError", "SqlError", "RedisError"],
       (error) => Effect.succeed(HttpServerResponse.text(error.message, { status: 503 }))
     )
   )

@@ -59,7 +59,7 @@ export const WorkerLive = Layer.merge(
 ).pipe(Layer.provide(Handlers), Layer.provideMerge(Jobs.layer))
 
 if (import.meta.main) {
-  // In memory nobody enqueues into this process: ORDERS_URL names the Postgres that it shares with the web server.
+  // In memory nobody enqueues into this process: ORDERS_URL names the server that it shares with the web server.
   const Working = Layer.effectDiscard(Console.log("worker: ready"))
   NodeRuntime.runMain(
     Layer.launch(Working.pipe(

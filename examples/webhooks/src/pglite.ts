@@ -9,8 +9,8 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { PGlite } from "@electric-sql/pglite"
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
 import { Console, Effect, Layer, Redacted } from "effect"
-import { told } from "./postgres.ts"
 import { dim } from "./terminal.ts"
+import { told } from "./told.ts"
 
 const served = Effect.gen(function*() {
   yield* Console.log(dim("starting PGlite in this process"))

@@ -4,23 +4,10 @@
  */
 import { PgJobStore } from "@capstan/pg"
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { JobStore } from "capstan"
 import { Console, Effect, Layer, Redacted } from "effect"
 import { throwawayPostgres } from "../../throwaway.ts"
 import { dim } from "./terminal.ts"
-
-/** What the store says of itself, before anything is kept in it. */
-export const told = Layer.effectDiscard(
-  Effect.flatMap(
-    JobStore.JobStore,
-    ({ describe }) =>
-      Effect.flatMap(describe, ({ absent = [], durability, kind }) =>
-        Console.log(dim(
-          [`${kind}: an acknowledged enqueue survives ${durability}`, ...absent.map((line) => `not promised: ${line}`)]
-            .join("\n")
-        )))
-  )
-)
+import { told } from "./told.ts"
 
 const client = (url: string) => PgClient.layer({ url: Redacted.make(url) })
 

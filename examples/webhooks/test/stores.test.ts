@@ -1,40 +1,9 @@
 /** The demo on the other stores: the same tables as in memory. */
-import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { connect } from "node:net"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import { Client } from "pg"
 import { assert, describe, it } from "vitest"
-
-const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
-
-const start = (...args: ReadonlyArray<string>) =>
-  spawn(process.execPath, ["--conditions=@capstan/source", main, ...args])
-
-const demo = (...args: ReadonlyArray<string>) =>
-  new Promise<{ readonly status: number | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    const child = start(...args)
-    let stdout = ""
-    let stderr = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text)
-    child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text)
-    child.once("close", (status) => resolve({ status, stdout, stderr }))
-  })
-
-/** The tables and the verdict, without times and ids, and without what the store says of itself. */
-const comparable = (stdout: string): string => {
-  const [tables, rest] = stdout.slice(stdout.indexOf("webhooks, delivered to")).split("A dead record")
-  const timeless = tables!.replaceAll(/(\s+–|\s+\d+ ms) \/( –| \d+ ms)/g, "").replaceAll(/[ ─]+/g, " ")
-  return timeless + rest!.slice(rest!.indexOf("The ledgers"))
-}
-
-/** Whether somebody listens on a port of loopback. */
-const answers = (port: number) =>
-  new Promise<boolean>((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false))
-    socket.unref()
-  })
+import { answers, comparable, demo, start } from "./programs.ts"
 
 const seed = ["--seed", "3"]
 
@@ -78,9 +47,9 @@ describe("the demo", { timeout: 120_000 }, () => {
   it("refuses a store that it does not have, and a server for one that has none", async () => {
     const unknown = await demo("--store", "mysql")
     assert.deepInclude(unknown, { status: 2 })
-    assert.match(unknown.stderr, /--store mysql: this version has the stores memory, pg, pglite/)
+    assert.match(unknown.stderr, /--store mysql: this version has the stores memory, pg, pglite, redis/)
     const memory = await demo("--url", "postgres://127.0.0.1/x")
     assert.deepInclude(memory, { status: 2 })
-    assert.match(memory.stderr, /--url goes with --store pg/)
+    assert.match(memory.stderr, /--url goes with --store pg or redis, not with --store memory/)
   })
 })

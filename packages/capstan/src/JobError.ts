@@ -184,13 +184,32 @@ export class AwaitInTransaction extends Schema.TaggedError<AwaitInTransaction>()
 }
 
 /**
+ * An SQL transaction is open, and the store takes no part in it. Nothing was enqueued.
+ *
+ * Two ways around it: the outbox, which stores the job in the transaction and hands it on after the commit, at least once
+ * (`PgOutbox` of `@capstan/pg`); or `insideSqlTransaction: "afterCommit"` of the store, which enqueues when the
+ * transaction has committed, and loses the job when the process ends between the two.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class EnqueueInTransaction extends Schema.TaggedError<EnqueueInTransaction>()("EnqueueInTransaction", {
+  detail: Schema.String
+}) {
+  override get message() {
+    return "an enqueue inside an SQL transaction, in which this store takes no part: enqueue through the outbox (PgOutbox), " +
+      `or give the store insideSqlTransaction: "afterCommit"${this.detail}`
+  }
+}
+
+/**
  * A store operation that did not succeed.
  *
  * @category store
  * @since 0.1.0
  */
 export class JobStoreError extends Schema.TaggedError<JobStoreError>()("JobStoreError", {
-  reason: Schema.Union([Unavailable, OutcomeUnknown, Incompatible, LeaseLost, AwaitInTransaction])
+  reason: Schema.Union([Unavailable, OutcomeUnknown, Incompatible, LeaseLost, AwaitInTransaction, EnqueueInTransaction])
 }) {
   override get message() {
     return this.reason.message

@@ -22,12 +22,14 @@ import type { Failure, JobId } from "./JobRecord.ts"
 import { JobStore } from "./JobStore.ts"
 
 /**
- * What an enqueue did. `Existing`: another record holds the key. `Replaced`: it does, and got the new contents.
+ * What an enqueue did. `Existing`: another record holds the key. `Replaced`: it does, and got the new contents. `Deferred`:
+ * nothing yet; the record is stored when the SQL transaction around the call has committed, by a store that takes no part in
+ * it (`insideSqlTransaction: "afterCommit"` of the Redis store).
  *
  * @category models
  * @since 0.1.0
  */
-export type Outcome = "Inserted" | "Existing" | "Replaced"
+export type Outcome = "Inserted" | "Existing" | "Replaced" | "Deferred"
 
 /**
  * How a cancel found the record: waiting (`Cancelled`), running (`Requested`: its fiber is interrupted, and the first

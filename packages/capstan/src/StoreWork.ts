@@ -72,14 +72,15 @@ export interface NewRecord {
  * What an enqueue did with one record, and the id that owns the key.
  *
  * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
- * other records of it are `Refused`.
+ * other records of it are `Refused`. `Deferred`: it is stored when the caller's SQL transaction has committed, by a store that
+ * takes no part in it.
  *
  * @category enqueue
  * @since 0.1.0
  */
 export interface Enqueued {
   readonly id: JobId
-  readonly outcome: "Inserted" | "Existing" | "Replaced" | "UniqueConflict" | "Refused"
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred" | "UniqueConflict" | "Refused"
 }
 
 /**

@@ -33,7 +33,7 @@ export interface Options {
 /** An enqueue that was not refused. */
 export interface Stored {
   readonly id: JobId
-  readonly outcome: "Inserted" | "Existing" | "Replaced"
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred"
 }
 
 /** Enqueues outside the fence of the attempt around it. */

@@ -1,5 +1,5 @@
 /** The verbs of the seam over the functions of the schema. */
-import { JobError, type JobRecord, JobStore } from "capstan"
+import { Coalescer, JobError, type JobRecord, JobStore } from "capstan"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,6 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { bounded, search, usual } from "./bounded.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
-import { Coalescer } from "./coalesce.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
 import { Listener } from "./listen.ts"
@@ -136,9 +135,9 @@ export const make = Effect.fnUntraced(function*(
 
   let exchanges = 0
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
-  const coalescer = new Coalescer(outside, scope)
+  const coalescer = new Coalescer.Coalescer(outside, scope)
   /** On a way of their own, so that nobody else's enqueue waits with them. */
-  const mayWait = new Coalescer(outside, scope)
+  const mayWait = new Coalescer.Coalescer(outside, scope)
 
   const holdsFence = (by: JobStore.AttemptRef, inTransaction: boolean) =>
     Effect.flatMap(

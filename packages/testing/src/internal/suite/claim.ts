@@ -31,6 +31,12 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     const claimed = yield* H.claim("w", 10)
     assert.deepStrictEqual(claimed.map(({ id }) => id), [high.id, first.id, second.id, low.id])
   }),
+  fact("a record that was rescheduled is claimed in the turn of its new instant", function*() {
+    const [first, second] = yield* H.enqueueMany(2)
+    yield* H.control({ _tag: "Reschedule", delay: 1000 }, first!)
+    yield* H.advance(1000)
+    assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [second, first])
+  }),
   fact("a claim takes from the demanded queues alone, up to their slots and the total", function*() {
     yield* H.enqueueMany(3, { queue: "a" })
     yield* H.enqueueMany(3, { queue: "b" })

@@ -1,48 +1,83 @@
 /**
- * Enqueues from many fibers become one statement: while one is under way the next ones gather, so batches grow with load
- * and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone.
+ * Enqueues from many fibers become one call of a store: while one is under way the next ones gather, so batches grow with
+ * load and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone.
+ *
+ * For who writes a store that lives elsewhere; `@capstan/pg` and `@capstan/redis` enqueue through it.
+ *
+ * @since 0.1.0
  */
-import { JobError, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { JobStoreError, OutcomeUnknown, Unavailable } from "./JobError.ts"
+import type { Enqueued, NewRecord } from "./JobStore.ts"
 
-type Answer = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
+/**
+ * What the store did with each of the records, in order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Answer = Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
+
+/**
+ * Stores a batch, all or none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Store = (records: ReadonlyArray<NewRecord>) => Answer
 
 interface Waiting {
-  readonly records: ReadonlyArray<JobStore.NewRecord>
+  readonly records: ReadonlyArray<NewRecord>
   readonly resume: (answer: Answer) => void
 }
 
 const closing = { operation: "enqueue", detail: "the store is closing" }
-const notSent: Answer = Effect.fail(new JobError.JobStoreError({ reason: new JobError.Unavailable(closing) }))
-const notAnswered: Answer = Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown(closing) }))
+const notSent: Answer = Effect.fail(new JobStoreError({ reason: new Unavailable(closing) }))
+const notAnswered: Answer = Effect.fail(new JobStoreError({ reason: new OutcomeUnknown(closing) }))
 
 /** How many records one statement carries. */
 const batch = 1000
 
-export type Store = (records: ReadonlyArray<JobStore.NewRecord>) => Answer
-
+/**
+ * One way into a store: one call of it, or a few, are under way at a time.
+ *
+ * **Details**
+ *
+ * The call runs in a fiber of the scope: who is interrupted takes back what was not sent, and waits for nothing. When the
+ * scope closes, those who were not sent fail with `Unavailable`, those who were with `OutcomeUnknown`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Coalescer {
   private waiting: Array<Waiting> = []
   private readonly sent = new Set<Waiting>()
-  private isRunning = false
+  private running = 0
   private readonly store: Store
   private readonly scope: Scope.Scope
+  private readonly inFlight: number
 
-  constructor(store: Store, scope: Scope.Scope) {
+  /**
+   * @param inFlight how many calls may be under way at a time. More than one pays where the store works while this process
+   * makes the next batch, and keeps the order of calls.
+   */
+  constructor(store: Store, scope: Scope.Scope, inFlight = 1) {
     this.store = store
     this.scope = scope
+    this.inFlight = inFlight
   }
 
   /** Stores records with whatever else is stored at this moment. */
-  readonly enqueue = (records: ReadonlyArray<JobStore.NewRecord>): Answer =>
-    Effect.callback<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>((resume) => {
+  readonly enqueue = (records: ReadonlyArray<NewRecord>): Answer =>
+    Effect.callback<ReadonlyArray<Enqueued>, JobStoreError>((resume) => {
       if (this.scope.state._tag === "Closed") return resume(notSent)
       const one: Waiting = { records, resume }
       this.waiting.push(one)
-      if (!this.isRunning) {
-        this.isRunning = true
-        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately: true }))
+      if (this.running < this.inFlight) {
+        this.running++
+        // With one call at a time whoever comes now gathers behind it; with more, whoever is about to come goes along.
+        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately: this.inFlight === 1 }))
       }
       // Whoever is interrupted before it was sent leaves nothing behind.
       return Effect.sync(() => {
@@ -54,7 +89,8 @@ export class Coalescer {
   private readonly run: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     while (this.waiting.length > 0) yield* this.send(this.take())
   }).pipe(Effect.ensuring(Effect.sync(() => {
-    this.isRunning = false
+    this.running--
+    if (this.running > 0) return
     // It ends with callers left over only when the store is closing.
     for (const one of this.sent) this.answer(one, notAnswered)
     for (const { resume } of this.waiting) resume(notSent)

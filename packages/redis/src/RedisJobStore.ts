@@ -1,0 +1,144 @@
+/**
+ * The store on Redis 7, over the caller's own client: any layer of `effect/persistence/Redis`.
+ *
+ * Each verb is one script, so it is atomic, and takes whole batches. An acknowledged enqueue is as durable as the server's
+ * settings make it: `describe` says what that is.
+ *
+ * ```ts
+ * import { RedisJobStore } from "@capstan/redis"
+ * import * as NodeRedis from "@effect/platform-node/NodeRedis"
+ *
+ * const StoreLive = RedisJobStore.layer().pipe(Layer.provide(NodeRedis.layer({ url })))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { JobError, JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Redis } from "effect/persistence/Redis"
+import * as Random from "effect/Random"
+import { Client } from "./internal/client.ts"
+import { server, warnings } from "./internal/describe.ts"
+import { repair as mend } from "./internal/repair.ts"
+import { layout, scripts } from "./internal/scripts.ts"
+import { make, usualSettings } from "./internal/store.ts"
+
+/**
+ * Options of the store.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * What the names of all keys begin with, in braces, so that they share one hash slot of a cluster: letters, digits, `-`,
+   * `_`, `.` and `:`. Several stores live in one database under different names.
+   *
+   * @default "capstan"
+   */
+  readonly prefix?: string | undefined
+  /**
+   * A record whose workers died this often while they held it is dead with reason `Crashed`.
+   *
+   * @default 3
+   */
+  readonly maxCrashes?: number | undefined
+  /**
+   * What an acknowledged enqueue has survived when it answers. `"server"`: what the server's own settings promise.
+   * `"replicated"`: one replica has it too (`WAIT 1`), so that a failover to that replica does not lose it; an enqueue takes
+   * a network's round trip longer, over a connection of its own, and fails with `OutcomeUnknown` when no replica answers
+   * within two seconds.
+   *
+   * @default "server"
+   */
+  readonly durability?: "server" | "replicated" | undefined
+  /**
+   * What an enqueue does while its fiber has an SQL transaction open, in which Redis takes no part. `"fail"`: it fails with
+   * `EnqueueInTransaction`. `"afterCommit"`: it answers `Deferred` and enqueues when the outermost transaction has
+   * committed; a process that ends between the two loses the job. `"ignore"`: it enqueues at once, whatever becomes of the
+   * transaction.
+   *
+   * @default "fail"
+   */
+  readonly insideSqlTransaction?: "fail" | "afterCommit" | "ignore" | undefined
+}
+
+/**
+ * The store.
+ *
+ * **Details**
+ *
+ * It uses the client's own connection for calls, one more to listen for wake-ups while a worker runs, one while somebody reads
+ * events, and one for enqueues with `durability: "replicated"`; none of them depends on how many jobs run.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<JobStore.JobStore, JobError.JobStoreError, Redis> =>
+  Layer.effect(
+    JobStore.JobStore,
+    Effect.gen(function*() {
+      const client = yield* clientOf(options.prefix)
+      const settings = {
+        ...usualSettings,
+        maxCrashes: options.maxCrashes ?? usualSettings.maxCrashes,
+        durability: options.durability ?? usualSettings.durability,
+        insideSqlTransaction: options.insideSqlTransaction ?? usualSettings.insideSqlTransaction
+      }
+      for (const warning of warnings(yield* server(client), settings.durability)) {
+        yield* Effect.logWarning(`Redis store ${client.key}: ${warning}`)
+      }
+      return yield* make(client, { ...settings, identity: yield* identityOf(client) })
+    })
+  )
+
+/**
+ * Makes every index of the store anew from its records: queues, schedules of retries, leases, retention, unique and
+ * idempotency keys, searches and figures.
+ *
+ * **When to use**
+ *
+ * When keys were lost that are not the records themselves: deleted by hand, or evicted by a server that was not set to
+ * `noeviction`. Workers may go on.
+ *
+ * **Details**
+ *
+ * It first counts all records in one script, about two seconds a million, during which the server does nothing else; then it
+ * sees to 500 records a call. Answers how many records there are, and how many queues and shelves had lost some. What was in
+ * the records alone (`{prefix}:c`, `:h`, `:m`) cannot be made from anything.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const repair = (
+  options: Pick<Options, "prefix"> = {}
+): Effect.Effect<{ readonly records: number; readonly broken: number }, JobError.JobStoreError, Redis> =>
+  Effect.scoped(Effect.flatMap(clientOf(options.prefix), mend))
+
+const clientOf = Effect.fnUntraced(function*(prefix: string = "capstan") {
+  if (!/^[\w.:-]{1,100}$/.test(prefix)) {
+    return yield* incompatible(
+      `prefix ${JSON.stringify(prefix)}: use letters, digits, "-", "_", "." and ":", at most 100 of them`
+    )
+  }
+  return new Client(yield* Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+})
+
+const incompatible = (detail: string) =>
+  Effect.fail(new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "layer", detail }) }))
+
+/** The same for every client of the same data, which says by which layout it is kept, too. */
+const identityOf = (client: Client): Effect.Effect<string, JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const made = (yield* Random.nextIntBetween(0, 2 ** 48)).toString(36)
+    yield* client.send("layer", "HSETNX", client.key, "id", made)
+    yield* client.send("layer", "HSETNX", client.key, "layout", String(layout))
+    const [id, found] = yield* client.send<[string, string]>("layer", "HMGET", client.key, "id", "layout")
+    if (Number(found) === layout) return `redis:${client.key}:${id}`
+    return yield* incompatible(
+      `the data of ${client.key} has layout ${found}, this release wants ${layout}: use its release, or another prefix`
+    )
+  })

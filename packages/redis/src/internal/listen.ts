@@ -1,0 +1,157 @@
+/**
+ * Wake-ups of sleeping workers, and events of records: one subscription for each per store and process, opened when somebody
+ * first listens.
+ *
+ * Hints only. Events are numbered, so a reader that missed some is told; they are sent while somebody is known to read them.
+ */
+import { type JobError, JobRecord, type JobStore } from "capstan"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Client } from "./client.ts"
+import { clean, field, group, packWorker, record, unclean } from "./codec.ts"
+import * as Ids from "./ids.ts"
+import { listening } from "./subscription.ts"
+
+/** How often the store sends itself a message, and how long that may take. */
+const usualBeat = Duration.seconds(10)
+/** A reader that is further behind is told that it missed some. */
+const keptEvents = 4096
+
+interface Sleeper {
+  readonly worker: string
+  readonly queues: ReadonlySet<string>
+  readonly queue: Queue.Queue<void>
+}
+
+/** Starts a fiber of the scope once, when it is needed. */
+class Once {
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  private readonly effect: Effect.Effect<unknown, unknown>
+  private readonly scope: Scope.Scope
+
+  constructor(effect: Effect.Effect<unknown, unknown>, scope: Scope.Scope) {
+    this.effect = effect
+    this.scope = scope
+  }
+
+  start(): void {
+    this.fiber ??= Effect.runFork(Effect.forkIn(this.effect, this.scope))
+  }
+}
+
+export const makeWakeups = (
+  client: Client,
+  scope: Scope.Scope,
+  id: string,
+  every: Duration.Input = usualBeat
+): JobStore.Shape["wakeups"] => {
+  const sleepers = new Set<Sleeper>()
+  const channel = `${client.key}:w`
+  let isConnected = false
+  const wake = (which: (sleeper: Sleeper) => boolean) => {
+    for (const sleeper of sleepers) if (which(sleeper)) Queue.offerUnsafe(sleeper.queue, undefined)
+  }
+  const session = new Once(
+    listening(client, {
+      channel,
+      every,
+      beat: client.send("listen", "PUBLISH", channel, `h${id}`),
+      hear: (message) => {
+        const rest = message.slice(1)
+        switch (message[0]) {
+          case "w":
+            wake(({ queues }) => queues.has(rest))
+            return false
+          case "k":
+            wake(({ worker }) => worker === rest)
+            return false
+          default:
+            if (rest !== id) return false
+            // From here on nothing is missed; what came before may have been.
+            if (!isConnected) wake(() => true)
+            return isConnected = true
+        }
+      },
+      lost: () => isConnected = false
+    }),
+    scope
+  )
+  return (worker, queues) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const queue = yield* Queue.dropping<void>(1)
+      const sleeper: Sleeper = { worker: packWorker(worker), queues: new Set(queues.map(clean)), queue }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => sleepers.add(sleeper)),
+        () => Effect.sync(() => sleepers.delete(sleeper))
+      )
+      session.start()
+      return Stream.fromQueue(queue)
+    }))
+}
+
+export const makeEvents = (
+  client: Client,
+  scope: Scope.Scope,
+  every: Duration.Input = usualBeat
+): Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> => {
+  const readers = new Set<Queue.Queue<JobStore.StoreEvent>>()
+  /** The number of the last message; `undefined` while nothing is sure to be heard. */
+  let last: number | undefined
+  const missed = (reader: Queue.Queue<JobStore.StoreEvent>) => {
+    Queue.takeUnsafe(reader)
+    Queue.offerUnsafe(reader, { type: "missed" })
+  }
+  const session = new Once(
+    listening(client, {
+      channel: `${client.key}:e`,
+      every,
+      beat: Effect.suspend(() => readers.size === 0 ? Effect.void : client.call("listen", "listen", [])),
+      hear: (message) => {
+        const [number, events] = message.split(group)
+        const at = Number(number)
+        if (last === undefined || at > last + (events === undefined ? 0 : 1)) {
+          for (const reader of readers) missed(reader)
+        } else if (events !== undefined && at > last) {
+          for (const line of events.split(record)) {
+            const event = toEvent(line)
+            for (const reader of readers) if (!Queue.offerUnsafe(reader, event)) missed(reader)
+          }
+        }
+        last = at
+        return true
+      },
+      lost: () => last = undefined
+    }),
+    scope
+  )
+  return Stream.unwrap(Effect.gen(function*() {
+    const queue = yield* Queue.bounded<JobStore.StoreEvent>(keptEvents)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => readers.add(queue)),
+      () => Effect.sync(() => readers.delete(queue))
+    )
+    session.start()
+    if (last !== undefined) {
+      yield* client.call("listen", "listen", [])
+      missed(queue)
+    }
+    return Stream.fromQueue(queue)
+  }))
+}
+
+const toEvent = (line: string): JobStore.RecordEvent => {
+  const [type, id, tag, queue, at, attempt, reason] = line.split(field)
+  return {
+    type: type as JobStore.RecordEvent["type"],
+    id: JobRecord.JobId(Ids.unpack(id!)),
+    tag: unclean(tag!),
+    queue: unclean(queue!),
+    at: Number(at),
+    attempt: Number(attempt),
+    reason: reason === "" ? undefined : unclean(reason!)
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * What every script begins with: the names of the keys, the clock, and what it leaves to be written once at its end.
+ *
+ * Keys of a namespace `{p}` (all in one slot of a cluster):
+ *
+ * | key | type | holds |
+ * |---|---|---|
+ * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `en` the number of their last message, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
+ * | `:c` | hash | id to the record as it was enqueued: kind, chunk, instant, spec, payload. Read at a claim, never by a settlement |
+ * | `:h` | hash | id to state, fence, lease: the head of the record in 49 bytes and its worker. Absent: as enqueued |
+ * | `:m` | hash | id to what only some records have, packed |
+ * | `:r`, `:g` | hash | id to result, to progress |
+ * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
+ * | `:q:<queue>` | hash | counts by state, lanes, `p` paused |
+ * | `:l:<queue>:<priority>` | list | ready records in turn: id, and place unless that is the instant of its enqueue. Entries of records that left are passed over |
+ * | `:e:<queue>`, `:s:<queue>` | sorted set | ready records that came back to their place; those that crashed a worker |
+ * | `:d:<queue>` | sorted set | scheduled records by due instant |
+ * | `:ws`, `:wi:<worker>` | sorted set, hash | leases, registrations |
+ * | `:wl:<worker>`, `:wn:<worker>` | hash, hash | its batches of claims, and how many of each still run: no command for each record |
+ * | `:f:<shelf>`, `:fs`, `:sw` | list, hash, sorted set | finished records by job, outcome and retention; sizes; when each is swept |
+ * | `:u`, `:i` | hash | unique keys, idempotency keys |
+ * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
+ */
+
+/** Only what nobody's job is made of may separate fields: JSON text has no control characters. */
+export const separators = { group: "\x1d", record: "\x1e", field: "\x1f" }
+
+/** The server's clock in whole milliseconds. */
+export const clock = String.raw`
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`
+
+/** The head of a record: `struct` of Lua. */
+export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
+
+/** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
+export const names = String.raw`
+local function intern(text)
+  local number = call('HGET', P, 'k' .. text)
+  if number then return tonumber(number) end
+  number = call('HINCRBY', P, 'kn', 1)
+  call('HSET', P, 'k' .. text, number, 't' .. number, text)
+  call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
+  return number
+end
+
+-- Notes ids in the order of enqueue.
+local function log(chunk, ids)
+  local length = call('APPEND', P .. ':o:' .. chunk, ids)
+  if length == #ids then call('HSET', P .. ':og', chunk, 0) end
+  if length >= 22528 then call('HSET', P, 'oc', chunk + 1) end
+  return length
+end
+
+-- A new lane of a queue: highest priority first.
+local function openLane(queue, priority)
+  local key = P .. ':q:' .. queue
+  local text = call('HGET', key, 'l') or ''
+  if string.find(',' .. text .. ',', ',' .. priority .. ',', 1, true) then return end
+  local lanes = { tonumber(priority) }
+  for lane in string.gmatch(text, '[^,]+') do lanes[#lanes + 1] = tonumber(lane) end
+  table.sort(lanes, function(a, b) return a > b end)
+  call('HSET', key, 'l', table.concat(lanes, ','))
+end
+`
+
+/** Cost: one read of the namespace's counters, and at the end one write per counter that changed. */
+export const context = String.raw`
+local H, C, M = P .. ':h', P .. ':c', P .. ':m'
+local READY, RUNNING, SCHEDULED, BLOCKED, COMPLETED, CANCELLED, DEAD = 1, 2, 3, 4, 5, 6, 7
+local letters = { 'r', 'u', 's', 'b', 'c', 'x', 'd' }
+-- state, flags, priority, crashes, fence, settled fence, attempt, kind, chunk, batch, place, at, begun, ready
+local LAYOUT = '${layout}'
+local HEAD = 49
+local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
+
+local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc')
+local maintainAt = tonumber(meta[1] or '') or math.huge
+local isHeard = meta[2] and tonumber(meta[2]) > now
+local parked = tonumber(meta[3] or '0')
+local counts, woken, events, changed = {}, {}, {}, {}
+
+local function count(queue, state, by)
+  local of = counts[queue]
+  if not of then of = {} counts[queue] = of end
+  of[state] = (of[state] or 0) + by
+end
+
+-- maintain has work at this instant, or earlier.
+local function foresee(at)
+  if at < maintainAt then
+    maintainAt = at
+    changed.mt = string.format('%.0f', at)
+  end
+end
+
+local function maintainIn()
+  if maintainAt == math.huge then return '' end
+  return string.format('%.0f', math.max(0, maintainAt - now))
+end
+
+local kinds = {}
+-- A kind by its number: job, queue, and for each outcome how long and how many are kept; priority and payload version.
+local function kindOf(number)
+  local kind = kinds[number]
+  if kind then return kind end
+  local text = call('HGET', P, 't' .. number)
+  local tag, queue, keep, priority, version =
+    string.match(text, '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)$')
+  kind = {
+    number = number, text = text, tag = tag, queue = queue, keep = keep, priority = tonumber(priority), version = version,
+    shelves = {}
+  }
+  local outcome = COMPLETED
+  for age, limit in string.gmatch(keep, '([^,;]*),([^,;]*)') do
+    kind.shelves[outcome] = {
+      name = P .. ':f:' .. letters[outcome] .. ':' .. tag .. '\31' .. age .. ',' .. limit,
+      age = tonumber(age) or math.huge,
+      limit = tonumber(limit) or math.huge
+    }
+    outcome = outcome + 1
+  end
+  kinds[number] = kind
+  return kind
+end
+
+-- Finished records of one kind, oldest first: an entry is an instant and the ids that ended in it.
+local function shelve(kind, outcome, ids, many)
+  local shelf = kind.shelves[outcome]
+  call('RPUSH', shelf.name, string.format('%013.0f', now) .. ids)
+  local at = now + shelf.age
+  if shelf.limit < math.huge and call('HINCRBY', P .. ':fs', shelf.name, many) > shelf.limit then
+    at = now
+    call('ZADD', P .. ':sw', at, shelf.name)
+  elseif at < math.huge then
+    call('ZADD', P .. ':sw', 'NX', at, shelf.name)
+  end
+  foresee(at)
+end
+
+-- So many of a worker's batch of claims are its no longer.
+local function letGo(worker, batch, many)
+  local key = P .. ':wn:' .. worker
+  if call('HINCRBY', key, batch, -many) <= 0 then
+    call('HDEL', key, batch)
+    call('HDEL', P .. ':wl:' .. worker, batch)
+  end
+end
+
+local function tell(type, id, kind, attempt, reason)
+  if not isHeard then return end
+  events[#events + 1] = table.concat({ type, id, kind.tag, kind.queue, string.format('%.0f', now), attempt, reason or '' }, '\31')
+end
+
+-- Writes what has come together. Nobody is told who neither sleeps nor listens.
+local function close()
+  for queue, of in pairs(counts) do
+    for state, by in pairs(of) do
+      if by ~= 0 then call('HINCRBY', P .. ':q:' .. queue, letters[state], by) end
+    end
+  end
+  local fields = {}
+  for field, value in pairs(changed) do
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  if #fields > 0 then call('HSET', P, unpack(fields)) end
+  for queue in pairs(woken) do
+    if call('HDEL', P, 'z' .. queue) == 1 then call('PUBLISH', P .. ':w', 'w' .. queue) end
+  end
+  if #events > 0 then call('PUBLISH', P .. ':e', call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30')) end
+end
+`

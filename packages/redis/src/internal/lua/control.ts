@@ -1,0 +1,124 @@
+/** `control` and `pause`: what operators do to records. Cost: some ten commands a record. */
+
+/** ARGV: JSON of the action, JSON of the selection, ids. Answers an outcome for each that is selected, or is not there. */
+export const control = String.raw`
+local action, where = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+local act = {}
+
+function act.Cancel(row)
+  if isFinal(row) then return 'Unchanged' end
+  if row.state == RUNNING then
+    if row.more and row.more.cancel then return 'Requested' end
+    more(row).cancel = action.reason
+    local worker = row.tail
+    call('RPUSH', P .. ':wc:' .. worker, row.id)
+    call('HSET', P .. ':wi:' .. worker, 'nc', 1)
+    call('PUBLISH', P .. ':w', 'k' .. worker)
+    return 'Requested'
+  end
+  row.fence = row.fence + 1
+  more(row).cancel = action.reason
+  L.finish(row, CANCELLED, action.reason)
+  return 'Changed'
+end
+
+local function renewLife(row)
+  L.unfold(row)
+  L.unshelve(row)
+  local its = more(row)
+  row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0
+  its.failures, its.failedAttempt, its.deadReason, its.cancel = nil, nil, nil, nil
+  L.errorTag(row, nil)
+  if row.hasResult then
+    call('HDEL', P .. ':r', row.id)
+    row.hasResult = false
+  end
+  if row.hasProgress then
+    call('HDEL', P .. ':g', row.id)
+    row.hasProgress = false
+  end
+  -- Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
+  its.due, its.startBefore = row.head.at, nil
+  L.hold(row)
+  L.run(row, now)
+end
+
+-- A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now.
+function act.Retry(row)
+  if row.state == RUNNING then return 'Unchanged' end
+  local wasFinal, its = isFinal(row), row.more
+  if wasFinal and its and its.unique then
+    local holder = L.holder(kindOf(row.kind).tag, its.unique.key)
+    if holder and holder ~= row then return 'Unchanged' end
+  end
+  if not wasFinal and not action.rest and row.state ~= SCHEDULED then return 'Unchanged' end
+  headOf(row)
+  row.fence = row.fence + 1
+  if action.rest then
+    -- What is to be masked comes with the payload; the rest stays.
+    local kind = kindOf(row.kind)
+    row.kind = kindWith(kind, kind.queue, kind.priority, action.version)
+    setCold(row, (string.match(row.rest, '^[^\31]*\31') or '\31') .. action.rest)
+  end
+  if wasFinal then
+    renewLife(row)
+  elseif row.state == SCHEDULED then
+    L.run(row, now)
+  else
+    -- A worker that sleeps may have the version that a parked record has now.
+    if row.state == BLOCKED and (its.blocked == 'NoHandler' or its.blocked == 'NewerPayload') then
+      call('ZADD', P .. ':pk:' .. kindOf(row.kind).tag, kindOf(row.kind).version, row.id)
+    end
+    woken[queueOf(row)] = true
+  end
+  return 'Changed'
+end
+
+function act.Promote(row)
+  if row.state ~= SCHEDULED then return 'Unchanged' end
+  L.run(row, now)
+  return 'Changed'
+end
+
+function act.Reschedule(row)
+  if row.state ~= SCHEDULED and row.state ~= READY then return 'Unchanged' end
+  L.edit(row, action.runAt or now + action.delay)
+  return 'Changed'
+end
+
+function act.Reprioritise(row)
+  if isFinal(row) or row.state == RUNNING or row.priority == action.priority then return 'Unchanged' end
+  row.fence = row.fence + 1
+  local waitsForKey = row.state == BLOCKED and row.more.blocked == 'ConcurrencyKey'
+  row.priority = action.priority
+  if row.state == READY or waitsForKey then L.admit(row, false) end
+  return 'Changed'
+end
+
+function act.Delete(row)
+  if row.state == RUNNING then return 'Unchanged' end
+  L.remove(row)
+  return 'Changed'
+end
+
+local answers = {}
+for i = 3, #ARGV do
+  local row = load(ARGV[i])
+  if not row then answers[#answers + 1] = 'NotFound,' .. ARGV[i]
+  elseif L.matches(row, where) then answers[#answers + 1] = act[action.kind](row) .. ',' .. ARGV[i] end
+end
+flush()
+close()
+return table.concat(answers, ';')
+`
+
+/** ARGV: queue, '1' to stop. Answers whether it changed. */
+export const pause = String.raw`
+local key = P .. ':q:' .. ARGV[1]
+call('SADD', P .. ':qs', ARGV[1])
+if ARGV[2] == '1' then return call('HSETNX', key, 'p', 1) end
+local did = call('HDEL', key, 'p')
+if did == 1 then woken[ARGV[1]] = true end
+close()
+return did
+`

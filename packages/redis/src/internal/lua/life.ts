@@ -1,0 +1,318 @@
+/**
+ * The moves that every verb is made of: the transition table in Lua. Cost: a handful of commands a record, O(log n) each.
+ */
+export const life = String.raw`
+local L = {}
+
+-- The order of claims as one number: higher priority, then place.
+local function rank(row) return -row.priority * 17592186044416 + row.place end
+local function scoped(tag, key) return tag .. '\31' .. key end
+
+-- Takes a record out of wherever it waits. In a lane it stays as an entry that is passed over.
+local function leave(row)
+  local queue = queueOf(row)
+  if row.state == READY then
+    if row.crashes > 0 then call('ZREM', P .. ':s:' .. queue, row.id)
+    elseif row.early then
+      call('ZREM', P .. ':e:' .. queue, row.id)
+      row.early = false
+    end
+  elseif row.state == SCHEDULED then
+    call('ZREM', P .. ':d:' .. queue, row.id)
+  elseif row.state == BLOCKED then
+    local its = row.more or {}
+    if its.blocked then call('ZREM', P .. ':b:' .. its.blocked, row.id) end
+    if its.blocked == 'ConcurrencyKey' then call('ZREM', P .. ':kw:' .. its.on, row.id)
+    elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
+      call('ZREM', P .. ':pk:' .. kindOf(row.kind).tag, row.id)
+      call('HINCRBY', P .. ':q:' .. queue, 'k', -1)
+      parked = parked - 1
+      changed.pk = parked
+    end
+    if its.blocked then
+      more(row).blocked = nil
+      row.more.on = nil
+    end
+  end
+end
+
+function L.move(row, to)
+  leave(row)
+  local queue = queueOf(row)
+  if row.more and row.more.startBefore and (to == RUNNING or to >= COMPLETED) then call('ZREM', P .. ':x', row.id) end
+  count(queue, row.state, -1)
+  count(queue, to, 1)
+  row.state = to
+end
+
+function L.block(row, reason, on)
+  L.move(row, BLOCKED)
+  local its = more(row)
+  its.blocked, its.on = reason, on
+  call('ZADD', P .. ':b:' .. reason, row.chunk, row.id)
+end
+
+-- Lets a record run at an instant: scheduled when that is to come, else ready with a new place.
+function L.run(row, dueAt)
+  if dueAt > now then
+    L.freeSlot(row)
+    L.move(row, SCHEDULED)
+    row.at = dueAt
+    local queue = queueOf(row)
+    call('ZADD', P .. ':d:' .. queue, dueAt, row.id)
+    woken[queue] = true
+  else
+    row.place = now
+    row.ready = now
+    L.admit(row, true)
+  end
+end
+
+-- Makes a record ready, at the end of its lane or at the place that it had; or blocked while its key has no slot.
+function L.admit(row, isNew)
+  local key = row.more and row.more.key
+  if key and not row.admitted then
+    local used = tonumber(call('HGET', P .. ':ku', key) or '0')
+    call('HSET', P .. ':kl', key, row.more.limit)
+    if used >= row.more.limit then
+      L.block(row, 'ConcurrencyKey', key)
+      call('ZADD', P .. ':kw:' .. key, rank(row), row.id)
+      return
+    end
+    call('HINCRBY', P .. ':ku', key, 1)
+    row.admitted = true
+  end
+  L.move(row, READY)
+  row.at = now
+  local queue = queueOf(row)
+  if row.crashes > 0 then
+    call('ZADD', P .. ':s:' .. queue, rank(row), row.id)
+  elseif isNew then
+    local lane = P .. ':l:' .. queue .. ':' .. row.priority
+    local entry = row.id
+    if row.place ~= headOf(row).at then entry = entry .. string.format('%.0f', row.place) end
+    if call('RPUSH', lane, entry) == 1 then openLane(queue, row.priority) end
+  else
+    row.early = true
+    call('ZADD', P .. ':e:' .. queue, rank(row), row.id)
+  end
+  woken[queue] = true
+end
+
+-- Gives the slot of a record's key to the next record that waits for it.
+function L.freeSlot(row)
+  if not row.admitted then return end
+  row.admitted = false
+  local key = row.more.key
+  local used = call('HINCRBY', P .. ':ku', key, -1)
+  local limit = tonumber(call('HGET', P .. ':kl', key) or '1')
+  while used < limit do
+    local first = call('ZPOPMIN', P .. ':kw:' .. key)
+    if #first == 0 then break end
+    L.admit(load(first[1]), false)
+    used = used + 1
+  end
+  if used <= 0 and call('EXISTS', P .. ':kw:' .. key) == 0 then
+    call('HDEL', P .. ':ku', key)
+    call('HDEL', P .. ':kl', key)
+  end
+end
+
+function L.expiresAt(row)
+  local its = row.more
+  return its and its.startBefore and its.due + its.startBefore
+end
+
+-- Watches that a waiting record starts in time, from whenever that instant changes until it starts or ends.
+function L.watchExpiry(row)
+  local at = isUntouched(row) and L.expiresAt(row)
+  if not at then
+    if row.more and row.more.startBefore then call('ZREM', P .. ':x', row.id) end
+    return
+  end
+  call('ZADD', P .. ':x', at, row.id)
+  foresee(at)
+end
+
+-- Who holds a unique key now. until started: the record that waits for its first start.
+function L.holder(tag, key)
+  local held = call('HGET', P .. ':u', scoped(tag, key))
+  if not held then return nil end
+  local row = load(string.sub(held, 1, 22))
+  if not row then return nil end
+  if #held > 22 then return now < tonumber(string.sub(held, 23)) and row or nil end
+  if row.more.unique.started then return isWaiting(row) and row or nil end
+  return not isFinal(row) and row or nil
+end
+
+-- Gives a record its unique key. A window counts from here.
+function L.hold(row)
+  local unique = row.more and row.more.unique
+  if not unique then return end
+  local held = row.id
+  if unique.window then
+    unique.heldUntil = now + unique.window
+    row.isNewMore = true
+    held = held .. string.format('%.0f', unique.heldUntil)
+  end
+  call('HSET', P .. ':u', scoped(kindOf(row.kind).tag, unique.key), held)
+end
+
+function L.freeUnique(row)
+  local unique = row.more and row.more.unique
+  if not unique then return end
+  local name = scoped(kindOf(row.kind).tag, unique.key)
+  local held = call('HGET', P .. ':u', name)
+  if held and string.sub(held, 1, 22) == row.id then call('HDEL', P .. ':u', name) end
+end
+
+-- The record that waits for the end of this one: one that was cancelled, deleted or has expired meanwhile does not.
+function L.successorOf(row)
+  local id = row.more and row.more.successor
+  local successor = id and load(id)
+  return successor and successor.state == BLOCKED and successor.more and successor.more.blocked == 'Unique' and successor
+    or nil
+end
+
+-- Lets the successor of a record go on, with the key unless a third one has it.
+local function releaseSuccessor(row)
+  local successor = L.successorOf(row)
+  if not successor then return end
+  more(row).successor = nil
+  local holder = L.holder(kindOf(successor.kind).tag, successor.more.unique.key)
+  if not holder or holder == row then L.hold(successor) end
+  local its = more(successor)
+  if (its.pending or 0) == 0 then return L.run(successor, its.due) end
+  call('ZREM', P .. ':b:Unique', successor.id)
+  call('ZADD', P .. ':b:Dependencies', successor.chunk, successor.id)
+  its.blocked, its.on = 'Dependencies', nil
+end
+
+-- Ends a record's life, and lets go on who waited for the end.
+function L.finish(row, to, reason)
+  L.freeSlot(row)
+  L.move(row, to)
+  row.at = now
+  local its = row.more
+  if its and its.unique then
+    -- A window outlives a completed record; cancelled and dead ones free their key at once.
+    if to ~= COMPLETED or not its.unique.window then L.freeUnique(row) end
+    releaseSuccessor(row)
+  end
+  local kind = kindOf(row.kind)
+  shelve(kind, to, row.id, 1)
+  if to ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[to], row.chunk, row.id) end
+  tell(to == COMPLETED and 'completed' or to == CANCELLED and 'cancelled' or 'dead', row.id, kind, row.attempt, reason)
+  local dependents = its and its.dependents
+  if not dependents then return end
+  more(row).dependents = nil
+  for _, each in ipairs(dependents) do
+    local dependent = load(each[1])
+    if dependent then L.dependencyEnded(dependent, each[2], row) end
+  end
+end
+
+-- One of the records that a record waits for has ended.
+function L.dependencyEnded(row, name, dependency)
+  local its = more(row)
+  its.dependencies = its.dependencies or {}
+  local result = dependency and dependency.hasResult and call('HGET', P .. ':r', dependency.id)
+  its.dependencies[name] = result or false
+  its.pending = (its.pending or 0) - 1
+  if row.state ~= BLOCKED then return end
+  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
+  local isDependency = its.blocked == 'Dependencies' or its.blocked == 'Unique'
+  if isDependency and not (dependency and dependency.state == COMPLETED) then
+    row.fence = row.fence + 1
+    its.deadReason = 'DependencyFailed'
+    L.finish(row, DEAD, 'DependencyFailed')
+    return
+  end
+  if its.pending > 0 or (its.blocked ~= 'Dependencies' and its.blocked ~= 'Children') then return end
+  L.run(row, its.due or 0)
+end
+
+function L.expire(row)
+  row.fence = row.fence + 1
+  more(row).deadReason = 'Expired'
+  L.finish(row, DEAD, 'Expired')
+end
+
+-- Forgets a finished record's place on its shelf. The entry stays and is passed over.
+function L.unshelve(row)
+  local shelf = kindOf(row.kind).shelves[row.state]
+  if shelf.limit < math.huge then call('HINCRBY', P .. ':fs', shelf.name, -1) end
+  if row.state ~= COMPLETED then call('ZREM', P .. ':b:' .. letters[row.state], row.id) end
+end
+
+-- Forgets a record.
+function L.remove(row)
+  local kind = kindOf(row.kind)
+  L.freeSlot(row)
+  leave(row)
+  if isFinal(row) then L.unshelve(row) end
+  count(kind.queue, row.state, -1)
+  local its = row.more
+  if its then
+    if its.startBefore then call('ZREM', P .. ':x', row.id) end
+    if its.unique then
+      L.freeUnique(row)
+      releaseSuccessor(row)
+    end
+    for _, key in ipairs(its.keys or {}) do call('HDEL', P .. ':i', scoped(kind.tag, key)) end
+    L.unindex(row)
+  end
+  rows[row.id] = false
+  call('HDEL', H, row.id)
+  call('HDEL', C, row.id)
+  if its then call('HDEL', M, row.id) end
+  if row.hasResult then call('HDEL', P .. ':r', row.id) end
+  if row.hasProgress then call('HDEL', P .. ':g', row.id) end
+  if row.hasLogs then call('DEL', P .. ':lg:' .. row.id) end
+  if row.hasCheckpoints then call('DEL', P .. ':cp:' .. row.id) end
+  local gone = call('HINCRBY', P .. ':og', row.chunk, 1)
+  if row.chunk < tonumber(meta[4] or '0') and gone * 22 >= call('STRLEN', P .. ':o:' .. row.chunk) then
+    call('HDEL', P .. ':og', row.chunk)
+    call('DEL', P .. ':o:' .. row.chunk)
+  end
+  if row.settled > 0 then L.remember(row) end
+  for _, each in ipairs(its and its.dependents or {}) do
+    local dependent = load(each[1])
+    if dependent then L.dependencyEnded(dependent, each[2], nil) end
+  end
+  tell('deleted', row.id, kind, row.attempt)
+end
+
+-- The last settlement of a record that is gone, sent again, is known: of the last 10,000.
+function L.remember(row)
+  call('HSET', P .. ':gone', row.id, row.settled)
+  if call('RPUSH', P .. ':gl', row.id) > 10000 then call('HDEL', P .. ':gone', call('LPOP', P .. ':gl')) end
+end
+
+-- Sorted sets by chunk, for searches: labels, flow and parent of the records that have them.
+local function indexes(its)
+  local keys = {}
+  for _, label in ipairs(its.labels or {}) do keys[#keys + 1] = P .. ':il:' .. label end
+  if its.flow then keys[#keys + 1] = P .. ':if:' .. its.flow end
+  if its.parent then keys[#keys + 1] = P .. ':ip:' .. its.parent end
+  if its.errorTag then keys[#keys + 1] = P .. ':ie:' .. its.errorTag end
+  return keys
+end
+
+function L.index(row)
+  for _, key in ipairs(indexes(row.more)) do call('ZADD', key, row.chunk, row.id) end
+end
+
+function L.unindex(row)
+  for _, key in ipairs(indexes(row.more)) do call('ZREM', key, row.id) end
+end
+
+-- The tag of the last failure, by which records are searched for.
+function L.errorTag(row, tag)
+  local its = more(row)
+  if its.errorTag == tag then return end
+  if its.errorTag then call('ZREM', P .. ':ie:' .. its.errorTag, row.id) end
+  its.errorTag = tag
+  if tag then call('ZADD', P .. ':ie:' .. tag, row.chunk, row.id) end
+end
+`

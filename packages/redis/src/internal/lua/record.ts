@@ -1,0 +1,100 @@
+/** Reading and writing single records: what is not on the fast way of a verb. Cost: two reads and a write a record. */
+export const record = String.raw`
+local rows = {}
+
+-- The record as it was enqueued: kind, chunk and instant in 21 digits, then what readers look at and the payload.
+local function headText(row)
+  return string.format('%04x%06x%011x', row.kind, row.chunk, row.head.at)
+end
+
+local function headOf(row)
+  if row.head then return row.head end
+  local cold = call('HGET', C, row.id)
+  row.head = {
+    kind = tonumber(string.sub(cold, 1, 4), 16), chunk = tonumber(string.sub(cold, 5, 10), 16),
+    at = tonumber(string.sub(cold, 11, 21), 16)
+  }
+  row.rest = string.sub(cold, 22)
+  return row.head
+end
+
+-- Other contents of a record.
+local function setCold(row, rest)
+  row.rest = rest
+  row.isNewCold = true
+end
+
+-- The kind of a record with another priority or version.
+local function kindWith(kind, queue, priority, version)
+  return intern(kind.tag .. '\31' .. (queue or kind.queue) .. '\31' .. kind.keep .. '\31' .. priority .. '\31' .. version)
+end
+
+local function hasFlag(flags, flag) return math.floor(flags / flag) % 2 == 1 end
+
+local function unpackHot(id, raw)
+  local row = { id = id, raw = raw }
+  local flags
+  row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind, row.chunk, row.batch, row.place,
+    row.at, row.begun, row.ready = struct.unpack(LAYOUT, raw)
+  row.tail = string.sub(raw, HEAD + 1)
+  row.ran, row.hasBegun, row.admitted = hasFlag(flags, RAN), hasFlag(flags, BEGUN), hasFlag(flags, ADMITTED)
+  row.early, row.hasResult = hasFlag(flags, EARLY), hasFlag(flags, RESULT)
+  row.hasProgress, row.hasLogs = hasFlag(flags, PROGRESS), hasFlag(flags, LOGS)
+  row.hasCheckpoints = hasFlag(flags, CHECKPOINTS)
+  if hasFlag(flags, MORE) then row.more = cmsgpack.unpack(call('HGET', M, id)) end
+  return row
+end
+
+local function packHot(row)
+  local flags = (row.more and MORE or 0) + (row.ran and RAN or 0) + (row.hasBegun and BEGUN or 0) +
+    (row.admitted and ADMITTED or 0) + (row.early and EARLY or 0) + (row.hasResult and RESULT or 0) +
+    (row.hasProgress and PROGRESS or 0) + (row.hasLogs and LOGS or 0) + (row.hasCheckpoints and CHECKPOINTS or 0)
+  return struct.pack(LAYOUT, row.state, flags, row.priority, row.crashes, row.fence, row.settled, row.attempt, row.kind,
+    row.chunk, row.batch, row.place, row.at, row.begun, row.ready) .. row.tail
+end
+
+-- A record by its id, nil when there is none. What is changed of it is written by flush.
+local function load(id)
+  local row = rows[id]
+  if row ~= nil then return row or nil end
+  local raw = call('HGET', H, id)
+  if raw then
+    row = unpackHot(id, raw)
+  elseif call('HEXISTS', C, id) == 1 then
+    row = { id = id, state = READY, crashes = 0, fence = 0, settled = 0, attempt = 0, batch = 0, begun = 0, tail = '' }
+    local head = headOf(row)
+    row.kind, row.chunk, row.place, row.priority = head.kind, head.chunk, head.at, kindOf(head.kind).priority
+    row.at, row.ready = head.at, head.at
+  else
+    row = false
+  end
+  rows[id] = row
+  return row or nil
+end
+
+local function more(row)
+  if not row.more then row.more = {} end
+  row.isNewMore = true
+  return row.more
+end
+
+local function flush()
+  for id, row in pairs(rows) do
+    if row then
+      local raw = packHot(row)
+      if raw ~= row.raw then call('HSET', H, id, raw) row.raw = raw end
+      if row.isNewMore then call('HSET', M, id, cmsgpack.pack(row.more)) row.isNewMore = nil end
+      if row.isNewCold then
+        call('HSET', C, id, headText(row) .. row.rest)
+        row.isNewCold = nil
+      end
+    end
+  end
+  rows = {}
+end
+
+local function queueOf(row) return kindOf(row.kind).queue end
+local function isFinal(row) return row.state >= COMPLETED end
+local function isUntouched(row) return row.attempt == 0 and not row.hasBegun end
+local function isWaiting(row) return isUntouched(row) and row.state ~= RUNNING and not isFinal(row) end
+`

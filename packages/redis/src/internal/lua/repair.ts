@@ -1,0 +1,210 @@
+/**
+ * Repair: every index is made anew from the records. Nothing of it is needed in normal operation; it is for a server that has
+ * lost some keys, by a hand or by eviction.
+ */
+
+/**
+ * Counts all records in one go: figures of queues, slots of keys, sizes of shelves. Answers which lanes and shelves are not
+ * what the records say. Cost: 2 us a record, during which the server does nothing else.
+ */
+export const recount = String.raw`
+local queues, slots, limits, lanes, shelves, parkedOf, chunks, held, total = {}, {}, {}, {}, {}, {}, {}, {}, 0
+
+local function add(list, name, by) list[name] = (list[name] or 0) + by end
+
+local function seeHot(id, hot)
+  local state, flags, priority, crashes, _, _, _, kind, _, batch = struct.unpack(LAYOUT, hot)
+  kind = kindOf(kind)
+  queues[kind.queue] = queues[kind.queue] or {}
+  add(queues[kind.queue], state, 1)
+  if state == READY and crashes == 0 and not hasFlag(flags, EARLY) then
+    add(lanes, P .. ':l:' .. kind.queue .. ':' .. priority, 1)
+  elseif state == RUNNING then
+    local worker = string.sub(hot, HEAD + 1)
+    held[worker] = held[worker] or {}
+    add(held[worker], batch, 1)
+  elseif state >= COMPLETED then
+    add(shelves, kind.shelves[state].name, 1)
+  end
+  if not hasFlag(flags, MORE) then return end
+  local its = cmsgpack.unpack(call('HGET', M, id))
+  if hasFlag(flags, ADMITTED) then
+    add(slots, its.key, 1)
+    limits[its.key] = its.limit
+  end
+  if its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then add(parkedOf, kind.queue, 1) end
+end
+
+local cursor = '0'
+repeat
+  local read = call('HSCAN', C, cursor, 'COUNT', 1000)
+  cursor = read[1]
+  local ids, colds = {}, {}
+  for i = 1, #read[2], 2 do
+    ids[#ids + 1] = read[2][i]
+    colds[#colds + 1] = read[2][i + 1]
+  end
+  for first = 1, #ids, 1000 do
+    local hots = call('HMGET', H, unpack(ids, first, math.min(first + 999, #ids)))
+    for i, hot in ipairs(hots) do
+      total = total + 1
+      add(chunks, tonumber(string.sub(colds[first + i - 1], 5, 10), 16), 1)
+      if hot then seeHot(ids[first + i - 1], hot)
+      else
+        local kind = kindOf(tonumber(string.sub(colds[first + i - 1], 1, 4), 16))
+        queues[kind.queue] = queues[kind.queue] or {}
+        add(queues[kind.queue], READY, 1)
+        add(lanes, P .. ':l:' .. kind.queue .. ':' .. kind.priority, 1)
+      end
+    end
+  end
+until cursor == '0'
+
+for name in pairs(queues) do call('SADD', P .. ':qs', name) end
+local parkedNow = 0
+for _, name in ipairs(call('SMEMBERS', P .. ':qs')) do
+  local key = P .. ':q:' .. name
+  for state, letter in ipairs(letters) do
+    local many = queues[name] and queues[name][state] or 0
+    if many > 0 then call('HSET', key, letter, many) else call('HDEL', key, letter) end
+  end
+  local many = parkedOf[name] or 0
+  parkedNow = parkedNow + many
+  call('HSET', key, 'k', many)
+end
+call('HSET', P, 'pk', parkedNow, 'mt', string.format('%.0f', now))
+call('DEL', P .. ':ku', P .. ':kl')
+for key, many in pairs(slots) do
+  call('HSET', P .. ':ku', key, many)
+  call('HSET', P .. ':kl', key, limits[key])
+end
+
+for _, worker in ipairs(call('ZRANGE', P .. ':ws', 0, -1)) do call('DEL', P .. ':wn:' .. worker) end
+for worker, batches in pairs(held) do
+  call('DEL', P .. ':wn:' .. worker)
+  local about = P .. ':wi:' .. worker
+  local last = tonumber(call('HGET', about, 'b') or '0')
+  for batch, many in pairs(batches) do
+    call('HSET', P .. ':wn:' .. worker, batch, many)
+    if batch > last then last = batch end
+  end
+  -- The next batch must not have the number of one of these.
+  call('HSET', about, 'b', last)
+end
+call('DEL', P .. ':og')
+for chunk, many in pairs(chunks) do
+  call('HSET', P .. ':og', chunk, math.max(0, call('STRLEN', P .. ':o:' .. chunk) / 22 - many))
+end
+
+local broken = {}
+for lane, many in pairs(lanes) do
+  local queue, priority = string.match(string.sub(lane, #P + 4), '^(.*):(%-?%d+)$')
+  openLane(queue, priority)
+  if call('LLEN', lane) < many then broken[#broken + 1] = lane end
+end
+call('DEL', P .. ':fs')
+for shelf, many in pairs(shelves) do
+  if not string.find(shelf, ',$') then call('HSET', P .. ':fs', shelf, many) end
+  if call('EXISTS', shelf) == 0 then broken[#broken + 1] = shelf end
+  call('ZADD', P .. ':sw', 'NX', now, shelf)
+end
+return { total, broken }
+`
+
+/**
+ * Sees to some records: each is put into every index that it belongs to. ARGV: cursor, then what is broken. Records of a
+ * broken lane come back by their place, those of a broken shelf are sorted first. Answers the next cursor.
+ *
+ * Cost: some ten commands a record, 500 records a call; safe while workers work.
+ */
+export const mend = String.raw`
+local broken = {}
+for i = 2, #ARGV do broken[ARGV[i]] = true end
+
+local logs = {}
+local function mendLog(row)
+  local text = logs[row.chunk] or call('GET', P .. ':o:' .. row.chunk) or ''
+  local from = 1
+  repeat
+    local at = string.find(text, row.id, from, true)
+    if at and at % 22 == 1 then logs[row.chunk] = text return end
+    from = at and at + 1
+  until not at
+  call('APPEND', P .. ':o:' .. row.chunk, row.id)
+  logs[row.chunk] = text .. row.id
+end
+
+local function mendHeld(row)
+  local key = P .. ':wl:' .. row.tail
+  -- Time to renew, for a worker that lives.
+  call('ZADD', P .. ':ws', 'NX', now + 60000, row.tail)
+  local ids = call('HGET', key, row.batch) or ''
+  for at = 1, #ids, 22 do if string.sub(ids, at, at + 21) == row.id then return end end
+  call('HSET', key, row.batch, ids .. row.id)
+end
+
+local waits = {
+  [READY] = function(row, queue)
+    if row.crashes > 0 then call('ZADD', P .. ':s:' .. queue, rank(row), row.id)
+    elseif row.early or broken[P .. ':l:' .. queue .. ':' .. row.priority] then
+      row.early = true
+      call('ZADD', P .. ':e:' .. queue, rank(row), row.id)
+    end
+  end,
+  [RUNNING] = mendHeld,
+  [SCHEDULED] = function(row, queue) call('ZADD', P .. ':d:' .. queue, row.at, row.id) end,
+  [BLOCKED] = function(row)
+    local its = row.more
+    call('ZADD', P .. ':b:' .. its.blocked, row.chunk, row.id)
+    if its.blocked == 'ConcurrencyKey' then call('ZADD', P .. ':kw:' .. its.on, rank(row), row.id)
+    elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
+      local kind = kindOf(row.kind)
+      call('ZADD', P .. ':pk:' .. kind.tag, kind.version, row.id)
+    end
+  end
+}
+
+local function mendKeys(row)
+  local its, kind = row.more, kindOf(row.kind)
+  L.index(row)
+  L.watchExpiry(row)
+  for _, key in ipairs(its.keys or {}) do call('HSETNX', P .. ':i', scoped(kind.tag, key), row.id) end
+  local unique = its.unique
+  if not unique or its.blocked == 'Unique' then return end
+  local until_ = unique.heldUntil
+  local holds = until_ and now < until_ and (row.state < COMPLETED or row.state == COMPLETED) or
+    not until_ and row.state < COMPLETED
+  if holds then
+    call('HSETNX', P .. ':u', scoped(kind.tag, unique.key), row.id .. (until_ and string.format('%.0f', until_) or ''))
+  end
+end
+
+local read = call('HSCAN', C, ARGV[1], 'COUNT', 500)
+for i = 1, #read[2], 2 do
+  local row = load(read[2][i])
+  local queue = queueOf(row)
+  mendLog(row)
+  if isFinal(row) then
+    local shelf = kindOf(row.kind).shelves[row.state].name
+    if broken[shelf] then call('ZADD', P .. ':sorted:' .. shelf, row.at, row.id) end
+    if row.state ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[row.state], row.chunk, row.id) end
+  else
+    waits[row.state](row, queue)
+  end
+  if row.more then mendKeys(row) end
+  woken[queue] = true
+end
+flush()
+close()
+return read[1]
+`
+
+/** Puts sorted records before what has finished meanwhile. ARGV: a shelf. Answers whether there are more. */
+export const reshelve = String.raw`
+local sorted = P .. ':sorted:' .. ARGV[1]
+local last = call('ZPOPMAX', sorted, 1000)
+for i = 1, #last, 2 do
+  call('LPUSH', ARGV[1], string.format('%013.0f', tonumber(last[i + 1])) .. last[i])
+end
+return call('EXISTS', sorted)
+`

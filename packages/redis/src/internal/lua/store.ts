@@ -1,0 +1,187 @@
+/** Stores one record of any kind: idempotency first, then the unique key, then the record. Cost: some ten commands. */
+export const store = String.raw`
+-- The record that answers a call which was made before.
+local function knownAs(spec)
+  local row = load(spec.id)
+  if row or not spec.idempotencyKey then return row end
+  local id = call('HGET', P .. ':i', scoped(spec.tag, spec.idempotencyKey))
+  return id and load(id) or nil
+end
+
+-- Where a record of this spec runs from, and since when.
+local function dueOf(spec) return spec.runAt or now + spec.delay end
+
+-- What only some records have, of a spec. A record without any of it has no "more".
+local function moreOf(spec, due)
+  if not (spec.unique or spec.key or spec.startBefore or spec.dependencies or spec.idempotencyKey or spec.labels or
+    spec.flow or spec.parent) then return nil end
+  return {
+    due = due, unique = spec.unique, key = spec.key, limit = spec.limit, startBefore = spec.startBefore,
+    keys = spec.idempotencyKey and { spec.idempotencyKey } or nil, labels = spec.labels, flow = spec.flow,
+    parent = spec.parent
+  }
+end
+
+local function setIdempotency(row, spec)
+  if not spec.idempotencyKey then return end
+  call('HSET', P .. ':i', scoped(spec.tag, spec.idempotencyKey), row.id)
+end
+
+local function awaitDependencies(row, dependencies)
+  local its = more(row)
+  if not its.blocked then L.block(row, 'Dependencies') end
+  its.pending = #dependencies
+  for _, each in ipairs(dependencies) do
+    local dependency = load(each.id)
+    if not dependency or isFinal(dependency) then
+      L.dependencyEnded(row, each.name, dependency)
+    else
+      local theirs = more(dependency)
+      theirs.dependents = theirs.dependents or {}
+      table.insert(theirs.dependents, { row.id, each.name })
+    end
+  end
+end
+
+-- A new record. It waits for the end of another one when it is that one's successor; else it takes its unique key.
+local function insert(spec, waitsFor)
+  local kind = kindOf(intern(spec.kind))
+  local due = dueOf(spec)
+  local chunk = tonumber(meta[4] or '0')
+  if log(chunk, spec.id) >= 22528 then meta[4] = chunk + 1 end
+  local row = {
+    id = spec.id, state = BLOCKED, crashes = 0, fence = 0, settled = 0, attempt = 0, batch = 0, begun = 0, tail = '',
+    kind = kind.number, chunk = chunk, place = 0, priority = kind.priority, at = now, ready = now,
+    more = moreOf(spec, due), head = { kind = kind.number, chunk = chunk, at = now }
+  }
+  row.isNewMore = row.more ~= nil
+  setCold(row, spec.rest)
+  rows[row.id] = row
+  count(kind.queue, BLOCKED, 1)
+  setIdempotency(row, spec)
+  if row.more then
+    L.index(row)
+    L.watchExpiry(row)
+  end
+  if not waitsFor then
+    L.hold(row)
+  else
+    L.block(row, 'Unique', waitsFor.id)
+    more(waitsFor).successor = row.id
+  end
+  if spec.dependencies then awaitDependencies(row, spec.dependencies)
+  elseif not waitsFor then L.run(row, due) end
+  tell('enqueued', row.id, kind, 0)
+end
+
+-- The record that a conflict changes: the holder while it waits, else its successor.
+local function replaceable(holder, policy)
+  if policy == 'keep' or holder.state == COMPLETED then return nil end
+  if isWaiting(holder) then return policy ~= 'runAfter' and holder or nil end
+  return policy ~= 'reschedule' and L.successorOf(holder) or nil
+end
+
+-- New contents of a waiting record, and when it is due. A ready one keeps its place unless it is to run later.
+function L.edit(row, due)
+  row.fence = row.fence + 1
+  if row.more then
+    row.more.due = due
+    row.isNewMore = true
+    L.watchExpiry(row)
+  end
+  if row.state == BLOCKED and row.more.blocked ~= 'ConcurrencyKey' then
+    -- What it waits for decides when it runs. A worker that sleeps may have the version of the new contents.
+    woken[queueOf(row)] = true
+  elseif due > now or row.state == SCHEDULED then
+    L.run(row, due)
+  else
+    L.admit(row, false)
+  end
+end
+
+-- An idempotency key stays known when the contents that came with it are replaced: a call that is repeated because its
+-- reply was lost would otherwise undo the replacement.
+local function addKey(row, spec)
+  if not spec.idempotencyKey then return end
+  setIdempotency(row, spec)
+  local its = more(row)
+  its.keys = its.keys or {}
+  table.insert(its.keys, spec.idempotencyKey)
+end
+
+local function replace(row, spec)
+  local before = more(row)
+  if before.key ~= spec.key then L.freeSlot(row) end
+  local queue = queueOf(row)
+  L.unindex(row)
+  if before.startBefore then call('ZREM', P .. ':x', row.id) end
+  local after = moreOf(spec, dueOf(spec))
+  for _, name in ipairs({ 'blocked', 'on', 'pending', 'dependents', 'dependencies', 'successor', 'keys', 'attempts', 'failures' }) do
+    after[name] = before[name]
+  end
+  row.more = after
+  headOf(row)
+  local kind = kindOf(intern(spec.kind))
+  row.kind = kindWith(kind, queue, kind.priority, kind.version)
+  row.priority = kind.priority
+  setCold(row, spec.rest)
+  addKey(row, spec)
+  L.index(row)
+  L.edit(row, dueOf(spec))
+end
+
+local function reschedule(row, spec)
+  addKey(row, spec)
+  L.edit(row, dueOf(spec))
+end
+
+-- The table of unique conflicts, by how the holder stands.
+local function resolve(holder, spec)
+  local policy = spec.unique.policy
+  local row = replaceable(holder, policy)
+  if row then
+    if row.more.flow then return 'UniqueConflict', row.id end
+    if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
+    return 'Replaced', row.id
+  end
+  local follows = policy == 'runAfter' and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
+  if not follows then return 'Existing', holder.id end
+  -- A finished holder has the key for the rest of its window: the new record takes it over.
+  insert(spec, holder.state ~= COMPLETED and holder or nil)
+  return 'Inserted', spec.id
+end
+
+-- Answers outcome and id.
+local function enqueueOne(spec)
+  local known = knownAs(spec)
+  if known then return 'Existing', known.id end
+  local holder = spec.unique and L.holder(spec.tag, spec.unique.key)
+  if holder then return resolve(holder, spec) end
+  insert(spec)
+  return 'Inserted', spec.id
+end
+
+-- The members of flows that a batch would replace, by position; nil when there are none.
+local function conflictsOf(specs)
+  local members, found = {}, nil
+  for i, spec in ipairs(specs) do
+    if spec.unique and not knownAs(spec) then
+      local policy = spec.unique.policy
+      local name = scoped(spec.tag, spec.unique.key)
+      local holder = L.holder(spec.tag, spec.unique.key)
+      local row = holder and replaceable(holder, policy)
+      local own = (policy == 'replace' or policy == 'reschedule') and members[name]
+      if row and row.more.flow then
+        found = found or {}
+        found[i] = row.id
+      elseif own then
+        found = found or {}
+        found[i] = own
+      elseif spec.flow and not holder then
+        members[name] = spec.id
+      end
+    end
+  end
+  return found
+end
+`

@@ -1,0 +1,50 @@
+/** `write` and `signal`. Cost: a read of the record's head and one or two commands an entry. */
+
+/** Progress, logs and steps of running attempts, each refused by a stale fence (P3). ARGV: JSON of the entries. */
+export const write = String.raw`
+local answers = {}
+for i, entry in ipairs(cjson.decode(ARGV[1])) do
+  local row = load(entry.id)
+  if not row or row.state ~= RUNNING or row.fence ~= entry.fence then
+    answers[i] = 'L'
+  else
+    answers[i] = 'D'
+    if entry.kind == 'Step' then
+      call('HSET', P .. ':cp:' .. entry.id, entry.name, entry.value)
+      row.hasCheckpoints = true
+    elseif entry.kind == 'Progress' then
+      call('HSET', P .. ':g', entry.id, entry.value)
+      row.hasProgress = true
+      tell('progress', row.id, kindOf(row.kind), row.attempt)
+    else
+      local lines = {}
+      for n, message in ipairs(entry.lines) do
+        lines[n] = string.format('{"attempt":%d,"at":%.0f,"message":', row.attempt, now) .. cjson.encode(message) .. '}'
+      end
+      local key = P .. ':lg:' .. entry.id
+      -- The newest 200 are kept.
+      if #lines > 0 and call('RPUSH', key, unpack(lines)) > 200 then call('LTRIM', key, -200, -1) end
+      row.hasLogs = row.hasLogs or #lines > 0
+    end
+  end
+end
+flush()
+close()
+return table.concat(answers)
+`
+
+/** ARGV: id, waitpoint, value. */
+export const signal = String.raw`
+local row = load(ARGV[1])
+if not row or isFinal(row) then return 'NotFound' end
+call('HSET', P .. ':cp:' .. row.id, ARGV[2], ARGV[3])
+row.hasCheckpoints = true
+local answer = 'Early'
+if row.state == BLOCKED and row.more.blocked == 'Waitpoint' and row.more.on == ARGV[2] then
+  answer = 'Delivered'
+  L.run(row, now)
+end
+flush()
+close()
+return answer
+`

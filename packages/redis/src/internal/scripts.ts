@@ -1,0 +1,102 @@
+/**
+ * The scripts, put together from their parts: what all begin with, the fast way of a verb, the library, the verb.
+ *
+ * The library is one function that is only called where the fast way does not do: making its closures costs what a dozen
+ * commands cost. A script is known to the server by the digest of its text, so two releases run side by side.
+ */
+import { claim, claimAny } from "./lua/claim.ts"
+import { clock as serverClock, context, names } from "./lua/context.ts"
+import { control, pause } from "./lua/control.ts"
+import { one, plain, special } from "./lua/enqueue.ts"
+import { begin, completions, rest } from "./lua/exchange.ts"
+import { life } from "./lua/life.ts"
+import { listen } from "./lua/listen.ts"
+import { maintain } from "./lua/maintain.ts"
+import { get, matches, page, results, stats } from "./lua/read.ts"
+import { record } from "./lua/record.ts"
+import { heldBy, renew, unpark } from "./lua/renew.ts"
+import { mend, recount, reshelve } from "./lua/repair.ts"
+import { settle } from "./lua/settle.ts"
+import { store } from "./lua/store.ts"
+import { schedules, tick } from "./lua/tick.ts"
+import { signal, write } from "./lua/write.ts"
+
+/** The layout of the data. Another number is another store. */
+export const layout = 1
+
+const library = [record, life, store, settle].join("\n")
+
+/** May run where memory is full, so that work goes on and makes room: all but what adds records. */
+const always = "#!lua flags=allow-oom"
+const withRoom = "#!lua"
+
+export type Verb =
+  | "enqueue"
+  | "one"
+  | "exchange"
+  | "renew"
+  | "write"
+  | "signal"
+  | "control"
+  | "pause"
+  | "maintain"
+  | "get"
+  | "page"
+  | "results"
+  | "stats"
+  | "schedules"
+  | "tick"
+  | "listen"
+  | "recount"
+  | "mend"
+  | "reshelve"
+
+export type Scripts = Readonly<Record<Verb, string>>
+
+/** `clock` sets the instant of a call; tests let it stand still. */
+export const scripts = (clock: string = serverClock): Scripts => {
+  const start = `local P, call = KEYS[1], redis.call\n${clock}`
+  const make = (flags: string, ...parts: ReadonlyArray<string>) =>
+    `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
+  const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
+  return {
+    one: make(withRoom, one),
+    enqueue: make(withRoom, plain, context, library, special),
+    exchange: make(
+      always,
+      context,
+      begin,
+      "local general, flushAll",
+      claim,
+      `local lib
+      function general()
+        if lib then return lib end
+        ${library}
+        ${claimAny}
+        ${unpark}
+        L.load, L.flush = load, flush
+        lib = L
+        return L
+      end
+      function flushAll() if lib then lib.flush() end end`,
+      completions,
+      rest
+    ),
+    renew: make(always, context, worker, library, heldBy, unpark, renew),
+    write: make(always, context, library, write),
+    signal: make(always, context, library, signal),
+    control: make(always, context, library, matches, control),
+    pause: make(always, context, pause),
+    maintain: make(always, context, library, heldBy, maintain),
+    get: make(always, context, library, get),
+    page: make(always, context, library, matches, page),
+    results: make(always, context, library, results),
+    stats: make(always, context, library, stats),
+    schedules: make(withRoom, schedules),
+    listen: make(always, listen),
+    recount: make(always, context, record, recount),
+    mend: make(always, context, library, mend),
+    reshelve: make(always, reshelve),
+    tick: make(withRoom, context, library, tick)
+  }
+}

@@ -1,0 +1,387 @@
+/** The verbs of the seam over the scripts. */
+import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { Client } from "./client.ts"
+import * as Codec from "./codec.ts"
+import * as Decode from "./decode.ts"
+import { describe, type Durability } from "./describe.ts"
+import * as Ids from "./ids.ts"
+import { makeEvents, makeWakeups } from "./listen.ts"
+import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
+
+export interface Settings {
+  readonly identity: string
+  readonly maxCrashes: number
+  readonly insideSqlTransaction: InsideSqlTransaction
+  readonly durability: Durability
+  /** How often a subscription sends itself a message. For tests. */
+  readonly beat?: Duration.Input
+}
+
+export const usualSettings: Omit<Settings, "identity"> = {
+  maxCrashes: 3,
+  insideSqlTransaction: "fail",
+  durability: "server"
+}
+
+/** More than this in one call goes out alone. */
+const bulk = 100
+/** How many records one query looks at, and how many of them in one call of its script. */
+const looked = 10_000
+const lookedAtOnce = 500
+
+const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
+
+type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
+
+export const make = Effect.fnUntraced(function*(
+  client: Client,
+  settings: Settings
+): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
+
+  /** A script that adds records, as durable as the settings want it. */
+  const stored = settings.durability === "replicated"
+    ? client.replicated
+    : <A>(verb: "one" | "enqueue" | "tick", args: ReadonlyArray<string>) =>
+      client.call<A>(verb === "tick" ? "tick" : "enqueue", verb, args)
+
+  const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>): Answers => {
+    const [first] = records
+    return records.length > 1 || first === undefined || !Codec.isNow(first)
+      ? enqueueMany(records)
+      : Effect.flatMap(stored<number | "">("one", Codec.oneArgs(first)), (reply) =>
+        reply === ""
+          ? enqueueMany(records)
+          : Effect.succeed([{ id: first.id, outcome: Number(reply) === 1 ? "Inserted" : "Existing" }]))
+  }
+
+  const enqueueMany = (records: ReadonlyArray<JobStore.NewRecord>): Answers =>
+    Effect.map(stored<string>("enqueue", Codec.plainArgs(records)), (reply) => {
+      const existing = reply === "" ? undefined : new Set(reply.split(","))
+      return records.map(({ id }, i): JobStore.Enqueued => ({
+        id,
+        outcome: existing?.has(String(i + 1)) === true ? "Existing" : "Inserted"
+      }))
+    })
+
+  const enqueueSpecial = (
+    records: ReadonlyArray<JobStore.NewRecord>,
+    by: JobStore.AttemptRef | undefined
+  ): Answers =>
+    Effect.flatMap(
+      stored<string>("enqueue", [
+        JSON.stringify(records.map(Codec.specialOf)),
+        by === undefined ? "" : Codec.packId(by.id) + by.fence
+      ]),
+      (reply) => {
+        if (reply === "LeaseLost") {
+          return Effect.fail(new JobError.JobStoreError({ reason: new JobError.LeaseLost(by!) }))
+        }
+        return Effect.succeed(
+          reply.split(";").map((answer): JobStore.Enqueued => {
+            const [outcome, id] = answer.split(",")
+            return { id: Ids.unpack(id!), outcome: outcome as JobStore.Enqueued["outcome"] }
+          })
+        )
+      }
+    )
+
+  /**
+   * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
+   * by this call. Whatever hinders the asking, the outcome is unknown.
+   */
+  const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
+    Effect.catch(call, (lost) =>
+      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : call.pipe(
+        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
+        Effect.mapBoth({
+          onFailure: (error) => error.isTransient ? lost : error,
+          onSuccess: (answers) =>
+            answers.map((answer, i): JobStore.Enqueued =>
+              answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
+            )
+        })
+      ))
+  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => askAgain(records, enqueuePlain(records))
+  const storeSpecial = (records: ReadonlyArray<JobStore.NewRecord>, by: JobStore.AttemptRef | undefined) =>
+    askAgain(records, enqueueSpecial(records, by))
+
+  const plain = new Coalescer.Coalescer(storePlain, scope, 2)
+  /** On a way of their own: a batch is plain as a whole or not at all. */
+  const special = new Coalescer.Coalescer((records) => storeSpecial(records, undefined), scope)
+
+  const enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers => {
+    if (by !== undefined) return storeSpecial(records, by)
+    const isSpecial = records.some(Codec.isSpecial)
+    if (records.length > bulk) return isSpecial ? storeSpecial(records, undefined) : storePlain(records)
+    return (isSpecial ? special : plain).enqueue(records)
+  }
+
+  const store: JobStore.Shape = {
+    identity: settings.identity,
+    notifications: "hint",
+    ...(settings.insideSqlTransaction === "afterCommit"
+      ? { inTransaction: (context) => openTransaction(context) !== undefined }
+      : {}),
+    describe: describe(client, settings),
+    enqueue: (request) => Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueue)),
+
+    exchange: (request) => {
+      const others: Array<number> = []
+      request.settlements.forEach((settlement, i) => {
+        if (!Codec.isPlainEnd(settlement)) others.push(i)
+      })
+      const { order, text } = Codec.completionsOf(request.settlements)
+      const demand = request.demand.map(({ queue, share, slots }) =>
+        [Codec.clean(queue), slots, share].join(Codec.field)
+      )
+      return Effect.map(
+        client.call<[string, string, ReadonlyArray<string>]>("exchange", "exchange", [
+          Codec.packWorker(request.worker),
+          String(Math.ceil(request.lease)),
+          String(request.total),
+          text,
+          others.length === 0 ? "" : JSON.stringify(others.map((i) => Codec.settlementOf(request.settlements[i]!))),
+          request.total > 0 ? demand.join(Codec.record) : ""
+        ]),
+        ([head, kindsText, claimed]): JobStore.ExchangeReply => {
+          const [now, nextDueIn, maintainIn, lost, answers, more, cancel] = head.split(Codec.field) as [
+            string,
+            string,
+            string,
+            string,
+            string,
+            string,
+            string
+          ]
+          const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
+          if (lost !== "") { for (const at of lost.split(",")) settled[order[Number(at) - 1]!] = "LeaseLost" }
+          for (let i = 0; i < answers.length; i++) if (answers[i] === "L") settled[others[i]!] = "LeaseLost"
+          const kinds = Decode.kindsOf(kindsText)
+          const at = Number(now)
+          const records: Array<JobStore.Claimed> = []
+          for (let i = 0; i < claimed.length; i += 2) {
+            records.push(Decode.toClaimed(claimed[i]!, claimed[i + 1]!, kinds, at))
+          }
+          return {
+            now: at,
+            settled,
+            claimed: records,
+            nextDueIn: Decode.optional(nextDueIn),
+            maintainIn: Decode.optional(maintainIn),
+            cancel: Decode.linesOf(cancel).map(Decode.toCancel),
+            more: Decode.linesOf(more).map(Codec.unclean)
+          }
+        }
+      )
+    },
+
+    renew: (request) =>
+      Effect.map(
+        client.call<string>("renew", "renew", [
+          Codec.packWorker(request.worker),
+          String(Math.ceil(request.lease)),
+          JSON.stringify(request.queues),
+          JSON.stringify(request.handles.map(({ tag, version }) => [Codec.clean(tag), version])),
+          request.holding.map(({ fence, id }) => Codec.packId(id) + fence + Codec.record).join(""),
+          request.reconcileOlderThan === Infinity ? "" : String(request.reconcileOlderThan)
+        ]),
+        (reply): JobStore.RenewReply => {
+          const [now, lost, cancel, reconciled, unparked, maintainIn] = reply.split(Codec.field)
+          return {
+            now: Number(now),
+            lost: Decode.linesOf(lost!).map(Decode.toAttempt),
+            cancel: Decode.linesOf(cancel!).map(Decode.toCancel),
+            reconciled: Number(reconciled),
+            unparked: Number(unparked),
+            maintainIn: Decode.optional(maintainIn!)
+          }
+        }
+      ),
+
+    write: (entries) =>
+      Effect.map(
+        client.call<string>("write", "write", [JSON.stringify(entries.map(Codec.writeOf))]),
+        (reply) => Array.from(reply, (answer): JobStore.Settled => answer === "D" ? "Done" : "LeaseLost")
+      ),
+
+    results: (ids) =>
+      Effect.map(
+        client.call<string>("results", "results", ids.map(Codec.packId)),
+        (reply) => {
+          const lines = reply.split(Codec.record)
+          return ids.map((id, i) => Decode.toAnswer(id, lines[i] ?? ""))
+        }
+      ),
+
+    signal: ({ id, value, waitpoint }) =>
+      client.call("signal", "signal", [Codec.packId(id), Codec.clean(waitpoint), Codec.clean(value)]),
+
+    get: (id) =>
+      Effect.map(
+        client.call<[string, string, string]>("get", "get", [Codec.packId(id)]),
+        ([, kinds, lines]) => lines === "" ? undefined : Decode.toRecord(lines, Decode.kindsOf(kinds))
+      ),
+
+    query: (request) => select(request.where, request.order, request.limit, request.cursor),
+
+    stats: Effect.map(client.call<[string, string, string]>("stats", "stats", []), ([now, queues, workers]) => ({
+      now: Number(now),
+      queues: Decode.linesOf(queues).map(toQueueStats),
+      workers: Decode.linesOf(workers).map(toWorkerStats)
+    })),
+
+    control: ({ action, cursor, limit, where }) =>
+      Effect.gen(function*() {
+        const page = where.ids === undefined ? yield* select(where, "oldest", limit, cursor) : undefined
+        const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
+        const reply = ids.length === 0 ? "" : yield* client.call<string>("control", "control", [
+          Codec.actionOf(action),
+          Codec.whereOf(where),
+          ...ids.map(Codec.packId)
+        ])
+        return {
+          outcomes: reply === "" ? [] : reply.split(";").map((answer) => {
+            const [outcome, id] = answer.split(",")
+            return { id: Ids.unpack(id!), outcome: outcome as JobStore.ControlOutcome }
+          }),
+          cursor: page?.cursor
+        }
+      }),
+
+    pause: (queue, paused) =>
+      Effect.map(
+        client.call<number>("pause", "pause", [Codec.clean(queue), paused ? "1" : ""]),
+        (changed) => Number(changed) === 1
+      ),
+
+    schedules: (put) =>
+      Effect.map(client.call<ReadonlyArray<string>>("schedules", "schedules", [JSON.stringify(put)]), (pairs) => {
+        const rows: Array<JobStore.ScheduleRow> = []
+        for (let i = 0; i < pairs.length; i += 2) {
+          const [nextAt, definition] = pairs[i + 1]!.split(Codec.field)
+          rows.push({ name: pairs[i]!, definition: definition!, nextAt: Number(nextAt) })
+        }
+        return rows
+      }),
+
+    tick: ({ at, name, nextAt, record }) =>
+      Effect.map(
+        stored<number>("tick", [
+          name,
+          String(at),
+          String(nextAt),
+          record === undefined ? "" : JSON.stringify(Codec.specialOf(record))
+        ]),
+        (taken) => Number(taken) === 1
+      ),
+
+    maintain: Effect.map(client.call<string>("maintain", "maintain", [String(settings.maxCrashes)]), (reply) => {
+      const [rescued, quarantined, expired, swept, maintainIn] = reply.split(",")
+      return {
+        rescued: Number(rescued),
+        quarantined: Number(quarantined),
+        expired: Number(expired),
+        swept: Number(swept),
+        maintainIn: Decode.optional(maintainIn!)
+      }
+    }),
+
+    wakeups: makeWakeups(client, scope, listener, settings.beat),
+    events: makeEvents(client, scope, settings.beat)
+  }
+  return store
+
+  function select(
+    where: JobStore.Selection,
+    order: "newest" | "oldest",
+    limit: number,
+    from: string | undefined
+  ): Effect.Effect<JobStore.QueryReply, JobError.JobStoreError> {
+    return Effect.gen(function*() {
+      if (where.ids !== undefined) {
+        return { records: yield* byIds(where, where.ids), cursor: undefined }
+      }
+      const records: Array<JobRecord.JobRecord> = []
+      let cursor = from ?? ""
+      let left = looked
+      do {
+        const budget = Math.min(left, lookedAtOnce)
+        const [next, kinds, lines, rest] = yield* client.call<[string, string, string, number]>("query", "page", [
+          Codec.whereOf(where),
+          order,
+          String(limit - records.length),
+          String(budget),
+          cursor
+        ])
+        const found = Decode.kindsOf(kinds)
+        for (const line of Decode.linesOf(lines)) records.push(Decode.toRecord(line, found))
+        left -= budget - Number(rest)
+        cursor = next
+      } while (cursor !== "" && records.length < limit && left > 0)
+      return { records, cursor: cursor === "" ? undefined : cursor }
+    })
+  }
+
+  function byIds(where: JobStore.Selection, ids: ReadonlyArray<JobRecord.JobId>) {
+    return Effect.map(
+      client.call<[string, string, string]>("query", "get", ids.map(Codec.packId)),
+      ([, kinds, lines]) => {
+        const found = Decode.kindsOf(kinds)
+        return Decode.linesOf(lines).map((line) => Decode.toRecord(line, found)).filter((record) =>
+          matches(record, where)
+        )
+      }
+    )
+  }
+})
+
+const matches = (record: JobRecord.JobRecord, where: JobStore.Selection): boolean =>
+  (where.tag === undefined || record.tag === where.tag) &&
+  (where.queue === undefined || record.queue === where.queue) &&
+  (where.states === undefined || where.states.includes(record.state)) &&
+  (where.deadReason === undefined || record.deadReason === where.deadReason) &&
+  (where.blockedReason === undefined || record.blocked?.reason === where.blockedReason) &&
+  (where.errorTag === undefined || record.failures.at(-1)?.tag === where.errorTag) &&
+  (where.label === undefined || record.tags.includes(where.label)) &&
+  (where.flowId === undefined || record.flowId === where.flowId) &&
+  (where.parent === undefined || record.parent === where.parent) &&
+  (where.enqueuedFrom === undefined || record.enqueuedAt >= where.enqueuedFrom) &&
+  (where.enqueuedBefore === undefined || record.enqueuedAt < where.enqueuedBefore)
+
+const toQueueStats = (line: string): JobStore.QueueStats => {
+  const [queue, ready, running, scheduled, blocked, completed, cancelled, dead, parked, paused, oldest] = line.split(
+    Codec.field
+  )
+  return {
+    queue: Codec.unclean(queue!),
+    counts: {
+      blocked: Number(blocked),
+      scheduled: Number(scheduled),
+      ready: Number(ready),
+      running: Number(running),
+      completed: Number(completed),
+      cancelled: Number(cancelled),
+      dead: Number(dead)
+    },
+    parked: Number(parked),
+    oldestReadyAge: Decode.optional(oldest!),
+    paused: paused !== ""
+  }
+}
+
+const toWorkerStats = (line: string): JobStore.WorkerStats => {
+  const [worker, holds, leaseLeft, queues] = line.split(Codec.field)
+  return {
+    worker: Codec.unpackWorker(worker!),
+    holds: Number(holds),
+    leaseLeft: Number(leaseLeft),
+    queues: JSON.parse(queues!)
+  }
+}

@@ -1,0 +1,206 @@
+/** Lost scripts, lost connections, lost replies: the store and its workers go on by themselves. */
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, JobStore, JobWorker } from "capstan"
+import { Effect, Layer, Schema, Stream } from "effect"
+import { Redis } from "effect/persistence"
+import { Client } from "../src/internal/client.ts"
+import { scripts } from "../src/internal/scripts.ts"
+import { make, usualSettings } from "../src/internal/store.ts"
+import * as Harness from "./harness.ts"
+
+class Task extends Job.make("Task", { payload: { n: Schema.Number } }) {}
+class Group extends JobGroup.make(Task) {}
+
+const worker = (run: (n: number) => Effect.Effect<void>, options: Partial<JobWorker.Options<never>> = {}) =>
+  JobWorker.layer(Group, { concurrency: 10, ...options }).pipe(
+    Layer.provide(Group.toLayer({ Task: ({ n }) => run(n) }))
+  )
+
+const completed = Effect.flatMap(
+  JobStore.JobStore,
+  ({ stats }) => Effect.map(stats, ({ queues }) => queues.reduce((sum, { counts }) => sum + counts.completed, 0))
+)
+
+const emptied = (prefix: string) => Effect.provide(Effect.orDie(Harness.empty(prefix)), Harness.client())
+
+describe("scripts", () => {
+  const prefix = Harness.prefixOf("scripts")
+
+  it.live("that the server has lost are brought along by the call that finds out", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const round = Effect.gen(function*() {
+        const { id } = yield* Task.enqueue({ n: 1 })
+        const demand = [{ queue: "default", slots: 1, share: 1 }]
+        const { claimed } = yield* store.exchange({ worker: "w", lease: 60_000, settlements: [], demand, total: 1 })
+        assert.deepStrictEqual(claimed.map((one) => one.id), [id])
+        yield* store.renew({
+          worker: "w",
+          lease: 60_000,
+          queues: [],
+          handles: [],
+          holding: claimed,
+          reconcileOlderThan: 0
+        })
+        const [settled] = (yield* store.exchange({
+          worker: "w",
+          lease: 60_000,
+          settlements: [{ ...claimed[0]!, outcome: { _tag: "Complete", result: undefined }, finishedAfter: 1 }],
+          demand: [],
+          total: 0
+        })).settled
+        assert.strictEqual(settled, "Done")
+        yield* store.maintain
+        assert.strictEqual((yield* store.get(id))?.state, "completed")
+      })
+      yield* round
+      yield* Harness.send("SCRIPT", "FLUSH")
+      yield* round
+      // All of the data, too: what a store knows of its server holds no longer.
+      yield* Harness.empty(prefix)
+      yield* round
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client())))))
+})
+
+describe("a worker", () => {
+  const prefix = Harness.prefixOf("cut")
+
+  it.live("resumes by itself however often its connections are cut, and nothing is lost", () =>
+    Effect.gen(function*() {
+      const ran = new Set<number>()
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* Layer.build(worker((n) => Effect.andThen(Effect.sleep("5 millis"), Effect.sync(() => ran.add(n)))))
+        for (let i = 0; i < 10; i++) {
+          yield* Task.enqueueMany(Array.from({ length: 50 }, (_, n) => ({ n: 50 * i + n })))
+          // The calls of this test go by the same connections: what they see fails is tried again by the store itself.
+          const killed = yield* Effect.provide(Harness.cut(prefix), Harness.client())
+          assert.isAbove(killed, 0)
+          yield* Effect.sleep("50 millis")
+        }
+        yield* Harness.until("all jobs", Effect.map(Effect.orElseSucceed(completed, () => 0), (n) => n === 500), 20)
+      }))
+      assert.strictEqual(ran.size, 500)
+    }).pipe(
+      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client(prefix)))),
+      Effect.ensuring(emptied(prefix))
+    ), 60_000)
+})
+
+describe("wake-ups", () => {
+  /** How often a worker is woken by the enqueue of another client, after it has found nothing. */
+  const wokenBy = (prefix: string, lua: ReturnType<typeof scripts>) =>
+    Effect.gen(function*() {
+      let woken = 0
+      const redis = yield* Redis.Redis
+      const client = new Client(redis, `{${prefix}}`, lua, yield* Effect.scope)
+      const store = yield* make(client, { ...usualSettings, identity: prefix, beat: "200 millis" })
+      const on = Effect.provideService(JobStore.JobStore, store)
+      yield* Effect.forkScoped(Stream.runForEach(store.wakeups("w", ["default"]), () => Effect.sync(() => woken++)))
+      yield* Harness.until("the subscription", Effect.sync(() => woken > 0))
+      const look = store.exchange({
+        worker: "w",
+        lease: 60_000,
+        settlements: [],
+        demand: [{ queue: "default", slots: 100, share: 100 }],
+        total: 100
+      })
+      const enqueue = Effect.gen(function*() {
+        yield* look
+        const before = woken
+        yield* on(Task.enqueue({ n: 1 }))
+        return yield* Effect.map(
+          Effect.exit(Harness.until("a wake-up", Effect.sync(() => woken > before), 2)),
+          ({ _tag }) => _tag
+        )
+      })
+      const first = yield* enqueue
+      yield* Effect.provide(Harness.cut(prefix), Harness.client())
+      const listening = Harness.send<[string, number]>("PUBSUB", "NUMSUB", `{${prefix}}:w`)
+      yield* Harness.until(
+        "another subscription",
+        Effect.map(Effect.orElseSucceed(listening, () => ["", 0]), ([, many]) => Number(many) > 0)
+      )
+      return [first, yield* enqueue]
+    }).pipe(Effect.scoped, Effect.provide(Harness.client(prefix)), Effect.ensuring(emptied(prefix)))
+
+  it.live("come for what is enqueued while a worker sleeps, also after the subscription was lost", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* wokenBy(Harness.prefixOf("wake"), scripts()), ["Success", "Success"])
+    }))
+
+  it.live("do not come where nothing is published: what the fact above is worth", () =>
+    Effect.gen(function*() {
+      const all = scripts()
+      const silent = {
+        ...all,
+        one: all.one.replaceAll("call('PUBLISH', ", "tostring("),
+        enqueue: all.enqueue.replaceAll("call('PUBLISH', ", "tostring(")
+      }
+      assert.deepStrictEqual(yield* wokenBy(Harness.prefixOf("silent"), silent), ["Failure", "Failure"])
+    }))
+})
+
+describe("lost replies", () => {
+  /** A client that drops some of the replies to scripts, after the server has done what they say. */
+  const forgetful = (isDropped: () => boolean) =>
+    Effect.map(Redis.Redis, (redis) => ({
+      ...redis,
+      send: <A>(command: string, ...args: ReadonlyArray<string>) =>
+        Effect.flatMap(redis.send<A>(command, ...args), (reply) =>
+          command.startsWith("EVAL") && isDropped()
+            ? Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+            : Effect.succeed(reply))
+    }))
+
+  /** How many of 500 jobs are done when nothing has moved for three leases. */
+  const doneWith = (prefix: string, lua: ReturnType<typeof scripts>) =>
+    Effect.gen(function*() {
+      let calls = 0
+      const redis = yield* forgetful(() => ++calls % 10 === 0)
+      const client = new Client(redis, `{${prefix}}`, lua, yield* Effect.scope)
+      const store = yield* make(client, { ...usualSettings, identity: prefix })
+      return yield* Effect.gen(function*() {
+        yield* Task.enqueueMany(Array.from({ length: 500 }, (_, n) => ({ n })))
+        yield* Layer.build(worker(() => Effect.sleep("1 millis"), { lease: "1 second", pollInterval: "100 millis" }))
+        let seen = -1
+        let movedAt = performance.now()
+        const isOver = Effect.map(Effect.orElseSucceed(completed, () => seen), (now) => {
+          if (now !== seen) movedAt = performance.now()
+          seen = now
+          return now === 500 || performance.now() - movedAt > 3000
+        })
+        yield* Harness.until("an end", isOver, 25)
+        return yield* Effect.eventually(completed)
+      }).pipe(Effect.provideService(JobStore.JobStore, store))
+    }).pipe(Effect.scoped, Effect.provide(Harness.client()), Effect.ensuring(emptied(prefix)))
+
+  it.live("strand nothing (P14), without anybody being killed", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* doneWith(Harness.prefixOf("lost"), scripts()), 500)
+    }), 30_000)
+
+  it.live("strand jobs where claims are not reconciled: what the fact above is worth", () =>
+    Effect.gen(function*() {
+      const all = scripts()
+      const line = "if not known[row.id] and row.at <= before then"
+      assert.include(all.renew, line)
+      assert.isBelow(
+        yield* doneWith(Harness.prefixOf("stranded"), { ...all, renew: all.renew.replace(line, "if false then") }),
+        500
+      )
+    }), 30_000)
+
+  it.live("of an enqueue are asked for again: it is there once, and says Inserted", () =>
+    Effect.gen(function*() {
+      const prefix = Harness.prefixOf("again")
+      let calls = 0
+      const redis = yield* forgetful(() => ++calls === 1)
+      const client = new Client(redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+      const store = yield* make(client, { ...usualSettings, identity: prefix })
+      const handle = yield* Effect.provideService(Task.enqueue({ n: 1 }), JobStore.JobStore, store)
+      assert.strictEqual(handle.outcome, "Inserted")
+      assert.deepStrictEqual((yield* store.stats).queues.map(({ counts }) => counts.ready), [1])
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.scoped, Effect.provide(Harness.client())))
+})

@@ -1,0 +1,132 @@
+/** Each index key is deleted in turn, and made anew from the records: nothing is lost. */
+import { RedisJobStore } from "@capstan/redis"
+import { assert, describe, it } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect, Layer } from "effect"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import * as Harness from "./harness.ts"
+
+const prefix = Harness.prefixOf("repair")
+const layer = Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client()))
+
+/** The records, and what no record can be made from: kinds, schedules, and the order in which settlements were forgotten. */
+const isPrimary = (key: string): boolean => /^(:[chmrg]|:(cp|lg):.*|:sc|:gone|:gl|)$/.test(key.slice(prefix.length + 2))
+
+const keysOf = Effect.map(
+  Harness.send<[string, ReadonlyArray<string>]>("SCAN", "0", "MATCH", `{${prefix}}*`, "COUNT", "100000"),
+  ([, keys]) => keys.toSorted()
+)
+
+/** Some of every kind: one waits in each way, runs, and has ended in each way. */
+const fill = Effect.gen(function*() {
+  const store = yield* JobStore.JobStore
+  yield* Suite.enqueueMany(3)
+  yield* Suite.enqueue({ priority: 5, tags: ["label"], flowId: "f" })
+  yield* Suite.enqueue({ delay: 1e7, startBefore: 1e8 })
+  yield* Suite.enqueue({
+    unique: { key: "u", until: "finished", onConflict: "runAfter" },
+    idempotencyKey: "k",
+    delay: 1e7
+  })
+  yield* Suite.enqueue({ queue: "keyed", concurrency: { key: "c", limit: 1 } })
+  yield* Suite.enqueue({ queue: "keyed", concurrency: { key: "c", limit: 1 } })
+  const { id } = yield* Suite.enqueue({ queue: "ends" })
+  yield* Suite.enqueue({ queue: "other", dependencies: [{ name: "d", id }] })
+  yield* Suite.enqueueMany(5, { queue: "ends" })
+  const claimed = yield* Suite.claim("w", 6, "ends")
+  const outcomes: ReadonlyArray<JobStore.Outcome> = [
+    { _tag: "WaitFor", waitpoint: "x" },
+    Suite.complete,
+    Suite.dead,
+    { _tag: "Cancel", reason: "r" },
+    { _tag: "Park", reason: "NoHandler" }
+  ]
+  yield* Effect.forEach(outcomes, (outcome, i) => Suite.settle("w", claimed[i]!, outcome))
+  yield* store.renew({
+    worker: "w",
+    lease: 1e6,
+    queues: ["ends"],
+    handles: [],
+    holding: claimed,
+    reconcileOlderThan: 1e9
+  })
+  return claimed[5]!
+})
+
+/** What the store answers to everybody who asks. */
+const picture = Effect.gen(function*() {
+  const store = yield* JobStore.JobStore
+  const { queues, workers } = yield* store.stats
+  const ids = (where: JobStore.Selection) =>
+    Effect.map(store.query({ where, order: "oldest", limit: 100 }), ({ records }) => records.map(({ id }) => id))
+  const { records } = yield* store.query({ where: {}, order: "oldest", limit: 100 })
+  return {
+    records: records.map(({ blocked, id, state }) => [id, state, blocked?.reason]),
+    counts: queues.map(({ counts, parked, queue }) => [queue, counts, parked]).toSorted(),
+    holds: workers.map(({ holds, worker }) => [worker, holds]),
+    searches: yield* Effect.forEach(
+      [{ label: "label" }, { flowId: "f" }, { errorTag: "Oops" }, { states: ["dead"] }, { states: ["cancelled"] }, {
+        blockedReason: "Waitpoint"
+      }, { blockedReason: "NoHandler" }] as const,
+      ids
+    )
+  }
+})
+
+/** What happens from here on, to the end of everything that waits. */
+const future = (running: JobStore.Claimed) =>
+  Effect.gen(function*() {
+    const store = yield* JobStore.JobStore
+    const again = yield* Suite.enqueue({ idempotencyKey: "k" })
+    const held = yield* Suite.enqueue({ unique: { key: "u", until: "finished", onConflict: "keep" } })
+    const ready = (yield* Suite.claim("w", 10)).map(({ priority }) => priority)
+    const [keyed, ...noMore] = yield* Suite.claim("w", 10, "keyed")
+    yield* Suite.settle("w", keyed!, Suite.complete)
+    const next = yield* Suite.claim("w", 10, "keyed")
+    yield* store.control({ action: { _tag: "Promote" }, where: { states: ["scheduled"] }, limit: 100 })
+    const promoted = yield* Suite.claim("w", 10)
+    const unparked = (yield* Suite.renew("w", { handles: [{ tag: "Task", version: 1 }] })).unparked
+    const settled = yield* Suite.settle("w", running, Suite.complete)
+    return [again.outcome, held.outcome, ready, noMore.length, next.length, promoted.length, unparked, settled]
+  })
+
+const expected = ["Existing", "Existing", [5, 0, 0, 0], 0, 1, 2, 1, "Done"]
+
+describe("repair", () => {
+  it.live("changes nothing where nothing is lost", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const running = yield* fill
+      const before = yield* picture
+      const { broken, records } = yield* RedisJobStore.repair({ prefix })
+      assert.deepStrictEqual([records, broken], [before.records.length, 0])
+      assert.deepStrictEqual(yield* picture, before)
+      assert.deepStrictEqual(yield* future(running), expected)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+
+  it.live("brings back each index that is deleted, and all of them", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      yield* fill
+      const all = (yield* keysOf).filter((key) => !isPrimary(key))
+      assert.isAbove(all.length, 25)
+      for (const lost of [...all.map((key) => [key]), all]) {
+        yield* Harness.empty(prefix)
+        const running = yield* fill
+        const before = yield* picture
+        const now = yield* keysOf
+        yield* Harness.send("DEL", ...lost)
+        yield* RedisJobStore.repair({ prefix })
+        assert.deepStrictEqual(yield* picture, before, `after the loss of ${lost.join(" ")}`)
+        for (const key of now) {
+          // Of an empty lane, and of what an agenda has nothing on, there is no key.
+          if (!isPrimary(key) && !/:(l|e|wi|wc|ws):/.test(key)) {
+            assert.include(yield* keysOf, key, `after the loss of ${lost.join(" ")}`)
+          }
+        }
+        assert.deepStrictEqual(yield* future(running), expected, `after the loss of ${lost.join(" ")}`)
+      }
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)), 60_000)
+})

@@ -1,0 +1,178 @@
+/**
+ * Must-fail twins of the scripts: a store of which one line is wrong, and the facts that tell. A suite that stays green on a
+ * twin shows nothing; one that turns red elsewhere too shows that the twin breaks more than its line says.
+ */
+import { JobStoreSuite } from "@capstan/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Context, Effect, Exit, Layer } from "effect"
+import { Redis } from "effect/persistence"
+import { Advance } from "../../testing/src/internal/suite/harness.ts"
+import { Client } from "../src/internal/client.ts"
+import { scripts, type Verb } from "../src/internal/scripts.ts"
+import { make, usualSettings } from "../src/internal/store.ts"
+import * as Harness from "./harness.ts"
+
+/** A line of the scripts as it stands in each of these verbs once, and what stands there instead. */
+type Change = readonly [verbs: ReadonlyArray<Verb>, line: string, instead: string]
+
+interface Twin {
+  readonly changes: ReadonlyArray<Change>
+  /** How the names of the facts begin that turn red. */
+  readonly red: ReadonlyArray<string>
+}
+
+const twins: Readonly<Record<string, Twin>> = {
+  "a settlement with a stale fence counts": {
+    changes: [
+      [["exchange"], "if row.state ~= RUNNING or row.fence ~= s.fence then", "if row.state ~= RUNNING then"],
+      [["exchange"], "elseif not of or of.fence ~= fence then", "elseif not of then"]
+    ],
+    red: ["a settle with a stale fence changes nothing (P3)"]
+  },
+  "a write with a stale fence counts": {
+    changes: [[["write"], "row.state ~= RUNNING or row.fence ~= entry.fence", "false"]],
+    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+  },
+  "a child of a stale attempt is stored": {
+    changes: [[["enqueue"], "row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23))", "false"]],
+    red: ["a child of a stale attempt is refused, and nothing of its batch is stored (P3)"]
+  },
+  "the fence does not rise when an attempt ends": {
+    changes: [
+      [["exchange", "renew", "maintain"], "  row.fence = row.fence + 1\n  row.tail = ''", "  row.tail = ''"],
+      [["exchange"], "priority, 0, its + 1, its,", "priority, 0, its, its,"]
+    ],
+    red: [
+      "an attempt that has failed changes nothing by settling once more as something else (P3)",
+      "the fence never falls",
+      "a worker's records run again when its lease ends, at the place that they had, with a higher fence",
+      "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)"
+    ]
+  },
+  "a settlement that is sent again is not known": {
+    changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
+    red: ["a settlement that is sent again is Done, also after the record is gone (P13)"]
+  },
+  "a settlement of a record that is gone is not known": {
+    changes: [[["control", "maintain"], "if row.settled > 0 then L.remember(row) end", ""]],
+    red: ["a settlement that is sent again is Done, also after the record is gone (P13)"]
+  },
+  "keys have no limit": {
+    changes: [[["enqueue", "exchange", "maintain"], "if used >= row.more.limit then", "if false then"]],
+    red: [
+      "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
+      "a slot moves with its record: rescued records do not exceed the limit (P6)"
+    ]
+  },
+  "a slot stays with a record that has ended": {
+    changes: [[
+      ["exchange", "control", "maintain"],
+      "function L.freeSlot(row)\n  if not row.admitted",
+      "function L.freeSlot(row)\n  if true or not row.admitted"
+    ]],
+    red: [
+      "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
+      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)"
+    ]
+  },
+  "a worker takes all that crashed others": {
+    changes: [[["exchange"], "if suspects > 0 then return", "if false then return"]],
+    red: ["a worker holds at most one record that has crashed others, beside its other work (P10)"]
+  },
+  "a claim whose reply was lost is left alone": {
+    changes: [[["renew"], "if not known[row.id] and row.at <= before then", "if false then"]],
+    red: [
+      "unique, until started: a record that is given back unstarted has its key again, unless another took it",
+      "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
+      "a worker that leaves gives everything back at once",
+      "a record that is given back unstarted keeps its count of crashes (P10)"
+    ]
+  },
+  "a released record goes to the end": {
+    changes: [[
+      ["exchange", "renew"],
+      "  L.watchExpiry(row)\n  L.admit(row, false)\nend",
+      "  L.watchExpiry(row)\n  row.place = now\n  L.admit(row, true)\nend"
+    ]],
+    red: [
+      "unique, until started: a record that is given back unstarted has its key again, unless another took it",
+      "a released record keeps its place at the front"
+    ]
+  },
+  "an entry of a lane counts whatever became of its record": {
+    changes: [[
+      ["exchange"],
+      "return head.priority == priority and head.place == (#entry == 22 and '' or string.sub(entry, 23)), head",
+      "return head.place and true, head"
+    ]],
+    red: ["a record that was rescheduled is claimed in the turn of its new instant"]
+  },
+  "a tick is taken by everybody": {
+    changes: [[["tick"], "if tonumber(nextAt) ~= tonumber(ARGV[2]) then return 0 end", ""]],
+    red: ["a tick is taken once, and stores its record in the same step (P8)"]
+  },
+  "a parked record is released for any version": {
+    changes: [[["renew", "exchange"], "'-inf', each[2], 'LIMIT'", "'-inf', '+inf', 'LIMIT'"]],
+    red: [
+      "a parked record keeps its attempt and place, is counted, and is released for a worker that has tag and version"
+    ]
+  },
+  "claims are not counted": {
+    changes: [[["exchange"], "    count(queue.name, RUNNING, many)\n", ""]],
+    red: ["figures are those of the records"]
+  }
+}
+
+/** The random calls take as long as all else together. */
+const facts = JobStoreSuite.facts.filter(({ name }) => !name.includes("(seed "))
+
+const altered = (changes: ReadonlyArray<Change>) => {
+  const all: Record<string, string> = { ...scripts(Harness.frozenClock) }
+  for (const [verbs, line, instead] of changes) {
+    for (const verb of verbs) {
+      assert.strictEqual(all[verb]!.split(line).length, 2, `stands once in ${verb}: ${line}`)
+      all[verb] = all[verb]!.replace(line, () => instead)
+    }
+  }
+  return all as ReturnType<typeof scripts>
+}
+
+/** The facts that do not hold, on one client for all of them. */
+const failing = (prefix: string, changes: ReadonlyArray<Change>) =>
+  Effect.gen(function*() {
+    const context = yield* Layer.build(Harness.client())
+    const on = Effect.provideContext(context)
+    const client = new Client(Context.get(context, Redis.Redis), `{${prefix}}`, altered(changes), yield* Effect.scope)
+    const layer = Layer.effect(
+      JobStore.JobStore,
+      Effect.gen(function*() {
+        yield* on(Effect.orDie(Effect.andThen(Harness.empty(prefix), Harness.freeze(prefix))))
+        return yield* make(client, { ...usualSettings, identity: prefix })
+      })
+    )
+    const advance = (millis: number) => on(Effect.asVoid(Effect.orDie(Harness.advance(prefix, millis))))
+    const found: Array<string> = []
+    for (const { name, run } of facts) {
+      const exit = yield* Effect.exit(Effect.provideService(Effect.provide(run, Layer.fresh(layer)), Advance, advance))
+      if (Exit.isFailure(exit)) found.push(name)
+    }
+    yield* on(Effect.orDie(Harness.empty(prefix)))
+    return found
+  }).pipe(Effect.scoped)
+
+describe("a twin turns red exactly what it breaks", () => {
+  const twin = (name: string, { changes, red }: Twin, i: number) =>
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const found = yield* failing(Harness.prefixOf(`twin_${i}`), changes)
+        const expected = facts.map(({ name }) => name).filter((name) =>
+          red.some((beginning) => name.startsWith(beginning))
+        )
+        assert.deepStrictEqual(found, expected)
+        for (const beginning of red) assert.isTrue(expected.some((name) => name.startsWith(beginning)), beginning)
+      }), 60_000)
+
+  twin("the true scripts: nothing", { changes: [], red: [] }, 0)
+  Object.entries(twins).forEach(([name, one], i) => twin(name, one, i + 1))
+})
