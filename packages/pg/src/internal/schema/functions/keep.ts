@@ -159,6 +159,6 @@ LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE ${s}.schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
   IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_one(p_record, ${s}.clock(), false, false); END IF;
+  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_or_defer(p_record, ${s}.clock()); END IF;
   RETURN true;
 END $$`
