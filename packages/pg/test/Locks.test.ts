@@ -599,6 +599,46 @@ describe("a control call in an open transaction holds up nobody", () => {
     rolledBack: (worker, { id }) => Effect.map(claimOne(worker), (at) => assert.strictEqual(at.id, id))
   })
 
+  holding("the cancelling of scheduled records, which fall due meanwhile", {
+    given: ({ worker }) => enqueue(worker, { delay: 1 }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker) =>
+      Effect.gen(function*() {
+        const demand = [{ queue: "default", slots: 2, share: 2 }]
+        const look = Harness.exchange(worker, { demand, total: 2 })
+        const reply = yield* Harness.until(
+          "an exchange that looks at what is due",
+          Effect.map(look, (reply) => reply.nextDueIn !== undefined && reply.nextDueIn > 1 && reply)
+        )
+        assert.deepStrictEqual(reply.claimed, [])
+        assert.deepStrictEqual((yield* look).more, [])
+        yield* goesOn(worker)
+      }),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => Effect.map(claimOne(worker), (at) => assert.strictEqual(at.id, id))
+  })
+
+  holding("the cancelling of a record that expires meanwhile", {
+    given: ({ worker }) => enqueue(worker, { startBefore: 1 }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker) =>
+      Effect.gen(function*() {
+        const { expired, maintainIn } = yield* Harness.until(
+          "a call of maintain while it has expired",
+          Effect.gen(function*() {
+            const { maintainIn } = yield* Harness.exchange(worker)
+            const reply = yield* worker.store.maintain
+            return maintainIn === 0 && reply
+          })
+        )
+        assert.strictEqual(expired, 0)
+        assert.isAbove(maintainIn!, 1)
+        yield* goesOn(worker)
+      }),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => Effect.andThen(worker.store.maintain, isState(worker, id, "dead Expired"))
+  })
+
   holding("a cancel of what an earlier transaction left on the agenda", {
     given: ({ caller, worker }) =>
       Effect.gen(function*() {

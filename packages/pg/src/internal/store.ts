@@ -191,7 +191,8 @@ export const make = Effect.fnUntraced(function*(
         })
         const settlements = plain.map((i) => request.settlements[i]!)
         const queues = request.demand.map(({ queue }) => queue)
-        const from = marks.from(queues, clock.currentTimeMillisUnsafe())
+        // Not the time of day, which may be set back.
+        const from = marks.from(queues, Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n))
         return Effect.map(
           client.call<{ reply: string }>("exchange", exchangeText, [
             request.worker,

@@ -50,11 +50,14 @@ BEGIN
     'reason', left(p_reason, 1000)));
 END $$`
 
-/** Wakes the workers that may sleep beside this queue. */
+/**
+ * Wakes the workers that may sleep beside this queue. In a caller's transaction the instant is 0: who sleeps when it commits
+ * cannot be known before, so all are woken.
+ */
 export const wake = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.wake(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
+  IF p_now = 0 OR EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
     PERFORM pg_notify('${channel}', 'w' || p_queue);
   END IF;
 END $$`
