@@ -26,7 +26,9 @@ const rivals: Readonly<Record<string, ReadonlyArray<string>>> = {
   "pickup-p50": ["graphile", "bullmq-pg"],
   "due-1000-p99": ["graphile-batch"],
   "workers-2": ["graphile-batch"],
-  "backlog-ratio": ["graphile-batch", "pg-boss"]
+  "backlog-ratio": ["graphile-batch", "pg-boss"],
+  "backlog-ratio-5m": ["graphile-batch", "pg-boss"],
+  "held-60s": ["graphile-batch"]
 }
 
 export const stores: Readonly<Record<Task["store"], Store>> = {
