@@ -91,7 +91,7 @@ const plans: Array<string> = []
 /** Before Postgres 14 an expression of a function is a SELECT, and an assignment does not say to what. */
 const nameless = (text: string) =>
   text.replaceAll(`"${schema}".`, "").replaceAll(/history_\d+/g, "history_*").replaceAll(/\s+/g, " ").trim()
-    .replace(/^(SELECT |\w+(\[\w+\])? := )/, "").slice(0, 100)
+    .replace(/^(SELECT |[\w.]+(\[\w+\])? := )/, "").slice(0, 100)
 
 const nothing = () => Effect.void
 

@@ -192,7 +192,9 @@ export const make = Effect.fnUntraced(function*(
         const settlements = plain.map((i) => request.settlements[i]!)
         const queues = request.demand.map(({ queue }) => queue)
         // Not the time of day, which may be set back.
-        const from = marks.from(queues, Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n))
+        const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+        const askedAt = now()
+        const from = marks.from(queues, askedAt)
         return Effect.map(
           client.call<{ reply: string }>("exchange", exchangeText, [
             request.worker,
@@ -230,7 +232,7 @@ export const make = Effect.fnUntraced(function*(
               more: reply.more
             }
           }
-        )
+        ).pipe(Effect.ensuring(Effect.sync(() => marks.ended(askedAt, now()))))
       }),
 
     renew: (request) =>
