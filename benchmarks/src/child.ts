@@ -41,6 +41,9 @@ const inMemory = async ({ scenario, system }: Task): Promise<Outcome> => {
   return toOutcome(figures, figures)
 }
 
+/** How many jobs a database is filled with at a time. */
+const part = 100_000
+
 const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): Promise<Outcome> => {
   const { prefix, quick, store, system, url } = task
   const make = await loadSystem(store, system)
@@ -71,13 +74,18 @@ const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): P
         const name = `${system}_${waiting}`
         await server.template(name, async (url) => {
           const filling = await make({ run: () => {}, millis: 0, url })
-          await (filling.enqueueBulk?.(0, waiting) ?? filling.enqueue(0, waiting, 100))
+          // In parts: millions at once do not fit.
+          for (let from = 0; from < waiting; from += part) {
+            const count = Math.min(part, waiting - from)
+            await (filling.enqueueBulk?.(from, count) ?? filling.enqueue(from, count, 100))
+          }
           await filling.close()
           await server.analyze(url)
         })
         return on(await server.copy(name))
       },
       server,
+      hold: () => server.hold(last),
       analyze: () => server.analyze(last),
       jobs,
       quick

@@ -18,6 +18,11 @@ export class Ledger {
     while (this.waiting.length > 0 && this.done >= this.waiting[0]!.at) this.waiting.shift()!.resolve()
   }
 
+  /** How many handlers have run. */
+  get count(): number {
+    return this.done
+  }
+
   /** Resolves when so many handlers have run. */
   after(count: number): Promise<void> {
     return this.done >= count ? Promise.resolve() : new Promise((resolve) => this.waiting.push({ at: count, resolve }))

@@ -74,7 +74,8 @@ interface Row {
   readonly server?: string
 }
 
-const limitSeconds = 300
+/** A process that fills a database with millions takes minutes. */
+const limitSeconds = 900
 
 const perform = (task: Task): Promise<Outcome | undefined> =>
   new Promise((resolve) => {

@@ -18,6 +18,8 @@ export interface Pass {
   /** The same on a copy of a database in which so many jobs wait. */
   readonly makeFilled: (waiting: number) => Promise<MakeSystem>
   readonly server: Server
+  /** Opens a transaction in the database that was made last, and answers what ends it. */
+  readonly hold: () => Promise<() => Promise<void>>
   /** Of the database that was made last. */
   readonly analyze: () => Promise<void>
   readonly jobs: number
@@ -173,13 +175,14 @@ const due: ServerScenario = {
   }
 }
 
-/** The rate of the same number of jobs while 500,000 wait, against while 10,000 do. */
-const backlog: ServerScenario = {
-  rows: ["backlog-ratio"],
+/** The rate of the same number of jobs while so many wait, against while 10,000 do. */
+const backlog = (row: string, many: number, quickly: boolean): ServerScenario => ({
+  rows: [row],
   jobs: 10_000,
   rated: false,
   passes: 1,
   measure: async ({ jobs, makeFilled, quick }) => {
+    if (quick && !quickly) return undefined
     const timeOf = async (waiting: number, jobs: number): Promise<number> => {
       const make = await makeFilled(waiting)
       const ledger = new Ledger(waiting)
@@ -195,12 +198,61 @@ const backlog: ServerScenario = {
     const cold = measures.rate(jobs * 0.09, await timeOf(10_000, jobs / 10))
     const count = cold.value < slow ? jobs / 10 : jobs
     let few = 0
-    let many = 0
-    for (let i = 0; i < (quick ? 2 : 4); i++) {
+    let more = 0
+    for (let i = 0; i < (quickly && !quick ? 4 : 2); i++) {
       few += await timeOf(10_000, count)
-      many += await timeOf(500_000, count)
+      more += await timeOf(many, count)
     }
-    return { "backlog-ratio": { value: few / many, unit: "ratio", jobs: count } }
+    return { [row]: { value: few / more, unit: "ratio", jobs: count } }
+  }
+})
+
+/**
+ * A steady load while a transaction stays open that has enqueued too: the rate of its last seconds against that of its
+ * first. What a system deletes or updates meanwhile cannot be cleaned up.
+ */
+const held: ServerScenario = {
+  rows: ["held-60s"],
+  jobs: 0,
+  rated: false,
+  passes: 1,
+  measure: async ({ hold, make, quick }) => {
+    const seconds = quick ? 20 : 60
+    const window = seconds / 6
+    const ledger = new Ledger(20_000_000)
+    const system = await make({ run: ledger.run, millis: 0, url: "" })
+    if (system.enqueueBulk === undefined) return undefined
+    let stored = 0
+    const store = async () => {
+      await system.enqueueBulk!(stored, 5000)
+      stored += 5000
+    }
+    const state = { goes: true }
+    const produce = async () => {
+      while (state.goes) await (stored - ledger.count < 20_000 ? store() : sleep(5))
+    }
+    await store()
+    await system.start(100)
+    const producing = produce()
+    // Code is compiled and statistics are there before it begins.
+    await ledger.after(50_000)
+    const release = await hold()
+    const rateOf = async (millis: number): Promise<number> => {
+      const before = ledger.count
+      const start = performance.now()
+      await sleep(millis)
+      return (ledger.count - before) / (performance.now() - start)
+    }
+    const first = await rateOf(window * 1000)
+    await sleep((seconds - 2 * window) * 1000)
+    const last = await rateOf(window * 1000)
+    state.goes = false
+    await producing
+    await ledger.after(stored)
+    await release()
+    await system.close()
+    ledger.check(stored)
+    return { "held-60s": { value: last / first, unit: "ratio", jobs: stored } }
   }
 }
 
@@ -216,7 +268,9 @@ const scenarios = (...long: ReadonlyArray<ServerScenario>): ReadonlyArray<Server
   pickup,
   due,
   workers,
-  backlog
+  backlog("backlog-ratio", 500_000, true),
+  backlog("backlog-ratio-5m", 5_000_000, false),
+  held
 ]
 
 export const serverScenarios = {

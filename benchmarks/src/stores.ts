@@ -28,7 +28,9 @@ const onPostgres: Rivals = {
   "pickup-p50": ["graphile", "bullmq-pg"],
   "due-1000-p99": ["graphile-batch"],
   "workers-2": ["graphile-batch"],
-  "backlog-ratio": ["graphile-batch", "pg-boss"]
+  "backlog-ratio": ["graphile-batch", "pg-boss"],
+  "backlog-ratio-5m": ["graphile-batch", "pg-boss"],
+  "held-60s": ["graphile-batch"]
 }
 
 const onRedis: Rivals = {

@@ -90,6 +90,22 @@ export const open: OpenServer = async (url, prefix) => {
       await client.query("ANALYZE")
       await client.end()
     },
+    hold: async (url) => {
+      const client = new Client({ connectionString: url })
+      await client.connect()
+      await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+      await client.query("SELECT txid_current()")
+      const { rows } = await client.query("SELECT to_regprocedure('capstan.enqueue(text, jsonb, jsonb)') AS enqueue")
+      // It holds keys besides, where there are such.
+      if (rows[0].enqueue !== null) {
+        await client.query(`SELECT capstan.enqueue('Held', '1', '{"uniqueKey": "k"}'),
+          capstan.enqueue('Held', '2', '{"concurrencyKey": "k", "concurrencyLimit": 1}')`)
+      }
+      return async () => {
+        await client.query("ROLLBACK")
+        await client.end()
+      }
+    },
     logged: async () => {
       const { rows } = await admin.query("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS bytes")
       return rows[0].bytes

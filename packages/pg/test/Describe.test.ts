@@ -1,6 +1,6 @@
 /** What the store says of itself and of its server, and what it warns about when it starts. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger } from "effect"
+import { Deferred, Effect, Fiber, Layer, Logger } from "effect"
 import { Client } from "../src/internal/client.ts"
 import * as Describe from "../src/internal/describe.ts"
 import { latest } from "../src/internal/schema/migrations.ts"
@@ -67,16 +67,17 @@ describe("describe", () => {
 })
 
 describe("at its start the store warns", () => {
-  const started = (...options: Parameters<typeof Harness.open>) =>
+  const started = (startupOptions: string) =>
     Effect.suspend(() => {
       const lines: Array<string> = []
       const logger = Logger.make(({ message }) => void lines.push(String(message)))
-      return Effect.as(Effect.provide(Effect.scoped(Harness.open(...options)), Logger.layer([logger])), lines)
+      const store = Layer.fresh(Harness.storeOn(Harness.client({ startupOptions }), schema))
+      return Effect.as(Effect.provide(Effect.scoped(Layer.build(store)), Logger.layer([logger])), lines)
     })
 
   it.live("that an acknowledged enqueue may be lost, by the settings of its session", () =>
     Effect.gen(function*() {
-      const lines = yield* started(schema, {}, { startupOptions: "-c synchronous_commit=off" })
+      const lines = yield* started("-c synchronous_commit=off")
       assert.match(
         lines.join("\n"),
         /Postgres store .*: an acknowledged enqueue survives .*synchronous_commit (is|are) off/

@@ -205,6 +205,140 @@ describe("an enqueue in an open transaction holds up nobody", () => {
     rolledBack: (worker, { id }) => isState(worker, id, "none")
   })
 
+  /** A settlement that leaves a child behind. */
+  const leaving = (
+    worker: Side,
+    { fence, id }: JobStore.AttemptRef,
+    outcome: JobStore.Outcome,
+    ...children: ReadonlyArray<Partial<JobStore.NewRecord>>
+  ) =>
+    Effect.map(
+      Harness.exchange(worker, {
+        settlements: [{ id, fence, outcome, finishedAfter: 0, children: children.map(Harness.record) }]
+      }),
+      ({ settled }) => assert.deepStrictEqual(settled, ["Done"])
+    )
+
+  for (const [key, given] of [["unique", unique("u")], ["idempotency", { idempotencyKey: "i" }]] as const) {
+    holding(`of the ${key} key of a child that a settlement waits for`, {
+      given: ({ worker }) => Effect.map(running(worker, {}), (at) => ({ at, ...parts(Harness.newId()) })),
+      hold: (caller, { other }) => enqueue(caller, { ...given, id: other }),
+      meanwhile: (worker, { at, id }) =>
+        Effect.gen(function*() {
+          yield* leaving(worker, at, { _tag: "WaitForChildren" }, { ...given, id })
+          yield* isState(worker, at.id, "blocked Children")
+          yield* goesOn(worker)
+          // Sent again it is done, and leaves no second child.
+          yield* leaving(worker, at, { _tag: "WaitForChildren" }, { ...given, id })
+          yield* isState(worker, id, "none")
+        }),
+      committed: (worker, { at, id, other }) => goesOnAfter(worker, at.id, other, id),
+      rolledBack: (worker, { at, id, other }) => goesOnAfter(worker, at.id, id, other)
+    })
+  }
+
+  /** A record waits for the one and not for the other, which was never stored. */
+  const goesOnAfter = (worker: Side, id: JobRecord.JobId, child: JobRecord.JobId, other: JobRecord.JobId) =>
+    Effect.gen(function*() {
+      yield* isState(worker, other, "none")
+      yield* isState(worker, id, "blocked Children")
+      const at = yield* claimOne(worker)
+      assert.strictEqual(at.id, child)
+      yield* done(worker, at)
+      yield* isState(worker, id, "ready")
+      assert.deepStrictEqual((yield* claimOne(worker)).dependencies, { [child]: "1" })
+    })
+
+  holding("of the unique key of a child whose parent completes, and which is due later", {
+    given: ({ worker }) => Effect.map(running(worker, {}), (at) => ({ at, id: Harness.newId() })),
+    hold: (caller) => enqueue(caller, unique("u")),
+    meanwhile: (worker, { at, id }) =>
+      Effect.andThen(leaving(worker, at, Harness.complete, { ...unique("u"), id, delay: 60_000 }), goesOn(worker)),
+    committed: (worker, { at, id }) => Effect.andThen(isState(worker, at.id, "completed"), isState(worker, id, "none")),
+    rolledBack: (worker, { at, id }) =>
+      Effect.gen(function*() {
+        yield* isState(worker, id, "scheduled")
+        const [parent, child] = [yield* worker.store.get(at.id), yield* worker.store.get(id)]
+        assert.isAtMost(child!.dueAt! - 60_000, parent!.finishedAt!, "its delay counts from the settlement")
+      })
+  })
+
+  holding("of the unique key of a child that comes after what it has put off", {
+    given: ({ worker }) => Effect.map(running(worker, unique("u")), (at) => ({ at, id: Harness.newId() })),
+    hold: (caller) => enqueue(caller, unique("u")),
+    meanwhile: (worker, { at, id }) =>
+      Effect.andThen(leaving(worker, at, Harness.complete, { ...unique("u", "runAfter"), id }), goesOn(worker)),
+    // What the caller found there was its own parent, which has ended meanwhile.
+    committed: (worker, { id }) => isState(worker, id, "ready"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
+  holding("that cancels what a child would replace", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const at = yield* running(worker, {})
+        const { id: holder } = yield* enqueue(worker, { ...unique("u"), queue: "unique" })
+        return { at, holder, id: Harness.newId() }
+      }),
+    hold: (caller, { holder }) => control(caller, cancel, holder),
+    meanwhile: (worker, { at, id }) =>
+      Effect.andThen(
+        leaving(worker, at, { _tag: "WaitForChildren" }, { ...unique("u", "replace"), id, payload: `"new"` }),
+        goesOn(worker)
+      ),
+    committed: (worker, { at, holder, id }) =>
+      Effect.andThen(isState(worker, holder, "cancelled"), goesOnAfter(worker, at.id, id, Harness.newId())),
+    rolledBack: (worker, { at, holder, id }) =>
+      Effect.gen(function*() {
+        assert.strictEqual((yield* worker.store.get(holder))?.payload, `"new"`)
+        yield* done(worker, yield* claimOne(worker, "unique"))
+        yield* isState(worker, id, "none")
+        yield* isState(worker, at.id, "ready")
+      })
+  })
+
+  holding("of the unique keys of a hundred children, and others whose keys are free come through", {
+    given: ({ worker }) =>
+      Effect.map(
+        running(worker, {}),
+        (at) => ({ at, free: Array.from({ length: 10 }, Harness.newId) })
+      ),
+    hold: (caller) =>
+      caller.store.enqueue({ records: Array.from({ length: 90 }, (_, i) => Harness.record(unique(`held ${i}`))) }),
+    meanwhile: (worker, { at, free }) =>
+      Effect.gen(function*() {
+        const held = Array.from({ length: 90 }, (_, i) => unique(`held ${i}`))
+        yield* leaving(worker, at, Harness.complete, ...held, ...free.map((id) => ({ id, ...unique(id) })))
+        yield* Harness.until(
+          "the children whose keys are free",
+          Effect.andThen(
+            goesOn(worker),
+            Effect.map(stateOf(worker, free[9]!), (state) => state === "ready")
+          )
+        )
+        for (const id of free) yield* isState(worker, id, "ready")
+      }),
+    committed: (worker) => isCount(worker, 100),
+    rolledBack: (worker) => isCount(worker, 100)
+  })
+
+  const isCount = ({ schema, sql }: Side, count: number) =>
+    Effect.map(sql.unsafe(`SELECT FROM ${schema}.record`), (rows) => assert.strictEqual(rows.length, count))
+
+  holding("of the unique key of a schedule's record, when it ticks", {
+    given: ({ worker }) =>
+      Effect.as(worker.store.schedules([{ name: "s", definition: "d", nextAt: 1 }]), { id: Harness.newId() }),
+    hold: (caller) => enqueue(caller, unique("u")),
+    meanwhile: (worker, { id }) =>
+      Effect.gen(function*() {
+        const record = Harness.record({ ...unique("u"), id })
+        const tick = worker.store.tick({ name: "s", at: 1, nextAt: 2, record })
+        assert.deepStrictEqual([yield* tick, yield* tick], [true, false])
+      }),
+    committed: (worker, { id }) => isState(worker, id, "none"),
+    rolledBack: (worker, { id }) => isState(worker, id, "ready")
+  })
+
   holding("of a thousand records of all kinds, while a thousand others run", {
     given: ({ worker }) =>
       Effect.gen(function*() {
@@ -465,6 +599,46 @@ describe("a control call in an open transaction holds up nobody", () => {
     rolledBack: (worker, { id }) => Effect.map(claimOne(worker), (at) => assert.strictEqual(at.id, id))
   })
 
+  holding("the cancelling of scheduled records, which fall due meanwhile", {
+    given: ({ worker }) => enqueue(worker, { delay: 1 }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker) =>
+      Effect.gen(function*() {
+        const demand = [{ queue: "default", slots: 2, share: 2 }]
+        const look = Harness.exchange(worker, { demand, total: 2 })
+        const reply = yield* Harness.until(
+          "an exchange that looks at what is due",
+          Effect.map(look, (reply) => reply.nextDueIn !== undefined && reply.nextDueIn > 1 && reply)
+        )
+        assert.deepStrictEqual(reply.claimed, [])
+        assert.deepStrictEqual((yield* look).more, [])
+        yield* goesOn(worker)
+      }),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => Effect.map(claimOne(worker), (at) => assert.strictEqual(at.id, id))
+  })
+
+  holding("the cancelling of a record that expires meanwhile", {
+    given: ({ worker }) => enqueue(worker, { startBefore: 1 }),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker) =>
+      Effect.gen(function*() {
+        const { expired, maintainIn } = yield* Harness.until(
+          "a call of maintain while it has expired",
+          Effect.gen(function*() {
+            const { maintainIn } = yield* Harness.exchange(worker)
+            const reply = yield* worker.store.maintain
+            return maintainIn === 0 && reply
+          })
+        )
+        assert.strictEqual(expired, 0)
+        assert.isAbove(maintainIn!, 1)
+        yield* goesOn(worker)
+      }),
+    committed: (worker, { id }) => isState(worker, id, "cancelled"),
+    rolledBack: (worker, { id }) => Effect.andThen(worker.store.maintain, isState(worker, id, "dead Expired"))
+  })
+
   holding("a cancel of what an earlier transaction left on the agenda", {
     given: ({ caller, worker }) =>
       Effect.gen(function*() {
@@ -665,6 +839,19 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
   twin("a settlement that waits for who waits for it", [
     ["WHERE id = v_child FOR UPDATE SKIP LOCKED", "WHERE id = v_child FOR UPDATE"]
   ], ["the cancelling of what waits for another record"])
+
+  twin("a settlement that waits for the keys of its children", [
+    ["EXCEPTION WHEN lock_not_available THEN\n  RETURN NULL", "EXCEPTION WHEN division_by_zero THEN\n  RETURN NULL"],
+    ["SET lock_timeout = '5ms' AS", "AS"]
+  ], [
+    "of the unique key of a child that a settlement waits for",
+    "of the idempotency key of a child that a settlement waits for",
+    "of the unique key of a child whose parent completes, and which is due later",
+    "of the unique key of a child that comes after what it has put off",
+    "that cancels what a child would replace",
+    "of the unique keys of a hundred children, and others whose keys are free come through",
+    "of the unique key of a schedule's record, when it ticks"
+  ])
 
   twin("claims that wait for a locked record", [
     [

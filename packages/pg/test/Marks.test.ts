@@ -49,6 +49,7 @@ describe("marks", () => {
   it("do not go back with a record that was found behind them", () => {
     const marks = new Marks()
     at(marks, 10_000)
+    marks.ended(0, 10_000)
     marks.advance("q", [line(9)])
     marks.advance("q", [line(3)])
     marks.advance("q", [line(12, -5)])
@@ -58,15 +59,18 @@ describe("marks", () => {
   it("begin at the front every ten seconds and when a transaction has enqueued, but not again before a long one has paid off", () => {
     const marks = new Marks()
     at(marks, 10_000)
+    marks.ended(0, 10_000)
     marks.advance("q", [line(9)])
     for (const now of [12_000, 14_000, 16_000]) assert.isFalse(at(marks, now)[0])
     marks.late()
     assert.deepStrictEqual(at(marks, 16_100), [true, front, front])
-    marks.rested(50, 16_150)
+    assert.isFalse(at(marks, 90_000)[0], "while one is under way")
+    marks.ended(50, 16_150)
     assert.isFalse(at(marks, 16_200)[0])
     marks.late()
     assert.isFalse(at(marks, 21_000)[0])
     assert.isTrue(at(marks, 21_150)[0])
+    marks.ended(0, 21_150)
     assert.isFalse(at(marks, 31_100)[0])
     assert.isTrue(at(marks, 31_150)[0])
   })
@@ -82,7 +86,7 @@ const claimAt = (one: Side, now: number) =>
       Effect.provideService(
         Harness.claim(one),
         Clock.Clock,
-        Object.assign(Object.create(clock), { currentTimeMillisUnsafe: () => now })
+        Object.assign(Object.create(clock), { monotonicTimeNanosUnsafe: () => BigInt(now) * 1_000_000n })
       ),
       (claimed) => claimed.map(({ id }) => id)
     )

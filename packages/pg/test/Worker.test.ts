@@ -1,7 +1,7 @@
 /** A worker on Postgres: what ends its handlers from outside, and what it leaves behind. */
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobGroup, type JobRecord, JobStore, JobWorker } from "capstan"
-import { Deferred, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Deferred, Effect, Exit, Layer, Logger, Ref, Scope, Stream } from "effect"
 import { afterAll } from "vitest"
 import * as Harness from "./harness.ts"
 
@@ -15,6 +15,13 @@ afterAll(() => Harness.drop(schema))
 const working = (options: Parameters<typeof JobWorker.layer>[1] = {}) =>
   Effect.gen(function*() {
     const side = yield* Harness.open(schema)
+    const calls = { exchange: 0, renew: 0 }
+    const counted = <A>(verb: keyof typeof calls, call: A): A => (calls[verb]++, call)
+    const store: JobStore.Shape = {
+      ...side.store,
+      exchange: (request) => counted("exchange", side.store.exchange(request)),
+      renew: (request) => counted("renew", side.store.renew(request))
+    }
     const started = yield* Deferred.make<number>()
     const ended = yield* Deferred.make<string>()
     const handlers = group.toLayer({
@@ -28,11 +35,11 @@ const working = (options: Parameters<typeof JobWorker.layer>[1] = {}) =>
     yield* Layer.buildWithScope(
       JobWorker.layer(group, { shutdownGrace: 0, ...options }).pipe(
         Layer.provide(handlers),
-        Layer.provide(Layer.succeed(JobStore.JobStore, side.store))
+        Layer.provide(Layer.succeed(JobStore.JobStore, store))
       ),
       scope
     )
-    return { side, started, ended, close: Scope.close(scope, Exit.void) }
+    return { side, started, ended, calls, close: Scope.close(scope, Exit.void) }
   })
 
 /** Another process on the same store, with nothing of the last fact in it. */
@@ -104,4 +111,43 @@ describe("a worker on Postgres", () => {
       const record = yield* operator.store.get(id)
       assert.deepInclude(record, { state: "ready", attempt: 0 })
     }))
+
+  fact("that has nothing to do asks no more often than it polls", () =>
+    Effect.gen(function*() {
+      yield* operating
+      const { calls, close } = yield* working({ pollInterval: "200 millis", lease: "3 seconds" })
+      const renewed = (times: number) => Harness.until("its renewals", Effect.sync(() => calls.renew >= times))
+      yield* renewed(2)
+      const before = calls.exchange
+      // A second each.
+      yield* renewed(4)
+      // Ten polls, jittered by a fifth.
+      assert.isAtMost(calls.exchange - before, 15)
+      yield* close
+    }))
+})
+
+describe("a worker that sleeps", () => {
+  const schema = Harness.schemaName("sleep")
+  afterAll(() => Harness.drop(schema))
+
+  it.live("is woken for as long as it renews its lease, however seldom it looks", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const one = yield* Harness.open(schema)
+      const advance = yield* Effect.provide(Harness.frozen(schema), one.context)
+      const heard = yield* Ref.make(0)
+      const until = (times: number) => Harness.until(`wake-up ${times}`, Effect.map(Ref.get(heard), (n) => n >= times))
+      yield* Effect.forkScoped(
+        Stream.runForEach(one.store.wakeups("worker", ["default"]), () => Ref.update(heard, (n) => n + 1))
+      )
+      yield* until(1)
+      const idle = { worker: "worker", lease: 30_000, queues: ["default"], handles: [], holding: [] }
+      yield* Harness.claim(one)
+      for (let i = 0; i < 5; i++) {
+        yield* one.store.renew({ ...idle, reconcileOlderThan: Infinity })
+        yield* advance(10_000)
+      }
+      yield* Harness.enqueue(one)
+      yield* until(2)
+    })))
 })

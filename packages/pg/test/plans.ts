@@ -17,13 +17,36 @@ export interface Recorded<A> {
 
 export interface Statement {
   readonly text: string
-  /** Scans and what they are made into, one line each, indented by depth, with rows that they answered. */
+  /** What is read and written, one line each, with the rows of it. */
   readonly lines: ReadonlyArray<string>
   /** Rows that scans took into their hands, whether they answered them or not. */
   readonly rows: number
   /** Tables that were read from end to end, and were not empty. */
   readonly sequential: ReadonlyArray<string>
 }
+
+/** Tables of a page or two: they are read whole or by an index, as the planner likes. */
+const small = /^(worker|listener|queue|agenda|cancel|housekeeping|schedule|counter|delta|gone)(_|$)/
+
+/**
+ * Whether two texts of plans say the same: line by line, and of the number that ends a line its order of magnitude. Between
+ * versions and statistics it moves by more than a little, and by less than a scan would.
+ */
+export const areAlike = (one: string, other: string): boolean => {
+  const lines = one.trim().split("\n")
+  const others = other.trim().split("\n")
+  return lines.length === others.length && lines.every((line, i) => isAlike(line, others[i]!))
+}
+
+const isAlike = (one: string, other: string): boolean => {
+  const [, text, number] = ending.exec(one) ?? []
+  const [, otherText, otherNumber] = ending.exec(other) ?? []
+  if (text === undefined || otherText === undefined) return one === other
+  const [less, more] = [Number(number), Number(otherNumber)].toSorted((a, b) => a - b)
+  return text === otherText && more! <= 4 * Math.max(1, less!)
+}
+
+const ending = /^(.*) (\d+)$/
 
 interface Node {
   readonly "Node Type": string
@@ -75,11 +98,14 @@ export class Recorder {
     const lines: Array<string> = []
     const sequential: Array<string> = []
     let rows = 0
-    const walk = (node: Node, depth: number): void => {
+    const walk = (node: Node): void => {
       const { "Index Name": index, "Node Type": type, "Relation Name": relation } = node
       const answered = Math.round(node["Actual Rows"] * node["Actual Loops"])
-      if (node["Actual Loops"] > 0 && (relation !== undefined || index !== undefined)) {
-        lines.push(`${"  ".repeat(depth)}${node.Operation ?? type} ${index ?? relation} ${answered}`)
+      // Which way to an index's rows is taken is the planner's to say; that it is this index is ours.
+      if (node["Actual Loops"] > 0 && (relation ?? index) !== undefined && type !== "Bitmap Heap Scan") {
+        lines.push(
+          `${node.Operation ?? "Read"} ${small.exec(index ?? relation!)?.[1] ?? index ?? relation} ${answered}`
+        )
       }
       if (type.endsWith("Scan") && (relation !== undefined || index !== undefined)) {
         const removed = (node["Rows Removed by Filter"] ?? 0) + (node["Rows Removed by Index Recheck"] ?? 0)
@@ -87,11 +113,12 @@ export class Recorder {
         rows += taken
         if (type === "Seq Scan" && taken > 0) sequential.push(relation!)
       }
-      for (const child of node.Plans ?? []) walk(child, depth + 1)
+      for (const child of node.Plans ?? []) walk(child)
     }
-    walk(Plan, 0)
+    walk(Plan)
     // What a statement has looked at holds what the functions in it have.
     this.pages = Math.max(this.pages, Plan["Shared Hit Blocks"] + Plan["Shared Read Blocks"])
+    lines.sort()
     if (lines.length > 0) this.statements.push({ text, lines, rows, sequential })
   }
 }

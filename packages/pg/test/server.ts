@@ -2,7 +2,7 @@
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import type { JobStore, Transactional } from "capstan"
-import { Layer, Redacted } from "effect"
+import { Layer, Logger, Redacted } from "effect"
 import type { SqlClient } from "effect/sql"
 
 /** Set by the test command, which starts a server when there is none. */
@@ -25,4 +25,8 @@ export const store = (
   options: PgJobStore.Options = {},
   clientOptions: ClientOptions = {}
 ): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient | SqlClient.SqlClient> =>
-  Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client(clientOptions)))
+  // That the test server is not durable need not be said for each of them.
+  Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(
+    Layer.provide(Logger.layer([])),
+    Layer.provideMerge(client(clientOptions))
+  )

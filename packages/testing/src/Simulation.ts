@@ -14,6 +14,7 @@ import { TestClock } from "effect/testing"
 import { unreached as unreachedBy } from "./internal/simulation/coverage.ts"
 import { Invariants } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
+import { Patience, type Remote } from "./internal/simulation/remote.ts"
 import * as SeededScheduler from "./internal/simulation/scheduler.ts"
 import { SeamRecords, seamWorker } from "./internal/simulation/seam.ts"
 import { handlers, jobs, NewRelease, OldRelease } from "./internal/simulation/workload.ts"
@@ -40,6 +41,27 @@ export interface Options {
   readonly kills?: boolean | undefined
   /** Changes the store, to plant a defect that must be found. */
   readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
+  /**
+   * An empty store elsewhere, instead of a new one in memory. One call at a time reaches it, so its own races are not
+   * among what is looked for; and what it does in which order of fibers is not the same for every run of the seed.
+   */
+  readonly remote?: Remote | undefined
+  /**
+   * How long faults happen, in virtual time.
+   *
+   * @default 90 seconds
+   */
+  readonly hostileFor?: Duration.Input | undefined
+}
+
+export type {
+  /**
+   * A store elsewhere that a simulation runs on.
+   *
+   * @category options
+   * @since 0.1.0
+   */
+  Remote
 }
 
 /**
@@ -63,8 +85,7 @@ export interface Report {
 }
 
 const lease = 6000
-/** How long faults happen, and how long the cluster may take to come to rest, in virtual milliseconds. */
-const hostileFor = 90_000
+/** How long the cluster may take to come to rest, in virtual milliseconds. */
 const restFor = 120_000
 
 /**
@@ -85,20 +106,45 @@ export const run = (options: Options): Effect.Effect<Report> =>
 
 const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const { kills = true, plant = (store) => store, records = 40, seed, workers = 3 } = options
+    const {
+      hostileFor = "90 seconds",
+      kills = true,
+      plant = (store) => store,
+      records = 40,
+      remote,
+      seed,
+      workers = 3
+    } = options
     const world = new World(seed)
     const clock = yield* Clock.Clock
     world.now = () => clock.currentTimeMillisUnsafe()
-    const memory = Context.get(yield* Layer.build(Layer.fresh(JobStore.layerMemory())), JobStore.JobStore)
+    const store = remote?.store ??
+      Context.get(yield* Layer.build(Layer.fresh(JobStore.layerMemory())), JobStore.JobStore)
+    const patience = remote === undefined ? undefined : new Patience(world, remote)
+    if (patience !== undefined) world.atomically = patience.atomically
+    const advance = (millis: number) =>
+      patience === undefined ? TestClock.adjust(millis) : Effect.andThen(TestClock.adjust(millis), patience.settled)
     // Without deaths no lease may end: an outage is shorter than what a lease bears.
     if (!kills) world.slowest = 500
-    const invariants = new Invariants(world, memory, { strandedAfter: kills ? Infinity : 5 * lease, mayCrash: kills })
-    const cluster = new Cluster(world, plant(memory), clock, invariants)
+    const invariants = new Invariants(world, store, { strandedAfter: kills ? Infinity : 5 * lease, mayCrash: kills })
+    const cluster = new Cluster(world, plant(store), clock, invariants)
     for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
-    const acknowledged = yield* drive(cluster, { kills, records })
+    const acknowledged = yield* drive(cluster, {
+      kills,
+      records,
+      stopsEarly: remote !== undefined,
+      hostileFor: Duration.toMillis(Duration.fromInputUnsafe(hostileFor)),
+      advance
+    })
     world.isHostile = false
-    for (let passed = 0; passed < restFor; passed += 1000) yield* TestClock.adjust(1000)
+    for (let passed = 0; passed < restFor; passed += 1000) {
+      yield* advance(1000)
+      // Time that passes in memory costs nothing.
+      if (remote !== undefined && (world.violations.length > 0 || (yield* invariants.isAtRest(acknowledged)))) break
+    }
     yield* invariants.atRest(acknowledged)
+    // A store elsewhere would go on waking them.
+    cluster.end()
     const { events, faults, fingerprint, steps, transitions, violations } = world
     return { seed, violations, events, transitions, faults, steps, fingerprint }
   })
@@ -121,6 +167,7 @@ class Cluster {
   private readonly clock: Clock.Clock
   private readonly invariants: Invariants
   private nodes: Array<{ readonly node: Node; readonly release: Release }> = []
+  private readonly all: Array<Node> = []
   private started = 0
 
   constructor(world: World, store: JobStore.Shape, clock: Clock.Clock, invariants: Invariants) {
@@ -128,13 +175,19 @@ class Cluster {
     this.store = store
     this.clock = clock
     this.invariants = invariants
-    this.client = new Node("client", world).view(store, clock, invariants)
+    this.client = this.node("client").view(store, clock, invariants)
+  }
+
+  private node(name: string): Node {
+    const node = new Node(name, this.world)
+    this.all.push(node)
+    return node
   }
 
   /** Starts a process with a worker. Its scope is left open: what is killed runs no finalizers. */
   readonly start = (release: Release): Effect.Effect<void> =>
     Effect.gen({ self: this }, function*() {
-      const node = new Node(`worker ${++this.started}`, this.world)
+      const node = this.node(`worker ${++this.started}`)
       this.nodes.push({ node, release })
       const worker = release === "old" ? JobWorker.layer(OldRelease, settings) : JobWorker.layer(NewRelease, settings)
       const served = Layer.provide(worker, handlers(node, this.kill(node, release)))
@@ -158,7 +211,7 @@ class Cluster {
 
   /** A worker of another kind: what core cannot cause yet. */
   seam(records: SeamRecords): Effect.Effect<void, never, Scope.Scope> {
-    const node = new Node("seam", this.world)
+    const node = this.node("seam")
     const view = node.view(this.store, this.clock, this.invariants)
     return Effect.asVoid(Effect.forkScoped(seamWorker(node, view, records, lease)))
   }
@@ -168,6 +221,11 @@ class Cluster {
     const { node, release } = this.world.choices.pick(this.nodes)
     return this.kill(node, release)
   })
+
+  /** Nobody of it calls the store any more. */
+  end(): void {
+    for (const node of this.all) node.isKilled = true
+  }
 
   /** By up to an hour, either way. */
   stepClock(): void {
@@ -188,7 +246,13 @@ class Cluster {
 /** Clients, operators and faults at random instants; answers the ids of acknowledged records. */
 const drive = (
   cluster: Cluster,
-  { kills, records }: { readonly kills: boolean; readonly records: number }
+  { advance, hostileFor, kills, records, stopsEarly }: {
+    readonly kills: boolean
+    readonly stopsEarly: boolean
+    readonly records: number
+    readonly hostileFor: number
+    readonly advance: (millis: number) => Effect.Effect<void>
+  }
 ): Effect.Effect<ReadonlySet<string>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { choices, now } = cluster.world
@@ -204,7 +268,8 @@ const drive = (
     const atSeam = (record: JobStore.NewRecord) =>
       inBackground(Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledged.add(record.id)))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
-    while (now() < hostileFor) {
+    const isOver = () => now() >= hostileFor || stopsEarly && cluster.world.violations.length > 0
+    while (!isOver()) {
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.
         const name = choices.chance(0.2) ? "Keyed" : choices.chance(0.15) ? "Urgent" : choices.pick(names)
@@ -232,7 +297,7 @@ const drive = (
         cluster.world.restartUntil = now() + choices.between(100, kills ? 4000 : 500)
         cluster.world.reached("store restart")
       }
-      yield* TestClock.adjust(choices.between(100, 500))
+      yield* advance(choices.between(100, 500))
     }
     return acknowledged
   })

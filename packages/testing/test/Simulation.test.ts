@@ -1,7 +1,7 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import type { JobStore } from "capstan"
 import { Effect } from "effect"
+import { noFence, noReconcile, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
 
 const seeds = Array.from({ length: 100 }, (_, i) => i + 1)
 
@@ -37,44 +37,6 @@ describe("Simulation", { timeout: 300_000 }, () => {
       assert.isAbove(faults.get("lost reply") ?? 0, 100)
     }))
 })
-
-type Plant = (store: JobStore.Shape) => JobStore.Shape
-
-/** Settles with the fence that the record has by now: what a store without fences does. */
-const noFence: Plant = (store) => ({
-  ...store,
-  exchange: (request) =>
-    Effect.flatMap(
-      Effect.forEach(request.settlements, (settlement) =>
-        Effect.map(store.get(settlement.id), (record) =>
-          record?.state === "running" ? { ...settlement, fence: record.fence } : settlement)),
-      (settlements) =>
-        store.exchange({ ...request, settlements })
-    )
-})
-
-const noReconcile: Plant = (store) => ({
-  ...store,
-  renew: (request) => store.renew({ ...request, reconcileOlderThan: Infinity })
-})
-
-/** Who comes right after a claim is given the same record. */
-const racyClaim: Plant = (store) => {
-  let last: { readonly worker: string; readonly claimed: JobStore.Claimed } | undefined
-  return {
-    ...store,
-    exchange: (request) =>
-      Effect.map(store.exchange(request), (reply) => {
-        const before = last
-        const [claimed] = reply.claimed
-        last = claimed === undefined ? undefined : { worker: request.worker, claimed }
-        return before !== undefined && before.worker !== request.worker && reply.claimed.length === 0 &&
-            request.total > 0
-          ? { ...reply, claimed: [before.claimed] }
-          : reply
-      })
-  }
-}
 
 describe("a planted race is found", { timeout: 300_000 }, () => {
   const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [

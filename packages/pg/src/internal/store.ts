@@ -191,9 +191,11 @@ export const make = Effect.fnUntraced(function*(
         })
         const settlements = plain.map((i) => request.settlements[i]!)
         const queues = request.demand.map(({ queue }) => queue)
-        const asked = clock.currentTimeMillisUnsafe()
+        // Not the time of day, which may be set back.
+        const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+        const asked = now()
         const from = marks.from(queues, asked)
-        return Effect.map(
+        const exchanged = Effect.map(
           client.call<{ reply: string }>("exchange", exchangeText, [
             request.worker,
             request.lease,
@@ -216,10 +218,6 @@ export const make = Effect.fnUntraced(function*(
           ([row]): JobStore.ExchangeReply => {
             const reply: ExchangeJson = JSON.parse(row!.reply)
             for (const [queue, lines] of reply.claimed) marks.advance(queue, lines)
-            if (from.isFromFront) {
-              const now = clock.currentTimeMillisUnsafe()
-              marks.rested(now - asked, now)
-            }
             const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
             for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
             reply.others.forEach((answer, i) => settled[others[i]!] = answer)
@@ -234,6 +232,9 @@ export const make = Effect.fnUntraced(function*(
             }
           }
         )
+        return from.isFromFront
+          ? Effect.ensuring(exchanged, Effect.sync(() => marks.ended(now() - asked, now())))
+          : exchanged
       }),
 
     renew: (request) =>

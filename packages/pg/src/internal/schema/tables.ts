@@ -233,7 +233,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
     told boolean NOT NULL DEFAULT false
   )`,
   // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not,
-  // and what a settlement found locked by one: a record to look at, a key with slots to give back or out, a signal.
+  // and what a settlement found locked by one: a record to look at, a key with slots to give back or out, a signal, a
+  // record to store once its key is free.
   `CREATE TABLE ${s}.agenda (
     num bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at bigint NOT NULL DEFAULT 0,
@@ -241,8 +242,11 @@ export const tables = (s: string): ReadonlyArray<string> => [
     key text COLLATE "C",
     frees boolean NOT NULL DEFAULT false,
     waitpoint text COLLATE "C",
-    value text
+    value text,
+    record text
   )`,
+  `CREATE INDEX agenda_record ON ${s}.agenda (at, num) WHERE record IS NOT NULL`,
+  `CREATE INDEX agenda_record_id ON ${s}.agenda (id) WHERE record IS NOT NULL`,
   // Settlements of records that were deleted since, so that one that is sent again is known.
   `CREATE TABLE ${s}.gone (
     id uuid PRIMARY KEY,

@@ -108,6 +108,14 @@ export class Invariants {
     })
   }
 
+  isAtRest(acknowledged: ReadonlySet<string>): Effect.Effect<boolean> {
+    return Effect.map(this.records, (records) => {
+      for (const id of acknowledged) if (!records.has(id)) return false
+      for (const { state } of records.values()) if (!JobRecord.isFinal(state)) return false
+      return true
+    })
+  }
+
   /** When nothing fails any more, everything that was acknowledged comes to an end. */
   atRest(acknowledged: ReadonlySet<string>): Effect.Effect<void> {
     return Effect.map(this.records, (records) => {

@@ -79,13 +79,15 @@ export class Node {
     const { world } = this
     // Whole milliseconds: a fraction that is too small for the clock to show would be waited for again and again.
     const wait = (millis: number) => base.sleep(Duration.millis(Math.ceil(millis)))
-    const step = Effect.tap(
-      Effect.suspend(() => {
-        world.steps++
-        world.trace(`${this.name} ${operation}`)
-        return request
-      }),
-      () => invariants.check(`${this.name} ${operation}`)
+    const step = Effect.suspend(() =>
+      world.atomically(Effect.tap(
+        Effect.suspend(() => {
+          world.steps++
+          world.trace(`${this.name} ${operation}`)
+          return request
+        }),
+        () => invariants.check(`${this.name} ${operation}`)
+      ))
     )
     const held: Effect.Effect<void> = Effect.suspend(() =>
       this.isKilled

@@ -2,6 +2,7 @@
  * What all parts of one simulated run share: the seed's choices, the trace, what was reached and what went wrong.
  */
 import type { Lifecycle } from "capstan"
+import type { Effect } from "effect"
 
 /** A small generator (mulberry32, public domain): the same seed makes the same choices on every machine. */
 export class Choices {
@@ -57,6 +58,8 @@ export class World {
   /** The slowest reply, in milliseconds. */
   slowest = 6000
   steps = 0
+  /** Makes one of a step of the store and the look at its records after it. */
+  atomically: <A, E>(step: Effect.Effect<A, E>) => Effect.Effect<A, E> = (step) => step
   private hash = 2166136261
 
   constructor(seed: number) {

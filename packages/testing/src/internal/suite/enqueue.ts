@@ -26,6 +26,18 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     yield* H.advance(1000)
     assert.strictEqual((yield* H.claimOne("w")).id, id)
   }),
+  fact("a worker is told when the next record of its queues is due, and nothing when none is", function*() {
+    const demand = [{ queue: "default", slots: 1, share: 1 }]
+    const nextDueIn = Effect.map(H.exchange("w", { demand, total: 1 }), (reply) => reply.nextDueIn)
+    assert.isUndefined(yield* nextDueIn)
+    yield* H.enqueue({ delay: 1000, queue: "other" })
+    assert.isUndefined(yield* nextDueIn)
+    yield* H.enqueue({ delay: 2000 })
+    assert.strictEqual(yield* nextDueIn, 2000)
+    yield* H.advance(2000)
+    assert.strictEqual((yield* H.claimOne("w")).attempt, 1)
+    assert.isUndefined(yield* nextDueIn)
+  }),
   fact("an id that is stored already is Existing, so a batch may be sent again", function*() {
     const store = yield* JobStore.JobStore
     const records = [H.record(), H.record()]

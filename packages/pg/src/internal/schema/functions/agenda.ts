@@ -16,10 +16,11 @@ export const tendAgenda = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.tend_agenda(p_now bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   a ${s}.agenda;
+  v_tries int := 3;
 BEGIN
   FOR a IN
     WITH few AS (
-      SELECT num FROM ${s}.agenda WHERE at <= p_now ORDER BY num LIMIT 500 FOR UPDATE SKIP LOCKED
+      SELECT num FROM ${s}.agenda WHERE at <= p_now AND record IS NULL ORDER BY num LIMIT 500 FOR UPDATE SKIP LOCKED
     ), taken AS (
       DELETE FROM ${s}.agenda g USING few WHERE g.num = few.num RETURNING g.*
     )
@@ -39,6 +40,18 @@ BEGIN
     ELSE
       PERFORM ${s}.admit_waiting(a.key, p_now);
     END IF;
+  END LOOP;
+  -- Each that fails may have waited for a moment, so few may; those that are left come first the next time.
+  FOR a IN SELECT * FROM ${s}.agenda WHERE at <= p_now AND record IS NOT NULL
+    ORDER BY at, num LIMIT 500 FOR UPDATE SKIP LOCKED
+  LOOP
+    IF ${s}.enqueue_deferred(a.id, a.record::json, p_now) THEN
+      DELETE FROM ${s}.agenda WHERE num = a.num;
+    ELSE
+      UPDATE ${s}.agenda SET at = p_now + 200 WHERE num = a.num;
+      v_tries := v_tries - 1;
+    END IF;
+    EXIT WHEN v_tries = 0;
   END LOOP;
   RETURN (SELECT greatest(at, p_now + 50) FROM ${s}.agenda ORDER BY num LIMIT 1);
 END $$`
@@ -92,7 +105,7 @@ BEGIN
     FOR v_parent IN SELECT DISTINCT parent FROM ${s}.dependency WHERE child = p_id ORDER BY parent LOOP
       PERFORM FROM ${s}.record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
       IF FOUND THEN CONTINUE; END IF;
-      IF EXISTS (SELECT FROM ${s}.record WHERE id = v_parent) THEN
+      IF ${s}.is_expected(v_parent) THEN
         v_again := true;
         CONTINUE;
       END IF;
@@ -106,4 +119,94 @@ BEGIN
     PERFORM ${s}.look_again(p_id, NULL, p_now);
     PERFORM ${s}.wake(r.queue, p_now);
   END IF;
+END $$`
+
+/** Whether a record of this id lives, or will once it has been stored. */
+export const isExpected = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.is_expected(p_id uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.record WHERE id = p_id)
+    OR EXISTS (SELECT FROM ${s}.agenda WHERE id = p_id AND record IS NOT NULL);
+END $$`
+
+/**
+ * Stores a record that a settlement or a tick brings, and answers the id of whoever has its keys. A key that a transaction
+ * holds is not waited for: the record goes on the agenda, and its own id is the answer, until it is known whose the key is.
+ */
+export const enqueueOrDefer = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_or_defer(x json, p_now bigint) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+  v_id uuid;
+BEGIN
+  IF x ->> 'uniqueKey' IS NULL AND x ->> 'idempotencyKey' IS NULL THEN
+    RETURN (SELECT e.o_id FROM ${s}.enqueue_one(x, p_now, false, false) e);
+  END IF;
+  -- Behind those that wait already: it may want the same key, and each try that fails has cost its moment.
+  IF NOT EXISTS (SELECT FROM ${s}.agenda WHERE record IS NOT NULL) THEN
+    v_id := ${s}.enqueue_at_once(x, p_now);
+  END IF;
+  IF v_id IS NOT NULL THEN RETURN v_id; END IF;
+  v_id := (x ->> 'id')::uuid;
+  -- It is due when it would have been.
+  INSERT INTO ${s}.agenda (id, at, record) VALUES (v_id, p_now + 200, (x::jsonb || jsonb_build_object(
+    'runAt', coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)))::text);
+  RETURN v_id;
+END $$`
+
+/**
+ * Stores a record unless somebody's transaction holds its keys, or has locked the record that it would replace; then the
+ * answer is NULL. Nobody can see whether such a key is held without asking for it: it asks for as short as a lock may be
+ * waited for and be had from another exchange.
+ */
+export const enqueueAtOnce = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_at_once(x json, p_now bigint) RETURNS uuid LANGUAGE plpgsql
+SET lock_timeout = '5ms' AS $$
+BEGIN
+  RETURN (SELECT e.o_id FROM ${s}.enqueue_one(x, p_now, false, false) e);
+EXCEPTION WHEN lock_not_available THEN
+  RETURN NULL;
+END $$`
+
+/**
+ * Stores a record of the agenda. Who waits for it is locked first, and waits for whoever has its keys instead, if another
+ * one does. False when anything of it is locked.
+ */
+export const enqueueDeferred = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_deferred(p_id uuid, x json, p_now bigint) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_waiter uuid;
+  v_id uuid;
+  r ${s}.record;
+BEGIN
+  FOR v_waiter IN SELECT child FROM ${s}.dependency WHERE parent = p_id ORDER BY child LOOP
+    PERFORM FROM ${s}.record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM ${s}.record WHERE id = v_waiter) THEN RETURN false; END IF;
+  END LOOP;
+  v_id := ${s}.enqueue_at_once(x, p_now);
+  IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
+  FOR v_waiter IN DELETE FROM ${s}.dependency WHERE parent = p_id RETURNING child LOOP
+    SELECT * INTO r FROM ${s}.record WHERE id = v_waiter;
+    IF NOT FOUND OR ${s}.wait_for(v_waiter, v_id, p_now) THEN CONTINUE; END IF;
+    r.pending := r.pending - 1;
+    IF r.pending = 0 AND r.reason IN ('Dependencies', 'Children') THEN
+      PERFORM ${s}.let_run(r, r.at, p_now, false);
+    ELSE
+      PERFORM ${s}.put(r);
+    END IF;
+  END LOOP;
+  RETURN true;
+END $$`
+
+/** Lets a record wait for the end of one that it has left behind. False when that one is over, or is waited for already. */
+export const waitFor = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.wait_for(p_id uuid, p_child uuid, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT ${s}.is_expected(p_child) THEN RETURN false; END IF;
+  INSERT INTO ${s}.dependency (parent, child, name) VALUES (p_child, p_id, p_child::text) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN RETURN false; END IF;
+  -- One that was there before and is about to end does not know that it is waited for.
+  PERFORM FROM ${s}.record WHERE id = p_child FOR KEY SHARE SKIP LOCKED;
+  IF NOT FOUND THEN PERFORM ${s}.look_again(p_id, NULL, p_now); END IF;
+  RETURN true;
 END $$`

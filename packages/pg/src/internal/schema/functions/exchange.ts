@@ -140,7 +140,8 @@ BEGIN
     UPDATE ${s}.worker AS k SET
       lease_until = CASE WHEN v_claimed > 0 THEN greatest(k.lease_until, v_now + p_lease) ELSE k.lease_until END,
       ended = k.ended AND v_claimed = 0,
-      wakes_until = CASE WHEN v_wake THEN v_now + 10000 ELSE k.wakes_until END,
+      -- Until it renews: one that is idle by then is woken for as long as its lease holds.
+      wakes_until = CASE WHEN v_wake THEN v_now + greatest(10000, p_lease / 3 + 1000) ELSE k.wakes_until END,
       queues = CASE WHEN k.queues @> p_queues THEN k.queues ELSE p_queues END
     WHERE k.num = v_worker;
     IF NOT FOUND THEN
@@ -159,18 +160,23 @@ BEGIN
     IF FOUND THEN PERFORM ${s}.running(v_worker, true); END IF;
   END IF;
 
+  -- \`greatest\` alone takes NULL for less than 0: an idle worker would never sleep.
   RETURN (SELECT concat(
     '{"now":', v_now, ',"lost":', to_json(v_lost), ',"others":', to_json(v_others), ',"more":', to_json(v_more),
-    ',"nextDueIn":', coalesce(greatest(0, v_next - v_now)::text, 'null'),
+    ',"nextDueIn":', CASE WHEN v_next IS NULL THEN 'null' ELSE greatest(0, v_next - v_now)::text END,
     ',"maintainIn":', ${s}.maintain_in(v_now),
     ',"cancel":', CASE WHEN EXISTS (SELECT FROM ${s}.cancel) THEN ${s}.take_cancels(v_worker) ELSE '[]' END,
     ',"claimed":[', array_to_string(v_claims, ','), ']}'));
 END $$`
 
-/** Due records become ready, in the order in which they fell due, in a bounded chunk. Answers when the next one is due. */
+/**
+ * Due records become ready, in the order in which they fell due, in a bounded chunk. Answers when to look again: what a
+ * transaction has locked is not asked for without a pause.
+ */
 export const promote = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.promote(p_queue text, p_now bigint, p_count int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
+  v_count int;
   v_keyed uuid[];
   v_id uuid;
   r ${s}.record;
@@ -186,12 +192,16 @@ BEGIN
   ), counted AS (
     INSERT INTO ${s}.delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
-  SELECT array_agg(t.id ORDER BY t.place) INTO v_keyed FROM turns t WHERE t.id NOT IN (SELECT id FROM moved);
+  SELECT count(*), array_agg(t.id ORDER BY t.place) FILTER (WHERE t.id NOT IN (SELECT id FROM moved))
+    INTO v_count, v_keyed FROM turns t;
   FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
     SELECT * INTO r FROM ${s}.record WHERE id = v_id;
     PERFORM ${s}.let_run(r, p_now, p_now, false);
   END LOOP;
-  RETURN (SELECT due FROM ${s}.record WHERE queue = p_queue AND lane = 2 ORDER BY due, place LIMIT 1);
+  RETURN least(
+    CASE WHEN EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND lane = 2 AND due <= p_now) THEN
+      p_now + CASE WHEN v_count < p_count THEN 200 ELSE 0 END END,
+    (SELECT due FROM ${s}.record WHERE queue = p_queue AND lane = 2 AND due > p_now ORDER BY due, place LIMIT 1));
 END $$`
 
 /** Releases parked records that this worker can run, at the place that they had. */

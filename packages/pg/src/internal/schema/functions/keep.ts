@@ -18,7 +18,9 @@ BEGIN
   INSERT INTO ${s}.worker AS k (id, lease_until, queues, handles, ended)
     VALUES (p_worker, v_now + p_lease, p_queues, p_handles, p_lease = 0)
     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, ended = false,
-      queues = excluded.queues, handles = excluded.handles
+      queues = excluded.queues, handles = excluded.handles,
+      wakes_until = CASE WHEN k.wakes_until > 0 AND cardinality(p_ids) = 0
+        THEN greatest(k.wakes_until, v_now + p_lease) ELSE k.wakes_until END
     RETURNING * INTO w;
   SELECT json_agg(json_build_object('id', g.id, 'fence', g.fence)) INTO v_lost
     FROM unnest(p_ids, p_fences) AS g(id, fence)
@@ -159,6 +161,6 @@ LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE ${s}.schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
   IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_one(p_record, ${s}.clock(), false, false); END IF;
+  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_or_defer(p_record, ${s}.clock()); END IF;
   RETURN true;
 END $$`

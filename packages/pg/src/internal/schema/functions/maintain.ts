@@ -34,7 +34,9 @@ BEGIN
     UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
   END IF;
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0 ELSE ${s}.maintain_in(v_now) END);
+    -- What is due and was not done, others have locked: it is not asked for without a pause.
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+      ELSE coalesce(nullif(${s}.maintain_in(v_now), 0), 200) END);
 END $$`
 
 /**

@@ -57,7 +57,7 @@ END $$`
 export const wake = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.wake(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
+  IF p_now < 0 OR EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
     PERFORM pg_notify('${channel}', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
   END IF;
 END $$`

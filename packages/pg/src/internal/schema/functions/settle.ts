@@ -90,7 +90,7 @@ DECLARE
   v_outcome text := x ->> 'outcome';
   v_ended bigint;
   v_cancel text;
-  v_child record;
+  v_child uuid;
   v_attempt int;
   c json;
 BEGIN
@@ -112,15 +112,9 @@ BEGIN
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
-    SELECT * INTO v_child FROM ${s}.enqueue_one(c, p_now, false, false);
-    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL
-      AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child.o_id) THEN
-      INSERT INTO ${s}.dependency (parent, child, name) VALUES (v_child.o_id, r.id, v_child.o_id::text)
-        ON CONFLICT DO NOTHING;
-      IF FOUND THEN r.pending := r.pending + 1; END IF;
-      -- One that was there before and is about to end does not know that it is waited for.
-      PERFORM FROM ${s}.record WHERE id = v_child.o_id FOR KEY SHARE SKIP LOCKED;
-      IF NOT FOUND THEN PERFORM ${s}.look_again(r.id, NULL, p_now); END IF;
+    v_child := ${s}.enqueue_or_defer(c, p_now);
+    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
+      r.pending := r.pending + 1;
     END IF;
   END LOOP;
 

@@ -1,0 +1,65 @@
+/**
+ * The simulation's faults on the real store: its workers, its workload and its invariants, in virtual time, which the
+ * store's clock follows. What real processes, many at a time, make of it is in `chaos/`.
+ */
+import { Simulation } from "@capstan/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { noFence, noReconcile, type Plant } from "../../testing/src/internal/simulation/plants.ts"
+import * as Harness from "./harness.ts"
+
+const schema = Harness.schemaName("simulation")
+
+const cluster = Harness.shared(
+  schema,
+  Effect.gen(function*() {
+    const side = yield* Harness.open(schema)
+    yield* Effect.orDie(Effect.provide(Harness.frozen(schema), side.context))
+    const setClock = (now: number) =>
+      Effect.asVoid(Effect.orDie(side.sql.unsafe(`UPDATE ${schema}.now SET at = $1::float8::bigint`, [now])))
+    return { side, remote: { store: side.store, setClock } }
+  })
+)
+
+/** Seeds on an empty store each, until one breaks an invariant. */
+const explore = (seeds: ReadonlyArray<number>, options: Omit<Simulation.Options, "seed">) =>
+  Effect.gen(function*() {
+    const { remote, side } = yield* cluster
+    const faults = new Map<string, number>()
+    for (const seed of seeds) {
+      yield* Harness.empty(side)
+      const report = yield* Simulation.run({ records: 20, hostileFor: "45 seconds", ...options, seed, remote })
+      for (const [fault, times] of report.faults) faults.set(fault, (faults.get(fault) ?? 0) + times)
+      if (report.violations.length > 0) return { faults, failed: report }
+      yield* Harness.assertSound(side)
+    }
+    return { faults, failed: undefined }
+  })
+
+const seeds = [1, 2, 3]
+
+const holds = (name: string, kills: boolean, reached: ReadonlyArray<string>) =>
+  it.live(name, () =>
+    Effect.gen(function*() {
+      const { failed, faults } = yield* explore(seeds, { kills })
+      assert.isUndefined(failed, failed && `seed ${failed.seed}: ${failed.violations.join("\n")}`)
+      for (const fault of reached) assert.isAbove(faults.get(fault) ?? 0, 0, fault)
+    }), 180_000)
+
+const always = ["lost reply", "duplicate request", "slow reply", "unavailable", "dropped wake-up", "clock step"]
+
+describe("a cluster on Postgres", () => {
+  holds("breaks no invariant while processes freeze and die", true, [...always, "frozen worker", "killed worker"])
+  holds("strands nothing of what replies are lost, also when nobody dies (P14)", false, always)
+
+  /** The first seed is one that finds it as a rule: the order of a server's replies is not the seed's. */
+  const control = (name: string, plant: Plant, kills: boolean, first: number) =>
+    it.live(`${name} is caught`, () =>
+      Effect.gen(function*() {
+        const { failed } = yield* explore(Array.from({ length: 30 }, (_, i) => first + i), { plant, kills })
+        assert.isDefined(failed, "no seed of 30 has found it")
+        console.log(`${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
+      }), 180_000)
+  control("a store without a fence", noFence, true, 11)
+  control("a store that does not reconcile", noReconcile, false, 2)
+})

@@ -1,0 +1,41 @@
+/** Defects of a store that a simulation must find: one that cannot is no evidence. */
+import type { JobStore } from "capstan"
+import { Effect } from "effect"
+
+export type Plant = (store: JobStore.Shape) => JobStore.Shape
+
+/** Settles with the fence that the record has by now: what a store without fences does. */
+export const noFence: Plant = (store) => ({
+  ...store,
+  exchange: (request) =>
+    Effect.flatMap(
+      Effect.forEach(request.settlements, (settlement) =>
+        Effect.map(store.get(settlement.id), (record) =>
+          record?.state === "running" ? { ...settlement, fence: record.fence } : settlement)),
+      (settlements) =>
+        store.exchange({ ...request, settlements })
+    )
+})
+
+export const noReconcile: Plant = (store) => ({
+  ...store,
+  renew: (request) => store.renew({ ...request, reconcileOlderThan: Infinity })
+})
+
+/** Who comes right after a claim is given the same record. */
+export const racyClaim: Plant = (store) => {
+  let last: { readonly worker: string; readonly claimed: JobStore.Claimed } | undefined
+  return {
+    ...store,
+    exchange: (request) =>
+      Effect.map(store.exchange(request), (reply) => {
+        const before = last
+        const [claimed] = reply.claimed
+        last = claimed === undefined ? undefined : { worker: request.worker, claimed }
+        return before !== undefined && before.worker !== request.worker && reply.claimed.length === 0 &&
+            request.total > 0
+          ? { ...reply, claimed: [before.claimed] }
+          : reply
+      })
+  }
+}

@@ -1,0 +1,2 @@
+/** The client is made from the schema alone: no database is asked. */
+export default { schema: "schema.prisma" }
