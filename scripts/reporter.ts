@@ -3,7 +3,7 @@
  * tests are still to come when the last file has ended.
  *
  * What passing tests print is held back: warnings belong to what many of them provoke. That of a failed test, and of its
- * file's hooks, stands below the file's line.
+ * file's hooks, stands below the file's line, and so does what a test has annotated.
  */
 import { relative } from "node:path"
 import type { SerializedError, UserConsoleLog } from "vitest"
@@ -77,6 +77,9 @@ export const makeReporter = (counts: Counts): Reporter => {
       counts.failed += file.failed
       const { collectDuration, duration } = module.diagnostic()
       console.log(fileLine(name(module), file, collectDuration + duration))
+      for (const test of module.children.allTests()) {
+        for (const { message } of test.annotations()) console.log(`      ${message}`)
+      }
       const printed = held.take(module.id)
       if (file.failed === 0) return
       const passed = new Set([...module.children.allTests("passed")].map(({ id }) => id))

@@ -31,7 +31,11 @@ const fileOf = (state: "passed" | "failed"): TestModule => {
       allSuites: () => [],
       allTests: (only?: string) =>
         tests.filter(([, state]) => only === undefined || state === only)
-          .map(([id, state]) => ({ id, result: () => ({ state }) }))
+          .map(([id, state]) => ({
+            id,
+            result: () => ({ state }),
+            annotations: () => id === "1_0" ? [{ message: "said" }] : []
+          }))
     }
   } as unknown as TestModule
 }
@@ -55,15 +59,15 @@ describe("the reporter", () => {
     )
   })
 
-  it("what passing tests print is not shown", () => {
+  it("what passing tests print is not shown, what they annotate is", () => {
     const counts = report("passed")
-    expect(shown).toEqual(["of nobody", "ok  a.test.ts  2 passed  1.0 s"])
+    expect(shown).toEqual(["of nobody", "ok  a.test.ts  2 passed  1.0 s", "said"])
     expect(counts).toEqual({ passed: 2, failed: 0 })
   })
 
   it("what a failed test and its file print is shown below the file's line", () => {
     const counts = report("failed")
-    expect(shown).toEqual(["of nobody", "FAIL  a.test.ts  1 passed, 1 failed  1.0 s", "file", "second"])
+    expect(shown).toEqual(["of nobody", "FAIL  a.test.ts  1 passed, 1 failed  1.0 s", "said", "file", "second"])
     expect(counts).toEqual({ passed: 1, failed: 1 })
   })
 })

@@ -96,15 +96,20 @@ export class Node {
         ? Effect.andThen(wait(this.frozenUntil - world.now()), held)
         : Effect.void
     )
-    const gone = new JobStoreError({ reason: new Unavailable({ operation, detail: "simulated" }) })
-    const lost = new JobStoreError({ reason: new OutcomeUnknown({ operation, detail: "simulated" }) })
+    // Made when they happen: the stack of an error costs more than a step of the store.
+    const gone = Effect.suspend(() =>
+      Effect.fail(new JobStoreError({ reason: new Unavailable({ operation, detail: "simulated" }) }))
+    )
+    const lost = Effect.suspend(() =>
+      Effect.fail(new JobStoreError({ reason: new OutcomeUnknown({ operation, detail: "simulated" }) }))
+    )
     const attempt = Effect.suspend((): Effect.Effect<A, JobError.JobStoreError> => {
-      if (world.restartUntil > world.now()) return Effect.fail(gone)
+      if (world.restartUntil > world.now()) return gone
       switch (this.fault()) {
         case "unavailable":
-          return Effect.fail(gone)
+          return gone
         case "lost reply":
-          return Effect.andThen(step, Effect.fail(lost))
+          return Effect.andThen(step, lost)
         case "duplicate request":
           return Effect.flatMap(step, (reply) => Effect.as(step, reply))
         case "slow reply":
