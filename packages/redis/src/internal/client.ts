@@ -34,6 +34,11 @@ export class Client {
   readonly redis: Redis["Service"]
   /** The key that all keys of the namespace begin with, in braces: its hash tag. */
   readonly key: string
+  /**
+   * A key that never is there. A node of a cluster that has a part of a slot refuses what names it, before the script begins:
+   * one that found some of its keys gone elsewhere would stop halfway.
+   */
+  private readonly none: string
   private readonly scripts: Scripts
   private readonly scope: Scope.Scope
   private readonly digests = new Map<Verb, string>()
@@ -49,6 +54,7 @@ export class Client {
     this.redis = redis
     this.scope = scope
     this.key = key
+    this.none = `${key}:-`
     this.scripts = scripts
     this.line = new Line(redis, scope)
   }
@@ -86,9 +92,9 @@ export class Client {
       })
     }
     return Effect.catchIf(
-      send<A>("EVALSHA", digest, "1", this.key, ...args),
+      send<A>("EVALSHA", digest, "2", this.key, this.none, ...args),
       isMissingScript,
-      () => send<A>("EVAL", this.scripts[verb], "1", this.key, ...args)
+      () => send<A>("EVAL", this.scripts[verb], "2", this.key, this.none, ...args)
     )
   }
 

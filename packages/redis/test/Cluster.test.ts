@@ -1,0 +1,156 @@
+/** The store on a cluster: a slot that moves under load, and the loss of a master. */
+import { RedisJobStore } from "@capstan/redis"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, Jobs, JobWorker } from "capstan"
+import { Effect, Exit, Fiber, Latch, Layer, Queue, Schema } from "effect"
+import * as RedisService from "effect/persistence/Redis"
+import { afterAll, beforeAll } from "vitest"
+import type { Redis } from "../../../scripts/servers/index.ts"
+import { untilTrue } from "../../../scripts/servers/until.ts"
+import * as Cluster from "./cluster.ts"
+import * as Harness from "./harness.ts"
+
+class Task extends Job.make("Task", { payload: { n: Schema.Number } }) {}
+class Group extends JobGroup.make(Task) {}
+
+let servers: Cluster.Servers
+beforeAll(async () => {
+  servers = await Cluster.start()
+}, 60_000)
+afterAll(() => servers.stop())
+
+const storeOf = (prefix: string, options: RedisJobStore.Options = {}) =>
+  Layer.orDie(RedisJobStore.layer({ ...options, prefix }).pipe(Layer.provide(Cluster.client(servers, prefix))))
+
+/** Enqueues one job after another in so many fibers until told to stop; answers which were acknowledged, and how many not. */
+const producing = (fibers: number) =>
+  Effect.gen(function*() {
+    const stopped = Latch.makeUnsafe(false)
+    const acknowledged: Array<number> = []
+    let others = 0
+    let next = 0
+    const produce = Effect.gen(function*() {
+      while (!stopped.isOpen()) {
+        const n = next++
+        const exit = yield* Effect.exit(Task.enqueue({ n }))
+        if (Exit.isSuccess(exit)) acknowledged.push(n)
+        else others++
+        yield* Effect.sleep("2 millis")
+      }
+    })
+    const running = yield* Effect.forEach(Array.from({ length: fibers }), () => Effect.forkScoped(produce))
+    const stop = Effect.andThen(Effect.sync(() => stopped.openUnsafe()), Fiber.awaitAll(running))
+    return { acknowledged, others: () => others, stop }
+  })
+
+const working = (ran: Map<number, number>) =>
+  JobWorker.layer(Group, { concurrency: 20, lease: "2 seconds", pollInterval: "200 millis" }).pipe(
+    Layer.provide(Group.toLayer({ Task: ({ n }) => Effect.sync(() => void ran.set(n, (ran.get(n) ?? 0) + 1)) }))
+  )
+
+const idle = Effect.map(
+  Effect.flatMap(Jobs.Jobs, ({ stats }) => stats),
+  ({ queues }) => queues.every(({ counts }) => counts.ready + counts.running + counts.scheduled === 0)
+).pipe(Effect.orElseSucceed(() => false))
+
+describe("the client", () => {
+  it.live("sends everything to the node that serves the store, also on connections of its own", () =>
+    Effect.gen(function*() {
+      const prefix = "nodes"
+      const master = yield* Effect.promise(() => servers.slotOf(`{${prefix}}`).then(servers.masterOf))
+      const id = yield* Effect.promise(() => master.command("CLUSTER", "MYID"))
+      yield* Effect.gen(function*() {
+        const redis = yield* RedisService.Redis
+        const own = yield* redis.reserve
+        assert.deepStrictEqual([yield* redis.send("CLUSTER", "MYID"), yield* own.send("CLUSTER", "MYID")], [id, id])
+        const heard = yield* redis.subscribe("channel")
+        yield* own.send("PUBLISH", "channel", "hello")
+        assert.deepStrictEqual(yield* Queue.take(heard), { channel: "channel", message: "hello" })
+      }).pipe(Effect.scoped, Effect.provide(Cluster.client(servers, prefix)))
+    }))
+})
+
+describe("a slot that moves", () => {
+  it.live(
+    "takes its store along: what is called meanwhile waits, and all that was acknowledged runs once",
+    () =>
+      Effect.gen(function*() {
+        const prefix = "moves"
+        const slot = yield* Effect.promise(() => servers.slotOf(`{${prefix}}`))
+        yield* Effect.gen(function*() {
+          const ran = new Map<number, number>()
+          yield* Layer.build(working(ran))
+          const producers = yield* producing(10)
+          yield* Harness.until("jobs run", Effect.sync(() => ran.size > 100))
+          for (const _ of ["there", "and back"]) {
+            const from = yield* Effect.promise(() => servers.masterOf(slot))
+            const to = servers.nodes.slice(0, 3).find((node) => node !== from)!
+            const done = ran.size
+            yield* Effect.promise(() => servers.moveSlot(slot, to))
+            assert.strictEqual(yield* Effect.promise(() => servers.masterOf(slot)), to)
+            yield* Harness.until("jobs run again", Effect.sync(() => ran.size > done + 100), 20)
+          }
+          yield* producers.stop
+          yield* Harness.until("all jobs have run", idle, 20)
+          assert.deepStrictEqual(producers.acknowledged.filter((n) => ran.get(n) !== 1), [])
+        }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(storeOf(prefix)))))
+      }),
+    90_000
+  )
+})
+
+describe("the loss of a master", () => {
+  /** Whose replica is it that follows this master. */
+  const replicaOf = async (master: Redis): Promise<Redis> => {
+    const roles = await Promise.all(servers.nodes.map((node) => node.command("ROLE")))
+    return servers.nodes.find((_, i) => String(roles[i]).startsWith(`slave,127.0.0.1,${master.port},`))!
+  }
+
+  /**
+   * What was acknowledged and is not there when the replica has taken over. The replica hears nothing of the last half
+   * second: replication is asynchronous, and this is what that means.
+   */
+  const lostWith = (prefix: string, options: RedisJobStore.Options) =>
+    Effect.gen(function*() {
+      const slot = yield* Effect.promise(() => servers.slotOf(`{${prefix}}`))
+      const master = yield* Effect.promise(() => servers.masterOf(slot))
+      const replica = yield* Effect.promise(() => replicaOf(master))
+      const producers = yield* producing(20)
+      yield* Harness.until("jobs are acknowledged", Effect.sync(() => producers.acknowledged.length > 200), 20)
+
+      // A password where none is asked for is refused: the replica cannot come back.
+      yield* Effect.promise(() => replica.command("CONFIG", "SET", "masterauth", "wrong"))
+      yield* Effect.promise(() => master.command("CLIENT", "KILL", "TYPE", "replica"))
+      const lastKnown = producers.acknowledged.length
+      yield* Effect.sleep("500 millis")
+      yield* Effect.promise(() => master.crash())
+      yield* Effect.promise(() => untilTrue("the replica serves", async () => await servers.masterOf(slot) !== master))
+      // It follows now: what is to be replicated needs a replica.
+      yield* Effect.promise(() => master.restart())
+      const before = producers.acknowledged.length
+      yield* Harness.until("enqueues go on", Effect.sync(() => producers.acknowledged.length > before + 200), 40)
+      yield* producers.stop
+
+      const ran = new Map<number, number>()
+      yield* Layer.build(working(ran))
+      yield* Harness.until("all jobs have run", idle, 30)
+      const lost = producers.acknowledged.filter((n) => !ran.has(n))
+      yield* Effect.logInfo(
+        `durability ${options.durability ?? "server"}: ${producers.acknowledged.length} acknowledged, ` +
+          `${lost.length} of them lost with the master, ${producers.others()} not acknowledged`
+      )
+      return { lost: lost.length, unheard: before - lastKnown }
+    }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(storeOf(prefix, options)))))
+
+  it.live("loses nothing that a replica has acknowledged", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* lostWith("replicated", { durability: "replicated" })).lost, 0)
+    }), 120_000)
+
+  it.live("loses of the others what no replica had heard of, and the store goes on", () =>
+    Effect.gen(function*() {
+      const { lost, unheard } = yield* lostWith("unreplicated", {})
+      assert.isAbove(lost, 0)
+      assert.isAtMost(lost, unheard)
+    }), 120_000)
+})
