@@ -13,6 +13,9 @@ const conditions = ["@capstan/source", "node", "module-sync", "default"]
 /** Vitest leaves a core to itself, which on two cores is half of them; it needs little. */
 const maxWorkers = "100%"
 
+/** What takes longer hangs, also on a machine that has other things to do. */
+const patience = { testTimeout: 30_000, hookTimeout: 30_000 }
+
 const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
   resolve: { conditions },
@@ -20,6 +23,7 @@ const project = (name: string, folder: string, include: string) => ({
   test: {
     name,
     maxWorkers,
+    ...patience,
     include: [include],
     // Each file is asked whether its server is there; most need none.
     setupFiles: [`${root}scripts/servers/required.ts`]

@@ -73,3 +73,20 @@ describe("every npm script", () => {
     expect(existsSync(join(root, scripts[name]!.split(" ")[2]!))).toBe(true)
   })
 })
+
+it("peers of the benchmarks are installed by the bench alone", () => {
+  const { dependencies } = JSON.parse(text("benchmarks/package.json"))
+  const { workspaces } = JSON.parse(text("package.json"))
+  expect(workspaces).not.toContain("benchmarks")
+  // Drivers and the store's own client are used by tests of ours too.
+  const peers = new Set(Object.keys(dependencies).filter((name) => !["@effect/sql-pg", "pg"].includes(name)))
+  const manifests = [
+    "package.json",
+    ...readdirSync(join(root, "packages")).map((name) => `packages/${name}/package.json`)
+  ]
+  for (const path of manifests) {
+    const { dependencies, devDependencies, peerDependencies } = JSON.parse(text(path))
+    const named = Object.keys({ ...dependencies, ...devDependencies, ...peerDependencies })
+    expect(named.filter((name) => peers.has(name)), path).toEqual([])
+  }
+})

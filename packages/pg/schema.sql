@@ -631,7 +631,7 @@ BEGIN
     INSERT INTO agenda (key, frees) VALUES (r.key, true);
     r.flags := r.flags & ~8;
     UPDATE record SET flags = r.flags WHERE id = r.id;
-    PERFORM wake(r.queue, 0);
+    PERFORM wake(r.queue, -1);
   END IF;
 
   CASE p_action
@@ -670,7 +670,7 @@ BEGIN
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM put(r);
     -- Claims have passed it over meanwhile.
-    IF p_transaction AND r.state = 0 THEN PERFORM wake(r.queue, 0); END IF;
+    IF p_transaction AND r.state = 0 THEN PERFORM wake(r.queue, -1); END IF;
   END CASE;
   RETURN 'Changed';
 END $function$;
@@ -955,9 +955,9 @@ BEGIN
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
   SELECT EXISTS (SELECT FROM listener WHERE until > v_now), EXISTS (SELECT FROM worker
-      WHERE wakes_until > CASE WHEN p_transaction THEN 0 ELSE v_now END AND p_queue = ANY (queues))
+      WHERE wakes_until > CASE WHEN p_transaction THEN -1 ELSE v_now END AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
-  IF v_wakes THEN PERFORM pg_notify('capstan', 'w' || p_queue); END IF;
+  IF v_wakes THEN PERFORM pg_notify('capstan', CASE WHEN p_transaction THEN 'l' ELSE 'w' END || p_queue); END IF;
   IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
   RETURN true;
 END $function$;
@@ -1055,7 +1055,7 @@ BEGIN
     PERFORM let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO agenda (id) VALUES (r.id);
-    PERFORM wake(r.queue, 0);
+    PERFORM wake(r.queue, -1);
   ELSE
     PERFORM tend(r.id, p_now);
   END IF;
@@ -1123,8 +1123,7 @@ BEGIN
     SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
   END;
   FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
-    -- Who decides to sleep while this transaction is open cannot be seen from here: such a transaction always wakes.
-    PERFORM wake(q, CASE WHEN p_transaction THEN 0 ELSE v_now END);
+    PERFORM wake(q, CASE WHEN p_transaction OR clock() > v_now + 1000 THEN -1 ELSE v_now END);
   END LOOP;
   IF EXISTS (SELECT FROM listener WHERE until > v_now) THEN
     PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = ANY (v_stored);
@@ -1133,7 +1132,7 @@ BEGIN
   RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
 END $function$;
 
-CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_tidies boolean)
+CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_tidies boolean)
  RETURNS text
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
@@ -1282,14 +1281,19 @@ BEGIN
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
           END IF;
-          -- It came back short: once more from the very front.
+          -- It came back short: once more from behind the mark.
           v_short[i] := n > 0;
-          EXIT WHEN p_mark_priorities[i] = -1000;
-          IF n > 0 THEN p_mark_priorities[i] := -1000; END IF;
+          EXIT WHEN (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+            <= (p_trail_priorities[i], p_trail_turns[i], p_trail_places[i]);
+          IF n > 0 THEN
+            p_mark_priorities[i] := p_trail_priorities[i];
+            p_mark_turns[i] := p_trail_turns[i];
+            p_mark_places[i] := p_trail_places[i];
+          END IF;
         END LOOP;
       END LOOP;
     END LOOP;
-    -- What is left in a queue from whose very front a claim came back short, others have locked: to ask for it at once again
+    -- What is left in a queue of which a claim came back short in the end, others have locked: to ask for it at once again
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
       IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
@@ -1402,7 +1406,7 @@ BEGIN
     INSERT INTO agenda (id)
       SELECT id FROM record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM dependency WHERE parent = r.id;
-    PERFORM wake(r.queue, 0);
+    PERFORM wake(r.queue, -1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now); END IF;
     IF r.flags & 1 = 1 THEN PERFORM release_unique(r.id, p_now); END IF;
@@ -1577,7 +1581,7 @@ BEGIN
   IF p_transaction THEN
     IF v_freed IS NOT NULL THEN INSERT INTO agenda (key, frees) VALUES (v_freed, true); END IF;
     IF r.state = 3 THEN INSERT INTO agenda (id) VALUES (r.id); END IF;
-    PERFORM wake(r.queue, 0);
+    PERFORM wake(r.queue, -1);
     RETURN;
   END IF;
   IF r.state = 0 THEN PERFORM wake(r.queue, p_now); END IF;
@@ -2121,7 +2125,7 @@ BEGIN
   IF p_transaction THEN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
     INSERT INTO agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
-    PERFORM wake(r.queue, 0);
+    PERFORM wake(r.queue, -1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
@@ -2497,7 +2501,7 @@ CREATE OR REPLACE FUNCTION wake(p_queue text, p_now bigint)
 AS $function$
 BEGIN
   IF EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
-    PERFORM pg_notify('capstan', 'w' || p_queue);
+    PERFORM pg_notify('capstan', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
   END IF;
 END $function$;
 

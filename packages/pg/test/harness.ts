@@ -5,14 +5,11 @@ import { assert } from "@effect/vitest"
 import { JobRecord, JobStore, type Transactional } from "capstan"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { randomUUID } from "node:crypto"
-import { afterAll, vi } from "vitest"
+import { afterAll } from "vitest"
 import { bookkeeping, migrations, record as entry } from "../src/internal/schema/migrations.ts"
 import { client, type ClientOptions, store } from "./server.ts"
 
 export * from "./server.ts"
-
-// What takes longer hangs, also on a machine that has other things to do.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 })
 
 /** One process of several on a store: a client and a store of its own. */
 export interface Side {

@@ -36,15 +36,17 @@ export class Listener {
   private readonly client: Client
   private readonly scope: Scope.Scope
   private readonly id: string
+  private readonly late: () => void
   private readonly beat: Duration.Input
   private fiber: Fiber.Fiber<unknown> | undefined
   private heard = false
   private isConnected = false
 
-  constructor(client: Client, scope: Scope.Scope, id: string, beat: Duration.Input = usualBeat) {
+  constructor(client: Client, scope: Scope.Scope, id: string, late: () => void, beat: Duration.Input = usualBeat) {
     this.client = client
     this.scope = scope
     this.id = id
+    this.late = late
     this.beat = beat
   }
 
@@ -110,6 +112,7 @@ export class Listener {
       if (this.readers.size > 0) yield* pinned.query(this.registration, [this.id])
       this.isConnected = true
       yield* Deferred.succeed(isListening, undefined)
+      this.late()
       for (const worker of this.workers) Queue.offerUnsafe(worker.queue, undefined)
       for (const reader of this.readers) this.missed(reader)
       return yield* Effect.forever(Effect.map(Queue.take(messages), ({ payload }) => this.hear(payload)))
@@ -139,7 +142,9 @@ export class Listener {
   private hear(message: string): void {
     const rest = message.slice(1)
     switch (message[0]) {
+      case "l":
       case "w":
+        if (message[0] === "l") this.late()
         for (const { queue, queues } of this.workers) if (queues.has(rest)) Queue.offerUnsafe(queue, undefined)
         return
       case "k":

@@ -17,13 +17,17 @@ interface Sleeper {
 }
 
 /** The store, with each call that may leave work behind telling those who may sleep beside it. */
-export const withLocalWakeups = (store: JobStore.Shape, client: Client): JobStore.Shape => {
+export const withLocalWakeups = (store: JobStore.Shape, client: Client, late: () => void): JobStore.Shape => {
   const sleepers = new Set<Sleeper>()
 
   const wake = (which: (sleeper: Sleeper) => boolean) =>
-    client.pg.afterCommit(Effect.sync(() => {
-      for (const sleeper of sleepers) if (which(sleeper)) Queue.offerUnsafe(sleeper.queue, undefined)
-    }))
+    Effect.withFiber((fiber) => {
+      const isLate = client.isInTransaction(fiber.context)
+      return client.pg.afterCommit(Effect.sync(() => {
+        if (isLate) late()
+        for (const sleeper of sleepers) if (which(sleeper)) Queue.offerUnsafe(sleeper.queue, undefined)
+      }))
+    })
   const wakeAll = wake(() => true)
   /** Wakes everybody when the answer says that something may have become ready. */
   const then = <A, E>(call: Effect.Effect<A, E>, hasWork: (answer: A) => boolean): Effect.Effect<A, E> =>

@@ -12,7 +12,7 @@ import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
-import { Marks } from "./marks.ts"
+import { type Mark, Marks } from "./marks.ts"
 import * as Query from "./query.ts"
 
 export interface Settings {
@@ -38,7 +38,8 @@ export const make = Effect.fnUntraced(function*(
   const { schema: s } = client
   const scope = yield* Effect.scope
   const listenerId = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
-  const listener = new Listener(client, scope, listenerId, settings.beat)
+  const marks = new Marks()
+  const listener = new Listener(client, scope, listenerId, marks.late, settings.beat)
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
@@ -47,7 +48,8 @@ export const make = Effect.fnUntraced(function*(
     `$8::float8::bigint, $9, $10, $11, $12) AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
   const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
-    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], $16) AS reply`
+    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], ` +
+    `$16, $17::float8[]::bigint[], $18::float8[]::bigint[], $19) AS reply`
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     Effect.map(
@@ -131,7 +133,6 @@ export const make = Effect.fnUntraced(function*(
   const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
     askAgain(records, enqueueAny(records, false), Effect.suspend(() => enqueueEach(records, true, false)))
 
-  const marks = new Marks()
   let exchanges = 0
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
   const coalescer = new Coalescer.Coalescer(outside, scope)
@@ -190,7 +191,8 @@ export const make = Effect.fnUntraced(function*(
         })
         const settlements = plain.map((i) => request.settlements[i]!)
         const queues = request.demand.map(({ queue }) => queue)
-        const from = marks.from(queues, clock.currentTimeMillisUnsafe())
+        const asked = clock.currentTimeMillisUnsafe()
+        const from = marks.from(queues, asked)
         return Effect.map(
           client.call<{ reply: string }>("exchange", exchangeText, [
             request.worker,
@@ -207,14 +209,17 @@ export const make = Effect.fnUntraced(function*(
             ints(request.demand.map(({ slots }) => slots)),
             ints(request.demand.map(({ share }) => share)),
             request.demand.length === 0 ? 0 : request.total,
-            ints(from.map(([priority]) => priority)),
-            numbers(from.map(([, turn]) => turn)),
-            numbers(from.map(([, , place]) => place)),
+            ...markParams(from.marks),
+            ...markParams(from.trails),
             ++exchanges % tidies === 0
           ]),
           ([row]): JobStore.ExchangeReply => {
             const reply: ExchangeJson = JSON.parse(row!.reply)
             for (const [queue, lines] of reply.claimed) marks.advance(queue, lines)
+            if (from.isFromFront) {
+              const now = clock.currentTimeMillisUnsafe()
+              marks.rested(now - asked, now)
+            }
             const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
             for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
             reply.others.forEach((answer, i) => settled[others[i]!] = answer)
@@ -382,8 +387,14 @@ export const make = Effect.fnUntraced(function*(
     wakeups: listener.wakeups,
     events: listener.events
   }
-  return settings.listen ? store : withLocalWakeups(store, client)
+  return settings.listen ? store : withLocalWakeups(store, client, marks.late)
 })
+
+const markParams = (marks: ReadonlyArray<Mark>): ReadonlyArray<unknown> => [
+  ints(marks.map(([priority]) => priority)),
+  numbers(marks.map(([, turn]) => turn)),
+  numbers(marks.map(([, , place]) => place))
+]
 
 interface ExchangeJson {
   readonly now: number

@@ -3,8 +3,8 @@
  *
  * A claim goes on after the mark, the last record that this process claimed: under a transaction that is open for long, the
  * dead entries before it cannot be cleaned up, and a claim that reads them all slows down with every record (measured in
- * plain SQL over 30 s: from 13,800 to 2,400 jobs/s without a mark, none lost with it). Behind the mark can only lie a
- * record whose transaction committed late; it is found when a claim comes back short, and once a second.
+ * plain SQL over 30 s: from 13,800 to 2,400 jobs/s without a mark, none lost with it). What lies behind a mark is found
+ * as `marks.ts` says.
  */
 
 /** Ready records in turn, after the mark. Those that run lie in the same index until they settle. */

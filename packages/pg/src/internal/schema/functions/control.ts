@@ -40,7 +40,7 @@ BEGIN
     INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
     r.flags := r.flags & ~8;
     UPDATE ${s}.record SET flags = r.flags WHERE id = r.id;
-    PERFORM ${s}.wake(r.queue, 0);
+    PERFORM ${s}.wake(r.queue, -1);
   END IF;
 
   CASE p_action
@@ -79,7 +79,7 @@ BEGIN
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM ${s}.put(r);
     -- Claims have passed it over meanwhile.
-    IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, 0); END IF;
+    IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, -1); END IF;
   END CASE;
   RETURN 'Changed';
 END $$`

@@ -31,8 +31,7 @@ BEGIN
     SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
   END;
   FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
-    -- Who decides to sleep while this transaction is open cannot be seen from here: such a transaction always wakes.
-    PERFORM ${s}.wake(q, CASE WHEN p_transaction THEN 0 ELSE v_now END);
+    PERFORM ${s}.wake(q, CASE WHEN p_transaction OR ${s}.clock() > v_now + 1000 THEN -1 ELSE v_now END);
   END LOOP;
   IF EXISTS (SELECT FROM ${s}.listener WHERE until > v_now) THEN
     PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = ANY (v_stored);
@@ -84,9 +83,9 @@ BEGIN
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO ${s}.delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
   SELECT EXISTS (SELECT FROM ${s}.listener WHERE until > v_now), EXISTS (SELECT FROM ${s}.worker
-      WHERE wakes_until > CASE WHEN p_transaction THEN 0 ELSE v_now END AND p_queue = ANY (queues))
+      WHERE wakes_until > CASE WHEN p_transaction THEN -1 ELSE v_now END AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
-  IF v_wakes THEN PERFORM pg_notify('${channel}', 'w' || p_queue); END IF;
+  IF v_wakes THEN PERFORM pg_notify('${channel}', CASE WHEN p_transaction THEN 'l' ELSE 'w' END || p_queue); END IF;
   IF v_events THEN PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = p_id; END IF;
   RETURN true;
 END $$`
@@ -190,7 +189,7 @@ BEGIN
     PERFORM ${s}.let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO ${s}.agenda (id) VALUES (r.id);
-    PERFORM ${s}.wake(r.queue, 0);
+    PERFORM ${s}.wake(r.queue, -1);
   ELSE
     PERFORM ${s}.tend(r.id, p_now);
   END IF;

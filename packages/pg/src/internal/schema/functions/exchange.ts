@@ -18,6 +18,7 @@ CREATE OR REPLACE FUNCTION ${s}.exchange(
   p_others json,
   p_queues text[], p_slots int[], p_shares int[], p_total int,
   p_mark_priorities int[], p_mark_turns bigint[], p_mark_places bigint[],
+  p_trail_priorities int[], p_trail_turns bigint[], p_trail_places bigint[],
   p_tidies boolean
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -108,14 +109,19 @@ BEGIN
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
           END IF;
-          -- It came back short: once more from the very front.
+          -- It came back short: once more from behind the mark.
           v_short[i] := n > 0;
-          EXIT WHEN p_mark_priorities[i] = -1000;
-          IF n > 0 THEN p_mark_priorities[i] := -1000; END IF;
+          EXIT WHEN (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+            <= (p_trail_priorities[i], p_trail_turns[i], p_trail_places[i]);
+          IF n > 0 THEN
+            p_mark_priorities[i] := p_trail_priorities[i];
+            p_mark_turns[i] := p_trail_turns[i];
+            p_mark_places[i] := p_trail_places[i];
+          END IF;
         END LOOP;
       END LOOP;
     END LOOP;
-    -- What is left in a queue from whose very front a claim came back short, others have locked: to ask for it at once again
+    -- What is left in a queue of which a claim came back short in the end, others have locked: to ask for it at once again
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
       IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (${mayClaim(s)}) THEN

@@ -138,7 +138,7 @@ BEGIN
   IF p_transaction THEN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
     INSERT INTO ${s}.agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
-    PERFORM ${s}.wake(r.queue, 0);
+    PERFORM ${s}.wake(r.queue, -1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO ${s}.checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)

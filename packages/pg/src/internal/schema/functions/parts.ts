@@ -50,12 +50,15 @@ BEGIN
     'reason', left(p_reason, 1000)));
 END $$`
 
-/** Wakes the workers that may sleep beside this queue. */
+/**
+ * Wakes the workers that may sleep beside this queue. At -1, from what may commit long after it has stored its records: that
+ * wakes everybody, since who decides to sleep meanwhile cannot be seen, and says that they may lie behind others.
+ */
 export const wake = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.wake(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
-    PERFORM pg_notify('${channel}', 'w' || p_queue);
+    PERFORM pg_notify('${channel}', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
   END IF;
 END $$`
 
@@ -242,7 +245,7 @@ BEGIN
   IF p_transaction THEN
     IF v_freed IS NOT NULL THEN INSERT INTO ${s}.agenda (key, frees) VALUES (v_freed, true); END IF;
     IF r.state = 3 THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
-    PERFORM ${s}.wake(r.queue, 0);
+    PERFORM ${s}.wake(r.queue, -1);
     RETURN;
   END IF;
   IF r.state = 0 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
@@ -373,7 +376,7 @@ BEGIN
     INSERT INTO ${s}.agenda (id)
       SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
-    PERFORM ${s}.wake(r.queue, 0);
+    PERFORM ${s}.wake(r.queue, -1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now); END IF;
     IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;

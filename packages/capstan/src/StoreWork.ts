@@ -1,0 +1,333 @@
+/**
+ * What producers and workers ask of a store, and what it answers: enqueue, exchange, renew, write, results and signal.
+ *
+ * All of it is part of `JobStore`, under whose name it is imported.
+ *
+ * @since 0.1.0
+ */
+import type { DeadReason, Failure, FailureKind, JobId, Retention, Sensitive } from "./JobRecord.ts"
+
+// ---------------------------------------------------------------------------------------------------------- enqueue
+
+/**
+ * A unique key with what to do when another record holds it.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export interface UniqueClaim {
+  readonly key: string
+  /** The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue. */
+  readonly until: "started" | "finished" | { readonly windowMillis: number }
+  readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter"
+}
+
+/**
+ * The attempt on whose behalf a write is made. A store refuses the write with `LeaseLost` when the fence is stale.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttemptRef {
+  readonly id: JobId
+  readonly fence: number
+}
+
+/**
+ * A record to store, encoded.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export interface NewRecord {
+  readonly id: JobId
+  readonly tag: string
+  readonly version: number
+  readonly queue: string
+  /** -100 to 100, higher first. */
+  readonly priority: number
+  readonly payload: string
+  /** Milliseconds until it may run, 0 for now. */
+  readonly delay: number
+  /** The user's own instant; when present it holds, and `delay` is ignored. */
+  readonly runAt?: number | undefined
+  /** It is dead with reason `Expired` when it has not started this many milliseconds after it could. */
+  readonly startBefore?: number | undefined
+  readonly retention: Retention
+  readonly sensitive: Sensitive
+  readonly tags: ReadonlyArray<string>
+  readonly headers: Readonly<Record<string, string>>
+  readonly idempotencyKey?: string | undefined
+  readonly unique?: UniqueClaim | undefined
+  readonly concurrency?: { readonly key: string; readonly limit: number } | undefined
+  readonly rateKey?: string | undefined
+  readonly batchKey?: string | undefined
+  readonly flowId?: string | undefined
+  readonly parent?: JobId | undefined
+  /** Records that must be completed first, by the name under which the attempt finds their results. */
+  readonly dependencies?: ReadonlyArray<{ readonly name: string; readonly id: JobId }> | undefined
+}
+
+/**
+ * What an enqueue did with one record, and the id that owns the key.
+ *
+ * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
+ * other records of it are `Refused`. `Deferred`: it is stored when the caller's SQL transaction has committed, by a store that
+ * takes no part in it.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export interface Enqueued {
+  readonly id: JobId
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred" | "UniqueConflict" | "Refused"
+}
+
+/**
+ * A batch of records, all or none. With `by`, the whole batch is refused when that attempt is stale.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export interface EnqueueRequest {
+  readonly records: ReadonlyArray<NewRecord>
+  readonly by?: AttemptRef | undefined
+}
+
+// --------------------------------------------------------------------------------------------------------- exchange
+
+/**
+ * A failure as a worker reports it; the store adds when.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface NewFailure {
+  readonly kind: FailureKind
+  readonly tag?: string | undefined
+  readonly message: string
+  readonly error?: string | undefined
+}
+
+/**
+ * What an attempt ends with.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export type Outcome =
+  | { readonly _tag: "Complete"; readonly result: string | undefined }
+  | { readonly _tag: "RetryAfter"; readonly delay: number; readonly failure: NewFailure; readonly uncharged?: boolean }
+  | { readonly _tag: "SnoozeFor"; readonly delay: number; readonly failure?: NewFailure | undefined }
+  | { readonly _tag: "WaitFor"; readonly waitpoint: string }
+  | { readonly _tag: "WaitForChildren" }
+  | { readonly _tag: "Cancel"; readonly reason: string }
+  | { readonly _tag: "Dead"; readonly reason: DeadReason; readonly failure?: NewFailure | undefined }
+  | { readonly _tag: "Release" }
+  | { readonly _tag: "Park"; readonly reason: "NoHandler" | "NewerPayload" }
+
+/**
+ * The end of one attempt.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface Settlement {
+  readonly id: JobId
+  readonly fence: number
+  readonly outcome: Outcome
+  /** Records that are inserted in the same write. */
+  readonly children?: ReadonlyArray<NewRecord> | undefined
+  /** Milliseconds from the claim to the end of the handler, measured monotonically. */
+  readonly finishedAfter: number
+  readonly trace?: string | undefined
+}
+
+/**
+ * What a worker can take from one queue.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface Demand {
+  readonly queue: string
+  /** At most this many. */
+  readonly slots: number
+  /** How many of the total are kept for this queue before the rest is given out in the order of the demands. */
+  readonly share: number
+}
+
+/**
+ * The hot path: settle a batch of attempts and claim the next ones, in one atomic round trip.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface ExchangeRequest {
+  readonly worker: string
+  /** Milliseconds for which the worker's claims hold from now, unless renewed. */
+  readonly lease: number
+  readonly settlements: ReadonlyArray<Settlement>
+  readonly demand: ReadonlyArray<Demand>
+  /** At most this many over all queues. */
+  readonly total: number
+}
+
+/**
+ * How the store took one settlement. `Done` also answers a settlement that is sent again.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export type Settled = "Done" | "LeaseLost"
+
+/**
+ * A record as a worker gets it.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface Claimed {
+  readonly id: JobId
+  readonly tag: string
+  readonly version: number
+  readonly queue: string
+  readonly priority: number
+  readonly payload: string
+  /** From 1. */
+  readonly attempt: number
+  readonly fence: number
+  readonly crashes: number
+  readonly enqueuedAt: number
+  /** When the first attempt of its present life was claimed. */
+  readonly begunAt: number
+  /** When it became ready: what it has waited since is the queue's latency. */
+  readonly readyAt: number
+  /** The last 32 failures, oldest first. One that gave its attempt back is replaced by the next failure. */
+  readonly failures: ReadonlyArray<Failure>
+  readonly tags: ReadonlyArray<string>
+  readonly headers: Readonly<Record<string, string>>
+  readonly idempotencyKey?: string | undefined
+  readonly parent?: JobId | undefined
+  readonly flowId?: string | undefined
+  /** Step results and signals by name, up to 64 KiB; the rest by `get`. */
+  readonly checkpoints: Readonly<Record<string, string>>
+  /** Results of the records that it waited for, by name. */
+  readonly dependencies: Readonly<Record<string, string | undefined>>
+}
+
+/**
+ * The answer to an exchange.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface ExchangeReply {
+  /** The store's clock. */
+  readonly now: number
+  /** One per settlement, in order. */
+  readonly settled: ReadonlyArray<Settled>
+  readonly claimed: ReadonlyArray<Claimed>
+  /** Milliseconds until the next record of the demanded queues is due; `undefined` when none is. */
+  readonly nextDueIn: number | undefined
+  /** Milliseconds until `maintain` has something to do; `undefined` when nothing is foreseen. */
+  readonly maintainIn: number | undefined
+  /** Attempts of this worker that somebody asked to cancel, told once per fence. */
+  readonly cancel: ReadonlyArray<CancelRequest>
+  /** The demanded queues of which this worker could claim more right now. */
+  readonly more: ReadonlyArray<string>
+}
+
+/**
+ * A cancel request for a running attempt.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface CancelRequest extends AttemptRef {
+  readonly reason: string
+}
+
+// ------------------------------------------------------------------------------------------------------------ renew
+
+/**
+ * Registers a worker and renews its lease, and reconciles what the store says that it holds with what it runs.
+ *
+ * @category renew
+ * @since 0.1.0
+ */
+export interface RenewRequest {
+  readonly worker: string
+  readonly lease: number
+  readonly queues: ReadonlyArray<string>
+  /** What it can run: the newest payload version per tag. Parked records of these are released. */
+  readonly handles: ReadonlyArray<{ readonly tag: string; readonly version: number }>
+  /** All attempts that the worker knows to hold. */
+  readonly holding: ReadonlyArray<AttemptRef>
+  /** Claims older than this that are not in `holding` are given back: their reply was lost (P14). */
+  readonly reconcileOlderThan: number
+}
+
+/**
+ * The answer to a renewal.
+ *
+ * @category renew
+ * @since 0.1.0
+ */
+export interface RenewReply {
+  readonly now: number
+  /** Attempts of `holding` that the worker no longer holds. */
+  readonly lost: ReadonlyArray<AttemptRef>
+  readonly cancel: ReadonlyArray<CancelRequest>
+  /** How many stranded claims were given back. */
+  readonly reconciled: number
+  /** How many parked records were released. */
+  readonly unparked: number
+  readonly maintainIn: number | undefined
+}
+
+// ----------------------------------------------------------------------------------------- write, results and signal
+
+/**
+ * A fenced write of a running attempt.
+ *
+ * @category write
+ * @since 0.1.0
+ */
+export type WriteEntry =
+  | { readonly _tag: "Step"; readonly at: AttemptRef; readonly name: string; readonly value: string }
+  | { readonly _tag: "Progress"; readonly at: AttemptRef; readonly value: string }
+  | { readonly _tag: "Log"; readonly at: AttemptRef; readonly lines: ReadonlyArray<string> }
+
+/**
+ * How a record that somebody awaits stands.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export type ResultAnswer = Kept & { readonly id: JobId; readonly progress: string | undefined } | Missing
+
+type Kept =
+  | { readonly _tag: "Pending" }
+  | { readonly _tag: "Completed"; readonly result: string | undefined }
+  | { readonly _tag: "Cancelled"; readonly reason: string }
+  | { readonly _tag: "Dead"; readonly reason: DeadReason; readonly failure: Failure | undefined }
+
+interface Missing {
+  readonly _tag: "NotFound"
+  readonly id: JobId
+  /** What removed it, where the store remembers: an operator, with a delete or a purge; or its retention. */
+  readonly by?: "Operator" | "Retention" | undefined
+}
+
+/**
+ * Completes a waitpoint of a record. `Early` when the record does not wait for it yet: it will find it.
+ *
+ * @category signal
+ * @since 0.1.0
+ */
+export interface SignalRequest {
+  readonly id: JobId
+  readonly waitpoint: string
+  readonly value: string
+}

@@ -1,0 +1,94 @@
+/**
+ * From the options of a declaration to its definition: defaults filled in, ranges checked, codecs ready to be compiled.
+ */
+import type * as Schema from "effect/Schema"
+import type { Options, PreviousVersion } from "../JobOptions.ts"
+import type { Sensitive } from "../JobRecord.ts"
+import * as Codec from "./codec.ts"
+import * as D from "./definition.ts"
+import { priorities } from "./enqueue.ts"
+import { pointers } from "./sensitive.ts"
+
+/** The options of a declaration without the types that its generic signature has checked. */
+export interface Given
+  extends Omit<Options<Schema.Top, Schema.Top, Schema.Top, Schema.Top, string>, "payload" | "previous">
+{
+  readonly payload?: Schema.Top | Schema.Struct.Fields
+  readonly previous?: ReadonlyArray<PreviousVersion<unknown>>
+}
+
+/** The schemas of a job, all of them given. */
+export interface Schemas {
+  readonly payloadSchema: Schema.Top
+  readonly successSchema: Schema.Top
+  readonly errorSchema: Schema.Top
+  readonly progressSchema: Schema.Top
+}
+
+/** Throws where an option cannot be meant. */
+export const define = (tag: string, schemas: Schemas, options: Given): D.Definition => {
+  const { concurrency, priority, unique } = options
+  const version = options.version ?? 1
+  const until = unique?.until ?? "finished"
+  let sensitive: Sensitive | undefined
+  return {
+    tag: D.name(tag, "tag", tag),
+    version: D.integer(tag, "version", version, 1, 1_000_000),
+    previous: previousOf(tag, version, options.previous ?? []),
+    queue: D.name(tag, "queue", options.queue ?? "default"),
+    priority: D.integer(
+      tag,
+      "priority",
+      typeof priority === "string" ? priorities[priority] : priority ?? 0,
+      -100,
+      100
+    ),
+    maxPayloadBytes: D.integer(
+      tag,
+      "maxPayloadBytes",
+      options.maxPayloadBytes ?? D.defaultMaxPayloadBytes,
+      1,
+      Number.MAX_SAFE_INTEGER
+    ),
+    startBefore: options.startBefore === undefined ? undefined : D.millis(tag, "startBefore", options.startBefore),
+    retention: D.retention(tag, options.retention),
+    tags: options.tags ?? [],
+    propagate: (options.propagate ?? []).map((propagated) => propagated["~propagation"]),
+    sensitive: () =>
+      sensitive ??= {
+        payload: pointers(schemas.payloadSchema),
+        result: pointers(schemas.successSchema),
+        error: pointers(schemas.errorSchema),
+        progress: pointers(schemas.progressSchema)
+      },
+    unique: unique === undefined ? undefined : {
+      key: unique.key as (payload: never) => string,
+      until: typeof until === "object" ? { windowMillis: D.millis(tag, "unique.until.window", until.window) } : until,
+      onConflict: unique.onConflict ?? "keep"
+    },
+    concurrency: concurrency === undefined ? undefined : {
+      key: concurrency.key as (payload: never) => string,
+      limit: D.integer(tag, "concurrency.limit", concurrency.limit, 1, 1_000_000)
+    },
+    policy: D.runPolicy(tag, options as D.RunOptions),
+    make: (payload) => schemas.payloadSchema.makeEffect(payload),
+    isConstructed: Codec.isConstructed(schemas.payloadSchema),
+    payload: Codec.make(schemas.payloadSchema),
+    success: Codec.make(schemas.successSchema),
+    error: Codec.make(schemas.errorSchema),
+    progress: Codec.make(schemas.progressSchema)
+  }
+}
+
+const previousOf = (
+  tag: string,
+  version: number,
+  previous: ReadonlyArray<PreviousVersion<unknown>>
+): ReadonlyArray<D.Previous> => {
+  let last = 0
+  for (const older of previous) {
+    D.integer(tag, "previous", older.version, last + 1, version - 1)
+    last = older.version
+  }
+  return previous
+}
