@@ -38,6 +38,8 @@ const notAnswered: Answer = Effect.fail(new JobStoreError({ reason: new OutcomeU
 
 /** How many records one statement carries. */
 const batch = 1000
+/** Fewer callers are not spread over several calls. */
+const least = 16
 
 /**
  * One way into a store: one call of it, or a few, are under way at a time.
@@ -75,9 +77,9 @@ export class Coalescer {
       const one: Waiting = { records, resume }
       this.waiting.push(one)
       if (this.running < this.inFlight) {
-        this.running++
-        // With one call at a time whoever comes now gathers behind it; with more, whoever is about to come goes along.
-        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately: this.inFlight === 1 }))
+        // A lone caller waits for nobody. Beside a call that is under way, whoever is about to come goes along.
+        const startImmediately = this.running++ === 0
+        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately }))
       }
       // Whoever is interrupted before it was sent leaves nothing behind.
       return Effect.sync(() => {
@@ -97,10 +99,13 @@ export class Coalescer {
     this.waiting = []
   })))
 
+  /** The next call's share: where several may be under way, they carry as many callers each, so that one is always. */
   private take(): ReadonlyArray<Waiting> {
+    const callers = Math.max(least, Math.ceil((this.waiting.length + this.sent.size) / this.inFlight))
+    const last = Math.min(this.waiting.length, callers)
     let count = 0
     let size = 0
-    while (count < this.waiting.length && (count === 0 || size + this.waiting[count]!.records.length <= batch)) {
+    while (count < last && (count === 0 || size + this.waiting[count]!.records.length <= batch)) {
       size += this.waiting[count++]!.records.length
     }
     const taken = this.waiting.slice(0, count)

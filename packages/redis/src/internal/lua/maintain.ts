@@ -51,7 +51,8 @@ end
 
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. ':x', '-inf', now, 'LIMIT', 0, chunk)) do
   local row = load(id)
-  if row and row.state < COMPLETED and row.state ~= RUNNING then
+  local at = row and isWaiting(row) and L.expiresAt(row)
+  if at and at <= now then
     L.expire(row)
     expired = expired + 1
   else
