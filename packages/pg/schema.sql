@@ -7,10 +7,15 @@ CREATE TABLE agenda (
   key text COLLATE "C",
   frees boolean NOT NULL DEFAULT false,
   waitpoint text COLLATE "C",
-  value text
+  value text,
+  record text
 );
 
 ALTER TABLE agenda ADD CONSTRAINT agenda_pkey PRIMARY KEY (num);
+
+CREATE INDEX agenda_record ON agenda USING btree (at, num) WHERE (record IS NOT NULL);
+
+CREATE INDEX agenda_record_id ON agenda USING btree (id) WHERE (record IS NOT NULL);
 
 CREATE TABLE cancel (
   id uuid NOT NULL,
@@ -895,6 +900,45 @@ BEGIN
   END IF;
 END $function$;
 
+CREATE OR REPLACE FUNCTION enqueue_at_once(x json, p_now bigint)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET lock_timeout TO '5ms'
+AS $function$
+BEGIN
+  RETURN (SELECT e.o_id FROM enqueue_one(x, p_now, false, false) e);
+EXCEPTION WHEN lock_not_available THEN
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_deferred(p_id uuid, x json, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_waiter uuid;
+  v_id uuid;
+  r record;
+BEGIN
+  FOR v_waiter IN SELECT child FROM dependency WHERE parent = p_id ORDER BY child LOOP
+    PERFORM FROM record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM record WHERE id = v_waiter) THEN RETURN false; END IF;
+  END LOOP;
+  v_id := enqueue_at_once(x, p_now);
+  IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
+  FOR v_waiter IN DELETE FROM dependency WHERE parent = p_id RETURNING child LOOP
+    SELECT * INTO r FROM record WHERE id = v_waiter;
+    IF NOT FOUND OR wait_for(v_waiter, v_id, p_now) THEN CONTINUE; END IF;
+    r.pending := r.pending - 1;
+    IF r.pending = 0 AND r.reason IN ('Dependencies', 'Children') THEN
+      PERFORM let_run(r, r.at, p_now, false);
+    ELSE
+      PERFORM put(r);
+    END IF;
+  END LOOP;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
@@ -954,8 +998,9 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
-  SELECT EXISTS (SELECT FROM listener WHERE until > v_now), EXISTS (SELECT FROM worker
-      WHERE wakes_until > CASE WHEN p_transaction THEN 0 ELSE v_now END AND p_queue = ANY (queues))
+  -- As `wake` decides.
+  SELECT EXISTS (SELECT FROM listener WHERE until > v_now),
+      p_transaction OR EXISTS (SELECT FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
   IF v_wakes THEN PERFORM pg_notify('capstan', 'w' || p_queue); END IF;
   IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
@@ -1059,6 +1104,28 @@ BEGIN
   ELSE
     PERFORM tend(r.id, p_now);
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_or_defer(x json, p_now bigint)
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_id uuid;
+BEGIN
+  IF x ->> 'uniqueKey' IS NULL AND x ->> 'idempotencyKey' IS NULL THEN
+    RETURN (SELECT e.o_id FROM enqueue_one(x, p_now, false, false) e);
+  END IF;
+  -- Behind those that wait already: it may want the same key, and each try that fails has cost its moment.
+  IF NOT EXISTS (SELECT FROM agenda WHERE record IS NOT NULL) THEN
+    v_id := enqueue_at_once(x, p_now);
+  END IF;
+  IF v_id IS NOT NULL THEN RETURN v_id; END IF;
+  v_id := (x ->> 'id')::uuid;
+  -- It is due when it would have been.
+  INSERT INTO agenda (id, at, record) VALUES (v_id, p_now + 200, (x::jsonb || jsonb_build_object(
+    'runAt', coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)))::text);
+  RETURN v_id;
 END $function$;
 
 CREATE OR REPLACE FUNCTION enqueue_plain(p_ids uuid[], p_tags text[], p_versions integer[], p_queues text[], p_priorities integer[], p_delays bigint[], p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[], p_transaction boolean)
@@ -1191,6 +1258,7 @@ BEGIN
     FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
       v_others := v_others || settle_one(x, v_now);
     END LOOP;
+    v_agenda := EXISTS (SELECT FROM agenda);
   END IF;
 
   IF v_agenda THEN v_next := tend_agenda(v_now); END IF;
@@ -1311,7 +1379,8 @@ BEGIN
     UPDATE worker AS k SET
       lease_until = CASE WHEN v_claimed > 0 THEN greatest(k.lease_until, v_now + p_lease) ELSE k.lease_until END,
       ended = k.ended AND v_claimed = 0,
-      wakes_until = CASE WHEN v_wake THEN v_now + 10000 ELSE k.wakes_until END,
+      -- Until it renews: one that is idle by then is woken for as long as its lease holds.
+      wakes_until = CASE WHEN v_wake THEN v_now + greatest(10000, p_lease / 3 + 1000) ELSE k.wakes_until END,
       queues = CASE WHEN k.queues @> p_queues THEN k.queues ELSE p_queues END
     WHERE k.num = v_worker;
     IF NOT FOUND THEN
@@ -1330,9 +1399,10 @@ BEGIN
     IF FOUND THEN PERFORM running(v_worker, true); END IF;
   END IF;
 
+  -- `greatest` alone takes NULL for less than 0: an idle worker would never sleep.
   RETURN (SELECT concat(
     '{"now":', v_now, ',"lost":', to_json(v_lost), ',"others":', to_json(v_others), ',"more":', to_json(v_more),
-    ',"nextDueIn":', coalesce(greatest(0, v_next - v_now)::text, 'null'),
+    ',"nextDueIn":', CASE WHEN v_next IS NULL THEN 'null' ELSE greatest(0, v_next - v_now)::text END,
     ',"maintainIn":', maintain_in(v_now),
     ',"cancel":', CASE WHEN EXISTS (SELECT FROM cancel) THEN take_cancels(v_worker) ELSE '[]' END,
     ',"claimed":[', array_to_string(v_claims, ','), ']}'));
@@ -1508,6 +1578,15 @@ BEGIN
     VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
 END $function$;
 
+CREATE OR REPLACE FUNCTION is_expected(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM record WHERE id = p_id)
+    OR EXISTS (SELECT FROM agenda WHERE id = p_id AND record IS NOT NULL);
+END $function$;
+
 CREATE OR REPLACE FUNCTION is_settled(p_id uuid, p_fence integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1633,7 +1712,9 @@ BEGIN
     UPDATE housekeeping SET next_at = v_now WHERE only_one;
   END IF;
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0 ELSE maintain_in(v_now) END);
+    -- What is due and was not done, others have locked: it is not asked for without a pause.
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+      ELSE coalesce(nullif(maintain_in(v_now), 0), 200) END);
 END $function$;
 
 CREATE OR REPLACE FUNCTION maintain_in(p_now bigint)
@@ -1734,6 +1815,7 @@ CREATE OR REPLACE FUNCTION promote(p_queue text, p_now bigint, p_count integer)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  v_count int;
   v_keyed uuid[];
   v_id uuid;
   r record;
@@ -1749,12 +1831,16 @@ BEGIN
   ), counted AS (
     INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
-  SELECT array_agg(t.id ORDER BY t.place) INTO v_keyed FROM turns t WHERE t.id NOT IN (SELECT id FROM moved);
+  SELECT count(*), array_agg(t.id ORDER BY t.place) FILTER (WHERE t.id NOT IN (SELECT id FROM moved))
+    INTO v_count, v_keyed FROM turns t;
   FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
     SELECT * INTO r FROM record WHERE id = v_id;
     PERFORM let_run(r, p_now, p_now, false);
   END LOOP;
-  RETURN (SELECT due FROM record WHERE queue = p_queue AND lane = 2 ORDER BY due, place LIMIT 1);
+  RETURN least(
+    CASE WHEN EXISTS (SELECT FROM record WHERE queue = p_queue AND lane = 2 AND due <= p_now) THEN
+      p_now + CASE WHEN v_count < p_count THEN 200 ELSE 0 END END,
+    (SELECT due FROM record WHERE queue = p_queue AND lane = 2 AND due > p_now ORDER BY due, place LIMIT 1));
 END $function$;
 
 CREATE OR REPLACE FUNCTION put(r record)
@@ -1852,7 +1938,9 @@ BEGIN
   INSERT INTO worker AS k (id, lease_until, queues, handles, ended)
     VALUES (p_worker, v_now + p_lease, p_queues, p_handles, p_lease = 0)
     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, ended = false,
-      queues = excluded.queues, handles = excluded.handles
+      queues = excluded.queues, handles = excluded.handles,
+      wakes_until = CASE WHEN k.wakes_until > 0 AND cardinality(p_ids) = 0
+        THEN greatest(k.wakes_until, v_now + p_lease) ELSE k.wakes_until END
     RETURNING * INTO w;
   SELECT json_agg(json_build_object('id', g.id, 'fence', g.fence)) INTO v_lost
     FROM unnest(p_ids, p_fences) AS g(id, fence)
@@ -2016,7 +2104,7 @@ DECLARE
   v_outcome text := x ->> 'outcome';
   v_ended bigint;
   v_cancel text;
-  v_child record;
+  v_child uuid;
   v_attempt int;
   c json;
 BEGIN
@@ -2038,15 +2126,9 @@ BEGIN
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
-    SELECT * INTO v_child FROM enqueue_one(c, p_now, false, false);
-    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL
-      AND EXISTS (SELECT FROM record WHERE id = v_child.o_id) THEN
-      INSERT INTO dependency (parent, child, name) VALUES (v_child.o_id, r.id, v_child.o_id::text)
-        ON CONFLICT DO NOTHING;
-      IF FOUND THEN r.pending := r.pending + 1; END IF;
-      -- One that was there before and is about to end does not know that it is waited for.
-      PERFORM FROM record WHERE id = v_child.o_id FOR KEY SHARE SKIP LOCKED;
-      IF NOT FOUND THEN PERFORM look_again(r.id, NULL, p_now); END IF;
+    v_child := enqueue_or_defer(c, p_now);
+    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
+      r.pending := r.pending + 1;
     END IF;
   END LOOP;
 
@@ -2391,7 +2473,7 @@ BEGIN
     FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id ORDER BY parent LOOP
       PERFORM FROM record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
       IF FOUND THEN CONTINUE; END IF;
-      IF EXISTS (SELECT FROM record WHERE id = v_parent) THEN
+      IF is_expected(v_parent) THEN
         v_again := true;
         CONTINUE;
       END IF;
@@ -2413,10 +2495,11 @@ CREATE OR REPLACE FUNCTION tend_agenda(p_now bigint)
 AS $function$
 DECLARE
   a agenda;
+  v_tries int := 3;
 BEGIN
   FOR a IN
     WITH few AS (
-      SELECT num FROM agenda WHERE at <= p_now ORDER BY num LIMIT 500 FOR UPDATE SKIP LOCKED
+      SELECT num FROM agenda WHERE at <= p_now AND record IS NULL ORDER BY num LIMIT 500 FOR UPDATE SKIP LOCKED
     ), taken AS (
       DELETE FROM agenda g USING few WHERE g.num = few.num RETURNING g.*
     )
@@ -2436,6 +2519,18 @@ BEGIN
     ELSE
       PERFORM admit_waiting(a.key, p_now);
     END IF;
+  END LOOP;
+  -- Each that fails may have waited for a moment, so few may; those that are left come first the next time.
+  FOR a IN SELECT * FROM agenda WHERE at <= p_now AND record IS NOT NULL
+    ORDER BY at, num LIMIT 500 FOR UPDATE SKIP LOCKED
+  LOOP
+    IF enqueue_deferred(a.id, a.record::json, p_now) THEN
+      DELETE FROM agenda WHERE num = a.num;
+    ELSE
+      UPDATE agenda SET at = p_now + 200 WHERE num = a.num;
+      v_tries := v_tries - 1;
+    END IF;
+    EXIT WHEN v_tries = 0;
   END LOOP;
   RETURN (SELECT greatest(at, p_now + 50) FROM agenda ORDER BY num LIMIT 1);
 END $function$;
@@ -2467,7 +2562,7 @@ AS $function$
 BEGIN
   UPDATE schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
   IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM enqueue_one(p_record, clock(), false, false); END IF;
+  IF p_record IS NOT NULL THEN PERFORM enqueue_or_defer(p_record, clock()); END IF;
   RETURN true;
 END $function$;
 
@@ -2491,12 +2586,26 @@ BEGIN
   RETURN v_count;
 END $function$;
 
+CREATE OR REPLACE FUNCTION wait_for(p_id uuid, p_child uuid, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT is_expected(p_child) THEN RETURN false; END IF;
+  INSERT INTO dependency (parent, child, name) VALUES (p_child, p_id, p_child::text) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN RETURN false; END IF;
+  -- One that was there before and is about to end does not know that it is waited for.
+  PERFORM FROM record WHERE id = p_child FOR KEY SHARE SKIP LOCKED;
+  IF NOT FOUND THEN PERFORM look_again(p_id, NULL, p_now); END IF;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION wake(p_queue text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  IF EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
+  IF p_now = 0 OR EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
     PERFORM pg_notify('capstan', 'w' || p_queue);
   END IF;
 END $function$;
