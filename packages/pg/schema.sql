@@ -998,8 +998,9 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
-  SELECT EXISTS (SELECT FROM listener WHERE until > v_now), EXISTS (SELECT FROM worker
-      WHERE wakes_until > CASE WHEN p_transaction THEN -1 ELSE v_now END AND p_queue = ANY (queues))
+  -- As `wake` decides.
+  SELECT EXISTS (SELECT FROM listener WHERE until > v_now),
+      p_transaction OR EXISTS (SELECT FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
   IF v_wakes THEN PERFORM pg_notify('capstan', CASE WHEN p_transaction THEN 'l' ELSE 'w' END || p_queue); END IF;
   IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
@@ -1256,6 +1257,7 @@ BEGIN
     FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
       v_others := v_others || settle_one(x, v_now);
     END LOOP;
+    v_agenda := EXISTS (SELECT FROM agenda);
   END IF;
 
   IF v_agenda THEN v_next := tend_agenda(v_now); END IF;

@@ -82,8 +82,9 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO ${s}.delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
-  SELECT EXISTS (SELECT FROM ${s}.listener WHERE until > v_now), EXISTS (SELECT FROM ${s}.worker
-      WHERE wakes_until > CASE WHEN p_transaction THEN -1 ELSE v_now END AND p_queue = ANY (queues))
+  -- As \`wake\` decides.
+  SELECT EXISTS (SELECT FROM ${s}.listener WHERE until > v_now),
+      p_transaction OR EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
   IF v_wakes THEN PERFORM pg_notify('${channel}', CASE WHEN p_transaction THEN 'l' ELSE 'w' END || p_queue); END IF;
   IF v_events THEN PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = p_id; END IF;

@@ -69,6 +69,7 @@ BEGIN
     FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
       v_others := v_others || ${s}.settle_one(x, v_now);
     END LOOP;
+    v_agenda := EXISTS (SELECT FROM ${s}.agenda);
   END IF;
 
   IF v_agenda THEN v_next := ${s}.tend_agenda(v_now); END IF;
