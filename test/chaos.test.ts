@@ -5,6 +5,7 @@ import type { Entry, Kind } from "../chaos/src/ledger.ts"
 import type { Framing, Piece, Stored } from "../chaos/src/store.ts"
 import { store } from "../chaos/src/stores/pg.ts"
 import { store as redis } from "../chaos/src/stores/redis.ts"
+import { names, removes } from "../chaos/src/stores/redisSafeguards.ts"
 
 type Told = readonly [by: string, kind: Kind, about?: Partial<Entry>]
 
@@ -178,6 +179,12 @@ const passThrough = (framing: Framing, bytes: Buffer, size: number): ReadonlyArr
   expect(Buffer.concat(pieces.map((piece) => piece.bytes))).toEqual(bytes)
   return pieces
 }
+
+describe("the controls of Redis", () => {
+  it.each(names)("find %s in the scripts, to take it away", (safeguard) => {
+    expect(() => removes(safeguard)).not.toThrow()
+  })
+})
 
 describe("the framing of Redis", () => {
   const replies = ["*2\r\n$1\r\na\r\n*1\r\n:1\r\n", "$4\r\n\r\n\r\n\r\n", "$-1\r\n", ":17\r\n", "_\r\n"]

@@ -12,7 +12,7 @@ export const keyed: Fault = {
       loads: [
         { kinds: ["Narrow"], millis: [10, 100], rate: 40, inFlight: 50, keys },
         // More than the limits let through: each key has somebody waiting.
-        { kinds: ["Wide"], millis: [100, 300], rate: 60, inFlight: 50, keys: 2 }
+        { kinds: ["Wide"], millis: [100, 300], rate: 110, inFlight: 50, keys: 2 }
       ]
     })
     await every(700, seconds, () => cluster.killOne())

@@ -14,15 +14,18 @@ const safeguards: Readonly<
   Record<Safeguard, ReadonlyArray<readonly [verb: Verb, text: string, instead: string]>>
 > = {
   fence: [
-    ["exchange", "not of or of.fence ~= fences[i]", "not of"],
+    ["exchange", "not of or of.fence ~= fence", "not of"],
     ["exchange", "row.state ~= RUNNING or row.fence ~= s.fence", "row.state ~= RUNNING"],
     ["write", "row.state ~= RUNNING or row.fence ~= entry.fence", "false"],
     ["enqueue", "row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23))", "false"]
   ],
-  reconciling: [["renew", "not known[id] and row.at <= before", "false"]],
-  rescue: [["maintain", "if #ids == 0 then", "if true then"]],
-  slots: [["exchange", "used >= row.more.limit", "false"], ["enqueue", "used >= row.more.limit", "false"]]
+  reconciling: [["renew", "not known[row.id] and row.at <= before", "false"]],
+  rescue: [["maintain", "if #held == 0 then", "if true then"]],
+  slots: (["exchange", "enqueue", "renew", "maintain"] as const)
+    .map((verb) => [verb, "used >= row.more.limit", "false"] as const)
 }
+
+export const names = Object.keys(safeguards) as ReadonlyArray<Safeguard>
 
 /** Fails when there is nothing to remove. */
 export const removes = (safeguard: Safeguard): void => {
