@@ -106,7 +106,7 @@ export const layer = (
  *
  * **Details**
  *
- * It first counts all records in one script, about two seconds a million, during which the server does nothing else; then it
+ * It first counts all records in one script, some microseconds a record, during which the server does nothing else; then it
  * sees to 500 records a call. Answers how many records there are, and how many queues and shelves had lost some. What was in
  * the records alone (`{prefix}:c`, `:h`, `:m`) cannot be made from anything.
  *

@@ -47,9 +47,14 @@ end
 
 -- Notes ids in the order of enqueue.
 local function log(chunk, ids)
-  local length = call('APPEND', P .. ':o:' .. chunk, ids)
+  local key = P .. ':o:' .. chunk
+  local length = call('APPEND', key, ids)
   if length == #ids then call('HSET', P .. ':og', chunk, 0) end
-  if length >= 22528 then call('HSET', P, 'oc', chunk + 1) end
+  if length >= 22528 then
+    call('HSET', P, 'oc', chunk + 1)
+    -- Without the room that the server leaves for more: as much again.
+    call('SET', key, call('GET', key))
+  end
   return length
 end
 

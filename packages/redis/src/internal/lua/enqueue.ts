@@ -114,9 +114,7 @@ local read = call('HMGET', P, 'oc', 'lu', 'k' .. ARGV[1], 'z' .. ARGV[2])
 if not read[3] or read[2] and tonumber(read[2]) > now then return '' end
 local chunk, id = tonumber(read[1] or '0'), ARGV[4]
 if call('HSETNX', P .. ':c', id, string.format('%04x%06x%011x', read[3], chunk, now) .. ARGV[5]) == 0 then return 0 end
-local length = call('APPEND', P .. ':o:' .. chunk, id)
-if length == 22 then call('HSET', P .. ':og', chunk, 0) end
-if length >= 22528 then call('HSET', P, 'oc', chunk + 1) end
+log(chunk, id)
 local queue = P .. ':q:' .. ARGV[2]
 if call('RPUSH', P .. ':l:' .. ARGV[2] .. ':' .. ARGV[3], id) == 1 then
   local lanes = call('HGET', queue, 'l')
