@@ -1749,15 +1749,17 @@ CREATE OR REPLACE FUNCTION mend(p_now bigint)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  v_names text[] := ARRAY(
-    SELECT name FROM key WHERE name > (SELECT mended FROM housekeeping) ORDER BY name LIMIT 5000);
+  v_from text := (SELECT mended FROM housekeeping);
+  v_to text;
   v_key text;
   v_count int;
 BEGIN
   -- One part of the keys after the other, and then from the beginning.
-  UPDATE housekeeping SET mended = coalesce(v_names[5000], '') WHERE only_one;
+  SELECT max(name), count(*) INTO v_to, v_count
+    FROM (SELECT name FROM key WHERE name > v_from ORDER BY name LIMIT 5000) few;
+  UPDATE housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM unnest(v_names) AS n(name) JOIN key k ON k.name = n.name WHERE k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
       SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name
   LOOP
@@ -1767,7 +1769,7 @@ BEGIN
     SELECT q.id FROM cancel q
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM key k WHERE k.name IN (
-      SELECT name FROM key WHERE name = ANY (v_names) AND held = 0 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;
