@@ -202,7 +202,8 @@ CREATE TABLE history_9 PARTITION OF history FOR VALUES IN ('9') WITH (autovacuum
 
 CREATE TABLE housekeeping (
   only_one boolean NOT NULL DEFAULT true,
-  next_at bigint NOT NULL DEFAULT 0
+  next_at bigint NOT NULL DEFAULT 0,
+  mended text COLLATE "C" NOT NULL DEFAULT ''::text
 ) WITH (fillfactor=20);
 
 ALTER TABLE housekeeping ADD CONSTRAINT housekeeping_only_one_check CHECK (only_one);
@@ -1690,6 +1691,7 @@ DECLARE
   v_quarantined int := 0;
   v_expired int;
   v_swept int := 0;
+  v_mended int := 0;
   w worker;
   v_counts int[];
 BEGIN
@@ -1704,7 +1706,7 @@ BEGIN
   IF FOUND THEN
     UPDATE housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM sum_counters();
-    PERFORM mend(v_now);
+    v_mended := mend(v_now);
     DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
     DELETE FROM listener WHERE until <= v_now;
@@ -1712,7 +1714,7 @@ BEGIN
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := sweep(v_now, 1000);
   END IF;
-  IF v_swept >= 1000 THEN
+  IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE housekeeping SET next_at = v_now WHERE only_one;
   END IF;
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
@@ -1743,16 +1745,23 @@ AS $function$
 $function$;
 
 CREATE OR REPLACE FUNCTION mend(p_now bigint)
- RETURNS void
+ RETURNS integer
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  v_from text := (SELECT mended FROM housekeeping);
+  v_to text;
   v_key text;
+  v_count int;
 BEGIN
+  -- One part of the keys after the other, and then from the beginning.
+  SELECT max(name), count(*) INTO v_to, v_count
+    FROM (SELECT name FROM key WHERE name > v_from ORDER BY name LIMIT 5000) few;
+  UPDATE housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM key k WHERE k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
       SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
-    ORDER BY k.name LIMIT 100
+    ORDER BY k.name
   LOOP
     PERFORM admit_waiting(v_key, p_now);
   END LOOP;
@@ -1760,8 +1769,10 @@ BEGIN
     SELECT q.id FROM cancel q
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM key k WHERE k.name IN (
-      SELECT name FROM key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
 END $function$;
 
 CREATE OR REPLACE FUNCTION millis_of(options jsonb, name text)

@@ -77,3 +77,44 @@ describe("retention", () => {
       yield* Fiber.interrupt(fiber)
     }))
 })
+
+describe("keys", () => {
+  const keys = ({ sql }: Side) =>
+    Effect.map(
+      sql.unsafe<{ name: string }>(`SELECT name FROM ${schema}.key ORDER BY name LIMIT 10`),
+      (rows) => rows.map(({ name }) => name)
+    )
+
+  it.live("that nobody holds or waits for go, however many there are, and leave the others", () =>
+    Effect.gen(function*() {
+      const { one } = yield* sides
+      yield* Harness.empty(one)
+      yield* Harness.enqueue(one, Harness.keyed("held"))
+      yield* Harness.claimOne(one)
+      yield* Harness.enqueue(one, Harness.keyed("ready"))
+      yield* one.sql.unsafe(`INSERT INTO ${schema}.key SELECT 'idle ' || n, 1, 0 FROM generate_series(1, 12000) n`)
+      let calls = 0
+      while ((yield* keys(one)).length > 2) {
+        assert.isBelow(calls++, 5, "12,000 of them take three calls, and one that begins anew")
+        assert.isBelow((yield* one.store.maintain).maintainIn!, 1000)
+      }
+      assert.deepStrictEqual(yield* keys(one), ["held", "ready"])
+      yield* Harness.assertSound(one)
+    }))
+
+  it.live("with a free slot are found that a lost race left, wherever they stand", () =>
+    Effect.gen(function*() {
+      const { one } = yield* sides
+      yield* Harness.empty(one)
+      const at = yield* Effect.andThen(Harness.enqueue(one, Harness.keyed("z")), Harness.claimOne(one))
+      const { id } = yield* Harness.enqueue(one, Harness.keyed("z"))
+      yield* one.sql.unsafe(`INSERT INTO ${schema}.key SELECT 'busy ' || n, 1, 1 FROM generate_series(1, 6000) n`)
+      yield* one.sql.unsafe(`UPDATE ${schema}.key SET lim = 2 WHERE name = 'z'`)
+      for (let i = 0; i < 2; i++) {
+        yield* one.sql.unsafe(`UPDATE ${schema}.housekeeping SET next_at = 0`)
+        yield* one.store.maintain
+      }
+      assert.strictEqual(yield* Harness.stateOf(one, id), "ready")
+      assert.strictEqual(yield* Harness.settle(one, at), "Done")
+    }))
+})

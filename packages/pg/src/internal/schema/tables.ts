@@ -18,7 +18,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
 
   `CREATE TABLE ${s}.housekeeping (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-    next_at bigint NOT NULL DEFAULT 0
+    next_at bigint NOT NULL DEFAULT 0,
+    mended text COLLATE "C" NOT NULL DEFAULT ''
   ) WITH (fillfactor = 20)`,
   `INSERT INTO ${s}.housekeeping DEFAULT VALUES`,
 

@@ -8,6 +8,7 @@ DECLARE
   v_quarantined int := 0;
   v_expired int;
   v_swept int := 0;
+  v_mended int := 0;
   w ${s}.worker;
   v_counts int[];
 BEGIN
@@ -22,7 +23,7 @@ BEGIN
   IF FOUND THEN
     UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM ${s}.sum_counters();
-    PERFORM ${s}.mend(v_now);
+    v_mended := ${s}.mend(v_now);
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
     DELETE FROM ${s}.listener WHERE until <= v_now;
@@ -30,7 +31,7 @@ BEGIN
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := ${s}.sweep(v_now, 1000);
   END IF;
-  IF v_swept >= 1000 THEN
+  IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
   END IF;
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
@@ -215,17 +216,24 @@ $$`
 
 /**
  * Finds what a lost race or a rolled back transaction left: keys with a free slot that somebody waits for, requests to
- * cancel what no longer runs, keys of records that are gone.
+ * cancel what no longer runs, keys that nobody holds or waits for. Answers how many of those have gone.
  */
 export const mend = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.mend(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.mend(p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+  v_from text := (SELECT mended FROM ${s}.housekeeping);
+  v_to text;
   v_key text;
+  v_count int;
 BEGIN
+  -- One part of the keys after the other, and then from the beginning.
+  SELECT max(name), count(*) INTO v_to, v_count
+    FROM (SELECT name FROM ${s}.key WHERE name > v_from ORDER BY name LIMIT 5000) few;
+  UPDATE ${s}.housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
       SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
-    ORDER BY k.name LIMIT 100
+    ORDER BY k.name
   LOOP
     PERFORM ${s}.admit_waiting(v_key, p_now);
   END LOOP;
@@ -233,6 +241,8 @@ BEGIN
     SELECT q.id FROM ${s}.cancel q
       WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM ${s}.key k WHERE k.name IN (
-      SELECT name FROM ${s}.key WHERE held = 0 LIMIT 1000 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
 END $$`
