@@ -118,10 +118,10 @@ describe("the loss of a master", () => {
       const producers = yield* producing(20)
       yield* Harness.until("jobs are acknowledged", Effect.sync(() => producers.acknowledged.length > 200), 20)
 
+      const lastKnown = producers.acknowledged.length
       // A password where none is asked for is refused: the replica cannot come back.
       yield* Effect.promise(() => replica.command("CONFIG", "SET", "masterauth", "wrong"))
       yield* Effect.promise(() => master.command("CLIENT", "KILL", "TYPE", "replica"))
-      const lastKnown = producers.acknowledged.length
       yield* Effect.sleep("500 millis")
       yield* Effect.promise(() => master.crash())
       yield* Effect.promise(() => untilTrue("the replica serves", async () => await servers.masterOf(slot) !== master))
