@@ -135,22 +135,30 @@ describe("the loss of a master", () => {
       yield* Layer.build(working(ran))
       yield* Harness.until("all jobs have run", idle, 30)
       const lost = producers.acknowledged.filter((n) => !ran.has(n))
-      yield* Effect.logInfo(
-        `durability ${options.durability ?? "server"}: ${producers.acknowledged.length} acknowledged, ` +
+      return {
+        lost: lost.length,
+        unheard: before - lastKnown,
+        said: `durability ${options.durability ?? "server"}: ${producers.acknowledged.length} acknowledged, ` +
           `${lost.length} of them lost with the master, ${producers.others()} not acknowledged`
-      )
-      return { lost: lost.length, unheard: before - lastKnown }
+      }
     }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(storeOf(prefix, options)))))
 
-  it.live("loses nothing that a replica has acknowledged", () =>
+  it.live("loses nothing that a replica has acknowledged", ({ annotate }) =>
     Effect.gen(function*() {
-      assert.strictEqual((yield* lostWith("replicated", { durability: "replicated" })).lost, 0)
+      const { lost, said } = yield* lostWith("replicated", { durability: "replicated" })
+      yield* Effect.promise(() => annotate(said))
+      assert.strictEqual(lost, 0)
     }), 120_000)
 
-  it.live("loses of the others what no replica had heard of, and the store goes on", () =>
-    Effect.gen(function*() {
-      const { lost, unheard } = yield* lostWith("unreplicated", {})
-      assert.isAbove(lost, 0)
-      assert.isAtMost(lost, unheard)
-    }), 120_000)
+  it.live(
+    "loses of the others what no replica had heard of, and the store goes on",
+    ({ annotate }) =>
+      Effect.gen(function*() {
+        const { lost, said, unheard } = yield* lostWith("unreplicated", {})
+        yield* Effect.promise(() => annotate(said))
+        assert.isAbove(lost, 0)
+        assert.isAtMost(lost, unheard)
+      }),
+    120_000
+  )
 })
