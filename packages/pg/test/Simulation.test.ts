@@ -31,7 +31,8 @@ const explore = (seeds: ReadonlyArray<number>, options: Omit<Simulation.Options,
       const report = yield* Simulation.run({ records: 20, hostileFor: "45 seconds", ...options, seed, remote })
       for (const [fault, times] of report.faults) faults.set(fault, (faults.get(fault) ?? 0) + times)
       if (report.violations.length > 0) return { faults, failed: report }
-      yield* Harness.assertSound(side)
+      // A defect that was planted may show there as well; what is looked for is that the invariants see it.
+      if (options.plant === undefined) yield* Harness.assertSound(side)
     }
     return { faults, failed: undefined }
   })
@@ -56,10 +57,12 @@ describe("a cluster on Postgres", () => {
   const control = (name: string, plant: Plant, kills: boolean, first: number) =>
     it.live(`${name} is caught`, () =>
       Effect.gen(function*() {
-        const { failed } = yield* explore(Array.from({ length: 30 }, (_, i) => first + i), { plant, kills })
+        // More of everything, so that few seeds miss it.
+        const much = { records: 80, hostileFor: "90 seconds", plant, kills } as const
+        const { failed } = yield* explore(Array.from({ length: 30 }, (_, i) => first + i), much)
         assert.isDefined(failed, "no seed of 30 has found it")
         console.log(`${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
-      }), 180_000)
+      }), 300_000)
   control("a store without a fence", noFence, true, 11)
   control("a store that does not reconcile", noReconcile, false, 2)
 })
