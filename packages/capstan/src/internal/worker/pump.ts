@@ -21,6 +21,8 @@ const maxBatch = 1000
 const maxWriteFailures = 3
 /** Records that are claimed ahead of free slots, at most. */
 const maxAhead = 512
+/** For how many milliseconds it is claimed ahead, at most. */
+const maxHorizon = 20
 /** Milliseconds between two looks of a worker without room, each because of a wake-up. */
 const betweenNudges = 50
 
@@ -134,9 +136,16 @@ const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.
   Effect.gen(function*() {
     if (state.waitingCount === 0) return yield* call
     const sent = yield* Effect.forkChild(call, { startImmediately: true })
-    while (state.hasStartable) {
-      yield* Effect.yieldNow
-      state.startWaiting()
+    sent.addObserver(() => state.work.openUnsafe())
+    while (sent.pollUnsafe() === undefined) {
+      if (state.hasStartable) {
+        yield* Effect.yieldNow
+        state.startWaiting()
+      } else {
+        // A slot that becomes free meanwhile is not to wait for the store.
+        state.work.closeUnsafe()
+        yield* state.work.await
+      }
     }
     return yield* Fiber.join(sent)
   })
@@ -203,15 +212,20 @@ const prefetch = (
   now: number
 ): number => {
   if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
+  const { pace } = state
   const elapsed = now - state.lastTurnAt
   state.lastTurnAt = now
-  if (settled === 0) return 0
+  // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
+  const kept = !isElsewhere(state) ? 0 : pace.elapsed > maxHorizon ? 0.5 : 1
+  pace.settled = pace.settled * kept + settled
+  pace.elapsed = pace.elapsed * kept + elapsed
+  if (pace.settled === 0) return 0
   const exchanges = isElsewhere(state) ? 2 : 1
-  const horizon = Math.min(20, Math.max(1, 2 * exchanges * exchangeTime))
+  const horizon = Math.min(maxHorizon, Math.max(1, 2 * exchanges * exchangeTime))
   // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
   state.patience = Math.max(minPatience, 2 * horizon)
-  const worked = elapsed <= 0 ? Infinity : (settled / elapsed) * horizon
-  return Math.min(maxAhead, 2 * exchanges * settled, Math.floor(worked))
+  const worked = pace.elapsed <= 0 ? Infinity : (pace.settled / pace.elapsed) * horizon
+  return Math.floor(Math.min(maxAhead, 2 * exchanges * pace.settled, worked))
 }
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */

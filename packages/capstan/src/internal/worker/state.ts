@@ -87,6 +87,8 @@ export class WorkerState implements Host {
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
+  /** What the last turns settled, and how long they took. */
+  readonly pace = { settled: 0, elapsed: 0 }
   /** A renewal is under way. */
   renewing = false
   /** After a renewal that failed. */
