@@ -55,7 +55,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["a settlement that is sent again is Done, also after the record is gone (P13)"]
   },
   "a settlement of a record that is gone is not known": {
-    changes: [[["control", "maintain"], "if row.settled > 0 then L.remember(row) end", ""]],
+    changes: [[["control", "maintain"], "  L.remember(row, by)\n", ""]],
     red: ["a settlement that is sent again is Done, also after the record is gone (P13)"]
   },
   "keys have no limit": {

@@ -30,15 +30,26 @@ interface Pending {
   readonly expire: () => void
 }
 
+/**
+ * A key that never is there. A node of a cluster that has a part of a slot refuses what names it, before the script begins:
+ * one that found some of its keys gone elsewhere would stop halfway.
+ */
+const noneOf = (key: string): string => `${key}:-`
+
+/** What a store needs of a client: calls of scripts on the keys that begin with one. */
+export type Calls = Pick<Client, "redis" | "key" | "send"> & {
+  readonly call: <A>(
+    operation: string,
+    verb: Verb,
+    args: ReadonlyArray<string>
+  ) => Effect.Effect<A, JobError.JobStoreError>
+  readonly replicated: <A>(verb: Verb, args: ReadonlyArray<string>) => Effect.Effect<A, JobError.JobStoreError>
+}
+
 export class Client {
   readonly redis: Redis["Service"]
   /** The key that all keys of the namespace begin with, in braces: its hash tag. */
   readonly key: string
-  /**
-   * A key that never is there. A node of a cluster that has a part of a slot refuses what names it, before the script begins:
-   * one that found some of its keys gone elsewhere would stop halfway.
-   */
-  private readonly none: string
   private readonly scripts: Scripts
   private readonly scope: Scope.Scope
   private readonly digests = new Map<Verb, string>()
@@ -54,7 +65,6 @@ export class Client {
     this.redis = redis
     this.scope = scope
     this.key = key
-    this.none = `${key}:-`
     this.scripts = scripts
     this.line = new Line(redis, scope)
   }
@@ -62,14 +72,28 @@ export class Client {
   readonly call = <A>(
     operation: string,
     verb: Verb,
-    args: ReadonlyArray<string>
+    args: ReadonlyArray<string>,
+    key: string = this.key
   ): Effect.Effect<A, JobError.JobStoreError> =>
-    this.bounded(operation, Effect.suspend(() => this.run<A>(this.line.send, verb, args)))
+    this.bounded(operation, Effect.suspend(() => this.run<A>(this.line.send, verb, args, key)))
+
+  /** The same connection, for another partition of the store. */
+  readonly at = (key: string): Calls => ({
+    redis: this.redis,
+    key,
+    call: (operation, verb, args) => this.call(operation, verb, args, key),
+    replicated: (verb, args) => this.replicated(verb, args, key),
+    send: this.send
+  })
 
   /** The same on a connection of its own, and a replica has it too. */
-  readonly replicated = <A>(verb: Verb, args: ReadonlyArray<string>): Effect.Effect<A, JobError.JobStoreError> => {
+  readonly replicated = <A>(
+    verb: Verb,
+    args: ReadonlyArray<string>,
+    key: string = this.key
+  ): Effect.Effect<A, JobError.JobStoreError> => {
     const onReplica = this.onReplica ??= makeReplicated(this.redis, this.scope)
-    return this.bounded("enqueue", onReplica((send) => this.run<A>(send, verb, args)), "own")
+    return this.bounded("enqueue", onReplica((send) => this.run<A>(send, verb, args, key)), "own")
   }
 
   readonly send = <A>(
@@ -82,19 +106,20 @@ export class Client {
   private run<A>(
     send: Redis["Service"]["send"],
     verb: Verb,
-    args: ReadonlyArray<string>
+    args: ReadonlyArray<string>,
+    key: string
   ): Effect.Effect<A, RedisError> {
     const digest = this.digests.get(verb)
     if (digest === undefined) {
       return Effect.flatMap(send<string>("SCRIPT", "LOAD", this.scripts[verb]), (loaded) => {
         this.digests.set(verb, loaded)
-        return this.run<A>(send, verb, args)
+        return this.run<A>(send, verb, args, key)
       })
     }
     return Effect.catchIf(
-      send<A>("EVALSHA", digest, "2", this.key, this.none, ...args),
+      send<A>("EVALSHA", digest, "2", key, noneOf(key), ...args),
       isMissingScript,
-      () => send<A>("EVAL", this.scripts[verb], "2", this.key, this.none, ...args)
+      () => send<A>("EVAL", this.scripts[verb], "2", key, noneOf(key), ...args)
     )
   }
 

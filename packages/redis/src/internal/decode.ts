@@ -172,8 +172,10 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
   }
 }
 
+const removers: Readonly<Record<string, "Operator" | "Retention">> = { o: "Operator", r: "Retention" }
+
 export const toAnswer = (id: JobRecord.JobId, line: string): JobStore.ResultAnswer => {
-  if (line === "") return { _tag: "NotFound", id }
+  if (line.length <= 1) return { _tag: "NotFound", id, by: removers[line] }
   const [state, hasProgress, progressText, hasResult, result, reason, failure] = line.split(field)
   const progress = hasProgress === "" ? undefined : unclean(progressText!)
   switch (states[Number(state) - 1]) {

@@ -1,7 +1,7 @@
 /** What the store says of itself and of the server that it lives on. */
 import type { JobError, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
-import type { Client } from "./client.ts"
+import type { Calls } from "./client.ts"
 import { layout } from "./scripts.ts"
 
 export type Durability = "server" | "replicated"
@@ -22,7 +22,7 @@ export interface Server {
 const isList = (reply: object): reply is ReadonlyArray<string> => Array.isArray(reply)
 
 /** Settings that `CONFIG GET` answers; managed servers may refuse it, and then nothing is known of them. */
-const settingsOf = (client: Client): Effect.Effect<ReadonlyMap<string, string>> =>
+const settingsOf = (client: Calls): Effect.Effect<ReadonlyMap<string, string>> =>
   Effect.map(
     Effect.catchCause(
       client.send<ReadonlyArray<string> | Readonly<Record<string, string>>>(
@@ -44,7 +44,7 @@ const settingsOf = (client: Client): Effect.Effect<ReadonlyMap<string, string>> 
     }
   )
 
-export const server = (client: Client): Effect.Effect<Server, JobError.JobStoreError> =>
+export const server = (client: Calls): Effect.Effect<Server, JobError.JobStoreError> =>
   Effect.gen(function*() {
     const info = yield* client.send<string>("describe", "INFO")
     const settings = yield* settingsOf(client)
@@ -97,7 +97,7 @@ const onDisk = ({ appendfsync, hasSnapshots, isAppendOnly }: Server): string => 
 }
 
 export const describe = (
-  client: Client,
+  client: Calls,
   settings: { readonly maxCrashes: number; readonly durability: Durability }
 ): Effect.Effect<JobStore.Description, JobError.JobStoreError> =>
   Effect.map(server(client), (found) => ({

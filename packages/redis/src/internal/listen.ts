@@ -11,7 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Client } from "./client.ts"
+import type { Calls } from "./client.ts"
 import { clean, field, group, packWorker, record, unclean } from "./codec.ts"
 import * as Ids from "./ids.ts"
 import { listening } from "./subscription.ts"
@@ -44,7 +44,7 @@ class Once {
 }
 
 export const makeWakeups = (
-  client: Client,
+  client: Calls,
   scope: Scope.Scope,
   id: string,
   every: Duration.Input = usualBeat
@@ -94,7 +94,7 @@ export const makeWakeups = (
 }
 
 export const makeEvents = (
-  client: Client,
+  client: Calls,
   scope: Scope.Scope,
   every: Duration.Input = usualBeat
 ): Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> => {

@@ -1,10 +1,10 @@
 /** Makes every index anew from the records: see `lua/repair.ts`. */
 import type { JobError } from "capstan"
 import * as Effect from "effect/Effect"
-import type { Client } from "./client.ts"
+import type { Calls } from "./client.ts"
 
 export const repair = (
-  client: Client
+  client: Calls
 ): Effect.Effect<{ readonly records: number; readonly broken: number }, JobError.JobStoreError> =>
   Effect.gen(function*() {
     const [records, broken] = yield* client.call<[number, ReadonlyArray<string>]>("repair", "recount", [])

@@ -9,6 +9,7 @@ import { clock as serverClock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
+import * as forward from "./lua/forward.ts"
 import { life } from "./lua/life.ts"
 import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
@@ -24,7 +25,9 @@ import { signal, write } from "./lua/write.ts"
 /** The layout of the data. Another number is another store. */
 export const layout = 1
 
-const library = [record, life, store, settle].join("\n")
+/** Where a script is when its store has several partitions: whose channels it speaks on, and its number. */
+const several = `local S, TAG = string.match(P, '^{[^/}]*') .. '}', (string.match(P, '/(%d+)}$') or '0') .. '|'`
+const single = "local S, TAG = P, ''"
 
 /** May run where memory is full, so that work goes on and makes room: all but what adds records. */
 const always = "#!lua flags=allow-oom"
@@ -50,12 +53,17 @@ export type Verb =
   | "recount"
   | "mend"
   | "reshelve"
+  | "outgoing"
+  | "receive"
+  | "sent"
+  | "whereabouts"
 
 export type Scripts = Readonly<Record<Verb, string>>
 
-/** `clock` sets the instant of a call; tests let it stand still. */
-export const scripts = (clock: string = serverClock): Scripts => {
-  const start = `local P, call = KEYS[1], redis.call\n${clock}`
+/** `clock` sets the instant of a call; tests let it stand still. One partition needs nothing of what several do. */
+export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
+  const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
+  const library = [record, life, ...(isPartitioned ? [forward.post] : []), store, settle].join("\n")
   const make = (flags: string, ...parts: ReadonlyArray<string>) =>
     `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
@@ -87,7 +95,7 @@ export const scripts = (clock: string = serverClock): Scripts => {
     signal: make(always, context, library, signal),
     control: make(always, context, library, matches, control),
     pause: make(always, context, pause),
-    maintain: make(always, context, library, heldBy, maintain),
+    maintain: make(always, context, library, heldBy, maintain(isPartitioned ? forward.again : "")),
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
@@ -97,6 +105,10 @@ export const scripts = (clock: string = serverClock): Scripts => {
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mend),
     reshelve: make(always, reshelve),
-    tick: make(withRoom, context, library, tick)
+    tick: make(withRoom, context, library, tick),
+    outgoing: make(always, forward.outgoing),
+    receive: make(withRoom, context, library, forward.receive),
+    sent: make(always, forward.sent),
+    whereabouts: make(always, forward.whereabouts)
   }
 }

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { Client } from "./client.ts"
+import type { Calls } from "./client.ts"
 import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
@@ -39,7 +39,7 @@ const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedul
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
 
 export const make = Effect.fnUntraced(function*(
-  client: Client,
+  client: Calls,
   settings: Settings
 ): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
   const scope = yield* Effect.scope

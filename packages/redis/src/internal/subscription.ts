@@ -7,7 +7,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
-import type { Client } from "./client.ts"
+import type { Calls } from "./client.ts"
 
 export interface Ears {
   readonly channel: string
@@ -19,7 +19,7 @@ export interface Ears {
   readonly lost: () => void
 }
 
-export const listening = (client: Client, { beat, channel, every, hear, lost }: Ears) => {
+export const listening = (client: Calls, { beat, channel, every, hear, lost }: Ears) => {
   const session = Effect.scoped(Effect.gen(function*() {
     let isHeard = false
     const messages = yield* client.redis.subscribe(channel)

@@ -172,8 +172,8 @@ local function close()
   end
   if #fields > 0 then call('HSET', P, unpack(fields)) end
   for queue in pairs(woken) do
-    if call('HDEL', P, 'z' .. queue) == 1 then call('PUBLISH', P .. ':w', 'w' .. queue) end
+    if call('HDEL', P, 'z' .. queue) == 1 then call('PUBLISH', S .. ':w', 'w' .. queue) end
   end
-  if #events > 0 then call('PUBLISH', P .. ':e', call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30')) end
+  if #events > 0 then call('PUBLISH', S .. ':e', TAG .. call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30')) end
 end
 `

@@ -13,7 +13,7 @@ function act.Cancel(row)
     local worker = row.tail
     call('RPUSH', P .. ':wc:' .. worker, row.id)
     call('HSET', P .. ':wi:' .. worker, 'nc', 1)
-    call('PUBLISH', P .. ':w', 'k' .. worker)
+    call('PUBLISH', S .. ':w', 'k' .. worker)
     return 'Requested'
   end
   row.fence = row.fence + 1
@@ -97,7 +97,7 @@ end
 
 function act.Delete(row)
   if row.state == RUNNING then return 'Unchanged' end
-  L.remove(row)
+  L.remove(row, 'o')
   return 'Changed'
 end
 

@@ -93,11 +93,11 @@ if ARGV[1] == '' then
     -- A thousand at a time: what the stack of a call of a command holds.
     for first = group.first, group.last, 2000 do put(group, number, first, math.min(first + 1999, group.last)) end
     if read[2 * g + 2] and call('HDEL', P, 'z' .. group.queue) == 1 then
-      call('PUBLISH', P .. ':w', 'w' .. group.queue)
+      call('PUBLISH', S .. ':w', 'w' .. group.queue)
     end
   end
   if heard and #heard > 0 then
-    call('PUBLISH', P .. ':e', call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(heard, '\30'))
+    call('PUBLISH', S .. ':e', TAG .. call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(heard, '\30'))
   end
   return table.concat(existing, ',')
 end
@@ -121,7 +121,7 @@ if call('RPUSH', P .. ':l:' .. ARGV[2] .. ':' .. ARGV[3], id) == 1 then
   if lanes ~= ARGV[3] then openLane(ARGV[2], ARGV[3]) end
 end
 call('HINCRBY', queue, 'r', 1)
-if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', P .. ':w', 'w' .. ARGV[2]) end
+if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', S .. ':w', 'w' .. ARGV[2]) end
 return 1
 `
 

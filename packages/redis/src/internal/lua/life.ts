@@ -206,23 +206,40 @@ function L.finish(row, to, reason)
   local dependents = its and its.dependents
   if not dependents then return end
   more(row).dependents = nil
-  for _, each in ipairs(dependents) do
-    local dependent = load(each[1])
-    if dependent then L.dependencyEnded(dependent, each[2], row) end
+  for _, each in ipairs(dependents) do L.tellEnd(each, row) end
+end
+
+-- Notes who waits for the end of a record. Answers whether that is to come.
+function L.awaits(row, waiter)
+  if not row or isFinal(row) then return false end
+  local its = more(row)
+  its.dependents = its.dependents or {}
+  table.insert(its.dependents, waiter)
+  return true
+end
+
+-- Tells a record that waits for another one how that has ended: id, name and partition, which is absent for this one.
+-- Without a record it is gone.
+function L.tellEnd(each, row)
+  local isCompleted = row and row.state == COMPLETED
+  local result = row and row.hasResult and call('HGET', P .. ':r', row.id)
+  if each[3] then
+    return L.post(each[3], 'ended', each[1], each[2], isCompleted and 1 or '', result and 1 or '', result or '')
   end
+  local dependent = load(each[1])
+  if dependent then L.dependencyEnded(dependent, each[2], isCompleted, result) end
 end
 
 -- One of the records that a record waits for has ended.
-function L.dependencyEnded(row, name, dependency)
+function L.dependencyEnded(row, name, isCompleted, result)
   local its = more(row)
   its.dependencies = its.dependencies or {}
-  local result = dependency and dependency.hasResult and call('HGET', P .. ':r', dependency.id)
   its.dependencies[name] = result or false
   its.pending = (its.pending or 0) - 1
   if row.state ~= BLOCKED then return end
   -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
   local isDependency = its.blocked == 'Dependencies' or its.blocked == 'Unique'
-  if isDependency and not (dependency and dependency.state == COMPLETED) then
+  if isDependency and not isCompleted then
     row.fence = row.fence + 1
     its.deadReason = 'DependencyFailed'
     L.finish(row, DEAD, 'DependencyFailed')
@@ -245,8 +262,8 @@ function L.unshelve(row)
   if row.state ~= COMPLETED then call('ZREM', P .. ':b:' .. letters[row.state], row.id) end
 end
 
--- Forgets a record.
-function L.remove(row)
+-- Forgets a record, for an operator or its retention.
+function L.remove(row, by)
   local kind = kindOf(row.kind)
   L.freeSlot(row)
   leave(row)
@@ -275,17 +292,14 @@ function L.remove(row)
     call('HDEL', P .. ':og', row.chunk)
     call('DEL', P .. ':o:' .. row.chunk)
   end
-  if row.settled > 0 then L.remember(row) end
-  for _, each in ipairs(its and its.dependents or {}) do
-    local dependent = load(each[1])
-    if dependent then L.dependencyEnded(dependent, each[2], nil) end
-  end
+  L.remember(row, by)
+  for _, each in ipairs(its and its.dependents or {}) do L.tellEnd(each, nil) end
   tell('deleted', row.id, kind, row.attempt)
 end
 
--- The last settlement of a record that is gone, sent again, is known: of the last 10,000.
-function L.remember(row)
-  call('HSET', P .. ':gone', row.id, row.settled)
+-- Of the last 10,000 that are gone it is known what removed them, and their last settlement when it is sent again.
+function L.remember(row, by)
+  call('HSET', P .. ':gone', row.id, row.settled .. by)
   if call('RPUSH', P .. ':gl', row.id) > 10000 then call('HDEL', P .. ':gone', call('LPOP', P .. ':gl')) end
 end
 

@@ -5,6 +5,6 @@
 export const listen = String.raw`
 local number = call('HGET', P, 'en') or '0'
 call('HSET', P, 'lu', string.format('%.0f', now + 30000))
-call('PUBLISH', P .. ':e', number)
+call('PUBLISH', S .. ':e', TAG .. number)
 return number
 `

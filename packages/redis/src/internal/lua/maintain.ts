@@ -4,7 +4,7 @@
  */
 
 /** ARGV: how many crashes a record is allowed. */
-export const maintain = String.raw`
+export const maintain = (again: string): string => String.raw`
 local maxCrashes, chunk = tonumber(ARGV[1]), 1000
 local rescued, quarantined, expired, swept = 0, 0, 0, 0
 local crash = '"kind":"Crashed","message":"its worker\'s lease ended"}'
@@ -82,7 +82,7 @@ local function sweep(shelf)
           if age < math.huge then call('ZADD', P .. ':sw', at + age, shelf) else call('ZREM', P .. ':sw', shelf) end
           return
         end
-        L.remove(row)
+        L.remove(row, 'r')
         swept = swept + 1
         size = size - 1
       end
@@ -110,6 +110,7 @@ for i = 1, #workers, 2 do
     break
   end
 end
+${again}
 changed.mt = maintainAt < math.huge and string.format('%.0f', maintainAt) or ''
 close()
 return table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')

@@ -151,8 +151,12 @@ for i, id in ipairs(ARGV) do
       row.hasResult and 1 or '', row.hasResult and call('HGET', P .. ':r', id) or '',
       row.state == CANCELLED and its.cancel or its.deadReason or '', its.failures and its.failures[#its.failures] or ''
     }, '\31')
+  elseif call('HEXISTS', P .. ':tx', id) == 1 then
+    -- On its way to its partition.
+    answers[i] = BLOCKED .. string.rep('\31', 6)
   else
-    answers[i] = ''
+    -- What removed it, where that is known.
+    answers[i] = string.sub(call('HGET', P .. ':gone', id) or '', -1)
   end
 end
 return table.concat(answers, '\30')

@@ -108,15 +108,17 @@ local function uuidOf(id)
 end
 
 local function leaveChildren(row, s)
+  local isAwaited = s.outcome == 'WaitForChildren'
   for _, spec in ipairs(s.children) do
-    local _, id = enqueueOne(spec)
-    local child = load(id)
-    if s.outcome == 'WaitForChildren' and child and not isFinal(child) then
+    local isToCome = spec.to
+    if spec.to then L.send(spec, isAwaited and row.id or '')
+    else
+      local _, id = enqueueOne(spec)
+      isToCome = isAwaited and L.awaits(load(id), { row.id, uuidOf(id) })
+    end
+    if isAwaited and isToCome then
       local its = more(row)
       its.pending = (its.pending or 0) + 1
-      local theirs = more(child)
-      theirs.dependents = theirs.dependents or {}
-      table.insert(theirs.dependents, { row.id, uuidOf(child.id) })
     end
   end
 end
@@ -173,7 +175,10 @@ local function isOpen(outcome) return outcome ~= 'Complete' and outcome ~= 'Dead
 
 function L.settle(s)
   local row = load(s.id)
-  if not row then return call('HGET', P .. ':gone', s.id) == tostring(s.fence) and 'Done' or 'LeaseLost' end
+  if not row then
+    local gone = call('HGET', P .. ':gone', s.id)
+    return gone and tonumber(string.sub(gone, 1, -2)) == s.fence and 'Done' or 'LeaseLost'
+  end
   if row.settled == s.fence then return 'Done' end
   if row.state ~= RUNNING or row.fence ~= s.fence then return 'LeaseLost' end
   local endedAt = math.min(now, row.at + s.after)

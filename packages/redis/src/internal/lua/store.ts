@@ -32,14 +32,9 @@ local function awaitDependencies(row, dependencies)
   if not its.blocked then L.block(row, 'Dependencies') end
   its.pending = #dependencies
   for _, each in ipairs(dependencies) do
-    local dependency = load(each.id)
-    if not dependency or isFinal(dependency) then
-      L.dependencyEnded(row, each.name, dependency)
-    else
-      local theirs = more(dependency)
-      theirs.dependents = theirs.dependents or {}
-      table.insert(theirs.dependents, { row.id, each.name })
-    end
+    local waiter = { row.id, each.name }
+    if each.to then L.post(each.to, 'await', each.id, row.id, each.name)
+    elseif not L.awaits(load(each.id), waiter) then L.tellEnd(waiter, load(each.id)) end
   end
 end
 
@@ -153,6 +148,7 @@ end
 
 -- Answers outcome and id.
 local function enqueueOne(spec)
+  if spec.to then return L.send(spec, '') end
   local known = knownAs(spec)
   if known then return 'Existing', known.id end
   local holder = spec.unique and L.holder(spec.tag, spec.unique.key)

@@ -1,0 +1,122 @@
+/**
+ * What one partition has for another: written with what it follows from, in the same script, and forwarded in that order.
+ *
+ * An entry has a number that rises for ever, also over a failover. The other partition takes entries of each partition in
+ * their order and keeps the number of the last one: so an entry that is sent twice counts once, whoever sends it, and one is
+ * removed where it came from only when it has been taken.
+ *
+ * Keys: `:to` partitions for which something waits, `:to:<partition>` a list of what, `:tx` records that are on their way,
+ * `:from` number of the last entry that was taken, by partition.
+ */
+
+/** What the library takes of it. Cost: five commands an entry. */
+export const post = String.raw`
+function L.post(to, kind, ...)
+  local number = math.max(tonumber(call('HGET', P, 'tn') or '0') + 1, now * 1024)
+  local text = string.format('%.0f', number)
+  call('HSET', P, 'tn', text)
+  call('SADD', P .. ':to', to)
+  call('RPUSH', P .. ':to:' .. to, table.concat({ text, kind, ... }, '\31'))
+  foresee(now)
+end
+
+-- A record for another partition, and the one that waits for its end or ''.
+function L.send(spec, waiter)
+  call('HSET', P .. ':tx', spec.id, spec.to)
+  L.post(spec.to, 'record', spec.id, waiter, spec.text)
+  return 'Deferred', spec.id
+end
+`
+
+/** ARGV: how many for each. Answers for each partition its number and what waits for it. */
+export const outgoing = String.raw`
+local found = {}
+for _, to in ipairs(call('SMEMBERS', P .. ':to')) do
+  found[#found + 1] = { to, call('LRANGE', P .. ':to:' .. to, 0, tonumber(ARGV[1]) - 1) }
+end
+return found
+`
+
+/** ARGV: the partition that it comes from, entries. Answers outcome and id of each, and whether something waits here now. */
+export const receive = String.raw`
+local source = ARGV[1]
+local last = tonumber(call('HGET', P .. ':from', source) or '0')
+local take = {}
+
+local function await(row, waiter, name)
+  local at = { waiter, name, source }
+  if not L.awaits(row, at) then L.tellEnd(at, row) end
+end
+
+function take.record(id, waiter, text)
+  local outcome, found = enqueueOne(cjson.decode(text))
+  if waiter ~= '' then await(outcome ~= 'UniqueConflict' and load(found) or nil, waiter, uuidOf(id)) end
+  return outcome .. ',' .. found
+end
+
+function take.await(id, waiter, name)
+  await(load(id), waiter, name)
+  return ''
+end
+
+function take.ended(id, name, text)
+  local isCompleted, hasResult, result = string.match(text, '^(1?)\31(1?)\31(.*)$')
+  local row = load(id)
+  if row then L.dependencyEnded(row, name, isCompleted ~= '', hasResult ~= '' and result) end
+  return ''
+end
+
+-- What somebody else has forwarded: a record under its own id is there by this.
+local function known(kind, id, text)
+  if kind ~= 'record' then return '' end
+  local spec = cjson.decode(text)
+  local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
+  return row and row.id ~= id and 'Existing,' .. row.id or 'Inserted,' .. id
+end
+
+local answers = {}
+for i = 2, #ARGV do
+  local number, kind, id, name, rest = string.match(ARGV[i], '^(%d+)\31(%a+)\31([^\31]*)\31([^\31]*)\31?(.*)$')
+  if tonumber(number) > last then
+    last = tonumber(number)
+    answers[#answers + 1] = take[kind](id, name, rest)
+  else
+    answers[#answers + 1] = known(kind, id, rest)
+  end
+end
+call('HSET', P .. ':from', source, string.format('%.0f', last))
+flush()
+close()
+return { table.concat(answers, ';'), call('EXISTS', P .. ':to') }
+`
+
+/** ARGV: partition, number of the last entry that it has taken. */
+export const sent = String.raw`
+local key, last = P .. ':to:' .. ARGV[1], tonumber(ARGV[2])
+while true do
+  local entry = call('LINDEX', key, 0)
+  if not entry then
+    call('SREM', P .. ':to', ARGV[1])
+    return 0
+  end
+  local number, kind, id = string.match(entry, '^(%d+)\31(%a+)\31([^\31]*)')
+  if tonumber(number) > last then return 1 end
+  call('LPOP', key)
+  if kind == 'record' then call('HDEL', P .. ':tx', id) end
+end
+`
+
+/** ARGV: ids. Answers of each '1' when it is here or was, the partition that it is on its way to, or ''. */
+export const whereabouts = String.raw`
+local found = {}
+for i, id in ipairs(ARGV) do
+  if call('HEXISTS', P .. ':c', id) == 1 or call('HEXISTS', P .. ':gone', id) == 1 then found[i] = 'here'
+  else found[i] = call('HGET', P .. ':tx', id) or '' end
+end
+return table.concat(found, ',')
+`
+
+/** Something waits to be forwarded still: another try a second later. */
+export const again = String.raw`
+if call('EXISTS', P .. ':to') == 1 then maintainAt = math.min(maintainAt, now + 1000) end
+`
