@@ -203,13 +203,38 @@ export class EnqueueInTransaction extends Schema.TaggedError<EnqueueInTransactio
 }
 
 /**
+ * The keys of a record do not lie in one partition of the store, so that none but one of them would hold. Nothing was
+ * enqueued: declare a `partition` of which all keys of the job are part, or leave its queue in one partition.
+ *
+ * @category store
+ * @since 0.1.0
+ */
+export class CrossPartition extends Schema.TaggedError<CrossPartition>()("CrossPartition", {
+  job: Schema.String,
+  queue: Schema.String,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `job ${this.job} in queue ${this.queue}, which has several partitions: ${this.issue}`
+  }
+}
+
+/**
  * A store operation that did not succeed.
  *
  * @category store
  * @since 0.1.0
  */
 export class JobStoreError extends Schema.TaggedError<JobStoreError>()("JobStoreError", {
-  reason: Schema.Union([Unavailable, OutcomeUnknown, Incompatible, LeaseLost, AwaitInTransaction, EnqueueInTransaction])
+  reason: Schema.Union([
+    Unavailable,
+    OutcomeUnknown,
+    Incompatible,
+    LeaseLost,
+    AwaitInTransaction,
+    EnqueueInTransaction,
+    CrossPartition
+  ])
 }) {
   override get message() {
     return this.reason.message

@@ -265,6 +265,15 @@ export interface Options<
   readonly unique?: Unique<TypeOf<NoInfer<Payload>>> | undefined
   readonly concurrency?: Concurrency<TypeOf<NoInfer<Payload>>> | undefined
   /**
+   * What decides in which partition of its queue a record lies, on a store that has several (`partitions` of the Redis store):
+   * such as the tenant. Records with the same value lie together. The keys of `unique` and `concurrency` must be this value,
+   * or begin with it and a character that is no letter and no digit: else the enqueue fails with `CrossPartition`. Other
+   * stores do not look at it.
+   *
+   * @default the concurrency key, else the unique key, else the idempotency key, else the flow, else the id
+   */
+  readonly partition?: ((payload: TypeOf<NoInfer<Payload>>) => string) | undefined
+  /**
    * How long finished records are kept, by how they ended. Whoever awaits a record finds its result while it is kept: with
    * 0 it is removed as soon as it has ended, and an awaiter may be told that it is gone.
    *

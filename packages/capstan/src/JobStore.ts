@@ -72,6 +72,8 @@ export interface Shape {
   readonly identity: string
   /** `exact`: neither a wake-up nor an event is ever lost in silence, so nobody who waits need poll. */
   readonly notifications: "exact" | "hint"
+  /** How many partitions a queue has, of those that have more than one. Absent: every queue has one. */
+  readonly partitions?: Readonly<Record<string, number>> | undefined
   /**
    * Whether a fiber with this context has a transaction of this store open, in which its enqueues take part. What it
    * enqueued is seen by nobody before the commit, so to await it there would never end. Absent: never.

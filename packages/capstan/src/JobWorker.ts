@@ -240,6 +240,7 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
     const clock = yield* Clock.Clock
     const id = yield* Effect.withFiber((fiber) => Effect.succeed(Uuid.make(fiber)))
     refuseForeign(context, store.identity)
+    refuseCrossPartition(group, store.partitions ?? {})
     const state = new WorkerState({
       store,
       clock,
@@ -281,6 +282,18 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
     Effect.forever,
     Effect.provideService(References.TracerEnabled, false)
   )
+
+/** Of two keys each asks for a partition of its own. */
+const refuseCrossPartition = (group: JobGroup.Any, partitions: Readonly<Record<string, number>>): void => {
+  for (const [tag, job] of group.jobs) {
+    const { concurrency, partition, queue, unique } = job[Job.TypeId]
+    if (concurrency === undefined || unique === undefined || partition !== undefined || !(queue in partitions)) continue
+    throw new Error(
+      `worker: job ${tag} has a unique and a concurrency key, and its queue ${queue} has ${partitions[queue]} partitions: ` +
+        "declare the partition of which both are part"
+    )
+  }
+}
 
 const refuseForeign = (context: Context.Context<never>, identity: string): void => {
   const transactional = Context.getOrUndefined(context, Transactional)

@@ -62,6 +62,8 @@ export interface NewRecord {
   readonly concurrency?: { readonly key: string; readonly limit: number } | undefined
   readonly rateKey?: string | undefined
   readonly batchKey?: string | undefined
+  /** Records with the same one lie together, where a store has several partitions. */
+  readonly partitionKey?: string | undefined
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
   /** Records that must be completed first, by the name under which the attempt finds their results. */
@@ -73,7 +75,7 @@ export interface NewRecord {
  *
  * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
  * other records of it are `Refused`. `Deferred`: it is stored when the caller's SQL transaction has committed, by a store that
- * takes no part in it.
+ * takes no part in it; or it is safe, and on its way to the partition of the store that it belongs to.
  *
  * @category enqueue
  * @since 0.1.0

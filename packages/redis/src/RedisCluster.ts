@@ -1,8 +1,8 @@
 /**
  * The service `effect/persistence/Redis` over node-redis's cluster client, for a store on a Redis Cluster.
  *
- * All keys of a store share one hash tag, so all that it sends goes to the node that serves its slot, after a failover or a
- * migration to the next one. While the slot is on its way from one node to another neither has all of its keys: what is sent
+ * All keys of a store share one hash tag, those of a partition another, so what it sends goes to the node that serves that
+ * slot, after a failover or a migration to the next one. While the slot is on its way from one node to another neither has all of its keys: what is sent
  * meanwhile is refused with `TRYAGAIN`, has done nothing, and is sent again.
  *
  * ```ts
@@ -17,7 +17,9 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
+import type * as Scope from "effect/Scope"
 import { createCluster } from "redis"
+import { onCluster } from "./internal/nodes.ts"
 
 type ClientOptions = NonNullable<Parameters<typeof createCluster>[0]>
 type Cluster = ReturnType<typeof createCluster>
@@ -30,7 +32,7 @@ type Cluster = ReturnType<typeof createCluster>
  */
 export interface Options extends ClientOptions, Redis.PoolOptions {
   /**
-   * That of the store. A client serves one: each store of a cluster has its own.
+   * That of the store, to whose node goes what is sent by hand. Stores with other prefixes and partitions send to theirs.
    *
    * @default "capstan"
    */
@@ -54,13 +56,31 @@ export const layer = (options: Options): Layer.Layer<Redis.Redis, Redis.RedisErr
     Redis.Redis,
     Effect.gen(function*() {
       const { acquireTimeout, idleTimeout, maxConnections, minConnections, prefix = "capstan", ...client } = options
-      const key = `{${prefix}}`
+      const own = `{${prefix}}`
       const cluster = yield* connected({
         topologyRefreshOnReconnectionAttemptStrategy: usualRefresh,
         ...client
       })
-      const slot = yield* promised(() => cluster.sendCommand<number>(key, true, ["CLUSTER", "KEYSLOT", key]))
+      const pool = { acquireTimeout, idleTimeout, maxConnections, minConnections }
+      const service = yield* serviceOf(cluster, own, yield* slotOf(cluster, own), pool)
+      return onCluster(service, (key) =>
+        key === own
+          ? Effect.succeed(service)
+          : Effect.flatMap(slotOf(cluster, key), (slot) => serviceOf(cluster, key, slot, pool)))
+    })
+  )
 
+const slotOf = (cluster: Cluster, key: string) =>
+  promised(() => cluster.sendCommand<number>(key, true, ["CLUSTER", "KEYSLOT", key]))
+
+/** Sends to the node that has the slot of a key. */
+const serviceOf = (
+  cluster: Cluster,
+  key: string,
+  slot: number,
+  pool: Redis.PoolOptions
+): Effect.Effect<Redis.Redis["Service"], never, Scope.Scope> =>
+  Effect.suspend(() => {
       const node = promised(() => Promise.resolve(cluster.nodeClient(cluster.slots[slot]!.master)))
       // A key's command is what makes the client look where its slot is.
       const lookAgain = promised(() => cluster.sendCommand(key, false, ["EXISTS", key]))
@@ -72,7 +92,7 @@ export const layer = (options: Options): Layer.Layer<Redis.Redis, Redis.RedisErr
           Effect.mapError((error) => isAsking(error) ? onItsWay : error)
         )
 
-      return yield* Redis.make({
+      return Redis.make({
         send,
         connect: Effect.flatMap(node, (client) => {
           // To where this client goes: without its host and port it would be the default server of this machine.
@@ -88,7 +108,7 @@ export const layer = (options: Options): Layer.Layer<Redis.Redis, Redis.RedisErr
             })
           )
         }),
-        pool: { acquireTimeout, idleTimeout, maxConnections, minConnections },
+        pool,
         subscribe: (channel, onMessage) => {
           const hear = (message: string | Uint8Array, channel: string | Uint8Array) =>
             onMessage({ channel: String(channel), message: String(message) })
@@ -102,8 +122,7 @@ export const layer = (options: Options): Layer.Layer<Redis.Redis, Redis.RedisErr
           )
         }
       })
-    })
-  )
+  })
 
 const connected = (options: ClientOptions) =>
   Effect.acquireRelease(

@@ -20,6 +20,10 @@ import { Redis } from "effect/persistence/Redis"
 import * as Random from "effect/Random"
 import { Client } from "./internal/client.ts"
 import { server, warnings } from "./internal/describe.ts"
+import { toStoreError } from "./internal/errors.ts"
+import { serviceOf } from "./internal/nodes.ts"
+import { agree, clientsOf, countsOf, manyOf, storedCounts } from "./internal/partitions/open.ts"
+import { makePartitioned } from "./internal/partitions/store.ts"
 import { repair as mend } from "./internal/repair.ts"
 import { layout, scripts } from "./internal/scripts.ts"
 import { make, usualSettings } from "./internal/store.ts"
@@ -62,6 +66,15 @@ export interface Options {
    * @default "fail"
    */
   readonly insideSqlTransaction?: "fail" | "afterCommit" | "ignore" | undefined
+  /**
+   * How many partitions a queue has, 1 to 256: each has a hash tag of its own, so that a cluster's nodes share its records.
+   * A record's partition is chosen by the job's `partition`, else by its keys, else by its id; what is atomic, ordered or
+   * limited is so within one. Every program on the same data names the same numbers; a number may change while the store has
+   * no record of the queue.
+   *
+   * @default 1 for every queue
+   */
+  readonly partitions?: Readonly<Record<string, number>> | undefined
 }
 
 /**
@@ -81,7 +94,8 @@ export const layer = (
   Layer.effect(
     JobStore.JobStore,
     Effect.gen(function*() {
-      const client = yield* clientOf(options.prefix)
+      const counts = yield* countsOf(options.partitions)
+      const client = yield* clientOf(options.prefix, counts.size > 0)
       const settings = {
         ...usualSettings,
         maxCrashes: options.maxCrashes ?? usualSettings.maxCrashes,
@@ -91,7 +105,14 @@ export const layer = (
       for (const warning of warnings(yield* server(client), settings.durability)) {
         yield* Effect.logWarning(`Redis store ${client.key}: ${warning}`)
       }
-      return yield* make(client, { ...settings, identity: yield* identityOf(client) })
+      const [identity, found] = yield* identityOf(client)
+      const before = storedCounts(found)
+      const many = Math.max(manyOf(counts), manyOf(before))
+      const clients = yield* clientsOf(client, prefixOf(options), many, scripts(undefined, true))
+      yield* agree(clients, counts, found)
+      return yield* counts.size === 0
+        ? make(client, { ...settings, identity })
+        : makePartitioned(clients.slice(0, manyOf(counts)), counts, { ...settings, identity })
     })
   )
 
@@ -116,28 +137,55 @@ export const layer = (
 export const repair = (
   options: Pick<Options, "prefix"> = {}
 ): Effect.Effect<{ readonly records: number; readonly broken: number }, JobError.JobStoreError, Redis> =>
-  Effect.scoped(Effect.flatMap(clientOf(options.prefix), mend))
+  Effect.scoped(Effect.gen(function*() {
+    const found = yield* (yield* clientOf(options.prefix, false)).send<string | null>(
+      "repair",
+      "HGET",
+      `{${prefixOf(options)}}`,
+      "pt"
+    )
+    const many = manyOf(storedCounts(found))
+    const home = yield* clientOf(options.prefix, many > 1)
+    const sum = { records: 0, broken: 0 }
+    for (const client of yield* clientsOf(home, prefixOf(options), many, scripts(undefined, true))) {
+      const { broken, records } = yield* mend(client)
+      sum.records += records
+      sum.broken += broken
+    }
+    return sum
+  }))
 
-const clientOf = Effect.fnUntraced(function*(prefix: string = "capstan") {
+const prefixOf = ({ prefix = "capstan" }: Pick<Options, "prefix">): string => prefix
+
+const clientOf = Effect.fnUntraced(function*(prefix: string = "capstan", isPartitioned: boolean) {
   if (!/^[\w.:-]{1,100}$/.test(prefix)) {
     return yield* incompatible(
       `prefix ${JSON.stringify(prefix)}: use letters, digits, "-", "_", "." and ":", at most 100 of them`
     )
   }
-  return new Client(yield* Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+  const key = `{${prefix}}`
+  const service = yield* Effect.mapError(serviceOf(yield* Redis, key), (error) => toStoreError("layer", error))
+  return new Client(service, key, scripts(undefined, isPartitioned), yield* Effect.scope)
 })
 
 const incompatible = (detail: string) =>
   Effect.fail(new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "layer", detail }) }))
 
-/** The same for every client of the same data, which says by which layout it is kept, too. */
-const identityOf = (client: Client): Effect.Effect<string, JobError.JobStoreError> =>
+/** The same for every client of the same data, which says by which layout it is kept, too; and which partitions it has. */
+const identityOf = (client: Client): Effect.Effect<readonly [string, string | null], JobError.JobStoreError> =>
   Effect.gen(function*() {
     const made = (yield* Random.nextIntBetween(0, 2 ** 48)).toString(36)
     yield* client.send("layer", "HSETNX", client.key, "id", made)
     yield* client.send("layer", "HSETNX", client.key, "layout", String(layout))
-    const [id, found] = yield* client.send<[string, string]>("layer", "HMGET", client.key, "id", "layout")
-    if (Number(found) === layout) return `redis:${client.key}:${id}`
+    const [id, found, partitions] = yield* client.send<[string, string, string | null]>(
+      "layer",
+      "HMGET",
+      client.key,
+      "id",
+      "layout",
+      "pt"
+    )
+    if (Number(found) === layout) return [`redis:${client.key}:${id}`, partitions] as const
     return yield* incompatible(
       `the data of ${client.key} has layout ${found}, this release wants ${layout}: use its release, or another prefix`
     )

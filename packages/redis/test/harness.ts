@@ -57,7 +57,9 @@ export const empty = (prefix: string) =>
     const redis = yield* Redis.Redis
     let cursor = "0"
     do {
-      const scan = redis.send<[string, ReadonlyArray<string>]>("SCAN", cursor, "MATCH", `{${prefix}}*`, "COUNT", "1000")
+      // Those of its partitions, too.
+      const of = `{${prefix}[}/]*`
+      const scan = redis.send<[string, ReadonlyArray<string>]>("SCAN", cursor, "MATCH", of, "COUNT", "1000")
       const [next, keys] = yield* scan
       if (keys.length > 0) yield* redis.send("UNLINK", ...keys)
       cursor = next

@@ -70,6 +70,7 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
       key: concurrency.key as (payload: never) => string,
       limit: D.integer(tag, "concurrency.limit", concurrency.limit, 1, 1_000_000)
     },
+    partition: options.partition as ((payload: never) => string) | undefined,
     policy: D.runPolicy(tag, options as D.RunOptions),
     make: (payload) => schemas.payloadSchema.makeEffect(payload),
     isConstructed: Codec.isConstructed(schemas.payloadSchema),

@@ -58,6 +58,7 @@ export interface Definition {
     }
     | undefined
   readonly concurrency: { readonly key: (payload: never) => string; readonly limit: number } | undefined
+  readonly partition: ((payload: never) => string) | undefined
   readonly policy: Partial<RunPolicy>
   /** A checked payload, from what its constructor takes. */
   readonly make: (payload: unknown) => Effect.Effect<unknown, unknown>

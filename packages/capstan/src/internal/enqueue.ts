@@ -207,7 +207,7 @@ const check = (
   return { delay: Math.ceil(wait), runAt: instant, priority: rank }
 }
 
-/** Characters of an idempotency, unique or concurrency key: a store may have an index on them. */
+/** Characters of an idempotency, unique, concurrency or partition key: a store may have an index on them. */
 const maxKey = 512
 
 const keyTooLong = (job: Definition, option: string, key: string, index?: number): EnqueueError =>
@@ -279,6 +279,10 @@ const stamp = (
   if (concurrency !== undefined && concurrency.key.length > maxKey) {
     return Effect.fail(keyTooLong(job, "concurrency", concurrency.key, index))
   }
+  const partitionKey = job.partition?.(payload as never)
+  if (partitionKey !== undefined && partitionKey.length > maxKey) {
+    return Effect.fail(keyTooLong(job, "partition", partitionKey, index))
+  }
   return Effect.succeed({
     id: Uuid.make(fiber),
     tag: job.tag,
@@ -296,6 +300,7 @@ const stamp = (
     idempotencyKey,
     unique,
     concurrency,
+    partitionKey,
     parent: call.by?.id
   })
 }

@@ -7,6 +7,7 @@
 import { type JobRecord, JobStore } from "capstan"
 import * as Ids from "./ids.ts"
 import { separators } from "./lua/context.ts"
+import { type Routed, type RoutedDependency, to } from "./partitions/route.ts"
 
 export const { field, group, record } = separators
 
@@ -87,7 +88,8 @@ const restOf = (record: JobStore.NewRecord): string => {
 }
 
 /** A record whose storing takes more than putting it there. */
-export const isSpecial = (record: JobStore.NewRecord): boolean =>
+export const isSpecial = (record: Routed): boolean =>
+  record[to] !== undefined ||
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   record.startBefore !== undefined || record.flowId !== undefined || record.parent !== undefined ||
   record.tags.length > 0 || (record.dependencies !== undefined && record.dependencies.length > 0)
@@ -140,8 +142,13 @@ const uniqueOf = ({ key, onConflict, until }: JobStore.UniqueClaim): unknown => 
   window: typeof until === "object" ? Math.ceil(until.windowMillis) : undefined
 })
 
-/** A record of any kind. */
-export const specialOf = (record: JobStore.NewRecord): unknown => ({
+/** A record of any kind. One for another partition goes as a text that nobody here reads. */
+export const specialOf = (record: Routed): unknown =>
+  record[to] === undefined
+    ? wholeOf(record)
+    : { to: record[to], id: packId(record.id), text: JSON.stringify(wholeOf(record)) }
+
+const wholeOf = (record: JobStore.NewRecord): unknown => ({
   id: packId(record.id),
   tag: tidy(record.tag),
   kind: kindOf(record).toWellFormed(),
@@ -157,7 +164,7 @@ export const specialOf = (record: JobStore.NewRecord): unknown => ({
   parent: record.parent === undefined ? undefined : packId(record.parent),
   dependencies: record.dependencies === undefined || record.dependencies.length === 0
     ? undefined
-    : record.dependencies.map(({ id, name }) => ({ id: packId(id), name: tidy(name) })),
+    : record.dependencies.map((it: RoutedDependency) => ({ id: packId(it.id), name: tidy(it.name), to: it[to] })),
   rest: restOf(record).toWellFormed()
 })
 

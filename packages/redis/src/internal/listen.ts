@@ -96,11 +96,17 @@ export const makeWakeups = (
 export const makeEvents = (
   client: Calls,
   scope: Scope.Scope,
-  every: Duration.Input = usualBeat
+  every: Duration.Input = usualBeat,
+  partitions: ReadonlyArray<Calls> = [client]
 ): Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> => {
   const readers = new Set<Queue.Queue<JobStore.StoreEvent>>()
-  /** The number of the last message; `undefined` while nothing is sure to be heard. */
-  let last: number | undefined
+  /** The number of the last message of each partition; of none while nothing is sure to be heard. */
+  const last = new Map<string, number>()
+  let isOpen = false
+  const listen = Effect.forEach(partitions, (one) => one.call("listen", "listen", []), {
+    concurrency: "unbounded",
+    discard: true
+  })
   const missed = (reader: Queue.Queue<JobStore.StoreEvent>) => {
     Queue.takeUnsafe(reader)
     Queue.offerUnsafe(reader, { type: "missed" })
@@ -109,22 +115,30 @@ export const makeEvents = (
     listening(client, {
       channel: `${client.key}:e`,
       every,
-      beat: Effect.suspend(() => readers.size === 0 ? Effect.void : client.call("listen", "listen", [])),
+      beat: Effect.suspend(() => readers.size === 0 ? Effect.void : listen),
       hear: (message) => {
         const [number, events] = message.split(group)
-        const at = Number(number)
-        if (last === undefined || at > last + (events === undefined ? 0 : 1)) {
+        const from = number!.slice(0, number!.indexOf("|") + 1)
+        const at = Number(number!.slice(from.length))
+        const before = last.get(from)
+        if (before === undefined && !isOpen && last.size + 1 < partitions.length && events === undefined) {
+          // The others have not answered yet.
+        } else if (before === undefined || at > before + (events === undefined ? 0 : 1)) {
+          isOpen = true
           for (const reader of readers) missed(reader)
-        } else if (events !== undefined && at > last) {
+        } else if (events !== undefined && at > before) {
           for (const line of events.split(record)) {
             const event = toEvent(line)
             for (const reader of readers) if (!Queue.offerUnsafe(reader, event)) missed(reader)
           }
         }
-        last = at
+        last.set(from, at)
         return true
       },
-      lost: () => last = undefined
+      lost: () => {
+        last.clear()
+        isOpen = false
+      }
     }),
     scope
   )
@@ -135,8 +149,8 @@ export const makeEvents = (
       () => Effect.sync(() => readers.delete(queue))
     )
     session.start()
-    if (last !== undefined) {
-      yield* client.call("listen", "listen", [])
+    if (isOpen) {
+      yield* listen
       missed(queue)
     }
     return Stream.fromQueue(queue)

@@ -57,6 +57,7 @@ export type Verb =
   | "receive"
   | "sent"
   | "whereabouts"
+  | "spare"
 
 export type Scripts = Readonly<Record<Verb, string>>
 
@@ -73,9 +74,9 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     exchange: make(
       always,
       context,
-      begin,
+      begin(isPartitioned ? forward.elsewhere : ""),
       "local general, flushAll",
-      claim,
+      claim(isPartitioned ? forward.mayBeGiven : ""),
       `local lib
       function general()
         if lib then return lib end
@@ -109,6 +110,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     outgoing: make(always, forward.outgoing),
     receive: make(withRoom, context, library, forward.receive),
     sent: make(always, forward.sent),
-    whereabouts: make(always, forward.whereabouts)
+    whereabouts: make(always, forward.whereabouts),
+    spare: make(always, forward.spare)
   }
 }

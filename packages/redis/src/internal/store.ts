@@ -1,5 +1,5 @@
 /** The verbs of the seam over the scripts. */
-import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
+import { Coalescer, JobError, type JobStore } from "capstan"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -11,6 +11,8 @@ import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
+import { spared } from "./partitions/route.ts"
+import { select } from "./query.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
 export interface Settings {
@@ -30,9 +32,6 @@ export const usualSettings: Omit<Settings, "identity"> = {
 
 /** More than this in one call goes out alone. */
 const bulk = 100
-/** How many records one query looks at, and how many of them in one call of its script. */
-const looked = 10_000
-const lookedAtOnce = 500
 
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
@@ -148,7 +147,8 @@ export const make = Effect.fnUntraced(function*(
           String(request.total),
           text,
           others.length === 0 ? "" : JSON.stringify(others.map((i) => Codec.settlementOf(request.settlements[i]!))),
-          request.total > 0 ? demand.join(Codec.record) : ""
+          request.total > 0 ? demand.join(Codec.record) : "",
+          ...(spared in request ? ["1"] : [])
         ]),
         ([head, kindsText, claimed]): JobStore.ExchangeReply => {
           const [now, nextDueIn, maintainIn, lost, answers, more, cancel] = head.split(Codec.field) as [
@@ -229,7 +229,7 @@ export const make = Effect.fnUntraced(function*(
         ([, kinds, lines]) => lines === "" ? undefined : Decode.toRecord(lines, Decode.kindsOf(kinds))
       ),
 
-    query: (request) => select(request.where, request.order, request.limit, request.cursor),
+    query: (request) => select(client, request),
 
     stats: Effect.map(client.call<[string, string, string]>("stats", "stats", []), ([now, queues, workers]) => ({
       now: Number(now),
@@ -239,7 +239,7 @@ export const make = Effect.fnUntraced(function*(
 
     control: ({ action, cursor, limit, where }) =>
       Effect.gen(function*() {
-        const page = where.ids === undefined ? yield* select(where, "oldest", limit, cursor) : undefined
+        const page = where.ids === undefined ? yield* select(client, { where, order: "oldest", limit, cursor }) : undefined
         const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
         const reply = ids.length === 0 ? "" : yield* client.call<string>("control", "control", [
           Codec.actionOf(action),
@@ -297,63 +297,7 @@ export const make = Effect.fnUntraced(function*(
     events: makeEvents(client, scope, settings.beat)
   }
   return store
-
-  function select(
-    where: JobStore.Selection,
-    order: "newest" | "oldest",
-    limit: number,
-    from: string | undefined
-  ): Effect.Effect<JobStore.QueryReply, JobError.JobStoreError> {
-    return Effect.gen(function*() {
-      if (where.ids !== undefined) {
-        return { records: yield* byIds(where, where.ids), cursor: undefined }
-      }
-      const records: Array<JobRecord.JobRecord> = []
-      let cursor = from ?? ""
-      let left = looked
-      do {
-        const budget = Math.min(left, lookedAtOnce)
-        const [next, kinds, lines, rest] = yield* client.call<[string, string, string, number]>("query", "page", [
-          Codec.whereOf(where),
-          order,
-          String(limit - records.length),
-          String(budget),
-          cursor
-        ])
-        const found = Decode.kindsOf(kinds)
-        for (const line of Decode.linesOf(lines)) records.push(Decode.toRecord(line, found))
-        left -= budget - Number(rest)
-        cursor = next
-      } while (cursor !== "" && records.length < limit && left > 0)
-      return { records, cursor: cursor === "" ? undefined : cursor }
-    })
-  }
-
-  function byIds(where: JobStore.Selection, ids: ReadonlyArray<JobRecord.JobId>) {
-    return Effect.map(
-      client.call<[string, string, string]>("query", "get", ids.map(Codec.packId)),
-      ([, kinds, lines]) => {
-        const found = Decode.kindsOf(kinds)
-        return Decode.linesOf(lines).map((line) => Decode.toRecord(line, found)).filter((record) =>
-          matches(record, where)
-        )
-      }
-    )
-  }
 })
-
-const matches = (record: JobRecord.JobRecord, where: JobStore.Selection): boolean =>
-  (where.tag === undefined || record.tag === where.tag) &&
-  (where.queue === undefined || record.queue === where.queue) &&
-  (where.states === undefined || where.states.includes(record.state)) &&
-  (where.deadReason === undefined || record.deadReason === where.deadReason) &&
-  (where.blockedReason === undefined || record.blocked?.reason === where.blockedReason) &&
-  (where.errorTag === undefined || record.failures.at(-1)?.tag === where.errorTag) &&
-  (where.label === undefined || record.tags.includes(where.label)) &&
-  (where.flowId === undefined || record.flowId === where.flowId) &&
-  (where.parent === undefined || record.parent === where.parent) &&
-  (where.enqueuedFrom === undefined || record.enqueuedAt >= where.enqueuedFrom) &&
-  (where.enqueuedBefore === undefined || record.enqueuedAt < where.enqueuedBefore)
 
 const toQueueStats = (line: string): JobStore.QueueStats => {
   const [queue, ready, running, scheduled, blocked, completed, cancelled, dead, parked, paused, oldest] = line.split(

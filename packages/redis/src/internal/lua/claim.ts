@@ -3,8 +3,10 @@
  *
  * Fast: of records in turn that were never touched, whatever a batch shares is made once: 2 reads, 2 writes and a pop for
  * all of them. Records with a history, or with something of their own, go one by one.
+ *
+ * `also`: what else tells that a worker could claim one more.
  */
-export const claim = String.raw`
+export const claim = (also: string): string => String.raw`
 -- How many entries of lanes whose records have left an exchange passes over.
 local passable = 5000
 local queues, used, suspects, batch = {}, {}, tonumber(about[1] or '0'), nil
@@ -250,6 +252,7 @@ end
 local function hasMore(queue)
   if queue.isPaused or queue.isEmpty then return false end
   if returned(queue) then return true end
+  ${also}
   for _, priority in ipairs(queue.lanes) do
     if firstOf(queue, priority) then return true end
   end

@@ -106,14 +106,34 @@ while true do
 end
 `
 
-/** ARGV: ids. Answers of each '1' when it is here or was, the partition that it is on its way to, or ''. */
+/** ARGV: ids. Answers of each whether it is here or was, or has been sent from here and not arrived. */
 export const whereabouts = String.raw`
 local found = {}
 for i, id in ipairs(ARGV) do
   if call('HEXISTS', P .. ':c', id) == 1 or call('HEXISTS', P .. ':gone', id) == 1 then found[i] = 'here'
-  else found[i] = call('HGET', P .. ':tx', id) or '' end
+  else found[i] = call('HEXISTS', P .. ':tx', id) == 1 and 'sent' or '' end
 end
 return table.concat(found, ',')
+`
+
+/**
+ * A worker holds at most one record that has crashed others, in whatever partition (P10): while it holds one elsewhere, or
+ * another partition may give it one in this exchange, it is given none here. ARGV[7] says the latter.
+ */
+export const elsewhere = String.raw`
+local holdsElsewhere = call('HEXISTS', P .. ':wi:' .. worker, 'sx') == 1
+local mayBeGiven = ARGV[7] and not holdsElsewhere and tonumber(about[1] or '0') == 0
+if ARGV[7] or holdsElsewhere then about[1] = tonumber(about[1] or '0') + 1 end
+`
+
+/** The next one to be asked for such a record is a partition that has one. */
+export const mayBeGiven = "if mayBeGiven and call('EXISTS', P .. ':s:' .. queue.name) == 1 then return true end"
+
+/** ARGV: worker, '1' when it holds such a record elsewhere. When it dies with that, what it holds here is not to blame. */
+export const spare = String.raw`
+local about = P .. ':wi:' .. ARGV[1]
+if ARGV[2] == '1' then call('HSET', about, 'sx', 1) else call('HDEL', about, 'sx') end
+return 1
 `
 
 /** Something waits to be forwarded still: another try a second later. */

@@ -42,9 +42,10 @@ for i = 1, #ended, 2 do
     end
   else
     -- When it dies with a record that had crashed before, that one is to blame; else all of them may be (P10).
-    local suspect
+    local suspect = call('HEXISTS', P .. ':wi:' .. worker, 'sx') == 1
     for _, row in ipairs(held) do if row.crashes > 0 then suspect = row end end
     for _, row in ipairs(held) do rescue(row, not suspect or row == suspect) end
+    call('HDEL', P .. ':wi:' .. worker, 'sx')
     if isHeard then for _, row in ipairs(held) do tell('retried', row.id, kindOf(row.kind), row.attempt, 'Crashed') end end
   end
 end

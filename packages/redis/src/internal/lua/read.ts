@@ -75,7 +75,7 @@ export const page = view + String.raw`
 local where, isNewest, limit, left = cjson.decode(ARGV[1]), ARGV[2] == 'newest', tonumber(ARGV[3]), tonumber(ARGV[4])
 local fromChunk, fromId = string.match(ARGV[5], '^(%d+):(.*)$')
 fromChunk = tonumber(fromChunk)
-local list, cursor = {}, ''
+local list, chunksOf, cursor = {}, {}, ''
 
 local function isAfter(chunk, id)
   if not fromChunk then return true end
@@ -87,7 +87,10 @@ end
 local function look(chunk, id)
   if not isAfter(chunk, id) then return true end
   local row = load(id)
-  if row and row.chunk == chunk and L.matches(row, where) then list[#list + 1] = view(row) end
+  if row and row.chunk == chunk and L.matches(row, where) then
+    list[#list + 1] = view(row)
+    chunksOf[#list] = chunk
+  end
   rows = {}
   left = left - 1
   if #list < limit and left > 0 then return true end
@@ -136,7 +139,7 @@ end
 
 local key = index()
 if key then walkIndex(P .. key) else walkLog() end
-return { cursor, texts(), table.concat(list, '\30'), left }
+return { cursor, texts(), table.concat(list, '\30'), left, table.concat(chunksOf, ',') }
 `
 
 /** ARGV: ids. Answers state, progress, result, reason and last failure of each that is there. */

@@ -1,0 +1,255 @@
+/**
+ * An exchange with all partitions at once: each settles what is its own and is asked for a share of the free slots. The rest
+ * of the slots begins with another partition each time, so none is always last; what some did not need is asked of those that
+ * have more. All calls of a round go out together: one round trip to each node.
+ */
+import type { JobError, JobRecord, JobStore } from "capstan"
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Counts } from "./choose.ts"
+import { groupBy, nowhere, type Places } from "./places.ts"
+import { spared } from "./route.ts"
+import type { Suspects } from "./suspects.ts"
+
+type Request = JobStore.ExchangeRequest
+type Reply = JobStore.ExchangeReply
+type Call = (partition: number, request: Request) => Effect.Effect<Reply, JobError.JobStoreError>
+type Failure = Cause.Cause<JobError.JobStoreError>
+
+/** How often slots that were not filled are asked for again in one exchange. */
+const rounds = 3
+
+/** How many of each demand are given out, as one store would: shares first, the rest in their order. */
+export const grants = (demand: ReadonlyArray<JobStore.Demand>, total: number): ReadonlyArray<number> => {
+  let left = total
+  const take = (most: number): number => {
+    const many = Math.max(0, Math.min(most, left))
+    left -= many
+    return many
+  }
+  const shares = demand.map(({ share, slots }) => take(Math.min(share, slots)))
+  return demand.map(({ slots }, i) => shares[i]! + take(slots - shares[i]!))
+}
+
+/** So many slots over so many partitions; the one at `first` is the first that gets one more. */
+export const split = (slots: number, partitions: number, first: number): ReadonlyArray<number> => {
+  const rest = slots % partitions
+  return Array.from({ length: partitions }, (_, i) =>
+    Math.floor(slots / partitions) + ((i - first % partitions + partitions) % partitions < rest ? 1 : 0))
+}
+
+const earliest = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : Math.min(a, b)
+
+/** One exchange, put together from those with the partitions. */
+class Sum {
+  now = 0
+  readonly claimed: Array<JobStore.Claimed> = []
+  readonly cancel: Array<JobStore.CancelRequest> = []
+  nextDueIn: number | undefined
+  maintainIn: number | undefined
+  /** The partitions that have more of a queue. */
+  readonly more = new Map<string, Set<number>>()
+  readonly demand: ReadonlyArray<JobStore.Demand>
+
+  constructor(demand: ReadonlyArray<JobStore.Demand>) {
+    this.demand = demand
+  }
+
+  add(partition: number, asked: ReadonlyArray<JobStore.Demand>, reply: Reply): void {
+    this.now = Math.max(this.now, reply.now)
+    this.claimed.push(...reply.claimed)
+    this.cancel.push(...reply.cancel)
+    this.nextDueIn = earliest(this.nextDueIn, reply.nextDueIn)
+    this.maintainIn = earliest(this.maintainIn, reply.maintainIn)
+    for (const { queue } of asked) {
+      const having = this.more.get(queue) ?? new Set()
+      this.more.set(queue, having)
+      if (reply.more.includes(queue)) having.add(partition)
+      else having.delete(partition)
+    }
+  }
+
+  /** What of the demand is not met, of queues of which there is more. */
+  unmet(total: number): ReadonlyArray<JobStore.Demand> {
+    if (this.claimed.length >= total) return []
+    return this.demand.flatMap((one) => {
+      const slots = one.slots - this.claimed.filter(({ queue }) => queue === one.queue).length
+      const having = this.more.get(one.queue)?.size ?? 0
+      return slots > 0 && having > 0 ? [{ ...one, slots, share: Math.min(one.share, slots) }] : []
+    })
+  }
+}
+
+export class Exchanger {
+  private turn = 0
+  /** Claims of an exchange that failed elsewhere, by worker: they are its own, and go with the next answer. */
+  private readonly kept = new Map<string, ReadonlyArray<JobStore.Claimed>>()
+  private readonly reaches = new Map<string, number>()
+  private readonly many: number
+  private readonly counts: Counts
+  private readonly places: Places
+  private readonly suspects: Suspects
+  private readonly call: Call
+
+  constructor(many: number, counts: Counts, places: Places, suspects: Suspects, call: Call) {
+    this.many = many
+    this.suspects = suspects
+    this.counts = counts
+    this.places = places
+    this.call = call
+  }
+
+  /** A worker hears of the partitions of its queues, also when it wants nothing of them: of requests to cancel. */
+  serves(worker: string, queues: ReadonlyArray<string>, lease: number): void {
+    if (lease === 0) this.reaches.delete(worker)
+    else this.reaches.set(worker, Math.max(1, ...queues.map((queue) => this.counts.get(queue) ?? 1)))
+  }
+
+  /** What the worker holds and has not been told of. */
+  keptFor(worker: string): ReadonlyArray<JobStore.AttemptRef> {
+    return this.kept.get(worker) ?? []
+  }
+
+  exchange(request: Request): Effect.Effect<Reply, JobError.JobStoreError> {
+    return Effect.gen({ self: this }, function*() {
+      const kept = this.kept.get(request.worker) ?? []
+      this.kept.delete(request.worker)
+      yield* this.places.find(request.settlements.map(({ id }) => id))
+      // Of what no partition knows the first one says that it is lost.
+      const settlements = groupBy(request.settlements, ({ id }) => Math.max(0, this.places.of(id) ?? nowhere))
+      const total = Math.max(0, request.total - kept.length)
+      const sum = new Sum(request.demand)
+      const settled = new Map<JobRecord.JobId, JobStore.Settled>()
+      let failed = yield* this.round(request, total, settlements, sum, settled)
+      for (let i = 0; i < rounds && failed === undefined; i++) {
+        const unmet = sum.unmet(total)
+        if (unmet.length === 0) break
+        const left = total - sum.claimed.length
+        failed = yield* this.round({ ...request, demand: unmet }, left, new Map(), sum, settled)
+      }
+      const claimed = [...kept, ...sum.claimed]
+      yield* Effect.ignore(Effect.andThen(
+        this.suspects.ended(request.worker, request.settlements.filter(({ id }) => settled.has(id))),
+        this.suspects.claimed(request.worker, sum.claimed, (id) => this.places.of(id))
+      ))
+      if (failed !== undefined) {
+        if (claimed.length > 0) this.kept.set(request.worker, claimed)
+        return yield* Effect.failCause(failed)
+      }
+      return {
+        now: sum.now,
+        settled: request.settlements.map(({ id }) => settled.get(id) ?? "LeaseLost"),
+        claimed,
+        nextDueIn: sum.nextDueIn,
+        maintainIn: sum.maintainIn,
+        cancel: sum.cancel,
+        more: request.demand.flatMap(({ queue }) => (this.more(sum, queue) ? [queue] : []))
+      }
+    })
+  }
+
+  private more({ more }: Sum, queue: string): boolean {
+    return (more.get(queue)?.size ?? 0) > 0
+  }
+
+  /**
+   * Asks all partitions at once. A partition that is away only fails the exchange when a settlement is for it, or when none
+   * answers.
+   */
+  private round(
+    request: Request,
+    total: number,
+    settlements: ReadonlyMap<number, ReadonlyArray<JobStore.Settlement>>,
+    sum: Sum,
+    settled: Map<JobRecord.JobId, JobStore.Settled>
+  ): Effect.Effect<Failure | undefined> {
+    const turn = this.turn++
+    const asked = this.shares(request, total, sum, turn)
+    const candidates = asked.flatMap((demand, at) => demand.length > 0 ? [at] : [])
+    const given = sum.claimed.find(({ crashes }) => crashes > 0)
+    const mayGive = given === undefined
+      ? this.suspects.mayGive(request.worker, candidates, turn)
+      : this.places.of(given.id)
+    const heard = sum.now > 0 ? 0 : this.reaches.get(request.worker) ?? this.many
+    const calls = asked.flatMap((demand, partition) => {
+      const own = settlements.get(partition) ?? []
+      if (own.length === 0 && demand.length === 0 && partition >= heard) return []
+      const slots = demand.reduce((all, one) => all + one.slots, 0)
+      // Asked for none of a queue, it says whether it has any.
+      const each: Request = {
+        ...request,
+        settlements: own,
+        demand,
+        total: demand.length === 0 ? 0 : Math.max(1, slots),
+        ...(partition === mayGive ? {} : { [spared]: true })
+      }
+      return [{ partition, demand, own, reply: Effect.exit(this.call(partition, each)) }]
+    })
+    return Effect.map(
+      Effect.forEach(calls, ({ reply }) => reply, { concurrency: "unbounded" }),
+      (exits) => {
+        let failure: Failure | undefined
+        let answered = 0
+        exits.forEach((exit, i) => {
+          const { demand, own, partition } = calls[i]!
+          if (Exit.isFailure(exit)) {
+            for (const { queue } of demand) sum.more.get(queue)?.delete(partition)
+            if (own.length > 0 || answered === 0 && i === exits.length - 1) failure ??= exit.cause
+            return
+          }
+          answered++
+          own.forEach(({ id }, n) => settled.set(id, exit.value.settled[n]!))
+          for (const { id } of exit.value.claimed) this.places.note(id, partition)
+          sum.add(partition, demand, exit.value)
+        })
+        return failure
+      }
+    )
+  }
+
+  /** What each partition is asked for. */
+  private shares(request: Request, total: number, sum: Sum, turn: number): ReadonlyArray<ReadonlyArray<JobStore.Demand>> {
+    const asked: Array<Array<JobStore.Demand>> = Array.from({ length: this.many }, () => [])
+    if (total <= 0) return asked
+    const granted = grants(request.demand, total)
+    request.demand.forEach(({ queue }, i) => {
+      const having = sum.more.get(queue)
+      const count = this.counts.get(queue) ?? 1
+      const among = having === undefined ? Array.from({ length: count }, (_, at) => at) : [...having]
+      const slots = split(granted[i]!, among.length, turn)
+      among.forEach((partition, at) => {
+        // The second time only who can give something is asked.
+        if (having === undefined || slots[at]! > 0) {
+          asked[partition]!.push({ queue, slots: slots[at]!, share: slots[at]! })
+        }
+      })
+    })
+    return asked
+  }
+}
+
+/** How long ago each partition confirmed a worker's lease, by this process's clock. */
+export class Renewals {
+  private readonly confirmed = new Map<string, Array<number>>()
+
+  /** Answers whether what the worker holds in the partition must be taken for lost: its lease is about to end there. */
+  readonly note = (
+    worker: string,
+    partition: number,
+    lease: number,
+    isConfirmed: boolean
+  ): Effect.Effect<boolean> =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      if (lease === 0) {
+        this.confirmed.delete(worker)
+        return false
+      }
+      const of = this.confirmed.get(worker) ?? []
+      this.confirmed.set(worker, of)
+      if (isConfirmed || of[partition] === undefined) of[partition] = now
+      return now - of[partition] > 0.8 * lease
+    })
+}

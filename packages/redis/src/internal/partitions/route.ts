@@ -1,0 +1,30 @@
+/** What is said of a record, or of what it waits for, that lies in another partition than the one that is told. */
+import type { JobStore } from "capstan"
+
+/** The number of the other partition. */
+export const to: unique symbol = Symbol("capstan/redis/to")
+
+/** Marks an exchange that must not give out a record that has crashed a worker: another partition may. */
+export const spared: unique symbol = Symbol("capstan/redis/spared")
+
+export type Routed = JobStore.NewRecord & { readonly [to]?: number }
+
+export type RoutedDependency = { readonly name: string; readonly id: JobStore.NewRecord["id"]; readonly [to]?: number }
+
+/** A record in `its` partition, as the one `at` which it is stored is told of it. */
+export const routed = (record: JobStore.NewRecord, its: number, at: number): Routed =>
+  its === at ? record : { ...record, [to]: its }
+
+/** Names where those of its dependencies lie that are not in its own partition. */
+export const withDependencies = (
+  record: JobStore.NewRecord,
+  its: number,
+  placeOf: (id: JobStore.NewRecord["id"]) => number | undefined
+): JobStore.NewRecord =>
+  record.dependencies === undefined ? record : {
+    ...record,
+    dependencies: record.dependencies.map((one): RoutedDependency => {
+      const place = placeOf(one.id)
+      return place === undefined || place === its ? one : { ...one, [to]: place }
+    })
+  }

@@ -1,0 +1,256 @@
+/**
+ * A store of several partitions: each is a store of its own under its own hash tag, and every verb is put together from theirs.
+ *
+ * A record lies in one partition for all of its life, and what is atomic, ordered or limited is so within one. The first
+ * partition has the keys of a store without partitions, and all queues that have one only.
+ */
+import { JobError, type JobRecord, type JobStore } from "capstan"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import type { Calls } from "../client.ts"
+import { makeEvents, makeWakeups } from "../listen.ts"
+import { make, type Settings } from "../store.ts"
+import { guarded, openTransaction } from "../transaction.ts"
+import { type Choose, choosing, type Counts } from "./choose.ts"
+import { describe } from "./describe.ts"
+import { Enqueuer } from "./enqueue.ts"
+import { Exchanger, Renewals } from "./exchange.ts"
+import { Forwarder } from "./forward.ts"
+import { groupBy, nowhere, Places } from "./places.ts"
+import { select } from "./query.ts"
+import { sumStats } from "./stats.ts"
+import { Suspects } from "./suspects.ts"
+
+type Error = JobError.JobStoreError
+
+const all = { concurrency: "unbounded" } as const
+
+/** `clients`: one for each partition, the first of them that of the store's own keys. */
+export const makePartitioned = Effect.fnUntraced(function*(
+  clients: ReadonlyArray<Calls>,
+  counts: Counts,
+  settings: Settings,
+  choose: Choose = choosing(counts)
+): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  const [home] = clients
+  const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
+  // What an open transaction means is decided once, for all partitions.
+  const stores = yield* Effect.forEach(clients, (client) => make(client, { ...settings, insideSqlTransaction: "ignore" }))
+  const places = new Places(clients)
+  const forwarder = new Forwarder(clients)
+  const enqueuer = new Enqueuer(counts, choose, places, forwarder, (at, request) => stores[at]!.enqueue(request))
+
+  /** After a call of a partition that has something to do at once: it may be something for another one. */
+  const forwarding = (partition: number, maintainIn: number | undefined): Effect.Effect<unknown> =>
+    maintainIn === 0 ? forwarder.from(partition) : Effect.void
+
+  const withRoutes = (settlement: JobStore.Settlement, at: number): JobStore.Settlement | JobError.CrossPartition => {
+    const { children } = settlement
+    if (children === undefined || children.length === 0) return settlement
+    const theirs = enqueuer.place(children)
+    return theirs instanceof JobError.CrossPartition
+      ? theirs
+      : { ...settlement, children: children.map((child, i) => enqueuer.route(child, theirs[i]!, at)) }
+  }
+
+  const suspects = new Suspects(clients)
+  const exchanger = new Exchanger(clients.length, counts, places, suspects, (at, request) =>
+    Effect.gen(function*() {
+      const settlements: Array<JobStore.Settlement> = []
+      for (const settlement of request.settlements) {
+        const routed = withRoutes(settlement, at)
+        if (routed instanceof JobError.CrossPartition) {
+          return yield* Effect.fail(new JobError.JobStoreError({ reason: routed }))
+        }
+        settlements.push(routed)
+      }
+      const reply = yield* stores[at]!.exchange({ ...request, settlements })
+      yield* forwarding(at, reply.maintainIn)
+      return reply
+    }))
+  const renewals = new Renewals()
+
+  /** A call of the partition of each item, whose answers come in the order of the items. */
+  const byPlace = <A, B>(
+    items: ReadonlyArray<A>,
+    idOf: (item: A) => JobRecord.JobId,
+    call: (partition: number, items: ReadonlyArray<A>) => Effect.Effect<ReadonlyArray<B>, Error>
+  ): Effect.Effect<ReadonlyArray<B>, Error> =>
+    Effect.gen(function*() {
+      const groups = [...groupBy(items, (item) => Math.max(0, places.of(idOf(item)) ?? nowhere))]
+      const answers = new Map<A, B>()
+      yield* Effect.forEach(groups, ([partition, own]) =>
+        Effect.map(call(partition, own), (replies) => own.forEach((item, i) => answers.set(item, replies[i]!))), all)
+      return items.map((item) => answers.get(item)!)
+    })
+
+  const stats = Effect.map(Effect.forEach(stores, ({ stats }) => stats, all), sumStats)
+
+  const control: JobStore.Shape["control"] = (request) =>
+    Effect.gen(function*() {
+      const { where } = request
+      const page = where.ids === undefined
+        ? yield* select(clients, places, { where, order: "oldest", limit: request.limit, cursor: request.cursor })
+        : undefined
+      const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
+      yield* places.find(ids)
+      const outcomes = new Map<JobRecord.JobId, JobStore.ControlReply["outcomes"][number]>()
+      const groups = [...groupBy(ids, (id) => Math.max(0, places.of(id) ?? nowhere))]
+      yield* Effect.forEach(groups, ([partition, own]) =>
+        Effect.gen(function*() {
+          const reply = yield* stores[partition]!.control({ ...request, where: { ...where, ids: own }, cursor: undefined })
+          for (const outcome of reply.outcomes) outcomes.set(outcome.id, outcome)
+          yield* forwarder.from(partition)
+        }), all)
+      return {
+        outcomes: ids.flatMap((id) => outcomes.get(id) ?? []),
+        cursor: page?.cursor
+      }
+    })
+
+  const store: JobStore.Shape = {
+    identity: settings.identity,
+    notifications: "hint",
+    partitions: Object.fromEntries(counts),
+    ...(settings.insideSqlTransaction === "afterCommit"
+      ? { inTransaction: (context) => openTransaction(context) !== undefined }
+      : {}),
+    describe: describe(stores, counts),
+    enqueue: (request) =>
+      Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueuer.enqueue)),
+    exchange: (request) => exchanger.exchange(request),
+
+    renew: (request) =>
+      Effect.gen(function*() {
+        const { lease, queues, worker } = request
+        exchanger.serves(worker, queues, lease)
+        const holding = [...request.holding, ...exchanger.keptFor(worker)]
+        yield* places.find(holding.map(({ id }) => id))
+        const held = groupBy(holding, ({ id }) => Math.max(0, places.of(id) ?? nowhere))
+        const exits = yield* Effect.forEach(
+          stores,
+          (one, at) => Effect.exit(one.renew({ ...request, holding: held.get(at) ?? [] })),
+          all
+        )
+        const sum = { now: 0, reconciled: 0, unparked: 0, maintainIn: undefined as number | undefined }
+        const lost: Array<JobStore.AttemptRef> = []
+        const cancel: Array<JobStore.CancelRequest> = []
+        let failure: Cause.Cause<Error> | undefined
+        for (let at = 0; at < exits.length; at++) {
+          const exit = exits[at]!
+          if (yield* renewals.note(worker, at, lease, Exit.isSuccess(exit))) lost.push(...held.get(at) ?? [])
+          if (Exit.isFailure(exit)) {
+            failure = exit.cause
+            continue
+          }
+          const reply = exit.value
+          sum.now = Math.max(sum.now, reply.now)
+          sum.reconciled += reply.reconciled
+          sum.unparked += reply.unparked
+          if (reply.maintainIn !== undefined) sum.maintainIn = Math.min(sum.maintainIn ?? Infinity, reply.maintainIn)
+          lost.push(...reply.lost)
+          cancel.push(...reply.cancel)
+          yield* forwarding(at, reply.maintainIn)
+        }
+        yield* Effect.ignore(suspects.ended(worker, lost))
+        if (failure !== undefined && sum.now === 0) return yield* Effect.failCause(failure)
+        return { ...sum, lost, cancel }
+      }),
+
+    write: (entries) =>
+      Effect.andThen(
+        places.find(entries.map(({ at }) => at.id)),
+        byPlace(entries, ({ at }) => at.id, (at, own) => stores[at]!.write(own))
+      ),
+
+    results: (ids) =>
+      Effect.flatMap(places.find(ids), (onTheirWay) =>
+        Effect.map(
+          byPlace(ids, (id) => id, (at, own) => stores[at]!.results(own)),
+          (answers) =>
+            answers.map((answer): JobStore.ResultAnswer =>
+              onTheirWay.has(answer.id) ? { _tag: "Pending", id: answer.id, progress: undefined } : answer
+            )
+        )),
+
+    signal: (request) =>
+      Effect.andThen(
+        places.find([request.id]),
+        Effect.suspend(() => stores[places.of(request.id) ?? 0]!.signal(request))
+      ),
+
+    get: (id) => Effect.andThen(places.find([id]), Effect.suspend(() => stores[places.of(id) ?? 0]!.get(id))),
+
+    query: (request) => {
+      const { where } = request
+      if (where.ids === undefined) return select(clients, places, request)
+      return Effect.gen(function*() {
+        yield* places.find(where.ids!)
+        const groups = [...groupBy(where.ids!, (id) => Math.max(0, places.of(id) ?? nowhere))]
+        const pages = yield* Effect.forEach(
+          groups,
+          ([at, ids]) => stores[at]!.query({ ...request, where: { ...where, ids } }),
+          all
+        )
+        const found = new Map(pages.flatMap(({ records }) => records.map((record) => [record.id, record])))
+        return { records: where.ids!.flatMap((id) => found.get(id) ?? []), cursor: undefined }
+      })
+    },
+
+    stats,
+    control,
+
+    pause: (queue, paused) =>
+      Effect.map(
+        Effect.forEach(stores.slice(0, counts.get(queue) ?? 1), ({ pause }) => pause(queue, paused), all),
+        (changed) => changed.includes(true)
+      ),
+
+    schedules: stores[0]!.schedules,
+
+    tick: (request) =>
+      Effect.gen(function*() {
+        const { record } = request
+        const place = record === undefined ? 0 : choose(record)
+        if (typeof place !== "number") return yield* Effect.fail(new JobError.JobStoreError({ reason: place }))
+        const routed = record === undefined ? undefined : enqueuer.route(record, place, 0)
+        const taken = yield* stores[0]!.tick({ ...request, record: routed })
+        if (taken && place !== 0) yield* forwarder.from(0)
+        return taken
+      }),
+
+    maintain: Effect.gen(function*() {
+      const exits = yield* Effect.forEach(
+        stores,
+        ({ maintain }, at) => Effect.exit(Effect.tap(maintain, () => forwarder.from(at))),
+        all
+      )
+      const sum = { rescued: 0, quarantined: 0, expired: 0, swept: 0, maintainIn: undefined as number | undefined }
+      let failure: Cause.Cause<Error> | undefined
+      let answered = 0
+      for (const exit of exits) {
+        if (Exit.isFailure(exit)) {
+          failure = exit.cause
+          continue
+        }
+        answered++
+        const { expired, maintainIn, quarantined, rescued, swept } = exit.value
+        sum.rescued += rescued
+        sum.quarantined += quarantined
+        sum.expired += expired
+        sum.swept += swept
+        if (maintainIn !== undefined) sum.maintainIn = Math.min(sum.maintainIn ?? Infinity, maintainIn)
+      }
+      return failure !== undefined && answered === 0 ? yield* Effect.failCause(failure) : sum
+    }),
+
+    // All partitions speak on the channels of the first: one subscription hears them all.
+    wakeups: makeWakeups(home!, scope, listener, settings.beat),
+    events: makeEvents(home!, scope, settings.beat, clients)
+  }
+  return store
+})

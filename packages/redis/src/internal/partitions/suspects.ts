@@ -1,0 +1,62 @@
+/**
+ * Which partition gives a worker the one record that has crashed others which it may hold (P10), and that the other partitions
+ * know of it before the worker does: it may be dead the moment after.
+ */
+import type { JobError, JobRecord, JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import type { Calls } from "../client.ts"
+import { packWorker } from "../codec.ts"
+
+interface Suspect {
+  readonly id: JobRecord.JobId
+  readonly fence: number
+  readonly partition: number
+}
+
+export class Suspects {
+  private readonly held = new Map<string, Suspect>()
+  private readonly partitions: ReadonlyArray<Calls>
+
+  constructor(partitions: ReadonlyArray<Calls>) {
+    this.partitions = partitions
+  }
+
+  /** The partition that may give one out now: none but the one that has given one. */
+  mayGive(worker: string, candidates: ReadonlyArray<number>, turn: number): number | undefined {
+    return this.held.get(worker)?.partition ?? candidates[turn % candidates.length]
+  }
+
+  /** What the worker is about to be told that it holds. */
+  readonly claimed = (
+    worker: string,
+    claimed: ReadonlyArray<JobStore.Claimed>,
+    partitionOf: (id: JobRecord.JobId) => number | undefined
+  ): Effect.Effect<void, JobError.JobStoreError> => {
+    const suspect = claimed.find(({ crashes }) => crashes > 0)
+    if (suspect === undefined) return Effect.void
+    const partition = partitionOf(suspect.id) ?? 0
+    this.held.set(worker, { id: suspect.id, fence: suspect.fence, partition })
+    return this.tell(worker, partition, true)
+  }
+
+  /** It holds those no longer. */
+  readonly ended = (
+    worker: string,
+    attempts: ReadonlyArray<JobStore.AttemptRef>
+  ): Effect.Effect<void, JobError.JobStoreError> => {
+    const suspect = this.held.get(worker)
+    if (suspect === undefined || !attempts.some(({ fence, id }) => id === suspect.id && fence === suspect.fence)) {
+      return Effect.void
+    }
+    return Effect.map(this.tell(worker, suspect.partition, false), () => void this.held.delete(worker))
+  }
+
+  private tell(worker: string, partition: number, isHeld: boolean): Effect.Effect<void, JobError.JobStoreError> {
+    return Effect.forEach(
+      this.partitions,
+      (other, at) =>
+        at === partition ? Effect.void : other.call("spare", "spare", [packWorker(worker), isHeld ? "1" : ""]),
+      { concurrency: "unbounded", discard: true }
+    )
+  }
+}

@@ -1,0 +1,90 @@
+/** Pages of records: a bounded number of them is looked at in one call. */
+import type { JobError, JobRecord, JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import type { Calls } from "./client.ts"
+import * as Codec from "./codec.ts"
+import * as Decode from "./decode.ts"
+
+/** How many records one query looks at, and how many of them in one call of its script. */
+export const looked = 10_000
+export const lookedAtOnce = 500
+
+export interface Page {
+  readonly records: ReadonlyArray<JobRecord.JobRecord>
+  /** Where a query goes on after each of the records. */
+  readonly cursors: ReadonlyArray<string>
+  /** Where it goes on after all that was looked at; empty at the end. */
+  readonly cursor: string
+  /** How many were looked at. */
+  readonly looked: number
+}
+
+export const page = (
+  client: Calls,
+  { cursor, limit, order, where }: JobStore.QueryRequest,
+  budget: number
+): Effect.Effect<Page, JobError.JobStoreError> =>
+  Effect.map(
+    client.call<[string, string, string, number, string]>("query", "page", [
+      Codec.whereOf(where),
+      order,
+      String(limit),
+      String(budget),
+      cursor ?? ""
+    ]),
+    ([next, kindsText, lines, left, chunks]) => {
+      const kinds = Decode.kindsOf(kindsText)
+      const records = Decode.linesOf(lines).map((line) => Decode.toRecord(line, kinds))
+      const of = chunks.split(",")
+      return {
+        records,
+        cursors: records.map(({ id }, i) => `${of[i]}:${Codec.packId(id)}`),
+        cursor: next,
+        looked: budget - Number(left)
+      }
+    }
+  )
+
+export const select = (
+  client: Calls,
+  request: JobStore.QueryRequest
+): Effect.Effect<JobStore.QueryReply, JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const { where } = request
+    if (where.ids !== undefined) return { records: yield* byIds(client, where, where.ids), cursor: undefined }
+    const records: Array<JobRecord.JobRecord> = []
+    let cursor = request.cursor ?? ""
+    let left = looked
+    do {
+      const limit = request.limit - records.length
+      const found = yield* page(client, { ...request, limit, cursor }, Math.min(left, lookedAtOnce))
+      records.push(...found.records)
+      left -= found.looked
+      cursor = found.cursor
+    } while (cursor !== "" && records.length < request.limit && left > 0)
+    return { records, cursor: cursor === "" ? undefined : cursor }
+  })
+
+const byIds = (client: Calls, where: JobStore.Selection, ids: ReadonlyArray<JobRecord.JobId>) =>
+  Effect.map(
+    client.call<[string, string, string]>("query", "get", ids.map(Codec.packId)),
+    ([, kinds, lines]) => {
+      const found = Decode.kindsOf(kinds)
+      return Decode.linesOf(lines).map((line) => Decode.toRecord(line, found)).filter((record) =>
+        matches(record, where)
+      )
+    }
+  )
+
+const matches = (record: JobRecord.JobRecord, where: JobStore.Selection): boolean =>
+  (where.tag === undefined || record.tag === where.tag) &&
+  (where.queue === undefined || record.queue === where.queue) &&
+  (where.states === undefined || where.states.includes(record.state)) &&
+  (where.deadReason === undefined || record.deadReason === where.deadReason) &&
+  (where.blockedReason === undefined || record.blocked?.reason === where.blockedReason) &&
+  (where.errorTag === undefined || record.failures.at(-1)?.tag === where.errorTag) &&
+  (where.label === undefined || record.tags.includes(where.label)) &&
+  (where.flowId === undefined || record.flowId === where.flowId) &&
+  (where.parent === undefined || record.parent === where.parent) &&
+  (where.enqueuedFrom === undefined || record.enqueuedAt >= where.enqueuedFrom) &&
+  (where.enqueuedBefore === undefined || record.enqueuedAt < where.enqueuedBefore)

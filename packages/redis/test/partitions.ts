@@ -1,0 +1,58 @@
+/** What the tests of partitions are written with: stores of several, each with a clock that stands still. */
+import { JobStore } from "capstan"
+import { Effect, Layer } from "effect"
+import { Redis } from "effect/persistence"
+import { type Calls, Client } from "../src/internal/client.ts"
+import { serviceOf } from "../src/internal/nodes.ts"
+import type { Choose } from "../src/internal/partitions/choose.ts"
+import { choosing } from "../src/internal/partitions/choose.ts"
+import { clientsOf } from "../src/internal/partitions/open.ts"
+import { makePartitioned } from "../src/internal/partitions/store.ts"
+import { scripts } from "../src/internal/scripts.ts"
+import { type Settings, usualSettings } from "../src/internal/store.ts"
+import * as Harness from "./harness.ts"
+
+export interface Options {
+  readonly counts: ReadonlyMap<string, number>
+  readonly many: number
+  readonly clock?: string
+  readonly choose?: Choose
+  readonly settings?: Partial<Settings>
+  /** Changes how partitions are called. */
+  readonly altered?: (clients: ReadonlyArray<Calls>) => ReadonlyArray<Calls>
+}
+
+export const open = (prefix: string, options: Options) =>
+  Effect.gen(function*() {
+    const key = `{${prefix}}`
+    const all = scripts(options.clock, true)
+    const home = new Client(yield* serviceOf(yield* Redis.Redis, key), key, all, yield* Effect.scope)
+    const clients = yield* clientsOf(home, prefix, options.many, all)
+    const altered = options.altered?.(clients) ?? clients
+    const settings = { ...usualSettings, ...options.settings, identity: prefix }
+    return yield* makePartitioned(altered, options.counts, settings, options.choose ?? choosing(options.counts))
+  })
+
+export const storeOf = (prefix: string, options: Options) => Layer.effect(JobStore.JobStore, open(prefix, options))
+
+/** With the service that sends to the node of each partition. */
+const each = <A, E>(
+  prefix: string,
+  many: number,
+  run: (key: string) => Effect.Effect<A, E, Redis.Redis>
+) =>
+  Effect.scoped(Effect.gen(function*() {
+    const redis = yield* Redis.Redis
+    for (let at = 0; at < many; at++) {
+      const key = at === 0 ? `{${prefix}}` : `{${prefix}/${at}}`
+      yield* Effect.provideService(run(key), Redis.Redis, yield* serviceOf(redis, key))
+    }
+  }))
+
+export const empty = (prefix: string, many: number) => each(prefix, many, () => Harness.empty(prefix))
+
+export const freeze = (prefix: string, many: number) =>
+  each(prefix, many, (key) => Harness.send("SET", `${key}:now`, "1800000000000"))
+
+export const advance = (prefix: string, many: number, millis: number) =>
+  each(prefix, many, (key) => Harness.send("INCRBY", `${key}:now`, String(Math.ceil(millis))))
