@@ -19,6 +19,8 @@ const within: Readonly<Record<string, string>> = {
   "higher priorities come first, then first in, first out": "order",
   "a parked record keeps its attempt and place, is counted, and is released for a worker that has tag and version":
     "order",
+  "a released record keeps its place at the front": "order",
+  "results tells how awaited records stand, with their last progress": "order",
   "promote, reschedule and reprioritise move what waits": "order",
   "a retention by count keeps the newest, in bounded chunks": "a count of records",
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",

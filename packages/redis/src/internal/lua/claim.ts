@@ -250,9 +250,10 @@ end
 
 -- Whether this worker could claim one more right now.
 local function hasMore(queue)
-  if queue.isPaused or queue.isEmpty then return false end
-  if returned(queue) then return true end
+  if queue.isPaused then return false end
   ${also}
+  if queue.isEmpty then return false end
+  if returned(queue) then return true end
   for _, priority in ipairs(queue.lanes) do
     if firstOf(queue, priority) then return true end
   end

@@ -76,9 +76,10 @@ class Sum {
   unmet(total: number): ReadonlyArray<JobStore.Demand> {
     if (this.claimed.length >= total) return []
     return this.demand.flatMap((one) => {
-      const slots = one.slots - this.claimed.filter(({ queue }) => queue === one.queue).length
+      const given = this.claimed.filter(({ queue }) => queue === one.queue).length
+      const slots = one.slots - given
       const having = this.more.get(one.queue)?.size ?? 0
-      return slots > 0 && having > 0 ? [{ ...one, slots, share: Math.min(one.share, slots) }] : []
+      return slots > 0 && having > 0 ? [{ ...one, slots, share: Math.max(0, one.share - given) }] : []
     })
   }
 }
