@@ -8,7 +8,7 @@ import type { Choose } from "../src/internal/partitions/choose.ts"
 import { choosing } from "../src/internal/partitions/choose.ts"
 import { clientsOf } from "../src/internal/partitions/open.ts"
 import { makePartitioned } from "../src/internal/partitions/store.ts"
-import { scripts } from "../src/internal/scripts.ts"
+import { scripts, type Scripts } from "../src/internal/scripts.ts"
 import { type Settings, usualSettings } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
 
@@ -18,6 +18,7 @@ export interface Options {
   readonly clock?: string
   readonly choose?: Choose
   readonly settings?: Partial<Settings>
+  readonly scripts?: Scripts
   /** Changes how partitions are called. */
   readonly altered?: (clients: ReadonlyArray<Calls>) => ReadonlyArray<Calls>
 }
@@ -25,7 +26,7 @@ export interface Options {
 export const open = (prefix: string, options: Options) =>
   Effect.gen(function*() {
     const key = `{${prefix}}`
-    const all = scripts(options.clock, true)
+    const all = options.scripts ?? scripts(options.clock, true)
     const home = new Client(yield* serviceOf(yield* Redis.Redis, key), key, all, yield* Effect.scope)
     const clients = yield* clientsOf(home, prefix, options.many, all)
     const altered = options.altered?.(clients) ?? clients

@@ -1,0 +1,247 @@
+/**
+ * What is written in one partition for another arrives once, whoever dies on the way: after the first write, between the two,
+ * or before what was taken is removed.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { JobError, JobStore } from "capstan"
+import { Effect, Exit } from "effect"
+import { Advance } from "../../testing/src/internal/suite/harness.ts"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import type { Calls } from "../src/internal/client.ts"
+import { scripts, type Verb } from "../src/internal/scripts.ts"
+import * as Harness from "./harness.ts"
+import * as Partitions from "./partitions.ts"
+
+const counts = new Map([["default", 3], ["other", 3]])
+/** By the tag, so that a test says where each record lies. */
+const choose = ({ tag }: JobStore.NewRecord) => Number(/^P(\d)/.exec(tag)?.[1] ?? 0)
+
+/** Where a forwarder dies. */
+type Death = readonly [verb: Verb, when: "before" | "after"]
+
+const gone = Effect.fail(
+  new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation: "forward", detail: "killed" }) })
+)
+
+/** Forwarders die while `deaths` has one for the call that they make. */
+const dying = (deaths: Array<Death>) => (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
+  clients.map((client): Calls => ({
+    redis: client.redis,
+    key: client.key,
+    send: client.send,
+    replicated: client.replicated,
+    call: (operation, verb, args) => {
+      const at = deaths.findIndex(([of]) => of === verb)
+      if (at < 0) return client.call(operation, verb, args)
+      const [[, when]] = deaths.splice(at, 1) as [Death]
+      return when === "before" ? gone : Effect.andThen(client.call(operation, verb, args), gone)
+    }
+  }))
+
+const on = (
+  theme: string,
+  run: (deaths: Array<Death>, prefix: string) => Effect.Effect<void, unknown, JobStore.JobStore>,
+  given: Partial<Partitions.Options> = {}
+) =>
+  Effect.gen(function*() {
+    const prefix = Harness.prefixOf(`forward_${theme}`)
+    yield* Partitions.empty(prefix, 3)
+    yield* Partitions.freeze(prefix, 3)
+    const deaths: Array<Death> = []
+    const clock = Harness.frozenClock
+    const store = yield* Partitions.open(prefix, { counts, many: 3, clock, choose, altered: dying(deaths), ...given })
+    const context = yield* Effect.context<never>()
+    const exit = yield* Effect.exit(run(deaths, prefix).pipe(
+      Effect.provideService(JobStore.JobStore, store),
+      Effect.provideService(
+        Advance,
+        (millis: number) => Effect.provideContext(Effect.orDie(Partitions.advance(prefix, 3, millis)), context as never)
+      )
+    ))
+    yield* Partitions.empty(prefix, 3)
+    return exit
+  }).pipe(Effect.scoped, Effect.provide(Harness.client()))
+
+const holds = (
+  name: string,
+  theme: string,
+  run: (deaths: Array<Death>, prefix: string) => Effect.Effect<void, unknown, JobStore.JobStore>
+) => it.effect(name, () => Effect.flatMap(on(theme, run), (exit) => exit), 30_000)
+
+const points: ReadonlyArray<Death> = [
+  ["outgoing", "before"],
+  ["outgoing", "after"],
+  ["receive", "before"],
+  ["receive", "after"],
+  ["sent", "before"],
+  ["sent", "after"]
+]
+
+/** All that waits to be forwarded is, a second later at most. */
+const settleDown = Effect.gen(function*() {
+  yield* Suite.advance(1000)
+  yield* Suite.maintain
+})
+
+const claimOf = (id: string) =>
+  Effect.map(Suite.claim("w", 10), (claimed) => claimed.filter((one) => one.id === id).length)
+
+const children = (deaths: Array<Death>) =>
+  Effect.gen(function*() {
+    for (const point of points) {
+      yield* Suite.enqueue({ tag: "P0" })
+      const parent = yield* Suite.claimOne("w")
+      const child = Suite.record({ tag: "P2", parent: parent.id })
+      deaths.push(point)
+      assert.strictEqual(yield* Suite.settle("w", parent, Suite.complete, { children: [child] }), "Done")
+      assert.strictEqual(deaths.length, 0, `nobody died at ${point}`)
+      const store = yield* JobStore.JobStore
+      const [answer] = yield* store.results([child.id])
+      assert.strictEqual(answer!._tag, "Pending", `${point}: it is known while it is on its way`)
+      // The settlement is sent again: its reply was lost.
+      yield* Suite.settle("w", parent, Suite.complete, { children: [child] })
+      yield* settleDown
+      assert.strictEqual(yield* claimOf(child.id), 1, `${point}: it runs once`)
+      const attempt = { id: child.id, fence: (yield* Suite.get(child.id)).fence }
+      yield* Suite.settle("w", attempt, Suite.complete)
+      yield* Suite.control({ _tag: "Delete" }, child.id)
+      // It is gone; what is forwarded once more must not bring it back.
+      yield* settleDown
+      assert.isFalse(yield* Suite.exists(child.id), `${point}: it does not come back`)
+    }
+  })
+
+/** Another forwarder read what one has forwarded already, and comes to send it when the record is long gone. */
+const lateForwarder = (deaths: Array<Death>, _prefix: string) =>
+  Effect.gen(function*() {
+    yield* Suite.enqueue({ tag: "P0" })
+    const child = Suite.record({ tag: "P2" })
+    // Whoever comes by until then dies before it removes what it has handed over.
+    for (let i = 0; i < 20; i++) deaths.push(["sent", "before"])
+    yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete, { children: [child] })
+    const [claimed] = yield* Suite.claim("w", 10)
+    yield* Suite.settle("w", claimed!, Suite.complete)
+    yield* Suite.control({ _tag: "Delete" }, child.id)
+    assert.isTrue(deaths.length > 0 && deaths.length < 20)
+    deaths.length = 0
+    yield* settleDown
+    assert.isFalse(yield* Suite.exists(child.id), "it came back")
+  })
+
+describe("what is for another partition", () => {
+  holds("a child arrives once, wherever its forwarder dies", "children", children)
+  holds("a child that ran and was deleted does not come back with a late forwarder", "late", lateForwarder)
+
+  holds("a parent that waits for children elsewhere goes on once, wherever forwarders die", "waiting", (deaths) =>
+    Effect.gen(function*() {
+      for (const point of points) {
+        yield* Suite.enqueue({ tag: "P0" })
+        const parent = yield* Suite.claimOne("w")
+        const theirs = [Suite.record({ tag: "P1" }), Suite.record({ tag: "P2" })]
+        deaths.push(point)
+        yield* Suite.settle("w", parent, { _tag: "WaitForChildren" }, { children: theirs })
+        yield* settleDown
+        const claimed = yield* Suite.claim("w", 10)
+        assert.deepStrictEqual(claimed.map(({ id }) => id).toSorted(), theirs.map(({ id }) => id))
+        assert.strictEqual(yield* Suite.stateOf(parent.id), "blocked")
+        deaths.push(point)
+        for (const child of claimed) {
+          yield* Suite.settle("w", child, { _tag: "Complete", result: child.tag === "P1" ? "1" : undefined })
+        }
+        yield* settleDown
+        const again = yield* Suite.claimOne("w")
+        assert.strictEqual(again.id, parent.id, String(point))
+        assert.deepStrictEqual(again.dependencies, { [theirs[0]!.id]: "1", [theirs[1]!.id]: undefined })
+        yield* Suite.settle("w", again, Suite.complete)
+        assert.strictEqual((yield* Suite.claim("w", 10)).length, 0)
+      }
+    }))
+
+  holds("a record waits for one of another partition, also for one that has ended", "dependencies", (deaths) =>
+    Effect.gen(function*() {
+      for (const point of points) {
+        const first = yield* Suite.enqueue({ tag: "P1" })
+        deaths.push(point)
+        const second = yield* Suite.enqueue({ tag: "P2", dependencies: [{ name: "a", id: first.id }] })
+        yield* settleDown
+        yield* Suite.settle("w", yield* Suite.claimOne("w"), { _tag: "Complete", result: "7" })
+        const third = yield* Suite.enqueue({ tag: "P0", dependencies: [{ name: "b", id: first.id }] })
+        yield* settleDown
+        const claimed = yield* Suite.claim("w", 10)
+        assert.deepStrictEqual(
+          claimed.map(({ dependencies, id }) => [id, dependencies]).toSorted(),
+          [[second.id, { a: "7" }], [third.id, { b: "7" }]]
+        )
+        for (const one of claimed) yield* Suite.settle("w", one, Suite.complete)
+      }
+    }))
+
+  holds("a tick stores its record in another partition once", "tick", (deaths) =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      yield* store.schedules([{ name: "s", definition: "d", nextAt: 1 }])
+      for (const [i, point] of points.entries()) {
+        const record = Suite.record({ tag: "P2" })
+        deaths.push(point)
+        const tick = { name: "s", at: i + 1, nextAt: i + 2, record }
+        assert.isTrue(yield* store.tick(tick))
+        assert.isFalse(yield* store.tick(tick))
+        yield* settleDown
+        assert.strictEqual(yield* claimOf(record.id), 1, String(point))
+      }
+    }))
+
+  holds("a child of a stale attempt is refused, wherever it belongs (P3)", "stale", () =>
+    Effect.gen(function*() {
+      yield* Suite.enqueue({ tag: "P0" })
+      const { fence, id } = yield* Suite.claimOne("a")
+      yield* Suite.advance(Suite.lease)
+      yield* Suite.maintain
+      const store = yield* JobStore.JobStore
+      const child = Suite.record({ tag: "P2", parent: id })
+      const error = yield* Effect.flip(store.enqueue({ records: [child], by: { id, fence } }))
+      assert.strictEqual(error.reason._tag, "LeaseLost")
+      yield* settleDown
+      assert.isFalse(yield* Suite.exists(child.id))
+    }))
+
+  holds("many that wait are forwarded in their order, and two forwarders at once double nothing", "many", (deaths) =>
+    Effect.gen(function*() {
+      yield* Suite.enqueue({ tag: "P0" })
+      const theirs = Array.from({ length: 900 }, (_, i) => Suite.record({ tag: `P${1 + i % 2}` }))
+      deaths.push(["outgoing", "before"])
+      yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete, { children: theirs })
+      yield* Suite.advance(1000)
+      yield* Effect.all([Suite.maintain, Suite.maintain, Suite.maintain], { concurrency: 3 })
+      yield* settleDown
+      const claimed = yield* Suite.claim("w", 2000)
+      assert.deepStrictEqual(claimed.map(({ id }) => id).toSorted(), theirs.map(({ id }) => id))
+      const second = claimed.filter(({ tag }) => tag === "P2").map(({ id }) => id)
+      assert.deepStrictEqual(second, second.toSorted())
+    }))
+})
+
+describe("twins", () => {
+  const twin = (verb: Verb, line: string, instead: string) => {
+    const all = scripts(Harness.frozenClock, true)
+    assert.strictEqual(all[verb].split(line).length, 2, `stands once in ${verb}: ${line}`)
+    return { ...all, [verb]: all[verb].replace(line, () => instead) }
+  }
+
+  it.effect("a partition that does not keep what it has taken takes it twice", () =>
+    Effect.gen(function*() {
+      const broken = twin("receive", "if tonumber(number) > last then", "if true then")
+      assert.isTrue(Exit.isFailure(yield* on("twin", lateForwarder, { scripts: broken })))
+      assert.isTrue(Exit.isSuccess(yield* on("twin", lateForwarder)))
+    }))
+
+  it.effect("a partition that removes what it has not handed over loses it", () =>
+    Effect.gen(function*() {
+      const broken = twin(
+        "outgoing",
+        "call('LRANGE', P .. ':to:' .. to, 0, tonumber(ARGV[1]) - 1)",
+        "call('LPOP', P .. ':to:' .. to, tonumber(ARGV[1])) or {}"
+      )
+      assert.isTrue(Exit.isFailure(yield* on("twin", children, { scripts: broken })))
+    }))
+})
