@@ -51,20 +51,26 @@ export const until = <E, R>(
 /** A namespace that nobody has used before, removed when its tests have ended. */
 export const prefixOf = (theme: string): string => `t_${theme}_${process.pid}`
 
-/** Removes all keys of a namespace. */
-export const empty = (prefix: string) =>
+const remove = (match: string) =>
   Effect.gen(function*() {
     const redis = yield* Redis.Redis
     let cursor = "0"
     do {
-      // Those of its partitions, too.
-      const of = `{${prefix}[}/]*`
-      const scan = redis.send<[string, ReadonlyArray<string>]>("SCAN", cursor, "MATCH", of, "COUNT", "1000")
+      const scan = redis.send<[string, ReadonlyArray<string>]>("SCAN", cursor, "MATCH", match, "COUNT", "1000")
       const [next, keys] = yield* scan
       if (keys.length > 0) yield* redis.send("UNLINK", ...keys)
       cursor = next
     } while (cursor !== "0")
   })
+
+/** Removes all keys that begin with one. */
+export const emptyOf = (key: string) => remove(`${key}*`)
+
+/** Removes all keys of a namespace. */
+export const empty = (prefix: string) => emptyOf(`{${prefix}}`)
+
+/** Those of all of its partitions on this server, too. */
+export const emptyAll = (prefix: string) => remove(`{${prefix}[}/]*`)
 
 /** A clock that stands still until it is moved, in a key of the namespace. */
 export const frozenClock = "local now = tonumber(call('GET', P .. ':now'))"
@@ -76,19 +82,19 @@ export const advance = (prefix: string, millis: number) =>
   Effect.flatMap(Redis.Redis, (redis) => redis.send("INCRBY", `{${prefix}}:now`, String(Math.ceil(millis))))
 
 /** A store whose clock may be another than the server's. */
+export const open = (prefix: string, clock?: string, settings: Partial<Settings> = {}) =>
+  Effect.gen(function*() {
+    const client = new Client(
+      yield* Redis.Redis,
+      `{${prefix}}`,
+      scripts(clock),
+      yield* Effect.scope
+    )
+    return yield* make(client, { ...usualSettings, ...settings, identity: prefix })
+  })
+
 export const storeOf = (prefix: string, clock?: string, settings: Partial<Settings> = {}) =>
-  Layer.effect(
-    JobStore.JobStore,
-    Effect.gen(function*() {
-      const client = new Client(
-        yield* Redis.Redis,
-        `{${prefix}}`,
-        scripts(clock),
-        yield* Effect.scope
-      )
-      return yield* make(client, { ...usualSettings, ...settings, identity: prefix })
-    })
-  )
+  Layer.effect(JobStore.JobStore, open(prefix, clock, settings))
 
 /** A command of the server itself. */
 export const send = <A = unknown>(command: string, ...args: ReadonlyArray<string>) =>

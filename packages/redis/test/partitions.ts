@@ -50,10 +50,13 @@ const each = <A, E>(
     }
   }))
 
-export const empty = (prefix: string, many: number) => each(prefix, many, () => Harness.empty(prefix))
+export const empty = (prefix: string, many: number) => each(prefix, many, Harness.emptyOf)
 
 export const freeze = (prefix: string, many: number) =>
   each(prefix, many, (key) => Harness.send("SET", `${key}:now`, "1800000000000"))
 
 export const advance = (prefix: string, many: number, millis: number) =>
   each(prefix, many, (key) => Harness.send("INCRBY", `${key}:now`, String(Math.ceil(millis))))
+
+export const setClock = (prefix: string, many: number, now: number) =>
+  each(prefix, many, (key) => Harness.send("SET", `${key}:now`, String(now)))

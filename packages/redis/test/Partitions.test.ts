@@ -1,0 +1,274 @@
+/** What a store of several partitions takes, refuses, and does beyond the suite. */
+import { RedisJobStore } from "@capstan/redis"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Cause, Effect, Exit, Layer, Schema } from "effect"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import { choosing } from "../src/internal/partitions/choose.ts"
+import { grants, split } from "../src/internal/partitions/exchange.ts"
+import * as Harness from "./harness.ts"
+
+const payload = { n: Schema.Number }
+class Mail extends Job.make("Mail", { payload, queue: "mail" }) {}
+class Other extends Job.make("Other", { payload }) {}
+class Group extends JobGroup.make(Mail, Other) {}
+
+const on = (prefix: string, options: RedisJobStore.Options = {}) =>
+  RedisJobStore.layer({ prefix, ...options }).pipe(Layer.provideMerge(Harness.client()))
+
+const withStore = <A, E>(
+  theme: string,
+  options: RedisJobStore.Options,
+  run: (prefix: string) => Effect.Effect<A, E, JobStore.JobStore>
+) =>
+  Effect.gen(function*() {
+    const prefix = Harness.prefixOf(theme)
+    const clean = Effect.provide(Harness.emptyAll(prefix), Harness.client())
+    yield* clean
+    return yield* Effect.ensuring(Effect.provide(run(prefix), on(prefix, options)), Effect.orDie(clean))
+  })
+
+const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), (error) => (error as { readonly reason: { readonly _tag: string } }).reason._tag)
+
+describe("the number of partitions", () => {
+  for (const many of [0, 1.5, 257]) {
+    it.effect(`of ${many} is refused`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(
+          Effect.provide(JobStore.JobStore, Layer.fresh(on(Harness.prefixOf("number"), { partitions: { mail: many } })))
+        )
+        assert.match(error.message, /partitions of queue mail: must be an integer from 1 to 256/)
+      }))
+  }
+
+  it.live("changes only while the store has no record of its queue", () =>
+    withStore("agree", { partitions: { mail: 4 } }, (prefix) =>
+      Effect.gen(function*() {
+        const open = (partitions: Readonly<Record<string, number>> | undefined) =>
+          Effect.provide(JobStore.JobStore, Layer.fresh(on(prefix, { partitions })))
+        yield* open({ mail: 2 })
+        yield* open({ mail: 4, other: 1 })
+        const { id } = yield* Mail.enqueue({ n: 1 })
+        for (const partitions of [{ mail: 2 }, { mail: 8 }, {}, undefined]) {
+          const error = yield* Effect.flip(open(partitions))
+          assert.match(error.message, /queue mail of \{.*\} has 4 partitions and records in them/)
+        }
+        yield* open({ mail: 4, other: 7 })
+        yield* Suite.control({ _tag: "Delete" }, id)
+        yield* open(undefined)
+      })))
+
+  it.live("is grown from a store without partitions once its queue is empty, and what lies there is found", () =>
+    withStore("grow", {}, (prefix) =>
+      Effect.gen(function*() {
+        const { id } = yield* Other.enqueue({ n: 1 })
+        const state = Effect.provide(Suite.stateOf(id), Layer.fresh(on(prefix, { partitions: { mail: 4 } })))
+        assert.strictEqual(yield* state, "ready")
+      })))
+})
+
+describe("a record's partition", () => {
+  const choose = choosing(new Map([["mail", 8]]))
+  const record = (given: Partial<JobStore.NewRecord>) => choose(Suite.record({ queue: "mail", ...given }))
+
+  it("is that of its key, whatever its id", () => {
+    for (
+      const given of [
+        { partitionKey: "a" },
+        { concurrency: { key: "a", limit: 1 } },
+        { unique: { key: "a", until: "finished", onConflict: "keep" } },
+        { idempotencyKey: "a" },
+        { flowId: "a" }
+      ] as const
+    ) assert.deepStrictEqual([record(given), record(given)], [record({ partitionKey: "a" }), record({ partitionKey: "a" })])
+  })
+
+  it("is the same in every release", () => {
+    assert.deepStrictEqual(["", "a", "tenant-1", "ä/ö", "x".repeat(512)].map((partitionKey) => record({ partitionKey })), [
+      3,
+      3,
+      7,
+      2,
+      5
+    ])
+  })
+
+  it("is as likely as any other", () => {
+    const counts = new Array<number>(8).fill(0)
+    for (let i = 0; i < 8000; i++) counts[record({}) as number]!++
+    for (const many of counts) assert.closeTo(many, 1000, 150)
+  })
+
+  it("is the first one in a queue that has one", () => assert.strictEqual(record({ queue: "other" }), 0))
+
+  const crosses = (given: Partial<JobStore.NewRecord>) => typeof record(given) !== "number"
+  const unique = (key: string) => ({ key, until: "finished", onConflict: "keep" }) as const
+
+  it("does not exist when its keys choose different ones", () => {
+    assert.isTrue(crosses({ unique: unique("a"), concurrency: { key: "b", limit: 1 } }))
+    assert.isTrue(crosses({ unique: unique("a"), partitionKey: "b" }))
+    assert.isTrue(crosses({ unique: unique("tenant10"), partitionKey: "tenant1" }))
+    assert.isTrue(crosses({ concurrency: { key: "Task/a", limit: 1 }, partitionKey: "b" }))
+    assert.isFalse(crosses({ unique: unique("a"), concurrency: { key: "Task/a", limit: 1 } }))
+    assert.isFalse(crosses({ unique: unique("t/1"), concurrency: { key: "Task/t:2", limit: 1 }, partitionKey: "t" }))
+  })
+})
+
+describe("what cannot lie in one partition", () => {
+  const key = ({ n }: { readonly n: number }) => `k${n}`
+  class Twice extends Job.make("Twice", { payload, queue: "mail", unique: { key }, concurrency: { key: () => "c", limit: 1 } }) {}
+  class Apart extends Job.make("Apart", { payload, queue: "mail", partition: () => "p", unique: { key } }) {}
+  class Together
+    extends Job.make("Together", {
+      payload,
+      queue: "mail",
+      partition: () => "p",
+      unique: { key: (it) => `p/${key(it)}` },
+      concurrency: { key: () => "p", limit: 1 }
+    })
+  {}
+  const options = { partitions: { mail: 8 } }
+
+  it.live("fails with CrossPartition where it is enqueued", () =>
+    withStore("cross", options, () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* reasonOf(Twice.enqueue({ n: 1 })), "CrossPartition")
+        assert.strictEqual(yield* reasonOf(Apart.enqueue({ n: 1 })), "CrossPartition")
+        const [one, two] = [yield* Together.enqueue({ n: 1 }), yield* Together.enqueue({ n: 1 })]
+        assert.deepStrictEqual([one.outcome, two.outcome, two.id], ["Inserted", "Existing", one.id])
+      })))
+
+  it.live("is refused where a worker is made", () =>
+    withStore("worker_cross", options, () =>
+      Effect.gen(function*() {
+        class Wrong extends JobGroup.make(Twice) {}
+        const worker = JobWorker.layer(Wrong).pipe(Layer.provide(Wrong.toLayer({ Twice: () => Effect.void })))
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(worker)))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.match(
+          String(Cause.squash((exit as Exit.Failure<never, never>).cause)),
+          /job Twice has a unique and a concurrency key, and its queue mail has 8 partitions/
+        )
+      })))
+
+  it.live("is no dependency between records of one batch", () =>
+    withStore("flow_cross", options, () =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const a = Suite.record({ queue: "mail", partitionKey: "a" })
+        const dependencies = [{ name: "a", id: a.id }]
+        const apart = Suite.record({ queue: "mail", partitionKey: "b", dependencies })
+        assert.strictEqual(yield* reasonOf(store.enqueue({ records: [a, apart] })), "CrossPartition")
+        assert.isFalse(yield* Suite.exists(a.id))
+        // A flow chooses one for all of its queues.
+        const flowId = "f"
+        const [first, second] = [Suite.record({ queue: "mail", flowId }), Suite.record({ flowId })]
+        yield* store.enqueue({ records: [first, { ...second, dependencies: [{ name: "a", id: first.id }] }] })
+        assert.strictEqual((yield* Suite.get(second.id)).blocked?.reason, "Dependencies")
+        yield* Suite.settle("w", yield* Suite.claimOne("w", "mail"), Suite.complete)
+        assert.strictEqual((yield* Suite.claimOne("w")).id, second.id)
+      })))
+})
+
+describe("slots", () => {
+  it("are given out as by one store", () => {
+    const demand = [{ queue: "a", slots: 10, share: 0 }, { queue: "b", slots: 10, share: 2 }]
+    assert.deepStrictEqual(grants(demand, 5), [3, 2])
+    assert.deepStrictEqual(grants(demand, 100), [10, 10])
+    assert.deepStrictEqual(grants(demand, 1), [0, 1])
+  })
+
+  it("that do not come out even begin with another partition each time", () => {
+    assert.deepStrictEqual(split(5, 4, 0), [2, 1, 1, 1])
+    assert.deepStrictEqual(split(5, 4, 1), [1, 2, 1, 1])
+    assert.deepStrictEqual(split(2, 4, 3), [1, 0, 0, 1])
+    const sums = new Array<number>(4).fill(0)
+    for (let turn = 0; turn < 40; turn++) split(3, 4, turn).forEach((many, i) => sums[i]! += many)
+    assert.deepStrictEqual(sums, [30, 30, 30, 30])
+  })
+
+  it.live("of a worker with one go round: no partition waits for another that is always full", () =>
+    withStore("rotation", { partitions: { mail: 4 } }, () =>
+      Effect.gen(function*() {
+        const choose = choosing(new Map([["mail", 4]]))
+        const keys = [0, 1, 2, 3].map((at) => {
+          for (let i = 0;; i++) if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
+        })
+        for (const partitionKey of keys) {
+          yield* Suite.enqueueMany(partitionKey === keys[0] ? 200 : 5, { queue: "mail", partitionKey, tags: [partitionKey] })
+        }
+        const seen = new Map<string, number>()
+        for (let i = 0; i < 20; i++) {
+          const one = yield* Suite.claimOne("w", "mail")
+          seen.set(one.tags[0]!, (seen.get(one.tags[0]!) ?? 0) + 1)
+        }
+        assert.deepStrictEqual(keys.map((key) => seen.get(key)), [5, 5, 5, 5])
+        // What the others do not need any more is the first one's.
+        assert.strictEqual((yield* Suite.claim("w", 100, "mail")).length, 100)
+      })))
+})
+
+describe("a worker", () => {
+  it.live("runs what lies in all partitions once, asleep or not, and hears of requests to cancel", () =>
+    withStore("worker", { partitions: { mail: 8 } }, () =>
+      Effect.gen(function*() {
+        const ran = new Map<number, number>()
+        let isCancelled = false
+        const handler = ({ n }: { readonly n: number }) =>
+          Effect.gen(function*() {
+            ran.set(n, (ran.get(n) ?? 0) + 1)
+            if (n === 1) yield* Other.enqueue({ n: 1000 })
+            if (n === 2) yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (isCancelled = true)))
+          })
+        // Polling is of no help: what it hears of, it is told.
+        const worker = JobWorker.layer(Group, { concurrency: 10, pollInterval: "1 hour" }).pipe(
+          Layer.provide(Group.toLayer({ Mail: handler, Other: handler }))
+        )
+        yield* Layer.build(worker)
+        yield* Mail.enqueueMany(Array.from({ length: 300 }, (_, n) => ({ n: 10 + n })))
+        yield* Harness.until("all have run", Effect.sync(() => ran.size === 300))
+        // It sleeps now.
+        yield* Mail.enqueue({ n: 1 })
+        yield* Harness.until("the child ran", Effect.sync(() => ran.has(1000)))
+        const { id } = yield* Mail.enqueue({ n: 2 })
+        yield* Harness.until("it runs", Effect.sync(() => ran.has(2)))
+        const jobs = yield* Jobs.Jobs
+        yield* jobs.cancel(id, { reason: "r" })
+        yield* Harness.until("it is cancelled", Effect.sync(() => isCancelled))
+        assert.deepStrictEqual([...new Set(ran.values())], [1])
+        const { queues } = yield* jobs.stats
+        assert.strictEqual(queues.find(({ queue }) => queue === "mail")?.counts.completed, 301)
+      }).pipe(Effect.scoped, Effect.provide(Jobs.layer))), 30_000)
+})
+
+describe("repair", () => {
+  it.live("sees to every partition", () =>
+    withStore("repair_all", { partitions: { mail: 4 } }, (prefix) =>
+      Effect.gen(function*() {
+        yield* Suite.enqueueMany(40, { queue: "mail" })
+        const [, keys] = yield* Harness.send<[string, ReadonlyArray<string>]>(
+          "SCAN",
+          "0",
+          "MATCH",
+          `{${prefix}*:l:*`,
+          "COUNT",
+          "100000"
+        )
+        assert.strictEqual(keys.length, 4)
+        yield* Harness.send("DEL", ...keys)
+        assert.deepStrictEqual(yield* RedisJobStore.repair({ prefix }), { records: 40, broken: 4 })
+        assert.strictEqual((yield* Suite.claim("w", 100, "mail")).length, 40)
+      }).pipe(Effect.provide(Harness.client()))))
+})
+
+describe("describe", () => {
+  it.live("says how many partitions there are, and what holds within one only", () =>
+    withStore("describe_partitions", { partitions: { mail: 4 } }, () =>
+      Effect.gen(function*() {
+        const { absent, kind } = yield* (yield* JobStore.JobStore).describe
+        assert.match(kind, /^redis .*, 4 partitions \(mail 4\)$/)
+        assert.match(absent!.join("\n"), /order between records of different partitions/)
+        assert.match(absent!.join("\n"), /visible when it has been forwarded: never lost, never doubled/)
+      })))
+})
