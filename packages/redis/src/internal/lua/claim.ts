@@ -112,11 +112,13 @@ local function warmHead(hot, text)
   local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, place, _, begun, ready =
     struct.unpack(LAYOUT, hot)
   head = false
+  local isEarly = flags >= EARLY
+  if isEarly then flags = flags - EARLY end
   if flags % 2 == 0 and flags < CHECKPOINTS and crashes == 0 then
     local since = begun == 0 and now or begun
     head = {
-      kind = kind, rank = place, priority = priority, attempt = attempt + 1,
-      place = state == READY and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
+      kind = kind, rank = place, priority = priority, attempt = attempt + 1, isEarly = isEarly,
+      place = state == READY and not isEarly and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, batchOf(), place, now, since,
         ready) .. worker,
       reply = '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, string.format('%.0f', since),
@@ -146,6 +148,30 @@ local function take(queue, row)
   return true
 end
 
+-- Gives one to the worker whose head is known. What is to be written of it comes after the others' n values.
+local function give(id, head, cold, values, n)
+  values[n + 1], values[n + 2] = id, head.hot
+  holds = holds + 1
+  held[holds] = id
+  -- Of one that nobody has touched the reader knows the rest.
+  claimed[claims + 1], claimed[claims + 2] = head.reply and id .. head.reply or id, cold
+  claims = claims + 2
+  used[head.kind] = true
+  if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
+end
+
+-- Writes those that were given. Answers how many.
+local function written(queue, values, n)
+  local many = n / 2
+  if many > 0 then
+    call('HSET', H, unpack(values))
+    count(queue.name, READY, -many)
+    count(queue.name, RUNNING, many)
+    queue.given = queue.given + many
+  end
+  return many
+end
+
 -- Entries that were popped from a lane, in turn. Answers how many were given out.
 local function takeMany(queue, entries, priority)
   flushAll()
@@ -166,28 +192,37 @@ local function takeMany(queue, entries, priority)
       if counts and not head then
         if take(queue, general().load(names[i])) then given = given + 1 end
       elseif counts then
-        local id = names[i]
-        values[n + 1], values[n + 2] = id, head.hot
+        give(names[i], head, cold, values, n)
         n = n + 2
-        holds = holds + 1
-        held[holds] = id
-        -- Of one that nobody has touched the reader knows the rest.
-        claimed[claims + 1], claimed[claims + 2] = head.reply and id .. head.reply or id, cold
-        claims = claims + 2
-        used[head.kind] = true
-        if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
       end
     end
   end
-  local many = n / 2
+  local many = written(queue, values, n)
   passable = passable - (#names - many - given)
-  if many > 0 then
-    call('HSET', H, unpack(values))
-    count(queue.name, READY, -many)
-    count(queue.name, RUNNING, many)
-    queue.given = queue.given + many
-  end
   return given + many
+end
+
+-- Records that came back to their place, in turn. Answers how many were given out.
+local function takeBack(queue, ids)
+  flushAll()
+  local hots, colds = call('HMGET', H, unpack(ids)), call('HMGET', C, unpack(ids))
+  local given, values, n, gone = 0, {}, 0, {}
+  for i, id in ipairs(ids) do
+    local hot, cold = hots[i], colds[i]
+    local head = hot and cold and warmHead(hot, string.sub(cold, 1, 21))
+    if head and head.isEarly then
+      give(id, head, cold, values, n)
+      n = n + 2
+      gone[#gone + 1] = id
+    elseif hot and cold then
+      if take(queue, general().load(id)) then given = given + 1 end
+    else
+      -- An entry without a record.
+      gone[#gone + 1] = id
+    end
+  end
+  if #gone > 0 then call('ZREM', P .. ':e:' .. queue.name, unpack(gone)) end
+  return given + written(queue, values, n)
 end
 
 -- The first entry of a lane that counts, and its place; those before it go.
@@ -220,6 +255,16 @@ local function returned(queue)
   return early[1], tonumber(early[2] or '')
 end
 
+-- Those that came back to a place before this rank, up to a thousand; before one that crashed a worker, where that is its turn.
+local function returnedBefore(queue, rank, limit)
+  if suspects == 0 then
+    local suspect = call('ZRANGE', P .. ':s:' .. queue.name, 0, 0, 'WITHSCORES')
+    if suspect[1] then rank = math.min(rank, tonumber(suspect[2])) end
+  end
+  local before = rank < math.huge and '(' .. string.format('%.0f', rank) or '+inf'
+  return call('ZRANGEBYSCORE', P .. ':e:' .. queue.name, '-inf', before, 'LIMIT', 0, math.min(limit, 1000))
+end
+
 local function claimFrom(queue, limit)
   if queue.isPaused or queue.isEmpty or limit <= 0 then return end
   local left = limit
@@ -241,7 +286,10 @@ local function claimFrom(queue, limit)
       elseif priority and not entry and backRank > -priority * 17592186044416 then
         at = at + 1
       else
-        if take(queue, general().load(back)) then left = left - 1 end
+        local before = entry and rank or priority and -priority * 17592186044416 or math.huge
+        local ids = returnedBefore(queue, before, left)
+        if #ids > 0 then left = left - takeBack(queue, ids)
+        elseif take(queue, general().load(back)) then left = left - 1 end
         back, backRank = returned(queue)
       end
     end
