@@ -45,3 +45,54 @@ describe("records that come back", () => {
         assert.strictEqual((yield* Suite.statsOf()).counts.running, 299)
       })))
 })
+
+describe("a search", () => {
+  it.live("by job and state looks at what there is of that, not at all records, and pages as the log does", () =>
+    on("search", (prefix) =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        yield* Suite.enqueueMany(1500, { queue: "busy" })
+        for (const attempt of yield* Suite.claim("w", 700, "busy")) yield* Suite.settle("w", attempt, Suite.complete)
+        const rare = yield* Suite.enqueueMany(40, { tag: "Rare" })
+        yield* Suite.enqueueMany(600, { queue: "busy" })
+        const others = yield* Suite.enqueueMany(10, { tag: "Other", delay: 1e6 })
+        const ended = yield* Suite.claim("w", 20)
+        yield* Suite.exchange("w", {
+          settlements: ended.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 }))
+        })
+        const held = yield* Suite.claim("w", 5)
+        yield* Suite.settle("w", held[4]!, { _tag: "Release" })
+        const idsOf = (records: JobStore.QueryReply["records"]) => records.map(({ id }) => id)
+
+        const cases: ReadonlyArray<readonly [JobStore.Selection, ReadonlyArray<string>]> = [
+          [{ tag: "Rare", states: ["completed"] }, rare.slice(0, 20)],
+          [{ tag: "Rare", states: ["ready"] }, rare.slice(24)],
+          [{ tag: "Rare", states: ["ready", "running", "completed", "dead"] }, rare],
+          [{ queue: "default", states: ["running"] }, rare.slice(20, 24)],
+          [{ queue: "default", states: ["scheduled"] }, others]
+        ]
+        for (const [where, expected] of cases) {
+          for (const order of ["oldest", "newest"] as const) {
+            const [{ records }, many] = yield* commands(prefix, store.query({ where, order, limit: 100 }))
+            assert.deepStrictEqual(idsOf(records), order === "oldest" ? expected : expected.toReversed())
+            assert.isBelow(many, 400, JSON.stringify(where))
+
+            const paged: Array<string> = []
+            let cursor: string | undefined
+            do {
+              const page: JobStore.QueryReply = yield* store.query({ where, order, limit: 7, cursor })
+              paged.push(...idsOf(page.records))
+              cursor = page.cursor
+            } while (cursor !== undefined)
+            assert.deepStrictEqual(paged, idsOf(records))
+          }
+        }
+        // More than the indexes are read for: the log has them, in the same order and with the same cursors.
+        yield* Suite.enqueueMany(1200, { queue: "busy" })
+        const [{ records }] = yield* commands(
+          prefix,
+          store.query({ where: { queue: "busy", states: ["ready"] }, order: "oldest", limit: 5000 })
+        )
+        assert.strictEqual(records.length, 800 + 600 + 1200)
+      })))
+})

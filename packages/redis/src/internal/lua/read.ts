@@ -1,5 +1,7 @@
 /** `get`, `query`, `results`, `stats`: reads. Cost: three to six commands a record that is looked at. */
 
+import { gather } from "./gather.ts"
+
 /** Whether a record is among the selected. */
 export const matches = String.raw`
 local codes = { blocked = BLOCKED, scheduled = SCHEDULED, ready = READY, running = RUNNING, completed = COMPLETED,
@@ -137,8 +139,10 @@ local function walkLog()
   end
 end
 
+${gather}
 local key = index()
-if key then walkIndex(P .. key) else walkLog() end
+local ids = not key and gathered()
+if key then walkIndex(P .. key) elseif ids then walkGathered(ids) else walkLog() end
 return { cursor, texts(), table.concat(list, '\30'), left, table.concat(chunksOf, ',') }
 `
 

@@ -1,0 +1,110 @@
+/**
+ * Records of a selection by the indexes that work goes by: the lanes of queues, what is scheduled, what workers hold, and the
+ * shelves of a job. They are there anyway, so a search by job and state costs no enqueue anything.
+ *
+ * Cost: some three commands a record that is in them, at most 2,000. Where there are more the log is walked: there they are
+ * not rare.
+ */
+export const gather = String.raw`
+local gatherable = 2000
+
+-- Kinds of the selected job and queue; nil when there are too many kinds to look through.
+local function kindsWanted()
+  local many, found = tonumber(call('HGET', P, 'kn') or '0'), {}
+  if many > gatherable then return nil end
+  for number = 1, many do
+    local kind = kindOf(number)
+    if (not where.tag or kind.tag == where.tag) and (not where.queue or kind.queue == where.queue) then
+      found[#found + 1] = kind
+    end
+  end
+  return found
+end
+
+-- All ids in the selected states, some of them twice, some of others; nil when there may be too many.
+local function gathered()
+  if not where.states then return nil end
+  local wants = {}
+  for _, name in ipairs(where.states) do
+    -- Of a job alone it is known what has ended; of a blocked record what it waits for is.
+    if name == 'blocked' or codes[name] >= COMPLETED and not where.tag then return nil end
+    wants[codes[name]] = true
+  end
+  local kinds = kindsWanted()
+  if not kinds then return nil end
+  local ids, left, seen = {}, gatherable, {}
+
+  local function addAll(list, from)
+    left = left - #list
+    for _, text in ipairs(list) do ids[#ids + 1] = string.sub(text, from, from + 21) end
+  end
+  local function addPacked(text, from)
+    left = left - #text / 22
+    for at = from, #text - 21, 22 do ids[#ids + 1] = string.sub(text, at, at + 21) end
+  end
+  local function once(key)
+    if seen[key] then return false end
+    seen[key] = true
+    return true
+  end
+
+  local function addReady(queue)
+    for priority in string.gmatch(call('HGET', P .. ':q:' .. queue, 'l') or '', '[^,]+') do
+      local lane = P .. ':l:' .. queue .. ':' .. priority
+      if call('LLEN', lane) > left then return false end
+      addAll(call('LRANGE', lane, 0, -1), 1)
+    end
+    for _, place in ipairs({ ':e:', ':s:' }) do
+      if call('ZCARD', P .. place .. queue) > left then return false end
+      addAll(call('ZRANGE', P .. place .. queue, 0, -1), 1)
+    end
+    return true
+  end
+
+  local function addQueue(queue)
+    if wants[READY] and not addReady(queue) then return false end
+    if not wants[SCHEDULED] then return true end
+    if call('ZCARD', P .. ':d:' .. queue) > left then return false end
+    addAll(call('ZRANGE', P .. ':d:' .. queue, 0, -1), 1)
+    return true
+  end
+
+  local function addShelves(kind)
+    for state = COMPLETED, DEAD do
+      local name = kind.shelves[state].name
+      if wants[state] and once(name) then
+        if call('LLEN', name) > left then return false end
+        for _, entry in ipairs(call('LRANGE', name, 0, -1)) do addPacked(entry, 14) end
+      end
+    end
+    return left >= 0
+  end
+
+  for _, kind in ipairs(kinds) do
+    if once('queue ' .. kind.queue) and not addQueue(kind.queue) then return nil end
+    if not addShelves(kind) then return nil end
+  end
+  if wants[RUNNING] then
+    for _, worker in ipairs(call('ZRANGE', P .. ':ws', 0, -1)) do
+      for _, text in ipairs(call('HVALS', P .. ':wl:' .. worker)) do addPacked(text, 1) end
+      if left < 0 then return nil end
+    end
+  end
+  return ids
+end
+
+-- Looks at them in the order of the log, from where the cursor is.
+local function walkGathered(ids)
+  local list, seen = {}, {}
+  for _, id in ipairs(ids) do
+    local row = not seen[id] and load(id)
+    seen[id] = true
+    if row and isAfter(row.chunk, id) and L.matches(row, where) then list[#list + 1] = { row.chunk, id } end
+  end
+  table.sort(list, function(a, b)
+    if a[1] ~= b[1] then return isNewest == (a[1] > b[1]) end
+    return a[2] ~= b[2] and isNewest == (a[2] > b[2])
+  end)
+  for _, each in ipairs(list) do if not look(each[1], each[2]) then return end end
+end
+`
