@@ -2,11 +2,13 @@
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Cause, Effect, Exit, Layer, Schema } from "effect"
+import { Cause, Effect, Exit, Layer, Schema, type Scope } from "effect"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import type { Calls } from "../src/internal/client.ts"
 import { choosing } from "../src/internal/partitions/choose.ts"
 import { grants, split } from "../src/internal/partitions/exchange.ts"
 import * as Harness from "./harness.ts"
+import * as Partitions from "./partitions.ts"
 
 const payload = { n: Schema.Number }
 class Mail extends Job.make("Mail", { payload, queue: "mail" }) {}
@@ -240,6 +242,67 @@ describe("a worker", () => {
         const { queues } = yield* jobs.stats
         assert.strictEqual(queues.find(({ queue }) => queue === "mail")?.counts.completed, 301)
       }).pipe(Effect.scoped, Effect.provide(Jobs.layer))), 30_000)
+})
+
+describe("a partition that is silent", () => {
+  const counts = new Map([["mail", 4]])
+  const silent = { is: false }
+  const altered = (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
+    clients.map((client, at): Calls =>
+      at !== 2 ? client : {
+        redis: client.redis,
+        key: client.key,
+        send: client.send,
+        replicated: client.replicated,
+        call: (operation, verb, args) =>
+          Effect.suspend(() => silent.is ? Effect.never : client.call(operation, verb, args))
+      }
+    )
+  const opened = <A, E>(theme: string, run: Effect.Effect<A, E, JobStore.JobStore | Scope.Scope>) =>
+    Effect.gen(function*() {
+      const prefix = Harness.prefixOf(theme)
+      silent.is = false
+      yield* Harness.emptyAll(prefix)
+      const store = yield* Partitions.open(prefix, { counts, many: 4, altered })
+      yield* Effect.provideService(run, JobStore.JobStore, store)
+      yield* Harness.emptyAll(prefix)
+    }).pipe(Effect.scoped, Effect.provide(Harness.client()))
+
+  it.live("does not hold up the others, and its records run when it speaks again", () =>
+    opened("silent", Effect.gen(function*() {
+      const ran = new Set<number>()
+      const worker = JobWorker.layer(Group, { concurrency: 4, lease: "3 seconds", pollInterval: "100 millis" }).pipe(
+        Layer.provide(
+          Group.toLayer({ Mail: ({ n }) => Effect.sync(() => void ran.add(n)), Other: () => Effect.void })
+        )
+      )
+      yield* Mail.enqueueMany(Array.from({ length: 200 }, (_, n) => ({ n })))
+      silent.is = true
+      yield* Layer.build(worker)
+      yield* Harness.until("those of the others run", Effect.sync(() => ran.size > 100), 20)
+      assert.isBelow(ran.size, 200)
+      silent.is = false
+      yield* Harness.until("all run", Effect.sync(() => ran.size === 200), 20)
+    })), 60_000)
+
+  it.live("renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else", () =>
+    opened("silent_lease", Effect.gen(function*() {
+      const lease = 1200
+      yield* Suite.enqueueMany(40, { queue: "mail" })
+      const demand = [{ queue: "mail", slots: 40, share: 40 }]
+      const { claimed } = yield* Suite.exchange("w", { demand, total: 40, lease })
+      assert.strictEqual(claimed.length, 40)
+      const renew = Suite.renew("w", { holding: claimed, lease, queues: ["mail"] })
+      assert.strictEqual((yield* renew).lost.length, 0)
+      silent.is = true
+      let lost = (yield* renew).lost
+      assert.strictEqual(lost.length, 0)
+      yield* Harness.until("they are told lost", Effect.map(renew, (reply) => (lost = reply.lost).length > 0))
+      assert.isBelow(lost.length, 40)
+      silent.is = false
+      const others = claimed.filter(({ id }) => !lost.some((one) => one.id === id))
+      for (const attempt of others) assert.strictEqual(yield* Suite.settle("w", attempt, Suite.complete), "Done")
+    })), 30_000)
 })
 
 describe("repair", () => {

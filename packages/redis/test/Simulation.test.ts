@@ -56,7 +56,7 @@ const suite = (title: string, place: Place) =>
           const { failed, faults } = yield* explore(place, seeds, { kills })
           assert.isUndefined(failed, failed && `seed ${failed.seed}: ${failed.violations.join("\n")}`)
           for (const fault of reached) assert.isAbove(faults.get(fault) ?? 0, 0, fault)
-        }), 180_000)
+        }), 300_000)
 
     holds("breaks no invariant while processes freeze and die", true, [...always, "frozen worker", "killed worker"])
     holds("strands nothing of what replies are lost, also when nobody dies (P14)", false, always)

@@ -58,5 +58,6 @@ export const freeze = (prefix: string, many: number) =>
 export const advance = (prefix: string, many: number, millis: number) =>
   each(prefix, many, (key) => Harness.send("INCRBY", `${key}:now`, String(Math.ceil(millis))))
 
+/** The simulation has fractions of a millisecond; a server has none. */
 export const setClock = (prefix: string, many: number, now: number) =>
-  each(prefix, many, (key) => Harness.send("SET", `${key}:now`, String(now)))
+  each(prefix, many, (key) => Harness.send("SET", `${key}:now`, String(Math.floor(now))))

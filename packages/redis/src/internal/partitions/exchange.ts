@@ -8,6 +8,7 @@ import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { Away } from "./away.ts"
 import type { Counts } from "./choose.ts"
 import { groupBy, nowhere, type Places } from "./places.ts"
 import { spared } from "./route.ts"
@@ -53,9 +54,11 @@ class Sum {
   /** The partitions that have more of a queue. */
   readonly more = new Map<string, Set<number>>()
   readonly demand: ReadonlyArray<JobStore.Demand>
+  readonly present: ReadonlySet<number>
 
-  constructor(demand: ReadonlyArray<JobStore.Demand>) {
+  constructor(demand: ReadonlyArray<JobStore.Demand>, present: ReadonlySet<number>) {
     this.demand = demand
+    this.present = present
   }
 
   add(partition: number, asked: ReadonlyArray<JobStore.Demand>, reply: Reply): void {
@@ -93,9 +96,11 @@ export class Exchanger {
   private readonly counts: Counts
   private readonly places: Places
   private readonly suspects: Suspects
+  private readonly away: Away
   private readonly call: Call
 
-  constructor(many: number, counts: Counts, places: Places, suspects: Suspects, call: Call) {
+  constructor(many: number, counts: Counts, places: Places, suspects: Suspects, away: Away, call: Call) {
+    this.away = away
     this.many = many
     this.suspects = suspects
     this.counts = counts
@@ -122,7 +127,7 @@ export class Exchanger {
       // Of what no partition knows the first one says that it is lost.
       const settlements = groupBy(request.settlements, ({ id }) => Math.max(0, this.places.of(id) ?? nowhere))
       const total = Math.max(0, request.total - kept.length)
-      const sum = new Sum(request.demand)
+      const sum = new Sum(request.demand, yield* this.away.present(this.many))
       const settled = new Map<JobRecord.JobId, JobStore.Settled>()
       let failed = yield* this.round(request, total, settlements, sum, settled)
       for (let i = 0; i < rounds && failed === undefined; i++) {
@@ -177,6 +182,7 @@ export class Exchanger {
     const heard = sum.now > 0 ? 0 : this.reaches.get(request.worker) ?? this.many
     const calls = asked.flatMap((demand, partition) => {
       const own = settlements.get(partition) ?? []
+      if (own.length === 0 && !sum.present.has(partition) && sum.present.size > 0) return []
       if (own.length === 0 && demand.length === 0 && partition >= heard) return []
       const slots = demand.reduce((all, one) => all + one.slots, 0)
       // Asked for none of a queue, it says whether it has any.
@@ -187,7 +193,7 @@ export class Exchanger {
         total: demand.length === 0 ? 0 : Math.max(1, slots),
         ...(partition === mayGive ? {} : { [spared]: true })
       }
-      return [{ partition, demand, own, reply: Effect.exit(this.call(partition, each)) }]
+      return [{ partition, demand, own, reply: Effect.exit(this.away.ask(partition, "exchange", request.lease, this.call(partition, each))) }]
     })
     return Effect.map(
       Effect.forEach(calls, ({ reply }) => reply, { concurrency: "unbounded" }),
@@ -219,7 +225,9 @@ export class Exchanger {
     request.demand.forEach(({ queue }, i) => {
       const having = sum.more.get(queue)
       const count = this.counts.get(queue) ?? 1
-      const among = having === undefined ? Array.from({ length: count }, (_, at) => at) : [...having]
+      const all = Array.from({ length: count }, (_, at) => at)
+      const present = all.filter((at) => sum.present.has(at))
+      const among = having !== undefined ? [...having] : present.length > 0 ? present : all
       const slots = split(granted[i]!, among.length, turn)
       among.forEach((partition, at) => {
         // The second time only who can give something is asked.

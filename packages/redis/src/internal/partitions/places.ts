@@ -3,7 +3,9 @@
  * once: a record never moves.
  */
 import type { JobError, JobRecord } from "capstan"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Calls } from "../client.ts"
 import { packId } from "../codec.ts"
 
@@ -40,22 +42,30 @@ export class Places {
     const unknown = ids.filter((id) => !this.known.has(id))
     if (unknown.length === 0) return Effect.succeed(none)
     const packed = unknown.map(packId)
-    return Effect.map(
+    return Effect.flatMap(
       Effect.forEach(
         this.partitions,
-        (partition) => partition.call<string>("find", "whereabouts", packed),
+        (partition) => Effect.exit(partition.call<string>("find", "whereabouts", packed)),
         { concurrency: "unbounded" }
       ),
       (replies) => {
         const onTheirWay = new Map<JobRecord.JobId, number>()
-        replies.forEach((reply, at) =>
-          reply.split(",").forEach((answer, i) => {
+        let failure: Cause.Cause<JobError.JobStoreError> | undefined
+        replies.forEach((reply, at) => {
+          if (Exit.isFailure(reply)) {
+            failure = reply.cause
+            return
+          }
+          reply.value.split(",").forEach((answer, i) => {
             if (answer === "here") this.note(unknown[i]!, at)
             else if (answer === "sent") onTheirWay.set(unknown[i]!, at)
           })
-        )
+        })
         for (const id of onTheirWay.keys()) if (this.known.has(id)) onTheirWay.delete(id)
-        return onTheirWay
+        // Who is away only matters for what the others do not have.
+        return failure !== undefined && unknown.some((id) => !this.known.has(id) && !onTheirWay.has(id))
+          ? Effect.failCause(failure)
+          : Effect.succeed(onTheirWay)
       }
     )
   }

@@ -14,6 +14,7 @@ import type { Calls } from "../client.ts"
 import { makeEvents, makeWakeups } from "../listen.ts"
 import { make, type Settings } from "../store.ts"
 import { guarded, openTransaction } from "../transaction.ts"
+import { Away } from "./away.ts"
 import { type Choose, choosing, type Counts } from "./choose.ts"
 import { describe } from "./describe.ts"
 import { Enqueuer } from "./enqueue.ts"
@@ -58,7 +59,8 @@ export const makePartitioned = Effect.fnUntraced(function*(
   }
 
   const suspects = new Suspects(clients)
-  const exchanger = new Exchanger(clients.length, counts, places, suspects, (at, request) =>
+  const away = new Away()
+  const exchanger = new Exchanger(clients.length, counts, places, suspects, away, (at, request) =>
     Effect.gen(function*() {
       const settlements: Array<JobStore.Settlement> = []
       for (const settlement of request.settlements) {
@@ -133,7 +135,8 @@ export const makePartitioned = Effect.fnUntraced(function*(
         const held = groupBy(holding, ({ id }) => Math.max(0, places.of(id) ?? nowhere))
         const exits = yield* Effect.forEach(
           stores,
-          (one, at) => Effect.exit(one.renew({ ...request, holding: held.get(at) ?? [] })),
+          (one, at) =>
+            Effect.exit(away.ask(at, "renew", lease, one.renew({ ...request, holding: held.get(at) ?? [] }))),
           all
         )
         const sum = { now: 0, reconciled: 0, unparked: 0, maintainIn: undefined as number | undefined }
