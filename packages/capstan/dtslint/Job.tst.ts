@@ -45,6 +45,13 @@ describe("a declaration", () => {
     expect(Job.make).type.toBeCallableWith("X", { error: Declined, onError: { Declined: "retry" as const } })
   })
 
+  test("has a partition that is text of its payload", () => {
+    const payload = { tenant: Schema.String, n: Schema.Number }
+    class Tenants extends Job.make("Tenants", { payload, partition: ({ tenant }) => tenant }) {}
+    expect<(typeof Tenants)["_tag"]>().type.toBe<"Tenants">()
+    expect(Job.make).type.not.toBeCallableWith("X", { payload, partition: () => 1 })
+  })
+
   test("has the literal types of its tag and queue", () => {
     expect<(typeof Charge)["_tag"]>().type.toBe<"Charge">()
     expect<(typeof Charge)["queue"]>().type.toBe<"billing">()

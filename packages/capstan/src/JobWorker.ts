@@ -289,7 +289,9 @@ const refuseCrossPartition = (group: JobGroup.Any, partitions: Readonly<Record<s
     const { concurrency, partition, queue, unique } = job[Job.TypeId]
     if (concurrency === undefined || unique === undefined || partition !== undefined || !(queue in partitions)) continue
     throw new Error(
-      `worker: job ${tag} has a unique and a concurrency key, and its queue ${queue} has ${partitions[queue]} partitions: ` +
+      `worker: job ${tag} has a unique and a concurrency key, and its queue ${queue} has ${
+        partitions[queue]
+      } partitions: ` +
         "declare the partition of which both are part"
     )
   }

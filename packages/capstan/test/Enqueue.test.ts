@@ -100,12 +100,14 @@ describe("enqueue", () => {
     const long = (payload: string) => payload.repeat(600)
     class Unique extends Job.make("Unique", { payload: Schema.String, unique: { key: long } }) {}
     class Keyed extends Job.make("Keyed", { payload: Schema.String, concurrency: { key: long, limit: 1 } }) {}
+    class Apart extends Job.make("Apart", { payload: Schema.String, partition: long }) {}
     return Effect.gen(function*() {
       for (
         const [enqueue, option] of [
           [Mail.enqueueMany([{ to: "" }, { to: "a" }], { idempotencyKey: ({ to }) => long(to) }), "idempotencyKey"],
           [Unique.enqueueMany(["", "a"]), "unique"],
-          [Keyed.enqueueMany(["", "a"]), "concurrency"]
+          [Keyed.enqueueMany(["", "a"]), "concurrency"],
+          [Apart.enqueueMany(["", "a"]), "partition"]
         ] as const
       ) {
         const { reason } = yield* Effect.flip(enqueue)

@@ -31,6 +31,7 @@ const record: { readonly [K in keyof Required<NewRecord>]: NewRecord[K] } = {
   concurrency: undefined,
   rateKey: undefined,
   batchKey: undefined,
+  partitionKey: undefined,
   flowId: undefined,
   parent: undefined,
   dependencies: undefined
@@ -55,6 +56,7 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   concurrency: { key: "key", limit: 1 },
   rateKey: "key",
   batchKey: "key",
+  partitionKey: "key",
   flowId: "flow",
   parent: "parent" as JobId,
   dependencies: [{ name: "a", id: "three" as JobId }]

@@ -81,47 +81,47 @@ const serviceOf = (
   pool: Redis.PoolOptions
 ): Effect.Effect<Redis.Redis["Service"], never, Scope.Scope> =>
   Effect.suspend(() => {
-      const node = promised(() => Promise.resolve(cluster.nodeClient(cluster.slots[slot]!.master)))
-      // A key's command is what makes the client look where its slot is.
-      const lookAgain = promised(() => cluster.sendCommand(key, false, ["EXISTS", key]))
+    const node = promised(() => Promise.resolve(cluster.nodeClient(cluster.slots[slot]!.master)))
+    // A key's command is what makes the client look where its slot is.
+    const lookAgain = promised(() => cluster.sendCommand(key, false, ["EXISTS", key]))
 
-      const send = <A = unknown>(command: string, ...args: ReadonlyArray<string>): Effect.Effect<A, Redis.RedisError> =>
-        Effect.flatMap(node, (client) => promised(() => client.sendCommand<A>([command, ...args]))).pipe(
-          Effect.catchIf(isMoved, (error) => Effect.andThen(lookAgain, Effect.fail(error))),
-          Effect.retry({ while: isMoved, times: redirections }),
-          Effect.mapError((error) => isAsking(error) ? onItsWay : error)
+    const send = <A = unknown>(command: string, ...args: ReadonlyArray<string>): Effect.Effect<A, Redis.RedisError> =>
+      Effect.flatMap(node, (client) => promised(() => client.sendCommand<A>([command, ...args]))).pipe(
+        Effect.catchIf(isMoved, (error) => Effect.andThen(lookAgain, Effect.fail(error))),
+        Effect.retry({ while: isMoved, times: redirections }),
+        Effect.mapError((error) => isAsking(error) ? onItsWay : error)
+      )
+
+    return Redis.make({
+      send,
+      connect: Effect.flatMap(node, (client) => {
+        // To where this client goes: without its host and port it would be the default server of this machine.
+        const connection = client.duplicate({ socket: { ...client.options.socket, reconnectStrategy: false } })
+        // What fails is told by its commands.
+        connection.on("error", () => {})
+        const close = Effect.sync(() => connection.isOpen && connection.destroy())
+        return promised(() => connection.connect()).pipe(
+          Effect.onError(() => close),
+          Effect.as({
+            send: (command, ...args) => promised(() => connection.sendCommand([command, ...args])),
+            close
+          })
         )
-
-      return Redis.make({
-        send,
-        connect: Effect.flatMap(node, (client) => {
-          // To where this client goes: without its host and port it would be the default server of this machine.
-          const connection = client.duplicate({ socket: { ...client.options.socket, reconnectStrategy: false } })
-          // What fails is told by its commands.
-          connection.on("error", () => {})
-          const close = Effect.sync(() => connection.isOpen && connection.destroy())
-          return promised(() => connection.connect()).pipe(
-            Effect.onError(() => close),
-            Effect.as({
-              send: (command, ...args) => promised(() => connection.sendCommand([command, ...args])),
-              close
-            })
-          )
-        }),
-        pool,
-        subscribe: (channel, onMessage) => {
-          const hear = (message: string | Uint8Array, channel: string | Uint8Array) =>
-            onMessage({ channel: String(channel), message: String(message) })
-          return Effect.as(
-            Effect.acquireRelease(
-              promised(() => cluster.subscribe(channel, hear)),
-              () => Effect.ignore(promised(() => cluster.unsubscribe(channel, hear)))
-            ),
-            // It subscribes anew by itself.
-            Effect.never
-          )
-        }
-      })
+      }),
+      pool,
+      subscribe: (channel, onMessage) => {
+        const hear = (message: string | Uint8Array, channel: string | Uint8Array) =>
+          onMessage({ channel: String(channel), message: String(message) })
+        return Effect.as(
+          Effect.acquireRelease(
+            promised(() => cluster.subscribe(channel, hear)),
+            () => Effect.ignore(promised(() => cluster.unsubscribe(channel, hear)))
+          ),
+          // It subscribes anew by itself.
+          Effect.never
+        )
+      }
+    })
   })
 
 const connected = (options: ClientOptions) =>

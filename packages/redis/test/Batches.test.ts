@@ -38,7 +38,9 @@ describe("records that come back", () => {
         const [again, many] = yield* commands(prefix, Suite.claim("w", 500))
         assert.deepStrictEqual(again.slice(0, 50).map(({ priority }) => priority), new Array<number>(50).fill(5))
         assert.deepStrictEqual(again.slice(50).map(({ id }) => id), [...first, ...later])
-        assert.deepStrictEqual([...new Set(again.slice(0, 250).map(({ attempt, fence }) => `${attempt} ${fence}`))], ["1 3"])
+        assert.deepStrictEqual([...new Set(again.slice(0, 250).map(({ attempt, fence }) => `${attempt} ${fence}`))], [
+          "1 3"
+        ])
         assert.isBelow(many, 80)
         const [back] = again
         assert.strictEqual(yield* Suite.settle("w", back!, Suite.complete), "Done")

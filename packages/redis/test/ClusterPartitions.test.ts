@@ -39,51 +39,55 @@ class Task extends Job.make("Task", { payload: { n: Schema.Number }, queue: "mai
 class Group extends JobGroup.make(Task) {}
 
 describe("partitions on a cluster", () => {
-  it.live("lie on all of its masters, and workers go on with the others while one is away", () =>
-    Effect.gen(function*() {
-      const store = RedisJobStore.layer({ prefix: "spread", partitions: { mail: 12 } }).pipe(
-        Layer.provide(Cluster.client(servers, "spread"))
-      )
-      const ran = new Map<number, number>()
-      const worker = JobWorker.layer(Group, { concurrency: 20, lease: "3 seconds", pollInterval: "200 millis" }).pipe(
-        Layer.provide(Group.toLayer({ Task: ({ n }) => Effect.sync(() => void ran.set(n, (ran.get(n) ?? 0) + 1)) }))
-      )
-      yield* Effect.gen(function*() {
-        yield* Task.enqueueMany(Array.from({ length: 600 }, (_, n) => ({ n })))
-        const masters = servers.nodes.slice(0, 3)
-        const keys = yield* Effect.promise(() => Promise.all(masters.map((node) => node.command("DBSIZE"))))
-        for (const size of keys) assert.isAbove(Number(size), 0)
-        yield* Layer.build(worker)
-        yield* Harness.until("all have run", Effect.sync(() => ran.size === 600), 20)
-        assert.deepStrictEqual([...new Set(ran.values())], [1])
+  it.live(
+    "lie on all of its masters, and workers go on with the others while one is away",
+    () =>
+      Effect.gen(function*() {
+        const store = RedisJobStore.layer({ prefix: "spread", partitions: { mail: 12 } }).pipe(
+          Layer.provide(Cluster.client(servers, "spread"))
+        )
+        const ran = new Map<number, number>()
+        const worker = JobWorker.layer(Group, { concurrency: 20, lease: "3 seconds", pollInterval: "200 millis" }).pipe(
+          Layer.provide(Group.toLayer({ Task: ({ n }) => Effect.sync(() => void ran.set(n, (ran.get(n) ?? 0) + 1)) }))
+        )
+        yield* Effect.gen(function*() {
+          yield* Task.enqueueMany(Array.from({ length: 600 }, (_, n) => ({ n })))
+          const masters = servers.nodes.slice(0, 3)
+          const keys = yield* Effect.promise(() => Promise.all(masters.map((node) => node.command("DBSIZE"))))
+          for (const size of keys) assert.isAbove(Number(size), 0)
+          yield* Layer.build(worker)
+          yield* Harness.until("all have run", Effect.sync(() => ran.size === 600), 20)
+          assert.deepStrictEqual([...new Set(ran.values())], [1])
 
-        // The replica takes over after some seconds; until then the records of the other masters run.
-        const slot = yield* Effect.promise(() => servers.slotOf("{spread/1}"))
-        const lost = yield* Effect.promise(() => servers.masterOf(slot))
-        yield* Effect.promise(() => lost.crash())
-        const stats = Effect.flatMap(JobStore.JobStore, ({ stats }) => stats)
-        const acknowledged: Array<number> = []
-        const enqueue = (n: number) =>
-          Effect.tap(Task.enqueue({ n }), () => Effect.sync(() => void acknowledged.push(n))).pipe(
-            Effect.timeoutOption("500 millis"),
-            Effect.ignore
+          // The replica takes over after some seconds; until then the records of the other masters run.
+          const slot = yield* Effect.promise(() => servers.slotOf("{spread/1}"))
+          const lost = yield* Effect.promise(() => servers.masterOf(slot))
+          yield* Effect.promise(() => lost.crash())
+          const stats = Effect.flatMap(JobStore.JobStore, ({ stats }) => stats)
+          const acknowledged: Array<number> = []
+          const enqueue = (n: number) =>
+            Effect.tap(Task.enqueue({ n }), () => Effect.sync(() => void acknowledged.push(n))).pipe(
+              Effect.timeoutOption("500 millis"),
+              Effect.ignore
+            )
+          const numbers = Array.from({ length: 60 }, (_, i) => 1000 + i)
+          yield* Effect.forEach(numbers, enqueue, { concurrency: 20, discard: true })
+          assert.isAbove(acknowledged.length, 20)
+          yield* Harness.until(
+            "what the other nodes took runs",
+            Effect.sync(() => acknowledged.every((n) => ran.has(n))),
+            20
           )
-        const numbers = Array.from({ length: 60 }, (_, i) => 1000 + i)
-        yield* Effect.forEach(numbers, enqueue, { concurrency: 20, discard: true })
-        assert.isAbove(acknowledged.length, 20)
-        yield* Harness.until(
-          "what the other nodes took runs",
-          Effect.sync(() => acknowledged.every((n) => ran.has(n))),
-          20
-        )
-        yield* Harness.until(
-          "all is done when the replica has taken over",
-          Effect.map(Effect.orElseSucceed(stats, () => undefined), (found) =>
-            found !== undefined &&
-            found.queues.every(({ counts }) => counts.ready + counts.running + counts.scheduled === 0)),
-          40
-        )
-        assert.deepStrictEqual(acknowledged.filter((n) => ran.get(n) !== 1), [])
-      }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(Layer.orDie(store)))))
-    }), 90_000)
+          yield* Harness.until(
+            "all is done when the replica has taken over",
+            Effect.map(Effect.orElseSucceed(stats, () => undefined), (found) =>
+              found !== undefined &&
+              found.queues.every(({ counts }) => counts.ready + counts.running + counts.scheduled === 0)),
+            40
+          )
+          assert.deepStrictEqual(acknowledged.filter((n) => ran.get(n) !== 1), [])
+        }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(Layer.orDie(store)))))
+      }),
+    90_000
+  )
 })

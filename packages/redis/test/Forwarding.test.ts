@@ -51,13 +51,16 @@ const on = (
     const clock = Harness.frozenClock
     const store = yield* Partitions.open(prefix, { counts, many: 3, clock, choose, altered: dying(deaths), ...given })
     const context = yield* Effect.context<never>()
-    const exit = yield* Effect.exit(run(deaths, prefix).pipe(
-      Effect.provideService(JobStore.JobStore, store),
-      Effect.provideService(
-        Advance,
-        (millis: number) => Effect.provideContext(Effect.orDie(Partitions.advance(prefix, 3, millis)), context as never)
+    const exit = yield* Effect.exit(
+      run(deaths, prefix).pipe(
+        Effect.provideService(JobStore.JobStore, store),
+        Effect.provideService(
+          Advance,
+          (millis: number) =>
+            Effect.provideContext(Effect.orDie(Partitions.advance(prefix, 3, millis)), context as never)
+        )
       )
-    ))
+    )
     yield* Partitions.empty(prefix, 3)
     return exit
   }).pipe(Effect.scoped, Effect.provide(Harness.client()))
@@ -132,49 +135,57 @@ describe("what is for another partition", () => {
   holds("a child arrives once, wherever its forwarder dies", "children", children)
   holds("a child that ran and was deleted does not come back with a late forwarder", "late", lateForwarder)
 
-  holds("a parent that waits for children elsewhere goes on once, wherever forwarders die", "waiting", (deaths) =>
-    Effect.gen(function*() {
-      for (const point of points) {
-        yield* Suite.enqueue({ tag: "P0" })
-        const parent = yield* Suite.claimOne("w")
-        const theirs = [Suite.record({ tag: "P1" }), Suite.record({ tag: "P2" })]
-        deaths.push(point)
-        yield* Suite.settle("w", parent, { _tag: "WaitForChildren" }, { children: theirs })
-        yield* settleDown
-        const claimed = yield* Suite.claim("w", 10)
-        assert.deepStrictEqual(claimed.map(({ id }) => id).toSorted(), theirs.map(({ id }) => id))
-        assert.strictEqual(yield* Suite.stateOf(parent.id), "blocked")
-        deaths.push(point)
-        for (const child of claimed) {
-          yield* Suite.settle("w", child, { _tag: "Complete", result: child.tag === "P1" ? "1" : undefined })
+  holds(
+    "a parent that waits for children elsewhere goes on once, wherever forwarders die",
+    "waiting",
+    (deaths) =>
+      Effect.gen(function*() {
+        for (const point of points) {
+          yield* Suite.enqueue({ tag: "P0" })
+          const parent = yield* Suite.claimOne("w")
+          const theirs = [Suite.record({ tag: "P1" }), Suite.record({ tag: "P2" })]
+          deaths.push(point)
+          yield* Suite.settle("w", parent, { _tag: "WaitForChildren" }, { children: theirs })
+          yield* settleDown
+          const claimed = yield* Suite.claim("w", 10)
+          assert.deepStrictEqual(claimed.map(({ id }) => id).toSorted(), theirs.map(({ id }) => id))
+          assert.strictEqual(yield* Suite.stateOf(parent.id), "blocked")
+          deaths.push(point)
+          for (const child of claimed) {
+            yield* Suite.settle("w", child, { _tag: "Complete", result: child.tag === "P1" ? "1" : undefined })
+          }
+          yield* settleDown
+          const again = yield* Suite.claimOne("w")
+          assert.strictEqual(again.id, parent.id, String(point))
+          assert.deepStrictEqual(again.dependencies, { [theirs[0]!.id]: "1", [theirs[1]!.id]: undefined })
+          yield* Suite.settle("w", again, Suite.complete)
+          assert.strictEqual((yield* Suite.claim("w", 10)).length, 0)
         }
-        yield* settleDown
-        const again = yield* Suite.claimOne("w")
-        assert.strictEqual(again.id, parent.id, String(point))
-        assert.deepStrictEqual(again.dependencies, { [theirs[0]!.id]: "1", [theirs[1]!.id]: undefined })
-        yield* Suite.settle("w", again, Suite.complete)
-        assert.strictEqual((yield* Suite.claim("w", 10)).length, 0)
-      }
-    }))
+      })
+  )
 
-  holds("a record waits for one of another partition, also for one that has ended", "dependencies", (deaths) =>
-    Effect.gen(function*() {
-      for (const point of points) {
-        const first = yield* Suite.enqueue({ tag: "P1" })
-        deaths.push(point)
-        const second = yield* Suite.enqueue({ tag: "P2", dependencies: [{ name: "a", id: first.id }] })
-        yield* settleDown
-        yield* Suite.settle("w", yield* Suite.claimOne("w"), { _tag: "Complete", result: "7" })
-        const third = yield* Suite.enqueue({ tag: "P0", dependencies: [{ name: "b", id: first.id }] })
-        yield* settleDown
-        const claimed = yield* Suite.claim("w", 10)
-        assert.deepStrictEqual(
-          claimed.map(({ dependencies, id }) => [id, dependencies]).toSorted(),
-          [[second.id, { a: "7" }], [third.id, { b: "7" }]]
-        )
-        for (const one of claimed) yield* Suite.settle("w", one, Suite.complete)
-      }
-    }))
+  holds(
+    "a record waits for one of another partition, also for one that has ended",
+    "dependencies",
+    (deaths) =>
+      Effect.gen(function*() {
+        for (const point of points) {
+          const first = yield* Suite.enqueue({ tag: "P1" })
+          deaths.push(point)
+          const second = yield* Suite.enqueue({ tag: "P2", dependencies: [{ name: "a", id: first.id }] })
+          yield* settleDown
+          yield* Suite.settle("w", yield* Suite.claimOne("w"), { _tag: "Complete", result: "7" })
+          const third = yield* Suite.enqueue({ tag: "P0", dependencies: [{ name: "b", id: first.id }] })
+          yield* settleDown
+          const claimed = yield* Suite.claim("w", 10)
+          assert.deepStrictEqual(
+            claimed.map(({ dependencies, id }) => [id, dependencies]).toSorted(),
+            [[second.id, { a: "7" }], [third.id, { b: "7" }]]
+          )
+          for (const one of claimed) yield* Suite.settle("w", one, Suite.complete)
+        }
+      })
+  )
 
   holds("a tick stores its record in another partition once", "tick", (deaths) =>
     Effect.gen(function*() {
@@ -205,20 +216,24 @@ describe("what is for another partition", () => {
       assert.isFalse(yield* Suite.exists(child.id))
     }))
 
-  holds("many that wait are forwarded in their order, and two forwarders at once double nothing", "many", (deaths) =>
-    Effect.gen(function*() {
-      yield* Suite.enqueue({ tag: "P0" })
-      const theirs = Array.from({ length: 900 }, (_, i) => Suite.record({ tag: `P${1 + i % 2}` }))
-      deaths.push(["outgoing", "before"])
-      yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete, { children: theirs })
-      yield* Suite.advance(1000)
-      yield* Effect.all([Suite.maintain, Suite.maintain, Suite.maintain], { concurrency: 3 })
-      yield* settleDown
-      const claimed = yield* Suite.claim("w", 2000)
-      assert.deepStrictEqual(claimed.map(({ id }) => id).toSorted(), theirs.map(({ id }) => id))
-      const second = claimed.filter(({ tag }) => tag === "P2").map(({ id }) => id)
-      assert.deepStrictEqual(second, second.toSorted())
-    }))
+  holds(
+    "many that wait are forwarded in their order, and two forwarders at once double nothing",
+    "many",
+    (deaths) =>
+      Effect.gen(function*() {
+        yield* Suite.enqueue({ tag: "P0" })
+        const theirs = Array.from({ length: 900 }, (_, i) => Suite.record({ tag: `P${1 + i % 2}` }))
+        deaths.push(["outgoing", "before"])
+        yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete, { children: theirs })
+        yield* Suite.advance(1000)
+        yield* Effect.all([Suite.maintain, Suite.maintain, Suite.maintain], { concurrency: 3 })
+        yield* settleDown
+        const claimed = yield* Suite.claim("w", 2000)
+        assert.deepStrictEqual(claimed.map(({ id }) => id).toSorted(), theirs.map(({ id }) => id))
+        const second = claimed.filter(({ tag }) => tag === "P2").map(({ id }) => id)
+        assert.deepStrictEqual(second, second.toSorted())
+      })
+  )
 })
 
 describe("twins", () => {

@@ -83,17 +83,25 @@ describe("a record's partition", () => {
         { idempotencyKey: "a" },
         { flowId: "a" }
       ] as const
-    ) assert.deepStrictEqual([record(given), record(given)], [record({ partitionKey: "a" }), record({ partitionKey: "a" })])
+    ) {
+      assert.deepStrictEqual([record(given), record(given)], [
+        record({ partitionKey: "a" }),
+        record({ partitionKey: "a" })
+      ])
+    }
   })
 
   it("is the same in every release", () => {
-    assert.deepStrictEqual(["", "a", "tenant-1", "ä/ö", "x".repeat(512)].map((partitionKey) => record({ partitionKey })), [
-      3,
-      3,
-      7,
-      2,
-      5
-    ])
+    assert.deepStrictEqual(
+      ["", "a", "tenant-1", "ä/ö", "x".repeat(512)].map((partitionKey) => record({ partitionKey })),
+      [
+        3,
+        3,
+        7,
+        2,
+        5
+      ]
+    )
   })
 
   it("is as likely as any other", () => {
@@ -119,17 +127,17 @@ describe("a record's partition", () => {
 
 describe("what cannot lie in one partition", () => {
   const key = ({ n }: { readonly n: number }) => `k${n}`
-  class Twice extends Job.make("Twice", { payload, queue: "mail", unique: { key }, concurrency: { key: () => "c", limit: 1 } }) {}
-  class Apart extends Job.make("Apart", { payload, queue: "mail", partition: () => "p", unique: { key } }) {}
-  class Together
-    extends Job.make("Together", {
-      payload,
-      queue: "mail",
-      partition: () => "p",
-      unique: { key: (it) => `p/${key(it)}` },
-      concurrency: { key: () => "p", limit: 1 }
-    })
+  class Twice
+    extends Job.make("Twice", { payload, queue: "mail", unique: { key }, concurrency: { key: () => "c", limit: 1 } })
   {}
+  class Apart extends Job.make("Apart", { payload, queue: "mail", partition: () => "p", unique: { key } }) {}
+  class Together extends Job.make("Together", {
+    payload,
+    queue: "mail",
+    partition: () => "p",
+    unique: { key: (it) => `p/${key(it)}` },
+    concurrency: { key: () => "p", limit: 1 }
+  }) {}
   const options = { partitions: { mail: 8 } }
 
   it.live("fails with CrossPartition where it is enqueued", () =>
@@ -195,10 +203,16 @@ describe("slots", () => {
       Effect.gen(function*() {
         const choose = choosing(new Map([["mail", 4]]))
         const keys = [0, 1, 2, 3].map((at) => {
-          for (let i = 0;; i++) if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
+          for (let i = 0;; i++) {
+            if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
+          }
         })
         for (const partitionKey of keys) {
-          yield* Suite.enqueueMany(partitionKey === keys[0] ? 200 : 5, { queue: "mail", partitionKey, tags: [partitionKey] })
+          yield* Suite.enqueueMany(partitionKey === keys[0] ? 200 : 5, {
+            queue: "mail",
+            partitionKey,
+            tags: [partitionKey]
+          })
         }
         const seen = new Map<string, number>()
         for (let i = 0; i < 20; i++) {
@@ -212,36 +226,42 @@ describe("slots", () => {
 })
 
 describe("a worker", () => {
-  it.live("runs what lies in all partitions once, asleep or not, and hears of requests to cancel", () =>
-    withStore("worker", { partitions: { mail: 8 } }, () =>
-      Effect.gen(function*() {
-        const ran = new Map<number, number>()
-        let isCancelled = false
-        const handler = ({ n }: { readonly n: number }) =>
-          Effect.gen(function*() {
-            ran.set(n, (ran.get(n) ?? 0) + 1)
-            if (n === 1) yield* Other.enqueue({ n: 1000 })
-            if (n === 2) yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (isCancelled = true)))
-          })
-        // Polling is of no help: what it hears of, it is told.
-        const worker = JobWorker.layer(Group, { concurrency: 10, pollInterval: "1 hour" }).pipe(
-          Layer.provide(Group.toLayer({ Mail: handler, Other: handler }))
-        )
-        yield* Layer.build(worker)
-        yield* Mail.enqueueMany(Array.from({ length: 300 }, (_, n) => ({ n: 10 + n })))
-        yield* Harness.until("all have run", Effect.sync(() => ran.size === 300))
-        // It sleeps now.
-        yield* Mail.enqueue({ n: 1 })
-        yield* Harness.until("the child ran", Effect.sync(() => ran.has(1000)))
-        const { id } = yield* Mail.enqueue({ n: 2 })
-        yield* Harness.until("it runs", Effect.sync(() => ran.has(2)))
-        const jobs = yield* Jobs.Jobs
-        yield* jobs.cancel(id, { reason: "r" })
-        yield* Harness.until("it is cancelled", Effect.sync(() => isCancelled))
-        assert.deepStrictEqual([...new Set(ran.values())], [1])
-        const { queues } = yield* jobs.stats
-        assert.strictEqual(queues.find(({ queue }) => queue === "mail")?.counts.completed, 301)
-      }).pipe(Effect.scoped, Effect.provide(Jobs.layer))), 30_000)
+  it.live(
+    "runs what lies in all partitions once, asleep or not, and hears of requests to cancel",
+    () =>
+      withStore("worker", { partitions: { mail: 8 } }, () =>
+        Effect.gen(function*() {
+          const ran = new Map<number, number>()
+          let isCancelled = false
+          const handler = ({ n }: { readonly n: number }) =>
+            Effect.gen(function*() {
+              ran.set(n, (ran.get(n) ?? 0) + 1)
+              if (n === 1) yield* Other.enqueue({ n: 1000 })
+              if (n === 2) {
+                return yield* Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (isCancelled = true)))
+              }
+            })
+          // Polling is of no help: what it hears of, it is told.
+          const worker = JobWorker.layer(Group, { concurrency: 10, pollInterval: "1 hour" }).pipe(
+            Layer.provide(Group.toLayer({ Mail: handler, Other: handler }))
+          )
+          yield* Layer.build(worker)
+          yield* Mail.enqueueMany(Array.from({ length: 300 }, (_, n) => ({ n: 10 + n })))
+          yield* Harness.until("all have run", Effect.sync(() => ran.size === 300))
+          // It sleeps now.
+          yield* Mail.enqueue({ n: 1 })
+          yield* Harness.until("the child ran", Effect.sync(() => ran.has(1000)))
+          const { id } = yield* Mail.enqueue({ n: 2 })
+          yield* Harness.until("it runs", Effect.sync(() => ran.has(2)))
+          const jobs = yield* Jobs.Jobs
+          yield* jobs.cancel(id, { reason: "r" })
+          yield* Harness.until("it is cancelled", Effect.sync(() => isCancelled))
+          assert.deepStrictEqual([...new Set(ran.values())], [1])
+          const { queues } = yield* jobs.stats
+          assert.strictEqual(queues.find(({ queue }) => queue === "mail")?.counts.completed, 301)
+        }).pipe(Effect.scoped, Effect.provide(Jobs.layer))),
+    30_000
+  )
 })
 
 describe("a partition that is silent", () => {
@@ -268,41 +288,60 @@ describe("a partition that is silent", () => {
       yield* Harness.emptyAll(prefix)
     }).pipe(Effect.scoped, Effect.provide(Harness.client()))
 
-  it.live("does not hold up the others, and its records run when it speaks again", () =>
-    opened("silent", Effect.gen(function*() {
-      const ran = new Set<number>()
-      const worker = JobWorker.layer(Group, { concurrency: 4, lease: "3 seconds", pollInterval: "100 millis" }).pipe(
-        Layer.provide(
-          Group.toLayer({ Mail: ({ n }) => Effect.sync(() => void ran.add(n)), Other: () => Effect.void })
-        )
-      )
-      yield* Mail.enqueueMany(Array.from({ length: 200 }, (_, n) => ({ n })))
-      silent.is = true
-      yield* Layer.build(worker)
-      yield* Harness.until("those of the others run", Effect.sync(() => ran.size > 100), 20)
-      assert.isBelow(ran.size, 200)
-      silent.is = false
-      yield* Harness.until("all run", Effect.sync(() => ran.size === 200), 20)
-    })), 60_000)
+  it.live(
+    "does not hold up the others, and its records run when it speaks again",
+    () =>
+      opened(
+        "silent",
+        Effect.gen(function*() {
+          const ran = new Set<number>()
+          const worker = JobWorker.layer(Group, { concurrency: 4, lease: "3 seconds", pollInterval: "100 millis" })
+            .pipe(
+              Layer.provide(
+                Group.toLayer({ Mail: ({ n }) => Effect.sync(() => void ran.add(n)), Other: () => Effect.void })
+              )
+            )
+          yield* Mail.enqueueMany(Array.from({ length: 200 }, (_, n) => ({ n })))
+          silent.is = true
+          yield* Layer.build(worker)
+          yield* Harness.until(
+            "those of the others run",
+            Effect.sync(() => ran.size > 100),
+            20
+          )
+          assert.isBelow(ran.size, 200)
+          silent.is = false
+          yield* Harness.until("all run", Effect.sync(() => ran.size === 200), 20)
+        })
+      ),
+    60_000
+  )
 
-  it.live("renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else", () =>
-    opened("silent_lease", Effect.gen(function*() {
-      const lease = 1200
-      yield* Suite.enqueueMany(40, { queue: "mail" })
-      const demand = [{ queue: "mail", slots: 40, share: 40 }]
-      const { claimed } = yield* Suite.exchange("w", { demand, total: 40, lease })
-      assert.strictEqual(claimed.length, 40)
-      const renew = Suite.renew("w", { holding: claimed, lease, queues: ["mail"] })
-      assert.strictEqual((yield* renew).lost.length, 0)
-      silent.is = true
-      let lost = (yield* renew).lost
-      assert.strictEqual(lost.length, 0)
-      yield* Harness.until("they are told lost", Effect.map(renew, (reply) => (lost = reply.lost).length > 0))
-      assert.isBelow(lost.length, 40)
-      silent.is = false
-      const others = claimed.filter(({ id }) => !lost.some((one) => one.id === id))
-      for (const attempt of others) assert.strictEqual(yield* Suite.settle("w", attempt, Suite.complete), "Done")
-    })), 30_000)
+  it.live(
+    "renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else",
+    () =>
+      opened(
+        "silent_lease",
+        Effect.gen(function*() {
+          const lease = 1200
+          yield* Suite.enqueueMany(40, { queue: "mail" })
+          const demand = [{ queue: "mail", slots: 40, share: 40 }]
+          const { claimed } = yield* Suite.exchange("w", { demand, total: 40, lease })
+          assert.strictEqual(claimed.length, 40)
+          const renew = Suite.renew("w", { holding: claimed, lease, queues: ["mail"] })
+          assert.strictEqual((yield* renew).lost.length, 0)
+          silent.is = true
+          let lost = (yield* renew).lost
+          assert.strictEqual(lost.length, 0)
+          yield* Harness.until("they are told lost", Effect.map(renew, (reply) => (lost = reply.lost).length > 0))
+          assert.isBelow(lost.length, 40)
+          silent.is = false
+          const others = claimed.filter(({ id }) => !lost.some((one) => one.id === id))
+          for (const attempt of others) assert.strictEqual(yield* Suite.settle("w", attempt, Suite.complete), "Done")
+        })
+      ),
+    30_000
+  )
 })
 
 describe("repair", () => {

@@ -4,9 +4,10 @@
  */
 import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, ManagedRuntime } from "effect"
+import { Effect, Exit, Layer, ManagedRuntime } from "effect"
 import { afterAll } from "vitest"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import { scripts, type Verb } from "../src/internal/scripts.ts"
 import * as Harness from "./harness.ts"
 import * as Partitions from "./partitions.ts"
 
@@ -21,6 +22,9 @@ const within: Readonly<Record<string, string>> = {
     "order",
   "a released record keeps its place at the front": "order",
   "results tells how awaited records stand, with their last progress": "order",
+  "a worker's records run again when its lease ends, at the place that they had, with a higher fence": "order",
+  "a record that was rescheduled is claimed in the turn of its new instant": "order",
+  "a worker holds at most one record that has crashed others, beside its other work (P10)": "order",
   "promote, reschedule and reprioritise move what waits": "order",
   "a retention by count keeps the newest, in bounded chunks": "a count of records",
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",
@@ -49,12 +53,32 @@ JobStoreSuite.suite("all records in one of four partitions", layerOf(one, { choo
   advance: advancing(one)
 })
 
+/** What the facts that are left out say beside the order. */
+const own: ReadonlyArray<JobStoreSuite.Fact> = [
+  Suite.fact(
+    "a worker holds at most one record that has crashed others, in all partitions together (P10)",
+    function*() {
+      yield* Suite.enqueueMany(12)
+      yield* Suite.claim("a", 12)
+      yield* Suite.advance(Suite.lease)
+      yield* Suite.maintain
+      const fresh = yield* Suite.enqueueMany(8)
+      const claimed = [...yield* Suite.claim("b", 30), ...yield* Suite.claim("b", 30)]
+      const suspects = claimed.filter(({ crashes }) => crashes > 0)
+      assert.strictEqual(suspects.length, 1)
+      assert.deepStrictEqual(claimed.filter(({ crashes }) => crashes === 0).map(({ id }) => id).toSorted(), fresh)
+      yield* Suite.settle("b", suspects[0]!, Suite.complete)
+      assert.strictEqual((yield* Suite.claim("b", 30)).length, 1)
+    }
+  )
+]
+
 describe("records in all of four partitions", () => {
   const spread = Harness.prefixOf("spread")
   const layer = layerOf(spread, {})
   const names = JobStoreSuite.facts.map(({ name }) => name)
   for (const name of Object.keys(within)) it(`there is a fact: ${name}`, () => assert.include(names, name))
-  for (const { name, run } of JobStoreSuite.facts) {
+  for (const { name, run } of [...JobStoreSuite.facts, ...own]) {
     if (name in within) continue
     it.effect(
       name,
@@ -62,4 +86,53 @@ describe("records in all of four partitions", () => {
       30_000
     )
   }
+})
+
+describe("a twin turns red exactly what it breaks", () => {
+  const facts = [...JobStoreSuite.facts, ...own].filter(({ name }) => !(name in within) && !name.includes("(seed "))
+  const twin = (name: string, changes: ReadonlyArray<readonly [Verb, string, string]>, red: ReadonlyArray<string>) =>
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const prefix = Harness.prefixOf("twin")
+        const all: Record<string, string> = { ...scripts(Harness.frozenClock, true) }
+        for (const [verb, line, instead] of changes) {
+          assert.strictEqual(all[verb]!.split(line).length, 2, `stands once in ${verb}: ${line}`)
+          all[verb] = all[verb]!.replace(line, () => instead)
+        }
+        const layer = layerOf(prefix, { scripts: all as ReturnType<typeof scripts> })
+        const found: Array<string> = []
+        for (const { name, run } of facts) {
+          const exit = yield* Effect.exit(
+            Effect.provideService(Effect.provide(run, Layer.fresh(layer)), Suite.Advance, advancing(prefix))
+          )
+          if (Exit.isFailure(exit)) found.push(name)
+        }
+        assert.deepStrictEqual(
+          found,
+          facts.map(({ name }) => name).filter((fact) => red.some((one) => fact.startsWith(one)))
+        )
+        assert.strictEqual(found.length, red.length)
+      }), 120_000)
+
+  twin(
+    "every partition may give a worker a record that has crashed others",
+    [["exchange", "if ARGV[7] or holdsElsewhere then", "if false then"]],
+    ["a worker holds at most one record that has crashed others, in all partitions together (P10)"]
+  )
+  twin(
+    "partitions do not know that a worker holds such a record elsewhere",
+    [["spare", "if ARGV[2] == '1' then", "if false then"]],
+    ["when a worker dies with a record that crashed others, that one alone is charged (P10)"]
+  )
+  twin(
+    "nobody is told that what it waits for has ended elsewhere",
+    [["receive", "if row then L.dependencyEnded(row, name, isCompleted ~= '', hasResult ~= '' and result) end", ""]],
+    [
+      "unique, runAfter: a successor waits for its holder and for its dependencies, whichever ends first",
+      "a record waits for its dependencies and finds their results by name",
+      "a record whose dependency fails is dead with DependencyFailed, and so is what waits for it",
+      "waitForChildren blocks the record until its last child has ended, however it ended",
+      "a record that was cancelled while it waited for children goes on when it is retried by hand"
+    ]
+  )
 })

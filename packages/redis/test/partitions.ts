@@ -8,7 +8,7 @@ import type { Choose } from "../src/internal/partitions/choose.ts"
 import { choosing } from "../src/internal/partitions/choose.ts"
 import { clientsOf } from "../src/internal/partitions/open.ts"
 import { makePartitioned } from "../src/internal/partitions/store.ts"
-import { scripts, type Scripts } from "../src/internal/scripts.ts"
+import { type Scripts, scripts } from "../src/internal/scripts.ts"
 import { type Settings, usualSettings } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
 

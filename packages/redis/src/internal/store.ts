@@ -239,7 +239,9 @@ export const make = Effect.fnUntraced(function*(
 
     control: ({ action, cursor, limit, where }) =>
       Effect.gen(function*() {
-        const page = where.ids === undefined ? yield* select(client, { where, order: "oldest", limit, cursor }) : undefined
+        const page = where.ids === undefined
+          ? yield* select(client, { where, order: "oldest", limit, cursor })
+          : undefined
         const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
         const reply = ids.length === 0 ? "" : yield* client.call<string>("control", "control", [
           Codec.actionOf(action),

@@ -6,7 +6,8 @@
  *
  * `also`: what else tells that a worker could claim one more.
  */
-export const claim = (also: string): string => String.raw`
+export const claim = (also: string): string =>
+  String.raw`
 -- How many entries of lanes whose records have left an exchange passes over.
 local passable = 5000
 local queues, used, suspects, batch = {}, {}, tonumber(about[1] or '0'), nil

@@ -7,7 +7,8 @@
  */
 
 /** ARGV: worker, lease, total, completions, JSON of other settlements, demand; of several partitions what follows. */
-export const begin = (elsewhere: string): string => String.raw`
+export const begin = (elsewhere: string): string =>
+  String.raw`
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local stamp = string.format('%.0f', now)
 local about = call('HMGET', P .. ':wi:' .. worker, 'su', 'nc', 'h')

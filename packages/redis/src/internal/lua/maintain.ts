@@ -4,7 +4,8 @@
  */
 
 /** ARGV: how many crashes a record is allowed. */
-export const maintain = (again: string): string => String.raw`
+export const maintain = (again: string): string =>
+  String.raw`
 local maxCrashes, chunk = tonumber(ARGV[1]), 1000
 local rescued, quarantined, expired, swept = 0, 0, 0, 0
 local crash = '"kind":"Crashed","message":"its worker\'s lease ended"}'

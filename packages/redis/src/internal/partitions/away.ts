@@ -38,7 +38,9 @@ export class Away {
           Effect.fail(new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation, detail }) }))
       }),
       Effect.tapError((error) =>
-        error.isTransient ? Effect.map(Clock.currentTimeMillis, (now) => void (this.until[partition] = now + rest)) : Effect.void
+        error.isTransient
+          ? Effect.map(Clock.currentTimeMillis, (now) => void (this.until[partition] = now + rest))
+          : Effect.void
       )
     )
 }

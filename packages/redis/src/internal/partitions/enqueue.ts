@@ -105,7 +105,8 @@ export class Enqueuer {
       const failure = exits.find(Exit.isFailure)
       if (failure === undefined) return records.map(({ id }) => answers.get(id)!)
       if (answers.size === 0) return yield* failure
-      const detail = `${answers.size} of ${records.length} records are stored, the partitions of the others did not take them`
+      const detail =
+        `${answers.size} of ${records.length} records are stored, the partitions of the others did not take them`
       return yield* failed(new JobError.OutcomeUnknown({ operation: "enqueue", detail }))
     })
   }
@@ -120,7 +121,10 @@ export class Enqueuer {
       if (conflict !== undefined) return yield* failed(conflict)
       if (by !== undefined) yield* this.places.find([by.id])
       // Who may refuse the batch decides.
-      const decides = Math.max(0, records.findIndex(({ unique }) => unique !== undefined && unique.onConflict !== "keep"))
+      const decides = Math.max(
+        0,
+        records.findIndex(({ unique }) => unique !== undefined && unique.onConflict !== "keep")
+      )
       const at = by === undefined ? places[decides]! : this.places.of(by.id) ?? 0
       const answers = yield* this.stored(at, {
         records: records.map((record, i) => this.route(record, places[i]!, at)),

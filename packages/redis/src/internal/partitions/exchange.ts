@@ -37,8 +37,10 @@ export const grants = (demand: ReadonlyArray<JobStore.Demand>, total: number): R
 /** So many slots over so many partitions; the one at `first` is the first that gets one more. */
 export const split = (slots: number, partitions: number, first: number): ReadonlyArray<number> => {
   const rest = slots % partitions
-  return Array.from({ length: partitions }, (_, i) =>
-    Math.floor(slots / partitions) + ((i - first % partitions + partitions) % partitions < rest ? 1 : 0))
+  return Array.from(
+    { length: partitions },
+    (_, i) => Math.floor(slots / partitions) + ((i - first % partitions + partitions) % partitions < rest ? 1 : 0)
+  )
 }
 
 const earliest = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -193,7 +195,12 @@ export class Exchanger {
         total: demand.length === 0 ? 0 : Math.max(1, slots),
         ...(partition === mayGive ? {} : { [spared]: true })
       }
-      return [{ partition, demand, own, reply: Effect.exit(this.away.ask(partition, "exchange", request.lease, this.call(partition, each))) }]
+      return [{
+        partition,
+        demand,
+        own,
+        reply: Effect.exit(this.away.ask(partition, "exchange", request.lease, this.call(partition, each)))
+      }]
     })
     return Effect.map(
       Effect.forEach(calls, ({ reply }) => reply, { concurrency: "unbounded" }),
@@ -218,7 +225,12 @@ export class Exchanger {
   }
 
   /** What each partition is asked for. */
-  private shares(request: Request, total: number, sum: Sum, turn: number): ReadonlyArray<ReadonlyArray<JobStore.Demand>> {
+  private shares(
+    request: Request,
+    total: number,
+    sum: Sum,
+    turn: number
+  ): ReadonlyArray<ReadonlyArray<JobStore.Demand>> {
     const asked: Array<Array<JobStore.Demand>> = Array.from({ length: this.many }, () => [])
     if (total <= 0) return asked
     const granted = grants(request.demand, total)

@@ -29,7 +29,8 @@ export const countsOf = (
 export const manyOf = (counts: Counts): number => Math.max(1, ...counts.values())
 
 /** The first partition has the keys of a store without any. */
-const keyOf = (prefix: string, partition: number): string => partition === 0 ? `{${prefix}}` : `{${prefix}/${partition}}`
+const keyOf = (prefix: string, partition: number): string =>
+  partition === 0 ? `{${prefix}}` : `{${prefix}/${partition}}`
 
 /** A client for each partition. On a single server all of them are one; on a cluster each sends to the node of its own. */
 export const clientsOf = (
@@ -72,7 +73,8 @@ export const agree = (
       if (had === has) continue
       const lengths = yield* Effect.forEach(
         clients,
-        (client) => client.send<ReadonlyArray<string | null>>("layer", "HMGET", `${client.key}:q:${clean(queue)}`, ..."rusbcxd")
+        (client) =>
+          client.send<ReadonlyArray<string | null>>("layer", "HMGET", `${client.key}:q:${clean(queue)}`, ..."rusbcxd")
       )
       if (lengths.flat().some((many) => Number(many ?? 0) > 0)) {
         return yield* incompatible(

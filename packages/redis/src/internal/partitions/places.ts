@@ -38,7 +38,9 @@ export class Places {
    * Looks for those whose place is not known. Answers which are on their way, and from where; what no partition knows has no
    * place.
    */
-  find(ids: ReadonlyArray<JobRecord.JobId>): Effect.Effect<ReadonlyMap<JobRecord.JobId, number>, JobError.JobStoreError> {
+  find(
+    ids: ReadonlyArray<JobRecord.JobId>
+  ): Effect.Effect<ReadonlyMap<JobRecord.JobId, number>, JobError.JobStoreError> {
     const unknown = ids.filter((id) => !this.known.has(id))
     if (unknown.length === 0) return Effect.succeed(none)
     const packed = unknown.map(packId)

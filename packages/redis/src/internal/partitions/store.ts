@@ -40,7 +40,10 @@ export const makePartitioned = Effect.fnUntraced(function*(
   const [home] = clients
   const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
   // What an open transaction means is decided once, for all partitions.
-  const stores = yield* Effect.forEach(clients, (client) => make(client, { ...settings, insideSqlTransaction: "ignore" }))
+  const stores = yield* Effect.forEach(
+    clients,
+    (client) => make(client, { ...settings, insideSqlTransaction: "ignore" })
+  )
   const places = new Places(clients)
   const forwarder = new Forwarder(clients)
   const enqueuer = new Enqueuer(counts, choose, places, forwarder, (at, request) => stores[at]!.enqueue(request))
@@ -60,20 +63,27 @@ export const makePartitioned = Effect.fnUntraced(function*(
 
   const suspects = new Suspects(clients)
   const away = new Away()
-  const exchanger = new Exchanger(clients.length, counts, places, suspects, away, (at, request) =>
-    Effect.gen(function*() {
-      const settlements: Array<JobStore.Settlement> = []
-      for (const settlement of request.settlements) {
-        const routed = withRoutes(settlement, at)
-        if (routed instanceof JobError.CrossPartition) {
-          return yield* Effect.fail(new JobError.JobStoreError({ reason: routed }))
+  const exchanger = new Exchanger(
+    clients.length,
+    counts,
+    places,
+    suspects,
+    away,
+    (at, request) =>
+      Effect.gen(function*() {
+        const settlements: Array<JobStore.Settlement> = []
+        for (const settlement of request.settlements) {
+          const routed = withRoutes(settlement, at)
+          if (routed instanceof JobError.CrossPartition) {
+            return yield* Effect.fail(new JobError.JobStoreError({ reason: routed }))
+          }
+          settlements.push(routed)
         }
-        settlements.push(routed)
-      }
-      const reply = yield* stores[at]!.exchange({ ...request, settlements })
-      yield* forwarding(at, reply.maintainIn)
-      return reply
-    }))
+        const reply = yield* stores[at]!.exchange({ ...request, settlements })
+        yield* forwarding(at, reply.maintainIn)
+        return reply
+      })
+  )
   const renewals = new Renewals()
 
   /** A call of the partition of each item, whose answers come in the order of the items. */
@@ -86,8 +96,11 @@ export const makePartitioned = Effect.fnUntraced(function*(
       const groups = [...groupBy(items, (item) => Math.max(0, places.of(idOf(item)) ?? nowhere))]
       const answers = new Map<A, B>()
       yield* Effect.forEach(groups, ([partition, own]) =>
-        Effect.map(call(partition, own), (replies) => own.forEach((item, i) => answers.set(item, replies[i]!))), all)
-      return items.map((item) => answers.get(item)!)
+        Effect.map(call(partition, own), (replies) =>
+          own.forEach((item, i) => answers.set(item, replies[i]!))), all)
+      return items.map((item) =>
+        answers.get(item)!
+      )
     })
 
   const stats = Effect.map(Effect.forEach(stores, ({ stats }) => stats, all), sumStats)
@@ -104,7 +117,11 @@ export const makePartitioned = Effect.fnUntraced(function*(
       const groups = [...groupBy(ids, (id) => Math.max(0, places.of(id) ?? nowhere))]
       yield* Effect.forEach(groups, ([partition, own]) =>
         Effect.gen(function*() {
-          const reply = yield* stores[partition]!.control({ ...request, where: { ...where, ids: own }, cursor: undefined })
+          const reply = yield* stores[partition]!.control({
+            ...request,
+            where: { ...where, ids: own },
+            cursor: undefined
+          })
           for (const outcome of reply.outcomes) outcomes.set(outcome.id, outcome)
           yield* forwarder.from(partition)
         }), all)
