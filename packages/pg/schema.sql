@@ -1281,7 +1281,7 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, 1000); END IF;
+      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, greatest(200, 2 * p_total)); END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
