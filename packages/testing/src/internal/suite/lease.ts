@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { JobRecord, JobStore } from "capstan"
+import { JobRecord } from "capstan"
 import { Effect } from "effect"
 import * as H from "./harness.ts"
 
