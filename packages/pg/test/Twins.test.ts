@@ -114,7 +114,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, replace and reschedule:",
       "unique, until started: a record that is given back",
       "unique: a batch that would replace a member",
-      "unique: a member of a flow is never replaced"
+      "unique: a member of a flow is never replaced",
+      "a tick's record keeps to the keys of its job"
     ]
   },
   "a key slot that a completion leaks": {

@@ -70,7 +70,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, replace and reschedule: ",
       "unique, runAfter: ",
       "unique: a batch that would replace",
-      "unique: a member of a flow"
+      "unique: a member of a flow",
+      "a tick's record keeps to the keys of its job"
     ]
   },
   "a key that a start does not free": {
@@ -116,7 +117,11 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
     instead: "    this.move(row, event, to)",
-    red: ["no more records of a concurrency key run than its limit", "a slot is free after"]
+    red: [
+      "no more records of a concurrency key run than its limit",
+      "a slot is free after",
+      "records that must wait for each other by a key"
+    ]
   },
   "a tick without a compare": {
     file: "schedules.ts",
@@ -133,7 +138,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a tick that takes no notice of the run before it": {
     file: "schedules.ts",
     line: "  if (previous === undefined || isFinal(previous.state)) return undefined",
-    instead: "  if (previous !== undefined || last !== undefined) return undefined",
+    instead: "  if (previous === undefined || previous.state !== undefined) return undefined",
     red: ["overlap, skip:", "overlap, cancelPrevious:"]
   },
   "a put without a compare": {
