@@ -29,8 +29,7 @@ const records = (name: string) =>
   Effect.flatMap(JobStore.JobStore, (store) =>
     Effect.map(
       store.query({ where: { label: `schedule:${name}` }, order: "oldest", limit: 1000 }),
-      ({ records }) =>
-        records.map(({ enqueuedAt, headers }) => ({ at: Number(headers["capstan-tick"]), enqueuedAt }))
+      ({ records }) => records.map(({ enqueuedAt, headers }) => ({ at: Number(headers["capstan-tick"]), enqueuedAt }))
     ))
 
 const until = <E, R>(what: string, seconds: number, check: Effect.Effect<boolean, E, R>) =>

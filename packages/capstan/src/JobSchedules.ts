@@ -17,11 +17,12 @@ import { define } from "./internal/schedules/define.ts"
 import { type Spec, toPlan } from "./internal/schedules/plan.ts"
 import { templateOf } from "./internal/schedules/template.ts"
 import { tickAsked } from "./internal/schedules/tick.ts"
+import { viewAll } from "./internal/schedules/view.ts"
 import * as Job from "./Job.ts"
 import { DeclaredInCode, type EnqueueError, type JobStoreError, ScheduleError, ScheduleNotFound } from "./JobError.ts"
 import type { DeadReason, JobId, State } from "./JobRecord.ts"
 import type { ScheduleOptions } from "./JobSchedule.ts"
-import { JobStore, type ScheduleRow, type SchedulePut, type Shape as Store } from "./JobStore.ts"
+import { JobStore, type SchedulePut, type ScheduleRow, type Shape as Store } from "./JobStore.ts"
 
 /**
  * Options of a schedule that is data. Its payload is a value: no process needs code of yours to tick it.
@@ -158,7 +159,9 @@ export interface Shape {
   readonly runNow: (name: string) => Effect.Effect<RunAnswer, ScheduleError | JobStoreError>
   readonly get: (name: string) => Effect.Effect<Option.Option<Schedule>, JobStoreError>
   /** In the order of their names, at most 100, from the one after `after`. */
-  readonly list: (options?: { readonly after?: string | undefined }) => Effect.Effect<ReadonlyArray<Schedule>, JobStoreError>
+  readonly list: (
+    options?: { readonly after?: string | undefined }
+  ) => Effect.Effect<ReadonlyArray<Schedule>, JobStoreError>
 }
 
 /**
@@ -243,7 +246,8 @@ const changeExisting = <A>(
   })
 
 const notFound = (name: string) => new ScheduleError({ reason: new ScheduleNotFound({ name }) })
-const inCode = (name: string, operation: string) => new ScheduleError({ reason: new DeclaredInCode({ name, operation }) })
+const inCode = (name: string, operation: string) =>
+  new ScheduleError({ reason: new DeclaredInCode({ name, operation }) })
 
 const upsert = <J extends Job.Any>(store: Store, name: string, job: J, options: Options<J>) =>
   Effect.gen(function*() {
@@ -273,11 +277,14 @@ const remove = (store: Store, name: string) =>
       : { put: "remove", answer: undefined })
 
 const pause = (store: Store, name: string, detail: string) =>
-  changeExisting(store, name, ({ nextAt }, { unservedSince: _, ...body }, now) =>
-    body.paused?.reason === "Operator" ? { answer: false } : {
-      put: { nextAt, body: encode({ ...body, paused: { reason: "Operator", at: now, detail } }) },
+  changeExisting(store, name, ({ nextAt }, body, now) => {
+    if (body.paused?.reason === "Operator") return { answer: false }
+    const paused = { reason: "Operator", at: now, detail } as const
+    return {
+      put: { nextAt, body: encode({ ...body, unservedSince: undefined, paused }) },
       answer: body.paused === undefined
-    })
+    }
+  })
 
 const resume = (store: Store, name: string) =>
   changeExisting(
@@ -306,50 +313,3 @@ const ask = (store: Store, name: string) =>
     put: body.askedAt === undefined ? { nextAt, attendAt, body: encode({ ...body, askedAt: now }) } : undefined,
     answer: { _tag: "Requested" }
   }))
-
-/** With how the last records stand, in one read. */
-const viewAll = (store: Store, rows: ReadonlyArray<ScheduleRow>) =>
-  Effect.gen(function*() {
-    const ids = rows.flatMap(({ last }) => last?.id ?? [])
-    const records = ids.length === 0
-      ? []
-      : (yield* store.query({ where: { ids }, order: "oldest", limit: ids.length })).records
-    const runs = new Map(records.map(({ deadReason, finishedAt, id, state }): [JobId, Run] => [id, {
-      id,
-      state,
-      deadReason,
-      finishedAt
-    }]))
-    return rows.map((row) => viewOf(row, (id) => runs.get(id) ?? { id, state: "Gone" }))
-  })
-
-const viewOf = ({ body: text, count, last, name, nextAt }: ScheduleRow, runOf: (id: JobId) => Run): Schedule => {
-  const { job, origin, paused, queue, spec } = decode(text)
-  const isActive = paused === undefined && nextAt !== undefined
-  return {
-    name,
-    job,
-    queue,
-    origin,
-    cron: spec.cron,
-    timeZone: spec.timeZone,
-    every: spec.every,
-    start: spec.start,
-    end: spec.end,
-    limit: spec.limit,
-    jitter: spec.jitter,
-    missed: spec.missed,
-    overlap: spec.overlap,
-    status: paused !== undefined ? "paused" : isActive ? "active" : "ended",
-    paused: Option.fromUndefinedOr(paused),
-    next: isActive ? Option.some({ at: nextAt, dueAt: toPlan(name, spec).dueAt(nextAt) }) : Option.none(),
-    last: Option.map(Option.fromUndefinedOr(last), ({ at, dueAt, id, outcome, tickedAt }) => ({
-      at,
-      tickedAt,
-      lateness: Math.max(0, tickedAt - dueAt),
-      outcome,
-      run: Option.map(Option.fromUndefinedOr(id), runOf)
-    })),
-    count
-  }
-}

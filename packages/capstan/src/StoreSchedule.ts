@@ -107,7 +107,11 @@ export interface TickRequest {
   readonly overlap: OverlapRule
   readonly ticks: ReadonlyArray<{ readonly at: number; readonly dueAt: number; readonly record: NewRecord }>
   /** How the schedule stands after it; without `body` that stays. */
-  readonly next: { readonly nextAt?: number | undefined; readonly attendAt?: number | undefined; readonly body?: string }
+  readonly next: {
+    readonly nextAt?: number | undefined
+    readonly attendAt?: number | undefined
+    readonly body?: string
+  }
   /** Somebody asked for it by hand: it is none of the plan's, and not counted. */
   readonly isAsked?: boolean | undefined
   /** When so many records have been enqueued by its plan, there is no next instant, whatever `next` says. */

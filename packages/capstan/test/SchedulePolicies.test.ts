@@ -18,8 +18,10 @@ const start = (options: JobSchedule.ScheduleOptions) =>
     settle
   )
 
-const records = Effect.flatMap(JobStore.JobStore, (store) =>
-  Effect.map(store.query({ where: {}, order: "oldest", limit: 1000 }), ({ records }) => records))
+const records = Effect.flatMap(
+  JobStore.JobStore,
+  (store) => Effect.map(store.query({ where: {}, order: "oldest", limit: 1000 }), ({ records }) => records)
+)
 const planned = Effect.map(records, (all) => all.map(({ payload }) => Number(payload)))
 
 const pass = (count: number, by = minute) => Effect.forEach(Array.from({ length: count }), () => TestClock.adjust(by))
@@ -282,7 +284,11 @@ describe("the records of a schedule", () => {
       yield* Layer.build(JobSchedule.layerAll(plain)).pipe(Effect.withSpan("outer"))
       yield* settle
       yield* pass(1)
-      const { records: [record] } = yield* store.query({ where: { label: "schedule:plain" }, order: "oldest", limit: 9 })
+      const { records: [record] } = yield* store.query({
+        where: { label: "schedule:plain" },
+        order: "oldest",
+        limit: 9
+      })
       assert.deepStrictEqual(
         [record?.headers, record?.tags, record?.priority, record?.payload, record?.parent],
         [{ "capstan-schedule": "plain", "capstan-tick": "60000" }, ["schedule:plain", "mine"], 10, "null", undefined]

@@ -6,12 +6,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { dueOf, type Plan, type Spec, toPlan } from "../src/internal/schedules/plan.ts"
 
 const zones = [
-  ..."UTC Europe/Berlin Europe/London Europe/Dublin Europe/Lisbon Europe/Moscow Europe/Istanbul Europe/Chisinau".split(" "),
+  ..."UTC Europe/Berlin Europe/London Europe/Dublin Europe/Lisbon Europe/Moscow Europe/Istanbul Europe/Chisinau".split(
+    " "
+  ),
   ..."America/New_York America/Chicago America/Denver America/Phoenix America/Los_Angeles America/Anchorage".split(" "),
   ..."America/St_Johns America/Halifax America/Caracas America/Bogota America/Sao_Paulo America/Asuncion".split(" "),
-  ..."America/Santiago America/Havana America/Mexico_City America/Tijuana America/Godthab America/Scoresbysund".split(" "),
+  ..."America/Santiago America/Havana America/Mexico_City America/Tijuana America/Godthab America/Scoresbysund".split(
+    " "
+  ),
   ..."Atlantic/Azores Africa/Casablanca Africa/Cairo Africa/Khartoum Africa/Windhoek Africa/Lagos".split(" "),
-  ..."Asia/Jerusalem Asia/Gaza Asia/Beirut Asia/Amman Asia/Tehran Asia/Kolkata Asia/Kathmandu Asia/Pyongyang".split(" "),
+  ..."Asia/Jerusalem Asia/Gaza Asia/Beirut Asia/Amman Asia/Tehran Asia/Kolkata Asia/Kathmandu Asia/Pyongyang".split(
+    " "
+  ),
   ..."Asia/Shanghai Asia/Tokyo Asia/Ulaanbaatar Australia/Sydney Australia/Lord_Howe Australia/Adelaide".split(" "),
   ..."Pacific/Auckland Pacific/Chatham Pacific/Apia Antarctica/Troll".split(" ")
 ]
@@ -77,7 +83,11 @@ describe("from 2015 to 2025", { timeout: 120_000 }, () => {
     const days = walk(daily.plan, from + day, to - day)
     const dates = days.map((at) => local(at).slice(0, 10))
     assert.strictEqual(new Set(dates).size, dates.length, "a day twice")
-    assert.strictEqual(dates.length, Math.round((Date.parse(dates.at(-1)!) - Date.parse(dates[0]!)) / day) + 1, "a day lost")
+    assert.strictEqual(
+      dates.length,
+      Math.round((Date.parse(dates.at(-1)!) - Date.parse(dates[0]!)) / day) + 1,
+      "a day lost"
+    )
     for (const at of days) {
       if (local(at).slice(11) === "02:30:00") continue
       assert.isTrue(steps.some((step) => at >= step && at - step < 2 * hour), `${new Date(at).toISOString()} is no gap`)

@@ -10,9 +10,13 @@ const schema = Harness.schemaName("ticking")
 afterAll(() => Harness.drop(schema))
 
 describe("twenty processes on one schedule", () => {
-  it.live("tick each instant once, and miss none, also when some of them are killed (P8)", (context) =>
-    Effect.gen(function*() {
-      const late = yield* twenty(run("schedule", schema))
-      yield* Effect.promise(() => context.annotate(figure("postgres", late)))
-    }).pipe(Effect.scoped, Effect.provide(Harness.store(schema))), 300_000)
+  it.live(
+    "tick each instant once, and miss none, also when some of them are killed (P8)",
+    (context) =>
+      Effect.gen(function*() {
+        const late = yield* twenty(run("schedule", schema))
+        yield* Effect.promise(() => context.annotate(figure("postgres", late)))
+      }).pipe(Effect.scoped, Effect.provide(Harness.store(schema))),
+    300_000
+  )
 })

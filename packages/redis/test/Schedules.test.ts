@@ -9,13 +9,17 @@ const prefix = Harness.prefixOf("ticking")
 const program = new URL("./programs/schedule.ts", import.meta.url)
 
 describe("twenty processes on one schedule", () => {
-  it.live("tick each instant once, and miss none, also when some of them are killed (P8)", (context) =>
-    Effect.gen(function*() {
-      const late = yield* twenty(run(program, prefix))
-      yield* Effect.promise(() => context.annotate(figure("redis", late)))
-      yield* Harness.empty(prefix)
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client())))
-    ), 300_000)
+  it.live(
+    "tick each instant once, and miss none, also when some of them are killed (P8)",
+    (context) =>
+      Effect.gen(function*() {
+        const late = yield* twenty(run(program, prefix))
+        yield* Effect.promise(() => context.annotate(figure("redis", late)))
+        yield* Harness.empty(prefix)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client())))
+      ),
+    300_000
+  )
 })

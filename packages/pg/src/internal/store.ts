@@ -356,7 +356,9 @@ export const make = Effect.fnUntraced(function*(
     ...Schedules.verbs(client),
 
     maintain: Effect.map(
-      client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [settings.maxCrashes]),
+      client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [
+        settings.maxCrashes
+      ]),
       ([row]) => Schedules.maintained(row!.reply)
     ),
 

@@ -1,6 +1,6 @@
 /** A process that declares a schedule and serves another: `node schedule.ts <prefix>`. Until it is killed. */
-import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { RedisJobStore } from "@capstan/redis"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Effect, Layer, Logger } from "effect"
 import { process as ticking } from "../../../../scripts/servers/ticking.ts"
 

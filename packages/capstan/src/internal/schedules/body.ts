@@ -33,8 +33,10 @@ export const encode = (body: Body): string =>
   JSON.stringify(body, (_, value: unknown) => value === Infinity ? "Infinity" : value)
 
 export const decode = (text: string): Body =>
-  JSON.parse(text, (key, value: unknown) =>
-    value === "Infinity" && (key === "age" || key === "count") ? Infinity : value)
+  JSON.parse(
+    text,
+    (key, value: unknown) => value === "Infinity" && (key === "age" || key === "count") ? Infinity : value
+  )
 
 /** What code declares, as text: while it is the same, two processes mean the same schedule. */
 export const declared = ({ job, queue, spec, template }: Body): string =>

@@ -18,7 +18,8 @@ export const define = (
   job: Definition,
   options: ScheduleOptions
 ): Result.Result<Spec, InvalidSchedule> => {
-  const { cron, end, every, jitter, limit, missed = "runOnce", onDstOverlap, overlap = "allow", start, timeZone } = options
+  const { cron, end, every, jitter, limit, missed = "runOnce", onDstOverlap, overlap = "allow", start, timeZone } =
+    options
   const fail = (option: string, issue: string) => Result.fail(new InvalidSchedule({ name, option, issue }))
   if (!names.test(name)) {
     return fail("name", "the name must start with a letter and have at most 128 letters, digits, and . _ - / :")

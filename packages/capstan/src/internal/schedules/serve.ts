@@ -12,9 +12,19 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { JobStoreError } from "../../JobError.ts"
 import type { ScheduleRow, Shape } from "../../JobStore.ts"
-import { anew, attentionOf, type Body, declared as textOf, decode, encode, isSameTime, standing, unserved } from "./body.ts"
+import {
+  anew,
+  attentionOf,
+  type Body,
+  declared as textOf,
+  decode,
+  encode,
+  isSameTime,
+  standing,
+  unserved
+} from "./body.ts"
 import { type Plan, toPlan } from "./plan.ts"
-import { tickAsked, tickDue, type Templates } from "./tick.ts"
+import { type Templates, tickAsked, tickDue } from "./tick.ts"
 
 /** One schedule as this process declares it. */
 export interface Declared {
@@ -38,7 +48,8 @@ export const serve = (store: Shape, all: ReadonlyArray<Declared>): Effect.Effect
       changed.closeUnsafe()
       const wait = yield* Effect.matchCauseEffect(store.schedules({ names, limit: names.length }), {
         onSuccess: ({ now, rows }) => look(served, rows, now),
-        onFailure: (cause) => Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), 1000)
+        onFailure: (cause) =>
+          Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), 1000)
       })
       const most = store.notifications === "exact" ? Infinity : poll
       const duration = Math.ceil(Math.min(wait, most))
@@ -120,7 +131,9 @@ class Served {
         return isHeld ? (plan.after(now) ?? Infinity) - now : yield* this.put(row, body, now)
       }
       this.isPut = true
-      if (body.paused?.reason === "Vanished" || body.unservedSince !== undefined) return yield* this.claim(row, body, now)
+      if (body.paused?.reason === "Vanished" || body.unservedSince !== undefined) {
+        return yield* this.claim(row, body, now)
+      }
       const { templates } = this.declared
       if (body.askedAt !== undefined) {
         yield* tickAsked(this.store, row, body, templates, body.askedAt)
@@ -140,7 +153,9 @@ class Served {
       const { name } = this.declared
       const { body: mine, plan } = this.mine!
       if (was?.origin === "data") {
-        yield* Effect.logWarning(`schedule ${name} was made by JobSchedules.upsert, and is declared in code from here on`)
+        yield* Effect.logWarning(
+          `schedule ${name} was made by JobSchedules.upsert, and is declared in code from here on`
+        )
       }
       const paused = was?.paused?.reason === "Operator" ? was.paused : undefined
       const body = paused === undefined ? mine : { ...mine, paused }

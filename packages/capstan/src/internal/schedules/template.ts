@@ -20,8 +20,9 @@ export const templateOf = (
   { priority, tags = [] }: Pick<ScheduleOptions, "priority" | "tags">,
   payload: unknown
 ): Effect.Effect<Template, EnqueueError> =>
-  Effect.map(prepareOne(job, payload, { priority, tags: [tagOf(name), ...tags] }), ({ id: _, parent: __, ...record }) => {
+  Effect.map(prepareOne(job, payload, { priority, tags: [tagOf(name), ...tags] }), (prepared) => {
     // Whoever puts a schedule is neither the parent of its records nor part of their traces.
+    const { id: _, parent: __, ...record } = prepared
     const { traceparent: ___, ...headers } = record.headers
     const concurrency = spec.overlap === "queue" ? { key: tagOf(name), limit: 1 } : record.concurrency
     return { ...record, headers, concurrency }

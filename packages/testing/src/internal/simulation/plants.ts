@@ -49,3 +49,9 @@ export const noCompare: Plant = (store) => ({
         ? Effect.succeed(undefined)
         : store.tick({ ...request, revision: row.revision, at: row.nextAt }))
 })
+
+/** Moves a schedule on without the record of its tick. */
+export const noRecord: Plant = (store) => ({
+  ...store,
+  tick: (request) => store.tick({ ...request, ticks: request.ticks.slice(1) })
+})

@@ -251,7 +251,9 @@ export const schedulesFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* given, [])
     yield* H.advance(1)
     const { schedules } = yield* H.maintain
-    assert.deepStrictEqual([schedules?.now, schedules?.rows.map(({ revision }) => revision)], [now + 1500, [row.revision]])
+    assert.deepStrictEqual([schedules?.now, schedules?.rows.map(({ revision }) => revision)], [now + 1500, [
+      row.revision
+    ]])
     assert.deepStrictEqual(yield* given, [])
     // Who was given it has died.
     yield* H.advance(5000)
