@@ -120,7 +120,7 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a key slot that a completion leaks": {
     changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;", ""]],
-    red: ["no more records of a concurrency key run than its limit"]
+    red: ["no more records of a concurrency key run than its limit", "records that must wait for each other by a key"]
   },
   "a settlement sent again that is not known": {
     changes: [["NOT ${s}.is_settled(g.id, g.fence)", "true"]],

@@ -73,7 +73,8 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
-      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)"
+      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
+      "records that must wait for each other by a key"
     ]
   },
   "a worker takes all that crashed others": {
