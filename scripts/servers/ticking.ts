@@ -3,7 +3,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Job, JobGroup, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
-import { Context, Effect, Layer, Schema, type Scope } from "effect"
+import { Context, Effect, Layer, Option, Schema, type Scope } from "effect"
 import type { Program } from "./program.ts"
 
 class Ticked extends Job.make("Ticked", { payload: Schema.Number, retention: { completed: "1 hour" } }) {}
@@ -73,6 +73,67 @@ export const twenty = <E>(
       for (const { at, enqueuedAt } of ticks) if (at > now) late.push(enqueuedAt - at)
     }
     return late.toSorted((a, b) => a - b)
+  }).pipe(Effect.provide(JobSchedules.layer))
+
+/** For so long as the effect runs, a worker serves what is data. */
+const withWorker = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.andThen(
+    Layer.build(Layer.fresh(
+      JobWorker.layer(Group, { shutdownGrace: 0 }).pipe(
+        Layer.provide(Ticked.toLayer(() => Effect.void))
+      )
+    )),
+    effect
+  ))
+
+/**
+ * Every worker is down over three instants, by a clock of the store that the test moves. Then it is set back by more than
+ * that, and nothing ticks twice.
+ */
+export const outage = (
+  advance: (millis: number) => Effect.Effect<void>
+): Effect.Effect<void, unknown, JobStore.JobStore> =>
+  Effect.gen(function*() {
+    const { get, list, pause, remove, resume, runNow, upsert } = yield* JobSchedules.JobSchedules
+    const store = yield* JobStore.JobStore
+    const policies = ["skip", "runOnce", "runAll"] as const
+    const { now } = yield* store.schedules({ limit: 1 })
+    const period = 600_000
+    for (const missed of policies) {
+      yield* upsert(missed, Ticked, { every: period, start: now + period, missed, payload: 0 })
+    }
+    const ticks = Effect.map(
+      Effect.forEach(policies, records),
+      (all) => all.map((ticks) => ticks.map(({ at }) => (at - now) / period))
+    )
+    const become = (expected: ReadonlyArray<ReadonlyArray<number>>) =>
+      until(
+        JSON.stringify(expected),
+        30,
+        Effect.map(ticks, (is) => JSON.stringify(is) === JSON.stringify(expected))
+      )
+    yield* advance(period)
+    yield* withWorker(become([[1], [1], [1]]))
+    // Over 2, 3 and 4, and five minutes more.
+    yield* advance(3.5 * period)
+    yield* withWorker(become([[1], [1, 4], [1, 2, 3, 4]]))
+    yield* advance(-2 * period)
+    yield* withWorker(Effect.sleep("1 second"))
+    assert.deepStrictEqual(yield* ticks, [[1], [1, 4], [1, 2, 3, 4]])
+    yield* advance(2.5 * period)
+    yield* withWorker(become([[1, 5], [1, 4, 5], [1, 2, 3, 4, 5]]))
+
+    const { last, next, status } = Option.getOrThrow(yield* get("runOnce"))
+    const { lateness, run } = Option.getOrThrow(last)
+    assert.deepStrictEqual([status, Option.getOrThrow(next).at, lateness], ["active", now + 6 * period, 0])
+    assert.strictEqual(Option.getOrThrow(run).state, "completed")
+    assert.deepStrictEqual([yield* pause("skip"), (yield* runNow("skip"))._tag, yield* resume("skip")], [
+      true,
+      "Enqueued",
+      true
+    ])
+    yield* remove("skip")
+    assert.deepStrictEqual((yield* list()).map(({ name }) => name), ["runAll", "runOnce"])
   }).pipe(Effect.provide(JobSchedules.layer))
 
 /** The figure that a test prints. */

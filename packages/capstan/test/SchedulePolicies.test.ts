@@ -83,6 +83,41 @@ describe("every worker down over three instants", () => {
       assert.isTrue((yield* records).every(({ enqueuedAt }) => enqueuedAt === 450 * minute))
     }).pipe(Effect.scoped, Effect.provide(storeOnly)))
 
+  it.effect("runAll: large payloads go in more writes, and are all made up for", () => {
+    class Large extends Job.make("Large", { payload: Schema.String }) {}
+    const writes: Array<number> = []
+    return Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const counting = JobStore.JobStore.of({
+        ...store,
+        tick: (request) => Effect.tap(store.tick(request), () => Effect.sync(() => writes.push(request.ticks.length)))
+      })
+      const payload = "x".repeat(249_990)
+      const layer = JobSchedule.layer(Large, { every: "1 minute", missed: "runAll", payload })
+      const run = Effect.andThen(Layer.build(Layer.fresh(layer)), settle).pipe(
+        Effect.provideService(JobStore.JobStore, counting)
+      )
+      yield* Effect.scoped(run)
+      yield* TestClock.adjust("10 minutes")
+      yield* run
+      const all = yield* records
+      assert.deepStrictEqual(all.map(({ headers }) => Number(headers["capstan-tick"]) / minute), [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10
+      ])
+      // Four of them are a million characters.
+      assert.deepStrictEqual(writes, [4, 4, 2])
+    }).pipe(Effect.scoped, Effect.provide(storeOnly))
+  })
+
   it.effect("runAll with overlap skip: the first of them runs, and what it overlaps is skipped", () =>
     Effect.gen(function*() {
       const options = { every: "1 minute", missed: "runAll", overlap: "skip" } as const

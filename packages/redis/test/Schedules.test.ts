@@ -1,8 +1,9 @@
 /** Schedules by real processes. */
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import type { Redis } from "effect/persistence"
 import { run } from "../../../scripts/servers/program.ts"
-import { figure, twenty } from "../../../scripts/servers/ticking.ts"
+import { figure, outage, twenty } from "../../../scripts/servers/ticking.ts"
 import * as Harness from "./harness.ts"
 
 const prefix = Harness.prefixOf("ticking")
@@ -21,5 +22,24 @@ describe("twenty processes on one schedule", () => {
         Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client())))
       ),
     300_000
+  )
+})
+
+describe("every worker down over three instants", () => {
+  const other = Harness.prefixOf("outage")
+
+  it.live(
+    "is made up for by each policy; and a clock that is set back ticks nothing twice",
+    () =>
+      Effect.gen(function*() {
+        const context = yield* Effect.context<Redis.Redis>()
+        yield* Harness.freeze(other)
+        yield* outage((millis) => Effect.asVoid(Effect.orDie(Effect.provide(Harness.advance(other, millis), context))))
+        yield* Harness.empty(other)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(Harness.storeOf(other, Harness.frozenClock).pipe(Layer.provideMerge(Harness.client())))
+      ),
+    120_000
   )
 })

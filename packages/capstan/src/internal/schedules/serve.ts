@@ -44,18 +44,19 @@ export const serve = (store: Shape, all: ReadonlyArray<Declared>): Effect.Effect
     const changed = yield* listen(store)
     const served = all.map((one) => new Served(store, one))
     const names = all.map(({ name }) => name)
-    yield* Effect.forkScoped(Effect.forever(Effect.gen(function*() {
-      changed.closeUnsafe()
-      const wait = yield* Effect.matchCauseEffect(store.schedules({ names, limit: names.length }), {
-        onSuccess: ({ now, rows }) => look(served, rows, now),
-        onFailure: (cause) =>
-          Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), 1000)
-      })
-      const most = store.notifications === "exact" ? Infinity : poll
-      const duration = Math.ceil(Math.min(wait, most))
-      if (duration === Infinity) return yield* changed.await
-      yield* Effect.timeoutOrElse(changed.await, { duration, orElse: () => Effect.void })
-    })))
+    yield* Effect.forkScoped(Effect.gen(function*() {
+      for (;;) {
+        changed.closeUnsafe()
+        const wait = yield* Effect.matchCauseEffect(store.schedules({ names, limit: names.length }), {
+          onSuccess: ({ now, rows }) => look(served, rows, now),
+          onFailure: (cause) =>
+            Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), 1000)
+        })
+        const duration = Math.ceil(Math.min(wait, store.notifications === "exact" ? Infinity : poll))
+        if (duration === Infinity) yield* changed.await
+        else if (duration > 0) yield* Effect.timeoutOrElse(changed.await, { duration, orElse: () => Effect.void })
+      }
+    }))
   })
 
 /** Opens when somebody has changed a schedule, in a store that says so. */
@@ -147,7 +148,7 @@ class Served {
     })
   }
 
-  /** Puts this definition in the place of what was there. A pause by an operator stays, and so does a next instant. */
+  /** Puts this definition in the place of what was there. What operators asked for stays. */
   private put(row: ScheduleRow | undefined, was: Body | undefined, now: number): Effect.Effect<number, JobStoreError> {
     return Effect.gen({ self: this }, function*() {
       const { name } = this.declared
@@ -158,7 +159,7 @@ class Served {
         )
       }
       const paused = was?.paused?.reason === "Operator" ? was.paused : undefined
-      const body = paused === undefined ? mine : { ...mine, paused }
+      const body = { ...mine, paused, askedAt: was?.askedAt }
       const at = row?.nextAt
       const next = at !== undefined && was !== undefined && isSameTime(was.spec, mine.spec)
         ? standing(body, plan, at)

@@ -14,6 +14,9 @@ import { dueOf, type Plan } from "./plan.ts"
 /** Makes the template of the record of one planned instant. */
 export type Templates<E> = (at: number) => Effect.Effect<Template, E>
 
+/** So many characters of payload go in one write, or one record. */
+const most = 1_000_000
+
 /** Ticks what is due of a schedule, and answers when that needs to be seen to again: `undefined` when another was faster. */
 export const tickDue = <E>(
   store: Shape,
@@ -24,11 +27,19 @@ export const tickDue = <E>(
   now: number
 ): Effect.Effect<{ readonly attendAt: number | undefined } | undefined, E | JobStoreError> =>
   Effect.gen(function*() {
-    const { instants, nextAt } = dueOf(plan, body.spec, row.nextAt!, now)
-    const ticks = yield* Effect.forEach(
-      instants,
-      (at) => Effect.map(recordOf(row.name, at, templates), (record) => ({ at, dueAt: plan.dueAt(at), record }))
-    )
+    const due = dueOf(plan, body.spec, row.nextAt!, now)
+    let { nextAt } = due
+    const ticks: Array<TickRequest["ticks"][number]> = []
+    let characters = 0
+    for (const at of due.instants) {
+      const record = yield* recordOf(row.name, at, templates)
+      characters += record.payload.length
+      if (characters > most && ticks.length > 0) {
+        nextAt = at
+        break
+      }
+      ticks.push({ at, dueAt: plan.dueAt(at), record })
+    }
     const { unservedSince, ...rest } = body
     const attendAt = attentionOf(body, plan, nextAt)
     const next = unservedSince === undefined ? { nextAt, attendAt } : { nextAt, attendAt, body: encode(rest) }
