@@ -42,7 +42,7 @@ const declare = (name: string, options: JobSchedule.ScheduleOptions) =>
     const schedule = JobSchedule.make(name, Digest, { ...options, payload: ({ at }) => ({ user: String(at) }) })
     yield* Layer.buildWithScope(Layer.fresh(JobSchedule.layerAll(schedule)), scope)
     yield* settle
-    return Scope.close(scope, Exit.void)
+    return { stop: Scope.close(scope, Exit.void) }
   })
 
 describe("a schedule as data", () => {
@@ -265,7 +265,7 @@ describe("a schedule of code", () => {
   it.effect("is paused and resumed by anybody, over restarts and other definitions", () =>
     Effect.gen(function*() {
       const { pause, resume } = yield* schedules
-      const stop = yield* declare("mine", { every: "10 minutes" })
+      const { stop } = yield* declare("mine", { every: "10 minutes" })
       yield* pass(10)
       yield* pause("mine")
       yield* pass(20)
@@ -281,7 +281,7 @@ describe("a schedule of code", () => {
   it.effect("is run by hand by a process that can make its payload, whoever asks", () =>
     Effect.gen(function*() {
       const { pause, runNow } = yield* schedules
-      const stop = yield* declare("mine", { every: "10 minutes" })
+      const { stop } = yield* declare("mine", { every: "10 minutes" })
       yield* pause("mine")
       yield* pass(3)
       assert.deepStrictEqual(yield* runNow("mine"), { _tag: "Requested" })
@@ -326,7 +326,7 @@ describe("a schedule that vanished from code", () => {
   it.effect("is paused with a warning, and kept; it can be removed then", () =>
     withWarnings((warnings) =>
       Effect.gen(function*() {
-        const stop = yield* declare("mine", { every: "1 hour" })
+        const { stop } = yield* declare("mine", { every: "1 hour" })
         yield* pass(61)
         yield* stop
         yield* pass(69)
@@ -351,7 +351,7 @@ describe("a schedule that vanished from code", () => {
   it.effect("goes on when a process declares it again, and makes up for what it missed", () =>
     withWarnings(() =>
       Effect.gen(function*() {
-        const stop = yield* declare("mine", { every: "1 hour", missed: "runAll" })
+        const { stop } = yield* declare("mine", { every: "1 hour", missed: "runAll" })
         yield* pass(61)
         yield* stop
         yield* pass(190)
@@ -369,15 +369,15 @@ describe("a schedule that vanished from code", () => {
         const first = yield* declare("mine", { every: "10 minutes" })
         const second = yield* declare("mine", { every: "10 minutes" })
         yield* pass(19)
-        yield* first
+        yield* first.stop
         yield* pass(30)
-        yield* second
+        yield* second.stop
         // Nobody declares it for nine minutes, over an instant.
         yield* pass(9)
         const third = yield* declare("mine", { every: "10 minutes" })
         yield* pass(20)
         assert.deepStrictEqual(warnings, [])
-        yield* third
+        yield* third.stop
         const failing = JobSchedule.make("mine", Digest, {
           every: "10 minutes",
           payload: () => {
@@ -392,7 +392,7 @@ describe("a schedule that vanished from code", () => {
 
   it.effect("is watched for five minutes before it is, when all has been down for long", () =>
     Effect.gen(function*() {
-      const stop = yield* declare("mine", { every: "10 minutes" })
+      const { stop } = yield* declare("mine", { every: "10 minutes" })
       yield* pass(10)
       yield* stop
       yield* TestClock.adjust("3 days")
