@@ -10,22 +10,23 @@ import { attentionOf, type Body, decode, encode, unserved } from "./body.ts"
 import { toPlan } from "./plan.ts"
 import { tickDue } from "./tick.ts"
 
+/** So many ticks are under way at a time: of the connections of a store most are for others. */
+const concurrency = 4
+
 /** Sees to each of them, whatever becomes of the others. Answers in how many milliseconds the first needs it again. */
 export const attendAll = (store: Shape, { now, rows }: SchedulesReply): Effect.Effect<number | undefined> =>
-  Effect.gen(function*() {
-    let soonest: number | undefined
-    for (const row of rows) {
-      const at = yield* Effect.catchCause(attend(store, row, now), (cause) =>
-        Effect.as(
-          Cause.hasInterrupts(cause)
-            ? Effect.void
-            : Effect.logWarning(`schedule ${row.name} could not be seen to, it will be again`, cause),
-          undefined
-        ))
-      if (at !== undefined) soonest = Math.min(soonest ?? Infinity, Math.max(0, at - now))
+  Effect.map(
+    Effect.forEach(rows, (row) => Effect.catchCause(attend(store, row, now), failed(row)), { concurrency }),
+    (all) => {
+      const instants = all.filter((at) => at !== undefined)
+      return instants.length === 0 ? undefined : Math.max(0, Math.min(...instants) - now)
     }
-    return soonest
-  })
+  )
+
+const failed = ({ name }: ScheduleRow) => (cause: Cause.Cause<JobStoreError>): Effect.Effect<undefined> =>
+  Cause.hasInterrupts(cause)
+    ? Effect.succeed(undefined)
+    : Effect.as(Effect.logWarning(`schedule ${name} could not be seen to, it will be again`, cause), undefined)
 
 /** Answers when it needs to be seen to again, where that has changed. */
 const attend = (store: Shape, row: ScheduleRow, now: number): Effect.Effect<number | undefined, JobStoreError> =>
