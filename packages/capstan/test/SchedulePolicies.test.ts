@@ -1,7 +1,7 @@
 /** What a schedule does when nobody ticked, when the run before goes on, and where it begins and ends. */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore } from "capstan"
-import { Clock, Effect, Layer, Option, Schema } from "effect"
+import { Job, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore } from "capstan"
+import { Clock, Effect, Layer, Logger, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { settle, withWorker } from "./harness.ts"
 
@@ -128,6 +128,52 @@ describe("every worker down over three instants", () => {
       const last = Option.getOrThrow((yield* schedule).last)
       assert.deepStrictEqual([last.at, last.outcome], [5 * minute, "Skipped"])
     }).pipe(Effect.scoped, Effect.provide(storeOnly)))
+})
+
+describe("a store that does not answer", () => {
+  const { JobStoreError, OutcomeUnknown, Unavailable } = JobError
+  const detail = { operation: "tick", detail: "simulated" }
+
+  it.effect("while it is away nothing ticks; when it is back, what was missed is made up for", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      let isAway = false
+      const away = <A>(call: Effect.Effect<A, JobError.JobStoreError>) =>
+        Effect.suspend((): Effect.Effect<A, JobError.JobStoreError> =>
+          isAway ? Effect.fail(new JobStoreError({ reason: new Unavailable(detail) })) : call
+        )
+      yield* Effect.provideService(
+        start({ every: "10 minutes" }),
+        JobStore.JobStore,
+        {
+          ...store,
+          schedules: (request) => away(store.schedules(request)),
+          tick: (request) => away(store.tick(request))
+        }
+      )
+      yield* pass(15)
+      isAway = true
+      yield* pass(40)
+      isAway = false
+      yield* pass(15)
+      assert.deepStrictEqual(yield* planned, minutes(10, 50, 60, 70))
+    }).pipe(Effect.scoped, Effect.provide(storeOnly), Effect.provide(Logger.layer([]))))
+
+  it.effect("a tick whose reply was lost is not made again", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      let lost = 0
+      yield* Effect.provideService(start({ every: "10 minutes", missed: "runAll" }), JobStore.JobStore, {
+        ...store,
+        tick: (request) =>
+          Effect.flatMap(store.tick(request), (reply) =>
+            lost++ % 2 === 0
+              ? Effect.fail(new JobStoreError({ reason: new OutcomeUnknown(detail) }))
+              : Effect.succeed(reply))
+      })
+      yield* pass(60)
+      assert.deepStrictEqual(yield* planned, minutes(10, 20, 30, 40, 50, 60))
+    }).pipe(Effect.scoped, Effect.provide(storeOnly), Effect.provide(Logger.layer([]))))
 })
 
 describe("a clock that steps", () => {

@@ -44,13 +44,17 @@ export const serve = (store: Shape, all: ReadonlyArray<Declared>): Effect.Effect
     const changed = yield* listen(store)
     const served = all.map((one) => new Served(store, one))
     const names = all.map(({ name }) => name)
+    let failures = 0
     yield* Effect.forkScoped(Effect.gen(function*() {
       for (;;) {
         changed.closeUnsafe()
         const wait = yield* Effect.matchCauseEffect(store.schedules({ names, limit: names.length }), {
-          onSuccess: ({ now, rows }) => look(served, rows, now),
+          onSuccess: ({ now, rows }) => {
+            failures = 0
+            return look(served, rows, now)
+          },
           onFailure: (cause) =>
-            Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), 1000)
+            Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), backoff(++failures))
         })
         const duration = Math.ceil(Math.min(wait, store.notifications === "exact" ? Infinity : poll))
         if (duration === Infinity) yield* changed.await
