@@ -21,6 +21,7 @@ import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
+import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
@@ -46,6 +47,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   settle: settleFacts,
   lease: leaseFacts,
   waiting: waitingFacts,
+  schedules: schedulesFacts,
   operate: operateFacts,
   life: lifeFacts
 }

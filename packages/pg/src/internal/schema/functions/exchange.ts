@@ -242,6 +242,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM ${s}.worker WHERE NOT ended),
     (SELECT expires FROM ${s}.record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM ${s}.schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`
 
