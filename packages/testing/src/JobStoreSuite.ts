@@ -22,6 +22,7 @@ import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
+import { stepFacts } from "./internal/suite/steps.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
 export type {
@@ -46,6 +47,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   settle: settleFacts,
   lease: leaseFacts,
   waiting: waitingFacts,
+  steps: stepFacts,
   operate: operateFacts,
   life: lifeFacts
 }

@@ -125,7 +125,7 @@ export const settlementJson = (
   after: Math.ceil(finishedAfter),
   trace,
   outcome: outcome._tag,
-  delay: "delay" in outcome ? Math.ceil(outcome.delay) : undefined,
+  delay: "delay" in outcome && outcome.delay !== undefined ? Math.ceil(outcome.delay) : undefined,
   uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
   failure: "failure" in outcome && outcome.failure !== undefined ? failureJson(outcome.failure) : undefined,
   reason: "reason" in outcome ? clean(outcome.reason) : undefined,
@@ -133,6 +133,18 @@ export const settlementJson = (
   result: outcome._tag === "Complete" ? outcome.result : undefined,
   children: children === undefined || children.length === 0 ? undefined : children.map(toJson)
 })
+
+export const writeJson = (entry: JobStore.WriteEntry): unknown => {
+  const at = { kind: entry._tag, id: entry.at.id, fence: entry.at.fence }
+  switch (entry._tag) {
+    case "Step":
+      return { ...at, name: entry.name, value: entry.value, replaces: entry.replaces, undo: entry.undo }
+    case "Progress":
+      return { ...at, value: entry.value }
+    case "Log":
+      return { ...at, lines: entry.lines.map(clean) }
+  }
+}
 
 /** The columns of a claimed record, in the order of `claim.ts`. */
 export type ClaimedLine = readonly [

@@ -208,7 +208,7 @@ export const settlementOf = (
     after: Math.ceil(finishedAfter),
     trace: trace === undefined ? undefined : tidy(trace),
     outcome: outcome._tag,
-    delay: "delay" in outcome ? Math.ceil(outcome.delay) : undefined,
+    delay: "delay" in outcome && outcome.delay !== undefined ? Math.ceil(outcome.delay) : undefined,
     uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
     failure: failure === undefined ? undefined : failureOf(failure),
     failureTag: failure?.tag === undefined ? undefined : tidy(failure.tag),

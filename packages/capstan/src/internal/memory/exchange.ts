@@ -84,7 +84,7 @@ const promoteDue = (state: MemoryState, queue: QueueState, now: number): void =>
   for (let i = 0; i < dueChunk; i++) {
     const row = queue.due.peek()
     if (row === undefined || row.at > now) return
-    state.run(row, "due", now, row.at)
+    state.run(row, row.state === "blocked" ? "unblock" : "due", now, row.at)
   }
 }
 
