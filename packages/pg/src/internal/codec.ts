@@ -165,6 +165,7 @@ export type ClaimedLine = readonly [
   extra: {
     readonly checkpoints: Record<string, string> | null
     readonly results: Record<string, string | null> | null
+    readonly isCut: boolean | null
   } | null,
   payload: string
 ]
@@ -178,7 +179,7 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
   const [id, tag, version, priority, attempt, fence, crashes, enqueuedAt, begunAt, readyAt] = line
   const spec = line[12] ?? empty as Spec
   const extra = line[14]
-  return {
+  const claimed: JobStore.Claimed = {
     id,
     tag,
     version,
@@ -200,6 +201,7 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
     checkpoints: extra?.checkpoints ?? empty,
     dependencies: extra?.results == null ? empty : withoutNulls(extra.results)
   }
+  return extra?.isCut === true ? { ...claimed, isCut: true } : claimed
 }
 
 const withoutNulls = (results: Record<string, string | null>): Record<string, string | undefined> =>
@@ -232,6 +234,8 @@ export interface ReadRow {
   readonly logs: string | null
   readonly result: string | null
   readonly payload: string
+  /** Of a single record that is read. */
+  readonly checkpoints?: Record<string, string> | null
 }
 
 export const states: ReadonlyArray<JobRecord.State> = [
@@ -262,7 +266,7 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     fence: row.fence,
     crashes: row.crashes,
     enqueuedAt: row.enqueued_at,
-    dueAt: state === "scheduled" ? row.at : undefined,
+    dueAt: state === "scheduled" || state === "blocked" && (row.flags & 64) === 64 ? row.at : undefined,
     claimedAt: state === "running" ? row.at : undefined,
     worker: optional(row.worker),
     finishedAt: Records.isFinal(state) ? row.at : undefined,
@@ -285,6 +289,7 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     batchKey: spec.batchKey,
     flowId: spec.flowId,
     parent: spec.parent as JobRecord.JobId | undefined,
+    checkpoints: row.checkpoints ?? undefined,
     sensitive: spec.sensitive ?? nothingSensitive
   }
 }

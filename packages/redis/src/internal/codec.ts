@@ -223,7 +223,13 @@ export const writeOf = (entry: JobStore.WriteEntry): unknown => {
   const at = { kind: entry._tag, id: packId(entry.at.id), fence: entry.at.fence }
   switch (entry._tag) {
     case "Step":
-      return { ...at, name: tidy(entry.name), value: tidy(entry.value) }
+      return {
+        ...at,
+        name: tidy(entry.name),
+        value: tidy(entry.value),
+        replaces: entry.replaces === undefined ? undefined : tidy(entry.replaces),
+        undo: entry.undo
+      }
     case "Progress":
       return { ...at, value: tidy(entry.value) }
     case "Log":

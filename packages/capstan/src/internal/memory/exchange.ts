@@ -61,8 +61,8 @@ export const takeCancels = (worker: WorkerState): ExchangeReply["cancel"] => {
   const rows = worker.cancel
   worker.cancel = []
   return rows
-    .filter((row) => row.worker === worker)
-    .map((row) => ({ id: row.id, fence: row.fence, reason: row.more?.cancelReason ?? "" }))
+    .filter((row) => row.worker === worker && row.more?.cancelReason !== undefined)
+    .map((row) => ({ id: row.id, fence: row.fence, reason: row.more!.cancelReason! }))
 }
 
 /** Releases parked rows that this worker can run, at the place that they had. */

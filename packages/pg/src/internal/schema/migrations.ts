@@ -15,6 +15,7 @@ import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
 import * as Settle from "./functions/settle.ts"
+import * as Steps from "./functions/steps.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -58,7 +59,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
+  [Parts, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 
