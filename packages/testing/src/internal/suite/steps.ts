@@ -186,8 +186,10 @@ export const stepFacts: ReadonlyArray<H.Fact> = [
         yield* H.control({ _tag: "Cancel", reason: "r" }, attempt.id)
         yield* end(attempt)
         assert.deepStrictEqual(yield* endOf(attempt.id), { _tag: "Cancel", reason: "r" })
-        const last = yield* H.claimOne("w")
-        yield* H.settle("w", last, H.retryAfter(0))
+        const demand = [{ queue: "default", slots: 1, share: 1 }]
+        const { cancel, claimed: [last] } = yield* H.exchange("w", { demand, total: 1 })
+        assert.deepStrictEqual([last?.id, cancel], [attempt.id, []], "it is asked to cancel no more")
+        yield* H.settle("w", last!, H.retryAfter(0))
         yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Cancel", reason: "r" })
         assert.strictEqual(yield* H.stateOf(attempt.id), "cancelled")
       }
