@@ -45,7 +45,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a claim whose reply was lost is given back",
       "unique, until started: a record that is given back",
-      "a record that is given back unstarted keeps its count of crashes"
+      "a record that is given back unstarted keeps its count of crashes",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a racy claim": {
@@ -162,7 +163,11 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
     instead: "    this.move(row, event, to)",
-    red: ["no more records of a concurrency key run than its limit", "a slot is free after"]
+    red: [
+      "no more records of a concurrency key run than its limit",
+      "a slot is free after",
+      "a wait with a delay ends with its signal"
+    ]
   }
 }
 
