@@ -4,6 +4,7 @@
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect } from "effect"
 import { chargesOf, eventOf } from "./events.ts"
+import { tag } from "./stepLog.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
@@ -36,7 +37,7 @@ export class Invariants {
   }
 
   check(step: string): Effect.Effect<void> {
-    return Effect.map(this.records, (after) => {
+    return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
       for (const record of after.values()) {
         const key = record.concurrencyKey
@@ -46,8 +47,25 @@ export class Invariants {
       for (const [key, count] of running) {
         if (count > keyLimit) this.world.violate(`${step}: ${count} records of ${key} run, its limit is ${keyLimit}`)
       }
+      const { before } = this
       this.before = after
+      return this.seeSteps(before, after, step)
     })
+  }
+
+  /** Only what runs, or has just come to an end, can have other checkpoints than before. */
+  private seeSteps(
+    before: ReadonlyMap<string, JobRecord.JobRecord>,
+    after: ReadonlyMap<string, JobRecord.JobRecord>,
+    step: string
+  ): Effect.Effect<void> {
+    const stepped = [...after.values()].filter((record) =>
+      record.tag === tag && (record.state === "running" || before.get(record.id)?.fence !== record.fence)
+    )
+    return Effect.forEach(stepped, ({ id }) =>
+      Effect.map(Effect.orDie(this.store.get(id)), (record) => {
+        if (record !== undefined) this.world.stepLog.see(before.get(id), record, step)
+      }), { discard: true })
   }
 
   private compare(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {

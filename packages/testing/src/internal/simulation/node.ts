@@ -56,6 +56,7 @@ export class Node {
         ),
       renew: (request) => call("renew", store.renew(request)),
       write: (entries) => call("write", store.write(entries)),
+      get: (id) => call("get", store.get(id)),
       results: (ids) => call("results", store.results(ids)),
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
