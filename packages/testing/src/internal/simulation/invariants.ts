@@ -126,6 +126,15 @@ export class Invariants {
     })
   }
 
+  /** What a stale attempt writes is refused. */
+  written(name: string, entries: ReadonlyArray<JobStore.WriteEntry>, answers: ReadonlyArray<JobStore.Settled>): void {
+    entries.forEach(({ _tag, at }, i) => {
+      const record = this.before.get(at.id)
+      if (answers[i] !== "Done" || record === undefined || record.fence === at.fence) return
+      this.world.violate(`${_tag} of ${name} for ${at.id} was taken with fence ${at.fence}, it has ${record.fence}`)
+    })
+  }
+
   isAtRest(acknowledged: ReadonlySet<string>): Effect.Effect<boolean> {
     return Effect.map(this.records, (records) => {
       for (const id of acknowledged) if (!records.has(id)) return false

@@ -78,7 +78,8 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Poison: () => Effect.andThen(kill, Effect.never),
     Stepped: (given) =>
       Effect.gen(function*() {
-        yield* undoable("a", given.millis)
+        // Long enough to be held up in the middle by a freeze, and to be run by another worker meanwhile.
+        yield* undoable("a", 3 * given.millis)
         yield* Step.sleep("pause", given.millis)
         const child = Step.invoke("child", Work, { millis: 100, failures: 0 })
         yield* Effect.all([Effect.ignore(child), undoable("b", 200)], { concurrency: "unbounded" })
