@@ -98,6 +98,10 @@ export class WorkerState implements Host {
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
+  /** How many the store has settled since then. */
+  settledSince = 0
+  /** Settlements are under way beside the turn of the loop. */
+  isBeside = false
   /** What the last turns settled, and how long they took. */
   readonly pace = { settled: 0, elapsed: 0 }
   /** A renewal is under way. */
@@ -184,6 +188,8 @@ export class WorkerState implements Host {
     let i = 0
     try {
       while (i < before.length && now <= until) {
+        // Each handler that ends looks here: what waits behind is not touched.
+        if (this.slots.isFull) break
         const next = before[i++]!
         const queue = this.slots.queues.get(next.claimed.queue)!
         if (!this.slots.hasRoom(queue)) {
@@ -195,9 +201,8 @@ export class WorkerState implements Host {
         now = this.start(next, queue, now)
       }
     } finally {
-      const isCutShort = i < before.length
-      for (; i < before.length; i++) left.push(before[i]!)
-      this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
+      const isCutShort = i < before.length && !this.slots.isFull
+      this.waiting = left.concat(before.slice(i), this.waiting)
       this.isStarting = false
       if (isCutShort) this.work.openUnsafe()
     }
@@ -206,7 +211,7 @@ export class WorkerState implements Host {
 
   /** A waiting record has a slot: its start was put off. */
   get hasStartable(): boolean {
-    return this.waiting.some((next) => this.isStartable(next))
+    return !this.slots.isFull && this.waiting.some((next) => this.isStartable(next))
   }
 
   get waitingCount(): number {
