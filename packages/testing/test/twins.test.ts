@@ -125,8 +125,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: [
       "a checkpoint is written once",
-      "the first signal is kept",
-      "a record with a step to undo is not cancelled while it waits"
+      "the first signal is kept"
     ]
   },
   "checkpoints that are not read back": {
