@@ -23,6 +23,7 @@ import { lifeFacts } from "./internal/suite/life.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
 import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
+import { stepFacts } from "./internal/suite/steps.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
 export type {
@@ -48,6 +49,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   lease: leaseFacts,
   waiting: waitingFacts,
   schedules: schedulesFacts,
+  steps: stepFacts,
   operate: operateFacts,
   life: lifeFacts
 }
