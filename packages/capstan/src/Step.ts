@@ -11,6 +11,7 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
@@ -254,17 +255,26 @@ export const invoke = <J extends Any>(
  * @category compensation
  * @since 0.1.0
  */
-export const withCompensation =
-  <A, E2, R2>(undo: (value: A) => Effect.Effect<unknown, E2, R2>) =>
-  <E, R>(step: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | R2 | JobContext> =>
-    Effect.gen(function*() {
-      const { steps } = yield* JobContext
-      const undoing: { name: string | undefined } = { name: undefined }
-      const value = yield* Effect.provideService(step, Run.Undoing, undoing)
-      if (undoing.name === undefined) {
-        return yield* Effect.die(new StepError({ reason: new NoSuchStep({ job: steps.record.job }) }))
-      }
-      const context = yield* Effect.context<R2>()
-      steps.canUndo(undoing.name, Effect.provideContext(Effect.suspend(() => undo(value)), context))
-      return value
-    })
+export const withCompensation: {
+  <A, E2, R2>(
+    undo: (value: A) => Effect.Effect<unknown, E2, R2>
+  ): <E, R>(step: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R | R2 | JobContext>
+  <A, E, R, E2, R2>(
+    step: Effect.Effect<A, E, R>,
+    undo: (value: A) => Effect.Effect<unknown, E2, R2>
+  ): Effect.Effect<A, E, R | R2 | JobContext>
+} = dual(2, <A, E, R, E2, R2>(
+  step: Effect.Effect<A, E, R>,
+  undo: (value: A) => Effect.Effect<unknown, E2, R2>
+): Effect.Effect<A, E, R | R2 | JobContext> =>
+  Effect.gen(function*() {
+    const { steps } = yield* JobContext
+    const undoing: { name: string | undefined } = { name: undefined }
+    const value = yield* Effect.provideService(step, Run.Undoing, undoing)
+    if (undoing.name === undefined) {
+      return yield* Effect.die(new StepError({ reason: new NoSuchStep({ job: steps.record.job }) }))
+    }
+    const context = yield* Effect.context<R2>()
+    steps.canUndo(undoing.name, Effect.provideContext(Effect.suspend(() => undo(value)), context))
+    return value
+  }))

@@ -195,7 +195,7 @@ describe("Step.withCompensation", () => {
     let isBack = false
     const handlers = Trip.toLayer(() => {
       const flight = Step.run("flight", Effect.sync(() => void done.push("flight")))
-      const kept = Step.withCompensation(() => Effect.sync(() => void done.push("no flight")))(flight)
+      const kept = Step.withCompensation(flight, () => Effect.sync(() => void done.push("no flight")))
       return Effect.andThen(done.length === 0 || isBack ? kept : flight, new Refused({ by: "bank" }))
     })
     return Effect.gen(function*() {
@@ -214,7 +214,7 @@ describe("Step.withCompensation", () => {
   })
 
   it.effect("around an effect that is no step it is a defect", () => {
-    const handlers = Trip.toLayer(() => Step.withCompensation(() => Effect.void)(Effect.void))
+    const handlers = Trip.toLayer(() => Step.withCompensation(Effect.void, () => Effect.void))
     return Effect.gen(function*() {
       const { id } = yield* Trip.enqueue({ ends: "dead" })
       yield* settle

@@ -206,7 +206,8 @@ describe("Step.run", () => {
     withHandler((done) =>
       Effect.gen(function*() {
         yield* Step.run("a", note(done, "a"))
-        if (done.length === 1) yield* Effect.die("once")
+        if (done.length === 1) return yield* Effect.die("once")
+        return "done"
       }), (done) =>
       Effect.gen(function*() {
         const store = yield* JobStore.JobStore
