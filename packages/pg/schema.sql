@@ -322,11 +322,21 @@ CREATE INDEX record_scheduled ON record USING btree (queue, due, place) WHERE (l
 
 CREATE TABLE schedule (
   name text COLLATE "C" NOT NULL,
-  definition text NOT NULL,
-  next_at bigint NOT NULL
+  revision bigint NOT NULL,
+  next_at bigint,
+  attend_at bigint,
+  counted bigint NOT NULL DEFAULT 0,
+  last_at bigint,
+  last_due_at bigint,
+  last_ticked_at bigint,
+  last_outcome text COLLATE "C",
+  last_id uuid,
+  body text NOT NULL
 );
 
 ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
+CREATE INDEX schedule_attend ON schedule USING btree (attend_at) WHERE (attend_at IS NOT NULL);
 
 CREATE TABLE uniq (
   tag text COLLATE "C" NOT NULL,
@@ -411,7 +421,24 @@ AS $function$
       'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
 $function$;
 
-CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint)
+CREATE OR REPLACE FUNCTION attend_schedules(p_now bigint)
+ RETURNS json
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_rows json;
+BEGIN
+  IF NOT EXISTS (SELECT FROM schedule WHERE attend_at <= p_now) THEN RETURN NULL; END IF;
+  WITH due AS MATERIALIZED (
+    SELECT name, attend_at FROM schedule WHERE attend_at <= p_now ORDER BY attend_at LIMIT 100 FOR UPDATE SKIP LOCKED
+  ), given AS (
+    UPDATE schedule q SET attend_at = p_now + 5000 FROM due WHERE q.name = due.name RETURNING q.*, due.attend_at AS was
+  )
+  SELECT json_agg(to_jsonb(given) ORDER BY given.was) INTO v_rows FROM given;
+  RETURN v_rows;
+END $function$;
+
+CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint, p_until bigint DEFAULT NULL::bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -423,10 +450,20 @@ BEGIN
   r.state := 3;
   r.reason := p_reason;
   r.blocked_on := p_on;
-  r.at := p_now;
+  r.at := coalesce(p_until, p_now);
+  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION checkpoints_of(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN (SELECT jsonb_object_agg(name, value) FROM checkpoint WHERE id = p_id);
 END $function$;
 
 CREATE OR REPLACE FUNCTION claim_keys(p_records json, p_now bigint)
@@ -592,6 +629,11 @@ BEGIN
     INSERT INTO detail (id, logs) VALUES (p_id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
+  -- Steps that were undone are to run again.
+  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
+    INSERT INTO checkpoint (id, name, value) SELECT p_id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
+  END IF;
   PERFORM insert_record(r);
   PERFORM count_move(r.queue, NULL, NULL, 3, NULL);
   PERFORM let_run(r, p_now, p_now, false, p_transaction);
@@ -623,6 +665,7 @@ BEGIN
 
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    IF is_ending(r) THEN RETURN 'Requested'; END IF;
     INSERT INTO cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
     IF FOUND THEN
       -- It may not run any more when this commits.
@@ -642,6 +685,12 @@ BEGIN
 
   CASE p_action
   WHEN 'Cancel' THEN
+    IF is_ending(r) THEN RETURN 'Requested'; END IF;
+    IF must_undo(r, 'Cancel', p_reason) THEN
+      r.fence := r.fence + 1;
+      PERFORM let_run(r, p_now, p_now, false, p_transaction);
+      RETURN 'Requested';
+    END IF;
     r.fence := r.fence + 1;
     PERFORM finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
@@ -1281,7 +1330,7 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, 1000); END IF;
+      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, greatest(200, 2 * p_total)); END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
@@ -1437,11 +1486,14 @@ CREATE OR REPLACE FUNCTION extra_of(p_id uuid)
  STABLE
 AS $function$
 BEGIN
-  RETURN json_build_object(
-    'checkpoints', (SELECT json_object_agg(name, value) FROM (
-      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
-      FROM checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT results FROM detail WHERE id = p_id))::text;
+  RETURN (
+    SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
+      'results', (SELECT results FROM detail WHERE id = p_id))::text
+    FROM (
+      SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
+        bool_or(total > 65536) AS is_cut
+      FROM (SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+        FROM checkpoint WHERE id = p_id) c) kept_ones);
 END $function$;
 
 CREATE OR REPLACE FUNCTION finish(r record, p_state integer, p_reason text, p_result text, p_now bigint, p_transaction boolean DEFAULT false)
@@ -1462,7 +1514,9 @@ BEGIN
     r.priority, r.crashes, r.flags & 33, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
-      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = r.id) END,
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
+        'checkpoints', CASE WHEN p_state > 4 THEN checkpoints_of(r.id) END, 'undo', r.flags & 128)
+      FROM (SELECT r.id) one LEFT JOIN detail d ON d.id = one.id) END,
     p_result, r.payload);
   PERFORM count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO delta (part, queue, completed, cancelled, dead)
@@ -1580,7 +1634,15 @@ CREATE OR REPLACE FUNCTION insert_record(r record)
 AS $function$
 BEGIN
   INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, pending, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
-    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+END $function$;
+
+CREATE OR REPLACE FUNCTION is_ending(r record)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN r.flags & 128 = 128 AND EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = '!end');
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_expected(p_id uuid)
@@ -1632,6 +1694,7 @@ BEGIN
   r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
+  r.flags := r.flags & ~64;
   IF p_due > p_now THEN
     IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
     r.flags := r.flags & ~8;
@@ -1692,6 +1755,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_schedules json;
   w worker;
   v_counts int[];
 BEGIN
@@ -1717,9 +1781,13 @@ BEGIN
   IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE housekeeping SET next_at = v_now WHERE only_one;
   END IF;
+  -- Their ticks wait for the end of this: nothing may come between.
+  v_now := clock();
+  v_schedules := attend_schedules(v_now);
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(maintain_in(v_now), 0), 200) END);
 END $function$;
 
@@ -1732,6 +1800,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM worker WHERE NOT ended),
     (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
@@ -1797,6 +1866,18 @@ BEGIN
   RETURN ceil(v_millis);
 END $function$;
 
+CREATE OR REPLACE FUNCTION must_undo(r record, p_tag text, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF r.flags & 128 = 0 THEN RETURN false; END IF;
+  INSERT INTO checkpoint (id, name, value)
+    VALUES (r.id, '!end', json_build_object('_tag', p_tag, 'reason', p_reason)::text) ON CONFLICT (id, name) DO NOTHING;
+  DELETE FROM cancel WHERE id = r.id;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
  RETURNS smallint
  LANGUAGE sql
@@ -1842,7 +1923,7 @@ BEGIN
   moved AS (
     UPDATE record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
       place = t.place, ready_at = p_now, at = p_now
-    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
@@ -1872,11 +1953,34 @@ BEGIN
     pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
     attempts = r.attempts, failures = r.failures, payload = r.payload,
-    lane = CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
+    lane = CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
   WHERE id = r.id;
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM count_move(r.queue, was.state, was.reason, r.state, r.reason);
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION put_schedule(p_name text, p_revision bigint, p_removed boolean, p_next bigint, p_attend bigint, p_body text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+  IF p_removed THEN
+    DELETE FROM schedule WHERE name = p_name AND revision = p_revision;
+  ELSIF p_revision = 0 THEN
+    INSERT INTO schedule (name, revision, next_at, attend_at, body) VALUES (p_name, 1, p_next, p_attend, p_body)
+      ON CONFLICT (name) DO NOTHING;
+  ELSE
+    UPDATE schedule SET revision = revision + 1, next_at = p_next, attend_at = p_attend, body = p_body
+      WHERE name = p_name AND revision = p_revision;
+  END IF;
+  RETURN FOUND;
 END $function$;
 
 CREATE OR REPLACE FUNCTION read_one(p_id uuid)
@@ -1892,6 +1996,9 @@ CREATE OR REPLACE FUNCTION read_one(p_id uuid)
 AS $function$
 BEGIN
   RETURN (SELECT row_to_json(f) FROM (
+    SELECT o.*, CASE WHEN o.state > 4 THEN (SELECT h.detail -> 'checkpoints' FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1)
+      WHEN o.state < 4 AND o.flags & 2 = 2 THEN checkpoints_of(p_id) END AS checkpoints
+    FROM (
   SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
     CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
     r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
@@ -1905,7 +2012,7 @@ BEGIN
     NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
     attempts_of(h)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
     (h.detail -> 'logs')::text AS logs, h.result, h.payload
-  FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) f);
+  FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) o) f);
 END $function$;
 
 CREATE OR REPLACE FUNCTION release_unique(p_id uuid, p_now bigint)
@@ -1970,7 +2077,7 @@ BEGIN
     r := end_attempt(r, 'released', v_now, NULL, NULL);
     r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
-    IF FOUND THEN
+    IF FOUND AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, v_now);
     ELSE
       PERFORM let_run(r, v_now, v_now, true);
@@ -2055,9 +2162,9 @@ BEGIN
     r := end_attempt(r, 'crashed', p_now,
       CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
     r.crashes := v_crashes;
-    IF v_cancel IS NOT NULL THEN
+    IF v_cancel IS NOT NULL AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, p_now);
-    ELSIF v_crashes >= p_max_crashes THEN
+    ELSIF v_crashes >= p_max_crashes AND (is_ending(r) OR NOT must_undo(r, 'Dead', 'Crashed')) THEN
       PERFORM finish(r, 6, 'Crashed', NULL, p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
@@ -2131,6 +2238,7 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+    IF v_cancel IS NOT NULL AND must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
   END IF;
   r.settled := r.fence;
   r := end_attempt(r,
@@ -2168,7 +2276,7 @@ BEGIN
     IF EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
@@ -2217,12 +2325,14 @@ BEGIN
   v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
   IF p_transaction THEN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    IF EXISTS (SELECT FROM checkpoint WHERE id = p_id AND name = p_waitpoint) THEN RETURN 'Existing'; END IF;
     INSERT INTO agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
     PERFORM wake(r.queue, -1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
-    ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+    ON CONFLICT (id, name) DO NOTHING;
+  IF NOT FOUND THEN RETURN 'Existing'; END IF;
   r.flags := r.flags | 2;
   IF v_waits THEN
     PERFORM let_run(r, v_now, v_now, false);
@@ -2465,7 +2575,11 @@ BEGIN
   SELECT reason INTO v_result FROM cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    PERFORM finish(r, 5, v_result, NULL, p_now);
+    IF must_undo(r, 'Cancel', v_result) THEN
+      PERFORM let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM finish(r, 5, v_result, NULL, p_now);
+    END IF;
     RETURN;
   END IF;
   IF r.state <> 3 THEN RETURN; END IF;
@@ -2564,8 +2678,8 @@ BEGIN
     USING ERRCODE = 'invalid_parameter_value';
 END $function$;
 
-CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_record json)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION tick(p_name text, p_revision bigint, p_at bigint, p_overlap text, p_ticks json, p_next bigint, p_attend bigint, p_body text, p_asked boolean, p_limit bigint)
+ RETURNS json
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
@@ -2574,11 +2688,45 @@ CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_recor
  SET enable_material TO 'off'
  SET jit TO 'off'
 AS $function$
+DECLARE
+  v_now bigint;
+  q schedule;
+  t json;
+  v_outcomes json[] := '{}';
 BEGIN
-  UPDATE schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
-  IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM enqueue_or_defer(p_record, clock()); END IF;
-  RETURN true;
+  SELECT * INTO q FROM schedule
+    WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  v_now := clock();
+  FOR t IN SELECT e FROM json_array_elements(p_ticks) e LOOP
+    EXIT WHEN q.counted >= p_limit;
+    q.last_outcome := 'Enqueued';
+    IF p_overlap <> 'allow' AND q.last_id IS NOT NULL AND is_expected(q.last_id) THEN
+      IF p_overlap = 'skip' THEN
+        q.last_outcome := 'Skipped';
+      ELSE
+        PERFORM control_one(q.last_id, 'Cancel', 'schedule ' || p_name || ': its next tick came',
+          NULL, NULL, NULL, NULL, NULL, v_now, false);
+      END IF;
+    END IF;
+    IF q.last_outcome = 'Enqueued' THEN
+      q.last_id := enqueue_or_defer(t -> 'record', v_now);
+      q.counted := q.counted + (NOT p_asked)::int;
+    END IF;
+    q.last_at := (t ->> 'at')::bigint;
+    q.last_due_at := (t ->> 'dueAt')::bigint;
+    q.last_ticked_at := v_now;
+    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', q.last_id);
+  END LOOP;
+  IF q.counted >= p_limit THEN
+    p_next := NULL;
+    p_attend := NULL;
+  END IF;
+  UPDATE schedule SET revision = q.revision + 1, next_at = p_next, attend_at = p_attend,
+      body = coalesce(p_body, q.body), counted = q.counted, last_at = q.last_at, last_due_at = q.last_due_at,
+      last_ticked_at = q.last_ticked_at, last_outcome = q.last_outcome, last_id = q.last_id
+    WHERE name = p_name;
+  RETURN json_build_object('now', v_now, 'outcomes', to_json(v_outcomes));
 END $function$;
 
 CREATE OR REPLACE FUNCTION unpark(p_handles jsonb, p_now bigint)
@@ -2640,6 +2788,7 @@ DECLARE
   v_answers text[] := '{}';
   x json;
   r record;
+  v_flags int;
   v_lines jsonb;
 BEGIN
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
@@ -2650,11 +2799,13 @@ BEGIN
       v_answers := v_answers || 'LeaseLost'::text;
       CONTINUE;
     END IF;
-    IF r.flags & 2 = 0 THEN UPDATE record SET flags = flags | 2 WHERE id = r.id; END IF;
+    v_flags := CASE WHEN x ->> 'undo' = 'true' THEN 130 ELSE 2 END;
+    IF r.flags & v_flags <> v_flags THEN UPDATE record SET flags = flags | v_flags WHERE id = r.id; END IF;
     CASE x ->> 'kind'
     WHEN 'Step' THEN
+      DELETE FROM checkpoint WHERE id = r.id AND name = x ->> 'replaces';
       INSERT INTO checkpoint (id, name, value) VALUES (r.id, x ->> 'name', x ->> 'value')
-        ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+        ON CONFLICT (id, name) DO NOTHING;
     WHEN 'Progress' THEN
       INSERT INTO detail (id, progress) VALUES (r.id, x ->> 'value')
         ON CONFLICT (id) DO UPDATE SET progress = excluded.progress;

@@ -190,16 +190,42 @@ describe("what is for another partition", () => {
   holds("a tick stores its record in another partition once", "tick", (deaths) =>
     Effect.gen(function*() {
       const store = yield* JobStore.JobStore
-      yield* store.schedules([{ name: "s", definition: "d", nextAt: 1 }])
+      assert.isTrue(yield* store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1, body: "b" } }))
       for (const [i, point] of points.entries()) {
-        const record = Suite.record({ tag: "P2" })
+        const record = Suite.record({ tag: "P2", partitionKey: "p" })
         deaths.push(point)
-        const tick = { name: "s", at: i + 1, nextAt: i + 2, record }
-        assert.isTrue(yield* store.tick(tick))
-        assert.isFalse(yield* store.tick(tick))
+        const tick: JobStore.TickRequest = {
+          name: "s",
+          revision: i + 1,
+          at: i + 1,
+          overlap: "allow",
+          ticks: [{ at: i + 1, dueAt: i + 1, record }],
+          next: { nextAt: i + 2 }
+        }
+        assert.strictEqual((yield* store.tick(tick))?.outcomes[0]?.id, record.id)
+        assert.isUndefined(yield* store.tick(tick))
         yield* settleDown
         assert.strictEqual(yield* claimOf(record.id), 1, String(point))
       }
+    }))
+
+  holds("a tick that looks at the run before is refused where that lies elsewhere", "overlap", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      yield* store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1, body: "b" } })
+      const tick = (record: JobStore.NewRecord) =>
+        store.tick({
+          name: "s",
+          revision: 1,
+          at: 1,
+          overlap: "skip",
+          ticks: [{ at: 1, dueAt: 1, record }],
+          next: { nextAt: 2 }
+        })
+      const error = yield* Effect.flip(tick(Suite.record({ tag: "P2", partitionKey: "p" })))
+      assert.match(error.message, /schedule s looks at the run before/)
+      // Without keys it lies with its schedule.
+      assert.strictEqual((yield* tick(Suite.record({ tag: "P2" })))?.outcomes[0]?.outcome, "Enqueued")
     }))
 
   holds("a child of a stale attempt is refused, wherever it belongs (P3)", "stale", () =>

@@ -73,7 +73,9 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
-      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)"
+      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
     ]
   },
   "a worker takes all that crashed others": {
@@ -86,7 +88,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back unstarted has its key again, unless another took it",
       "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
       "a worker that leaves gives everything back at once",
-      "a record that is given back unstarted keeps its count of crashes (P10)"
+      "a record that is given back unstarted keeps its count of crashes (P10)",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a released record goes to the end": {
@@ -108,9 +111,63 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["a record that was rescheduled is claimed in the turn of its new instant"]
   },
+  "a checkpoint is written over": {
+    changes: [[
+      ["write"],
+      "call('HSETNX', key, entry.name, entry.value)",
+      "call('HSET', key, entry.name, entry.value)"
+    ]],
+    red: ["a checkpoint is written once: what is there stays, and is Done"]
+  },
+  "checkpoints are not read back": {
+    changes: [[["exchange"], "  if not row.hasCheckpoints then return '' end", "  if true then return '' end"]],
+    red: [
+      "progress, logs and steps of a stale attempt are refused (P3)",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a wait does not end by itself": {
+    changes: [[["exchange"], "if s.delay then L.wakeAt(row, now + s.delay) end", ""]],
+    red: ["a wait with a delay ends by itself"]
+  },
+  "nothing is undone before an end": {
+    changes: [[
+      ["exchange", "renew", "maintain", "control"],
+      "if not (row.more and row.more.undo) then return false end",
+      "if true then return false end"
+    ]],
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
+    ]
+  },
   "a tick is taken by everybody": {
-    changes: [[["tick"], "if tonumber(nextAt) ~= tonumber(ARGV[2]) then return 0 end", ""]],
-    red: ["a tick is taken once, and stores its record in the same step (P8)"]
+    changes: [[
+      ["tick"],
+      "if tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3] then return '' end",
+      ""
+    ]],
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that takes no notice of the run before it": {
+    changes: [[["tick"], "if previous and not isFinal(previous) then", "if false then"]],
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a schedule that is handed to everybody": {
+    changes: [[["maintain"], "q.attendAt = string.format('%.0f', now + 5000)", ""]],
+    red: ["maintain hands out a schedule"]
   },
   "a parked record is released for any version": {
     changes: [[["renew", "exchange"], "'-inf', each[2], 'LIMIT'", "'-inf', '+inf', 'LIMIT'"]],

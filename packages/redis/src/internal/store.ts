@@ -13,6 +13,7 @@ import * as Ids from "./ids.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
 import { spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
+import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
 export interface Settings {
@@ -225,8 +226,12 @@ export const make = Effect.fnUntraced(function*(
 
     get: (id) =>
       Effect.map(
-        client.call<[string, string, string]>("get", "get", [Codec.packId(id)]),
-        ([, kinds, lines]) => lines === "" ? undefined : Decode.toRecord(lines, Decode.kindsOf(kinds))
+        client.call<[string, string, string, string]>("get", "get", [Codec.packId(id)]),
+        ([, kinds, lines, checkpoints]) => {
+          if (lines === "") return undefined
+          const record = Decode.toRecord(lines, Decode.kindsOf(kinds))
+          return checkpoints === "" ? record : { ...record, checkpoints: Decode.membersOf(checkpoints) }
+        }
       ),
 
     query: (request) => select(client, request),
@@ -263,37 +268,12 @@ export const make = Effect.fnUntraced(function*(
         (changed) => Number(changed) === 1
       ),
 
-    schedules: (put) =>
-      Effect.map(client.call<ReadonlyArray<string>>("schedules", "schedules", [JSON.stringify(put)]), (pairs) => {
-        const rows: Array<JobStore.ScheduleRow> = []
-        for (let i = 0; i < pairs.length; i += 2) {
-          const [nextAt, definition] = pairs[i + 1]!.split(Codec.field)
-          rows.push({ name: pairs[i]!, definition: definition!, nextAt: Number(nextAt) })
-        }
-        return rows
-      }),
+    ...Schedules.verbs(client, stored),
 
-    tick: ({ at, name, nextAt, record }) =>
-      Effect.map(
-        stored<number>("tick", [
-          name,
-          String(at),
-          String(nextAt),
-          record === undefined ? "" : JSON.stringify(Codec.specialOf(record))
-        ]),
-        (taken) => Number(taken) === 1
-      ),
-
-    maintain: Effect.map(client.call<string>("maintain", "maintain", [String(settings.maxCrashes)]), (reply) => {
-      const [rescued, quarantined, expired, swept, maintainIn] = reply.split(",")
-      return {
-        rescued: Number(rescued),
-        quarantined: Number(quarantined),
-        expired: Number(expired),
-        swept: Number(swept),
-        maintainIn: Decode.optional(maintainIn!)
-      }
-    }),
+    maintain: Effect.map(
+      client.call<Schedules.Maintained>("maintain", "maintain", [String(settings.maxCrashes)]),
+      Schedules.maintained
+    ),
 
     wakeups: makeWakeups(client, scope, listener, settings.beat),
     events: makeEvents(client, scope, settings.beat)

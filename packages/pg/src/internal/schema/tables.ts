@@ -47,12 +47,13 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // What every record has comes first, and wide before narrow: a column that lies behind one that may be missing, or of
   // any length, is found by walking. worker and begun_at: 0 is none. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
-  // 16 came back to an earlier place, 32 has an idempotency key.
+  // 16 came back to an earlier place, 32 has an idempotency key, 64 is blocked until `at` at the latest, 128 has a step that
+  // can be undone.
   //
   // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
   // the old one in its page, of which a half is kept free for that. Hence three columns that follow from others (generated
   // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back or has crashed a worker,
-  // 2 scheduled, 3 blocked; a record that runs stays in its lane. due: `at` of the scheduled. expires: `expire_at` of what
+  // 2 scheduled, or blocked until an instant, 3 blocked; a record that runs stays in its lane. due: `at` of lane 2. expires: `expire_at` of what
   // does not run.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,
@@ -256,9 +257,18 @@ export const tables = (s: string): ReadonlyArray<string> => [
   )`,
   `CREATE TABLE ${s}.schedule (
     name text COLLATE "C" PRIMARY KEY,
-    definition text NOT NULL,
-    next_at bigint NOT NULL
-  )`
+    revision bigint NOT NULL,
+    next_at bigint,
+    attend_at bigint,
+    counted bigint NOT NULL DEFAULT 0,
+    last_at bigint,
+    last_due_at bigint,
+    last_ticked_at bigint,
+    last_outcome text COLLATE "C",
+    last_id uuid,
+    body text NOT NULL
+  )`,
+  `CREATE INDEX schedule_attend ON ${s}.schedule (attend_at) WHERE attend_at IS NOT NULL`
 ]
 
 /** Five classes of six slots, and one partition for what is kept for ever. */

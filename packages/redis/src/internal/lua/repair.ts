@@ -62,6 +62,11 @@ until cursor == '0'
 
 for name in pairs(queues) do call('SADD', P .. ':qs', name) end
 local parkedNow = 0
+for _, name in ipairs(call('HKEYS', P .. ':sc')) do
+  local at = string.match(call('HGET', P .. ':sc', name), '^%d+\31[^\31]*\31(-?%d+)')
+  call('ZADD', P .. ':sn', 0, name)
+  if at then call('ZADD', P .. ':sa', at, name) else call('ZREM', P .. ':sa', name) end
+end
 for _, name in ipairs(call('SMEMBERS', P .. ':qs')) do
   local key = P .. ':q:' .. name
   for state, letter in ipairs(letters) do
@@ -156,6 +161,7 @@ local waits = {
   [BLOCKED] = function(row)
     local its = row.more
     call('ZADD', P .. ':b:' .. its.blocked, row.chunk, row.id)
+    if its.wakes then call('ZADD', P .. ':d:' .. queueOf(row), row.at, row.id) end
     if its.blocked == 'ConcurrencyKey' then call('ZADD', P .. ':kw:' .. its.on, rank(row), row.id)
     elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
       local kind = kindOf(row.kind)

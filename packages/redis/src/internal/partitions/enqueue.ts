@@ -66,6 +66,23 @@ export class Enqueuer {
     return records.map((record) => isFree(record) ? { ...record, queue: narrowest.get(record.flowId!)! } : record)
   }
 
+  /**
+   * The partition of what a schedule enqueues. Without keys that of the schedule, so that a tick is one write; where it looks
+   * at the one before, it must be.
+   */
+  placeOfTick(
+    record: JobStore.NewRecord,
+    { name, overlap }: Pick<JobStore.TickRequest, "name" | "overlap">
+  ): number | JobError.CrossPartition {
+    const { concurrency, idempotencyKey, partitionKey, queue, tag, unique } = record
+    if ((partitionKey ?? concurrency ?? unique ?? idempotencyKey) === undefined) return 0
+    const place = this.choose(record)
+    if (typeof place !== "number" || place === 0 || overlap === "allow") return place
+    const issue = `schedule ${name} looks at the run before (overlap ${overlap}), and the keys of the job choose another ` +
+      "partition than the schedule's: allow overlaps, or leave the queue in one partition"
+    return new JobError.CrossPartition({ job: tag, queue, issue })
+  }
+
   readonly enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers =>
     Effect.gen({ self: this }, function*() {
       const places = this.place(records)

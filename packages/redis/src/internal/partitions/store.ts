@@ -230,17 +230,21 @@ export const makePartitioned = Effect.fnUntraced(function*(
         (changed) => changed.includes(true)
       ),
 
+    // Schedules lie in the first partition.
     schedules: stores[0]!.schedules,
+    putSchedule: stores[0]!.putSchedule,
 
     tick: (request) =>
       Effect.gen(function*() {
-        const { record } = request
-        const place = record === undefined ? 0 : choose(record)
-        if (typeof place !== "number") return yield* Effect.fail(new JobError.JobStoreError({ reason: place }))
-        const routed = record === undefined ? undefined : enqueuer.route(record, place, 0)
-        const taken = yield* stores[0]!.tick({ ...request, record: routed })
-        if (taken && place !== 0) yield* forwarder.from(0)
-        return taken
+        const ticks: Array<JobStore.TickRequest["ticks"][number]> = []
+        for (const tick of request.ticks) {
+          const place = enqueuer.placeOfTick(tick.record, request)
+          if (typeof place !== "number") return yield* Effect.fail(new JobError.JobStoreError({ reason: place }))
+          ticks.push({ ...tick, record: enqueuer.route(tick.record, place, 0) })
+        }
+        const reply = yield* stores[0]!.tick({ ...request, ticks })
+        if (reply !== undefined) yield* forwarder.from(0)
+        return reply
       }),
 
     maintain: Effect.gen(function*() {
@@ -265,7 +269,10 @@ export const makePartitioned = Effect.fnUntraced(function*(
         sum.swept += swept
         if (maintainIn !== undefined) sum.maintainIn = Math.min(sum.maintainIn ?? Infinity, maintainIn)
       }
-      return failure !== undefined && answered === 0 ? yield* Effect.failCause(failure) : sum
+      if (failure !== undefined && answered === 0) return yield* Effect.failCause(failure)
+      const [home] = exits
+      const schedules = home !== undefined && Exit.isSuccess(home) ? home.value.schedules : undefined
+      return schedules === undefined ? sum : { ...sum, schedules }
     }),
 
     // All partitions speak on the channels of the first: one subscription hears them all.

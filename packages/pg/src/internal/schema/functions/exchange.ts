@@ -92,7 +92,7 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      IF v_due <= v_now THEN v_due := ${s}.promote(p_queues[i], v_now, 1000); END IF;
+      IF v_due <= v_now THEN v_due := ${s}.promote(p_queues[i], v_now, greatest(200, 2 * p_total)); END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
@@ -171,7 +171,8 @@ BEGIN
 END $$`
 
 /**
- * Due records become ready, in the order in which they fell due, in a bounded chunk. Answers when to look again: what a
+ * Due records become ready, in the order in which they fell due, in a bounded chunk; and those that waited for a signal no
+ * longer than until now. Answers when to look again: what a
  * transaction has locked is not asked for without a pause.
  */
 export const promote = (s: string): string => `
@@ -189,7 +190,7 @@ BEGIN
   moved AS (
     UPDATE ${s}.record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
       place = t.place, ready_at = p_now, at = p_now
-    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO ${s}.delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
@@ -242,6 +243,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM ${s}.worker WHERE NOT ended),
     (SELECT expires FROM ${s}.record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM ${s}.schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`
 
@@ -249,11 +251,14 @@ END $$`
 export const extraOf = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.extra_of(p_id uuid) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN json_build_object(
-    'checkpoints', (SELECT json_object_agg(name, value) FROM (
-      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
-      FROM ${s}.checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text;
+  RETURN (
+    SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
+      'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text
+    FROM (
+      SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
+        bool_or(total > 65536) AS is_cut
+      FROM (SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+        FROM ${s}.checkpoint WHERE id = p_id) c) kept_ones);
 END $$`
 
 /** Whether a worker runs a record that has crashed others. */
