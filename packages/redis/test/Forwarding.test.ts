@@ -209,24 +209,28 @@ describe("what is for another partition", () => {
       }
     }))
 
-  holds("a tick that looks at the run before is refused where that lies elsewhere", "overlap", () =>
-    Effect.gen(function*() {
-      const store = yield* JobStore.JobStore
-      yield* store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1, body: "b" } })
-      const tick = (record: JobStore.NewRecord) =>
-        store.tick({
-          name: "s",
-          revision: 1,
-          at: 1,
-          overlap: "skip",
-          ticks: [{ at: 1, dueAt: 1, record }],
-          next: { nextAt: 2 }
-        })
-      const error = yield* Effect.flip(tick(Suite.record({ tag: "P2", partitionKey: "p" })))
-      assert.match(error.message, /schedule s looks at the run before/)
-      // Without keys it lies with its schedule.
-      assert.strictEqual((yield* tick(Suite.record({ tag: "P2" })))?.outcomes[0]?.outcome, "Enqueued")
-    }))
+  holds(
+    "a tick that looks at the run before is refused where that lies elsewhere",
+    "overlap",
+    () =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        yield* store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1, body: "b" } })
+        const tick = (record: JobStore.NewRecord) =>
+          store.tick({
+            name: "s",
+            revision: 1,
+            at: 1,
+            overlap: "skip",
+            ticks: [{ at: 1, dueAt: 1, record }],
+            next: { nextAt: 2 }
+          })
+        const error = yield* Effect.flip(tick(Suite.record({ tag: "P2", partitionKey: "p" })))
+        assert.match(error.message, /schedule s looks at the run before/)
+        // Without keys it lies with its schedule.
+        assert.strictEqual((yield* tick(Suite.record({ tag: "P2" })))?.outcomes[0]?.outcome, "Enqueued")
+      })
+  )
 
   holds("a child of a stale attempt is refused, wherever it belongs (P3)", "stale", () =>
     Effect.gen(function*() {

@@ -21,6 +21,10 @@
  * | `:sc`, `:sn`, `:sa` | hash, sorted set, sorted set | schedules; their names; when each is to be seen to |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
+ * | `:gone`, `:gl` | hash, list | what removed a record, and its last settlement: of the last ones |
+ *
+ * Of several partitions the first one has these, and the others `{p/1}` and so on; `pt` of the first says how many each queue
+ * has. What one has for another is in `lua/forward.ts`.
  */
 
 /** Only what nobody's job is made of may separate fields: JSON text has no control characters. */

@@ -78,7 +78,8 @@ export class Enqueuer {
     if ((partitionKey ?? concurrency ?? unique ?? idempotencyKey) === undefined) return 0
     const place = this.choose(record)
     if (typeof place !== "number" || place === 0 || overlap === "allow") return place
-    const issue = `schedule ${name} looks at the run before (overlap ${overlap}), and the keys of the job choose another ` +
+    const issue =
+      `schedule ${name} looks at the run before (overlap ${overlap}), and the keys of the job choose another ` +
       "partition than the schedule's: allow overlaps, or leave the queue in one partition"
     return new JobError.CrossPartition({ job: tag, queue, issue })
   }

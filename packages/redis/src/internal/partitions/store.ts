@@ -243,8 +243,10 @@ export const makePartitioned = Effect.fnUntraced(function*(
           ticks.push({ ...tick, record: enqueuer.route(tick.record, place, 0) })
         }
         const reply = yield* stores[0]!.tick({ ...request, ticks })
-        if (reply !== undefined) yield* forwarder.from(0)
-        return reply
+        if (reply === undefined) return undefined
+        // A key of the job may have answered with another record where it belongs.
+        const arrived = yield* forwarder.from(0)
+        return { ...reply, outcomes: reply.outcomes.map((one) => ({ ...one, id: arrived.get(one.id)?.id ?? one.id })) }
       }),
 
     maintain: Effect.gen(function*() {
