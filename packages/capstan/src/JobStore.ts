@@ -27,6 +27,7 @@ import type {
   StoreEvent,
   TickRequest
 } from "./StoreControl.ts"
+import type { KeyRow, KeysRequest, LimitChange, LimitRow } from "./StoreLimits.ts"
 import type {
   Enqueued,
   EnqueueRequest,
@@ -41,6 +42,7 @@ import type {
 } from "./StoreWork.ts"
 
 export type * from "./StoreControl.ts"
+export type * from "./StoreLimits.ts"
 export type * from "./StoreWork.ts"
 
 /**
@@ -92,6 +94,10 @@ export interface Shape {
   readonly pause: (queue: string, paused: boolean) => Effect.Effect<boolean, JobStoreError>
   /** Adds or changes schedules and answers all of them as stored. */
   readonly schedules: (put: ReadonlyArray<ScheduleRow>) => Effect.Effect<ReadonlyArray<ScheduleRow>, JobStoreError>
+  /** Proposes or overrides limits, one after the other, and answers all of them as stored. */
+  readonly limits: (changes: ReadonlyArray<LimitChange>) => Effect.Effect<ReadonlyArray<LimitRow>, JobStoreError>
+  /** One page of the keys of a space. */
+  readonly keys: (request: KeysRequest) => Effect.Effect<ReadonlyArray<KeyRow>, JobStoreError>
   /** Answers whether this call took the tick. */
   readonly tick: (request: TickRequest) => Effect.Effect<boolean, JobStoreError>
   readonly maintain: Effect.Effect<MaintainReply, JobStoreError>

@@ -118,7 +118,13 @@ export interface NewFailure {
 export type Outcome =
   | { readonly _tag: "Complete"; readonly result: string | undefined }
   | { readonly _tag: "RetryAfter"; readonly delay: number; readonly failure: NewFailure; readonly uncharged?: boolean }
-  | { readonly _tag: "SnoozeFor"; readonly delay: number; readonly failure?: NewFailure | undefined }
+  | {
+    readonly _tag: "SnoozeFor"
+    readonly delay: number
+    readonly failure?: NewFailure | undefined
+    /** Nothing of its queue, or of its key where that is one of a space, starts for `delay`; it keeps its place. */
+    readonly closes?: "key" | "queue" | undefined
+  }
   | { readonly _tag: "WaitFor"; readonly waitpoint: string }
   | { readonly _tag: "WaitForChildren" }
   | { readonly _tag: "Cancel"; readonly reason: string }

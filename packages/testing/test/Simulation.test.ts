@@ -1,7 +1,7 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
-import { noFence, noReconcile, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
+import { noFence, noLimit, noReconcile, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
 
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
@@ -39,6 +39,7 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
   const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
+    ["no limit", noLimit, false],
     ["a racy claim", racyClaim, true]
   ]
   for (const [name, plant, kills] of plants) {

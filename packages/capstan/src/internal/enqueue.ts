@@ -275,7 +275,7 @@ const stamp = (
   }
   const concurrency = job.concurrency === undefined
     ? undefined
-    : { key: `${job.tag}/${job.concurrency.key(payload as never)}`, limit: job.concurrency.limit }
+    : { key: `${job.concurrency.space}/${job.concurrency.key(payload as never)}`, limit: job.concurrency.limit }
   if (concurrency !== undefined && concurrency.key.length > maxKey) {
     return Effect.fail(keyTooLong(job, "concurrency", concurrency.key, index))
   }

@@ -38,8 +38,10 @@ export class SettledValue {
 export class SnoozeSignal {
   readonly _tag = "SnoozeSignal"
   readonly millis: number
+  readonly closes: "key" | "queue" | undefined
 
-  constructor(millis: number) {
+  constructor(millis: number, closes?: "key" | "queue") {
     this.millis = millis
+    this.closes = closes
   }
 }

@@ -12,6 +12,7 @@ import type { Shape, StoreEvent } from "../../JobStore.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
 import { exchange } from "./exchange.ts"
+import { change, keysOf } from "./limits.ts"
 import { maintain } from "./maintain.ts"
 import { query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
@@ -154,6 +155,8 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
         }
         return [...state.schedules.values()]
       }),
+    limits: (changes) => Effect.sync(() => change(state, changes, now())),
+    keys: (request) => Effect.sync(() => keysOf(state, request, now())),
     tick: (request) => Effect.sync(() => tick(state, request, now())),
     maintain: Effect.sync(() => maintain(state, now())),
     wakeups: (worker, queues) =>

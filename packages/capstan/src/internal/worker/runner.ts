@@ -157,6 +157,9 @@ export const outcomeOf = (
   }
 }
 
+const snoozed = ({ closes, millis }: SnoozeSignal): Outcome =>
+  closes === undefined ? { _tag: "SnoozeFor", delay: millis } : { _tag: "SnoozeFor", delay: millis, closes }
+
 export const completed = ({ value }: Exit.Success<Answer, unknown>): Outcome | undefined =>
   value instanceof SettledValue ? undefined : { _tag: "Complete", result: value }
 
@@ -167,7 +170,7 @@ const failed = (attempt: Attempt, cause: Cause.Cause<unknown>, endedAt: number):
   if (attempt.stop?._tag === "Lost") return undefined
   const error = cause.reasons.find(Cause.isFailReason)?.error
   const defect = cause.reasons.find(Cause.isDieReason)?.defect
-  if (defect instanceof SnoozeSignal) return { _tag: "SnoozeFor", delay: defect.millis }
+  if (defect instanceof SnoozeSignal) return snoozed(defect)
   if (error instanceof UnreadablePayload) {
     return {
       _tag: "Dead",

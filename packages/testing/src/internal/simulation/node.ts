@@ -59,6 +59,7 @@ export class Node {
       results: (ids) => call("results", store.results(ids)),
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
+      limits: (changes) => call("limits", store.limits(changes)),
       maintain: call("maintain", store.maintain),
       wakeups: (worker, queues) =>
         Stream.filter(store.wakeups(worker, queues), () => {

@@ -2,10 +2,16 @@
  * The jobs of a simulated cluster. Their handlers answer the fence that they ran with, so that a completion by another
  * attempt than the one that holds the record is seen.
  */
-import { Job, JobContext, JobGroup } from "capstan"
+import { Job, JobContext, JobGroup, JobLimit } from "capstan"
 import { Effect, Schedule, Schema } from "effect"
-import { keyLimit } from "./invariants.ts"
+import { keyLimit, keyRate } from "./invariants.ts"
 import type { Node } from "./node.ts"
+
+const SharedLimit = JobLimit.make("shared", {
+  concurrency: keyLimit,
+  rate: { limit: keyRate.limit, per: keyRate.perMillis, burst: keyRate.burst },
+  order: "fair"
+})
 
 class Failed extends Schema.TaggedError<Failed>()("Failed", {}) {}
 
@@ -29,14 +35,15 @@ class Urgent extends Job.make("Urgent", {
   startBefore: "100 millis",
   concurrency: { key: () => "k", limit: keyLimit }
 }) {}
+class Limited extends Job.make("Limited", { ...common, limit: { by: SharedLimit, key: () => "k" } }) {}
 class Poison extends Job.make("Poison", common) {}
 
-export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison }
+export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison }
 
-export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison) {}
+export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison) {}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Poison) {}
+export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -57,6 +64,12 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Snoozing: work,
     Deduplicated: work,
     Urgent: work,
+    // What would be a failure of another is a third party that wants a pause.
+    Limited: (given) =>
+      Effect.catch(
+        work(given),
+        () => Effect.flatMap(JobContext.JobContext, ({ limited }) => limited("key", "1500 millis"))
+      ),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
     Poison: () => Effect.andThen(kill, Effect.never)
   })
