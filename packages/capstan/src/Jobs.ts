@@ -319,7 +319,7 @@ const override = (store: JobStore["Service"], of: LimitOf, settings: LimitSettin
   const name = "queue" in of ? of.queue : `@${of.key}`
   return Effect.map(
     store.limits([{ _tag: "Override", name, settings }]),
-    (rows) => limitOf(rows.find((row) => row.name === name)!)
+    (rows) => limitOf(rows.find((row) => row.name === name) ?? { name, release: -1, proposed: {}, override: undefined })
   )
 }
 

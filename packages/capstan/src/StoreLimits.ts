@@ -37,7 +37,7 @@ export interface LimitSettings {
  * A change of the settings of a queue, or of a space of keys.
  *
  * `name` is the queue's, or `@` and the name of the space: keys of the space `mail` are `@mail/…`. A proposal holds when its
- * release is at least the one of the proposal before. An override wins over all proposals, setting by setting, until it is
+ * release is at least the one of the proposal before. Until there is one, the limit holds that each record carries. An override wins over all proposals, setting by setting, until it is
  * cleared with `undefined`.
  *
  * @category limits

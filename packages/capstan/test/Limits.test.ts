@@ -203,7 +203,7 @@ describe("limits through Jobs", () => {
       yield* jobs.clearLimit({ queue: "default" })
       yield* settle
       assert.strictEqual(starts.length, 4)
-      assert.deepStrictEqual((yield* jobs.limits).map(({ of }) => of), [{ key: "api" }, { queue: "default" }])
+      assert.deepStrictEqual((yield* jobs.limits).map(({ of }) => of), [{ key: "api" }])
     }).pipe(Effect.provide(withWorker(group, layer, { release: 4 })))
   })
 

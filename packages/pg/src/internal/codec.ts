@@ -129,6 +129,7 @@ export const settlementJson = (
   uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
   failure: "failure" in outcome && outcome.failure !== undefined ? failureJson(outcome.failure) : undefined,
   reason: "reason" in outcome ? clean(outcome.reason) : undefined,
+  closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
   waitpoint: outcome._tag === "WaitFor" ? outcome.waitpoint : undefined,
   result: outcome._tag === "Complete" ? outcome.result : undefined,
   children: children === undefined || children.length === 0 ? undefined : children.map(toJson)
@@ -276,3 +277,18 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     sensitive: spec.sensitive ?? nothingSensitive
   }
 }
+
+/** A limit as it is read. */
+export interface LimitColumns {
+  readonly name: string
+  readonly release: number
+  readonly proposed: string
+  readonly override: string | null
+}
+
+export const toLimit = ({ name, override, proposed, release }: LimitColumns): JobStore.LimitRow => ({
+  name,
+  release,
+  proposed: JSON.parse(proposed),
+  override: override === null ? undefined : JSON.parse(override)
+})

@@ -36,6 +36,8 @@ export const enqueueOnly = (
     control: () => refused("control"),
     pause: () => refused("pause"),
     schedules: () => refused("schedules"),
+    limits: () => refused("limits"),
+    keys: () => refused("keys"),
     tick: () => refused("tick"),
     maintain: refused("maintain"),
     wakeups: () => Stream.fromEffect(refused("wakeups")),

@@ -370,6 +370,37 @@ export const make = Effect.fnUntraced(function*(
         )
       }),
 
+    limits: (changes) =>
+      Effect.gen(function*() {
+        for (const change of changes) {
+          yield* client.call("limits", `SELECT ${s}.change_limit($1::text::json)`, [JSON.stringify(change)])
+        }
+        const rows = yield* client.call<Codec.LimitColumns>(
+          "limits",
+          `SELECT name, release::float8 AS release, proposed::text AS proposed, override::text AS override
+           FROM ${s}.limits WHERE release >= 0 OR override IS NOT NULL ORDER BY name`,
+          []
+        )
+        return rows.map(Codec.toLimit)
+      }),
+
+    keys: ({ after = "", limit, name }) =>
+      Effect.map(
+        client.call<JobStore.KeyRow & { readonly until: number | null }>(
+          "keys",
+          `SELECT * FROM ${s}.limit_keys($1, $2, $3)`,
+          [name, after, limit]
+        ),
+        (rows) =>
+          rows.map(({ key, ready, running, until, waiting }) => ({
+            key,
+            waiting,
+            ready,
+            running,
+            limitedUntil: until ?? undefined
+          }))
+      ),
+
     tick: ({ at, name, nextAt, record }) =>
       Effect.map(
         client.call<{ taken: boolean }>(

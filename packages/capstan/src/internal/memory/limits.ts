@@ -28,6 +28,11 @@ export class Limit implements LimitRow {
   constructor(name: string) {
     this.name = name
   }
+
+  /** Before anybody has proposed or set it, the limit holds that each record carries. */
+  get isKnown(): boolean {
+    return this.release >= 0 || this.override !== undefined
+  }
 }
 
 /** What limits starts by the clock: a bucket, and an instant before which nothing starts. */
@@ -81,7 +86,9 @@ export class KeyState implements Seated<KeyState> {
   }
 
   get slots(): number {
-    return this.space?.holds.concurrency ?? this.stamped
+    const { space, stamped } = this
+    if (space === undefined || !space.isKnown) return stamped
+    return space.holds.concurrency ?? Infinity
   }
 
   get burst(): number {
@@ -198,6 +205,10 @@ export const start = (state: MemoryState, row: Row, now: number): boolean => {
   return false
 }
 
+/** Whether there is something to close: a key of one job alone has no limit but that of its records. */
+export const closes = (row: Row, what: "key" | "queue" | undefined): boolean =>
+  what === "queue" || (what === "key" && spaceOf(row.spec.concurrency?.key ?? "") !== undefined)
+
 /** Nothing of a key, or of a queue, starts for so long. */
 export const close = (state: MemoryState, row: Row, what: "key" | "queue", millis: number, now: number): void => {
   const until = now + Math.ceil(millis)
@@ -205,9 +216,7 @@ export const close = (state: MemoryState, row: Row, what: "key" | "queue", milli
     row.queue.gate.closedUntil = Math.max(row.queue.gate.closedUntil, until)
     return
   }
-  const name = row.spec.concurrency?.key
-  if (name === undefined || spaceOf(name) === undefined) return
-  const key = state.limits.key(name, now)
+  const key = state.limits.key(row.spec.concurrency!.key, now)
   key.gate.closedUntil = Math.max(key.gate.closedUntil, until)
   watch(state, key, now)
 }
@@ -231,7 +240,9 @@ export const change = (
       state.hints.work(limit.name)
     }
   }
-  return [...state.limits.all.values()].map(({ name, override, proposed, release }) => ({
+  return [...state.limits.all.values()].filter(({ isKnown }) => isKnown).map((
+    { name, override, proposed, release }
+  ) => ({
     name,
     override,
     proposed,

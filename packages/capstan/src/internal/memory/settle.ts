@@ -7,7 +7,7 @@
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import { enqueueOne } from "./enqueue.ts"
-import { close } from "./limits.ts"
+import { close, closes } from "./limits.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
 
@@ -106,9 +106,9 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       return state.tell("retried", row, now, outcome.failure.tag)
     case "SnoozeFor":
       row.attempt--
-      if (outcome.closes === undefined) state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
+      if (!closes(row, outcome.closes)) state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
       else {
-        close(state, row, outcome.closes, outcome.delay, now)
+        close(state, row, outcome.closes!, outcome.delay, now)
         state.freeSlot(row, now)
         state.admit(row, "snooze", now)
       }

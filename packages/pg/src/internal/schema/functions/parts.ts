@@ -97,6 +97,10 @@ DECLARE
   q text;
   n int;
 BEGIN
+  IF p_key LIKE '@%' THEN
+    PERFORM ${s}.admit_shared(p_key, p_now);
+    RETURN;
+  END IF;
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
     OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
@@ -138,7 +142,7 @@ END $$`
 
 /** What the indexes go by: see `tables.ts`. */
 const lane = (r: string): string =>
-  `CASE WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 16 = 16 THEN 1 ELSE 0 END`
+  `CASE WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 528 <> 0 THEN 1 ELSE 0 END`
 const due = "CASE WHEN r.state = 2 THEN r.at END"
 const expires = "CASE WHEN r.state <> 1 THEN r.expire_at END"
 
@@ -216,6 +220,7 @@ BEGIN
   r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
+  r.flags := CASE WHEN r.key LIKE '@%' THEN r.flags | 512 ELSE r.flags & ~512 END;
   IF p_due > p_now THEN
     IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
     r.flags := r.flags & ~8;
@@ -232,13 +237,17 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit) THEN
+    ELSIF NOT p_transaction AND (CASE WHEN r.flags & 512 = 512 THEN ${s}.take_shared(r.key, r.key_limit, p_now)
+      ELSE ${s}.take_slot(r.key, r.key_limit) END) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
       r.state := 3;
       r.reason := 'ConcurrencyKey';
       r.blocked_on := r.key;
+    END IF;
+    IF r.flags & 512 = 512 AND NOT p_transaction AND (NOT p_keeps OR r.turn = 0) THEN
+      r.turn := ${s}.next_turn(r.queue, r.key);
     END IF;
   END IF;
   PERFORM ${s}.put(r);
@@ -248,7 +257,8 @@ BEGIN
     PERFORM ${s}.wake(r.queue, -1);
     RETURN;
   END IF;
-  IF r.state = 0 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
+  -- One that waits for an instant of its key may be the first: somebody has to know of it.
+  IF r.state = 0 OR r.flags & 512 = 512 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
   IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
 END $$`
 

@@ -132,7 +132,13 @@ BEGIN
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
     r.attempt := r.attempt - 1;
-    PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    IF x ->> 'closes' = 'queue' OR x ->> 'closes' = 'key' AND r.flags & 512 = 512 THEN
+      PERFORM ${s}.close_limit(r, x ->> 'closes', p_now + (x ->> 'delay')::bigint, p_now);
+      IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
+      PERFORM ${s}.let_run(r, p_now, p_now, true);
+    ELSE
+      PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    END IF;
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
