@@ -209,6 +209,7 @@ export const settlementOf = (
     trace: trace === undefined ? undefined : tidy(trace),
     outcome: outcome._tag,
     delay: "delay" in outcome ? Math.ceil(outcome.delay) : undefined,
+    closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
     uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
     failure: failure === undefined ? undefined : failureOf(failure),
     failureTag: failure?.tag === undefined ? undefined : tidy(failure.tag),

@@ -271,6 +271,54 @@ export const make = Effect.fnUntraced(function*(
         return rows
       }),
 
+    limits: (changes) =>
+      Effect.map(
+        client.call<ReadonlyArray<string>>(
+          "limits",
+          "limits",
+          changes.flatMap((change) => [
+            change._tag === "Override" ? "O" : "P",
+            change.name,
+            change._tag === "Override" ? "0" : String(change.release),
+            change.settings === undefined ? "" : JSON.stringify(change.settings)
+          ])
+        ),
+        (pairs) => {
+          const rows: Array<JobStore.LimitRow> = []
+          for (let i = 0; i < pairs.length; i += 2) {
+            const [release, proposed, override] = pairs[i + 1]!.split(Codec.field)
+            if (release === "-1" && override === "") continue
+            rows.push({
+              name: pairs[i]!,
+              release: Number(release),
+              proposed: JSON.parse(proposed!),
+              override: override === "" ? undefined : JSON.parse(override!)
+            })
+          }
+          return rows.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+        }
+      ),
+
+    keys: ({ after, limit, name }) =>
+      Effect.map(
+        client.call<string>("keys", "keys", [
+          name,
+          after === undefined ? "" : Codec.clean(after),
+          String(limit)
+        ]),
+        (reply) =>
+          Decode.linesOf(reply).map((line) => {
+            const [key, waiting, ready, running, until] = line.split(Codec.field)
+            return {
+              key: Codec.unclean(key!),
+              waiting: Number(waiting),
+              ready: Number(ready),
+              running: Number(running),
+              limitedUntil: Decode.optional(until!)
+            }
+          })
+      ),
+
     tick: ({ at, name, nextAt, record }) =>
       Effect.map(
         stored<number>("tick", [

@@ -8,6 +8,7 @@
  * what the records say. Cost: 2 us a record, during which the server does nothing else.
  */
 export const recount = String.raw`
+local readyOf = {}
 local queues, slots, limits, lanes, shelves, parkedOf, chunks, held, total = {}, {}, {}, {}, {}, {}, {}, {}, 0
 
 local function add(list, name, by) list[name] = (list[name] or 0) + by end
@@ -31,6 +32,7 @@ local function seeHot(id, hot)
   if hasFlag(flags, ADMITTED) then
     add(slots, its.key, 1)
     limits[its.key] = its.limit
+    if string.byte(its.key) == 64 and state == READY then add(readyOf, its.key, 1) end
   end
   if its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then add(parkedOf, kind.queue, 1) end
 end
@@ -77,6 +79,23 @@ call('DEL', P .. ':ku', P .. ':kl')
 for key, many in pairs(slots) do
   call('HSET', P .. ':ku', key, many)
   call('HSET', P .. ':kl', key, limits[key])
+end
+local shared = call('HGETALL', P .. ':ks')
+for i = 1, #shared, 2 do
+  local state = cmsgpack.unpack(shared[i + 1])
+  if not slots[shared[i]] then slots[shared[i]] = 0 end
+  if state.r ~= (readyOf[shared[i]] or 0) then
+    state.r = readyOf[shared[i]] or 0
+    call('HSET', P .. ':ks', shared[i], cmsgpack.pack(state))
+  end
+end
+-- All of them are looked at.
+for key in pairs(slots) do
+  if string.byte(key) == 64 then
+    call('ZADD', P .. ':ko', now, key)
+    call('ZADD', P .. ':kn:' .. string.match(key, '^@[^/]*'), 0, key)
+    call('HSET', P, 'ka', string.format('%.0f', now))
+  end
 end
 
 for _, worker in ipairs(call('ZRANGE', P .. ':ws', 0, -1)) do call('DEL', P .. ':wn:' .. worker) end

@@ -136,7 +136,13 @@ local conclude = {
   end,
   SnoozeFor = function(row, s)
     row.attempt = row.attempt - 1
-    L.run(row, now + s.delay)
+    if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
+      L.close(row, s.closes, now + s.delay)
+      L.freeSlot(row)
+      L.admit(row, false)
+    else
+      L.run(row, now + s.delay)
+    end
     tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag)
   end,
   WaitFor = function(row, s)
