@@ -10,6 +10,9 @@ import type { Rate } from "../../StoreLimits.ts"
 
 const granted = 0.9
 
+/** What rounding may take of an instant: whoever comes when `nextAt` says finds a token. */
+const rounding = 0.001
+
 /** Milliseconds that one token takes. */
 const gap = (rate: Rate): number => rate.perMillis / rate.limit
 
@@ -18,7 +21,7 @@ export const size = (rate: Rate): number => Math.floor(rate.burst + granted / ga
 
 /** How many may start now. */
 export const tokens = (rate: Rate, fullAt: number, now: number): number =>
-  Math.max(0, Math.floor(rate.burst + (now - Math.max(fullAt, now) + granted) / gap(rate)))
+  Math.max(0, Math.floor(rate.burst + (now - Math.max(fullAt, now) + granted + rounding) / gap(rate)))
 
 /** When the bucket is full again, after one more start. */
 export const taken = (rate: Rate, fullAt: number, now: number): number => Math.max(fullAt, now) + gap(rate)

@@ -5,7 +5,7 @@
 
 /** How many may start now. */
 export const tokens = (fullAt: string): string =>
-  `floor(l.burst + (p_now - greatest(least(${fullAt}, p_now + l.burst * l.gap + 0.9), p_now) + 0.9) / l.gap)`
+  `floor(l.burst + (p_now - greatest(least(${fullAt}, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap)`
 
 /** When it is full again after `count` more starts. */
 export const taken = (fullAt: string, count: string): string =>

@@ -31,7 +31,7 @@ local function fullAtOf(limit, fullAt) return math.min(fullAt, now + limit.burst
 
 local function tokensOf(limit, fullAt)
   if not limit.gap then return math.huge end
-  return math.max(0, math.floor(limit.burst + (now - math.max(fullAtOf(limit, fullAt), now) + 0.9) / limit.gap))
+  return math.max(0, math.floor(limit.burst + (now - math.max(fullAtOf(limit, fullAt), now) + 0.901) / limit.gap))
 end
 
 local function takenFrom(limit, fullAt, many) return math.max(fullAtOf(limit, fullAt), now) + many * limit.gap end

@@ -79,8 +79,9 @@ END $$`
 
 /** Takes a slot of a key, or says that there is none. Either way it holds the key's row, so that no freed slot is missed. */
 export const takeSlot = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.take_slot(p_key text, p_limit int) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.take_slot(p_key text, p_limit int, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+  IF p_key LIKE '@%' THEN RETURN ${s}.take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO ${s}.key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
   RETURN FOUND;
@@ -237,8 +238,7 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF NOT p_transaction AND (CASE WHEN r.flags & 512 = 512 THEN ${s}.take_shared(r.key, r.key_limit, p_now)
-      ELSE ${s}.take_slot(r.key, r.key_limit) END) THEN
+    ELSIF NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit, p_now) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
