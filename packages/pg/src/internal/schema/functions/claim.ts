@@ -30,14 +30,12 @@ export const claiming = (s: string): string => `
     ), chosen AS MATERIALIZED (
       SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE ${s}.start_shared(id, key, v_now) END AS starts
       FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
-    ), ${taking(s, "SELECT tid FROM chosen WHERE starts = 1")}, suspected AS (
+    ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts >= 0),
-        (SELECT min(starts) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts FROM claimed;
-    IF array_remove(v_keys, NULL) <> '{}' THEN
-      v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, array_remove(v_keys, NULL), v_now));
-    END IF;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+    IF v_shared > 0 THEN v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
   ELSE
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")} ${taken};
   END IF;`

@@ -44,6 +44,7 @@ DECLARE
   v_stops int;
   v_keys text[];
   v_starts int;
+  v_shared int;
   v_rooms int[];
   v_opens bigint;
   v_better boolean;

@@ -9,11 +9,13 @@
  */
 import { nextAt, size, taken, tokens } from "../bucket.ts"
 
-/** The limit of a key's space: all NULL while nobody has proposed or set one. */
-export const limitOf = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.limit_of(p_key text) RETURNS ${s}.limits LANGUAGE sql STABLE AS $$
-  SELECT * FROM ${s}.limits WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL)
-$$`
+/** The limit of a key's space into `l`: all NULL while nobody has proposed or set one. */
+const limitOf = (s: string, key: string): string =>
+  `SELECT * INTO l FROM ${s}.limits
+    WHERE name = split_part(${key}, '/', 1) AND (release >= 0 OR override IS NOT NULL)`
+
+const waits = (s: string, key: string): string =>
+  `EXISTS (SELECT FROM ${s}.record WHERE key = ${key} AND lane = 3 AND reason = 'ConcurrencyKey')`
 
 /** How many records of a key may start now and are not ready yet; and its slots, NULL for no bound. */
 export const keyRoom = (s: string): string => `
@@ -38,9 +40,10 @@ export const takeShared = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_shared(p_key text, p_limit int, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   k ${s}.key;
-  l ${s}.limits := ${s}.limit_of(p_key);
+  l ${s}.limits;
   v record;
 BEGIN
+  ${limitOf(s, "p_key")};
   INSERT INTO ${s}.key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING * INTO k;
   v := ${s}.key_room(k, l, p_now);
@@ -66,15 +69,15 @@ export const admitShared = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.admit_shared(p_key text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   k ${s}.key;
-  l ${s}.limits := ${s}.limit_of(p_key);
+  l ${s}.limits;
   v record;
-  v_waits boolean;
   v_opens bigint;
   q text;
   n int;
 BEGIN
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;
+  IF NOT FOUND OR k.opens_at IS NULL AND NOT ${waits(s, "p_key")} THEN RETURN; END IF;
+  ${limitOf(s, "p_key")};
   v := ${s}.key_room(k, l, p_now);
   IF v.o_room > 0 THEN
     FOR q, n IN
@@ -94,8 +97,7 @@ BEGIN
       PERFORM ${s}.wake(q, p_now);
     END LOOP;
   END IF;
-  v_waits := EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey');
-  IF v_waits THEN
+  IF ${waits(s, "p_key")} THEN
     -- Room is left: those that wait are locked, or more than are taken at a time.
     v_opens := CASE WHEN v.o_room > 0 THEN p_now + 50 ELSE ${s}.opens(k, l, v.o_slots, v.o_ready, p_now) END;
   END IF;
@@ -119,8 +121,10 @@ BEGIN
 END $$`
 
 /**
- * Whether a ready record of a shared key may start: 1, and its token is taken; 0, its limit is lower than when it became
- * ready, and it waits again; -1, somebody has the key locked.
+ * Whether a ready record of a shared key may start: 1, or 2 where its token is taken, and the key is to be looked at; 0, its
+ * limit is lower than when it became ready, and it waits again; -1, somebody has the key locked.
+ *
+ * While no more hold slots than may, all that are ready may start, and the key is not locked.
  */
 export const startShared = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.start_shared(p_id uuid, p_key text, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
@@ -130,20 +134,20 @@ DECLARE
   v_slots int;
   v_queue text;
 BEGIN
+  ${limitOf(s, "p_key")};
+  SELECT * INTO k FROM ${s}.key WHERE name = p_key;
+  v_slots := CASE WHEN l.name IS NULL THEN k.lim ELSE l.concurrency END;
+  IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN -1; END IF;
-  l := ${s}.limit_of(p_key);
-  v_slots := CASE WHEN l.name IS NULL THEN k.lim ELSE l.concurrency END;
   IF p_now >= k.closed_until AND (l.gap IS NULL OR ${tokens("k.full_at")} > 0)
     AND (v_slots IS NULL OR k.held <= v_slots OR v_slots > (
       SELECT count(*) FROM ${s}.record WHERE key = p_key AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1
     ) + k.starting) THEN
-    IF l.gap IS NOT NULL OR v_slots IS NOT NULL AND k.held > v_slots THEN
-      UPDATE ${s}.key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE ${taken("k.full_at", "1")} END,
-        starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
-      WHERE name = p_key;
-    END IF;
-    RETURN 1;
+    UPDATE ${s}.key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE ${taken("k.full_at", "1")} END,
+      starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
+    WHERE name = p_key;
+    RETURN 2;
   END IF;
   UPDATE ${s}.key SET held = held - 1 WHERE name = p_key;
   UPDATE ${s}.record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = p_key, flags = flags & ~24, at = p_now
@@ -160,10 +164,12 @@ DECLARE
   v_key text;
   v_turn bigint := (SELECT max(turn) FROM ${s}.record WHERE id = ANY (p_ids));
 BEGIN
-  UPDATE ${s}.key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
-  FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
-    PERFORM ${s}.admit_shared(v_key, p_now);
-  END LOOP;
+  IF p_keys IS NOT NULL THEN
+    UPDATE ${s}.key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
+    FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
+      PERFORM ${s}.admit_shared(v_key, p_now);
+    END LOOP;
+  END IF;
   IF v_turn > 0 THEN
     -- Who has it locked sets about the same.
     UPDATE ${s}.queue SET turn = v_turn WHERE name IN (
@@ -182,9 +188,10 @@ END $$`
 export const nextTurn = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.next_turn(p_queue text, p_key text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-  l ${s}.limits := ${s}.limit_of(p_key);
+  l ${s}.limits;
   v_turn bigint;
 BEGIN
+  ${limitOf(s, "p_key")};
   IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
   SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM ${s}.queue WHERE name = p_queue))
     INTO v_turn FROM ${s}.key k WHERE k.name = p_key;
