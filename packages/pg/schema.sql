@@ -394,15 +394,16 @@ CREATE OR REPLACE FUNCTION admit_shared(p_key text, p_now bigint)
 AS $function$
 DECLARE
   k key;
-  l limits := limit_of(p_key);
+  l limits;
   v record;
-  v_waits boolean;
   v_opens bigint;
   q text;
   n int;
 BEGIN
   SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND THEN RETURN; END IF;
+  IF NOT FOUND OR k.opens_at IS NULL AND NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN RETURN; END IF;
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
   v := key_room(k, l, p_now);
   IF v.o_room > 0 THEN
     FOR q, n IN
@@ -422,8 +423,7 @@ BEGIN
       PERFORM wake(q, p_now);
     END LOOP;
   END IF;
-  v_waits := EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey');
-  IF v_waits THEN
+  IF EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     -- Room is left: those that wait are locked, or more than are taken at a time.
     v_opens := CASE WHEN v.o_room > 0 THEN p_now + 50 ELSE opens(k, l, v.o_slots, v.o_ready, p_now) END;
   END IF;
@@ -578,10 +578,12 @@ DECLARE
   v_key text;
   v_turn bigint := (SELECT max(turn) FROM record WHERE id = ANY (p_ids));
 BEGIN
-  UPDATE key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
-  FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
-    PERFORM admit_shared(v_key, p_now);
-  END LOOP;
+  IF p_keys IS NOT NULL THEN
+    UPDATE key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
+    FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
+      PERFORM admit_shared(v_key, p_now);
+    END LOOP;
+  END IF;
   IF v_turn > 0 THEN
     -- Who has it locked sets about the same.
     UPDATE queue SET turn = v_turn WHERE name IN (
@@ -1404,6 +1406,7 @@ DECLARE
   v_stops int;
   v_keys text[];
   v_starts int;
+  v_shared int;
   v_rooms int[];
   v_opens bigint;
   v_better boolean;
@@ -1505,7 +1508,7 @@ BEGIN
     ), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
-      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts = 1))
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
         coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
@@ -1517,12 +1520,10 @@ BEGIN
       INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts >= 0),
-        (SELECT min(starts) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts FROM claimed;
-    IF array_remove(v_keys, NULL) <> '{}' THEN
-      v_next := least(v_next, claimed_shared(p_queues[i], v_ids, array_remove(v_keys, NULL), v_now));
-    END IF;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+    IF v_shared > 0 THEN v_next := least(v_next, claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
   ELSE
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
@@ -1843,7 +1844,7 @@ BEGIN
   IF l.gap IS NOT NULL THEN
     SELECT count(*) INTO o_ready FROM record
       WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0;
-    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.9) / l.gap) - o_ready);
+    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - o_ready);
   END IF;
 END $function$;
 
@@ -1874,8 +1875,7 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF NOT p_transaction AND (CASE WHEN r.flags & 512 = 512 THEN take_shared(r.key, r.key_limit, p_now)
-      ELSE take_slot(r.key, r.key_limit) END) THEN
+    ELSIF NOT p_transaction AND take_slot(r.key, r.key_limit, p_now) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
@@ -1927,14 +1927,6 @@ BEGIN
       AND (w.waiting > 0 OR w.ready > 0 OR w.running > 0 OR k.closed_until > v_now)
     ORDER BY k.name LIMIT p_limit;
 END $function$;
-
-CREATE OR REPLACE FUNCTION limit_of(p_key text)
- RETURNS limits
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT * FROM limits WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL)
-$function$;
 
 CREATE OR REPLACE FUNCTION look_again(p_id uuid, p_key text, p_now bigint)
  RETURNS void
@@ -2072,9 +2064,11 @@ CREATE OR REPLACE FUNCTION next_turn(p_queue text, p_key text)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  l limits := limit_of(p_key);
+  l limits;
   v_turn bigint;
 BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
   IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
   SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = p_queue))
     INTO v_turn FROM key k WHERE k.name = p_key;
@@ -2200,7 +2194,7 @@ BEGIN
     IF o_room = 0 THEN o_opens := p_now + 250; END IF;
   END IF;
   IF l.gap IS NOT NULL AND o_room > 0 THEN
-    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.9) / l.gap));
+    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap));
     IF o_room = 0 THEN o_opens := ceil(least(l.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (1)) * l.gap - 0.9)::bigint; END IF;
   END IF;
 END $function$;
@@ -2585,20 +2579,21 @@ DECLARE
   v_slots int;
   v_queue text;
 BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  SELECT * INTO k FROM key WHERE name = p_key;
+  v_slots := CASE WHEN l.name IS NULL THEN k.lim ELSE l.concurrency END;
+  IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
   SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN -1; END IF;
-  l := limit_of(p_key);
-  v_slots := CASE WHEN l.name IS NULL THEN k.lim ELSE l.concurrency END;
-  IF p_now >= k.closed_until AND (l.gap IS NULL OR floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.9) / l.gap) > 0)
+  IF p_now >= k.closed_until AND (l.gap IS NULL OR floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) > 0)
     AND (v_slots IS NULL OR k.held <= v_slots OR v_slots > (
       SELECT count(*) FROM record WHERE key = p_key AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1
     ) + k.starting) THEN
-    IF l.gap IS NOT NULL OR v_slots IS NOT NULL AND k.held > v_slots THEN
-      UPDATE key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 1 * l.gap END,
-        starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
-      WHERE name = p_key;
-    END IF;
-    RETURN 1;
+    UPDATE key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 1 * l.gap END,
+      starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
+    WHERE name = p_key;
+    RETURN 2;
   END IF;
   UPDATE key SET held = held - 1 WHERE name = p_key;
   UPDATE record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = p_key, flags = flags & ~24, at = p_now
@@ -2729,9 +2724,11 @@ CREATE OR REPLACE FUNCTION take_shared(p_key text, p_limit integer, p_now bigint
 AS $function$
 DECLARE
   k key;
-  l limits := limit_of(p_key);
+  l limits;
   v record;
 BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
   INSERT INTO key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING * INTO k;
   v := key_room(k, l, p_now);
@@ -2743,11 +2740,12 @@ BEGIN
   RETURN false;
 END $function$;
 
-CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer)
+CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  IF p_key LIKE '@%' THEN RETURN take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
   RETURN FOUND;

@@ -22,7 +22,9 @@ local function leave(row)
   elseif row.state == BLOCKED then
     local its = row.more or {}
     if its.blocked then call('ZREM', P .. ':b:' .. its.blocked, row.id) end
-    if its.blocked == 'ConcurrencyKey' then call('ZREM', P .. ':kw:' .. its.on, row.id)
+    if its.blocked == 'ConcurrencyKey' then
+      call('ZREM', P .. ':kw:' .. its.on, row.id)
+      if L.isShared(its.on) then L.keyOf(its.on).w = L.keyOf(its.on).w - 1 end
     elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
       call('ZREM', P .. ':pk:' .. kindOf(row.kind).tag, row.id)
       call('HINCRBY', P .. ':q:' .. queue, 'k', -1)

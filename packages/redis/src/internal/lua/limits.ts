@@ -41,15 +41,20 @@ local function opensAtOf(limit, fullAt, many)
 end
 `
 
-/** Part of the library. A shared key's state: r ready, f when its bucket is full, c closed until, t its turns by queue. */
+/**
+ * Part of the library. A shared key's state, read once and written once a call: u slots used, r those of them that may start,
+ * w how many wait, l the limit that its records carry, f when its bucket is full, c closed until, t its turns by queue, at when
+ * it is to be looked at.
+ */
 export const limits = String.raw`
 -- Places of records that take turns: behind all others.
 local FAIR = 8796093022208
 
 function L.isShared(key) return key and string.byte(key) == 64 end
+function L.spaceOf(key) return string.match(key, '^@[^/]*') end
 
 function L.limitOf(key)
-  local name = string.match(key, '^(@[^/]*)/') or key
+  local name = L.spaceOf(key)
   L.limits = L.limits or {}
   if L.limits[name] == nil then
     local text = call('HGET', P .. ':li', name)
@@ -59,49 +64,47 @@ function L.limitOf(key)
 end
 
 function L.keyOf(key)
-  L.keys = L.keys or {}
-  if not L.keys[key] then
+  local state = sharedKeys[key]
+  if not state then
     local text = call('HGET', P .. ':ks', key)
-    L.keys[key] = text and cmsgpack.unpack(text) or { r = 0, f = 0, c = 0 }
+    state = text and cmsgpack.unpack(text) or { u = 0, r = 0, w = 0, l = 1, f = 0, c = 0 }
+    if not text then call('ZADD', P .. ':kn:' .. L.spaceOf(key), 0, key) end
+    sharedKeys[key] = state
   end
-  return L.keys[key]
+  return state
 end
 
-local function keep(key, state) call('HSET', P .. ':ks', key, cmsgpack.pack(state)) end
-local function usedOf(key) return tonumber(call('HGET', P .. ':ku', key) or '0') end
-
-local function slotsOf(key)
+local function slotsOf(key, state)
   local limit = L.limitOf(key)
   -- Before anybody has proposed or set it, the limit holds that each record carries.
-  return limit and limit.slots or not limit and tonumber(call('HGET', P .. ':kl', key) or '1') or math.huge
+  return limit and limit.slots or not limit and state.l or math.huge
 end
 
 -- How many of a shared key may start now and are not ready yet.
-local function roomFor(key)
-  local limit, state = L.limitOf(key), L.keyOf(key)
+local function roomFor(key, state)
   if now < state.c then return 0 end
-  local room = slotsOf(key) - usedOf(key)
+  local limit, room = L.limitOf(key), slotsOf(key, state) - state.u
   return limit and math.min(room, tokensOf(limit, state.f) - state.r) or room
 end
 
--- Sees to it that a shared key is looked at when its next record may start; one that says nothing any more is forgotten.
+-- Sees to it that a shared key is looked at when its next record may start, or when it may be forgotten.
 function L.watchKey(key)
-  local limit, state, used = L.limitOf(key), L.keyOf(key), usedOf(key)
+  local limit, state = L.limitOf(key), L.keyOf(key)
   local at
-  if call('EXISTS', P .. ':kw:' .. key) == 0 then
-    if used <= 0 then
-      at = math.max(state.f, state.c)
-      if at <= now then
-        at = nil
-        for _, name in ipairs({ ':ks', ':ku', ':kl' }) do call('HDEL', P .. name, key) end
-        call('ZREM', P .. ':kn:' .. string.match(key, '^@[^/]*'), key)
-        L.keys[key] = nil
-      end
+  if state.w <= 0 then
+    at = state.u <= 0 and math.max(state.f, state.c) or nil
+    if at and at <= now then
+      at = nil
+      call('HDEL', P .. ':ks', key)
+      call('ZREM', P .. ':kn:' .. L.spaceOf(key), key)
+      sharedKeys[key] = nil
     end
-  elseif used < slotsOf(key) and not (limit and limit.gap and state.r >= math.floor(limit.burst + 0.9 / limit.gap)) then
-    at = roomFor(key) > 0 and now or
+  elseif state.u < slotsOf(key, state) and not (limit and limit.gap and state.r >= math.floor(limit.burst + 0.9 / limit.gap)) then
+    at = roomFor(key, state) > 0 and now or
       math.max(now, state.c, limit and limit.gap and opensAtOf(limit, state.f, state.r + 1) or 0)
   end
+  if at == state.at then return end
+  state.at = at
   if at then call('ZADD', P .. ':ko', at, key) else call('ZREM', P .. ':ko', key) end
   local first = call('ZRANGE', P .. ':ko', 0, 0, 'WITHSCORES')
   keysAt = tonumber(first[2] or '') or math.huge
@@ -110,10 +113,14 @@ end
 
 -- Lets the next records of a shared key become ready.
 function L.fillKey(key)
+  local state = L.keyOf(key)
   for _ = 1, 1000 do
-    if roomFor(key) <= 0 then break end
+    if state.w <= 0 or roomFor(key, state) <= 0 then break end
     local first = call('ZPOPMIN', P .. ':kw:' .. key)
-    if #first == 0 then break end
+    if #first == 0 then
+      state.w = 0
+      break
+    end
     L.admit(L.load(first[1]), false)
   end
   L.watchKey(key)
@@ -121,41 +128,44 @@ end
 
 -- Looks at the keys whose instant has come.
 function L.tendKeys()
-  for _, key in ipairs(call('ZRANGEBYSCORE', P .. ':ko', '-inf', now, 'LIMIT', 0, 200)) do L.fillKey(key) end
+  for _, key in ipairs(call('ZRANGEBYSCORE', P .. ':ko', '-inf', now, 'LIMIT', 0, 200)) do
+    -- Whatever it says: the entry is there.
+    L.keyOf(key).at = false
+    L.fillKey(key)
+  end
+end
+
+function L.waitForKey(row, key, rank)
+  local state = L.keyOf(key)
+  L.block(row, 'ConcurrencyKey', key)
+  call('ZADD', P .. ':kw:' .. key, rank, row.id)
+  state.w = state.w + 1
+  L.watchKey(key)
 end
 
 -- Takes a slot of its shared key for a record that is to become ready, or lets it wait.
 function L.admitShared(row, key, rank)
   local state = L.keyOf(key)
   if not row.admitted then
-    call('HSET', P .. ':kl', key, row.more.limit)
-    call('ZADD', P .. ':kn:' .. string.match(key, '^@[^/]*'), 0, key)
-    if roomFor(key) <= 0 then
-      L.block(row, 'ConcurrencyKey', key)
-      call('ZADD', P .. ':kw:' .. key, rank, row.id)
-      L.watchKey(key)
+    state.l = row.more.limit
+    if roomFor(key, state) <= 0 then
+      L.waitForKey(row, key, rank)
       -- It may be the first that waits for an instant: somebody has to know of it.
       woken[queueOf(row)] = true
       return false
     end
-    call('HINCRBY', P .. ':ku', key, 1)
+    state.u = state.u + 1
   end
-  if not row.admitted or row.state ~= READY then
-    state.r = state.r + 1
-    keep(key, state)
-  end
+  if not row.admitted or row.state ~= READY then state.r = state.r + 1 end
   row.admitted = true
   return true
 end
 
 -- Gives the slot of a shared key back. The record still has the state in which it had it.
 function L.freeShared(row, key)
-  if row.state == READY then
-    local state = L.keyOf(key)
-    state.r = state.r - 1
-    keep(key, state)
-  end
-  call('HINCRBY', P .. ':ku', key, -1)
+  local state = L.keyOf(key)
+  if row.state == READY then state.r = state.r - 1 end
+  state.u = state.u - 1
   L.fillKey(key)
 end
 
@@ -163,26 +173,31 @@ end
 function L.start(row, rank)
   local key = row.more.key
   local limit, state = L.limitOf(key), L.keyOf(key)
-  local opens = now >= state.c and usedOf(key) - state.r < slotsOf(key) and (not limit or tokensOf(limit, state.f) > 0)
+  local opens = now >= state.c and state.u - state.r < slotsOf(key, state) and (not limit or tokensOf(limit, state.f) > 0)
   state.r = state.r - 1
   if opens and limit and limit.gap then state.f = takenFrom(limit, state.f, 1) end
-  keep(key, state)
   if opens then
-    if call('EXISTS', P .. ':kw:' .. key) == 1 then L.fillKey(key) end
+    if state.w > 0 then L.fillKey(key) end
     if row.place >= FAIR then
-      local queue = P .. ':q:' .. queueOf(row)
-      if row.place - FAIR > tonumber(call('HGET', queue, 't') or '0') then
-        call('HSET', queue, 't', string.format('%.0f', row.place - FAIR))
+      local queue = queueOf(row)
+      if row.place - FAIR > L.turnOf(queue) then
+        L.turns[queue] = row.place - FAIR
+        call('HSET', P .. ':q:' .. queue, 't', string.format('%.0f', row.place - FAIR))
       end
     end
     return true
   end
-  call('HINCRBY', P .. ':ku', key, -1)
+  state.u = state.u - 1
   row.admitted = false
-  L.block(row, 'ConcurrencyKey', key)
-  call('ZADD', P .. ':kw:' .. key, rank, row.id)
-  L.watchKey(key)
+  L.waitForKey(row, key, rank)
   return false
+end
+
+-- The turn of a queue that was claimed last.
+function L.turnOf(queue)
+  L.turns = L.turns or {}
+  L.turns[queue] = L.turns[queue] or tonumber(call('HGET', P .. ':q:' .. queue, 't') or '0')
+  return L.turns[queue]
 end
 
 -- Where a record stands that becomes ready: by age, or where its limit is fair, by the turn of its key. Every key has a
@@ -193,8 +208,7 @@ function L.placeOf(row)
   if not limit or not limit.fair then return now end
   local state, queue = L.keyOf(key), queueOf(row)
   state.t = state.t or {}
-  state.t[queue] = math.max(tonumber(call('HGET', P .. ':q:' .. queue, 't') or '0'), (state.t[queue] or -1) + 1)
-  keep(key, state)
+  state.t[queue] = math.max(L.turnOf(queue), (state.t[queue] or -1) + 1)
   return FAIR + state.t[queue]
 end
 
@@ -207,7 +221,6 @@ function L.close(row, what, until_)
   end
   local state = L.keyOf(row.more.key)
   state.c = math.max(state.c, until_)
-  keep(row.more.key, state)
 end
 `
 
@@ -280,10 +293,10 @@ repeat
   local names = call('ZRANGEBYLEX', P .. ':kn:' .. ARGV[1], after, '+', 'LIMIT', 0, 500)
   for _, key in ipairs(names) do
     if #found == tonumber(ARGV[3]) then break end
-    local state, used, waiting = L.keyOf(key), tonumber(call('HGET', P .. ':ku', key) or '0'), call('ZCARD', P .. ':kw:' .. key)
-    if used > 0 or waiting > 0 or state.c > now then
+    local state = L.keyOf(key)
+    if state.u > 0 or state.w > 0 or state.c > now then
       found[#found + 1] = table.concat({
-        key, math.min(waiting, 10000), state.r, used - state.r, state.c > now and string.format('%.0f', state.c) or ''
+        key, math.min(state.w, 10000), state.r, state.u - state.r, state.c > now and string.format('%.0f', state.c) or ''
       }, '\31')
     end
   end

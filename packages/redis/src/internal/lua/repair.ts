@@ -8,7 +8,7 @@
  * what the records say. Cost: 2 us a record, during which the server does nothing else.
  */
 export const recount = String.raw`
-local readyOf = {}
+local readyOf, waitingOf = {}, {}
 local queues, slots, limits, lanes, shelves, parkedOf, chunks, held, total = {}, {}, {}, {}, {}, {}, {}, {}, 0
 
 local function add(list, name, by) list[name] = (list[name] or 0) + by end
@@ -33,6 +33,10 @@ local function seeHot(id, hot)
     add(slots, its.key, 1)
     limits[its.key] = its.limit
     if string.byte(its.key) == 64 and state == READY then add(readyOf, its.key, 1) end
+  end
+  if its.blocked == 'ConcurrencyKey' and string.byte(its.key) == 64 then
+    add(waitingOf, its.key, 1)
+    limits[its.key] = its.limit
   end
   if its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then add(parkedOf, kind.queue, 1) end
 end
@@ -77,25 +81,24 @@ end
 call('HSET', P, 'pk', parkedNow, 'mt', string.format('%.0f', now))
 call('DEL', P .. ':ku', P .. ':kl')
 for key, many in pairs(slots) do
-  call('HSET', P .. ':ku', key, many)
-  call('HSET', P .. ':kl', key, limits[key])
-end
-local shared = call('HGETALL', P .. ':ks')
-for i = 1, #shared, 2 do
-  local state = cmsgpack.unpack(shared[i + 1])
-  if not slots[shared[i]] then slots[shared[i]] = 0 end
-  if state.r ~= (readyOf[shared[i]] or 0) then
-    state.r = readyOf[shared[i]] or 0
-    call('HSET', P .. ':ks', shared[i], cmsgpack.pack(state))
+  if string.byte(key) ~= 64 then
+    call('HSET', P .. ':ku', key, many)
+    call('HSET', P .. ':kl', key, limits[key])
   end
 end
--- All of them are looked at.
-for key in pairs(slots) do
-  if string.byte(key) == 64 then
-    call('ZADD', P .. ':ko', now, key)
-    call('ZADD', P .. ':kn:' .. string.match(key, '^@[^/]*'), 0, key)
-    call('HSET', P, 'ka', string.format('%.0f', now))
-  end
+-- Shared keys keep by when they may start; all of them are looked at.
+local shared = {}
+for key in pairs(limits) do if string.byte(key) == 64 then shared[key] = true end end
+for _, key in ipairs(call('HKEYS', P .. ':ks')) do shared[key] = true end
+for key in pairs(shared) do
+  local text = call('HGET', P .. ':ks', key)
+  local state = text and cmsgpack.unpack(text) or { f = 0, c = 0 }
+  state.u, state.r, state.w = slots[key] or 0, readyOf[key] or 0, waitingOf[key] or 0
+  state.l, state.at = limits[key] or state.l or 1, now
+  call('HSET', P .. ':ks', key, cmsgpack.pack(state))
+  call('ZADD', P .. ':ko', now, key)
+  call('ZADD', P .. ':kn:' .. string.match(key, '^@[^/]*'), 0, key)
+  call('HSET', P, 'ka', string.format('%.0f', now))
 end
 
 for _, worker in ipairs(call('ZRANGE', P .. ':ws', 0, -1)) do call('DEL', P .. ':wn:' .. worker) end
