@@ -41,7 +41,9 @@ const enqueue = (count: number, given: (i: number) => Partial<JobStore.NewRecord
   Effect.gen(function*() {
     const store = yield* JobStore.JobStore
     for (let i = 0; i < count; i += 500) {
-      yield* store.enqueue({ records: Array.from({ length: Math.min(500, count - i) }, (_, n) => record(given(i + n))) })
+      yield* store.enqueue({
+        records: Array.from({ length: Math.min(500, count - i) }, (_, n) => record(given(i + n)))
+      })
     }
   })
 
