@@ -66,6 +66,14 @@ export interface KeyOptions extends Options {
    * @default "fifo"
    */
   readonly order?: "fifo" | "fair" | undefined
+  /**
+   * A circuit breaker of each key: `consecutive` attempts in a row that failed open it, and nothing of the key starts for
+   * `openDuration`. Then one attempt probes: its success closes the circuit, its failure opens it again. Attempts that are
+   * not made are not charged.
+   *
+   * @default none
+   */
+  readonly breaker?: { readonly consecutive: number; readonly openDuration: Duration.Input } | undefined
 }
 
 /**
@@ -103,8 +111,26 @@ export const make = (name: string, options: KeyOptions): JobLimit => {
       `limit ${name}: its name must start with a letter and have at most 128 letters, digits, and . _ - : – it is "${name}"`
     )
   }
-  const settings = settingsOf(`limit ${name}`, options)
-  return { name: `@${name}`, settings: options.order === undefined ? settings : { ...settings, order: options.order } }
+  return { name: `@${name}`, settings: keySettingsOf(`limit ${name}`, options) }
+}
+
+/**
+ * The same for a limit by key.
+ *
+ * @internal
+ */
+export const keySettingsOf = (of: string, options: KeyOptions): LimitSettings => {
+  const { breaker, order } = options
+  return {
+    ...settingsOf(of, options),
+    ...(order === undefined ? {} : { order }),
+    ...(breaker === undefined ? {} : {
+      breaker: {
+        consecutive: integer(of, "breaker.consecutive", breaker.consecutive, 1, 1_000_000),
+        openMillis: millis(of, "breaker.openDuration", breaker.openDuration)
+      }
+    })
+  }
 }
 
 /**

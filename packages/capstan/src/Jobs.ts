@@ -173,7 +173,10 @@ export interface Shape {
    * Sets a limit by hand, from the next claim on, in every worker. It wins over what code proposes, setting by setting, until
    * it is cleared. More than the limit may run when it was lowered: nothing is stopped, and nothing starts.
    */
-  readonly setLimit: (of: LimitOf, options: JobLimit.Options) => Effect.Effect<Limit, JobStoreError | JobControlError>
+  readonly setLimit: (
+    of: LimitOf,
+    options: JobLimit.KeyOptions
+  ) => Effect.Effect<Limit, JobStoreError | JobControlError>
   /** Lets what code proposes hold again. */
   readonly clearLimit: (of: LimitOf) => Effect.Effect<Limit, JobStoreError>
   /** How the keys of a limit stand, by name: those for which something waits or runs, or that are limited. */
@@ -232,7 +235,8 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       pause: (queue) => store.pause(queue, true),
       resume: (queue) => store.pause(queue, false),
       limits: Effect.map(store.limits([]), (rows) => rows.map(limitOf)),
-      setLimit: (of, options) => Effect.flatMap(checkedSettings(options), (settings) => override(store, of, settings)),
+      setLimit: (of, options) =>
+        Effect.flatMap(checkedSettings(of, options), (settings) => override(store, of, settings)),
       clearLimit: (of) => override(store, of, undefined),
       keys: (limit) =>
         Stream.paginate(
@@ -323,9 +327,9 @@ const override = (store: JobStore["Service"], of: LimitOf, settings: LimitSettin
   )
 }
 
-const checkedSettings = (options: JobLimit.Options): Effect.Effect<LimitSettings, JobControlError> =>
+const checkedSettings = (of: LimitOf, options: JobLimit.KeyOptions): Effect.Effect<LimitSettings, JobControlError> =>
   Effect.try({
-    try: () => JobLimit.settingsOf("limit", options),
+    try: () => "queue" in of ? JobLimit.settingsOf("limit", options) : JobLimit.keySettingsOf("limit", options),
     catch: (error) =>
       new JobControlError({ option: "limit", issue: error instanceof Error ? error.message : String(error) })
   })

@@ -20,6 +20,19 @@ export interface Rate {
 }
 
 /**
+ * A circuit breaker of each key. So many attempts that failed one after the other open it: nothing of the key starts for
+ * `openMillis`. Then it is half open: one probes, and its success closes the circuit, its failure opens it again. An attempt
+ * that neither succeeded nor failed (snoozed, released, cancelled) counts for nothing, as does what ends while it is open.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export interface Breaker {
+  readonly consecutive: number
+  readonly openMillis: number
+}
+
+/**
  * What a limit says. What is left out is not limited.
  *
  * @category limits
@@ -29,6 +42,8 @@ export interface LimitSettings {
   /** At most so many run at a time, over all workers. */
   readonly concurrency?: number | undefined
   readonly rate?: Rate | undefined
+  /** Has a meaning for keys alone. */
+  readonly breaker?: Breaker | undefined
   /** `fair`: within a priority its keys take turns, one record each. Has a meaning for keys alone. */
   readonly order?: "fifo" | "fair" | undefined
 }
@@ -88,6 +103,8 @@ export interface KeyRow {
   /** Records that may be claimed now. */
   readonly ready: number
   readonly running: number
-  /** The instant until which nothing of it starts, because a handler said so. */
+  /** The instant until which nothing of it starts, because a handler said so or its circuit is open. */
   readonly limitedUntil: number | undefined
+  /** Attempts that failed one after the other, where its limit has a circuit breaker. */
+  readonly failed: number
 }

@@ -55,6 +55,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "what was enqueued before a limit was known"
     ]
   },
+  "a circuit that failures do not open": {
+    changes: [["IF l.trips IS NULL THEN RETURN; END IF;", "RETURN;"]],
+    red: ["a key whose attempts fail in a row"]
+  },
   "turns that nobody takes": {
     changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"]],
     red: [
@@ -134,7 +138,7 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a key slot that a completion leaks": {
-    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;", ""]],
+    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
     red: [
       "no more records of a concurrency key run than its limit",
       "a key of a space counts",

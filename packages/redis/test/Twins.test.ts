@@ -50,6 +50,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "what was enqueued before a limit was known"
     ]
   },
+  "a circuit that failures do not open": {
+    changes: [[["exchange"], "    state.b = state.b + 1\n", ""]],
+    red: ["a key whose attempts fail in a row"]
+  },
   "turns that nobody takes": {
     changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
     red: [

@@ -3,7 +3,7 @@
  */
 import { TestJobs } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobGroup, JobLimit, Jobs, JobStore } from "capstan"
+import { Job, JobContext, JobGroup, JobLimit, Jobs } from "capstan"
 import { Effect, Layer, Schema, Stream } from "effect"
 import { readFileSync } from "node:fs"
 

@@ -176,6 +176,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "under random calls"
     ]
   },
+  "a circuit that failures do not open": {
+    file: "limits.ts",
+    line: "    key.failed++\n",
+    instead: "",
+    red: ["a key whose attempts fail in a row"]
+  },
   "turns that nobody takes": {
     file: "state.ts",
     line: "    if (concurrency !== undefined && this.limits.isFair(concurrency.key)) {",

@@ -392,8 +392,9 @@ export const make = Effect.fnUntraced(function*(
           [name, after, limit]
         ),
         (rows) =>
-          rows.map(({ key, ready, running, until, waiting }) => ({
+          rows.map(({ failed, key, ready, running, until, waiting }) => ({
             key,
+            failed,
             waiting,
             ready,
             running,

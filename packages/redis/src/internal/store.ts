@@ -308,12 +308,13 @@ export const make = Effect.fnUntraced(function*(
         ]),
         (reply) =>
           Decode.linesOf(reply).map((line) => {
-            const [key, waiting, ready, running, until] = line.split(Codec.field)
+            const [key, waiting, ready, running, failed, until] = line.split(Codec.field)
             return {
               key: Codec.unclean(key!),
               waiting: Number(waiting),
               ready: Number(ready),
               running: Number(running),
+              failed: Number(failed),
               limitedUntil: Decode.optional(until!)
             }
           })

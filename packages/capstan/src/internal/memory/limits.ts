@@ -7,6 +7,7 @@
  */
 import { holding, spaceOf } from "../../internal/limit.ts"
 import type { KeyRow, KeysRequest, LimitChange, LimitRow, LimitSettings } from "../../StoreLimits.ts"
+import type { Outcome } from "../../StoreWork.ts"
 import { emptyUntil, nextAt, size, taken, tokens } from "./bucket.ts"
 import { byTurn, Heap, type Seated } from "./heap.ts"
 import type { Home, Row } from "./row.ts"
@@ -75,6 +76,8 @@ export class KeyState implements Seated<KeyState> {
   ready = 0
   readonly waiting = new Heap<Row>(byTurn)
   readonly gate = new Gate()
+  /** Attempts that failed one after the other. */
+  failed = 0
   /** When its next record may start, while one waits for that. */
   at = 0
   home: Home<KeyState> | undefined = undefined
@@ -86,9 +89,11 @@ export class KeyState implements Seated<KeyState> {
   }
 
   get slots(): number {
-    const { space, stamped } = this
+    const { failed, space, stamped } = this
     if (space === undefined || !space.isKnown) return stamped
-    return space.holds.concurrency ?? Infinity
+    const { breaker, concurrency = Infinity } = space.holds
+    // Half open, when its instant has come: one probes.
+    return breaker !== undefined && failed >= breaker.consecutive ? Math.min(1, concurrency) : concurrency
   }
 
   get burst(): number {
@@ -143,7 +148,7 @@ export class Limits {
 
   /** A key of a job goes with its last record; one of a space when its bucket is full. */
   leave(key: KeyState, now: number): void {
-    if (key.used > 0 || key.waiting.size > 0 || !key.gate.isForgettable(now)) return
+    if (key.used > 0 || key.waiting.size > 0 || key.failed > 0 || !key.gate.isForgettable(now)) return
     this.keys.delete(key.name)
     key.space?.keys.delete(key.name)
   }
@@ -205,6 +210,21 @@ export const start = (state: MemoryState, row: Row, now: number): boolean => {
   return false
 }
 
+/** An attempt of a key has ended: its circuit breaker counts failures in a row. What ends while it is open counts for nothing. */
+export const ended = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {
+  const key = state.limits.key(row.spec.concurrency!.key, now)
+  const breaker = key.space?.holds.breaker
+  if (breaker === undefined || now < key.gate.closedUntil) return
+  if (outcome._tag === "Complete") key.failed = 0
+  else if (isFailure(outcome)) {
+    key.failed++
+    if (key.failed >= breaker.consecutive) key.gate.closedUntil = now + breaker.openMillis
+  }
+}
+
+const isFailure = (outcome: Outcome): boolean =>
+  outcome._tag === "RetryAfter" ? outcome.uncharged !== true : outcome._tag === "Dead" && outcome.failure !== undefined
+
 /** Whether there is something to close: a key of one job alone has no limit but that of its records. */
 export const closes = (row: Row, what: "key" | "queue" | undefined): boolean =>
   what === "queue" || (what === "key" && spaceOf(row.spec.concurrency?.key ?? "") !== undefined)
@@ -265,5 +285,6 @@ export const keysOf = (
       waiting: Math.min(key.waiting.size, 10_000),
       ready: key.ready,
       running: key.used - key.ready,
-      limitedUntil: now < key.gate.closedUntil ? key.gate.closedUntil : undefined
+      limitedUntil: now < key.gate.closedUntil ? key.gate.closedUntil : undefined,
+      failed: key.failed
     }))

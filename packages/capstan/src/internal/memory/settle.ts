@@ -7,7 +7,7 @@
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import { enqueueOne } from "./enqueue.ts"
-import { close, closes } from "./limits.ts"
+import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
 
@@ -31,6 +31,7 @@ export const settle = (state: MemoryState, by: WorkerState, settlement: Settleme
   endAttempt(row, decision, endedAt, failure, settlement.trace)
   row.settledFence = settlement.fence
   if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
+  if (row.admitted) ended(state, row, outcome, now)
   if (reason === undefined) conclude(state, row, outcome, now)
   else state.finish(row, "cancelled", "cancelled", now, reason)
   return "Done"

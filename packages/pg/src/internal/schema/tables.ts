@@ -227,6 +227,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
     full_at float8 NOT NULL DEFAULT 0,
     closed_until bigint NOT NULL DEFAULT 0,
     opens_at bigint,
+    failed int NOT NULL DEFAULT 0,
     turns jsonb
   ) WITH (fillfactor = 50)`,
   `CREATE INDEX key_opens ON ${s}.key (opens_at) WHERE opens_at IS NOT NULL`,
@@ -240,6 +241,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
     gap float8,
     burst int,
     fair boolean,
+    trips int,
+    open_for bigint,
     full_at float8 NOT NULL DEFAULT 0,
     closed_until bigint NOT NULL DEFAULT 0
   ) WITH (fillfactor = 50)`,

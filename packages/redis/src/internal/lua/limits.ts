@@ -22,7 +22,7 @@ local function limitFrom(text)
   local rate = holds.rate
   return {
     slots = holds.concurrency or math.huge, fair = holds.order == 'fair',
-    gap = rate and rate.perMillis / rate.limit, burst = rate and rate.burst
+    gap = rate and rate.perMillis / rate.limit, burst = rate and rate.burst, breaker = holds.breaker
   }
 end
 
@@ -43,7 +43,7 @@ end
 
 /**
  * Part of the library. A shared key's state, read once and written once a call: u slots used, r those of them that may start,
- * w how many wait, l the limit that its records carry, f when its bucket is full, c closed until, t its turns by queue, at when
+ * w how many wait, b how many failed in a row, l the limit that its records carry, f when its bucket is full, c closed until, t its turns by queue, at when
  * it is to be looked at.
  */
 export const limits = String.raw`
@@ -67,7 +67,7 @@ function L.keyOf(key)
   local state = sharedKeys[key]
   if not state then
     local text = call('HGET', P .. ':ks', key)
-    state = text and cmsgpack.unpack(text) or { u = 0, r = 0, w = 0, l = 1, f = 0, c = 0 }
+    state = text and cmsgpack.unpack(text) or { u = 0, r = 0, w = 0, b = 0, l = 1, f = 0, c = 0 }
     if not text then call('ZADD', P .. ':kn:' .. L.spaceOf(key), 0, key) end
     sharedKeys[key] = state
   end
@@ -77,7 +77,10 @@ end
 local function slotsOf(key, state)
   local limit = L.limitOf(key)
   -- Before anybody has proposed or set it, the limit holds that each record carries.
-  return limit and limit.slots or not limit and state.l or math.huge
+  if not limit then return state.l end
+  -- Half open, when its instant has come: one probes.
+  if limit.breaker and state.b >= limit.breaker.consecutive then return math.min(1, limit.slots) end
+  return limit.slots
 end
 
 -- How many of a shared key may start now and are not ready yet.
@@ -92,7 +95,7 @@ function L.watchKey(key)
   local limit, state = L.limitOf(key), L.keyOf(key)
   local at
   if state.w <= 0 then
-    at = state.u <= 0 and math.max(state.f, state.c) or nil
+    at = state.u <= 0 and state.b == 0 and math.max(state.f, state.c) or nil
     if at and at <= now then
       at = nil
       call('HDEL', P .. ':ks', key)
@@ -167,6 +170,18 @@ function L.freeShared(row, key)
   if row.state == READY then state.r = state.r - 1 end
   state.u = state.u - 1
   L.fillKey(key)
+end
+
+-- An attempt has ended: a circuit breaker counts failures in a row. What ends while it is open counts for nothing.
+function L.ended(key, s)
+  local limit, state = L.limitOf(key), L.keyOf(key)
+  local breaker = limit and limit.breaker
+  if not breaker or now < state.c then return end
+  if s.outcome == 'Complete' then state.b = 0
+  elseif s.failure and (s.outcome == 'Dead' or s.outcome == 'RetryAfter' and not s.uncharged) then
+    state.b = state.b + 1
+    if state.b >= breaker.consecutive then state.c = now + breaker.openMillis end
+  end
 end
 
 -- Takes the token of a ready record; false when its limit is lower than when it became ready, and it waits again.
@@ -296,7 +311,7 @@ repeat
     local state = L.keyOf(key)
     if state.u > 0 or state.w > 0 or state.c > now then
       found[#found + 1] = table.concat({
-        key, math.min(state.w, 10000), state.r, state.u - state.r, state.c > now and string.format('%.0f', state.c) or ''
+        key, math.min(state.w, 10000), state.r, state.u - state.r, state.b, state.c > now and string.format('%.0f', state.c) or ''
       }, '\31')
     end
   end

@@ -92,7 +92,7 @@ for key in pairs(limits) do if string.byte(key) == 64 then shared[key] = true en
 for _, key in ipairs(call('HKEYS', P .. ':ks')) do shared[key] = true end
 for key in pairs(shared) do
   local text = call('HGET', P .. ':ks', key)
-  local state = text and cmsgpack.unpack(text) or { f = 0, c = 0 }
+  local state = text and cmsgpack.unpack(text) or { f = 0, c = 0, b = 0 }
   state.u, state.r, state.w = slots[key] or 0, readyOf[key] or 0, waitingOf[key] or 0
   state.l, state.at = limits[key] or state.l or 1, now
   call('HSET', P .. ':ks', key, cmsgpack.pack(state))

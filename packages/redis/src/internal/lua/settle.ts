@@ -189,6 +189,7 @@ function L.settle(s)
   if failure and row.hasBegun then L.errorTag(row, s.failureTag) end
   row.settled = s.fence
   if s.children then leaveChildren(row, s) end
+  if row.admitted and L.isShared(row.more.key) then L.ended(row.more.key, s) end
   if reason then L.finish(row, CANCELLED, reason) else conclude[s.outcome](row, s) end
   return 'Done'
 end

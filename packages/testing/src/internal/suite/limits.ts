@@ -166,6 +166,49 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(again[0]!.attempt, 1)
     assert.strictEqual(yield* H.stateOf(second!), "completed")
   }),
+  fact(
+    "a key whose attempts fail in a row starts nothing for a while, then one probes: its failure opens the circuit again, its success closes it",
+    function*() {
+      yield* propose("@space", { concurrency: 5, breaker: { consecutive: 2, openMillis: 400 } })
+      yield* H.enqueueMany(7, keyed("a"))
+      const other = yield* H.enqueue(keyed("b"))
+      const running = yield* H.claim("w", 3)
+      yield* H.settle("w", running[0]!, H.dead)
+      yield* H.settle("w", running[1]!, H.retryAfter(60_000))
+      // It began before, and changes nothing.
+      yield* H.settle("w", running[2]!, H.complete)
+      assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [other.id])
+      assert.deepStrictEqual((yield* keys).map(({ failed, key }) => [key, failed])[0], ["@space/a", 2])
+      yield* H.advance(450)
+      const probe = yield* H.claim("w", 5)
+      assert.deepStrictEqual(probe.map(({ attempt }) => attempt), [1])
+      yield* H.settle("w", probe[0]!, H.dead)
+      assert.deepStrictEqual(yield* H.claim("w", 5), [])
+      yield* H.advance(450)
+      const again = yield* H.claim("w", 5)
+      assert.strictEqual(again.length, 1)
+      yield* H.settle("w", again[0]!, H.complete)
+      assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+    }
+  ),
+  fact(
+    "a success between two failures keeps a circuit closed, and a snooze or a release counts for nothing",
+    function*() {
+      yield* propose("@space", { breaker: { consecutive: 2, openMillis: 60_000 } })
+      yield* H.enqueueMany(9, keyed("a"))
+      const ends: ReadonlyArray<JobStore.Outcome> = [
+        H.dead,
+        { _tag: "SnoozeFor", delay: 60_000 },
+        { _tag: "RetryAfter", delay: 60_000, failure: H.failure, uncharged: true },
+        H.complete,
+        H.dead,
+        { _tag: "Cancel", reason: "r" },
+        H.complete
+      ]
+      for (const end of ends) yield* H.settle("w", yield* H.claimOne("w"), end)
+      assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+    }
+  ),
   fact("a queue that was limited gives nothing out until then", function*() {
     const [first] = yield* H.enqueueMany(2)
     const attempt = yield* H.claimOne("w")

@@ -14,6 +14,10 @@ const limitOf = (s: string, key: string): string =>
   `SELECT * INTO l FROM ${s}.limits
     WHERE name = split_part(${key}, '/', 1) AND (release >= 0 OR override IS NOT NULL)`
 
+/** How many of key `k` may hold a slot, NULL for no bound. While its circuit is half open, one probes. */
+const slots =
+  `CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END`
+
 const waits = (s: string, key: string): string =>
   `EXISTS (SELECT FROM ${s}.record WHERE key = ${key} AND lane = 3 AND reason = 'ConcurrencyKey')`
 
@@ -22,7 +26,7 @@ export const keyRoom = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.key_room(k ${s}.key, l ${s}.limits, p_now bigint, OUT o_slots int, OUT o_room int, OUT o_ready int)
 LANGUAGE plpgsql AS $$
 BEGIN
-  o_slots := CASE WHEN l.name IS NULL THEN k.lim ELSE l.concurrency END;
+  o_slots := ${slots};
   o_room := CASE WHEN p_now < k.closed_until THEN 0 ELSE coalesce(o_slots - k.held, 1000) END;
   o_ready := 0;
   IF l.gap IS NOT NULL THEN
@@ -136,7 +140,7 @@ DECLARE
 BEGIN
   ${limitOf(s, "p_key")};
   SELECT * INTO k FROM ${s}.key WHERE name = p_key;
-  v_slots := CASE WHEN l.name IS NULL THEN k.lim ELSE l.concurrency END;
+  v_slots := ${slots};
   IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN -1; END IF;
@@ -269,6 +273,19 @@ BEGIN
   END IF;
 END $$`
 
+/** An attempt of a shared key has failed: so many in a row open its circuit. What ends while it is open counts for nothing. */
+export const keyFailed = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.key_failed(p_key text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  l ${s}.limits;
+BEGIN
+  ${limitOf(s, "p_key")};
+  IF l.trips IS NULL THEN RETURN; END IF;
+  UPDATE ${s}.key SET failed = failed + 1,
+    closed_until = CASE WHEN failed + 1 >= l.trips THEN greatest(closed_until, p_now + l.open_for) ELSE closed_until END
+  WHERE name = p_key AND closed_until <= p_now;
+END $$`
+
 /** Proposes a limit, or sets it by hand; see `JobStore.LimitChange`. */
 export const changeLimit = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.change_limit(x json) RETURNS void LANGUAGE plpgsql AS $$
@@ -291,7 +308,9 @@ BEGIN
     concurrency = (v_holds ->> 'concurrency')::int,
     gap = (v_holds -> 'rate' ->> 'perMillis')::float8 / (v_holds -> 'rate' ->> 'limit')::float8,
     burst = (v_holds -> 'rate' ->> 'burst')::int,
-    fair = v_holds ->> 'order' = 'fair'
+    fair = v_holds ->> 'order' = 'fair',
+    trips = (v_holds -> 'breaker' ->> 'consecutive')::int,
+    open_for = (v_holds -> 'breaker' ->> 'openMillis')::bigint
   WHERE name = p_name;
   IF p_name LIKE '@%' THEN
     UPDATE ${s}.key SET opens_at = v_now WHERE name IN (
@@ -309,12 +328,13 @@ END $$`
 /** One page of the keys of a space. */
 export const limitKeys = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.limit_keys(p_name text, p_after text, p_limit int)
-RETURNS TABLE (key text, waiting int, ready int, running int, until float8) LANGUAGE plpgsql AS $$
+RETURNS TABLE (key text, waiting int, ready int, running int, until float8, failed int) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   v_now bigint := ${s}.clock();
 BEGIN
-  RETURN QUERY SELECT k.name, w.waiting, w.ready, w.running, CASE WHEN k.closed_until > v_now THEN k.closed_until::float8 END
+  RETURN QUERY SELECT k.name, w.waiting, w.ready, w.running, CASE WHEN k.closed_until > v_now THEN k.closed_until::float8 END,
+      k.failed
     FROM ${s}.key k CROSS JOIN LATERAL (
       SELECT
         (SELECT count(*)::int FROM (SELECT FROM ${s}.record r

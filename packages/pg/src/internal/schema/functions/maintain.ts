@@ -242,7 +242,7 @@ BEGIN
     SELECT q.id FROM ${s}.cancel q
       WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM ${s}.key k WHERE k.name IN (
-      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0
+      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 AND failed = 0
         AND full_at <= p_now AND closed_until <= p_now FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;

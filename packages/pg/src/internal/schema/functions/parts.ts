@@ -130,13 +130,14 @@ END $$`
 
 /** Gives slots back, in the order of keys: the lock order is records, then keys, then the records that wait for them. */
 export const freeSlots = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.free_slots(p_keys text[], p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   k text;
   n int;
 BEGIN
   FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
-    UPDATE ${s}.key SET held = held - n WHERE name = k;
+    UPDATE ${s}.key SET held = held - n, failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
+      WHERE name = k;
     PERFORM ${s}.admit_waiting(k, p_now);
   END LOOP;
 END $$`
@@ -388,7 +389,7 @@ BEGIN
       UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
     PERFORM ${s}.wake(r.queue, -1);
   ELSE
-    IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;
     PERFORM ${s}.dependency_ended(r.id, p_state, p_result, p_now);
   END IF;
