@@ -171,6 +171,13 @@ export interface Unique<P> {
    * @default "keep"
    */
   readonly onConflict?: "keep" | "replace" | "reschedule" | "runAfter" | undefined
+  /**
+   * Debounce: enqueues with a `delay` and `"replace"` (the last payload) or `"reschedule"` (the first) put the waiting record
+   * off, each time anew; it is due no later than this long after its first enqueue.
+   *
+   * @default no limit
+   */
+  readonly maxWait?: Duration.Input | undefined
 }
 
 /**

@@ -20,6 +20,8 @@ export interface UniqueClaim {
   /** The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue. */
   readonly until: "started" | "finished" | { readonly windowMillis: number }
   readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter"
+  /** A conflict moves the record's due instant no further than this many milliseconds after its first enqueue. */
+  readonly maxWait?: number | undefined
 }
 
 /**

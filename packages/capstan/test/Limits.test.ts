@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, JobLimit, Jobs, JobStore, JobWorker } from "capstan"
-import { Effect, Layer, Option, Schema, Stream } from "effect"
+import { Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { nextAt, taken, tokens } from "../src/internal/memory/bucket.ts"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
@@ -256,6 +256,63 @@ describe("a worker", () => {
         }),
       "give either concurrency or limit, not both"
     )
+  })
+})
+
+describe("debounce", () => {
+  it.effect("runs once, with the last payload, when nothing came for a while, or when it has waited long enough", () => {
+    class Sync extends Job.make("Sync", {
+      payload: Schema.Number,
+      unique: { key: () => "all", onConflict: "replace", maxWait: "10 seconds" }
+    }) {}
+    const runs: Array<readonly [n: number, at: number]> = []
+    const layer = Sync.toLayer((n) => Effect.map(now, (at) => void runs.push([n, at])))
+    return Effect.gen(function*() {
+      for (let n = 0; n < 3; n++) {
+        yield* Sync.enqueue(n, { delay: "3 seconds" })
+        yield* TestClock.adjust("1 second")
+      }
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(runs, [[2, 5000]])
+      for (let n = 10; n < 25; n++) {
+        yield* Sync.enqueue(n, { delay: "3 seconds" })
+        yield* TestClock.adjust("1 second")
+      }
+      assert.deepStrictEqual(runs[1], [19, 17_000])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Sync), layer)))
+  })
+
+  it("takes a policy that puts a record off", () => {
+    assert.throws(
+      () => Job.make("X", { payload: Schema.String, unique: { key: (k) => k, maxWait: "1 second" } }),
+      "only onConflict \"replace\" and \"reschedule\" put a record off"
+    )
+  })
+})
+
+describe("a circuit breaker", () => {
+  it.effect("stops a key after failures in a row, charges nothing meanwhile, and probes with one", () => {
+    const Down = JobLimit.make("down", { breaker: { consecutive: 3, openDuration: "1 minute" } })
+    class Call extends Job.make("Call", {
+      payload: Schema.Number,
+      limit: { by: Down, key: () => "k" },
+      retryDefects: Schedule.spaced("1 second")
+    }) {}
+    const starts: Array<number> = []
+    const layer = Call.toLayer(() =>
+      Effect.flatMap(now, (at) => {
+        starts.push(at)
+        return at < 150_000 ? Effect.die(new Error("down")) : Effect.void
+      })
+    )
+    return Effect.gen(function*() {
+      yield* Call.enqueueMany(Array.from({ length: 6 }, (_, i) => i))
+      yield* TestClock.adjust("30 minutes")
+      const at = (millis: number) => starts.filter((start) => start === millis).length
+      // Six before the first failure was known, then one probe a minute, then all.
+      assert.deepStrictEqual([at(0), at(60_000), at(120_000), at(180_000)], [6, 1, 1, 6])
+      assert.strictEqual(starts.length, 14)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Call), layer)))
   })
 })
 

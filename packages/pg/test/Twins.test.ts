@@ -59,6 +59,10 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [["IF l.trips IS NULL THEN RETURN; END IF;", "RETURN;"]],
     red: ["a key whose attempts fail in a row"]
   },
+  "a record that may wait for ever": {
+    changes: [["+ (x ->> 'maxWait')::bigint", "+ NULL::bigint"]],
+    red: ["unique, maxWait"]
+  },
   "turns that nobody takes": {
     changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"]],
     red: [
@@ -145,7 +149,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "racing claims never exceed",
       "a key that was limited",
       "a key's slot is free again",
-      "keys are listed by name"
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
+      "a success between two failures"
     ]
   },
   "a settlement sent again that is not known": {

@@ -54,6 +54,10 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["exchange"], "    state.b = state.b + 1\n", ""]],
     red: ["a key whose attempts fail in a row"]
   },
+  "a record that may wait for ever": {
+    changes: [[["enqueue"], "if spec.unique.maxWait then", "if false then"]],
+    red: ["unique, maxWait"]
+  },
   "turns that nobody takes": {
     changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
     red: [
@@ -117,7 +121,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key that was limited",
       "a key's slot is free again",
       "a record of a key that waits is cancelled",
-      "keys are listed by name"
+      "keys are listed by name",
+      "a key whose attempts fail in a row"
     ]
   },
   "a worker takes all that crashed others": {

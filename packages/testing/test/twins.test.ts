@@ -72,6 +72,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back",
       "unique, window: ",
       "unique, replace: ",
+      "unique, maxWait: ",
       "unique, reschedule: ",
       "unique, replace and reschedule: ",
       "unique, runAfter: ",
@@ -130,7 +131,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key that was limited",
       "a key's slot is free again",
       "a record of a key that waits is cancelled",
-      "keys are listed by name"
+      "keys are listed by name",
+      "a key whose attempts fail in a row"
     ]
   },
   "a queue whose limit nobody looks at": {
@@ -181,6 +183,12 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    key.failed++\n",
     instead: "",
     red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    file: "enqueue.ts",
+    line: "row.enqueuedAt + (unique?.maxWait ?? Infinity)",
+    instead: "Infinity",
+    red: ["unique, maxWait"]
   },
   "turns that nobody takes": {
     file: "state.ts",

@@ -64,7 +64,8 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     unique: unique === undefined ? undefined : {
       key: unique.key as (payload: never) => string,
       until: typeof until === "object" ? { windowMillis: D.millis(tag, "unique.until.window", until.window) } : until,
-      onConflict: unique.onConflict ?? "keep"
+      onConflict: unique.onConflict ?? "keep",
+      maxWait: maxWaitOf(tag, unique)
     },
     ...keyOf(tag, options),
     policy: D.runPolicy(tag, options as D.RunOptions),
@@ -75,6 +76,12 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     error: Codec.make(schemas.errorSchema),
     progress: Codec.make(schemas.progressSchema)
   }
+}
+
+const maxWaitOf = (tag: string, { maxWait, onConflict }: NonNullable<Given["unique"]>): number | undefined => {
+  if (maxWait === undefined) return undefined
+  if (onConflict === "replace" || onConflict === "reschedule") return D.millis(tag, "unique.maxWait", maxWait)
+  throw new Error(`job ${tag}, option unique.maxWait: only onConflict "replace" and "reschedule" put a record off`)
 }
 
 /** A record has one key: of its job alone, or of a space that jobs share. */

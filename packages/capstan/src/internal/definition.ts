@@ -62,6 +62,7 @@ export interface Definition {
       readonly key: (payload: never) => string
       readonly until: NonNullable<NewRecord["unique"]>["until"]
       readonly onConflict: NonNullable<NewRecord["unique"]>["onConflict"]
+      readonly maxWait: number | undefined
     }
     | undefined
   /** Its keys are `space/key`; the limit holds until a worker has proposed one, where the space is a limit's. */

@@ -269,7 +269,7 @@ const stamp = (
   }
   const unique = job.unique === undefined || options?.unique === false
     ? undefined
-    : { key: job.unique.key(payload as never), until: job.unique.until, onConflict: job.unique.onConflict }
+    : { ...job.unique, key: job.unique.key(payload as never) }
   if (unique !== undefined && unique.key.length > maxKey) {
     return Effect.fail(keyTooLong(job, "unique", unique.key, index))
   }

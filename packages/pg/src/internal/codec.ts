@@ -101,6 +101,7 @@ export const toJson = (record: JobStore.NewRecord): unknown => ({
   onConflict: record.unique?.onConflict,
   untilStarted: record.unique?.until === "started" ? true : undefined,
   window: typeof record.unique?.until === "object" ? record.unique.until.windowMillis : undefined,
+  maxWait: record.unique?.maxWait,
   key: record.concurrency?.key,
   keyLimit: record.concurrency?.limit,
   dependencies: record.dependencies

@@ -133,7 +133,8 @@ export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyA
   return args
 }
 
-const uniqueOf = ({ key, onConflict, until }: JobStore.UniqueClaim): unknown => ({
+const uniqueOf = ({ key, maxWait, onConflict, until }: JobStore.UniqueClaim): unknown => ({
+  maxWait,
   key: tidy(key),
   policy: onConflict,
   started: until === "started" ? true : undefined,
