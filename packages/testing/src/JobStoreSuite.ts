@@ -22,6 +22,7 @@ import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
 import { limitFacts } from "./internal/suite/limits.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
+import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
@@ -48,6 +49,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   lease: leaseFacts,
   waiting: waitingFacts,
   limits: limitFacts,
+  schedules: schedulesFacts,
   operate: operateFacts,
   life: lifeFacts
 }

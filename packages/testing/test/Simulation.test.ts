@@ -1,7 +1,15 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
-import { noFence, noLimit, noReconcile, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
+import {
+  noCompare,
+  noFence,
+  noLimit,
+  noReconcile,
+  noRecord,
+  type Plant,
+  racyClaim
+} from "../src/internal/simulation/plants.ts"
 
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
@@ -40,7 +48,9 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
     ["no limit", noLimit, false],
-    ["a racy claim", racyClaim, true]
+    ["a racy claim", racyClaim, true],
+    ["a tick that compares nothing", noCompare, true],
+    ["a tick that stores nothing", noRecord, false]
   ]
   for (const [name, plant, kills] of plants) {
     it.live(name, (context) =>

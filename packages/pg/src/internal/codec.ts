@@ -278,18 +278,3 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     sensitive: spec.sensitive ?? nothingSensitive
   }
 }
-
-/** A limit as it is read. */
-export interface LimitColumns {
-  readonly name: string
-  readonly release: number
-  readonly proposed: string
-  readonly override: string | null
-}
-
-export const toLimit = ({ name, override, proposed, release }: LimitColumns): JobStore.LimitRow => ({
-  name,
-  release,
-  proposed: JSON.parse(proposed),
-  override: override === null ? undefined : JSON.parse(override)
-})

@@ -38,6 +38,7 @@ export const enqueueOnly = (
     schedules: () => refused("schedules"),
     limits: () => refused("limits"),
     keys: () => refused("keys"),
+    putSchedule: () => refused("putSchedule"),
     tick: () => refused("tick"),
     maintain: refused("maintain"),
     wakeups: () => Stream.fromEffect(refused("wakeups")),

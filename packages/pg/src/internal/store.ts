@@ -10,10 +10,12 @@ import { bounded, search, usual } from "./bounded.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
+import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
 import { type Mark, Marks } from "./marks.ts"
 import * as Query from "./query.ts"
+import * as Schedules from "./schedules.ts"
 
 export interface Settings {
   readonly identity: string
@@ -352,69 +354,14 @@ export const make = Effect.fnUntraced(function*(
         ([row]) => row!.changed
       ),
 
-    schedules: (put) =>
-      Effect.gen(function*() {
-        for (const { definition, name, nextAt } of put) {
-          yield* client.call(
-            "schedules",
-            `INSERT INTO ${s}.schedule AS q (name, definition, next_at) VALUES ($1, $2, $3::float8::bigint)
-             ON CONFLICT (name) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at
-             WHERE q.definition <> excluded.definition`,
-            [name, definition, nextAt]
-          )
-        }
-        return yield* client.call<JobStore.ScheduleRow>(
-          "schedules",
-          `SELECT name, definition, next_at::float8 AS "nextAt" FROM ${s}.schedule ORDER BY name`,
-          []
-        )
-      }),
-
-    limits: (changes) =>
-      Effect.gen(function*() {
-        for (const change of changes) {
-          yield* client.call("limits", `SELECT ${s}.change_limit($1::text::json)`, [JSON.stringify(change)])
-        }
-        const rows = yield* client.call<Codec.LimitColumns>(
-          "limits",
-          `SELECT name, release::float8 AS release, proposed::text AS proposed, override::text AS override
-           FROM ${s}.limits WHERE release >= 0 OR override IS NOT NULL ORDER BY name`,
-          []
-        )
-        return rows.map(Codec.toLimit)
-      }),
-
-    keys: ({ after = "", limit, name }) =>
-      Effect.map(
-        client.call<JobStore.KeyRow & { readonly until: number | null }>(
-          "keys",
-          `SELECT * FROM ${s}.limit_keys($1, $2, $3)`,
-          [name, after, limit]
-        ),
-        (rows) =>
-          rows.map(({ failed, key, ready, running, until, waiting }) => ({
-            key,
-            failed,
-            waiting,
-            ready,
-            running,
-            limitedUntil: until ?? undefined
-          }))
-      ),
-
-    tick: ({ at, name, nextAt, record }) =>
-      Effect.map(
-        client.call<{ taken: boolean }>(
-          "tick",
-          `SELECT ${s}.tick($1, $2::float8::bigint, $3::float8::bigint, $4::text::json) AS taken`,
-          [name, at, nextAt, record === undefined ? null : JSON.stringify(Codec.toJson(record))]
-        ),
-        ([row]) => row!.taken
-      ),
+    ...Schedules.verbs(client),
+    ...Limits.verbs(client),
 
     maintain: Effect.map(
-      client.call<{ reply: Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [settings.maxCrashes]),
-      ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
+      client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [
+        settings.maxCrashes
+      ]),
+      ([row]) => Schedules.maintained(row!.reply)
     ),
 
     wakeups: listener.wakeups,
@@ -441,7 +388,6 @@ interface ExchangeJson {
 }
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }
-type Maintained = Omit<JobStore.MaintainReply, "maintainIn"> & { readonly maintainIn: number | null }
 
 type QueueRow = Record<JobRecord.State, number> & {
   readonly queue: string

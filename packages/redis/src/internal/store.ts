@@ -10,7 +10,9 @@ import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
+import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
+import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
 export interface Settings {
@@ -261,86 +263,14 @@ export const make = Effect.fnUntraced(function*(
         (changed) => Number(changed) === 1
       ),
 
-    schedules: (put) =>
-      Effect.map(client.call<ReadonlyArray<string>>("schedules", "schedules", [JSON.stringify(put)]), (pairs) => {
-        const rows: Array<JobStore.ScheduleRow> = []
-        for (let i = 0; i < pairs.length; i += 2) {
-          const [nextAt, definition] = pairs[i + 1]!.split(Codec.field)
-          rows.push({ name: pairs[i]!, definition: definition!, nextAt: Number(nextAt) })
-        }
-        return rows
-      }),
+    ...Schedules.verbs(client, stored),
 
-    limits: (changes) =>
-      Effect.map(
-        client.call<ReadonlyArray<string>>(
-          "limits",
-          "limits",
-          changes.flatMap((change) => [
-            change._tag === "Override" ? "O" : "P",
-            change.name,
-            change._tag === "Override" ? "0" : String(change.release),
-            change.settings === undefined ? "" : JSON.stringify(change.settings)
-          ])
-        ),
-        (pairs) => {
-          const rows: Array<JobStore.LimitRow> = []
-          for (let i = 0; i < pairs.length; i += 2) {
-            const [release, proposed, override] = pairs[i + 1]!.split(Codec.field)
-            if (release === "-1" && override === "") continue
-            rows.push({
-              name: pairs[i]!,
-              release: Number(release),
-              proposed: JSON.parse(proposed!),
-              override: override === "" ? undefined : JSON.parse(override!)
-            })
-          }
-          return rows.toSorted((a, b) => (a.name < b.name ? -1 : 1))
-        }
-      ),
+    ...Limits.verbs(client),
 
-    keys: ({ after, limit, name }) =>
-      Effect.map(
-        client.call<string>("keys", "keys", [
-          name,
-          after === undefined ? "" : Codec.clean(after),
-          String(limit)
-        ]),
-        (reply) =>
-          Decode.linesOf(reply).map((line) => {
-            const [key, waiting, ready, running, failed, until] = line.split(Codec.field)
-            return {
-              key: Codec.unclean(key!),
-              waiting: Number(waiting),
-              ready: Number(ready),
-              running: Number(running),
-              failed: Number(failed),
-              limitedUntil: Decode.optional(until!)
-            }
-          })
-      ),
-
-    tick: ({ at, name, nextAt, record }) =>
-      Effect.map(
-        stored<number>("tick", [
-          name,
-          String(at),
-          String(nextAt),
-          record === undefined ? "" : JSON.stringify(Codec.specialOf(record))
-        ]),
-        (taken) => Number(taken) === 1
-      ),
-
-    maintain: Effect.map(client.call<string>("maintain", "maintain", [String(settings.maxCrashes)]), (reply) => {
-      const [rescued, quarantined, expired, swept, maintainIn] = reply.split(",")
-      return {
-        rescued: Number(rescued),
-        quarantined: Number(quarantined),
-        expired: Number(expired),
-        swept: Number(swept),
-        maintainIn: Decode.optional(maintainIn!)
-      }
-    }),
+    maintain: Effect.map(
+      client.call<Schedules.Maintained>("maintain", "maintain", [String(settings.maxCrashes)]),
+      Schedules.maintained
+    ),
 
     wakeups: makeWakeups(client, scope, listener, settings.beat),
     events: makeEvents(client, scope, settings.beat)

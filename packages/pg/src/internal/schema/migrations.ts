@@ -15,6 +15,7 @@ import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
+import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
@@ -53,6 +54,7 @@ const entries = [
   "maintain",
   "control_one",
   "signal",
+  "put_schedule",
   "tick",
   "read_one",
   "change_limit",
@@ -61,9 +63,9 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Limits, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
-    Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
-  )
+  [Parts, Limits, Agenda, Enqueue, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
+    module
+  ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 
 const settings = ({ schema }: Names): string => `
 DO $do$
