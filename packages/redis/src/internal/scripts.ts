@@ -10,6 +10,7 @@ import { cancel, control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { life } from "./lua/life.ts"
+import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
 import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
@@ -24,7 +25,7 @@ import { signal, write } from "./lua/write.ts"
 /** The layout of the data. Another number is another store. */
 export const layout = 1
 
-const library = [record, life, store, settle].join("\n")
+const library = [bucket, record, life, limits, store, settle].join("\n")
 
 /** May run where memory is full, so that work goes on and makes room: all but what adds records. */
 const always = "#!lua flags=allow-oom"
@@ -45,6 +46,8 @@ export type Verb =
   | "results"
   | "stats"
   | "schedules"
+  | "limits"
+  | "keys"
   | "putSchedule"
   | "tick"
   | "listen"
@@ -68,6 +71,8 @@ export const scripts = (clock: string = serverClock): Scripts => {
       context,
       begin,
       "local general, flushAll",
+      bucket,
+      queueRoom,
       claim,
       `local lib
       function general()
@@ -93,6 +98,8 @@ export const scripts = (clock: string = serverClock): Scripts => {
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
     stats: make(always, context, library, stats),
+    limits: make(withRoom, context, library, change),
+    keys: make(always, context, library, keys),
     schedules: make(always, schedules),
     putSchedule: make(withRoom, context, scheduleText, putSchedule),
     listen: make(always, listen),
