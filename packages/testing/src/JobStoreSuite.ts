@@ -21,6 +21,7 @@ import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
+import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
 import { stepFacts } from "./internal/suite/steps.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
@@ -47,6 +48,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   settle: settleFacts,
   lease: leaseFacts,
   waiting: waitingFacts,
+  schedules: schedulesFacts,
   steps: stepFacts,
   operate: operateFacts,
   life: lifeFacts

@@ -3,8 +3,10 @@ import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
 import {
   forgottenSteps,
+  noCompare,
   noFence,
   noReconcile,
+  noRecord,
   type Plant,
   racyClaim,
   unfencedSteps
@@ -47,6 +49,8 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
     ["a racy claim", racyClaim, true],
+    ["a tick that compares nothing", noCompare, true],
+    ["a tick that stores nothing", noRecord, false],
     ["no fence at a step", unfencedSteps, true],
     ["checkpoints that are not read back", forgottenSteps, true]
   ]

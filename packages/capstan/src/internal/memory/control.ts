@@ -39,7 +39,7 @@ const act = (state: MemoryState, row: Row, action: ControlAction, now: number): 
   }
 }
 
-const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
+export const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
   if (isFinal(row.state)) return "Unchanged"
   const more = row.grow()
   if (row.state === "running") {

@@ -23,8 +23,10 @@ const maxBatch = 1000
 const maxWriteFailures = 3
 /** Records that are claimed ahead of free slots, at most. */
 const maxAhead = 512
-/** For how many milliseconds it is claimed ahead, at most. */
-const maxHorizon = 20
+/** For how many milliseconds it is claimed ahead, at most: batches grow with a store whose answers take up to a quarter of it. */
+const maxHorizon = 100
+/** Over how many milliseconds the rate is taken, at least. */
+const paceOver = 20
 /** So many settlements are worth an exchange beside the one that is under way. */
 const minBeside = 50
 /** Milliseconds between two looks of a worker without room, each because of a wake-up. */
@@ -124,6 +126,7 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
     const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
     const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
+    if (isAtRest(state, parcel)) startAfresh(state, startedAt)
     const sent = send(state, parcel, demand, total)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
@@ -131,6 +134,16 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
         parcel.settlements.length > 0 && isRefusal(cause) ? refused(state, parcel, cause) : failed(state, parcel, cause)
     })
   })
+
+/** Nothing has run since the last turn: how long ago that was says nothing of the rate. */
+const isAtRest = ({ isBeside, running, settledSince, waitingCount }: WorkerState, { settlements }: Parcel): boolean =>
+  settlements.length === 0 && settledSince === 0 && running.size === 0 && waitingCount === 0 && !isBeside
+
+const startAfresh = (state: WorkerState, now: number): void => {
+  state.lastTurnAt = now
+  state.pace.settled = 0
+  state.pace.elapsed = 0
+}
 
 const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray<Demand>, total: number) => {
   const { settings: { id: worker, lease }, store, telemetry } = state
@@ -253,7 +266,7 @@ const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now
   const elapsed = now - state.lastTurnAt
   state.lastTurnAt = now
   // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
-  const kept = !isElsewhere(state) ? 0 : pace.elapsed > maxHorizon ? 0.5 : 1
+  const kept = !isElsewhere(state) ? 0 : pace.elapsed > paceOver ? 0.5 : 1
   pace.settled = pace.settled * kept + settled
   pace.elapsed = pace.elapsed * kept + elapsed
   if (pace.settled === 0) return 0

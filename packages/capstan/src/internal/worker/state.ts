@@ -460,6 +460,11 @@ export class WorkerState implements Host {
     // Two clocks of whole and of fractional milliseconds disagree by less than this.
     if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
   }
+
+  /** Maintenance is due then at the latest. */
+  foreseeWithin(inMillis: number | undefined): void {
+    if (inMillis !== undefined) this.maintainAt = Math.min(this.maintainAt, this.elapsedNow() + inMillis)
+  }
 }
 
 const isSame = (a: AttemptRef, b: AttemptRef): boolean => a.fence === b.fence && a.id === b.id

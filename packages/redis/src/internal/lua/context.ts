@@ -18,6 +18,7 @@
  * | `:ws`, `:wi:<worker>` | sorted set, hash | leases, registrations |
  * | `:wl:<worker>`, `:wn:<worker>` | hash, hash | its batches of claims, and how many of each still run: no command for each record |
  * | `:f:<shelf>`, `:fs`, `:sw` | list, hash, sorted set | finished records by job, outcome and retention; sizes; when each is swept |
+ * | `:sc`, `:sn`, `:sa` | hash, sorted set, sorted set | schedules; their names; when each is to be seen to |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
  */

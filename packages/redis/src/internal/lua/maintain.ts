@@ -98,8 +98,10 @@ flush()
 
 -- When there is more to do.
 maintainAt = math.huge
-local first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
+local first = call('ZRANGE', P .. ':sa', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = tonumber(first[2]) end
+first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
+if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 first = call('ZRANGE', P .. ':sw', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 local workers = call('ZRANGE', P .. ':ws', 0, -1, 'WITHSCORES')
@@ -112,5 +114,6 @@ for i = 1, #workers, 2 do
 end
 changed.mt = maintainAt < math.huge and string.format('%.0f', maintainAt) or ''
 close()
-return table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')
+local figures = table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')
+return { figures, string.format('%.0f', now), given }
 `

@@ -66,6 +66,9 @@ export class Node {
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
       maintain: call("maintain", store.maintain),
+      schedules: (request) => call("schedules", store.schedules(request)),
+      putSchedule: (put) => call("putSchedule", store.putSchedule(put)),
+      tick: (request) => call("tick", store.tick(request)),
       wakeups: (worker, queues) =>
         Stream.filter(store.wakeups(worker, queues), () => {
           if (this.isKilled) return false
