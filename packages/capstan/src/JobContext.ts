@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type { Steps } from "./internal/steps/steps.ts"
 import type { JobId } from "./JobRecord.ts"
 import type { WriteEntry } from "./JobStore.ts"
 
@@ -60,6 +61,8 @@ export interface Shape {
   readonly elapsed: () => number
   /** @internal */
   readonly write: (entry: WriteEntry) => void
+  /** @internal */
+  readonly steps: Steps
 }
 
 /**

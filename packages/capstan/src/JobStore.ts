@@ -36,6 +36,7 @@ import type {
   RenewRequest,
   ResultAnswer,
   Settled,
+  Signalled,
   SignalRequest,
   WriteEntry
 } from "./StoreWork.ts"
@@ -85,7 +86,7 @@ export interface Shape {
   readonly renew: (request: RenewRequest) => Effect.Effect<RenewReply, JobStoreError>
   readonly write: (entries: ReadonlyArray<WriteEntry>) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
   readonly results: (ids: ReadonlyArray<JobId>) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
-  readonly signal: (request: SignalRequest) => Effect.Effect<"Delivered" | "Early" | "NotFound", JobStoreError>
+  readonly signal: (request: SignalRequest) => Effect.Effect<Signalled, JobStoreError>
   readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
   readonly query: (request: QueryRequest) => Effect.Effect<QueryReply, JobStoreError>
   readonly stats: Effect.Effect<Stats, JobStoreError>

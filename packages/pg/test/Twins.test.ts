@@ -132,7 +132,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a claim whose reply was lost is given back",
       "a worker that leaves gives everything back at once",
       "a record that is given back unstarted keeps its count of crashes",
-      "unique, until started: a record that is given back unstarted"
+      "unique, until started: a record that is given back unstarted",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a claim that its worker is not known to have": {
@@ -152,7 +153,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "a settle clears the count of crashes",
       "a record that is given back unstarted keeps its count of crashes",
       "a slot moves with its record",
-      "records of a dead worker count"
+      "records of a dead worker count",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
     ]
   },
   "a unique row that is not believed": {
@@ -181,7 +184,49 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key's slot is free again",
       "keys are listed by name",
       "a key whose attempts fail in a row",
-      "a success between two failures"
+      "a success between two failures",
+      "a wait with a delay ends with its signal"
+    ]
+  },
+  "no fence at a step": {
+    changes: [[
+      "WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR NO KEY UPDATE",
+      "WHERE id = (x ->> 'id')::uuid FOR NO KEY UPDATE"
+    ]],
+    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+  },
+  "checkpoints that are not read back": {
+    changes: [[
+      "SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept",
+      "SELECT NULL::json AS kept"
+    ]],
+    red: [
+      "progress, logs and steps of a stale attempt",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a signal that is written over": {
+    changes: [[
+      "  IF NOT FOUND THEN RETURN 'Existing'; END IF;\n  r.flags := r.flags | 2;",
+      "  IF NOT FOUND THEN UPDATE ${s}.checkpoint SET value = p_value WHERE id = p_id AND name = p_waitpoint; END IF;\n  r.flags := r.flags | 2;"
+    ]],
+    red: ["the first signal is kept"]
+  },
+  "a wait that does not end by itself": {
+    changes: [["  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;\n", ""]],
+    red: ["a wait with a delay ends by itself"]
+  },
+  "an end that nothing is undone before": {
+    changes: [["  IF r.flags & 128 = 0 THEN RETURN false; END IF;\n", "  RETURN false;\n"]],
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
     ]
   },
   "a settlement sent again that is not known": {

@@ -123,7 +123,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record of a key that waits is cancelled",
       "keys are listed by name",
       "a key whose attempts fail in a row",
-      "records that must wait for each other by a key"
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
     ]
   },
   "a worker takes all that crashed others": {
@@ -136,7 +137,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back unstarted has its key again, unless another took it",
       "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
       "a worker that leaves gives everything back at once",
-      "a record that is given back unstarted keeps its count of crashes (P10)"
+      "a record that is given back unstarted keeps its count of crashes (P10)",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a released record goes to the end": {
@@ -157,6 +159,42 @@ const twins: Readonly<Record<string, Twin>> = {
       "return head.place and true, head"
     ]],
     red: ["a record that was rescheduled is claimed in the turn of its new instant"]
+  },
+  "a checkpoint is written over": {
+    changes: [[
+      ["write"],
+      "call('HSETNX', key, entry.name, entry.value)",
+      "call('HSET', key, entry.name, entry.value)"
+    ]],
+    red: ["a checkpoint is written once: what is there stays, and is Done"]
+  },
+  "checkpoints are not read back": {
+    changes: [[["exchange"], "  if not row.hasCheckpoints then return '' end", "  if true then return '' end"]],
+    red: [
+      "progress, logs and steps of a stale attempt are refused (P3)",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a wait does not end by itself": {
+    changes: [[["exchange"], "if s.delay then L.wakeAt(row, now + s.delay) end", ""]],
+    red: ["a wait with a delay ends by itself"]
+  },
+  "nothing is undone before an end": {
+    changes: [[
+      ["exchange", "renew", "maintain", "control"],
+      "if not (row.more and row.more.undo) then return false end",
+      "if true then return false end"
+    ]],
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
+    ]
   },
   "a tick is taken by everybody": {
     changes: [[

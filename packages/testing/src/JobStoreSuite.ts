@@ -24,6 +24,7 @@ import { limitFacts } from "./internal/suite/limits.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
 import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
+import { stepFacts } from "./internal/suite/steps.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
 export type {
@@ -50,6 +51,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   waiting: waitingFacts,
   limits: limitFacts,
   schedules: schedulesFacts,
+  steps: stepFacts,
   operate: operateFacts,
   life: lifeFacts
 }

@@ -2,13 +2,15 @@ import { Simulation } from "@capstan/testing"
 import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
 import {
+  forgottenSteps,
   noCompare,
   noFence,
   noLimit,
   noReconcile,
   noRecord,
   type Plant,
-  racyClaim
+  racyClaim,
+  unfencedSteps
 } from "../src/internal/simulation/plants.ts"
 
 /** Shown in the run of the tests. */
@@ -50,7 +52,9 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
     ["no limit", noLimit, false],
     ["a racy claim", racyClaim, true],
     ["a tick that compares nothing", noCompare, true],
-    ["a tick that stores nothing", noRecord, false]
+    ["a tick that stores nothing", noRecord, false],
+    ["no fence at a step", unfencedSteps, true],
+    ["checkpoints that are not read back", forgottenSteps, true]
   ]
   for (const [name, plant, kills] of plants) {
     it.live(name, (context) =>

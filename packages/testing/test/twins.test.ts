@@ -45,7 +45,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a claim whose reply was lost is given back",
       "unique, until started: a record that is given back",
-      "a record that is given back unstarted keeps its count of crashes"
+      "a record that is given back unstarted keeps its count of crashes",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a racy claim": {
@@ -120,6 +121,51 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "if (idempotencyKey !== undefined) state.idempotent.delete(scoped(spec.tag, idempotencyKey))",
     red: ["unique, replace: a call that was answered once"]
   },
+  "no fence at a step": {
+    file: "write.ts",
+    line: `row.state === "running" && row.fence === at.fence ? row`,
+    instead: `row.state !== "completed" ? row`,
+    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+  },
+  "a checkpoint that is written over": {
+    file: "write.ts",
+    line: "  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false\n",
+    instead: "",
+    red: [
+      "a checkpoint is written once",
+      "the first signal is kept"
+    ]
+  },
+  "checkpoints that are not read back": {
+    file: "exchange.ts",
+    line: "checkpoints: more?.checkpoints ?? nothing",
+    instead: "checkpoints: nothing",
+    red: [
+      "progress, logs and steps of a stale attempt",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a wait that does not end by itself": {
+    file: "settle.ts",
+    line: "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n",
+    instead: "",
+    red: ["a wait with a delay ends by itself"]
+  },
+  "an end that nothing is undone before": {
+    file: "write.ts",
+    line: "  if (more?.undo !== true) return false\n",
+    instead: "  if (more !== undefined) return false\n",
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
+    ]
+  },
   "a leaked key slot": {
     file: "state.ts",
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
@@ -134,7 +180,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record of a key that waits is cancelled",
       "keys are listed by name",
       "a key whose attempts fail in a row",
-      "records that must wait for each other by a key"
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
     ]
   },
   "a queue whose limit nobody looks at": {
@@ -257,7 +304,13 @@ const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.
   writeFileSync(`${folder}/${file}`, original.replace(line, () => instead))
   for (const each of readdirSync(folder)) {
     const text = readFileSync(`${folder}/${each}`, "utf8")
-    writeFileSync(`${folder}/${each}`, text.replaceAll(`"../../`, `"../../../capstan/src/`))
+    writeFileSync(
+      `${folder}/${each}`,
+      text.replaceAll(`"../../`, `"../../../capstan/src/`).replaceAll(
+        `"../steps/`,
+        `"../../../capstan/src/internal/steps/`
+      )
+    )
   }
   const twin: { readonly make: () => Effect.Effect<JobStore.Shape> } = await import(`${folder}/store.ts`)
   return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))

@@ -263,7 +263,7 @@ export const make = Effect.fnUntraced(function*(
         client.call<{ answers: ReadonlyArray<JobStore.Settled> }>(
           "write",
           `SELECT ${s}.write_entries($1::text::json) AS answers`,
-          [JSON.stringify(entries.map(writeJson))]
+          [JSON.stringify(entries.map(Codec.writeJson))]
         ),
         ([row]) => row!.answers
       ),
@@ -432,18 +432,6 @@ const toAnswer = (id: JobRecord.JobId, row: ResultRow | undefined): JobStore.Res
       }
     default:
       return { _tag: "Pending", id, progress }
-  }
-}
-
-const writeJson = (entry: JobStore.WriteEntry): unknown => {
-  const at = { kind: entry._tag, id: entry.at.id, fence: entry.at.fence }
-  switch (entry._tag) {
-    case "Step":
-      return { ...at, name: entry.name, value: entry.value }
-    case "Progress":
-      return { ...at, value: entry.value }
-    case "Log":
-      return { ...at, lines: entry.lines.map(Codec.clean) }
   }
 }
 

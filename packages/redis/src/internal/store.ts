@@ -227,8 +227,12 @@ export const make = Effect.fnUntraced(function*(
 
     get: (id) =>
       Effect.map(
-        client.call<[string, string, string]>("get", "get", [Codec.packId(id)]),
-        ([, kinds, lines]) => lines === "" ? undefined : Decode.toRecord(lines, Decode.kindsOf(kinds))
+        client.call<[string, string, string, string]>("get", "get", [Codec.packId(id)]),
+        ([, kinds, lines, checkpoints]) => {
+          if (lines === "") return undefined
+          const record = Decode.toRecord(lines, Decode.kindsOf(kinds))
+          return checkpoints === "" ? record : { ...record, checkpoints: Decode.membersOf(checkpoints) }
+        }
       ),
 
     query: (request) => select(request.where, request.order, request.limit, request.cursor),

@@ -67,8 +67,8 @@ export const takeCancels = (worker: WorkerState): ExchangeReply["cancel"] => {
   const rows = worker.cancel
   worker.cancel = []
   return rows
-    .filter((row) => row.worker === worker)
-    .map((row) => ({ id: row.id, fence: row.fence, reason: row.more?.cancelReason ?? "" }))
+    .filter((row) => row.worker === worker && row.more?.cancelReason !== undefined)
+    .map((row) => ({ id: row.id, fence: row.fence, reason: row.more!.cancelReason! }))
 }
 
 /** Releases parked rows that this worker can run, at the place that they had. */
@@ -90,7 +90,7 @@ const promoteDue = (state: MemoryState, queue: QueueState, now: number): void =>
   for (let i = 0; i < dueChunk; i++) {
     const row = queue.due.peek()
     if (row === undefined || row.at > now) return
-    state.run(row, "due", now, row.at)
+    state.run(row, row.state === "blocked" ? "unblock" : "due", now, row.at)
   }
 }
 

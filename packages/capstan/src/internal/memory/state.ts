@@ -201,6 +201,13 @@ export class MemoryState {
     more.blockedOn = on
   }
 
+  /** A blocked row goes on at this instant, when nothing else lets it. */
+  wakeAt(row: Row, at: number): void {
+    row.at = at
+    row.queue.due.push(row)
+    if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+  }
+
   /** Lets a row run at an instant: scheduled when that is to come, else ready with a new place. */
   run(row: Row, event: Event, now: number, dueAt: number): void {
     if (dueAt > now) {

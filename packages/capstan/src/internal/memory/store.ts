@@ -135,7 +135,9 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     get: (id) =>
       Effect.sync(() => {
         const row = state.rows.get(id)
-        return row === undefined ? undefined : view(row)
+        if (row === undefined) return undefined
+        const checkpoints = row.more?.checkpoints
+        return checkpoints === undefined ? view(row) : { ...view(row), checkpoints }
       }),
     query: (request) => Effect.sync(() => query(state, request)),
     stats: Effect.sync(() => stats(state, now())),

@@ -9,8 +9,9 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
-import type { Claimed, WriteEntry } from "../../JobStore.ts"
-import { SnoozeSignal } from "../handler.ts"
+import type { Claimed, NewRecord, WriteEntry } from "../../JobStore.ts"
+import { EndSignal } from "../handler.ts"
+import { type StepRecord, Steps, type StepStore } from "../steps/steps.ts"
 import { type Answer, plain, type RunnableJob } from "./runner.ts"
 import type { QueueSlots } from "./slots.ts"
 
@@ -27,6 +28,8 @@ export interface Host {
   /** Milliseconds by the monotonic clock. */
   readonly elapsedNow: () => number
   readonly writes: (attempt: Attempt) => void
+  /** Where steps are kept; nowhere for an attempt that no store holds. */
+  readonly steps: StepStore | undefined
 }
 
 /** When the claims of one exchange arrived: by the monotonic clock, and by the store's. */
@@ -38,14 +41,14 @@ export interface Receipt {
 const pause = (duration: Duration.Input, closes?: "key" | "queue"): Effect.Effect<never> => {
   const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
   return millis >= 0 && millis < Infinity
-    ? Effect.die(new SnoozeSignal(Math.ceil(millis), closes))
+    ? Effect.die(new EndSignal({ _tag: "SnoozeFor", delay: Math.ceil(millis), closes }))
     : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
 }
 
 const maxLines = 100
 const maxLine = 2000
 
-export class Attempt implements JobContextShape {
+export class Attempt implements JobContextShape, StepRecord {
   readonly claimed: Claimed
   readonly runnable: RunnableJob
   readonly slots: QueueSlots
@@ -65,6 +68,9 @@ export class Attempt implements JobContextShape {
   trace: string | undefined
   /** It committed its own completion: nothing is left to settle. */
   isCommitted = false
+  /** Records that its settlement stores. */
+  children: ReadonlyArray<NewRecord> | undefined
+  private stepsOf: Steps | undefined
   private latest: string | undefined
   readonly scope = Scope.makeUnsafe()
   private lines: Array<string> | undefined
@@ -133,6 +139,26 @@ export class Attempt implements JobContextShape {
 
   get elapsed(): () => number {
     return () => this.elapsedAt(this.host.elapsedNow())
+  }
+
+  /** Made for who asks for them. */
+  get steps(): Steps {
+    return this.stepsOf ??= new Steps(this, this.host.steps)
+  }
+
+  /** This attempt, or one before it, has had steps or signals. */
+  get mayHaveSteps(): boolean {
+    if (this.stepsOf !== undefined) return true
+    for (const _ in this.claimed.checkpoints) return true
+    return false
+  }
+
+  get storeNow(): number {
+    return this.storeTimeAfter(this.elapsedAt(this.host.elapsedNow()))
+  }
+
+  get isLost(): boolean {
+    return this.stop?._tag === "Lost"
   }
 
   get log(): (message: string) => Effect.Effect<void> {

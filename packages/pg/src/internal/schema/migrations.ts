@@ -17,6 +17,7 @@ import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
 import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
+import * as Steps from "./functions/steps.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -63,7 +64,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Limits, Agenda, Enqueue, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
+  [Parts, Limits, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
     module
   ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 

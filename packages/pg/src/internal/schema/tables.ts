@@ -49,12 +49,13 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // What every record has comes first, and wide before narrow: a column that lies behind one that may be missing, or of
   // any length, is found by walking. worker and begun_at: 0 is none. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
-  // 16 came back to an earlier place, 32 has an idempotency key, 512 has a key that several jobs share.
+  // 16 came back to an earlier place, 32 has an idempotency key, 64 is blocked until `at` at the latest, 128 has a step that
+  // can be undone, 512 has a key that several jobs share.
   //
   // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
   // the old one in its page, of which a half is kept free for that. Hence three columns that follow from others (generated
-  // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back, has crashed a worker or has a shared key,
-  // 2 scheduled, 3 blocked; a record that runs stays in its lane. due: `at` of the scheduled. expires: `expire_at` of what
+  // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back, has crashed a worker or has a
+  // shared key, 2 scheduled, or blocked until an instant, 3 blocked; a record that runs stays in its lane. due: `at` of lane 2. expires: `expire_at` of what
   // does not run.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,

@@ -273,9 +273,10 @@ local function checkpointsText(row)
   local all, size, some = call('HGETALL', P .. ':cp:' .. row.id), 0, {}
   for i = 1, #all, 2 do
     size = size + #all[i] + #all[i + 1]
-    if size > 65536 then break end
-    some[all[i]] = all[i + 1]
+    if size <= 65536 or string.sub(all[i], 1, 1) == '!' then some[all[i]] = all[i + 1] end
   end
+  -- A name that nobody can give says that there are more.
+  if size > 65536 then some[''] = '' end
   return cjson.encode(some)
 end
 

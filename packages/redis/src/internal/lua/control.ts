@@ -5,7 +5,7 @@ export const cancel = String.raw`
 function L.cancel(row, reason)
   if isFinal(row) then return 'Unchanged' end
   if row.state == RUNNING then
-    if row.more and row.more.cancel then return 'Requested' end
+    if row.more and row.more.cancel or L.isEnding(row) then return 'Requested' end
     more(row).cancel = reason
     local worker = row.tail
     call('RPUSH', P .. ':wc:' .. worker, row.id)
@@ -13,7 +13,12 @@ function L.cancel(row, reason)
     call('PUBLISH', P .. ':w', 'k' .. worker)
     return 'Requested'
   end
+  if L.isEnding(row) then return 'Requested' end
   row.fence = row.fence + 1
+  if L.mustUndo(row, 'Cancel', reason) then
+    L.run(row, now)
+    return 'Requested'
+  end
   more(row).cancel = reason
   L.finish(row, CANCELLED, reason)
   return 'Changed'
@@ -27,8 +32,18 @@ local act = {}
 
 function act.Cancel(row) return L.cancel(row, action.reason) end
 
+-- Steps of a life that was completed, or undone, are to run again.
+local function forgetSteps(row)
+  local key = P .. ':cp:' .. row.id
+  if not row.hasCheckpoints or row.state ~= COMPLETED and call('HEXISTS', key, '!undone') == 0 then return end
+  call('DEL', key)
+  row.hasCheckpoints = false
+  more(row).undo = nil
+end
+
 local function renewLife(row)
   L.unfold(row)
+  forgetSteps(row)
   L.unshelve(row)
   local its = more(row)
   row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0

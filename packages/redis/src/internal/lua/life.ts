@@ -22,6 +22,10 @@ local function leave(row)
   elseif row.state == BLOCKED then
     local its = row.more or {}
     if its.blocked then call('ZREM', P .. ':b:' .. its.blocked, row.id) end
+    if its.wakes then
+      call('ZREM', P .. ':d:' .. queue, row.id)
+      more(row).wakes = nil
+    end
     if its.blocked == 'ConcurrencyKey' then
       call('ZREM', P .. ':kw:' .. its.on, row.id)
       if L.isShared(its.on) then L.keyOf(its.on).w = L.keyOf(its.on).w - 1 end
@@ -52,6 +56,29 @@ function L.block(row, reason, on)
   local its = more(row)
   its.blocked, its.on = reason, on
   call('ZADD', P .. ':b:' .. reason, row.chunk, row.id)
+end
+
+-- A blocked record goes on at this instant, when nothing else lets it.
+function L.wakeAt(row, at)
+  row.at = at
+  more(row).wakes = true
+  local queue = queueOf(row)
+  call('ZADD', P .. ':d:' .. queue, at, row.id)
+  woken[queue] = true
+end
+
+-- It runs only to undo its steps.
+function L.isEnding(row)
+  return row.more and row.more.undo and call('HEXISTS', P .. ':cp:' .. row.id, '!end') == 1
+end
+
+-- Whether a record that is to end while no attempt of it decides must run once more, because a step of it can be undone. How
+-- it is to end is kept for that attempt, and is no request any more.
+function L.mustUndo(row, tag, reason)
+  if not (row.more and row.more.undo) then return false end
+  call('HSETNX', P .. ':cp:' .. row.id, '!end', cjson.encode({ _tag = tag, reason = reason }))
+  more(row).cancel = nil
+  return true
 end
 
 -- Lets a record run at an instant: scheduled when that is to come, else ready with a new place.

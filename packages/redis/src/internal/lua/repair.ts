@@ -183,6 +183,7 @@ local waits = {
   [BLOCKED] = function(row)
     local its = row.more
     call('ZADD', P .. ':b:' .. its.blocked, row.chunk, row.id)
+    if its.wakes then call('ZADD', P .. ':d:' .. queueOf(row), row.at, row.id) end
     if its.blocked == 'ConcurrencyKey' then call('ZADD', P .. ':kw:' .. its.on, rank(row), row.id)
     elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
       local kind = kindOf(row.kind)

@@ -150,6 +150,7 @@ local conclude = {
     if call('HEXISTS', P .. ':cp:' .. row.id, s.waitpoint) == 1 then return L.run(row, now) end
     L.freeSlot(row)
     L.block(row, 'Waitpoint', s.waitpoint)
+    if s.delay then L.wakeAt(row, now + s.delay) end
     tell('blocked', row.id, kindOf(row.kind), row.attempt, s.waitpoint)
   end,
   WaitForChildren = function(row)
@@ -184,6 +185,7 @@ function L.settle(s)
   if row.state ~= RUNNING or row.fence ~= s.fence then return 'LeaseLost' end
   local endedAt = math.min(now, row.at + s.after)
   local reason = isOpen(s.outcome) and row.more and row.more.cancel
+  if reason and L.mustUndo(row, 'Cancel', reason) then reason = nil end
   local failure = s.failure and failureText(row, s.failure, endedAt)
   L.endAttempt(row, reason and 'cancelled' or decisions[s.outcome], endedAt, failure, s.trace)
   if failure and row.hasBegun then L.errorTag(row, s.failureTag) end

@@ -5,6 +5,7 @@ import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect } from "effect"
 import { chargesOf, eventOf } from "./events.ts"
 import type { Schedules } from "./schedules.ts"
+import { tag } from "./stepLog.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
@@ -44,7 +45,7 @@ export class Invariants {
   }
 
   check(step: string): Effect.Effect<void> {
-    return Effect.map(this.records, (after) => {
+    return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
       let inQueue = 0
       for (const record of after.values()) {
@@ -63,7 +64,9 @@ export class Invariants {
           `${step}: ${inQueue} records of ${queueLimit.queue} run, its limit is ${queueLimit.concurrency}`
         )
       }
+      const { before } = this
       this.before = after
+      return this.seeSteps(before, after, step)
     })
   }
 
@@ -77,6 +80,21 @@ export class Invariants {
         `${step}: ${this.starts.length} starts of ${is.concurrencyKey} within a second, ${most} may be`
       )
     }
+  }
+
+  /** Only what runs, or has just come to an end, can have other checkpoints than before. */
+  private seeSteps(
+    before: ReadonlyMap<string, JobRecord.JobRecord>,
+    after: ReadonlyMap<string, JobRecord.JobRecord>,
+    step: string
+  ): Effect.Effect<void> {
+    const stepped = [...after.values()].filter((record) =>
+      record.tag === tag && (record.state === "running" || before.get(record.id)?.fence !== record.fence)
+    )
+    return Effect.forEach(stepped, ({ id }) =>
+      Effect.map(Effect.orDie(this.store.get(id)), (record) => {
+        if (record !== undefined) this.world.stepLog.see(before.get(id), record, step)
+      }), { discard: true })
   }
 
   private compare(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
@@ -136,6 +154,15 @@ export class Invariants {
           `${name} was given ${id} with fence ${fence}, which ${record?.worker ?? "nobody"} holds with ${record?.fence}`
         )
       }
+    })
+  }
+
+  /** What a stale attempt writes is refused. */
+  written(name: string, entries: ReadonlyArray<JobStore.WriteEntry>, answers: ReadonlyArray<JobStore.Settled>): void {
+    entries.forEach(({ _tag, at }, i) => {
+      const record = this.before.get(at.id)
+      if (answers[i] !== "Done" || record === undefined || record.fence === at.fence) return
+      this.world.violate(`${_tag} of ${name} for ${at.id} was taken with fence ${at.fence}, it has ${record.fence}`)
     })
   }
 

@@ -55,7 +55,13 @@ export class Node {
           Effect.tap(store.exchange(request), ({ claimed }) => invariants.claimed(this.name, request.worker, claimed))
         ),
       renew: (request) => call("renew", store.renew(request)),
-      write: (entries) => call("write", store.write(entries)),
+      write: (entries) =>
+        call(
+          "write",
+          Effect.tap(store.write(entries), (answers) =>
+            Effect.sync(() => invariants.written(this.name, entries, answers)))
+        ),
+      get: (id) => call("get", store.get(id)),
       results: (ids) => call("results", store.results(ids)),
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),

@@ -58,3 +58,25 @@ export const noRecord: Plant = (store) => ({
   ...store,
   tick: (request) => store.tick({ ...request, ticks: request.ticks.slice(1) })
 })
+
+/** Keeps steps with the fence that the record has by now. */
+export const unfencedSteps: Plant = (store) => ({
+  ...store,
+  write: (entries) =>
+    Effect.flatMap(
+      Effect.forEach(entries, (entry) =>
+        Effect.map(store.get(entry.at.id), (record) =>
+          record?.state === "running" ? { ...entry, at: { id: entry.at.id, fence: record.fence } } : entry)),
+      store.write
+    )
+})
+
+/** Hands out records without what they have kept. */
+export const forgottenSteps: Plant = (store) => ({
+  ...store,
+  exchange: (request) =>
+    Effect.map(store.exchange(request), (reply) => ({
+      ...reply,
+      claimed: reply.claimed.map((claimed) => ({ ...claimed, checkpoints: {} }))
+    }))
+})

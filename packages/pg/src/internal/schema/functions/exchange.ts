@@ -200,7 +200,8 @@ BEGIN
 END $$`
 
 /**
- * Due records become ready, in the order in which they fell due, in a bounded chunk. Answers when to look again: what a
+ * Due records become ready, in the order in which they fell due, in a bounded chunk; and those that waited for a signal no
+ * longer than until now. Answers when to look again: what a
  * transaction has locked is not asked for without a pause.
  */
 export const promote = (s: string): string => `
@@ -218,7 +219,7 @@ BEGIN
   moved AS (
     UPDATE ${s}.record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
       place = t.place, ready_at = p_now, at = p_now
-    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO ${s}.delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
@@ -279,11 +280,14 @@ END $$`
 export const extraOf = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.extra_of(p_id uuid) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN json_build_object(
-    'checkpoints', (SELECT json_object_agg(name, value) FROM (
-      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
-      FROM ${s}.checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text;
+  RETURN (
+    SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
+      'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text
+    FROM (
+      SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
+        bool_or(total > 65536) AS is_cut
+      FROM (SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+        FROM ${s}.checkpoint WHERE id = p_id) c) kept_ones);
 END $$`
 
 /** Whether a worker runs a record that has crashed others. */

@@ -72,9 +72,9 @@ BEGIN
     r := ${s}.end_attempt(r, 'crashed', p_now,
       CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
     r.crashes := v_crashes;
-    IF v_cancel IS NOT NULL THEN
+    IF v_cancel IS NOT NULL AND NOT ${s}.must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
-    ELSIF v_crashes >= p_max_crashes THEN
+    ELSIF v_crashes >= p_max_crashes AND (${s}.is_ending(r) OR NOT ${s}.must_undo(r, 'Dead', 'Crashed')) THEN
       PERFORM ${s}.finish(r, 6, 'Crashed', NULL, p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;

@@ -144,8 +144,8 @@ END $$`
 
 /** What the indexes go by: see `tables.ts`. */
 const lane = (r: string): string =>
-  `CASE WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 528 <> 0 THEN 1 ELSE 0 END`
-const due = "CASE WHEN r.state = 2 THEN r.at END"
+  `CASE WHEN ${r}.state = 3 AND ${r}.flags & 64 = 64 THEN 2 WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 528 <> 0 THEN 1 ELSE 0 END`
+const due = "CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END"
 const expires = "CASE WHEN r.state <> 1 THEN r.expire_at END"
 
 /** Stores a new record. */
@@ -222,7 +222,7 @@ BEGIN
   r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
-  r.flags := CASE WHEN r.key LIKE '@%' THEN r.flags | 512 ELSE r.flags & ~512 END;
+  r.flags := CASE WHEN r.key LIKE '@%' THEN r.flags & ~64 | 512 ELSE r.flags & ~576 END;
   IF p_due > p_now THEN
     IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
     r.flags := r.flags & ~8;
@@ -372,7 +372,9 @@ BEGIN
     r.priority, r.crashes, r.flags & 33, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
-      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM ${s}.detail d WHERE d.id = r.id) END,
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
+        'checkpoints', CASE WHEN p_state > 4 THEN ${s}.checkpoints_of(r.id) END, 'undo', r.flags & 128)
+      FROM (SELECT r.id) one LEFT JOIN ${s}.detail d ON d.id = one.id) END,
     p_result, r.payload);
   PERFORM ${s}.count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)

@@ -102,6 +102,7 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
+    IF v_cancel IS NOT NULL AND ${s}.must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
   END IF;
   r.settled := r.fence;
   r := ${s}.end_attempt(r,
@@ -149,7 +150,7 @@ BEGIN
     IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM ${s}.block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+      PERFORM ${s}.block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
@@ -186,10 +187,11 @@ BEGIN
   RETURN ${s}.settle_one(x, ${s}.clock());
 END $$`
 
-/** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. */
+/** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. At `p_until` it goes on by itself. */
 export const block = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.block(r ${s}.record, p_reason text, p_on text, p_now bigint) RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.block(
+  r ${s}.record, p_reason text, p_on text, p_now bigint, p_until bigint DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_freed text := CASE WHEN r.flags & 8 = 8 THEN r.key END;
 BEGIN
@@ -198,7 +200,8 @@ BEGIN
   r.state := 3;
   r.reason := p_reason;
   r.blocked_on := p_on;
-  r.at := p_now;
+  r.at := coalesce(p_until, p_now);
+  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;
   PERFORM ${s}.put(r);
   PERFORM ${s}.tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
