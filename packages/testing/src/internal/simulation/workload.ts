@@ -85,10 +85,10 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Urgent: work,
     // What would be a failure of another is a third party that wants a pause.
     Limited: (given) =>
-      Effect.catch(
-        work(given),
-        () => Effect.flatMap(JobContext.JobContext, ({ limited }) => limited("key", "1500 millis"))
-      ),
+      Effect.gen(function*() {
+        const { limited } = yield* JobContext.JobContext
+        return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
+      }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
     Poison: () => Effect.andThen(kill, Effect.never),
     Stepped: (given) =>
