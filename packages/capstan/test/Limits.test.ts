@@ -131,7 +131,7 @@ describe("a handler that was told to wait", () => {
       Effect.gen(function*() {
         const context = yield* JobContext.JobContext
         starts.push([key, yield* now, context.attempt])
-        if (starts.length === 1) yield* context.limited(what, "30 seconds")
+        if (starts.length === 1) return yield* context.limited(what, "30 seconds")
       })
     return { starts, layer: group.toLayer({ Call: handler, Plain: handler }) }
   }

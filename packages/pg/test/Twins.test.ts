@@ -153,9 +153,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "a settle clears the count of crashes",
       "a record that is given back unstarted keeps its count of crashes",
       "a slot moves with its record",
+      "records of a dead worker count",
       "a record with a step to undo that is cancelled while it runs",
-      "a record with a step to undo whose workers die too often",
-      "records of a dead worker count"
+      "a record with a step to undo whose workers die too often"
     ]
   },
   "a unique row that is not believed": {
@@ -178,14 +178,14 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "no more records of a concurrency key run than its limit",
       "records that must wait for each other by a key",
-      "a wait with a delay ends with its signal",
       "a key of a space counts",
       "racing claims never exceed",
       "a key that was limited",
       "a key's slot is free again",
       "keys are listed by name",
       "a key whose attempts fail in a row",
-      "a success between two failures"
+      "a success between two failures",
+      "a wait with a delay ends with its signal"
     ]
   },
   "no fence at a step": {

@@ -116,7 +116,6 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
-      "a wait with a delay ends with its signal",
       "a key of a space counts",
       "racing claims never exceed",
       "a key that was limited",
@@ -124,7 +123,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record of a key that waits is cancelled",
       "keys are listed by name",
       "a key whose attempts fail in a row",
-      "records that must wait for each other by a key"
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
     ]
   },
   "a worker takes all that crashed others": {

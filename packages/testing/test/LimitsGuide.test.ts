@@ -36,7 +36,7 @@ const SendMailLive = SendMail.toLayer(({ to }) =>
   Effect.gen(function*() {
     const { limited } = yield* JobContext.JobContext
     const answer = yield* deliver(to)
-    if (answer === "too many") yield* limited("key", "30 seconds")
+    if (answer === "too many") return yield* limited("key", "30 seconds")
   })
 )
 

@@ -173,7 +173,6 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "no more records of a concurrency key run than its limit",
       "a slot is free after",
-      "a wait with a delay ends with its signal",
       "a key of a space counts",
       "racing claims never exceed",
       "a key that was limited",
@@ -181,7 +180,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record of a key that waits is cancelled",
       "keys are listed by name",
       "a key whose attempts fail in a row",
-      "records that must wait for each other by a key"
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
     ]
   },
   "a queue whose limit nobody looks at": {

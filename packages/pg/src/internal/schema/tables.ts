@@ -54,9 +54,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
   //
   // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
   // the old one in its page, of which a half is kept free for that. Hence three columns that follow from others (generated
-  // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back, has crashed a worker or has
-  // a shared key, 2 scheduled, or blocked until an instant, 3 blocked; a record that runs stays in its lane. due: `at` of
-  // lane 2. expires: `expire_at` of what
+  // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back, has crashed a worker or has a
+  // shared key, 2 scheduled, or blocked until an instant, 3 blocked; a record that runs stays in its lane. due: `at` of lane 2. expires: `expire_at` of what
   // does not run.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,

@@ -70,6 +70,18 @@ export class Invariants {
     })
   }
 
+  /** No window of the rate has more starts than it allows. */
+  private started(is: JobRecord.JobRecord, step: string): void {
+    const at = is.claimedAt!
+    this.starts = [...this.starts.filter((start) => start > at - keyRate.perMillis), at]
+    const most = keyRate.limit + keyRate.burst - 1
+    if (this.starts.length > most) {
+      this.world.violate(
+        `${step}: ${this.starts.length} starts of ${is.concurrencyKey} within a second, ${most} may be`
+      )
+    }
+  }
+
   /** Only what runs, or has just come to an end, can have other checkpoints than before. */
   private seeSteps(
     before: ReadonlyMap<string, JobRecord.JobRecord>,
@@ -83,18 +95,6 @@ export class Invariants {
       Effect.map(Effect.orDie(this.store.get(id)), (record) => {
         if (record !== undefined) this.world.stepLog.see(before.get(id), record, step)
       }), { discard: true })
-  }
-
-  /** No window of the rate has more starts than it allows. */
-  private started(is: JobRecord.JobRecord, step: string): void {
-    const at = is.claimedAt!
-    this.starts = [...this.starts.filter((start) => start > at - keyRate.perMillis), at]
-    const most = keyRate.limit + keyRate.burst - 1
-    if (this.starts.length > most) {
-      this.world.violate(
-        `${step}: ${this.starts.length} starts of ${is.concurrencyKey} within a second, ${most} may be`
-      )
-    }
   }
 
   private compare(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {

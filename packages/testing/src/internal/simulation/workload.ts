@@ -44,12 +44,12 @@ class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
 
 export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped }
 
-const always = [Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped] as const
-
-export class NewRelease extends JobGroup.make(...always, Snoozing) {}
+export class NewRelease
+  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped)
+{}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(...always) {}
+export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -85,10 +85,10 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Urgent: work,
     // What would be a failure of another is a third party that wants a pause.
     Limited: (given) =>
-      Effect.catch(
-        work(given),
-        () => Effect.flatMap(JobContext.JobContext, ({ limited }) => limited("key", "1500 millis"))
-      ),
+      Effect.gen(function*() {
+        const { limited } = yield* JobContext.JobContext
+        return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
+      }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
     Poison: () => Effect.andThen(kill, Effect.never),
     Stepped: (given) =>
