@@ -46,6 +46,14 @@ export interface Shape {
    */
   readonly snooze: (duration: Duration.Input) => Effect.Effect<never>
   /**
+   * Says that nothing more may start for so long: of this record's key in the space of its `limit`, or of its queue (such as
+   * a 429 with `Retry-After`). It ends this attempt as `snooze` does, without charging it, and the record is the first to
+   * run afterwards, at its old place. Attempts that run go on.
+   *
+   * `"key"` of a job without `limit` is a defect.
+   */
+  readonly limited: (what: "key" | "queue", duration: Duration.Input) => Effect.Effect<never>
+  /**
    * Milliseconds since the claim, by the monotonic clock.
    *
    * @internal

@@ -20,6 +20,8 @@ export interface UniqueClaim {
   /** The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue. */
   readonly until: "started" | "finished" | { readonly windowMillis: number }
   readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter"
+  /** A conflict moves the record's due instant no further than this many milliseconds after its first enqueue. */
+  readonly maxWait?: number | undefined
 }
 
 /**
@@ -120,7 +122,13 @@ export interface NewFailure {
 export type Outcome =
   | { readonly _tag: "Complete"; readonly result: string | undefined }
   | { readonly _tag: "RetryAfter"; readonly delay: number; readonly failure: NewFailure; readonly uncharged?: boolean }
-  | { readonly _tag: "SnoozeFor"; readonly delay: number; readonly failure?: NewFailure | undefined }
+  | {
+    readonly _tag: "SnoozeFor"
+    readonly delay: number
+    readonly failure?: NewFailure | undefined
+    /** Nothing of its queue, or of its key where that is one of a space, starts for `delay`; it keeps its place. */
+    readonly closes?: "key" | "queue" | undefined
+  }
   /** With `delay` it goes on after so many milliseconds without the signal. */
   | { readonly _tag: "WaitFor"; readonly waitpoint: string; readonly delay?: number | undefined }
   | { readonly _tag: "WaitForChildren" }

@@ -19,6 +19,58 @@ interface Twin {
 }
 
 const twins: Readonly<Record<string, Twin>> = {
+  "a queue whose limit nobody looks at": {
+    changes: [[
+      "        p_slots[i] := least(p_slots[i], n);\n        p_shares[i] := least(p_shares[i], n);\n        IF n = 0 THEN",
+      "        IF false THEN"
+    ]],
+    red: [
+      "a queue's concurrency holds",
+      "a queue that is full",
+      "records of a dead worker count",
+      "a queue starts no more",
+      "a queue that was limited",
+      "the proposal of the highest release"
+    ]
+  },
+  "a start that takes no token": {
+    changes: [[
+      "UPDATE ${s}.key SET full_at = CASE WHEN l.gap IS NULL THEN",
+      "UPDATE ${s}.key SET full_at = CASE WHEN true THEN"
+    ]],
+    red: [
+      "a key starts no more",
+      "a token is taken by the start",
+      "no more records of a key are ready"
+    ]
+  },
+  "a ready record that need not look at its limit": {
+    changes: [[
+      "IF p_now >= k.closed_until AND (l.gap IS NULL OR",
+      "IF true OR p_now >= k.closed_until AND (l.gap IS NULL OR"
+    ]],
+    red: [
+      "a limit that is lowered",
+      "an override of 0",
+      "what was enqueued before a limit was known",
+      "a key whose attempts fail in a row"
+    ]
+  },
+  "a circuit that failures do not open": {
+    changes: [["IF l.trips IS NULL THEN RETURN; END IF;", "RETURN;"]],
+    red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    changes: [["+ (x ->> 'maxWait')::bigint", "+ NULL::bigint"]],
+    red: ["unique, maxWait"]
+  },
+  "turns that nobody takes": {
+    changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"]],
+    red: [
+      "keys of a fair limit take turns",
+      "a higher priority comes before the turns"
+    ]
+  },
   "no fence at a completion": {
     changes: [["WHERE r.id = g.id AND r.fence = g.fence", "WHERE r.id = g.id AND r.state = 1"]],
     red: [
@@ -102,6 +154,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a settle clears the count of crashes",
       "a record that is given back unstarted keeps its count of crashes",
       "a slot moves with its record",
+      "records of a dead worker count",
       "a record with a step to undo that is cancelled while it runs",
       "a record with a step to undo whose workers die too often"
     ]
@@ -122,10 +175,17 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a key slot that a completion leaks": {
-    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;", ""]],
+    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
     red: [
       "no more records of a concurrency key run than its limit",
       "records that must wait for each other by a key",
+      "a key of a space counts",
+      "racing claims never exceed",
+      "a key that was limited",
+      "a key's slot is free again",
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
+      "a success between two failures",
       "a wait with a delay ends with its signal"
     ]
   },

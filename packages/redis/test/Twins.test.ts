@@ -23,6 +23,49 @@ interface Twin {
 }
 
 const twins: Readonly<Record<string, Twin>> = {
+  "a queue whose limit nobody looks at": {
+    changes: [[["exchange"], "limit = math.min(limit, roomIn(queue)) end", "limit = math.min(limit, 1000) end"]],
+    red: [
+      "a queue's concurrency holds",
+      "a queue that is full",
+      "records of a dead worker count",
+      "a queue starts no more",
+      "a queue that was limited",
+      "the proposal of the highest release"
+    ]
+  },
+  "a start that takes no token": {
+    changes: [[["exchange"], "if opens and limit and limit.gap then", "if false then"]],
+    red: [
+      "a key starts no more",
+      "a token is taken by the start",
+      "no more records of a key are ready"
+    ]
+  },
+  "a ready record that need not look at its limit": {
+    changes: [[["exchange"], "local opens = now >= state.c and", "local opens = true or"]],
+    red: [
+      "a limit that is lowered",
+      "an override of 0",
+      "what was enqueued before a limit was known",
+      "a key whose attempts fail in a row"
+    ]
+  },
+  "a circuit that failures do not open": {
+    changes: [[["exchange"], "    state.b = state.b + 1\n", ""]],
+    red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    changes: [[["enqueue"], "if spec.unique.maxWait then", "if false then"]],
+    red: ["unique, maxWait"]
+  },
+  "turns that nobody takes": {
+    changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
+    red: [
+      "keys of a fair limit take turns",
+      "a higher priority comes before the turns"
+    ]
+  },
   "a settlement with a stale fence counts": {
     changes: [
       [["exchange"], "if row.state ~= RUNNING or row.fence ~= s.fence then", "if row.state ~= RUNNING then"],
@@ -74,6 +117,13 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
+      "a key of a space counts",
+      "racing claims never exceed",
+      "a key that was limited",
+      "a key's slot is free again",
+      "a record of a key that waits is cancelled",
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal"
     ]
@@ -177,7 +227,12 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "claims are not counted": {
     changes: [[["exchange"], "    count(queue.name, RUNNING, many)\n", ""]],
-    red: ["figures are those of the records"]
+    red: [
+      "figures are those of the records",
+      "a queue's concurrency holds",
+      "records of a dead worker count",
+      "the proposal of the highest release"
+    ]
   }
 }
 

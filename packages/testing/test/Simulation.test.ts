@@ -5,6 +5,7 @@ import {
   forgottenSteps,
   noCompare,
   noFence,
+  noLimit,
   noReconcile,
   noRecord,
   type Plant,
@@ -48,6 +49,7 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
   const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
+    ["no limit", noLimit, false],
     ["a racy claim", racyClaim, true],
     ["a tick that compares nothing", noCompare, true],
     ["a tick that stores nothing", noRecord, false],

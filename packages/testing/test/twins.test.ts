@@ -56,7 +56,13 @@ const twins: Readonly<Record<string, Twin>> = {
     for (const other of state.workers.values()) for (const row of other.held.values()) if (other !== worker) claimed.push(toClaimed(row))
   }
   if (claimed.length > 0) {`,
-    red: ["a record is claimed once"]
+    red: [
+      "a record is claimed once",
+      "a queue's concurrency holds",
+      "records of a dead worker count",
+      "racing claims never exceed",
+      "a key's slot is free again"
+    ]
   },
   "a lost unique row": {
     file: "state.ts",
@@ -67,6 +73,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back",
       "unique, window: ",
       "unique, replace: ",
+      "unique, maxWait: ",
       "unique, reschedule: ",
       "unique, replace and reschedule: ",
       "unique, runAfter: ",
@@ -166,8 +173,81 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "no more records of a concurrency key run than its limit",
       "a slot is free after",
+      "a key of a space counts",
+      "racing claims never exceed",
+      "a key that was limited",
+      "a key's slot is free again",
+      "a record of a key that waits is cancelled",
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal"
+    ]
+  },
+  "a queue whose limit nobody looks at": {
+    file: "exchange.ts",
+    line: "Math.min(limit, queue.room(now))",
+    instead: "limit",
+    red: [
+      "a queue's concurrency holds",
+      "a queue that is full",
+      "records of a dead worker count",
+      "a queue starts no more",
+      "a queue that was limited",
+      "the proposal of the highest release"
+    ]
+  },
+  "a start that takes no token": {
+    file: "limits.ts",
+    line: "    if (key.space !== undefined) key.gate.take(key.space.holds, now)\n",
+    instead: "",
+    red: [
+      "a key starts no more",
+      "a token is taken by the start"
+    ]
+  },
+  "a ready record that need not look at its limit": {
+    file: "limits.ts",
+    line: "  if (key.starts(now)) {",
+    instead: "  if (key !== undefined) {",
+    red: [
+      "a limit that is lowered",
+      "an override of 0",
+      "what was enqueued before a limit was known",
+      "a key whose attempts fail in a row"
+    ]
+  },
+  "a key that lets all become ready": {
+    file: "limits.ts",
+    line: "    if (this.used >= this.slots) return false",
+    instead: "    if (this.used >= this.slots) return true",
+    red: [
+      "no more records of a concurrency key run",
+      "a slot moves with its record",
+      "keys are listed by name",
+      "under random calls",
+      "records that must wait for each other by a key"
+    ]
+  },
+  "a circuit that failures do not open": {
+    file: "limits.ts",
+    line: "    key.failed++\n",
+    instead: "",
+    red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    file: "enqueue.ts",
+    line: "row.enqueuedAt + (unique?.maxWait ?? Infinity)",
+    instead: "Infinity",
+    red: ["unique, maxWait"]
+  },
+  "turns that nobody takes": {
+    file: "state.ts",
+    line: "    if (concurrency !== undefined && this.limits.isFair(concurrency.key)) {",
+    instead: "    if (concurrency !== undefined && concurrency.limit < 0) {",
+    red: [
+      "keys of a fair limit take turns",
+      "a higher priority comes before the turns"
     ]
   },
   "a tick without a compare": {

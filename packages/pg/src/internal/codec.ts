@@ -101,6 +101,7 @@ export const toJson = (record: JobStore.NewRecord): unknown => ({
   onConflict: record.unique?.onConflict,
   untilStarted: record.unique?.until === "started" ? true : undefined,
   window: typeof record.unique?.until === "object" ? record.unique.until.windowMillis : undefined,
+  maxWait: record.unique?.maxWait,
   key: record.concurrency?.key,
   keyLimit: record.concurrency?.limit,
   dependencies: record.dependencies
@@ -129,6 +130,7 @@ export const settlementJson = (
   uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
   failure: "failure" in outcome && outcome.failure !== undefined ? failureJson(outcome.failure) : undefined,
   reason: "reason" in outcome ? clean(outcome.reason) : undefined,
+  closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
   waitpoint: outcome._tag === "WaitFor" ? outcome.waitpoint : undefined,
   result: outcome._tag === "Complete" ? outcome.result : undefined,
   children: children === undefined || children.length === 0 ? undefined : children.map(toJson)

@@ -10,6 +10,7 @@ import { bounded, search, usual } from "./bounded.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
+import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
 import { type Mark, Marks } from "./marks.ts"
@@ -354,6 +355,7 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     ...Schedules.verbs(client),
+    ...Limits.verbs(client),
 
     maintain: Effect.map(
       client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [

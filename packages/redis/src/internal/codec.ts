@@ -135,7 +135,8 @@ export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyA
   return args
 }
 
-const uniqueOf = ({ key, onConflict, until }: JobStore.UniqueClaim): unknown => ({
+const uniqueOf = ({ key, maxWait, onConflict, until }: JobStore.UniqueClaim): unknown => ({
+  maxWait,
   key: tidy(key),
   policy: onConflict,
   started: until === "started" ? true : undefined,
@@ -216,6 +217,7 @@ export const settlementOf = (
     trace: trace === undefined ? undefined : tidy(trace),
     outcome: outcome._tag,
     delay: "delay" in outcome && outcome.delay !== undefined ? Math.ceil(outcome.delay) : undefined,
+    closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
     uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
     failure: failure === undefined ? undefined : failureOf(failure),
     failureTag: failure?.tag === undefined ? undefined : tidy(failure.tag),

@@ -11,6 +11,7 @@ import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import * as forward from "./lua/forward.ts"
 import { life } from "./lua/life.ts"
+import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
 import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
@@ -48,6 +49,8 @@ export type Verb =
   | "results"
   | "stats"
   | "schedules"
+  | "limits"
+  | "keys"
   | "putSchedule"
   | "tick"
   | "listen"
@@ -65,7 +68,7 @@ export type Scripts = Readonly<Record<Verb, string>>
 /** `clock` sets the instant of a call; tests let it stand still. One partition needs nothing of what several do. */
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
-  const library = [record, life, ...(isPartitioned ? [forward.post] : []), store, settle].join("\n")
+  const library = [bucket, record, life, ...(isPartitioned ? [forward.post] : []), limits, store, settle].join("\n")
   const make = (flags: string, ...parts: ReadonlyArray<string>) =>
     `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
@@ -77,6 +80,8 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
       context,
       begin(isPartitioned ? forward.elsewhere : ""),
       "local general, flushAll",
+      bucket,
+      queueRoom,
       claim(isPartitioned ? forward.mayBeGiven : ""),
       `local lib
       function general()
@@ -110,6 +115,8 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
     stats: make(always, context, library, stats),
+    limits: make(withRoom, context, library, change),
+    keys: make(always, context, library, keys),
     schedules: make(always, schedules),
     putSchedule: make(withRoom, context, scheduleText, putSchedule),
     listen: make(always, listen),

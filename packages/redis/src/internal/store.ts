@@ -10,6 +10,7 @@ import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
+import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
 import { spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
@@ -269,6 +270,8 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     ...Schedules.verbs(client, stored),
+
+    ...Limits.verbs(client),
 
     maintain: Effect.map(
       client.call<Schedules.Maintained>("maintain", "maintain", [String(settings.maxCrashes)]),

@@ -7,6 +7,7 @@
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import { enqueueOne } from "./enqueue.ts"
+import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
 import { mustUndo } from "./write.ts"
@@ -32,6 +33,7 @@ export const settle = (state: MemoryState, by: WorkerState, settlement: Settleme
   endAttempt(row, decision, endedAt, failure, settlement.trace)
   row.settledFence = settlement.fence
   if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
+  if (row.admitted) ended(state, row, outcome, now)
   if (reason === undefined) conclude(state, row, outcome, now)
   else state.finish(row, "cancelled", "cancelled", now, reason)
   return "Done"
@@ -109,7 +111,12 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       return state.tell("retried", row, now, outcome.failure.tag)
     case "SnoozeFor":
       row.attempt--
-      state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
+      if (!closes(row, outcome.closes)) state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
+      else {
+        close(state, row, outcome.closes!, outcome.delay, now)
+        state.freeSlot(row, now)
+        state.admit(row, "snooze", now)
+      }
       return state.tell("retried", row, now, outcome.failure?.tag)
     case "WaitFor":
       row.attempt--

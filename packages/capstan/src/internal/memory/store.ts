@@ -12,6 +12,7 @@ import type { Shape, StoreEvent } from "../../JobStore.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
 import { exchange } from "./exchange.ts"
+import { change, keysOf } from "./limits.ts"
 import { maintain } from "./maintain.ts"
 import { query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
@@ -152,6 +153,8 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     schedules: (request) => Effect.sync(() => Schedules.read(state, request, now())),
     putSchedule: (put) => Effect.sync(() => Schedules.put(state, put)),
     tick: (request) => Effect.sync(() => Schedules.tick(state, request, now())),
+    limits: (changes) => Effect.sync(() => change(state, changes, now())),
+    keys: (request) => Effect.sync(() => keysOf(state, request, now())),
     maintain: Effect.sync(() => maintain(state, now())),
     wakeups: (worker, queues) =>
       Stream.unwrap(Effect.gen(function*() {

@@ -38,6 +38,13 @@ export interface Receipt {
   readonly storeNow: number
 }
 
+const pause = (duration: Duration.Input, closes?: "key" | "queue"): Effect.Effect<never> => {
+  const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
+  return millis >= 0 && millis < Infinity
+    ? Effect.die(new EndSignal({ _tag: "SnoozeFor", delay: Math.ceil(millis), closes }))
+    : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
+}
+
 const maxLines = 100
 const maxLine = 2000
 
@@ -159,13 +166,16 @@ export class Attempt implements JobContextShape, StepRecord {
   }
 
   get snooze(): (duration: Duration.Input) => Effect.Effect<never> {
-    return (duration) =>
-      Effect.suspend(() => {
-        const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
-        return millis >= 0 && millis < Infinity
-          ? Effect.die(new EndSignal({ _tag: "SnoozeFor", delay: Math.ceil(millis) }))
-          : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
-      })
+    return (duration) => Effect.suspend(() => pause(duration))
+  }
+
+  get limited(): (what: "key" | "queue", duration: Duration.Input) => Effect.Effect<never> {
+    return (what, duration) =>
+      Effect.suspend(() =>
+        what === "key" && this.runnable.definition.limit === undefined
+          ? Effect.die(new Error(`job ${this.job} has no limit whose key could be limited: give it the option limit`))
+          : pause(duration, what)
+      )
   }
 
   get write(): (entry: WriteEntry) => void {

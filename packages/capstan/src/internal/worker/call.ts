@@ -8,7 +8,7 @@ import { JobStoreError, OutcomeUnknown } from "../../JobError.ts"
 import type { WorkerState } from "./state.ts"
 
 /** The verbs that a worker's loops call. */
-export type Verb = "exchange" | "renew" | "write" | "maintain"
+export type Verb = "exchange" | "renew" | "write" | "maintain" | "limits"
 
 /** A reply that takes too long is lost: its claims are found again by reconciling (P14). */
 export const within = <A>(

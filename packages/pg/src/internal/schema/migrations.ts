@@ -10,6 +10,7 @@ import * as Control from "./functions/control.ts"
 import * as Enqueue from "./functions/enqueue.ts"
 import * as Exchange from "./functions/exchange.ts"
 import * as Keep from "./functions/keep.ts"
+import * as Limits from "./functions/limits.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
@@ -57,11 +58,13 @@ const entries = [
   "put_schedule",
   "tick",
   "read_one",
+  "change_limit",
+  "limit_keys",
   "results"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
+  [Parts, Limits, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
     module
   ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 

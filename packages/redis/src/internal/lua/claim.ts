@@ -17,8 +17,8 @@ local claimed, claims, held, holds = {}, 0, {}, 0
 local function queueState(name)
   local queue = queues[name]
   if queue then return queue end
-  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p')
-  queue = { name = name, lanes = {}, isPaused = read[2] and true, given = 0 }
+  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p', 'm')
+  queue = { name = name, lanes = {}, isPaused = read[2] and true, isLimited = read[3] and true, given = 0 }
   for lane in string.gmatch(read[1] or '', '[^,]+') do queue.lanes[#queue.lanes + 1] = tonumber(lane) end
   queues[name] = queue
   return queue
@@ -267,6 +267,7 @@ local function returnedBefore(queue, rank, limit)
 end
 
 local function claimFrom(queue, limit)
+  if queue.isLimited then limit = math.min(limit, roomIn(queue)) end
   if queue.isPaused or queue.isEmpty or limit <= 0 then return end
   local left = limit
   local back, backRank = returned(queue)
@@ -337,6 +338,9 @@ function L.claim(row)
   local expiresAt = isUntouched(row) and L.expiresAt(row)
   if expiresAt and now >= expiresAt then
     L.expire(row)
+    return false
+  end
+  if row.admitted and L.isShared(row.more.key) and not L.start(row, -row.priority * 17592186044416 + row.place) then
     return false
   end
   headOf(row)

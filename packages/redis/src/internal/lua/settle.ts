@@ -138,7 +138,13 @@ local conclude = {
   end,
   SnoozeFor = function(row, s)
     row.attempt = row.attempt - 1
-    L.run(row, now + s.delay)
+    if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
+      L.close(row, s.closes, now + s.delay)
+      L.freeSlot(row)
+      L.admit(row, false)
+    else
+      L.run(row, now + s.delay)
+    end
     tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag)
   end,
   WaitFor = function(row, s)
@@ -190,6 +196,7 @@ function L.settle(s)
   if failure and row.hasBegun then L.errorTag(row, s.failureTag) end
   row.settled = s.fence
   if s.children then leaveChildren(row, s) end
+  if row.admitted and L.isShared(row.more.key) then L.ended(row.more.key, s) end
   if reason then L.finish(row, CANCELLED, reason) else conclude[s.outcome](row, s) end
   return 'Done'
 end

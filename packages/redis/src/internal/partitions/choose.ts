@@ -23,9 +23,13 @@ export const choosing = (counts: Counts): Choose => (record) => {
 const placeOf = ({ concurrency, flowId, id, idempotencyKey, partitionKey, unique }: JobStore.NewRecord): string =>
   partitionKey ?? concurrency?.key ?? unique?.key ?? idempotencyKey ?? flowId ?? id
 
-/** Core puts the job before a concurrency key. */
-const bareKey = ({ concurrency, tag }: JobStore.NewRecord): string | undefined =>
-  concurrency?.key.startsWith(`${tag}/`) === true ? concurrency.key.slice(tag.length + 1) : concurrency?.key
+/** Core puts the job before a concurrency key, or a limit's space. */
+const bareKey = ({ concurrency, tag }: JobStore.NewRecord): string | undefined => {
+  if (concurrency === undefined) return undefined
+  const { key } = concurrency
+  if (key.startsWith(`${tag}/`)) return key.slice(tag.length + 1)
+  return key.startsWith("@") ? key.slice(key.indexOf("/") + 1) : key
+}
 
 const conflictOf = (record: JobStore.NewRecord): string | undefined => {
   const { partitionKey, unique } = record

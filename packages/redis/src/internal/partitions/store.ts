@@ -230,6 +230,23 @@ export const makePartitioned = Effect.fnUntraced(function*(
         (changed) => changed.includes(true)
       ),
 
+    /** A limit of a key lies where its key does, so all partitions know it. One of a queue would count in each for itself. */
+    limits: (changes) => {
+      for (const { name, settings } of changes) {
+        if (!counts.has(name) || settings?.concurrency === undefined && settings?.rate === undefined) continue
+        const issue = "a limit of the whole queue would count in each of them for itself: give the limit keys, " +
+          "or leave the queue in one partition"
+        const reason = new JobError.CrossPartition({ job: "*", queue: name, issue })
+        return Effect.fail(new JobError.JobStoreError({ reason }))
+      }
+      return Effect.map(Effect.forEach(stores, ({ limits }) => limits(changes), all), ([first]) => first!)
+    },
+    keys: (request) =>
+      Effect.map(
+        Effect.forEach(stores, ({ keys }) => keys(request), all),
+        (pages) => pages.flat().toSorted((a, b) => (a.key < b.key ? -1 : 1)).slice(0, request.limit)
+      ),
+
     // Schedules lie in the first partition.
     schedules: stores[0]!.schedules,
     putSchedule: stores[0]!.putSchedule,

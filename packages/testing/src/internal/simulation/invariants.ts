@@ -9,6 +9,10 @@ import { tag } from "./stepLog.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
+/** Of keys that several jobs share, whose names begin with `@`. */
+export const keyRate: JobStore.Rate = { limit: 2, perMillis: 1000, burst: 2 }
+/** At most so many records of this queue run. */
+export const queueLimit = { queue: "parents", concurrency: 3 } as const
 
 const events = Object.keys(Lifecycle.table) as ReadonlyArray<Lifecycle.Event>
 
@@ -24,6 +28,7 @@ export class Invariants {
   private readonly store: JobStore.Shape
   private readonly strandedAfter: number
   private readonly mayCrash: boolean
+  private starts: ReadonlyArray<number> = []
   private readonly schedules: Schedules | undefined
   private before = new Map<string, JobRecord.JobRecord>()
 
@@ -42,18 +47,39 @@ export class Invariants {
   check(step: string): Effect.Effect<void> {
     return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
+      let inQueue = 0
       for (const record of after.values()) {
         const key = record.concurrencyKey
-        if (key !== undefined && record.state === "running") running.set(key, (running.get(key) ?? 0) + 1)
+        if (record.state === "running") {
+          if (key !== undefined) running.set(key, (running.get(key) ?? 0) + 1)
+          if (record.queue === queueLimit.queue) inQueue++
+        }
         this.compare(this.before.get(record.id), record, step)
       }
       for (const [key, count] of running) {
         if (count > keyLimit) this.world.violate(`${step}: ${count} records of ${key} run, its limit is ${keyLimit}`)
       }
+      if (inQueue > queueLimit.concurrency) {
+        this.world.violate(
+          `${step}: ${inQueue} records of ${queueLimit.queue} run, its limit is ${queueLimit.concurrency}`
+        )
+      }
       const { before } = this
       this.before = after
       return this.seeSteps(before, after, step)
     })
+  }
+
+  /** No window of the rate has more starts than it allows. */
+  private started(is: JobRecord.JobRecord, step: string): void {
+    const at = is.claimedAt!
+    this.starts = [...this.starts.filter((start) => start > at - keyRate.perMillis), at]
+    const most = keyRate.limit + keyRate.burst - 1
+    if (this.starts.length > most) {
+      this.world.violate(
+        `${step}: ${this.starts.length} starts of ${is.concurrencyKey} within a second, ${most} may be`
+      )
+    }
   }
 
   /** Only what runs, or has just come to an end, can have other checkpoints than before. */
@@ -79,6 +105,8 @@ export class Invariants {
         `${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`
       )
     }
+    const isStart = is.state === "running" && (was?.state !== "running" || was.fence !== is.fence)
+    if (isStart && is.concurrencyKey?.startsWith("@")) this.started(is, step)
     if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)

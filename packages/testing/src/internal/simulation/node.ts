@@ -65,6 +65,7 @@ export class Node {
       results: (ids) => call("results", store.results(ids)),
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
+      limits: (changes) => call("limits", store.limits(changes)),
       maintain: call("maintain", store.maintain),
       schedules: (request) => call("schedules", store.schedules(request)),
       putSchedule: (put) => call("putSchedule", store.putSchedule(put)),

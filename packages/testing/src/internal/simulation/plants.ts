@@ -22,6 +22,9 @@ export const noReconcile: Plant = (store) => ({
   renew: (request) => store.renew({ ...request, reconcileOlderThan: Infinity })
 })
 
+/** No limit that a worker proposes holds. */
+export const noLimit: Plant = (store) => ({ ...store, limits: () => store.limits([]) })
+
 /** Who comes right after a claim is given the same record. */
 export const racyClaim: Plant = (store) => {
   let last: { readonly worker: string; readonly claimed: JobStore.Claimed } | undefined

@@ -2,11 +2,17 @@
  * The jobs of a simulated cluster. Their handlers answer the fence that they ran with, so that a completion by another
  * attempt than the one that holds the record is seen.
  */
-import { Job, JobContext, JobGroup, Step } from "capstan"
+import { Job, JobContext, JobGroup, JobLimit, Step } from "capstan"
 import { Effect, Schedule, Schema } from "effect"
-import { keyLimit } from "./invariants.ts"
+import { keyLimit, keyRate } from "./invariants.ts"
 import type { Node } from "./node.ts"
 import { tag as stepTag } from "./stepLog.ts"
+
+const SharedLimit = JobLimit.make("shared", {
+  concurrency: keyLimit,
+  rate: { limit: keyRate.limit, per: keyRate.perMillis, burst: keyRate.burst },
+  order: "fair"
+})
 
 class Failed extends Schema.TaggedError<Failed>()("Failed", {}) {}
 
@@ -30,17 +36,20 @@ class Urgent extends Job.make("Urgent", {
   startBefore: "100 millis",
   concurrency: { key: () => "k", limit: keyLimit }
 }) {}
+class Limited extends Job.make("Limited", { ...common, limit: { by: SharedLimit, key: () => "k" } }) {}
 class Poison extends Job.make("Poison", common) {}
 
 /** Steps that sleep, wait for a child and are undone. */
 class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
 
-export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison, Stepped }
+export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped }
 
-export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison, Stepped) {}
+export class NewRelease
+  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped)
+{}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Poison, Stepped) {}
+export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -74,6 +83,12 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Snoozing: work,
     Deduplicated: work,
     Urgent: work,
+    // What would be a failure of another is a third party that wants a pause.
+    Limited: (given) =>
+      Effect.gen(function*() {
+        const { limited } = yield* JobContext.JobContext
+        return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
+      }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
     Poison: () => Effect.andThen(kill, Effect.never),
     Stepped: (given) =>

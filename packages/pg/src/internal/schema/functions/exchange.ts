@@ -41,7 +41,12 @@ DECLARE
   v_more text[] := '{}';
   v_next bigint;
   v_due bigint;
-  v_paused boolean;
+  v_stops int;
+  v_keys text[];
+  v_starts int;
+  v_shared int;
+  v_rooms int[];
+  v_opens bigint;
   v_better boolean;
   v_share boolean;
   v_wake boolean := false;
@@ -83,12 +88,15 @@ BEGIN
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      SELECT EXISTS (SELECT FROM ${s}.queue WHERE name = p_queues[i] AND paused),
+      SELECT (SELECT CASE WHEN paused THEN 2 WHEN limited THEN 1 END FROM ${s}.queue WHERE name = p_queues[i]),
+          (SELECT opens_at FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1),
           (SELECT due FROM ${s}.record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1),
           EXISTS (SELECT FROM ${s}.record
             WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i])
-        INTO v_paused, v_due, v_better;
-      IF v_paused THEN
+        INTO v_stops, v_opens, v_due, v_better;
+      IF v_opens <= v_now THEN v_opens := ${s}.tend_keys(v_now); END IF;
+      v_next := least(v_next, v_opens);
+      IF v_stops = 2 THEN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
@@ -96,6 +104,16 @@ BEGIN
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
+      IF v_stops = 1 THEN
+        SELECT o_room, o_opens INTO n, v_opens FROM ${s}.queue_room(p_queues[i], v_now);
+        v_rooms[i] := n;
+        p_slots[i] := least(p_slots[i], n);
+        p_shares[i] := least(p_shares[i], n);
+        IF n = 0 THEN
+          v_taken[i] := NULL;
+          IF ${mayClaim(s)} THEN v_next := least(v_next, v_opens); END IF;
+        END IF;
+      END IF;
     END LOOP;
     -- The shares first; what they leave is given out in the order of the demands.
     FOREACH v_share IN ARRAY ARRAY[true, false] LOOP
@@ -109,6 +127,13 @@ BEGIN
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
+            IF v_rooms[i] IS NOT NULL THEN PERFORM ${s}.queue_starts(p_queues[i], v_ids, v_now); END IF;
+          END IF;
+          -- A key that others have locked; one that took its records back, whose places are free for others.
+          IF v_starts = -1 THEN v_next := least(v_next, v_now + 20); END IF;
+          IF v_starts = 0 THEN
+            v_starts := NULL;
+            CONTINUE;
           END IF;
           -- It came back short: once more from behind the mark.
           v_short[i] := n > 0;
@@ -126,7 +151,11 @@ BEGIN
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
       IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (${mayClaim(s)}) THEN
-        v_more := v_more || p_queues[i];
+        IF v_taken[i] >= v_rooms[i] THEN
+          v_next := least(v_next, (SELECT o_opens FROM ${s}.queue_room(p_queues[i], v_now)));
+        ELSE
+          v_more := v_more || p_queues[i];
+        END IF;
       END IF;
     END LOOP;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by

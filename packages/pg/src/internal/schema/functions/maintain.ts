@@ -25,6 +25,7 @@ BEGIN
     UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM ${s}.sum_counters();
     v_mended := ${s}.mend(v_now);
+    IF EXISTS (SELECT FROM ${s}.queue WHERE limited) THEN PERFORM ${s}.count_started(); END IF;
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
     DELETE FROM ${s}.listener WHERE until <= v_now;
@@ -236,7 +237,7 @@ BEGIN
     FROM (SELECT name FROM ${s}.key WHERE name > v_from ORDER BY name LIMIT 5000) few;
   UPDATE ${s}.housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
       SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name
   LOOP
@@ -246,7 +247,8 @@ BEGIN
     SELECT q.id FROM ${s}.cancel q
       WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM ${s}.key k WHERE k.name IN (
-      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 AND failed = 0
+        AND full_at <= p_now AND closed_until <= p_now FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;

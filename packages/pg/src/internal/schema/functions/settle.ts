@@ -47,7 +47,7 @@ BEGIN
     DELETE FROM ${s}.detail WHERE id = ANY (v_detailed);
     DELETE FROM ${s}.checkpoint WHERE id = ANY (v_detailed);
   END IF;
-  IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;
+  IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM ${s}.release_unique(v_id, p_now); END LOOP;
   END IF;
@@ -119,6 +119,10 @@ BEGIN
     END IF;
   END LOOP;
 
+  IF r.flags & 512 = 512 AND (x -> 'failure') IS NOT NULL
+    AND (v_outcome = 'Dead' OR v_outcome = 'RetryAfter' AND (x ->> 'uncharged') IS NULL) THEN
+    PERFORM ${s}.key_failed(r.key, p_now);
+  END IF;
   IF v_cancel IS NOT NULL THEN
     PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
     RETURN 'Done';
@@ -133,7 +137,13 @@ BEGIN
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
     r.attempt := r.attempt - 1;
-    PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    IF x ->> 'closes' = 'queue' OR x ->> 'closes' = 'key' AND r.flags & 512 = 512 THEN
+      PERFORM ${s}.close_limit(r, x ->> 'closes', p_now + (x ->> 'delay')::bigint, p_now);
+      IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
+      PERFORM ${s}.let_run(r, p_now, p_now, true);
+    ELSE
+      PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    END IF;
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
