@@ -1,6 +1,5 @@
 /** A store of several partitions on a cluster of three masters: the suite, and workers through the loss of one of them. */
 import { RedisJobStore } from "@capstan/redis"
-import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Effect, Layer, ManagedRuntime, Schema } from "effect"
@@ -16,9 +15,8 @@ const operator = ManagedRuntime.make(Layer.orDie(Cluster.client(servers, prefix)
 
 afterAll(() => operator.dispose().finally(() => servers.stop()))
 
-const queues = ["default", "other", "a", "b", "low", "high", "ends"]
 const layer = Partitions.storeOf(prefix, {
-  counts: new Map(queues.map((queue) => [queue, many])),
+  counts: new Map(Partitions.queues.map((queue) => [queue, many])),
   many,
   clock: Harness.frozenClock,
   choose: () => 2
@@ -30,10 +28,11 @@ const layer = Partitions.storeOf(prefix, {
   Layer.orDie
 )
 
-JobStoreSuite.suite("a partition of a store on a cluster", layer, {
-  timeout: 30_000,
-  advance: (millis) => Effect.promise(() => operator.runPromise(Partitions.advance(prefix, many, millis)))
-})
+Partitions.suite(
+  "a partition of a store on a cluster",
+  layer,
+  (millis) => Effect.promise(() => operator.runPromise(Partitions.advance(prefix, many, millis)))
+)
 
 class Task extends Job.make("Task", { payload: { n: Schema.Number }, queue: "mail" }) {}
 class Group extends JobGroup.make(Task) {}

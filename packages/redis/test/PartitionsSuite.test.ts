@@ -34,7 +34,7 @@ const within: Readonly<Record<string, string>> = {
 
 const layerOf = (prefix: string, options: Partial<Partitions.Options>) => {
   afterAll(() => operator.runPromise(Partitions.empty(prefix, many)))
-  const counts = new Map(["default", "other", "a", "b", "low", "high", "ends"].map((queue) => [queue, many]))
+  const counts = new Map(Partitions.queues.map((queue) => [queue, many]))
   return Partitions.storeOf(prefix, { counts, many, clock: Harness.frozenClock, ...options }).pipe(
     Layer.provideMerge(
       Layer.effectDiscard(Effect.andThen(Partitions.empty(prefix, many), Partitions.freeze(prefix, many)))
@@ -48,10 +48,7 @@ const advancing = (prefix: string) => (millis: number) =>
   Effect.promise(() => operator.runPromise(Partitions.advance(prefix, many, millis)))
 
 const one = Harness.prefixOf("one")
-JobStoreSuite.suite("all records in one of four partitions", layerOf(one, { choose: () => 2 }), {
-  timeout: 30_000,
-  advance: advancing(one)
-})
+Partitions.suite("all records in one of four partitions", layerOf(one, { choose: () => 2 }), advancing(one))
 
 /** What the facts that are left out say beside the order. */
 const own: ReadonlyArray<JobStoreSuite.Fact> = [
@@ -78,7 +75,7 @@ describe("records in all of four partitions", () => {
   const layer = layerOf(spread, {})
   const names = JobStoreSuite.facts.map(({ name }) => name)
   for (const name of Object.keys(within)) it(`there is a fact: ${name}`, () => assert.include(names, name))
-  for (const { name, run } of [...JobStoreSuite.facts, ...own]) {
+  for (const { name, run } of [...Partitions.facts, ...own]) {
     if (name in within) continue
     it.effect(
       name,
@@ -89,7 +86,10 @@ describe("records in all of four partitions", () => {
 })
 
 describe("a twin turns red exactly what it breaks", () => {
-  const facts = [...JobStoreSuite.facts, ...own].filter(({ name }) => !(name in within) && !name.includes("(seed "))
+  const { enqueue, lease, waiting } = JobStoreSuite.themes
+  const facts = [...enqueue!, ...lease!, ...waiting!, ...own].filter(({ name }) =>
+    !(name in within) && !name.includes("(seed ")
+  )
   const twin = (name: string, changes: ReadonlyArray<readonly [Verb, string, string]>, red: ReadonlyArray<string>) =>
     it.effect(name, () =>
       Effect.gen(function*() {

@@ -1,7 +1,10 @@
 /** What the tests of partitions are written with: stores of several, each with a clock that stands still. */
+import { JobStoreSuite } from "@capstan/testing"
+import { describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { type Calls, Client } from "../src/internal/client.ts"
 import { serviceOf } from "../src/internal/nodes.ts"
 import type { Choose } from "../src/internal/partitions/choose.ts"
@@ -11,6 +14,37 @@ import { makePartitioned } from "../src/internal/partitions/store.ts"
 import { type Scripts, scripts } from "../src/internal/scripts.ts"
 import { type Settings, usualSettings } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
+
+/** Facts about a limit of a whole queue, which a queue of several partitions refuses with CrossPartition. */
+const refused: ReadonlySet<string> = new Set([
+  "a queue's concurrency holds for all workers together, whatever claims race, and an end lets the next one start",
+  "a queue that is full hides no other queue",
+  "records of a dead worker count for its queue until they are given back",
+  "a queue starts no more than its rate in any window, and asks to be looked at when it may again",
+  "the proposal of the highest release holds, and an operator's value wins until it is cleared"
+])
+
+export const facts = JobStoreSuite.facts.filter(({ name }) => !refused.has(name))
+
+/** The queues of the facts. */
+export const queues = ["default", "other", "a", "b", "low", "high", "ends", "q"]
+
+/** Declares the facts that hold in one of several partitions. */
+export const suite = (
+  title: string,
+  layer: Layer.Layer<JobStore.JobStore>,
+  advance: (millis: number) => Effect.Effect<void>
+): void => {
+  describe(title, () => {
+    for (const { name, run } of facts) {
+      it.effect(
+        name,
+        () => Effect.provideService(Effect.provide(run, Layer.fresh(layer)), Suite.Advance, advance),
+        30_000
+      )
+    }
+  })
+}
 
 export interface Options {
   readonly counts: ReadonlyMap<string, number>
