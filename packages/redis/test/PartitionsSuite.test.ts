@@ -25,6 +25,8 @@ const within: Readonly<Record<string, string>> = {
   "a worker's records run again when its lease ends, at the place that they had, with a higher fence": "order",
   "a record that was rescheduled is claimed in the turn of its new instant": "order",
   "a worker holds at most one record that has crashed others, beside its other work (P10)": "order",
+  "when a worker dies with a record that crashed others, that one alone is charged (P10)":
+    "a fact of its own has more records",
   "promote, reschedule and reprioritise move what waits": "order",
   "a retention by count keeps the newest, in bounded chunks": "a count of records",
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",
@@ -66,6 +68,21 @@ const own: ReadonlyArray<JobStoreSuite.Fact> = [
       assert.deepStrictEqual(claimed.filter(({ crashes }) => crashes === 0).map(({ id }) => id).toSorted(), fresh)
       yield* Suite.settle("b", suspects[0]!, Suite.complete)
       assert.strictEqual((yield* Suite.claim("b", 30)).length, 1)
+    }
+  ),
+  Suite.fact(
+    "when a worker dies with a record that crashed others, that one alone is charged, in all partitions (P10)",
+    function*() {
+      const { id: poison } = yield* Suite.enqueue()
+      yield* Suite.claimOne("a")
+      yield* Suite.advance(Suite.lease)
+      yield* Suite.maintain
+      const innocent = yield* Suite.enqueueMany(12)
+      assert.strictEqual((yield* Suite.claim("b", 20)).length, 13)
+      yield* Suite.advance(Suite.lease)
+      yield* Suite.maintain
+      assert.strictEqual((yield* Suite.get(poison)).crashes, 2)
+      for (const id of innocent) assert.strictEqual((yield* Suite.get(id)).crashes, 0)
     }
   )
 ]
@@ -122,7 +139,7 @@ describe("a twin turns red exactly what it breaks", () => {
   twin(
     "partitions do not know that a worker holds such a record elsewhere",
     [["spare", "if ARGV[2] == '1' then", "if false then"]],
-    ["when a worker dies with a record that crashed others, that one alone is charged (P10)"]
+    ["when a worker dies with a record that crashed others, that one alone is charged, in all partitions (P10)"]
   )
   twin(
     "nobody is told that what it waits for has ended elsewhere",
