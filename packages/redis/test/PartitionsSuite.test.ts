@@ -141,15 +141,4 @@ describe("a twin turns red exactly what it breaks", () => {
     [["spare", "if ARGV[2] == '1' then", "if false then"]],
     ["when a worker dies with a record that crashed others, that one alone is charged, in all partitions (P10)"]
   )
-  twin(
-    "nobody is told that what it waits for has ended elsewhere",
-    [["receive", "if row then L.dependencyEnded(row, name, isCompleted ~= '', hasResult ~= '' and result) end", ""]],
-    [
-      "unique, runAfter: a successor waits for its holder and for its dependencies, whichever ends first",
-      "a record waits for its dependencies and finds their results by name",
-      "a record whose dependency fails is dead with DependencyFailed, and so is what waits for it",
-      "waitForChildren blocks the record until its last child has ended, however it ended",
-      "a record that was cancelled while it waited for children goes on when it is retried by hand"
-    ]
-  )
 })
