@@ -70,7 +70,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, replace and reschedule: ",
       "unique, runAfter: ",
       "unique: a batch that would replace",
-      "unique: a member of a flow"
+      "unique: a member of a flow",
+      "flow: a batch that is one thing is refused"
     ]
   },
   "a key that a start does not free": {
@@ -111,6 +112,99 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "if (idempotencyKey !== undefined) (row.grow().keys ??= []).push(idempotencyKey)",
     instead: "if (idempotencyKey !== undefined) state.idempotent.delete(scoped(spec.tag, idempotencyKey))",
     red: ["unique, replace: a call that was answered once"]
+  },
+  "a dependency that is not counted down": {
+    file: "edges.ts",
+    line: "  if (edge.answer === undefined) row.grow().pending--\n",
+    instead: "",
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "waitForChildren blocks",
+      "a record that was cancelled while it waited for children",
+      "flow: with continue",
+      "flow: one name may",
+      "flow: a batch that is one thing is stored once",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a dependency that is counted down twice": {
+    file: "edges.ts",
+    line: "  if (edge.answer === undefined) row.grow().pending--\n",
+    instead: "  if (edge.answer === undefined) row.grow().pending -= 2\n",
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "waitForChildren blocks",
+      "flow: with continue",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a failed dependency that nobody minds": {
+    file: "edges.ts",
+    line: "  if (edge.isBroken && isStrictlyBlocked(row)) die(state, row, edge, now)",
+    instead: "  if (false) die(state, row, edge, now)",
+    red: [
+      "a record whose dependency fails",
+      "flow: a record that is dead because",
+      "flow: with cancelSiblings",
+      "flow: a dependency that is deleted",
+      "flow: a failed record that is retried",
+      "flow: of two failed"
+    ]
+  },
+  "siblings of a failed record that go on": {
+    file: "edges.ts",
+    line: `  if (edge.onFailure !== "cancelSiblings") return`,
+    instead: "  return",
+    red: [
+      "flow: with cancelSiblings"
+    ]
+  },
+  "a retried record that nobody waits for again": {
+    file: "edges.ts",
+    line: "  const again = [row]",
+    instead: "  const again: Array<Row> = []",
+    red: [
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow"
+    ]
+  },
+  "a retried record that one waits for which has begun": {
+    file: "edges.ts",
+    line: " || !mayWaitAgain(dependent)",
+    instead: "",
+    red: [
+      "flow: a record that is retried is waited for again"
+    ]
+  },
+  "a batch that is one thing and is stored twice": {
+    file: "enqueue.ts",
+    line: "  const known = first === undefined ? undefined : knownAs(state, first)",
+    instead: "  const known = false as boolean ? knownAs(state, first!) : undefined",
+    red: [
+      "flow: a batch that is one thing is stored once"
+    ]
+  },
+  "a record that is added to what has begun": {
+    file: "edges.ts",
+    line: `row === undefined || row.state !== "blocked" || !isStrictlyBlocked(row)`,
+    instead: "row === undefined",
+    red: [
+      "flow: a record may be added"
+    ]
   },
   "a leaked key slot": {
     file: "state.ts",

@@ -3,6 +3,7 @@
  */
 import { isFinal } from "../../JobRecord.ts"
 import type { ControlAction, ControlOutcome, ControlReply, ControlRequest, EditedPayload } from "../../JobStore.ts"
+import { isBroken, reopen } from "./edges.ts"
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -20,7 +21,7 @@ export const control = (state: MemoryState, request: ControlRequest, now: number
 const act = (state: MemoryState, row: Row, action: ControlAction, now: number): ControlOutcome => {
   switch (action._tag) {
     case "Cancel":
-      return cancel(state, row, action.reason, now)
+      return state.cancel(row, action.reason, now)
     case "Retry":
       return retry(state, row, action.payload, now)
     case "Promote":
@@ -38,22 +39,6 @@ const act = (state: MemoryState, row: Row, action: ControlAction, now: number): 
   }
 }
 
-const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
-  if (isFinal(row.state)) return "Unchanged"
-  const more = row.grow()
-  if (row.state === "running") {
-    if (more.cancelReason !== undefined) return "Requested"
-    more.cancelReason = reason
-    row.worker!.cancel.push(row)
-    state.hints.worker(row.worker!.id)
-    return "Requested"
-  }
-  row.fence++
-  more.cancelReason = reason
-  state.finish(row, "cancel", "cancelled", now, reason)
-  return "Changed"
-}
-
 /** A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now. */
 const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined, now: number): ControlOutcome => {
   if (row.state === "running") return "Unchanged"
@@ -62,6 +47,8 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
     const holder = state.holder(row.spec.tag, row.spec.unique, now)
     if (holder !== undefined && holder !== row) return "Unchanged"
   }
+  // Without what it needs it would not run: that is to run again first, and brings it along.
+  if (wasFinal && isBroken(row)) return "Unchanged"
   if (!wasFinal && payload === undefined && row.state !== "scheduled") return "Unchanged"
   row.fence++
   if (payload !== undefined) {
@@ -75,26 +62,9 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
     else state.hints.work(row.queue.name)
     return "Changed"
   }
-  renewLife(state, row, now)
+  state.begin(row, now)
+  reopen(state, row, now)
   return "Changed"
-}
-
-const renewLife = (state: MemoryState, row: Row, now: number): void => {
-  state.finished--
-  const more = row.grow()
-  row.attempt = 0
-  row.begun = false
-  row.begunAt = -1
-  row.crashes = 0
-  more.failures = []
-  more.result = undefined
-  more.deadReason = undefined
-  more.cancelReason = undefined
-  more.progress = undefined
-  // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
-  row.spec = { ...row.spec, delay: 0, runAt: undefined, startBefore: undefined }
-  state.hold(row, now)
-  state.run(row, "replay", now, now)
 }
 
 const reschedule = (state: MemoryState, row: Row, dueAt: number, now: number): ControlOutcome => {

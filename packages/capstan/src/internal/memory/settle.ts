@@ -6,6 +6,7 @@
  */
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
+import { connect, Edge } from "./edges.ts"
 import { enqueueOne } from "./enqueue.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
@@ -158,8 +159,7 @@ const leaveChildren = (state: MemoryState, row: Row, settlement: Settlement, now
   for (const spec of settlement.children!) {
     const { id } = enqueueOne(state, spec, now)
     const child = state.rows.get(id)!
-    if (!waits || child.state === "completed" || child.state === "cancelled" || child.state === "dead") continue
-    row.grow().pending++
-    ;(child.grow().dependents ??= []).push({ row, name: child.id })
+    if (!waits || child.finished) continue
+    connect(state, new Edge(row, child.id, child.id, "continue"))
   }
 }
