@@ -101,7 +101,8 @@ class Handle implements JobHandle<never, never, never, never, never> {
   awaitSeen(seen: boolean): Effect.Effect<never, Ended | JobStoreError, JobStore> {
     return Effect.flatMap(
       JobStore,
-      (store) => Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, seen || answer.seen))
+      (store) =>
+        Effect.flatMap(awaitFinal(store, this.id), (answer) => readFinal(this.job, answer, seen || answer.seen))
     )
   }
 
@@ -126,7 +127,7 @@ class Handle implements JobHandle<never, never, never, never, never> {
     return Effect.gen({ self: this }, function*() {
       const [answer] = yield* (yield* JobStore).results([this.id])
       if (answer === undefined || answer._tag === "Pending") return Option.none()
-      return Option.some(yield* Effect.exit(this.read(answer, false)))
+      return Option.some(yield* Effect.exit(readFinal(this.job, answer, false)))
     })
   }
 
@@ -172,23 +173,24 @@ class Handle implements JobHandle<never, never, never, never, never> {
   get cancel(): (options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError, JobStore> {
     return ({ reason }) => Effect.flatMap(JobStore, (store) => cancel(store, this.id, reason))
   }
+}
 
-  private read(answer: Final, seen: boolean): Effect.Effect<never, Ended> {
-    const { id, job } = this
-    switch (answer._tag) {
-      case "Completed":
-        return decode(job.success, job, id, answer.result) as Effect.Effect<never, JobGone>
-      case "Cancelled":
-        return Effect.fail(new JobCancelled({ id, job: job.tag, cancelReason: answer.reason }))
-      case "NotFound":
-        return Effect.fail(gone(job, answer, seen))
-      case "Dead": {
-        const { failure, reason } = answer
-        if (reason !== "Failed" || failure?.kind !== "Declared" || failure.error === undefined) {
-          return Effect.fail(new JobDead({ id, job: job.tag, reason, detail: detailOf(failure) }))
-        }
-        return Effect.flatMap(decode(job.error, job, id, failure.error), (error) => Effect.fail(error as never))
+/** @internal What the end of a record is to who awaits it. */
+export const readFinal = (job: Definition, answer: Final, seen: boolean): Effect.Effect<never, Ended> => {
+  const { id } = answer
+  switch (answer._tag) {
+    case "Completed":
+      return decode(job.success, job, id, answer.result) as Effect.Effect<never, JobGone>
+    case "Cancelled":
+      return Effect.fail(new JobCancelled({ id, job: job.tag, cancelReason: answer.reason }))
+    case "NotFound":
+      return Effect.fail(gone(job, answer, seen))
+    case "Dead": {
+      const { failure, reason } = answer
+      if (reason !== "Failed" || failure?.kind !== "Declared" || failure.error === undefined) {
+        return Effect.fail(new JobDead({ id, job: job.tag, reason, detail: detailOf(failure) }))
       }
+      return Effect.flatMap(decode(job.error, job, id, failure.error), (error) => Effect.fail(error as never))
     }
   }
 }

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as Coalescer from "./Coalescer.ts"
+export * as Flow from "./Flow.ts"
 export * as Job from "./Job.ts"
 export * as JobContext from "./JobContext.ts"
 export * as JobError from "./JobError.ts"

@@ -22,11 +22,13 @@ export const enqueueOnly = (
     enqueue: ({ by, records, whole }) =>
       whole !== undefined
         ? Effect.fail(incompatible("enqueue", `${what} takes jobs one by one, and no flows`))
-        : by === undefined ? store(records) : Effect.fail(incompatible(
-        "enqueue",
-        `inside a handler an enqueue belongs to the attempt, which ${what} does not know: use the worker's own store, or ` +
-          "Job.detached"
-      )),
+        : by === undefined ?
+        store(records) :
+        Effect.fail(incompatible(
+          "enqueue",
+          `inside a handler an enqueue belongs to the attempt, which ${what} does not know: use the worker's own store, or ` +
+            "Job.detached"
+        )),
     exchange: () => refused("exchange"),
     renew: () => refused("renew"),
     write: () => refused("write"),

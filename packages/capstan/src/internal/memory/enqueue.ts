@@ -61,7 +61,8 @@ const refuse = (
   /** Members of flows that the batch adds itself, by unique key. */
   const members = new Map<string, JobId>()
   let conflicts: Map<NewRecord, Enqueued> | undefined
-  const conflict = (spec: NewRecord, id: JobId) => (conflicts ??= new Map()).set(spec, { id, outcome: "UniqueConflict" })
+  const conflict = (spec: NewRecord, id: JobId) =>
+    (conflicts ??= new Map()).set(spec, { id, outcome: "UniqueConflict" })
   for (const spec of records) {
     const { flowId, id, tag, unique } = spec
     const begun = unready(state, spec)
@@ -74,7 +75,9 @@ const refuse = (
       (whole !== undefined || unique.onConflict === "replace" || unique.onConflict === "reschedule")
     if (row?.spec.flowId !== undefined) conflict(spec, row.id)
     else if (isOwn) conflict(spec, members.get(key)!)
-    else if (whole !== undefined && holder !== undefined && (row !== undefined || !isFollowed(holder, unique.onConflict))) {
+    else if (
+      whole !== undefined && holder !== undefined && (row !== undefined || !isFollowed(holder, unique.onConflict))
+    ) {
       conflict(spec, holder.id)
     } else if (flowId !== undefined && holder === undefined) members.set(key, id)
   }

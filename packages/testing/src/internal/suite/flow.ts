@@ -81,25 +81,28 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual((yield* H.exchange("v")).cancel.map(({ id }) => id), [running.id])
     assert.strictEqual(yield* H.stateOf(apart.id), "ready")
   }),
-  fact("flow: with continue a record runs when all have ended, and finds results and failures, a page at a time", function*() {
-    const ids = yield* H.enqueueMany(3)
-    const { id } = yield* after({ a: ids[0]!, b: ids[1]!, c: ids[2]! }, "continue")
-    yield* end(ids[0]!, result("1"))
-    yield* end(ids[1]!, H.dead)
-    assert.strictEqual(yield* blockedOn(id), "Dependencies")
-    assert.deepStrictEqual(yield* inputsOf(id), [
-      ["a", "Completed", "1"],
-      ["b", "Dead", H.failure.error],
-      ["c", "Pending", undefined]
-    ])
-    yield* H.control({ _tag: "Cancel", reason: "no more" }, ids[2]!)
-    assert.strictEqual((yield* H.claimOne("w")).id, id)
-    assert.deepStrictEqual(yield* inputsOf(id, 2), [
-      ["a", "Completed", "1"],
-      ["b", "Dead", H.failure.error],
-      ["c", "Cancelled", "no more"]
-    ])
-  }),
+  fact(
+    "flow: with continue a record runs when all have ended, and finds results and failures, a page at a time",
+    function*() {
+      const ids = yield* H.enqueueMany(3)
+      const { id } = yield* after({ a: ids[0]!, b: ids[1]!, c: ids[2]! }, "continue")
+      yield* end(ids[0]!, result("1"))
+      yield* end(ids[1]!, H.dead)
+      assert.strictEqual(yield* blockedOn(id), "Dependencies")
+      assert.deepStrictEqual(yield* inputsOf(id), [
+        ["a", "Completed", "1"],
+        ["b", "Dead", H.failure.error],
+        ["c", "Pending", undefined]
+      ])
+      yield* H.control({ _tag: "Cancel", reason: "no more" }, ids[2]!)
+      assert.strictEqual((yield* H.claimOne("w")).id, id)
+      assert.deepStrictEqual(yield* inputsOf(id, 2), [
+        ["a", "Completed", "1"],
+        ["b", "Dead", H.failure.error],
+        ["c", "Cancelled", "no more"]
+      ])
+    }
+  ),
   fact("flow: one name may stand for many records, and a result outlives whoever made it", function*() {
     const ids = yield* H.enqueueMany(5)
     const { id } = yield* H.enqueue({ dependencies: ids.map((id) => ({ name: "part", id })) })
@@ -123,23 +126,26 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
   }),
 
   // a whole batch
-  fact("flow: a batch that is one thing is stored once for the key of one of its records, and answers whose that is", function*() {
-    const batch = () => {
-      const leaf = H.record()
-      const sink = H.record({ idempotencyKey: "k", dependencies: [{ name: "leaf", id: leaf.id }] })
-      return [leaf, sink] as const
+  fact(
+    "flow: a batch that is one thing is stored once for the key of one of its records, and answers whose that is",
+    function*() {
+      const batch = () => {
+        const leaf = H.record()
+        const sink = H.record({ idempotencyKey: "k", dependencies: [{ name: "leaf", id: leaf.id }] })
+        return [leaf, sink] as const
+      }
+      const [leaf, sink] = batch()
+      assert.deepStrictEqual(outcomesOf(yield* whole(leaf, sink)), ["Inserted", "Inserted"])
+      const [other, again] = batch()
+      const answers = yield* whole(other, again)
+      assert.deepStrictEqual(outcomesOf(answers), ["Existing", "Existing"])
+      assert.strictEqual(answers[1]!.id, sink.id)
+      assert.isFalse(yield* H.exists(other.id))
+      assert.deepStrictEqual(outcomesOf(yield* whole(leaf, sink)), ["Existing", "Existing"])
+      yield* end(leaf.id, H.complete)
+      assert.strictEqual((yield* H.claimOne("w")).id, sink.id)
     }
-    const [leaf, sink] = batch()
-    assert.deepStrictEqual(outcomesOf(yield* whole(leaf, sink)), ["Inserted", "Inserted"])
-    const [other, again] = batch()
-    const answers = yield* whole(other, again)
-    assert.deepStrictEqual(outcomesOf(answers), ["Existing", "Existing"])
-    assert.strictEqual(answers[1]!.id, sink.id)
-    assert.isFalse(yield* H.exists(other.id))
-    assert.deepStrictEqual(outcomesOf(yield* whole(leaf, sink)), ["Existing", "Existing"])
-    yield* end(leaf.id, H.complete)
-    assert.strictEqual((yield* H.claimOne("w")).id, sink.id)
-  }),
+  ),
   fact("flow: a batch that is one thing is refused when another record holds a unique key of it", function*() {
     const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "keep" }
     const holder = yield* H.enqueue({ unique })
@@ -175,21 +181,24 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
   }),
 
   // again
-  fact("flow: a failed record that is retried brings along what is dead because of it, to the end of the chain", function*() {
-    const a = yield* H.enqueue()
-    const b = yield* after({ a: a.id })
-    const c = yield* after({ b: b.id })
-    yield* end(a.id, H.dead)
-    assert.deepStrictEqual([yield* H.stateOf(b.id), yield* H.stateOf(c.id)], ["dead", "dead"])
-    // Without what it needs it does not run.
-    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, c.id, b.id), ["Unchanged", "Unchanged"])
-    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, a.id), ["Changed"])
-    assert.deepStrictEqual([yield* blockedOn(b.id), yield* blockedOn(c.id)], ["Dependencies", "Dependencies"])
-    yield* end(a.id, result("1"))
-    yield* end(b.id, result("2"))
-    yield* end(c.id, result("3"))
-    assert.deepStrictEqual(yield* inputsOf(c.id), [["b", "Completed", "2"]])
-  }),
+  fact(
+    "flow: a failed record that is retried brings along what is dead because of it, to the end of the chain",
+    function*() {
+      const a = yield* H.enqueue()
+      const b = yield* after({ a: a.id })
+      const c = yield* after({ b: b.id })
+      yield* end(a.id, H.dead)
+      assert.deepStrictEqual([yield* H.stateOf(b.id), yield* H.stateOf(c.id)], ["dead", "dead"])
+      // Without what it needs it does not run.
+      assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, c.id, b.id), ["Unchanged", "Unchanged"])
+      assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, a.id), ["Changed"])
+      assert.deepStrictEqual([yield* blockedOn(b.id), yield* blockedOn(c.id)], ["Dependencies", "Dependencies"])
+      yield* end(a.id, result("1"))
+      yield* end(b.id, result("2"))
+      yield* end(c.id, result("3"))
+      assert.deepStrictEqual(yield* inputsOf(c.id), [["b", "Completed", "2"]])
+    }
+  ),
   fact("flow: of two failed records both are to be retried before what needs them lives again", function*() {
     const a = yield* H.enqueue()
     const b = yield* H.enqueue()
