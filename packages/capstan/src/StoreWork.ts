@@ -88,6 +88,7 @@ export interface NewRecord {
   readonly concurrency?: { readonly key: string; readonly limit: number } | undefined
   readonly rateKey?: string | undefined
   readonly batchKey?: string | undefined
+  /** The id of the flow that it is a member of. When this is a UUIDv7, the ids of all members begin with its 48 bits of time. */
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
   /** Records that must be completed first, by the name under which the attempt finds their results. */

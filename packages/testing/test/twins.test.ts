@@ -184,7 +184,7 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a retried record that one waits for which has begun": {
     file: "edges.ts",
-    line: " || !mayWaitAgain(dependent)",
+    line: " || !mayWaitAgain(dependent, edge)",
     instead: "",
     red: [
       "flow: a record that is retried is waited for again"

@@ -9,6 +9,7 @@ import { clock as serverClock, context, names } from "./lua/context.ts"
 import { control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
+import { dependencies, flow } from "./lua/flow.ts"
 import { life } from "./lua/life.ts"
 import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
@@ -24,7 +25,7 @@ import { signal, write } from "./lua/write.ts"
 /** The layout of the data. Another number is another store. */
 export const layout = 1
 
-const library = [record, life, store, settle].join("\n")
+const library = [record, life, flow, store, settle].join("\n")
 
 /** May run where memory is full, so that work goes on and makes room: all but what adds records. */
 const always = "#!lua flags=allow-oom"
@@ -43,6 +44,7 @@ export type Verb =
   | "get"
   | "page"
   | "results"
+  | "dependencies"
   | "stats"
   | "schedules"
   | "tick"
@@ -91,6 +93,7 @@ export const scripts = (clock: string = serverClock): Scripts => {
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
+    dependencies: make(always, context, library, dependencies),
     stats: make(always, context, library, stats),
     schedules: make(withRoom, schedules),
     listen: make(always, listen),

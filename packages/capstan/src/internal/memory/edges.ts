@@ -33,6 +33,11 @@ export class Edge {
     this.onFailure = onFailure
   }
 
+  /** Children are named by their ids. */
+  get isChild(): boolean {
+    return this.name === this.id
+  }
+
   /** It ended otherwise than it had to. */
   get isBroken(): boolean {
     return this.onFailure !== "continue" && this.answer !== undefined && this.answer._tag !== "Completed"
@@ -42,8 +47,8 @@ export class Edge {
 const isStrictlyBlocked = ({ more }: Row): boolean => more?.blocked === "Dependencies" || more?.blocked === "Unique"
 
 /** It waits for others, or has not begun to run: what it would find of them may still change. */
-const mayWaitAgain = (row: Row): boolean =>
-  row.finished || row.waits || row.state === "blocked" && row.more?.blocked === "Children"
+const mayWaitAgain = (row: Row, edge: Edge): boolean =>
+  row.finished || row.waits || row.state === "blocked" && row.more?.blocked === "Children" && edge.isChild
 
 /** Lets a row wait for another one, or notes how that one has ended. */
 export const connect = (state: MemoryState, edge: Edge): void => {
@@ -136,7 +141,7 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
   for (const one of again) {
     for (const edge of one.more?.awaitedBy ?? []) {
       const { dependent } = edge
-      if (edge.answer === undefined || edge.isOver || dependent.isGone || !mayWaitAgain(dependent)) continue
+      if (edge.answer === undefined || edge.isOver || dependent.isGone || !mayWaitAgain(dependent, edge)) continue
       edge.answer = undefined
       const more = dependent.grow()
       more.pending++
@@ -153,11 +158,11 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
   }
 }
 
-/** Forgets the children of the life before. They are named by their ids. */
+/** Forgets the children of the life before. */
 export const forgetChildren = (row: Row): void => {
   const more = row.grow()
   more.waitsFor = more.waitsFor?.filter((edge) => {
-    edge.isOver = edge.name === edge.id
+    edge.isOver = edge.isChild
     if (edge.isOver && edge.answer === undefined) more.pending--
     return !edge.isOver
   })

@@ -9,6 +9,7 @@ import * as Agenda from "./functions/agenda.ts"
 import * as Control from "./functions/control.ts"
 import * as Enqueue from "./functions/enqueue.ts"
 import * as Exchange from "./functions/exchange.ts"
+import * as Flow from "./functions/flow.ts"
 import * as Keep from "./functions/keep.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
@@ -58,7 +59,7 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
+  [Parts, Flow, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 

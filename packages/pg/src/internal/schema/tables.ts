@@ -19,7 +19,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE TABLE ${s}.housekeeping (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     next_at bigint NOT NULL DEFAULT 0,
-    mended text COLLATE "C" NOT NULL DEFAULT ''
+    mended text COLLATE "C" NOT NULL DEFAULT '',
+    edges uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
   ) WITH (fillfactor = 20)`,
   `INSERT INTO ${s}.housekeeping DEFAULT VALUES`,
 
@@ -47,7 +48,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // What every record has comes first, and wide before narrow: a column that lies behind one that may be missing, or of
   // any length, is found by walking. worker and begun_at: 0 is none. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
-  // 16 came back to an earlier place, 32 has an idempotency key.
+  // 16 came back to an earlier place, 32 has an idempotency key, 64 others wait for it, 128 it waits or has waited for others.
   //
   // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
   // the old one in its page, of which a half is kept free for that. Hence three columns that follow from others (generated
@@ -67,7 +68,6 @@ export const tables = (s: string): ReadonlyArray<string> => [
     settled int NOT NULL DEFAULT 0,
     attempt int NOT NULL DEFAULT 0,
     version int NOT NULL,
-    pending int NOT NULL DEFAULT 0,
     state smallint NOT NULL,
     priority smallint NOT NULL,
     crashes smallint NOT NULL DEFAULT 0,
@@ -116,8 +116,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE TABLE ${s}.detail (
     id uuid PRIMARY KEY,
     progress text,
-    logs jsonb,
-    results jsonb
+    logs jsonb
   )`,
   `CREATE TABLE ${s}.checkpoint (
     id uuid NOT NULL,
@@ -220,13 +219,19 @@ export const tables = (s: string): ReadonlyArray<string> => [
     lim int NOT NULL,
     held int NOT NULL
   ) WITH (fillfactor = 50)`,
+  // Who (child) waits for whom (parent). state: NULL while it waits, else that of history, 0 when it is gone; value as
+  // value_of says. on_failure: 0 fail, 1 cancel siblings, 2 continue, 3 a child that was left behind. No index names what
+  // an end writes, for which a part of each page is kept free.
   `CREATE TABLE ${s}.dependency (
-    parent uuid NOT NULL,
     child uuid NOT NULL,
+    parent uuid NOT NULL,
+    on_failure smallint NOT NULL,
+    state smallint,
     name text COLLATE "C" NOT NULL,
-    PRIMARY KEY (parent, child, name)
-  )`,
-  `CREATE INDEX dependency_child ON ${s}.dependency (child)`,
+    value text,
+    PRIMARY KEY (child, parent, name)
+  ) WITH (fillfactor = 60)`,
+  `CREATE INDEX dependency_parent ON ${s}.dependency (parent)`,
   `CREATE TABLE ${s}.cancel (
     id uuid PRIMARY KEY,
     fence int NOT NULL,
@@ -234,8 +239,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
     told boolean NOT NULL DEFAULT false
   )`,
   // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not,
-  // and what a settlement found locked by one: a record to look at, a key with slots to give back or out, a signal, a
-  // record to store once its key is free.
+  // and what a settlement found locked by one: a record to look at, or (frees) that may go on, or (value alone) whose siblings
+  // are to be cancelled; a key with slots to give back or out; a signal; a record to store once its key is free.
   `CREATE TABLE ${s}.agenda (
     num bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at bigint NOT NULL DEFAULT 0,

@@ -245,7 +245,7 @@ BEGIN
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`
 
-/** What an attempt finds of earlier ones and of what it waited for: checkpoints up to 64 KiB, results by name. */
+/** What an attempt finds of earlier ones and of what it waited for: checkpoints up to 64 KiB, results by name of a hundred at most. */
 export const extraOf = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.extra_of(p_id uuid) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -253,7 +253,8 @@ BEGIN
     'checkpoints', (SELECT json_object_agg(name, value) FROM (
       SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
       FROM ${s}.checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text;
+    'results', (SELECT CASE WHEN count(*) <= 100 THEN json_object_agg(name, CASE WHEN state = 4 THEN value END) END
+      FROM (SELECT * FROM ${s}.dependency WHERE child = p_id AND state IS NOT NULL LIMIT 101) d))::text;
 END $$`
 
 /** Whether a worker runs a record that has crashed others. */

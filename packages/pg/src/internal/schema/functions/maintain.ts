@@ -244,5 +244,6 @@ BEGIN
       SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
+  PERFORM ${s}.sweep_dependencies(p_now);
   RETURN v_count;
 END $$`
