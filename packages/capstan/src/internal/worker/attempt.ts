@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
-import type { Claimed, WriteEntry } from "../../JobStore.ts"
+import type { Claimed, NewRecord, WriteEntry } from "../../JobStore.ts"
 import { SnoozeSignal } from "../handler.ts"
 import { type Answer, plain, type RunnableJob } from "./runner.ts"
 import type { QueueSlots } from "./slots.ts"
@@ -58,6 +58,8 @@ export class Attempt implements JobContextShape {
   trace: string | undefined
   /** It committed its own completion: nothing is left to settle. */
   isCommitted = false
+  /** What follows it. */
+  children: ReadonlyArray<NewRecord> | undefined
   private latest: string | undefined
   readonly scope = Scope.makeUnsafe()
   private lines: Array<string> | undefined

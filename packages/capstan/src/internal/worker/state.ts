@@ -8,7 +8,16 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape as Store } from "../../JobStore.ts"
+import type {
+  AttemptRef,
+  CancelRequest,
+  Claimed,
+  ExchangeReply,
+  NewRecord,
+  Outcome,
+  Shape as Store
+} from "../../JobStore.ts"
+import { following } from "../follow.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { Health } from "./health.ts"
 import { Outbox } from "./outbox.ts"
@@ -230,7 +239,7 @@ export class WorkerState implements Host {
     const now = this.elapsedNow()
     if (attempt.over) return now
     const elapsed = attempt.elapsedAt(now)
-    this.decide(attempt, outcomeOf(attempt, exit, elapsed), elapsed)
+    this.decide(attempt, following(attempt, outcomeOf(attempt, exit, elapsed)), elapsed)
     return now
   }
 
@@ -263,15 +272,22 @@ export class WorkerState implements Host {
     this.slots.running--
     this.running.delete(attempt)
     this.telemetry.ended(attempt, outcome, elapsed)
-    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
+    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace, attempt.children)
     this.startWaiting()
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
   }
 
   /** Whoever calls it opens `work` when it is done. */
-  private settle({ fence, id }: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
-    this.outbox.settle({ id, fence, outcome, finishedAfter, trace })
+  private settle(
+    { fence, id }: Claimed,
+    outcome: Outcome,
+    finishedAfter: number,
+    trace?: string,
+    children?: ReadonlyArray<NewRecord>
+  ): void {
+    const settlement = { id, fence, outcome, finishedAfter, trace }
+    this.outbox.settle(children === undefined ? settlement : { ...settlement, children })
   }
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
@@ -289,7 +305,8 @@ export class WorkerState implements Host {
   abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
     this.telemetry.abandoned(attempt)
-    this.decide(attempt, attempt.answered === undefined ? outcome : completed(attempt.answered), attempt.elapsed())
+    const decided = attempt.answered === undefined ? outcome : completed(attempt.answered)
+    this.decide(attempt, following(attempt, decided), attempt.elapsed())
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {
