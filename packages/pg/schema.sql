@@ -205,8 +205,7 @@ CREATE TABLE history_9 PARTITION OF history FOR VALUES IN ('9') WITH (autovacuum
 CREATE TABLE housekeeping (
   only_one boolean NOT NULL DEFAULT true,
   next_at bigint NOT NULL DEFAULT 0,
-  mended text COLLATE "C" NOT NULL DEFAULT ''::text,
-  edges uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid
+  mended text COLLATE "C" NOT NULL DEFAULT ''::text
 ) WITH (fillfactor=20);
 
 ALTER TABLE housekeeping ADD CONSTRAINT housekeeping_only_one_check CHECK (only_one);
@@ -491,9 +490,8 @@ BEGIN
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 33
-    | CASE WHEN EXISTS (SELECT FROM dependency WHERE parent = h.id) THEN 64 ELSE 0 END
-    | CASE WHEN EXISTS (SELECT FROM dependency WHERE child = h.id) THEN 128 ELSE 0 END;
+  r.flags := h.flags & 161
+    | CASE WHEN EXISTS (SELECT FROM dependency WHERE parent = h.id) THEN 64 ELSE 0 END;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;
@@ -644,7 +642,7 @@ BEGIN
       state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
       detail, result, payload)
     SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
-      part(age, p_now), 4, priority, 0, flags & 33, keep_count(retention, 4), queue, tag, key,
+      part(age, p_now), 4, priority, 0, flags & 161, keep_count(retention, 4), queue, tag, key,
       CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM worker w WHERE w.num = gone.worker) END,
       trace, retention, spec, attempts, failures,
       CASE WHEN flags & 2 = 2 THEN (
@@ -697,7 +695,7 @@ BEGIN
   END IF;
   IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
   -- Without what it needs it would not run: that is to run again first, and brings it along.
-  IF is_broken(p_id) OR NOT begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
+  IF h.flags & 128 = 128 AND is_broken(p_id) OR NOT begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
     RETURN 'Unchanged';
   END IF;
   PERFORM reopen(p_id, p_now, p_transaction);
@@ -1054,6 +1052,7 @@ DECLARE
   v_ids uuid[] := '{}';
   v_outcomes text[] := '{}';
   v_owner uuid;
+  v_rest json := p_records;
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
   IF p_whole IS NOT NULL THEN
@@ -1067,14 +1066,30 @@ BEGIN
     END IF;
   END IF;
   BEGIN
-    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+    -- After those that it waits for: what has keys stands behind its batch.
+    IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
+    FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
       SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
       IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
     IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
+      RETURN;
+    END IF;
   EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
+        FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)
+        LEFT JOIN (
+          SELECT q.e ->> 'id' AS own, v_ids[q.n] AS id, v_outcomes[q.n] AS outcome
+          FROM json_array_elements(v_rest) WITH ORDINALITY AS q(e, n)
+          WHERE v_outcomes[q.n] IN ('UniqueConflict', 'Begun')
+        ) f ON f.own = r.e ->> 'id' ORDER BY r.n;
+      RETURN;
+    END IF;
     FOR i IN 1 .. cardinality(v_ids) LOOP
       IF v_outcomes[i] NOT IN ('UniqueConflict', 'Begun') THEN
         v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
@@ -1114,6 +1129,55 @@ BEGIN
   IF v_wakes THEN PERFORM pg_notify('capstan', CASE WHEN p_transaction THEN 'l' ELSE 'w' END || p_queue); END IF;
   IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
   RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_members(p_records json, p_now bigint, p_transaction boolean)
+ RETURNS json
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_queues text[];
+  v_rest json;
+  q text;
+BEGIN
+  WITH given AS (
+    SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
+      id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
+      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean)
+    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      AND (g.dependencies IS NULL OR coalesce(g."within", false))
+  ), stored AS (
+    INSERT INTO record (
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due, flags, reason)
+    SELECT id, nextval('place'), greatest(goes, p_now), p_now, p_now, version, CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END, CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END, priority,
+      queue, tag, payload, spec, retention, goes + "startBefore", goes + "startBefore",
+      CASE WHEN CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END = 2 THEN goes END,
+      CASE WHEN awaited THEN 64 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 128 END,
+      CASE WHEN dependencies IS NOT NULL THEN 'Dependencies' END
+    FROM given RETURNING id, queue, state
+  ), counted AS (
+    INSERT INTO delta (queue, ready, scheduled, blocked)
+    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+    FROM stored GROUP BY queue RETURNING queue
+  ), edges AS (
+    INSERT INTO dependency (child, parent, on_failure, name)
+    SELECT g.id, d.id, d."onFailure", d.name
+    FROM given g, json_to_recordset(g.dependencies) AS d(id uuid, "onFailure" int, name text) ON CONFLICT DO NOTHING
+  )
+  SELECT array_agg(queue) INTO v_queues FROM counted;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    PERFORM wake(q, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM listener WHERE until > p_now) THEN
+    PERFORM tell('enqueued', r, NULL, p_now) FROM json_array_elements(p_records) e
+      JOIN record r ON r.id = (e ->> 'id')::uuid;
+  END IF;
+  SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
+    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean, dependencies json)
+    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      AND (g.dependencies IS NULL OR coalesce(g."within", false)));
+  RETURN v_rest;
 END $function$;
 
 CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
@@ -1583,7 +1647,7 @@ BEGIN
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
   VALUES (
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
-    r.priority, r.crashes, r.flags & 33, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.priority, r.crashes, r.flags & 161, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = r.id) END,
@@ -1636,6 +1700,7 @@ CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text
  RETURNS void
  LANGUAGE sql
 AS $function$
+  DELETE FROM dependency WHERE child = ANY (p_ids);
   DELETE FROM idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM uniq WHERE (tag, key) IN (
@@ -1931,7 +1996,6 @@ BEGIN
       SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
-  PERFORM sweep_dependencies(p_now);
   RETURN v_count;
 END $function$;
 
@@ -2549,26 +2613,6 @@ BEGIN
     EXIT WHEN v_swept >= p_count;
   END LOOP;
   RETURN v_swept;
-END $function$;
-
-CREATE OR REPLACE FUNCTION sweep_dependencies(p_now bigint)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_from uuid := (SELECT edges FROM housekeeping);
-  v_id uuid;
-BEGIN
-  FOR i IN 1 .. 200 LOOP
-    SELECT child INTO v_id FROM dependency WHERE child > v_from ORDER BY child LIMIT 1;
-    IF NOT FOUND THEN
-      v_from := '00000000-0000-0000-0000-000000000000';
-      EXIT;
-    END IF;
-    v_from := v_id;
-    IF NOT is_stored(v_id, true, p_now) THEN DELETE FROM dependency WHERE child = v_id; END IF;
-  END LOOP;
-  UPDATE housekeeping SET edges = v_from WHERE only_one AND edges <> v_from;
 END $function$;
 
 CREATE OR REPLACE FUNCTION take_cancels(p_num integer)

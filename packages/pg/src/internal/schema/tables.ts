@@ -19,8 +19,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE TABLE ${s}.housekeeping (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     next_at bigint NOT NULL DEFAULT 0,
-    mended text COLLATE "C" NOT NULL DEFAULT '',
-    edges uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
+    mended text COLLATE "C" NOT NULL DEFAULT ''
   ) WITH (fillfactor = 20)`,
   `INSERT INTO ${s}.housekeeping DEFAULT VALUES`,
 
@@ -167,7 +166,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE INDEX history_id ON ${s}.history (id)`,
   // The dead and the cancelled are few, and are what people look for.
   `CREATE INDEX history_ended ON ${s}.history (id) WHERE state > 4`,
-  // Whose keys are forgotten with it; its flags are 1 and 32 alone.
+  // Whose keys, and whose edges, are forgotten with it; its flags are 1, 32 and 128 alone.
   `CREATE INDEX history_keyed ON ${s}.history (id) WHERE flags <> 0`,
   `CREATE INDEX history_counted ON ${s}.history (tag, state, keep_count, finished_at) WHERE keep_count IS NOT NULL`,
 

@@ -116,6 +116,31 @@ export class Invariants {
     })
   }
 
+  /**
+   * What waits for others waits for one that has not ended, and what runs has waited for all: nobody is stuck, and nobody is
+   * free before its time. An end may be told to many in the calls that follow: `told` says that it has been.
+   */
+  dependencies(told: boolean): Effect.Effect<void> {
+    return Effect.flatMap(this.records, (records) =>
+      Effect.forEach([...records.values()], (record) => {
+        const isBlocked = record.state === "blocked" && record.blocked?.reason === "Dependencies"
+        if (!isBlocked && record.state !== "running") return Effect.void
+        return Effect.map(Effect.orDie(this.store.dependencies({ id: record.id, limit: 1000 })), ({ dependencies }) => {
+          const stands = ({ id }: JobStore.ResultAnswer) => {
+            const state = records.get(id)?.state
+            return state === undefined || JobRecord.isFinal(state)
+          }
+          const open = dependencies.filter(({ answer, name }) => answer._tag === "Pending" && name !== answer.id)
+          if (isBlocked && told && open.every(({ answer }) => stands(answer))) {
+            this.world.violate(`${record.id} waits, and what it waits for has ended`)
+          }
+          if (record.state === "running" && record.attempt === 1 && open.some(({ answer }) => !stands(answer))) {
+            this.world.violate(`${record.id} runs, and ${open[0]!.answer.id}, which it waits for, has not ended`)
+          }
+        })
+      }, { discard: true }))
+  }
+
   /** When nothing fails any more, everything that was acknowledged comes to an end. */
   atRest(acknowledged: ReadonlySet<string>): Effect.Effect<void> {
     return Effect.map(this.records, (records) => {

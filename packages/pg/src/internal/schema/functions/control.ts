@@ -100,7 +100,7 @@ BEGIN
   END IF;
   IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
   -- Without what it needs it would not run: that is to run again first, and brings it along.
-  IF ${s}.is_broken(p_id) OR NOT ${s}.begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
+  IF h.flags & 128 = 128 AND ${s}.is_broken(p_id) OR NOT ${s}.begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
     RETURN 'Unchanged';
   END IF;
   PERFORM ${s}.reopen(p_id, p_now, p_transaction);
@@ -148,9 +148,8 @@ BEGIN
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 33
-    | CASE WHEN EXISTS (SELECT FROM ${s}.dependency WHERE parent = h.id) THEN 64 ELSE 0 END
-    | CASE WHEN EXISTS (SELECT FROM ${s}.dependency WHERE child = h.id) THEN 128 ELSE 0 END;
+  r.flags := h.flags & 161
+    | CASE WHEN EXISTS (SELECT FROM ${s}.dependency WHERE parent = h.id) THEN 64 ELSE 0 END;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;

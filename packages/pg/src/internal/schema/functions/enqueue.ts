@@ -384,6 +384,7 @@ DECLARE
   v_ids uuid[] := '{}';
   v_outcomes text[] := '{}';
   v_owner uuid;
+  v_rest json := p_records;
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
   IF p_whole IS NOT NULL THEN
@@ -397,14 +398,30 @@ BEGIN
     END IF;
   END IF;
   BEGIN
-    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+    -- After those that it waits for: what has keys stands behind its batch.
+    IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
+    FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
       SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
       IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
     IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
+      RETURN;
+    END IF;
   EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
+        FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)
+        LEFT JOIN (
+          SELECT q.e ->> 'id' AS own, v_ids[q.n] AS id, v_outcomes[q.n] AS outcome
+          FROM json_array_elements(v_rest) WITH ORDINALITY AS q(e, n)
+          WHERE v_outcomes[q.n] IN ('UniqueConflict', 'Begun')
+        ) f ON f.own = r.e ->> 'id' ORDER BY r.n;
+      RETURN;
+    END IF;
     FOR i IN 1 .. cardinality(v_ids) LOOP
       IF v_outcomes[i] NOT IN ('UniqueConflict', 'Begun') THEN
         v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
@@ -414,6 +431,60 @@ BEGIN
   END;
   RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $$`
+
+/**
+ * Stores those of a batch that is one thing which have no keys, with what they wait for, and answers the others. Cost: a few
+ * statements for all of them.
+ */
+export const enqueueMembers = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_members(p_records json, p_now bigint, p_transaction boolean) RETURNS json
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_queues text[];
+  v_rest json;
+  q text;
+BEGIN
+  WITH given AS (
+    SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
+      id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
+      retention text, spec text, payload text, awaited boolean, dependencies json, ${keys})
+    WHERE ${isPlain}
+  ), stored AS (
+    INSERT INTO ${s}.record (${columns}, flags, reason)
+    SELECT id, nextval('${s}.place'), greatest(goes, p_now), p_now, p_now, version, ${membersState}, ${membersState}, priority,
+      queue, tag, payload, spec, retention, goes + "startBefore", goes + "startBefore",
+      CASE WHEN ${membersState} = 2 THEN goes END,
+      CASE WHEN awaited THEN 64 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 128 END,
+      CASE WHEN dependencies IS NOT NULL THEN 'Dependencies' END
+    FROM given RETURNING id, queue, state
+  ), counted AS (
+    INSERT INTO ${s}.delta (queue, ready, scheduled, blocked)
+    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+    FROM stored GROUP BY queue RETURNING queue
+  ), edges AS (
+    INSERT INTO ${s}.dependency (child, parent, on_failure, name)
+    SELECT g.id, d.id, d."onFailure", d.name
+    FROM given g, json_to_recordset(g.dependencies) AS d(id uuid, "onFailure" int, name text) ON CONFLICT DO NOTHING
+  )
+  SELECT array_agg(queue) INTO v_queues FROM counted;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    PERFORM ${s}.wake(q, CASE WHEN p_transaction OR ${s}.clock() > p_now + 1000 THEN -1 ELSE p_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM ${s}.listener WHERE until > p_now) THEN
+    PERFORM ${s}.tell('enqueued', r, NULL, p_now) FROM json_array_elements(p_records) e
+      JOIN ${s}.record r ON r.id = (e ->> 'id')::uuid;
+  END IF;
+  SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
+    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g(${keys}, dependencies json)
+    WHERE NOT (${isPlain});
+  RETURN v_rest;
+END $$`
+
+/** What a record has that is stored by itself. */
+const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean`
+const isPlain = `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      AND (g.dependencies IS NULL OR coalesce(g."within", false))`
+const membersState = "CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END"
 
 /** Whether the attempt still holds its record. Outside a caller's transaction it goes on holding it until the commit. */
 export const holdsFence = (s: string): string => `

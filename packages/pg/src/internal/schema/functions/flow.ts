@@ -239,22 +239,3 @@ BEGIN
   END LOOP;
   RETURN NULL;
 END $$`
-
-/** Forgets what records that are gone waited for, some records a call, one part after the other. */
-export const sweepDependencies = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.sweep_dependencies(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  v_from uuid := (SELECT edges FROM ${s}.housekeeping);
-  v_id uuid;
-BEGIN
-  FOR i IN 1 .. 200 LOOP
-    SELECT child INTO v_id FROM ${s}.dependency WHERE child > v_from ORDER BY child LIMIT 1;
-    IF NOT FOUND THEN
-      v_from := '00000000-0000-0000-0000-000000000000';
-      EXIT;
-    END IF;
-    v_from := v_id;
-    IF NOT ${s}.is_stored(v_id, true, p_now) THEN DELETE FROM ${s}.dependency WHERE child = v_id; END IF;
-  END LOOP;
-  UPDATE ${s}.housekeeping SET edges = v_from WHERE only_one AND edges <> v_from;
-END $$`

@@ -319,7 +319,7 @@ BEGIN
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
   VALUES (
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
-    r.priority, r.crashes, r.flags & 33, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.priority, r.crashes, r.flags & 161, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM ${s}.detail d WHERE d.id = r.id) END,

@@ -28,7 +28,7 @@ BEGIN
       state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
       detail, result, payload)
     SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
-      ${s}.part(age, p_now), 4, priority, 0, flags & 33, ${s}.keep_count(retention, 4), queue, tag, key,
+      ${s}.part(age, p_now), 4, priority, 0, flags & 161, ${s}.keep_count(retention, 4), queue, tag, key,
       CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM ${s}.worker w WHERE w.num = gone.worker) END,
       trace, retention, spec, attempts, failures,
       CASE WHEN flags & 2 = 2 THEN (
