@@ -38,7 +38,9 @@ const measure = Effect.gen(function*() {
       yield* worker
       for (const flow of flows) {
         const { root } = yield* flow.await
-        if (root !== size * (size - 1) / 2) return yield* Effect.die(new Error(`the sum of ${size} leaves is not ${root}`))
+        if (root !== size * (size - 1) / 2) {
+          return yield* Effect.die(new Error(`the sum of ${size} leaves is not ${root}`))
+        }
       }
     })))
     const each = (millis: number) => `${(millis * 1000 / size / rounds).toFixed(1)} us a leaf`
@@ -50,7 +52,11 @@ const measure = Effect.gen(function*() {
 })
 
 const kind = process.argv[2] ?? "memory"
-await using server = kind === "pg" ? await startPostgres() : kind === "redis" ? await startRedis({ settings: durableRedis() }) : undefined
+await using server = kind === "pg"
+  ? await startPostgres()
+  : kind === "redis"
+  ? await startRedis({ settings: durableRedis() })
+  : undefined
 const store: Layer.Layer<JobStore.JobStore, unknown> = kind === "pg"
   ? Layer.provide(PgJobStore.layer(), PgClient.layer({ url: Redacted.make(server!.url), maxConnections: 10 }))
   : kind === "redis"

@@ -39,6 +39,12 @@ export interface Options {
    * @default true
    */
   readonly kills?: boolean | undefined
+  /**
+   * A store in this process that goes by the clock of its context, such as a twin with a defect that must be found.
+   *
+   * @default the memory store
+   */
+  readonly layer?: Layer.Layer<JobStore.JobStore> | undefined
   /** Changes the store, to plant a defect that must be found. */
   readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
   /**
@@ -109,6 +115,7 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     const {
       hostileFor = "90 seconds",
       kills = true,
+      layer = JobStore.layerMemory(),
       plant = (store) => store,
       records = 40,
       remote,
@@ -119,14 +126,18 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     const clock = yield* Clock.Clock
     world.now = () => clock.currentTimeMillisUnsafe()
     const store = remote?.store ??
-      Context.get(yield* Layer.build(Layer.fresh(JobStore.layerMemory())), JobStore.JobStore)
+      Context.get(yield* Layer.build(Layer.fresh(layer)), JobStore.JobStore)
     const patience = remote === undefined ? undefined : new Patience(world, remote)
     if (patience !== undefined) world.atomically = patience.atomically
     const advance = (millis: number) =>
       patience === undefined ? TestClock.adjust(millis) : Effect.andThen(TestClock.adjust(millis), patience.settled)
     // Without deaths no lease may end: an outage is shorter than what a lease bears.
     if (!kills) world.slowest = 500
-    const invariants = new Invariants(world, store, { strandedAfter: kills ? Infinity : 5 * lease, mayCrash: kills })
+    const invariants = new Invariants(world, store, {
+      strandedAfter: kills ? Infinity : 5 * lease,
+      mayCrash: kills,
+      seesEdges: remote === undefined
+    })
     const cluster = new Cluster(world, plant(store), clock, invariants)
     for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
     const acknowledged = yield* drive(cluster, {
@@ -284,6 +295,13 @@ const drive = (
       if (choices.chance(0.03) && acknowledged.size > 0) {
         const recent = [...acknowledged].slice(-4)
         yield* atSeam(ofSeam.dependent(choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]))
+      }
+      if (choices.chance(0.02)) {
+        const flow = ofSeam.flow()
+        yield* inBackground(Effect.map(
+          cluster.client.enqueue({ records: flow, whole: flow.at(-1)!.id }),
+          () => flow.forEach(({ id }) => acknowledged.add(id))
+        ))
       }
       if (choices.chance(0.15) && acknowledged.size > 0) {
         // Mostly what is new: it may still wait.

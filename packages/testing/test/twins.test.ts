@@ -5,15 +5,10 @@
 import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
-import { Effect, Layer } from "effect"
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
+import { Effect } from "effect"
+import { type Change, twin as make } from "./twin.ts"
 
-interface Twin {
-  readonly file: string
-  /** The one line, as it stands in the true store. */
-  readonly line: string
-  readonly instead: string
+interface Twin extends Change {
   /** The facts that turn red: by the beginning of their names. */
   readonly red: ReadonlyArray<string>
 }
@@ -212,24 +207,6 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "    this.move(row, event, to)",
     red: ["no more records of a concurrency key run than its limit", "a slot is free after"]
   }
-}
-
-const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
-
-/** A copy of the memory store with the line replaced. */
-const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.Layer<JobStore.JobStore>> => {
-  const folder = path(`.twins/${name.replaceAll(" ", "-")}`)
-  rmSync(folder, { recursive: true, force: true })
-  cpSync(path("../capstan/src/internal/memory"), folder, { recursive: true })
-  const original = readFileSync(`${folder}/${file}`, "utf8")
-  assert.strictEqual(original.split(line).length, 2, `the line stands once in ${file}`)
-  writeFileSync(`${folder}/${file}`, original.replace(line, () => instead))
-  for (const each of readdirSync(folder)) {
-    const text = readFileSync(`${folder}/${each}`, "utf8")
-    writeFileSync(`${folder}/${each}`, text.replaceAll(`"../../`, `"../../../capstan/src/`))
-  }
-  const twin: { readonly make: () => Effect.Effect<JobStore.Shape> } = await import(`${folder}/store.ts`)
-  return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))
 }
 
 // Each twin runs the whole suite.

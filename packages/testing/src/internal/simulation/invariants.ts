@@ -22,21 +22,26 @@ export class Invariants {
   private readonly store: JobStore.Shape
   private readonly strandedAfter: number
   private readonly mayCrash: boolean
+  /** Looked at after every step: of a store elsewhere it would double the calls. */
+  private readonly seesEdges: boolean
+  /** Records that were seen to wait for others. */
+  private readonly waited = new Set<string>()
   private before = new Map<string, JobRecord.JobRecord>()
 
   constructor(
     world: World,
     store: JobStore.Shape,
-    options: { readonly strandedAfter: number; readonly mayCrash: boolean }
+    options: { readonly strandedAfter: number; readonly mayCrash: boolean; readonly seesEdges?: boolean }
   ) {
     this.world = world
     this.store = store
     this.strandedAfter = options.strandedAfter
     this.mayCrash = options.mayCrash
+    this.seesEdges = options.seesEdges ?? false
   }
 
   check(step: string): Effect.Effect<void> {
-    return Effect.map(this.records, (after) => {
+    return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
       for (const record of after.values()) {
         const key = record.concurrencyKey
@@ -47,6 +52,7 @@ export class Invariants {
         if (count > keyLimit) this.world.violate(`${step}: ${count} records of ${key} run, its limit is ${keyLimit}`)
       }
       this.before = after
+      return this.seesEdges ? this.edges(after, step) : Effect.void
     })
   }
 
@@ -118,27 +124,36 @@ export class Invariants {
 
   /**
    * What waits for others waits for one that has not ended, and what runs has waited for all: nobody is stuck, and nobody is
-   * free before its time. An end may be told to many in the calls that follow: `told` says that it has been.
+   * free before its time.
    */
-  dependencies(told: boolean): Effect.Effect<void> {
-    return Effect.flatMap(this.records, (records) =>
-      Effect.forEach([...records.values()], (record) => {
-        const isBlocked = record.state === "blocked" && record.blocked?.reason === "Dependencies"
-        if (!isBlocked && record.state !== "running") return Effect.void
-        return Effect.map(Effect.orDie(this.store.dependencies({ id: record.id, limit: 1000 })), ({ dependencies }) => {
-          const stands = ({ id }: JobStore.ResultAnswer) => {
-            const state = records.get(id)?.state
-            return state === undefined || JobRecord.isFinal(state)
-          }
-          const open = dependencies.filter(({ answer, name }) => answer._tag === "Pending" && name !== answer.id)
-          if (isBlocked && told && open.every(({ answer }) => stands(answer))) {
-            this.world.violate(`${record.id} waits, and what it waits for has ended`)
-          }
-          if (record.state === "running" && record.attempt === 1 && open.some(({ answer }) => !stands(answer))) {
-            this.world.violate(`${record.id} runs, and ${open[0]!.answer.id}, which it waits for, has not ended`)
-          }
-        })
-      }, { discard: true }))
+  private edges(records: ReadonlyMap<string, JobRecord.JobRecord>, step: string): Effect.Effect<void> {
+    const asked = [...records.values()].filter(({ blocked, id, state }) => {
+      if (state === "blocked" && blocked?.reason === "Dependencies") this.waited.add(id)
+      return (state === "blocked" || state === "running") && this.waited.has(id)
+    })
+    return Effect.forEach(asked, ({ id }) => this.edgesOf(id, step), { discard: true })
+  }
+
+  /** Others may take a step between two looks: what holds before and after one held meanwhile. */
+  private edgesOf(id: JobRecord.JobId, step: string): Effect.Effect<void> {
+    const { store } = this
+    // A child has its own id for its name, and may be waited for again.
+    const open = Effect.map(
+      store.dependencies({ id, limit: 1000 }),
+      ({ dependencies }) => dependencies.filter(({ answer, name }) => answer._tag === "Pending" && name !== answer.id)
+    )
+    return Effect.orDie(Effect.gen({ self: this }, function*() {
+      const before = yield* open
+      const record = yield* store.get(id)
+      const after = yield* open
+      const isBlocked = record?.state === "blocked" && record.blocked?.reason === "Dependencies"
+      if (isBlocked && before.length === 0 && after.length === 0) {
+        this.world.violate(`${step}: ${id} waits, and all that it waits for has ended`)
+      }
+      if (record?.state === "running" && before.length > 0 && after.length > 0) {
+        this.world.violate(`${step}: ${id} runs, and ${after[0]!.answer.id}, which it waits for, has not ended`)
+      }
+    }))
   }
 
   /** When nothing fails any more, everything that was acknowledged comes to an end. */
