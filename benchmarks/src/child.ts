@@ -85,7 +85,7 @@ const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): P
         return on(await server.copy(name))
       },
       server,
-      hold: () => server.hold(last),
+      hold: () => server.hold!(last),
       analyze: () => server.analyze(last),
       jobs,
       quick

@@ -10,8 +10,8 @@ export interface Server {
   readonly copy: (template: string) => Promise<string>
   /** Statistics, as a server that has run for a while has them. */
   readonly analyze: (url: string) => Promise<void>
-  /** Opens a transaction that sees all of a database and has written to it, and answers what ends it. */
-  readonly hold: (url: string) => Promise<() => Promise<void>>
+  /** Opens a transaction that sees all of a database and has written to it, and answers what ends it; where there are any. */
+  readonly hold?: (url: string) => Promise<() => Promise<void>>
   /** Bytes of log written so far. */
   readonly logged?: () => Promise<number>
   /** Bytes of memory that its data takes. */

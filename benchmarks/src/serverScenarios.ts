@@ -268,12 +268,10 @@ const scenarios = (...long: ReadonlyArray<ServerScenario>): ReadonlyArray<Server
   pickup,
   due,
   workers,
-  backlog("backlog-ratio", 500_000, true),
-  backlog("backlog-ratio-5m", 5_000_000, false),
-  held
+  backlog("backlog-ratio", 500_000, true)
 ]
 
 export const serverScenarios = {
-  pg: scenarios(longDrain("wal-bytes")),
+  pg: [...scenarios(longDrain("wal-bytes")), backlog("backlog-ratio-5m", 5_000_000, false), held],
   redis: scenarios(longDrain("waiting-bytes"), durableDrain)
 }

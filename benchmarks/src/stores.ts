@@ -15,6 +15,17 @@ export interface Store {
 type Rivals = Readonly<Record<string, ReadonlyArray<string>>>
 
 /** Whom our targets are measured against, or, where a target is a figure, whose figure it was made from. */
+const inMemory: Rivals = {
+  "enqueue-100": ["effect-persisted-queue"],
+  "drain-c1": ["effect-persisted-queue"],
+  "drain-c10": ["effect-persisted-queue"],
+  "drain-c100": ["effect-persisted-queue"],
+  "drain-100k": ["effect-persisted-queue"],
+  "due-1000-p99": ["effect-persisted-queue"],
+  "backlog-ratio": ["effect-persisted-queue"],
+  heap: ["effect-persisted-queue"]
+}
+
 const onPostgres: Rivals = {
   "enqueue-seq": ["graphile", "effect-persisted-queue"],
   "enqueue-100": ["effect-persisted-queue"],
@@ -52,7 +63,7 @@ const onRedis: Rivals = {
 export const stores: Readonly<Record<Task["store"], Store>> = {
   memory: {
     systems: ["capstan", "effect-persisted-queue", "platformatic", "p-queue", "fastq", "fibers"],
-    quick: () => ["capstan", "effect-persisted-queue", "fibers"],
+    quick: (scenario) => ["capstan", ...inMemory[scenario] ?? [], "fibers"],
     scenarios: Object.keys(scenarios).map((name) => [name]),
     isServer: false
   },

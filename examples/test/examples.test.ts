@@ -42,6 +42,16 @@ describe("examples", () => {
     assert.strictEqual(lines.filter((line) => line.includes("is dead: Refused")).length, 3)
   })
 
+  it("nightly-report sums what there is, says what failed, and starts a night once", async () => {
+    assert.deepStrictEqual(await run("nightly-report/src/main.ts"), [
+      "north: 200",
+      "east: 45",
+      "south: 325",
+      "1 without sales",
+      "total 570, 1 of 4 regions failed, second start: Existing"
+    ])
+  })
+
   it("the web entry bundles no worker, the worker entry does", async () => {
     const web = await bundled("order-pipeline/src/web.ts")
     assert.isTrue(web.some((file) => file.endsWith("src/Job.ts")))

@@ -323,11 +323,21 @@ CREATE INDEX record_scheduled ON record USING btree (queue, due, place) WHERE (l
 
 CREATE TABLE schedule (
   name text COLLATE "C" NOT NULL,
-  definition text NOT NULL,
-  next_at bigint NOT NULL
+  revision bigint NOT NULL,
+  next_at bigint,
+  attend_at bigint,
+  counted bigint NOT NULL DEFAULT 0,
+  last_at bigint,
+  last_due_at bigint,
+  last_ticked_at bigint,
+  last_outcome text COLLATE "C",
+  last_id uuid,
+  body text NOT NULL
 );
 
 ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
+CREATE INDEX schedule_attend ON schedule USING btree (attend_at) WHERE (attend_at IS NOT NULL);
 
 CREATE TABLE uniq (
   tag text COLLATE "C" NOT NULL,
@@ -452,6 +462,23 @@ AS $function$
     jsonb_strip_nulls(jsonb_build_object('attempt', h.attempt, 'worker', h.worker, 'startedAt', h.claimed_at,
       'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
 $function$;
+
+CREATE OR REPLACE FUNCTION attend_schedules(p_now bigint)
+ RETURNS json
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_rows json;
+BEGIN
+  IF NOT EXISTS (SELECT FROM schedule WHERE attend_at <= p_now) THEN RETURN NULL; END IF;
+  WITH due AS MATERIALIZED (
+    SELECT name, attend_at FROM schedule WHERE attend_at <= p_now ORDER BY attend_at LIMIT 100 FOR UPDATE SKIP LOCKED
+  ), given AS (
+    UPDATE schedule q SET attend_at = p_now + 5000 FROM due WHERE q.name = due.name RETURNING q.*, due.attend_at AS was
+  )
+  SELECT json_agg(to_jsonb(given) ORDER BY given.was) INTO v_rows FROM given;
+  RETURN v_rows;
+END $function$;
 
 CREATE OR REPLACE FUNCTION begin_again(h history, p_payload text, p_version integer, p_sensitive jsonb, p_now bigint, p_transaction boolean)
  RETURNS boolean
@@ -1468,7 +1495,7 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, 1000); END IF;
+      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, greatest(200, 2 * p_total)); END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
@@ -1903,6 +1930,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_schedules json;
   w worker;
   v_counts int[];
 BEGIN
@@ -1928,9 +1956,13 @@ BEGIN
   IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE housekeeping SET next_at = v_now WHERE only_one;
   END IF;
+  -- Their ticks wait for the end of this: nothing may come between.
+  v_now := clock();
+  v_schedules := attend_schedules(v_now);
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(maintain_in(v_now), 0), 200) END);
 END $function$;
 
@@ -1943,6 +1975,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM worker WHERE NOT ended),
     (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
@@ -2101,6 +2134,29 @@ BEGIN
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM count_move(r.queue, was.state, was.reason, r.state, r.reason);
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION put_schedule(p_name text, p_revision bigint, p_removed boolean, p_next bigint, p_attend bigint, p_body text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+  IF p_removed THEN
+    DELETE FROM schedule WHERE name = p_name AND revision = p_revision;
+  ELSIF p_revision = 0 THEN
+    INSERT INTO schedule (name, revision, next_at, attend_at, body) VALUES (p_name, 1, p_next, p_attend, p_body)
+      ON CONFLICT (name) DO NOTHING;
+  ELSE
+    UPDATE schedule SET revision = revision + 1, next_at = p_next, attend_at = p_attend, body = p_body
+      WHERE name = p_name AND revision = p_revision;
+  END IF;
+  RETURN FOUND;
 END $function$;
 
 CREATE OR REPLACE FUNCTION read_one(p_id uuid)
@@ -2861,8 +2917,8 @@ BEGIN
     USING ERRCODE = 'invalid_parameter_value';
 END $function$;
 
-CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_record json)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION tick(p_name text, p_revision bigint, p_at bigint, p_overlap text, p_ticks json, p_next bigint, p_attend bigint, p_body text, p_asked boolean, p_limit bigint)
+ RETURNS json
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
@@ -2871,11 +2927,45 @@ CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_recor
  SET enable_material TO 'off'
  SET jit TO 'off'
 AS $function$
+DECLARE
+  v_now bigint;
+  q schedule;
+  t json;
+  v_outcomes json[] := '{}';
 BEGIN
-  UPDATE schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
-  IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM enqueue_or_defer(p_record, clock()); END IF;
-  RETURN true;
+  SELECT * INTO q FROM schedule
+    WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  v_now := clock();
+  FOR t IN SELECT e FROM json_array_elements(p_ticks) e LOOP
+    EXIT WHEN q.counted >= p_limit;
+    q.last_outcome := 'Enqueued';
+    IF p_overlap <> 'allow' AND q.last_id IS NOT NULL AND is_expected(q.last_id) THEN
+      IF p_overlap = 'skip' THEN
+        q.last_outcome := 'Skipped';
+      ELSE
+        PERFORM control_one(q.last_id, 'Cancel', 'schedule ' || p_name || ': its next tick came',
+          NULL, NULL, NULL, NULL, NULL, v_now, false);
+      END IF;
+    END IF;
+    IF q.last_outcome = 'Enqueued' THEN
+      q.last_id := enqueue_or_defer(t -> 'record', v_now);
+      q.counted := q.counted + (NOT p_asked)::int;
+    END IF;
+    q.last_at := (t ->> 'at')::bigint;
+    q.last_due_at := (t ->> 'dueAt')::bigint;
+    q.last_ticked_at := v_now;
+    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', q.last_id);
+  END LOOP;
+  IF q.counted >= p_limit THEN
+    p_next := NULL;
+    p_attend := NULL;
+  END IF;
+  UPDATE schedule SET revision = q.revision + 1, next_at = p_next, attend_at = p_attend,
+      body = coalesce(p_body, q.body), counted = q.counted, last_at = q.last_at, last_due_at = q.last_due_at,
+      last_ticked_at = q.last_ticked_at, last_outcome = q.last_outcome, last_id = q.last_id
+    WHERE name = p_name;
+  RETURN json_build_object('now', v_now, 'outcomes', to_json(v_outcomes));
 END $function$;
 
 CREATE OR REPLACE FUNCTION unpark(p_handles jsonb, p_now bigint)

@@ -327,3 +327,62 @@ export class AwaitTimedOut extends Schema.TaggedError<AwaitTimedOut>()("AwaitTim
     return `record ${this.id} of job ${this.job} did not end within ${this.millis} ms; it goes on`
   }
 }
+
+/**
+ * No schedule has this name. Look at `JobSchedules.list`.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class ScheduleNotFound extends Schema.TaggedError<ScheduleNotFound>()("ScheduleNotFound", {
+  name: Schema.String
+}) {
+  override get message() {
+    return `there is no schedule ${this.name}`
+  }
+}
+
+/**
+ * An option of a schedule cannot be meant. Nothing was changed.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class InvalidSchedule extends Schema.TaggedError<InvalidSchedule>()("InvalidSchedule", {
+  name: Schema.String,
+  option: Schema.String,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `schedule ${this.name}: ${this.issue}`
+  }
+}
+
+/**
+ * The schedule is declared in code, by processes that would put it again. Change it there; pause it to stop it.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class DeclaredInCode extends Schema.TaggedError<DeclaredInCode>()("DeclaredInCode", {
+  name: Schema.String,
+  operation: Schema.String
+}) {
+  override get message() {
+    return `schedule ${this.name} is declared in code, which ${this.operation} would not outlast: change it there, or pause it`
+  }
+}
+
+/**
+ * A call of `JobSchedules` that was refused. Nothing was changed.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class ScheduleError extends Schema.TaggedError<ScheduleError>()("ScheduleError", {
+  reason: Schema.Union([ScheduleNotFound, InvalidSchedule, DeclaredInCode])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}

@@ -22,11 +22,10 @@ import type {
   MaintainReply,
   QueryReply,
   QueryRequest,
-  ScheduleRow,
   Stats,
-  StoreEvent,
-  TickRequest
+  StoreEvent
 } from "./StoreControl.ts"
+import type { SchedulePut, SchedulesReply, SchedulesRequest, TickReply, TickRequest } from "./StoreSchedule.ts"
 import type {
   DependenciesReply,
   DependenciesRequest,
@@ -43,6 +42,7 @@ import type {
 } from "./StoreWork.ts"
 
 export type * from "./StoreControl.ts"
+export type * from "./StoreSchedule.ts"
 export type * from "./StoreWork.ts"
 
 /**
@@ -93,10 +93,11 @@ export interface Shape {
   readonly control: (request: ControlRequest) => Effect.Effect<ControlReply, JobStoreError>
   /** Stops or resumes claims from a queue. What runs goes on. Says whether it changed. */
   readonly pause: (queue: string, paused: boolean) => Effect.Effect<boolean, JobStoreError>
-  /** Adds or changes schedules and answers all of them as stored. */
-  readonly schedules: (put: ReadonlyArray<ScheduleRow>) => Effect.Effect<ReadonlyArray<ScheduleRow>, JobStoreError>
-  /** Answers whether this call took the tick. */
-  readonly tick: (request: TickRequest) => Effect.Effect<boolean, JobStoreError>
+  readonly schedules: (request: SchedulesRequest) => Effect.Effect<SchedulesReply, JobStoreError>
+  /** Answers whether the schedule was still as it had been read, and is now as asked for. */
+  readonly putSchedule: (put: SchedulePut) => Effect.Effect<boolean, JobStoreError>
+  /** Answers `undefined` when the schedule is not as it was read any more: nothing was done. */
+  readonly tick: (request: TickRequest) => Effect.Effect<TickReply | undefined, JobStoreError>
   readonly maintain: Effect.Effect<MaintainReply, JobStoreError>
   /** Emits when a sleeping worker may find work in one of the queues, or a cancel request for it. */
   readonly wakeups: (worker: string, queues: ReadonlyArray<string>) => Stream.Stream<void, JobStoreError>

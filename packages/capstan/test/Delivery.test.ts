@@ -1,7 +1,8 @@
 /** What the worker tells the store: in which order, and what becomes of what the store does not take. */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobError, JobGroup, JobWorker } from "capstan"
-import { Effect, Latch, Layer, Logger, Schema } from "effect"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobWorker } from "capstan"
+import type { JobStore } from "capstan"
+import { Clock, Effect, Fiber, Latch, Layer, Logger, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
@@ -99,6 +100,118 @@ describe("what an attempt wrote last", () => {
       isAway = false
       yield* TestClock.adjust("10 seconds")
     }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, Task.toLayer(() => handler)), store)))
+  })
+})
+
+describe("what ends while an exchange is under way", () => {
+  class Busy extends Job.make("Busy", { payload: Schema.Number, progress: Schema.Number }) {}
+  const busy = JobGroup.make(Busy)
+  const count = 300
+
+  interface Call {
+    readonly settled: number
+    readonly claims: boolean
+    readonly from: number
+    readonly to: number
+  }
+
+  /** A store elsewhere, whose exchanges take 100 ms. */
+  const elsewhere = (
+    change: (exchange: JobStore.Shape["exchange"], store: JobStore.Shape) => Partial<JobStore.Shape> = () => ({})
+  ) => {
+    const calls: Array<Call> = []
+    const layer = storeWith((store) => {
+      const exchange: JobStore.Shape["exchange"] = (request) =>
+        Effect.gen(function*() {
+          const from = yield* Clock.currentTimeMillis
+          const reply = yield* Effect.delay(store.exchange(request), 100)
+          const to = yield* Clock.currentTimeMillis
+          calls.push({ settled: request.settlements.length, claims: request.demand.length > 0, from, to })
+          return reply
+        })
+      return { notifications: "hint", exchange, ...change(exchange, store) }
+    })
+    /** Settlements that went out beside a claim. */
+    const beside = () =>
+      calls.filter((call) =>
+        !call.claims && call.settled > 0 &&
+        calls.some(({ claims, from, to }) => claims && from <= call.from && call.from < to)
+      )
+    return { layer, beside }
+  }
+
+  const counts = Effect.gen(function*() {
+    const jobs = yield* Jobs.Jobs
+    const { queues: [queue] } = yield* jobs.stats
+    return queue!.counts
+  })
+
+  // Rarely: nothing is under way when a test has ended.
+  const options: JobWorker.Options<"default"> = { concurrency: 100, pollInterval: "1 hour" }
+  const handler = Busy.toLayer(() => Effect.sleep(10))
+
+  it.effect("is settled beside it, in a batch", () => {
+    const { beside, layer } = elsewhere()
+    return Effect.gen(function*() {
+      yield* Busy.enqueueMany(Array.from({ length: count }, (_, i) => i))
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* counts).completed, count)
+      assert.isAbove(beside().length, 0)
+      assert.isTrue(beside().every(({ settled }) => settled >= 50))
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(busy, handler, options), layer)))
+  })
+
+  it.effect("goes out again when its reply is lost, and nothing runs twice (P13)", () => {
+    let lost = 0
+    const { beside, layer } = elsewhere((exchange) => ({
+      exchange: (request) =>
+        request.settlements.length >= 50 && request.demand.length === 0 && lost++ < 3
+          ? Effect.andThen(exchange(request), Effect.fail(away))
+          : exchange(request)
+    }))
+    let runs = 0
+    const counted = Busy.toLayer(() => Effect.andThen(Effect.sync(() => runs++), Effect.sleep(10)))
+    return Effect.gen(function*() {
+      yield* Busy.enqueueMany(Array.from({ length: count }, (_, i) => i))
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* counts).completed, count)
+      assert.strictEqual(runs, count)
+      assert.isAbove(lost, 0)
+      assert.isAbove(beside().length, 0)
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(busy, counted, options), layer)))
+  })
+
+  it.effect("does not overtake what its attempt wrote", () => {
+    const { layer } = elsewhere((_, store) => ({ write: (entries) => Effect.delay(store.write(entries), 30) }))
+    const writing = Busy.toLayer((i) => Effect.andThen(Effect.sleep(10), Busy.progress(i)))
+    return Effect.gen(function*() {
+      const stored = yield* Busy.enqueueMany(Array.from({ length: count }, (_, i) => i))
+      yield* TestClock.adjust("5 seconds")
+      const records = yield* Effect.forEach(stored, ({ id }) => recordOf(id))
+      assert.deepStrictEqual(records.map(({ progress }) => progress), records.map((_, i) => String(i)))
+      assert.isTrue(records.every(({ state }) => state === "completed"))
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(busy, writing, options), layer)))
+  })
+
+  it.effect("is told before the worker has closed", () => {
+    const { beside, layer } = elsewhere()
+    return Effect.gen(function*() {
+      yield* Busy.enqueueMany(Array.from({ length: count }, (_, i) => i))
+      yield* Effect.gen(function*() {
+        yield* Layer.build(withOnly(busy, handler, { ...options, shutdownGrace: "1 second" }))
+        yield* TestClock.adjust(150)
+      }).pipe(
+        Effect.scoped,
+        Effect.forkChild,
+        Effect.tap(() => TestClock.adjust("5 seconds")),
+        Effect.flatMap(Fiber.join)
+      )
+      const { completed, ready, running } = yield* counts
+      assert.strictEqual(running, 0)
+      assert.strictEqual(completed + ready, count)
+      assert.isAtLeast(completed, 100)
+      assert.isAbove(beside().length, 0)
+    }).pipe(Effect.provide(layer))
   })
 })
 

@@ -173,6 +173,41 @@ describe("what is claimed ahead of free slots", () => {
   })
 })
 
+describe("batches on a store elsewhere", () => {
+  /** How many exchanges bring 1,000 records to a worker of ten that has rested, where each takes so many milliseconds. */
+  const exchangesFor = (millis: number) => {
+    let claims = 0
+    const layer = storeWith((store) => ({
+      notifications: "hint",
+      exchange: (request) =>
+        Effect.map(Effect.delay(store.exchange(request), millis), (reply) => {
+          if (reply.claimed.length > 0) claims++
+          return reply
+        })
+    }))
+    const worker = withOnly(group, Task.toLayer(() => Effect.void), { concurrency: 10, pollInterval: "1 hour" })
+    return Effect.gen(function*() {
+      yield* Effect.provide(
+        Effect.gen(function*() {
+          yield* TestClock.adjust("20 minutes")
+          yield* Task.enqueueMany(Array.from({ length: 1000 }, (_, i) => i))
+          yield* TestClock.adjust("30 minutes")
+          const { queues } = yield* (yield* Jobs.Jobs).stats
+          assert.strictEqual(queues[0]?.counts.completed, 1000)
+        }),
+        Layer.provideMerge(worker, layer)
+      )
+      return claims
+    })
+  }
+
+  // They double every few exchanges.
+  for (const millis of [2, 5, 20]) {
+    it.effect(`grow at once after a rest, where an answer takes ${millis} ms`, () =>
+      Effect.map(exchangesFor(millis), (exchanges) => assert.isAtMost(exchanges, 30)))
+  }
+})
+
 describe("the credit of a queue", () => {
   it.effect("does not grow beyond its cap, so a higher cap later does not let it crowd out the others", () =>
     Effect.sync(() => {

@@ -47,6 +47,34 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["an edited payload raises the fence (P3)"]
   },
+  "a tick without a compare": {
+    changes: [[
+      "\n    WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;",
+      " WHERE name = p_name FOR UPDATE;"
+    ]],
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that compares before it has the lock": {
+    changes: [[
+      "next_at IS NOT DISTINCT FROM p_at FOR UPDATE;\n  IF NOT FOUND THEN RETURN NULL; END IF;",
+      "next_at IS NOT DISTINCT FROM p_at;\n  IF NOT FOUND THEN RETURN NULL; END IF;\n  PERFORM pg_sleep(0.01);"
+    ]],
+    red: ["many ticks of one instant at the same time"]
+  },
+  "a tick that takes no notice of the run before it": {
+    changes: [["IF p_overlap <> 'allow' AND q.last_id IS NOT NULL", "IF false AND q.last_id IS NOT NULL"]],
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a schedule that is handed to everybody": {
+    changes: [["SET attend_at = p_now + 5000 FROM due", "SET attend_at = p_now FROM due"]],
+    red: ["maintain hands out a schedule"]
+  },
   "no reconciling after a lost reply": {
     changes: [["AND q.at <= v_now - p_older", "AND false"]],
     red: [
@@ -87,12 +115,13 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back",
       "unique: a batch that would replace a member",
       "unique: a member of a flow is never replaced",
-      "flow: a batch that is one thing is refused"
+      "flow: a batch that is one thing is refused",
+      "a tick's record keeps to the keys of its job"
     ]
   },
   "a key slot that a completion leaks": {
     changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;", ""]],
-    red: ["no more records of a concurrency key run than its limit"]
+    red: ["no more records of a concurrency key run than its limit", "records that must wait for each other by a key"]
   },
   "an edge that an end leaves open": {
     changes: [[

@@ -73,7 +73,8 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
-      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)"
+      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
+      "records that must wait for each other by a key"
     ]
   },
   "a worker takes all that crashed others": {
@@ -109,8 +110,26 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["a record that was rescheduled is claimed in the turn of its new instant"]
   },
   "a tick is taken by everybody": {
-    changes: [[["tick"], "if tonumber(nextAt) ~= tonumber(ARGV[2]) then return 0 end", ""]],
-    red: ["a tick is taken once, and stores its record in the same step (P8)"]
+    changes: [[
+      ["tick"],
+      "if tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3] then return '' end",
+      ""
+    ]],
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that takes no notice of the run before it": {
+    changes: [[["tick"], "if previous and not isFinal(previous) then", "if false then"]],
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a schedule that is handed to everybody": {
+    changes: [[["maintain"], "q.attendAt = string.format('%.0f', now + 5000)", ""]],
+    red: ["maintain hands out a schedule"]
   },
   "a parked record is released for any version": {
     changes: [[["renew", "exchange"], "'-inf', each[2], 'LIMIT'", "'-inf', '+inf', 'LIMIT'"]],

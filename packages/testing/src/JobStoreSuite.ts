@@ -22,6 +22,7 @@ import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
+import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
@@ -48,6 +49,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   lease: leaseFacts,
   waiting: waitingFacts,
   flow: flowFacts,
+  schedules: schedulesFacts,
   operate: operateFacts,
   life: lifeFacts
 }

@@ -16,6 +16,7 @@ import { Invariants } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
 import { Patience, type Remote } from "./internal/simulation/remote.ts"
 import * as SeededScheduler from "./internal/simulation/scheduler.ts"
+import { Schedules } from "./internal/simulation/schedules.ts"
 import { SeamRecords, seamWorker } from "./internal/simulation/seam.ts"
 import { handlers, jobs, NewRelease, OldRelease } from "./internal/simulation/workload.ts"
 import { type Choices, World } from "./internal/simulation/world.ts"
@@ -133,18 +134,21 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
       patience === undefined ? TestClock.adjust(millis) : Effect.andThen(TestClock.adjust(millis), patience.settled)
     // Without deaths no lease may end: an outage is shorter than what a lease bears.
     if (!kills) world.slowest = 500
+    const hostileMillis = Duration.toMillis(Duration.fromInputUnsafe(hostileFor))
+    const schedules = new Schedules(hostileMillis)
     const invariants = new Invariants(world, store, {
       strandedAfter: kills ? Infinity : 5 * lease,
       mayCrash: kills,
+      schedules,
       seesEdges: remote === undefined
     })
-    const cluster = new Cluster(world, plant(store), clock, invariants)
+    const cluster = new Cluster(world, plant(store), clock, invariants, schedules)
     for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
     const acknowledged = yield* drive(cluster, {
       kills,
       records,
       stopsEarly: remote !== undefined,
-      hostileFor: Duration.toMillis(Duration.fromInputUnsafe(hostileFor)),
+      hostileFor: hostileMillis,
       advance
     })
     world.isHostile = false
@@ -177,15 +181,23 @@ class Cluster {
   private readonly store: JobStore.Shape
   private readonly clock: Clock.Clock
   private readonly invariants: Invariants
+  readonly schedules: Schedules
   private nodes: Array<{ readonly node: Node; readonly release: Release }> = []
   private readonly all: Array<Node> = []
   private started = 0
 
-  constructor(world: World, store: JobStore.Shape, clock: Clock.Clock, invariants: Invariants) {
+  constructor(
+    world: World,
+    store: JobStore.Shape,
+    clock: Clock.Clock,
+    invariants: Invariants,
+    schedules: Schedules
+  ) {
     this.world = world
     this.store = store
     this.clock = clock
     this.invariants = invariants
+    this.schedules = schedules
     this.client = this.node("client").view(store, clock, invariants)
   }
 
@@ -202,7 +214,8 @@ class Cluster {
       this.nodes.push({ node, release })
       const worker = release === "old" ? JobWorker.layer(OldRelease, settings) : JobWorker.layer(NewRelease, settings)
       const served = Layer.provide(worker, handlers(node, this.kill(node, release)))
-      yield* Layer.buildWithScope(Layer.fresh(served), yield* Scope.make()).pipe(
+      const all = Layer.fresh(Layer.merge(served, this.schedules.layer))
+      yield* Layer.buildWithScope(all, yield* Scope.make()).pipe(
         Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
         Effect.provideService(Clock.Clock, node.clock(this.clock))
       )
@@ -276,6 +289,7 @@ const drive = (
       )
     const ofSeam = new SeamRecords(choices)
     yield* cluster.seam(ofSeam)
+    yield* inBackground(cluster.schedules.make(cluster.client))
     const atSeam = (record: JobStore.NewRecord) =>
       inBackground(Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledged.add(record.id)))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
@@ -292,6 +306,7 @@ const drive = (
         yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
       }
       if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())
+      if (choices.chance(0.03)) yield* inBackground(cluster.schedules.change(cluster.client, choices))
       if (choices.chance(0.03) && acknowledged.size > 0) {
         const recent = [...acknowledged].slice(-4)
         yield* atSeam(ofSeam.dependent(choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]))

@@ -1,7 +1,7 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
-import { noFence, noReconcile, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
+import { noCompare, noFence, noReconcile, noRecord, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
 import { twin } from "./twin.ts"
 
 /** Shown in the run of the tests. */
@@ -40,7 +40,9 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
   const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
-    ["a racy claim", racyClaim, true]
+    ["a racy claim", racyClaim, true],
+    ["a tick that compares nothing", noCompare, true],
+    ["a tick that stores nothing", noRecord, false]
   ]
   for (const [name, plant, kills] of plants) {
     it.live(name, (context) =>

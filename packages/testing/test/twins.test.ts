@@ -66,7 +66,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, runAfter: ",
       "unique: a batch that would replace",
       "unique: a member of a flow",
-      "flow: a batch that is one thing is refused"
+      "flow: a batch that is one thing is refused",
+      "a tick's record keeps to the keys of its job"
     ]
   },
   "a key that a start does not free": {
@@ -205,7 +206,53 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
     instead: "    this.move(row, event, to)",
-    red: ["no more records of a concurrency key run than its limit", "a slot is free after"]
+    red: [
+      "no more records of a concurrency key run than its limit",
+      "a slot is free after",
+      "records that must wait for each other by a key"
+    ]
+  },
+  "a tick without a compare": {
+    file: "schedules.ts",
+    line: "  if (was === undefined || was.revision !== request.revision || was.nextAt !== request.at) return undefined",
+    instead: "  if (was === undefined) return undefined",
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that takes no notice of the run before it": {
+    file: "schedules.ts",
+    line: "  if (previous === undefined || isFinal(previous.state)) return undefined",
+    instead: "  if (previous === undefined || previous.state !== undefined) return undefined",
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a put without a compare": {
+    file: "schedules.ts",
+    line: "  if ((was?.revision ?? 0) !== revision) return false",
+    instead: "",
+    red: ["of those who make or change a schedule at the same time"]
+  },
+  "a limit that is not looked at": {
+    file: "schedules.ts",
+    line: "const limit = request.limit ?? Infinity",
+    instead: "const limit = Infinity",
+    red: ["the limit ends a schedule"]
+  },
+  "a schedule that is handed to everybody": {
+    file: "schedules.ts",
+    line: "{ ...row, attendAt: now + attention }",
+    instead: "{ ...row, attendAt: now + attention * 0 }",
+    red: ["maintain hands out a schedule"]
+  },
+  "a worker that is not told of schedules": {
+    file: "schedules.ts",
+    line: "  if (row.attendAt !== undefined) state.foresee(row.attendAt)",
+    instead: "",
+    red: ["workers are told when a schedule"]
   }
 }
 

@@ -41,6 +41,7 @@ export const enqueueOnly = (
     control: () => refused("control"),
     pause: () => refused("pause"),
     schedules: () => refused("schedules"),
+    putSchedule: () => refused("putSchedule"),
     tick: () => refused("tick"),
     maintain: refused("maintain"),
     wakeups: () => Stream.fromEffect(refused("wakeups")),

@@ -14,6 +14,7 @@ import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
 import { type Mark, Marks } from "./marks.ts"
 import * as Query from "./query.ts"
+import * as Schedules from "./schedules.ts"
 
 export interface Settings {
   readonly identity: string
@@ -373,37 +374,13 @@ export const make = Effect.fnUntraced(function*(
         ([row]) => row!.changed
       ),
 
-    schedules: (put) =>
-      Effect.gen(function*() {
-        for (const { definition, name, nextAt } of put) {
-          yield* client.call(
-            "schedules",
-            `INSERT INTO ${s}.schedule AS q (name, definition, next_at) VALUES ($1, $2, $3::float8::bigint)
-             ON CONFLICT (name) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at
-             WHERE q.definition <> excluded.definition`,
-            [name, definition, nextAt]
-          )
-        }
-        return yield* client.call<JobStore.ScheduleRow>(
-          "schedules",
-          `SELECT name, definition, next_at::float8 AS "nextAt" FROM ${s}.schedule ORDER BY name`,
-          []
-        )
-      }),
-
-    tick: ({ at, name, nextAt, record }) =>
-      Effect.map(
-        client.call<{ taken: boolean }>(
-          "tick",
-          `SELECT ${s}.tick($1, $2::float8::bigint, $3::float8::bigint, $4::text::json) AS taken`,
-          [name, at, nextAt, record === undefined ? null : JSON.stringify(Codec.toJson(record))]
-        ),
-        ([row]) => row!.taken
-      ),
+    ...Schedules.verbs(client),
 
     maintain: Effect.map(
-      client.call<{ reply: Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [settings.maxCrashes]),
-      ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
+      client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [
+        settings.maxCrashes
+      ]),
+      ([row]) => Schedules.maintained(row!.reply)
     ),
 
     wakeups: listener.wakeups,
@@ -430,7 +407,6 @@ interface ExchangeJson {
 }
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }
-type Maintained = Omit<JobStore.MaintainReply, "maintainIn"> & { readonly maintainIn: number | null }
 
 type QueueRow = Record<JobRecord.State, number> & {
   readonly queue: string

@@ -19,7 +19,7 @@ import { heldBy, renew, unpark } from "./lua/renew.ts"
 import { mend, recount, reshelve } from "./lua/repair.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
-import { schedules, tick } from "./lua/tick.ts"
+import { attend, putSchedule, schedules, scheduleText, tick } from "./lua/tick.ts"
 import { signal, write } from "./lua/write.ts"
 
 /** The layout of the data. Another number is another store. */
@@ -47,6 +47,7 @@ export type Verb =
   | "dependencies"
   | "stats"
   | "schedules"
+  | "putSchedule"
   | "tick"
   | "listen"
   | "recount"
@@ -89,17 +90,18 @@ export const scripts = (clock: string = serverClock): Scripts => {
     signal: make(always, context, library, signal),
     control: make(always, context, library, matches, control),
     pause: make(always, context, pause),
-    maintain: make(always, context, library, heldBy, maintain),
+    maintain: make(always, context, library, heldBy, scheduleText, attend, maintain),
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
     dependencies: make(always, context, library, dependencies),
     stats: make(always, context, library, stats),
-    schedules: make(withRoom, schedules),
+    schedules: make(always, schedules),
+    putSchedule: make(withRoom, context, scheduleText, putSchedule),
     listen: make(always, listen),
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mend),
     reshelve: make(always, reshelve),
-    tick: make(withRoom, context, library, tick)
+    tick: make(withRoom, context, library, scheduleText, tick)
   }
 }

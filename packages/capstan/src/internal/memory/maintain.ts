@@ -4,6 +4,7 @@
 import type { MaintainReply } from "../../JobStore.ts"
 import { expire, maintainIn } from "./exchange.ts"
 import type { Row } from "./row.ts"
+import { attend, nextAttention } from "./schedules.ts"
 import { endAttempt } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
 
@@ -16,8 +17,10 @@ export const maintain = (state: MemoryState, now: number): MaintainReply => {
   const rescue = rescueAll(state, now)
   const expired = expireAll(state, now)
   const swept = sweep(state, now)
+  const schedules = attend(state, now)
   state.maintainAt = nextWork(state, now)
-  return { ...rescue, expired, swept, maintainIn: maintainIn(state, now) }
+  const reply = { ...rescue, expired, swept, maintainIn: maintainIn(state, now) }
+  return schedules === undefined ? reply : { ...reply, schedules }
 }
 
 const rescueAll = (state: MemoryState, now: number): { rescued: number; quarantined: number } => {
@@ -111,5 +114,5 @@ const nextWork = (state: MemoryState, now: number): number => {
     const row = shelf.rows.peek()
     if (row !== undefined) next = Math.min(next, shelf.rows.size > shelf.count ? now : row.at + shelf.age)
   }
-  return next
+  return state.schedules.size === 0 ? next : Math.min(next, nextAttention(state))
 }

@@ -16,7 +16,7 @@ import { maintain } from "./maintain.ts"
 import { dependencies, query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
 import { view } from "./row.ts"
-import { tick } from "./schedules.ts"
+import * as Schedules from "./schedules.ts"
 import { MemoryState } from "./state.ts"
 import { signal, write } from "./write.ts"
 
@@ -148,14 +148,9 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
         if (!paused) state.hints.work(name)
         return true
       }),
-    schedules: (put) =>
-      Effect.sync(() => {
-        for (const row of put) {
-          if (state.schedules.get(row.name)?.definition !== row.definition) state.schedules.set(row.name, row)
-        }
-        return [...state.schedules.values()]
-      }),
-    tick: (request) => Effect.sync(() => tick(state, request, now())),
+    schedules: (request) => Effect.sync(() => Schedules.read(state, request, now())),
+    putSchedule: (put) => Effect.sync(() => Schedules.put(state, put)),
+    tick: (request) => Effect.sync(() => Schedules.tick(state, request, now())),
     maintain: Effect.sync(() => maintain(state, now())),
     wakeups: (worker, queues) =>
       Stream.unwrap(Effect.gen(function*() {

@@ -2,7 +2,8 @@
  * The one loop that talks to the store for work: writes, settlements and claims, in one exchange at a time.
  *
  * While an exchange is in flight more attempts end, so batches grow with load by themselves and an idle worker still
- * answers at once. Whatever happens to the store, the loop goes on: what could not be delivered goes out again.
+ * answers at once. Where many end meanwhile, a store elsewhere settles them beside it. Whatever happens to the store, the
+ * loop goes on: what could not be delivered goes out again.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -12,6 +13,7 @@ import type { JobStoreError } from "../../JobError.ts"
 import type { Demand, ExchangeReply } from "../../JobStore.ts"
 import { isRefusal, within } from "./call.ts"
 import { renew } from "./keeper.ts"
+import type { Parcel } from "./outbox.ts"
 import { settleEach, writeEach } from "./refused.ts"
 import { minPatience, slice, type WorkerState } from "./state.ts"
 
@@ -21,15 +23,19 @@ const maxBatch = 1000
 const maxWriteFailures = 3
 /** Records that are claimed ahead of free slots, at most. */
 const maxAhead = 512
-/** For how many milliseconds it is claimed ahead, at most. */
-const maxHorizon = 20
+/** For how many milliseconds it is claimed ahead, at most: batches grow with a store whose answers take up to a quarter of it. */
+const maxHorizon = 100
+/** Over how many milliseconds the rate is taken, at least. */
+const paceOver = 20
+/** So many settlements are worth an exchange beside the one that is under way. */
+const minBeside = 50
 /** Milliseconds between two looks of a worker without room, each because of a wake-up. */
 const betweenNudges = 50
 
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
     // A pump before this one may have failed with settlements and claims in its hands.
-    state.outbox.land()
+    state.outbox.landAll()
     state.slots.lookEverywhere()
     yield* reconcile(state)
     let yieldedAt = state.elapsedNow()
@@ -85,48 +91,64 @@ const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
 
 const turn = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
-    state.outbox.take(maxBatch)
-    if (state.outbox.writing.length === 0) return exchange(state)
+    const parcel = state.outbox.take(maxBatch)
+    if (parcel.writes.length === 0) return exchange(state, parcel)
     state.startWaiting()
-    return Effect.flatMap(write(state), (isDone) => isDone ? exchange(state) : Effect.void)
+    return Effect.flatMap(write(state, parcel), (isDone) => isDone ? exchange(state, parcel) : Effect.void)
   })
 
 /** Answers whether the settlements may follow. When writes alone go on failing, they do not wait for them. */
-const write = (state: WorkerState): Effect.Effect<boolean> => {
+const write = (state: WorkerState, parcel: Parcel): Effect.Effect<boolean> => {
   const { outbox, store } = state
   const onFailure = (cause: Cause.Cause<JobStoreError>): Effect.Effect<boolean> =>
     Effect.flatMap(state.health.failed("write", cause), (failures) => {
-      if (failures < maxWriteFailures) outbox.land()
-      else outbox.putBackWrites()
+      if (failures < maxWriteFailures) outbox.land(parcel)
+      else outbox.putBackWrites(parcel)
       return Effect.as(recover(state, failures), failures >= maxWriteFailures)
     })
   const onSuccess = () =>
     Effect.sync(() => {
       state.health.succeeded("write")
-      outbox.written(outbox.writing.length)
+      parcel.written(parcel.writes.length)
       return true
     })
-  return Effect.matchCauseEffect(within(state, "write", () => store.write(outbox.writing)), {
+  return Effect.matchCauseEffect(within(state, "write", () => store.write(parcel.writes)), {
     onSuccess,
     onFailure: (cause) =>
-      isRefusal(cause) ? Effect.matchCauseEffect(writeEach(state), { onSuccess, onFailure }) : onFailure(cause)
+      isRefusal(cause) ? Effect.matchCauseEffect(writeEach(state, parcel), { onSuccess, onFailure }) : onFailure(cause)
   })
 }
 
-const exchange = (state: WorkerState): Effect.Effect<void> =>
+const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
   Effect.suspend(() => {
     state.nudged = false
-    const { outbox: { settling }, settings: { id: worker, lease }, slots } = state
+    const { slots } = state
     const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
     const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
-    const call = () => state.telemetry.exchange(state.store, { worker, lease, settlements: settling, demand, total })
-    const sent = within(state, "exchange", call)
+    if (isAtRest(state, parcel)) startAfresh(state, startedAt)
+    const sent = send(state, parcel, demand, total)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
-      onSuccess: (reply) => Effect.sync(() => accept(state, reply, demand, startedAt)),
-      onFailure: (cause) => settling.length > 0 && isRefusal(cause) ? refused(state, cause) : failed(state, cause)
+      onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
+      onFailure: (cause) =>
+        parcel.settlements.length > 0 && isRefusal(cause) ? refused(state, parcel, cause) : failed(state, parcel, cause)
     })
   })
+
+/** Nothing has run since the last turn: how long ago that was says nothing of the rate. */
+const isAtRest = ({ isBeside, running, settledSince, waitingCount }: WorkerState, { settlements }: Parcel): boolean =>
+  settlements.length === 0 && settledSince === 0 && running.size === 0 && waitingCount === 0 && !isBeside
+
+const startAfresh = (state: WorkerState, now: number): void => {
+  state.lastTurnAt = now
+  state.pace.settled = 0
+  state.pace.elapsed = 0
+}
+
+const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray<Demand>, total: number) => {
+  const { settings: { id: worker, lease }, store, telemetry } = state
+  return within(state, "exchange", () => telemetry.exchange(store, { worker, lease, settlements, demand, total }))
+}
 
 /**
  * Starts what waits while the store is at work: both together take as long as the longer of the two. Of a job that does
@@ -134,20 +156,45 @@ const exchange = (state: WorkerState): Effect.Effect<void> =>
  */
 const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.gen(function*() {
-    if (state.waitingCount === 0) return yield* call
+    if (state.waitingCount === 0 && state.running.size === 0) return yield* call
     const sent = yield* Effect.forkChild(call, { startImmediately: true })
     sent.addObserver(() => state.work.openUnsafe())
     while (sent.pollUnsafe() === undefined) {
       if (state.hasStartable) {
         yield* Effect.yieldNow
         state.startWaiting()
-      } else {
-        // A slot that becomes free meanwhile is not to wait for the store.
-        state.work.closeUnsafe()
-        yield* state.work.await
+        continue
       }
+      // A slot that becomes free meanwhile is not to wait for the store.
+      state.work.closeUnsafe()
+      if (isWorthBeside(state)) yield* Effect.forkChild(beside(state), { startImmediately: true })
+      yield* state.work.await
     }
     return yield* Fiber.join(sent)
+  })
+
+/**
+ * One at a time: claiming and settling are about the same work for a server, so two connections do what there is. Writes
+ * go first with the loop's own turn: no settlement may overtake them.
+ */
+const isWorthBeside = ({ isBeside, outbox }: WorkerState): boolean =>
+  !isBeside && outbox.unsent >= minBeside && !outbox.hasWrites
+
+/** Settles what has ended beside the exchange under way. What fails is left to the loop's next turn. */
+const beside = (state: WorkerState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { outbox } = state
+    const parcel = outbox.take(maxBatch)
+    const startedAt = state.elapsedNow()
+    state.isBeside = true
+    return Effect.matchCauseEffect(send(state, parcel, [], 0), {
+      onFailure: () => Effect.void,
+      onSuccess: (reply) => Effect.sync(() => delivered(state, parcel, reply, startedAt))
+    }).pipe(Effect.ensuring(Effect.sync(() => {
+      state.isBeside = false
+      outbox.land(parcel)
+      state.work.openUnsafe()
+    })))
   })
 
 /** A store in the same process answers at once: nothing is gained by starting handlers beside it. */
@@ -157,43 +204,50 @@ const isElsewhere = (state: WorkerState): boolean => state.store.notifications !
 const share = (state: WorkerState): number =>
   isElsewhere(state) && state.ahead > 0 ? Math.ceil((state.slots.concurrency + state.ahead) / 2) : maxBatch
 
-const failed = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
+const failed = (state: WorkerState, parcel: Parcel, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
   Effect.flatMap(state.health.failed("exchange", cause), (failures) => {
-    state.outbox.land()
+    state.outbox.land(parcel)
     return recover(state, failures)
   })
 
-const refused = (state: WorkerState, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
+const refused = (state: WorkerState, parcel: Parcel, cause: Cause.Cause<JobStoreError>): Effect.Effect<void> =>
   Effect.andThen(
     state.health.failed("exchange", cause),
-    Effect.matchCauseEffect(settleEach(state), {
+    Effect.matchCauseEffect(settleEach(state, parcel), {
       onSuccess: () => {
-        state.outbox.land()
+        state.outbox.land(parcel)
         return reconcile(state)
       },
-      onFailure: (cause) => failed(state, cause)
+      onFailure: (cause) => failed(state, parcel, cause)
     })
   )
 
 const accept = (
   state: WorkerState,
+  parcel: Parcel,
   reply: ExchangeReply,
   demand: ReadonlyArray<Demand>,
   startedAt: number
 ): void => {
   const now = state.elapsedNow()
-  const settled = state.outbox.settling.length
-  state.outbox.settled(settled)
-  state.telemetry.exchanged(settled + reply.claimed.length, now - startedAt)
+  delivered(state, parcel, reply, startedAt)
   if (reply.claimed.length > 0) state.confirm(startedAt)
   if (demand.length > 0) {
     state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
     state.slots.charge(demand, reply.claimed, reply.more)
   }
-  state.ahead = prefetch(state, settled, reply.claimed.length, now - startedAt, now)
-  state.hear(reply)
+  state.ahead = prefetch(state, reply.claimed.length, now - startedAt, now)
   state.receive(reply.claimed, reply.now)
-  state.outbox.land()
+  state.outbox.land(parcel)
+}
+
+/** The store has the settlements. */
+const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, startedAt: number): void => {
+  const settled = parcel.settlements.length
+  parcel.settled(settled)
+  state.settledSince += settled
+  state.telemetry.exchanged(settled + reply.claimed.length, state.elapsedNow() - startedAt)
+  state.hear(reply)
 }
 
 /**
@@ -204,19 +258,15 @@ const accept = (
  * With a store elsewhere there are two exchanges to fill, the one under way and the one whose records run beside it; and one
  * that only brought records says nothing of the rate.
  */
-const prefetch = (
-  state: WorkerState,
-  settled: number,
-  claimed: number,
-  exchangeTime: number,
-  now: number
-): number => {
+const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now: number): number => {
+  const settled = state.settledSince
+  state.settledSince = 0
   if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
   const { pace } = state
   const elapsed = now - state.lastTurnAt
   state.lastTurnAt = now
   // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
-  const kept = !isElsewhere(state) ? 0 : pace.elapsed > maxHorizon ? 0.5 : 1
+  const kept = !isElsewhere(state) ? 0 : pace.elapsed > paceOver ? 0.5 : 1
   pace.settled = pace.settled * kept + settled
   pace.elapsed = pace.elapsed * kept + elapsed
   if (pace.settled === 0) return 0

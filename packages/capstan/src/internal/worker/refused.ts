@@ -10,11 +10,12 @@ import * as Effect from "effect/Effect"
 import type { JobStoreError } from "../../JobError.ts"
 import type { Settlement, WriteEntry } from "../../JobStore.ts"
 import { isRefusal, within } from "./call.ts"
+import type { Parcel } from "./outbox.ts"
 import type { WorkerState } from "./state.ts"
 
 /** Settles one by one; a record whose end the store refuses is dead. */
-export const settleEach = (state: WorkerState): Effect.Effect<void, JobStoreError> =>
-  Effect.forEach(state.outbox.settling, (settlement) =>
+export const settleEach = (state: WorkerState, parcel: Parcel): Effect.Effect<void, JobStoreError> =>
+  Effect.forEach(parcel.settlements, (settlement) =>
     Effect.andThen(
       orElse(settle(state, settlement), (cause) =>
         Effect.andThen(
@@ -25,7 +26,7 @@ export const settleEach = (state: WorkerState): Effect.Effect<void, JobStoreErro
             cause
           )
         )),
-      Effect.sync(() => state.outbox.settled(1))
+      Effect.sync(() => parcel.settled(1))
     ), { discard: true })
 
 const settle = (state: WorkerState, settlement: Settlement): Effect.Effect<void, JobStoreError> => {
@@ -51,8 +52,8 @@ const dead = ({ fence, finishedAfter, id, outcome }: Settlement): Settlement => 
 })
 
 /** Writes one by one; what the store refuses is in this process's log alone. */
-export const writeEach = (state: WorkerState): Effect.Effect<void, JobStoreError> =>
-  Effect.forEach(state.outbox.writing, (entry) =>
+export const writeEach = (state: WorkerState, parcel: Parcel): Effect.Effect<void, JobStoreError> =>
+  Effect.forEach(parcel.writes, (entry) =>
     Effect.andThen(
       orElse(within(state, "write", () => state.store.write([entry])), (cause) =>
         Effect.logWarning(
@@ -60,7 +61,7 @@ export const writeEach = (state: WorkerState): Effect.Effect<void, JobStoreError
           textOf(entry),
           cause
         )),
-      Effect.sync(() => state.outbox.written(1))
+      Effect.sync(() => parcel.written(1))
     ), { discard: true })
 
 const textOf = (entry: WriteEntry): string => entry._tag === "Log" ? entry.lines.join("\n") : entry.value

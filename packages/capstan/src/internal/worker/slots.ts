@@ -38,9 +38,13 @@ export class Slots {
     this.queues = new Map(queues.map((queue) => [queue.name, queue]))
   }
 
+  get isFull(): boolean {
+    return this.running >= this.concurrency
+  }
+
   /** Whether a claimed record of the queue may start. */
   hasRoom(queue: QueueSlots): boolean {
-    return this.running < this.concurrency && queue.running < queue.cap
+    return !this.isFull && queue.running < queue.cap
   }
 
   /** How many records the pool may take, with `ahead` of them to wait for a slot. */

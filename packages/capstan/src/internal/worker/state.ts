@@ -96,6 +96,10 @@ export class WorkerState implements Host {
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
   lastTurnAt = 0
+  /** How many the store has settled since then. */
+  settledSince = 0
+  /** Settlements are under way beside the turn of the loop. */
+  isBeside = false
   /** What the last turns settled, and how long they took. */
   readonly pace = { settled: 0, elapsed: 0 }
   /** A renewal is under way. */
@@ -175,6 +179,8 @@ export class WorkerState implements Host {
     let i = 0
     try {
       while (i < before.length && now <= until) {
+        // Each handler that ends looks here: what waits behind is not touched.
+        if (this.slots.isFull) break
         const next = before[i++]!
         const queue = this.slots.queues.get(next.claimed.queue)!
         if (!this.slots.hasRoom(queue)) {
@@ -186,9 +192,8 @@ export class WorkerState implements Host {
         now = this.start(next, queue, now)
       }
     } finally {
-      const isCutShort = i < before.length
-      for (; i < before.length; i++) left.push(before[i]!)
-      this.waiting = this.waiting.length === 0 ? left : [...left, ...this.waiting]
+      const isCutShort = i < before.length && !this.slots.isFull
+      this.waiting = left.concat(before.slice(i), this.waiting)
       this.isStarting = false
       if (isCutShort) this.work.openUnsafe()
     }
@@ -197,7 +202,7 @@ export class WorkerState implements Host {
 
   /** A waiting record has a slot: its start was put off. */
   get hasStartable(): boolean {
-    return this.waiting.some((next) => this.isStartable(next))
+    return !this.slots.isFull && this.waiting.some((next) => this.isStartable(next))
   }
 
   get waitingCount(): number {
@@ -445,6 +450,11 @@ export class WorkerState implements Host {
     this.maintainAt = inMillis === undefined ? Infinity : this.elapsedNow() + inMillis
     // Two clocks of whole and of fractional milliseconds disagree by less than this.
     if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
+  }
+
+  /** Maintenance is due then at the latest. */
+  foreseeWithin(inMillis: number | undefined): void {
+    if (inMillis !== undefined) this.maintainAt = Math.min(this.maintainAt, this.elapsedNow() + inMillis)
   }
 }
 

@@ -15,6 +15,7 @@ import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
+import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
@@ -53,13 +54,14 @@ const entries = [
   "maintain",
   "control_one",
   "signal",
+  "put_schedule",
   "tick",
   "read_one",
   "results"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Flow, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
+  [Parts, Flow, Agenda, Enqueue, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((module) =>
     Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
   )
 

@@ -260,9 +260,18 @@ export const tables = (s: string): ReadonlyArray<string> => [
   )`,
   `CREATE TABLE ${s}.schedule (
     name text COLLATE "C" PRIMARY KEY,
-    definition text NOT NULL,
-    next_at bigint NOT NULL
-  )`
+    revision bigint NOT NULL,
+    next_at bigint,
+    attend_at bigint,
+    counted bigint NOT NULL DEFAULT 0,
+    last_at bigint,
+    last_due_at bigint,
+    last_ticked_at bigint,
+    last_outcome text COLLATE "C",
+    last_id uuid,
+    body text NOT NULL
+  )`,
+  `CREATE INDEX schedule_attend ON ${s}.schedule (attend_at) WHERE attend_at IS NOT NULL`
 ]
 
 /** Five classes of six slots, and one partition for what is kept for ever. */

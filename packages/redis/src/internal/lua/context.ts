@@ -18,6 +18,7 @@
  * | `:ws`, `:wi:<worker>` | sorted set, hash | leases, registrations |
  * | `:wl:<worker>`, `:wn:<worker>` | hash, hash | its batches of claims, and how many of each still run: no command for each record |
  * | `:f:<shelf>`, `:fs`, `:sw` | list, hash, sorted set | finished records by job, outcome and retention; sizes; when each is swept |
+ * | `:sc`, `:sn`, `:sa` | hash, sorted set, sorted set | schedules; their names; when each is to be seen to |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
  * | `:dp:<id>`, `:dw:<id>` | hash, list | whom a record waits for or has waited for, by number; which edges it is waited for by |
  * | `:ag` | list | what is left for the next exchanges: ends to tell, siblings to cancel; `ag` in `{p}` says whether there is any |

@@ -101,7 +101,9 @@ flush()
 
 -- When there is more to do.
 maintainAt = isLeft and now or math.huge
-local first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
+local first = call('ZRANGE', P .. ':sa', 0, 0, 'WITHSCORES')
+if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
+first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 first = call('ZRANGE', P .. ':sw', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
@@ -115,5 +117,6 @@ for i = 1, #workers, 2 do
 end
 changed.mt = maintainAt < math.huge and string.format('%.0f', maintainAt) or ''
 close()
-return table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')
+local figures = table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')
+return { figures, string.format('%.0f', now), given }
 `

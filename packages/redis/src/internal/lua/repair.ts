@@ -62,6 +62,11 @@ until cursor == '0'
 
 for name in pairs(queues) do call('SADD', P .. ':qs', name) end
 local parkedNow = 0
+for _, name in ipairs(call('HKEYS', P .. ':sc')) do
+  local at = string.match(call('HGET', P .. ':sc', name), '^%d+\31[^\31]*\31(-?%d+)')
+  call('ZADD', P .. ':sn', 0, name)
+  if at then call('ZADD', P .. ':sa', at, name) else call('ZREM', P .. ':sa', name) end
+end
 for _, name in ipairs(call('SMEMBERS', P .. ':qs')) do
   local key = P .. ':q:' .. name
   for state, letter in ipairs(letters) do

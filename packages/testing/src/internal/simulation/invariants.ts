@@ -4,6 +4,7 @@
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect } from "effect"
 import { chargesOf, eventOf } from "./events.ts"
+import type { Schedules } from "./schedules.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
@@ -26,18 +27,25 @@ export class Invariants {
   private readonly seesEdges: boolean
   /** Records that were seen to wait for others. */
   private readonly waited = new Set<string>()
+  private readonly schedules: Schedules | undefined
   private before = new Map<string, JobRecord.JobRecord>()
 
   constructor(
     world: World,
     store: JobStore.Shape,
-    options: { readonly strandedAfter: number; readonly mayCrash: boolean; readonly seesEdges?: boolean }
+    options: {
+      readonly strandedAfter: number
+      readonly mayCrash: boolean
+      readonly seesEdges?: boolean
+      readonly schedules?: Schedules
+    }
   ) {
     this.world = world
     this.store = store
     this.strandedAfter = options.strandedAfter
     this.mayCrash = options.mayCrash
     this.seesEdges = options.seesEdges ?? false
+    this.schedules = options.schedules
   }
 
   check(step: string): Effect.Effect<void> {
@@ -64,7 +72,7 @@ export class Invariants {
         `${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`
       )
     }
-    if (was === undefined) return
+    if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
     if (was.state === is.state) return
@@ -118,7 +126,7 @@ export class Invariants {
     return Effect.map(this.records, (records) => {
       for (const id of acknowledged) if (!records.has(id)) return false
       for (const { state } of records.values()) if (!JobRecord.isFinal(state)) return false
-      return true
+      return this.lostTicks.length === 0
     })
   }
 
@@ -164,7 +172,12 @@ export class Invariants {
         if (record === undefined) this.world.violate(`${id} was acknowledged and is gone`)
         else if (!JobRecord.isFinal(record.state)) this.world.violate(`${id} is stranded: ${record.state}`)
       }
+      for (const key of this.lostTicks) this.world.violate(`the tick of ${key} was lost`)
     })
+  }
+
+  private get lostTicks(): ReadonlyArray<string> {
+    return this.schedules?.lost ?? []
   }
 
   get records(): Effect.Effect<Map<string, JobRecord.JobRecord>> {

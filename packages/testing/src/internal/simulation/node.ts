@@ -60,6 +60,9 @@ export class Node {
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
       maintain: call("maintain", store.maintain),
+      schedules: (request) => call("schedules", store.schedules(request)),
+      putSchedule: (put) => call("putSchedule", store.putSchedule(put)),
+      tick: (request) => call("tick", store.tick(request)),
       wakeups: (worker, queues) =>
         Stream.filter(store.wakeups(worker, queues), () => {
           if (this.isKilled) return false
@@ -79,16 +82,16 @@ export class Node {
     const { world } = this
     // Whole milliseconds: a fraction that is too small for the clock to show would be waited for again and again.
     const wait = (millis: number) => base.sleep(Duration.millis(Math.ceil(millis)))
-    const step = Effect.suspend(() =>
-      world.atomically(Effect.tap(
-        Effect.suspend(() => {
-          world.steps++
-          world.trace(`${this.name} ${operation}`)
-          return request
-        }),
-        () => invariants.check(`${this.name} ${operation}`)
-      ))
+    const once = Effect.tap(
+      Effect.suspend(() => {
+        world.steps++
+        world.trace(`${this.name} ${operation}`)
+        return request
+      }),
+      () => invariants.check(`${this.name} ${operation}`)
     )
+    const twice = Effect.flatMap(once, (reply) => Effect.as(once, reply))
+    const step = Effect.suspend(() => world.atomically(once))
     const held: Effect.Effect<void> = Effect.suspend(() =>
       this.isKilled
         ? Effect.never
@@ -111,7 +114,10 @@ export class Node {
         case "lost reply":
           return Effect.andThen(step, lost)
         case "duplicate request":
-          return Effect.flatMap(step, (reply) => Effect.as(step, reply))
+          // Of a new record, nothing delivers it again after it has run: a store that sends it again says so to itself.
+          return operation === "enqueue"
+            ? world.atomically(twice)
+            : Effect.flatMap(step, (reply) => Effect.as(step, reply))
         case "slow reply":
           return Effect.flatMap(step, (reply) => Effect.as(wait(world.choices.between(1, world.slowest)), reply))
         default:

@@ -39,3 +39,19 @@ export const racyClaim: Plant = (store) => {
       })
   }
 }
+
+/** Ticks a schedule however it stands by now: what a store does that does not compare. */
+export const noCompare: Plant = (store) => ({
+  ...store,
+  tick: (request) =>
+    Effect.flatMap(store.schedules({ names: [request.name], limit: 1 }), ({ rows: [row] }) =>
+      row === undefined
+        ? Effect.succeed(undefined)
+        : store.tick({ ...request, revision: row.revision, at: row.nextAt }))
+})
+
+/** Moves a schedule on without the record of its tick. */
+export const noRecord: Plant = (store) => ({
+  ...store,
+  tick: (request) => store.tick({ ...request, ticks: request.ticks.slice(1) })
+})

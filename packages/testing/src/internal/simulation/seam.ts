@@ -3,7 +3,7 @@
  * another kind causes them, which speaks to the seam alone, in a process whose replies get lost like those of the others.
  */
 import { JobRecord, type JobStore } from "capstan"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import type { Node } from "./node.ts"
 import type { Choices } from "./world.ts"
 
@@ -111,5 +111,7 @@ export const seamWorker = (
     outbox = claimed.map(settlementOf)
     for (const { id, outcome } of outbox) if (outcome._tag === "WaitFor") yield* signal(id)
   })
-  return Effect.forever(Effect.andThen(Effect.sleep(2000), Effect.ignore(turn)))
+  // A turn that failed is made again soon: two in a row would let the lease end, and nobody died.
+  const turns = Effect.retry(turn, { schedule: Schedule.spaced(500), times: 3 })
+  return Effect.forever(Effect.andThen(Effect.sleep(2000), Effect.ignore(turns)))
 }

@@ -92,7 +92,7 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      IF v_due <= v_now THEN v_due := ${s}.promote(p_queues[i], v_now, 1000); END IF;
+      IF v_due <= v_now THEN v_due := ${s}.promote(p_queues[i], v_now, greatest(200, 2 * p_total)); END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
@@ -242,6 +242,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM ${s}.worker WHERE NOT ended),
     (SELECT expires FROM ${s}.record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM ${s}.schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`
 

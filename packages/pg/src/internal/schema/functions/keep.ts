@@ -153,14 +153,3 @@ BEGIN
   PERFORM ${s}.put(r);
   RETURN 'Early';
 END $$`
-
-/** A schedule moves on and its record is stored in one step, so that a tick enqueues exactly once (P8). */
-export const tick = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tick(p_name text, p_at bigint, p_next bigint, p_record json) RETURNS boolean
-LANGUAGE plpgsql AS $$
-BEGIN
-  UPDATE ${s}.schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
-  IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_or_defer(p_record, ${s}.clock()); END IF;
-  RETURN true;
-END $$`

@@ -9,6 +9,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_schedules json;
   w ${s}.worker;
   v_counts int[];
 BEGIN
@@ -34,9 +35,13 @@ BEGIN
   IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
   END IF;
+  -- Their ticks wait for the end of this: nothing may come between.
+  v_now := ${s}.clock();
+  v_schedules := ${s}.attend_schedules(v_now);
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(${s}.maintain_in(v_now), 0), 200) END);
 END $$`
 
