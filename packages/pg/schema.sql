@@ -71,22 +71,20 @@ CREATE TABLE delta (
 );
 
 CREATE TABLE dependency (
-  child uuid NOT NULL,
   parent uuid NOT NULL,
-  on_failure smallint NOT NULL,
-  state smallint,
-  name text COLLATE "C" NOT NULL,
-  value text
-) WITH (fillfactor=60);
+  child uuid NOT NULL,
+  name text COLLATE "C" NOT NULL
+);
 
-ALTER TABLE dependency ADD CONSTRAINT dependency_pkey PRIMARY KEY (child, parent, name);
+ALTER TABLE dependency ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child, name);
 
-CREATE INDEX dependency_parent ON dependency USING btree (parent);
+CREATE INDEX dependency_child ON dependency USING btree (child);
 
 CREATE TABLE detail (
   id uuid NOT NULL,
   progress text,
-  logs jsonb
+  logs jsonb,
+  results jsonb
 );
 
 ALTER TABLE detail ADD CONSTRAINT detail_pkey PRIMARY KEY (id);
@@ -225,10 +223,35 @@ CREATE INDEX idem_id ON idem USING btree (id);
 CREATE TABLE key (
   name text COLLATE "C" NOT NULL,
   lim integer NOT NULL,
-  held integer NOT NULL
+  held integer NOT NULL,
+  starting integer NOT NULL DEFAULT 0,
+  full_at double precision NOT NULL DEFAULT 0,
+  closed_until bigint NOT NULL DEFAULT 0,
+  opens_at bigint,
+  failed integer NOT NULL DEFAULT 0,
+  turns jsonb
 ) WITH (fillfactor=50);
 
 ALTER TABLE key ADD CONSTRAINT key_pkey PRIMARY KEY (name);
+
+CREATE INDEX key_opens ON key USING btree (opens_at) WHERE (opens_at IS NOT NULL);
+
+CREATE TABLE limits (
+  name text COLLATE "C" NOT NULL,
+  release bigint NOT NULL DEFAULT '-1'::integer,
+  proposed jsonb NOT NULL DEFAULT '{}'::jsonb,
+  override jsonb,
+  concurrency integer,
+  gap double precision,
+  burst integer,
+  fair boolean,
+  trips integer,
+  open_for bigint,
+  full_at double precision NOT NULL DEFAULT 0,
+  closed_until bigint NOT NULL DEFAULT 0
+) WITH (fillfactor=50);
+
+ALTER TABLE limits ADD CONSTRAINT limits_pkey PRIMARY KEY (name);
 
 CREATE TABLE listener (
   id text COLLATE "C" NOT NULL,
@@ -266,7 +289,9 @@ CREATE SEQUENCE place;
 
 CREATE TABLE queue (
   name text COLLATE "C" NOT NULL,
-  paused boolean NOT NULL DEFAULT false
+  paused boolean NOT NULL DEFAULT false,
+  limited boolean NOT NULL DEFAULT false,
+  turn bigint NOT NULL DEFAULT 0
 );
 
 ALTER TABLE queue ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
@@ -284,6 +309,7 @@ CREATE TABLE record (
   settled integer NOT NULL DEFAULT 0,
   attempt integer NOT NULL DEFAULT 0,
   version integer NOT NULL,
+  pending integer NOT NULL DEFAULT 0,
   state smallint NOT NULL,
   priority smallint NOT NULL,
   crashes smallint NOT NULL DEFAULT 0,
@@ -321,6 +347,8 @@ CREATE INDEX record_ready ON record USING btree (queue, priority, turn, place) W
 
 CREATE INDEX record_scheduled ON record USING btree (queue, due, place) WHERE (lane = 2);
 
+CREATE INDEX record_shared ON record USING btree (key) WHERE ((lane = 1) AND (key >= '@'::text) AND (key < 'A'::text));
+
 CREATE TABLE schedule (
   name text COLLATE "C" NOT NULL,
   revision bigint NOT NULL,
@@ -338,6 +366,13 @@ CREATE TABLE schedule (
 ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
 
 CREATE INDEX schedule_attend ON schedule USING btree (attend_at) WHERE (attend_at IS NOT NULL);
+
+CREATE TABLE started (
+  queue text COLLATE "C" NOT NULL,
+  id uuid NOT NULL
+);
+
+ALTER TABLE started ADD CONSTRAINT started_pkey PRIMARY KEY (queue, id);
 
 CREATE TABLE uniq (
   tag text COLLATE "C" NOT NULL,
@@ -366,6 +401,49 @@ ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
 
 ALTER TABLE worker ADD CONSTRAINT worker_pkey PRIMARY KEY (num);
 
+CREATE OR REPLACE FUNCTION admit_shared(p_key text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  l limits;
+  v record;
+  v_opens bigint;
+  q text;
+  n int;
+BEGIN
+  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
+  IF NOT FOUND OR k.opens_at IS NULL AND NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN RETURN; END IF;
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  v := key_room(k, l, p_now);
+  IF v.o_room > 0 THEN
+    FOR q, n IN
+      WITH c AS (
+        SELECT id FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
+        ORDER BY priority, turn, place LIMIT least(v.o_room, 1000) FOR UPDATE SKIP LOCKED
+      ), u AS (
+        UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+        FROM c WHERE r.id = c.id RETURNING r.queue
+      )
+      SELECT queue, count(*)::int FROM u GROUP BY queue
+    LOOP
+      k.held := k.held + n;
+      v.o_ready := v.o_ready + n;
+      v.o_room := v.o_room - n;
+      INSERT INTO delta (queue, blocked, ready) VALUES (q, -n, n);
+      PERFORM wake(q, p_now);
+    END LOOP;
+  END IF;
+  IF EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
+    -- Room is left: those that wait are locked, or more than are taken at a time.
+    v_opens := CASE WHEN v.o_room > 0 THEN p_now + 50 ELSE opens(k, l, v.o_slots, v.o_ready, p_now) END;
+  END IF;
+  UPDATE key SET held = k.held, opens_at = v_opens
+    WHERE name = p_key AND (held <> k.held OR opens_at IS DISTINCT FROM v_opens);
+END $function$;
+
 CREATE OR REPLACE FUNCTION admit_waiting(p_key text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -375,6 +453,10 @@ DECLARE
   q text;
   n int;
 BEGIN
+  IF p_key LIKE '@%' THEN
+    PERFORM admit_shared(p_key, p_now);
+    RETURN;
+  END IF;
   SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
     OR NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
@@ -398,47 +480,6 @@ BEGIN
   IF k.held < k.lim AND EXISTS (
     SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
     PERFORM look_again(NULL, p_key, p_now);
-  END IF;
-END $function$;
-
-CREATE OR REPLACE FUNCTION advance(p_id uuid, p_now bigint, p_broken boolean)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  c record;
-  d dependency;
-BEGIN
-  SELECT * INTO c FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN
-    SELECT * INTO c FROM record WHERE id = p_id;
-    IF FOUND THEN
-      INSERT INTO agenda (id, frees, value, at)
-        VALUES (p_id, true, CASE WHEN p_broken THEN 'broken' END, p_now + 200);
-      PERFORM wake(c.queue, p_now);
-    END IF;
-    RETURN;
-  END IF;
-  IF c.state <> 3 OR c.reason NOT IN ('Dependencies', 'Unique', 'Children') THEN RETURN; END IF;
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  IF p_broken AND c.reason <> 'Children' THEN
-    SELECT * INTO d FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4 ORDER BY parent LIMIT 1;
-    IF FOUND THEN
-      c.fence := c.fence + 1;
-      c.failures := coalesce(c.failures, '[]') || jsonb_build_array(jsonb_build_object(
-        'attempt', c.attempt, 'kind', 'Dependency', 'at', p_now, 'tag', 'DependencyFailed',
-        'message', format('it waited for %s, record %s, which %s', d.name, d.parent,
-          CASE d.state WHEN 6 THEN 'is dead' WHEN 5 THEN 'was cancelled' ELSE 'is gone' END)));
-      IF d.on_failure = 1 THEN
-        INSERT INTO agenda (id, value)
-          VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
-      END IF;
-      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now, true);
-      RETURN;
-    END IF;
-  END IF;
-  IF c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children') THEN
-    PERFORM let_run(c, c.at, p_now, false);
   END IF;
 END $function$;
 
@@ -480,87 +521,7 @@ BEGIN
   RETURN v_rows;
 END $function$;
 
-CREATE OR REPLACE FUNCTION begin_again(h history, p_payload text, p_version integer, p_sensitive jsonb, p_now bigint, p_transaction boolean)
- RETURNS boolean
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  r record;
-  u uniq;
-  v_key text := h.spec::json ->> 'uniqueKey';
-BEGIN
-  IF h.flags & 1 = 1 THEN
-    SELECT * INTO u FROM uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
-    IF FOUND AND u.id <> h.id AND holds(u, p_now) IS NOT NULL
-      OR u.successor <> h.id AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
-      RETURN false;
-    END IF;
-    INSERT INTO uniq AS q (tag, key, id) VALUES (h.tag, v_key, h.id)
-      ON CONFLICT (tag, key) DO UPDATE SET id = h.id, until = p_now + q.lasts, successor = NULL;
-  END IF;
-  DELETE FROM history WHERE id = h.id AND part = h.part;
-  INSERT INTO delta (part, queue, completed, cancelled, dead)
-    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
-  r.id := h.id;
-  r.place := nextval('place');
-  r.turn := 0;
-  r.at := p_now;
-  r.enqueued_at := h.enqueued_at;
-  r.ready_at := p_now;
-  r.begun_at := 0;
-  r.worker := 0;
-  r.fence := h.fence + 1;
-  r.settled := h.settled;
-  r.attempt := 0;
-  r.version := coalesce(p_version, h.version);
-  r.key_limit := h.key_limit;
-  r.state := 3;
-  r.priority := h.priority;
-  r.crashes := 0;
-  r.flags := h.flags & 161
-    | CASE WHEN EXISTS (SELECT FROM dependency WHERE parent = h.id) THEN 64 ELSE 0 END;
-  r.queue := h.queue;
-  r.tag := h.tag;
-  r.key := h.key;
-  r.retention := h.retention;
-  r.spec := masked(h.spec, p_sensitive);
-  r.payload := coalesce(p_payload, h.payload);
-  r.attempts := attempts_of(h);
-  IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
-    INSERT INTO detail (id, logs) VALUES (h.id, h.detail -> 'logs');
-    r.flags := r.flags | 2;
-  END IF;
-  IF r.flags & 128 = 128 AND is_waiting(h.id, false) THEN r.reason := 'Dependencies'; END IF;
-  PERFORM insert_record(r);
-  PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
-  IF r.reason IS NULL THEN
-    PERFORM let_run(r, p_now, p_now, false, p_transaction);
-  ELSIF p_transaction THEN
-    INSERT INTO agenda (id) VALUES (r.id);
-    PERFORM wake(r.queue, -1);
-  ELSE
-    PERFORM look_again(r.id, NULL, p_now);
-    PERFORM tend(r.id, p_now);
-  END IF;
-  RETURN true;
-END $function$;
-
-CREATE OR REPLACE FUNCTION begun_of(p_dependents json)
- RETURNS uuid
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_id uuid;
-BEGIN
-  FOR v_id IN SELECT DISTINCT (e ->> 'id')::uuid FROM json_array_elements(p_dependents) e ORDER BY 1 LOOP
-    PERFORM FROM record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
-    IF NOT FOUND THEN RETURN v_id; END IF;
-    UPDATE record SET flags = flags | 128 WHERE id = v_id AND flags & 128 = 0;
-  END LOOP;
-  RETURN NULL;
-END $function$;
-
-CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint)
+CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint, p_until bigint DEFAULT NULL::bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -572,35 +533,66 @@ BEGIN
   r.state := 3;
   r.reason := p_reason;
   r.blocked_on := p_on;
-  r.at := p_now;
+  r.at := coalesce(p_until, p_now);
+  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
 END $function$;
 
-CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION change_limit(x json)
+ RETURNS void
  LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
 AS $function$
 DECLARE
-  v_parent uuid;
-  v_count int := 0;
-  v_more boolean := false;
+  p_name text := x ->> 'name';
+  v_now bigint := clock();
+  v_holds jsonb;
 BEGIN
-  FOR v_parent IN
-    SELECT d.parent FROM dependency d WHERE d.child = p_id AND d.state IS NULL
-      AND NOT EXISTS (SELECT FROM cancel q WHERE q.id = d.parent)
-    ORDER BY d.parent LIMIT 500
-  LOOP
-    v_count := v_count + 1;
-    PERFORM FROM record WHERE id = v_parent FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN
-      PERFORM control_one(v_parent, 'Cancel', p_reason, NULL, NULL, NULL, NULL, NULL, p_now, false);
-    ELSE
-      v_more := v_more OR EXISTS (SELECT FROM record WHERE id = v_parent);
-    END IF;
-  END LOOP;
-  RETURN v_more OR v_count = 500;
+  INSERT INTO limits (name) VALUES (p_name) ON CONFLICT DO NOTHING;
+  IF x ->> '_tag' = 'Override' THEN
+    UPDATE limits SET override = (x -> 'settings')::jsonb WHERE name = p_name;
+  ELSE
+    UPDATE limits SET release = (x ->> 'release')::bigint, proposed = (x -> 'settings')::jsonb
+      WHERE name = p_name AND release <= (x ->> 'release')::bigint
+        AND (release, proposed) IS DISTINCT FROM ((x ->> 'release')::bigint, (x -> 'settings')::jsonb);
+    IF NOT FOUND THEN RETURN; END IF;
+  END IF;
+  SELECT proposed || coalesce(override, '{}') INTO v_holds FROM limits WHERE name = p_name;
+  UPDATE limits SET
+    concurrency = (v_holds ->> 'concurrency')::int,
+    gap = (v_holds -> 'rate' ->> 'perMillis')::float8 / (v_holds -> 'rate' ->> 'limit')::float8,
+    burst = (v_holds -> 'rate' ->> 'burst')::int,
+    fair = v_holds ->> 'order' = 'fair',
+    trips = (v_holds -> 'breaker' ->> 'consecutive')::int,
+    open_for = (v_holds -> 'breaker' ->> 'openMillis')::bigint
+  WHERE name = p_name;
+  IF p_name LIKE '@%' THEN
+    UPDATE key SET opens_at = v_now WHERE name IN (
+      SELECT k.name FROM key k WHERE k.name > p_name || '/' AND k.name < p_name || '0'
+        AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
+      ORDER BY k.name FOR UPDATE);
+  ELSE
+    INSERT INTO queue AS q (name, limited) VALUES (p_name, true)
+      ON CONFLICT (name) DO UPDATE SET limited = true WHERE NOT q.limited;
+    PERFORM count_started();
+  END IF;
+  PERFORM wake(q, v_now) FROM (SELECT DISTINCT unnest(queues) AS q FROM worker WHERE wakes_until > v_now) w;
+END $function$;
+
+CREATE OR REPLACE FUNCTION checkpoints_of(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN (SELECT jsonb_object_agg(name, value) FROM checkpoint WHERE id = p_id);
 END $function$;
 
 CREATE OR REPLACE FUNCTION claim_keys(p_records json, p_now bigint)
@@ -620,12 +612,51 @@ AS $function$
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 $function$;
 
+CREATE OR REPLACE FUNCTION claimed_shared(p_queue text, p_ids uuid[], p_keys text[], p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_key text;
+  v_turn bigint := (SELECT max(turn) FROM record WHERE id = ANY (p_ids));
+BEGIN
+  IF p_keys IS NOT NULL THEN
+    UPDATE key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
+    FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
+      PERFORM admit_shared(v_key, p_now);
+    END LOOP;
+  END IF;
+  IF v_turn > 0 THEN
+    -- Who has it locked sets about the same.
+    UPDATE queue SET turn = v_turn WHERE name IN (
+      SELECT name FROM queue WHERE name = p_queue AND turn < v_turn FOR UPDATE SKIP LOCKED);
+    INSERT INTO queue (name, turn) SELECT p_queue, v_turn
+      WHERE NOT EXISTS (SELECT FROM queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
+  END IF;
+  RETURN (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION clock()
  RETURNS bigint
  LANGUAGE sql
 AS $function$
   SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $function$;
+
+CREATE OR REPLACE FUNCTION close_limit(r record, p_what text, p_until bigint, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF p_what = 'queue' THEN
+    INSERT INTO limits AS l (name, closed_until) VALUES (r.queue, p_until)
+      ON CONFLICT (name) DO UPDATE SET closed_until = greatest(l.closed_until, p_until);
+    INSERT INTO queue AS q (name, limited) VALUES (r.queue, true)
+      ON CONFLICT (name) DO UPDATE SET limited = true WHERE NOT q.limited;
+  ELSIF r.flags & 512 = 512 THEN
+    UPDATE key SET held = held - (r.flags & 8 = 8)::int, closed_until = greatest(closed_until, p_until) WHERE name = r.key;
+  END IF;
+END $function$;
 
 CREATE OR REPLACE FUNCTION commit_one(x json)
  RETURNS text
@@ -652,7 +683,7 @@ DECLARE
   v_keys text[];
   v_unique uuid[];
   v_detailed uuid[];
-  v_awaited uuid[];
+  v_awaited boolean;
   v_cancels boolean;
   v_id uuid;
 BEGIN
@@ -669,7 +700,7 @@ BEGIN
       state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
       detail, result, payload)
     SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
-      part(age, p_now), 4, priority, 0, flags & 161, keep_count(retention, 4), queue, tag, key,
+      part(age, p_now), 4, priority, 0, flags & 33, keep_count(retention, 4), queue, tag, key,
       CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM worker w WHERE w.num = gone.worker) END,
       trace, retention, spec, attempts, failures,
       CASE WHEN flags & 2 = 2 THEN (
@@ -681,21 +712,21 @@ BEGIN
     SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
-    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 64 = 64)
-    INTO v_done, v_keys, v_unique, v_detailed, v_awaited FROM gone;
+    array_agg(id) FILTER (WHERE flags & 2 = 2)
+    INTO v_done, v_keys, v_unique, v_detailed FROM gone;
 
   IF v_detailed IS NOT NULL THEN
     DELETE FROM detail WHERE id = ANY (v_detailed);
     DELETE FROM checkpoint WHERE id = ANY (v_detailed);
   END IF;
-  IF v_keys IS NOT NULL THEN PERFORM free_slots(v_keys, p_now); END IF;
+  IF v_keys IS NOT NULL THEN PERFORM free_slots(v_keys, p_now, true); END IF;
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM release_unique(v_id, p_now); END LOOP;
   END IF;
-  SELECT EXISTS (SELECT FROM cancel) INTO v_cancels;
-  IF v_awaited IS NOT NULL THEN
-    PERFORM dependencies_ended(array_agg(g.id), 4, array_agg(g.result), p_now)
-      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
+  SELECT EXISTS (SELECT FROM dependency), EXISTS (SELECT FROM cancel) INTO v_awaited, v_cancels;
+  IF v_awaited THEN
+    PERFORM dependency_ended(g.id, 4, g.result, p_now)
+      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_done);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
   IF p_events THEN
@@ -713,6 +744,9 @@ CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload 
 AS $function$
 DECLARE
   h history;
+  r record;
+  u uniq;
+  v_key text;
 BEGIN
   SELECT * INTO h FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
@@ -721,11 +755,56 @@ BEGIN
     RETURN 'Changed';
   END IF;
   IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
-  -- Without what it needs it would not run: that is to run again first, and brings it along.
-  IF h.flags & 128 = 128 AND is_broken(p_id) OR NOT begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
-    RETURN 'Unchanged';
+  v_key := h.spec::json ->> 'uniqueKey';
+  IF h.flags & 1 = 1 THEN
+    SELECT * INTO u FROM uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
+    IF FOUND AND u.id <> p_id AND holds(u, p_now) IS NOT NULL
+      OR u.successor <> p_id AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
+      RETURN 'Unchanged';
+    END IF;
+    INSERT INTO uniq AS q (tag, key, id) VALUES (h.tag, v_key, p_id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = p_now + q.lasts, successor = NULL;
   END IF;
-  PERFORM reopen(p_id, p_now, p_transaction);
+  DELETE FROM history WHERE id = p_id AND part = h.part;
+  INSERT INTO delta (part, queue, completed, cancelled, dead)
+    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
+  r.id := p_id;
+  r.place := nextval('place');
+  r.turn := 0;
+  r.at := p_now;
+  r.enqueued_at := h.enqueued_at;
+  r.ready_at := p_now;
+  r.begun_at := 0;
+  r.worker := 0;
+  r.fence := h.fence + 1;
+  r.settled := h.settled;
+  r.attempt := 0;
+  r.version := coalesce(p_version, h.version);
+  r.pending := 0;
+  r.key_limit := h.key_limit;
+  r.state := 3;
+  r.priority := h.priority;
+  r.crashes := 0;
+  r.flags := h.flags & 33;
+  r.queue := h.queue;
+  r.tag := h.tag;
+  r.key := h.key;
+  r.retention := h.retention;
+  r.spec := masked(h.spec, p_sensitive);
+  r.payload := coalesce(p_payload, h.payload);
+  r.attempts := attempts_of(h);
+  IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
+    INSERT INTO detail (id, logs) VALUES (p_id, h.detail -> 'logs');
+    r.flags := r.flags | 2;
+  END IF;
+  -- Steps that were undone are to run again.
+  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
+    INSERT INTO checkpoint (id, name, value) SELECT p_id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
+  END IF;
+  PERFORM insert_record(r);
+  PERFORM count_move(r.queue, NULL, NULL, 3, NULL);
+  PERFORM let_run(r, p_now, p_now, false, p_transaction);
   RETURN 'Changed';
 END $function$;
 
@@ -754,6 +833,7 @@ BEGIN
 
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    IF is_ending(r) THEN RETURN 'Requested'; END IF;
     INSERT INTO cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
     IF FOUND THEN
       -- It may not run any more when this commits.
@@ -773,6 +853,12 @@ BEGIN
 
   CASE p_action
   WHEN 'Cancel' THEN
+    IF is_ending(r) THEN RETURN 'Requested'; END IF;
+    IF must_undo(r, 'Cancel', p_reason) THEN
+      r.fence := r.fence + 1;
+      PERFORM let_run(r, p_now, p_now, false, p_transaction);
+      RETURN 'Requested';
+    END IF;
     r.fence := r.fence + 1;
     PERFORM finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
@@ -827,34 +913,49 @@ BEGIN
       - coalesce((was = 3 AND was_reason IN ('NoHandler', 'NewerPayload'))::int, 0));
 END $function$;
 
-CREATE OR REPLACE FUNCTION dependencies_ended(p_ids uuid[], p_state integer, p_values text[], p_now bigint)
+CREATE OR REPLACE FUNCTION count_started()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  INSERT INTO started (queue, id)
+    SELECT r.queue, r.id FROM claimed c, unnest(c.ids) AS u(id) JOIN record r ON r.id = u.id
+    WHERE r.state = 1 AND r.queue IN (SELECT name FROM limits WHERE name < '@' OR name >= 'A')
+    ON CONFLICT DO NOTHING
+$function$;
+
+CREATE OR REPLACE FUNCTION dependency_ended(p_id uuid, p_state integer, p_result text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  v_children uuid[];
-  v_broken boolean[];
-  q text;
+  v_child uuid;
+  v_name text;
+  c record;
 BEGIN
-  WITH closed AS (
-    UPDATE dependency d SET state = p_state, value = g.value
-    FROM unnest(p_ids, p_values) AS g(id, value) WHERE d.parent = g.id
-    RETURNING d.child, d.on_failure
-  ), each AS (
-    SELECT child, p_state <> 4 AND bool_or(on_failure < 2) AS broken FROM closed GROUP BY child
-  )
-  SELECT array_agg(child ORDER BY child), array_agg(broken ORDER BY child) INTO v_children, v_broken FROM each;
-  FOR i IN 1 .. least(cardinality(v_children), 500) LOOP
-    PERFORM advance(v_children[i], p_now, v_broken[i]);
+  FOR v_child, v_name IN SELECT child, name FROM dependency WHERE parent = p_id ORDER BY child, name LOOP
+    SELECT * INTO c FROM record WHERE id = v_child FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM record WHERE id = v_child) THEN
+      PERFORM look_again(v_child, NULL, p_now);
+      CONTINUE;
+    END IF;
+    DELETE FROM dependency WHERE parent = p_id AND child = v_child AND name = v_name;
+    IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
+    -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
+    IF c.reason IN ('Dependencies', 'Unique') AND p_state <> 4 THEN
+      c.fence := c.fence + 1;
+      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now);
+      CONTINUE;
+    END IF;
+    INSERT INTO detail AS d (id, results) VALUES (v_child, jsonb_build_object(v_name, p_result))
+      ON CONFLICT (id) DO UPDATE SET results = coalesce(d.results, '{}') || excluded.results;
+    c.flags := c.flags | 2;
+    c.pending := c.pending - 1;
+    IF c.pending = 0 AND c.reason IN ('Dependencies', 'Children') THEN
+      PERFORM let_run(c, c.at, p_now, false);
+    ELSE
+      PERFORM put(c);
+    END IF;
   END LOOP;
-  IF cardinality(v_children) > 500 THEN
-    INSERT INTO agenda (id, frees, value)
-      SELECT u.id, true, CASE WHEN u.broken THEN 'broken' END
-      FROM unnest(v_children[501:], v_broken[501:]) AS u(id, broken);
-    FOR q IN SELECT DISTINCT queue FROM record WHERE id = ANY (v_children[501:]) LOOP
-      PERFORM wake(q, p_now);
-    END LOOP;
-  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION end_attempt(r record, p_decision text, p_ended bigint, p_failure jsonb, p_trace text)
@@ -1045,6 +1146,7 @@ AS $function$
 DECLARE
   v_waiter uuid;
   v_id uuid;
+  r record;
 BEGIN
   FOR v_waiter IN SELECT child FROM dependency WHERE parent = p_id ORDER BY child LOOP
     PERFORM FROM record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
@@ -1052,16 +1154,20 @@ BEGIN
   END LOOP;
   v_id := enqueue_at_once(x, p_now);
   IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
-  INSERT INTO dependency (child, parent, on_failure, name)
-    SELECT child, v_id, on_failure, CASE WHEN on_failure = 3 THEN v_id::text ELSE name END
-    FROM dependency WHERE parent = p_id ON CONFLICT DO NOTHING;
   FOR v_waiter IN DELETE FROM dependency WHERE parent = p_id RETURNING child LOOP
-    PERFORM tend(v_waiter, p_now);
+    SELECT * INTO r FROM record WHERE id = v_waiter;
+    IF NOT FOUND OR wait_for(v_waiter, v_id, p_now) THEN CONTINUE; END IF;
+    r.pending := r.pending - 1;
+    IF r.pending = 0 AND r.reason IN ('Dependencies', 'Children') THEN
+      PERFORM let_run(r, r.at, p_now, false);
+    ELSE
+      PERFORM put(r);
+    END IF;
   END LOOP;
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1078,47 +1184,18 @@ DECLARE
   x json;
   v_ids uuid[] := '{}';
   v_outcomes text[] := '{}';
-  v_owner uuid;
-  v_rest json := p_records;
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
-  IF p_whole IS NOT NULL THEN
-    SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
-    SELECT i.id INTO v_owner FROM idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
-    v_owner := coalesce(v_owner, p_whole);
-    IF is_stored(v_owner, p_again OR v_owner <> p_whole, v_now) THEN
-      RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
-        FROM json_array_elements(p_records) e;
-      RETURN;
-    END IF;
-  END IF;
   BEGIN
-    -- After those that it waits for: what has keys stands behind its batch.
-    IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
-    FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
+    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
       SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
-      IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
-    IF p_whole IS NOT NULL THEN
-      RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
-      RETURN;
-    END IF;
+    IF 'UniqueConflict' = ANY (v_outcomes) AND cardinality(v_outcomes) > 1 THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
   EXCEPTION WHEN SQLSTATE 'CAP01' THEN
-    IF p_whole IS NOT NULL THEN
-      RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
-        FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)
-        LEFT JOIN (
-          SELECT q.e ->> 'id' AS own, v_ids[q.n] AS id, v_outcomes[q.n] AS outcome
-          FROM json_array_elements(v_rest) WITH ORDINALITY AS q(e, n)
-          WHERE v_outcomes[q.n] IN ('UniqueConflict', 'Begun')
-        ) f ON f.own = r.e ->> 'id' ORDER BY r.n;
-      RETURN;
-    END IF;
     FOR i IN 1 .. cardinality(v_ids) LOOP
-      IF v_outcomes[i] NOT IN ('UniqueConflict', 'Begun') THEN
+      IF v_outcomes[i] <> 'UniqueConflict' THEN
         v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
         v_outcomes[i] := 'Refused';
       END IF;
@@ -1158,55 +1235,6 @@ BEGIN
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION enqueue_members(p_records json, p_now bigint, p_transaction boolean)
- RETURNS json
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_queues text[];
-  v_rest json;
-  q text;
-BEGIN
-  WITH given AS (
-    SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
-      id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
-      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean)
-    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
-      AND (g.dependencies IS NULL OR coalesce(g."within", false))
-  ), stored AS (
-    INSERT INTO record (
-        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
-        expire_at, expires, due, flags, reason)
-    SELECT id, nextval('place'), greatest(goes, p_now), p_now, p_now, version, CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END, CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END, priority,
-      queue, tag, payload, spec, retention, goes + "startBefore", goes + "startBefore",
-      CASE WHEN CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END = 2 THEN goes END,
-      CASE WHEN awaited THEN 64 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 128 END,
-      CASE WHEN dependencies IS NOT NULL THEN 'Dependencies' END
-    FROM given RETURNING id, queue, state
-  ), counted AS (
-    INSERT INTO delta (queue, ready, scheduled, blocked)
-    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
-    FROM stored GROUP BY queue RETURNING queue
-  ), edges AS (
-    INSERT INTO dependency (child, parent, on_failure, name)
-    SELECT g.id, d.id, d."onFailure", d.name
-    FROM given g, json_to_recordset(g.dependencies) AS d(id uuid, "onFailure" int, name text) ON CONFLICT DO NOTHING
-  )
-  SELECT array_agg(queue) INTO v_queues FROM counted;
-  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM wake(q, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END);
-  END LOOP;
-  IF EXISTS (SELECT FROM listener WHERE until > p_now) THEN
-    PERFORM tell('enqueued', r, NULL, p_now) FROM json_array_elements(p_records) e
-      JOIN record r ON r.id = (e ->> 'id')::uuid;
-  END IF;
-  SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
-    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean, dependencies json)
-    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
-      AND (g.dependencies IS NULL OR coalesce(g."within", false)));
-  RETURN v_rest;
-END $function$;
-
 CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
  RETURNS record
  LANGUAGE plpgsql
@@ -1224,14 +1252,6 @@ BEGIN
   IF is_stored(o_id, p_again, p_now) THEN
     o_outcome := 'Existing';
     RETURN;
-  END IF;
-  IF x -> 'dependents' IS NOT NULL THEN
-    v_owner := begun_of(x -> 'dependents');
-    IF v_owner IS NOT NULL THEN
-      o_id := v_owner;
-      o_outcome := 'Begun';
-      RETURN;
-    END IF;
   END IF;
 
   IF v_idem IS NOT NULL THEN
@@ -1260,12 +1280,12 @@ BEGIN
   r.settled := 0;
   r.attempt := 0;
   r.version := (x ->> 'version')::int;
+  r.pending := 0;
   r.key_limit := (x ->> 'keyLimit')::int;
   r.state := 3;
   r.priority := (x ->> 'priority')::int;
   r.crashes := 0;
-  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END
-    | CASE WHEN (x ->> 'awaited')::boolean THEN 64 ELSE 0 END;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
   r.queue := x ->> 'queue';
   r.tag := x ->> 'tag';
   r.key := x ->> 'key';
@@ -1290,7 +1310,7 @@ BEGIN
 
   IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
     r.reason := coalesce(r.reason, 'Dependencies');
-    r.flags := r.flags | 128;
+    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
@@ -1299,18 +1319,11 @@ BEGIN
   PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM tell('enqueued', r, NULL, p_now);
 
-  IF r.flags & 128 = 128 THEN
-    INSERT INTO dependency (child, parent, on_failure, name)
-      SELECT r.id, (e ->> 'id')::uuid, (e ->> 'onFailure')::int, e ->> 'name'
-      FROM json_array_elements(x -> 'dependencies') e ON CONFLICT DO NOTHING;
+  IF r.pending > 0 THEN
+    INSERT INTO dependency (parent, child, name)
+      SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
+      ON CONFLICT DO NOTHING;
   END IF;
-  IF x -> 'dependents' IS NOT NULL THEN
-    INSERT INTO dependency (child, parent, on_failure, name)
-      SELECT (e ->> 'id')::uuid, r.id, (e ->> 'onFailure')::int, e ->> 'name'
-      FROM json_array_elements(x -> 'dependents') e ON CONFLICT DO NOTHING;
-  END IF;
-  -- Of a batch that is one thing all others are stored already, and know that they are waited for.
-  IF r.reason = 'Dependencies' AND (x ->> 'within')::boolean THEN RETURN; END IF;
   IF r.reason IS NULL THEN
     PERFORM let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
@@ -1444,7 +1457,12 @@ DECLARE
   v_more text[] := '{}';
   v_next bigint;
   v_due bigint;
-  v_paused boolean;
+  v_stops int;
+  v_keys text[];
+  v_starts int;
+  v_shared int;
+  v_rooms int[];
+  v_opens bigint;
   v_better boolean;
   v_share boolean;
   v_wake boolean := false;
@@ -1486,12 +1504,15 @@ BEGIN
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      SELECT EXISTS (SELECT FROM queue WHERE name = p_queues[i] AND paused),
+      SELECT (SELECT CASE WHEN paused THEN 2 WHEN limited THEN 1 END FROM queue WHERE name = p_queues[i]),
+          (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1),
           (SELECT due FROM record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1),
           EXISTS (SELECT FROM record
             WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i])
-        INTO v_paused, v_due, v_better;
-      IF v_paused THEN
+        INTO v_stops, v_opens, v_due, v_better;
+      IF v_opens <= v_now THEN v_opens := tend_keys(v_now); END IF;
+      v_next := least(v_next, v_opens);
+      IF v_stops = 2 THEN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
@@ -1499,6 +1520,19 @@ BEGIN
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
+      IF v_stops = 1 THEN
+        SELECT o_room, o_opens INTO n, v_opens FROM queue_room(p_queues[i], v_now);
+        v_rooms[i] := n;
+        p_slots[i] := least(p_slots[i], n);
+        p_shares[i] := least(p_shares[i], n);
+        IF n = 0 THEN
+          v_taken[i] := NULL;
+          IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
+    OR EXISTS (SELECT FROM record
+      WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker))) THEN v_next := least(v_next, v_opens); END IF;
+        END IF;
+      END IF;
     END LOOP;
     -- The shares first; what they leave is given out in the order of the demands.
     FOREACH v_share IN ARRAY ARRAY[true, false] LOOP
@@ -1513,22 +1547,25 @@ BEGIN
   WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
     AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), back AS MATERIALIZED (
-      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM record r
-      WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
+      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
+      FROM record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
       ORDER BY r.priority, r.turn, r.place LIMIT n + 100 FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
-      SELECT tid, priority, turn, place FROM ready
-      UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
+      SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
+      UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
       -- A worker takes one at a time of those that crashed others (P10).
-      UNION ALL (SELECT tid, priority, turn, place FROM back
+      UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT has_suspect(v_worker) LIMIT 1)
+    ), chosen AS MATERIALIZED (
+      SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE start_shared(id, key, v_now) END AS starts
+      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
     ), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
-      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM both_of_them ORDER BY priority, turn, place LIMIT n))
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 130 <> 0 THEN extra_of(r.id) ELSE 'null' END,
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
         to_json(r.payload) || ']') AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
@@ -1537,7 +1574,10 @@ BEGIN
       INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+    IF v_shared > 0 THEN v_next := least(v_next, claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
   ELSE
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
@@ -1549,7 +1589,7 @@ BEGIN
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 130 <> 0 THEN extra_of(r.id) ELSE 'null' END,
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
         to_json(r.payload) || ']') AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
@@ -1563,6 +1603,13 @@ BEGIN
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
+            IF v_rooms[i] IS NOT NULL THEN PERFORM queue_starts(p_queues[i], v_ids, v_now); END IF;
+          END IF;
+          -- A key that others have locked; one that took its records back, whose places are free for others.
+          IF v_starts = -1 THEN v_next := least(v_next, v_now + 20); END IF;
+          IF v_starts = 0 THEN
+            v_starts := NULL;
+            CONTINUE;
           END IF;
           -- It came back short: once more from behind the mark.
           v_short[i] := n > 0;
@@ -1583,7 +1630,11 @@ BEGIN
       AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
     OR EXISTS (SELECT FROM record
       WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker)))) THEN
-        v_more := v_more || p_queues[i];
+        IF v_taken[i] >= v_rooms[i] THEN
+          v_next := least(v_next, (SELECT o_opens FROM queue_room(p_queues[i], v_now)));
+        ELSE
+          v_more := v_more || p_queues[i];
+        END IF;
       END IF;
     END LOOP;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
@@ -1651,12 +1702,14 @@ CREATE OR REPLACE FUNCTION extra_of(p_id uuid)
  STABLE
 AS $function$
 BEGIN
-  RETURN json_build_object(
-    'checkpoints', (SELECT json_object_agg(name, value) FROM (
-      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
-      FROM checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT CASE WHEN count(*) <= 100 THEN json_object_agg(name, CASE WHEN state = 4 THEN value END) END
-      FROM (SELECT * FROM dependency WHERE child = p_id AND state IS NOT NULL LIMIT 101) d))::text;
+  RETURN (
+    SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
+      'results', (SELECT results FROM detail WHERE id = p_id))::text
+    FROM (
+      SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
+        bool_or(total > 65536) AS is_cut
+      FROM (SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+        FROM checkpoint WHERE id = p_id) c) kept_ones);
 END $function$;
 
 CREATE OR REPLACE FUNCTION finish(r record, p_state integer, p_reason text, p_result text, p_now bigint, p_transaction boolean DEFAULT false)
@@ -1674,10 +1727,12 @@ BEGIN
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
   VALUES (
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
-    r.priority, r.crashes, r.flags & 161, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.priority, r.crashes, r.flags & 33, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
-      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = r.id) END,
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
+        'checkpoints', CASE WHEN p_state > 4 THEN checkpoints_of(r.id) END, 'undo', r.flags & 128)
+      FROM (SELECT r.id) one LEFT JOIN detail d ON d.id = one.id) END,
     p_result, r.payload);
   PERFORM count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO delta (part, queue, completed, cancelled, dead)
@@ -1691,15 +1746,12 @@ BEGIN
     IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
     INSERT INTO agenda (id)
       SELECT id FROM record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
-      UNION SELECT child FROM dependency WHERE parent = r.id AND state IS NULL;
+      UNION SELECT child FROM dependency WHERE parent = r.id;
     PERFORM wake(r.queue, -1);
   ELSE
-    IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM release_unique(r.id, p_now); END IF;
-    IF r.flags & 64 = 64 THEN
-      PERFORM dependencies_ended(
-        ARRAY[r.id], p_state, ARRAY[value_of(p_state, p_reason, p_result, r.failures)], p_now);
-    END IF;
+    PERFORM dependency_ended(r.id, p_state, p_result, p_now);
   END IF;
   PERFORM tell(
     CASE p_state WHEN 4 THEN 'completed' WHEN 5 THEN 'cancelled' ELSE 'dead' END, r,
@@ -1720,14 +1772,12 @@ BEGIN
   INSERT INTO gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
   DELETE FROM idem WHERE id = p_id;
-  DELETE FROM dependency WHERE child = p_id;
 END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
  RETURNS void
  LANGUAGE sql
 AS $function$
-  DELETE FROM dependency WHERE child = ANY (p_ids);
   DELETE FROM idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM uniq WHERE (tag, key) IN (
@@ -1736,7 +1786,7 @@ AS $function$
     FOR UPDATE OF u SKIP LOCKED);
 $function$;
 
-CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint)
+CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -1745,7 +1795,8 @@ DECLARE
   n int;
 BEGIN
   FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
-    UPDATE key SET held = held - n WHERE name = k;
+    UPDATE key SET held = held - n, failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
+      WHERE name = k;
     PERFORM admit_waiting(k, p_now);
   END LOOP;
 END $function$;
@@ -1799,16 +1850,16 @@ CREATE OR REPLACE FUNCTION insert_record(r record)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
-    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, pending, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
 END $function$;
 
-CREATE OR REPLACE FUNCTION is_broken(p_id uuid)
+CREATE OR REPLACE FUNCTION is_ending(r record)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  RETURN EXISTS (SELECT FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4);
+  RETURN r.flags & 128 = 128 AND EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = '!end');
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_expected(p_id uuid)
@@ -1842,16 +1893,6 @@ BEGIN
       SELECT FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
 END $function$;
 
-CREATE OR REPLACE FUNCTION is_waiting(p_id uuid, p_children boolean)
- RETURNS boolean
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  PERFORM FROM dependency WHERE child = p_id AND state IS NULL AND (on_failure = 3) = p_children
-    ORDER BY child DESC, parent DESC LIMIT 1;
-  RETURN FOUND;
-END $function$;
-
 CREATE OR REPLACE FUNCTION keep_count(retention text, state integer)
  RETURNS integer
  LANGUAGE sql
@@ -1859,6 +1900,36 @@ CREATE OR REPLACE FUNCTION keep_count(retention text, state integer)
 AS $function$
   SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
 $function$;
+
+CREATE OR REPLACE FUNCTION key_failed(p_key text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  l limits;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  IF l.trips IS NULL THEN RETURN; END IF;
+  UPDATE key SET failed = failed + 1,
+    closed_until = CASE WHEN failed + 1 >= l.trips THEN greatest(closed_until, p_now + l.open_for) ELSE closed_until END
+  WHERE name = p_key AND closed_until <= p_now;
+END $function$;
+
+CREATE OR REPLACE FUNCTION key_room(k key, l limits, p_now bigint, OUT o_slots integer, OUT o_room integer, OUT o_ready integer)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  o_slots := CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
+  o_room := CASE WHEN p_now < k.closed_until THEN 0 ELSE coalesce(o_slots - k.held, 1000) END;
+  o_ready := 0;
+  IF l.gap IS NOT NULL THEN
+    SELECT count(*) INTO o_ready FROM record
+      WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0;
+    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - o_ready);
+  END IF;
+END $function$;
 
 CREATE OR REPLACE FUNCTION let_run(r record, p_due bigint, p_now bigint, p_keeps boolean, p_transaction boolean DEFAULT false)
  RETURNS void
@@ -1870,6 +1941,7 @@ BEGIN
   r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
+  r.flags := CASE WHEN r.key LIKE '@%' THEN r.flags & ~64 | 512 ELSE r.flags & ~576 END;
   IF p_due > p_now THEN
     IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
     r.flags := r.flags & ~8;
@@ -1886,13 +1958,16 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF NOT p_transaction AND take_slot(r.key, r.key_limit) THEN
+    ELSIF NOT p_transaction AND take_slot(r.key, r.key_limit, p_now) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
       r.state := 3;
       r.reason := 'ConcurrencyKey';
       r.blocked_on := r.key;
+    END IF;
+    IF r.flags & 512 = 512 AND NOT p_transaction AND (NOT p_keeps OR r.turn = 0) THEN
+      r.turn := next_turn(r.queue, r.key);
     END IF;
   END IF;
   PERFORM put(r);
@@ -1902,8 +1977,39 @@ BEGIN
     PERFORM wake(r.queue, -1);
     RETURN;
   END IF;
-  IF r.state = 0 THEN PERFORM wake(r.queue, p_now); END IF;
+  -- One that waits for an instant of its key may be the first: somebody has to know of it.
+  IF r.state = 0 OR r.flags & 512 = 512 THEN PERFORM wake(r.queue, p_now); END IF;
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION limit_keys(p_name text, p_after text, p_limit integer)
+ RETURNS TABLE(key text, waiting integer, ready integer, running integer, until double precision, failed integer)
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  v_now bigint := clock();
+BEGIN
+  RETURN QUERY SELECT k.name, w.waiting, w.ready, w.running, CASE WHEN k.closed_until > v_now THEN k.closed_until::float8 END,
+      k.failed
+    FROM key k CROSS JOIN LATERAL (
+      SELECT
+        (SELECT count(*)::int FROM (SELECT FROM record r
+          WHERE r.key = k.name AND r.lane = 3 AND r.reason = 'ConcurrencyKey' LIMIT 10000) few) AS waiting,
+        (SELECT count(*)::int FROM record r
+          WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 0) AS ready,
+        (SELECT count(*)::int FROM record r
+          WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 1) AS running
+    ) w
+    WHERE k.name > greatest(p_after, p_name || '/') AND k.name < p_name || '0'
+      AND (w.waiting > 0 OR w.ready > 0 OR w.running > 0 OR k.closed_until > v_now)
+    ORDER BY k.name LIMIT p_limit;
 END $function$;
 
 CREATE OR REPLACE FUNCTION look_again(p_id uuid, p_key text, p_now bigint)
@@ -1946,6 +2052,7 @@ BEGIN
     UPDATE housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM sum_counters();
     v_mended := mend(v_now);
+    IF EXISTS (SELECT FROM queue WHERE limited) THEN PERFORM count_started(); END IF;
     DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
     DELETE FROM listener WHERE until <= v_now;
@@ -1979,19 +2086,6 @@ BEGIN
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
-CREATE OR REPLACE FUNCTION mark_awaited(p_id uuid)
- RETURNS boolean
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_flags int;
-BEGIN
-  SELECT flags INTO v_flags FROM record WHERE id = p_id FOR NO KEY UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN RETURN false; END IF;
-  IF v_flags & 64 = 0 THEN UPDATE record SET flags = flags | 64 WHERE id = p_id; END IF;
-  RETURN true;
-END $function$;
-
 CREATE OR REPLACE FUNCTION masked(p_spec text, p_sensitive jsonb)
  RETURNS text
  LANGUAGE sql
@@ -2016,7 +2110,7 @@ BEGIN
     FROM (SELECT name FROM key WHERE name > v_from ORDER BY name LIMIT 5000) few;
   UPDATE housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
       SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name
   LOOP
@@ -2026,7 +2120,8 @@ BEGIN
     SELECT q.id FROM cancel q
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM key k WHERE k.name IN (
-      SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 AND failed = 0
+        AND full_at <= p_now AND closed_until <= p_now FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;
@@ -2052,6 +2147,44 @@ BEGIN
       name, options -> name USING ERRCODE = 'invalid_parameter_value';
   END IF;
   RETURN ceil(v_millis);
+END $function$;
+
+CREATE OR REPLACE FUNCTION must_undo(r record, p_tag text, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF r.flags & 128 = 0 THEN RETURN false; END IF;
+  INSERT INTO checkpoint (id, name, value)
+    VALUES (r.id, '!end', json_build_object('_tag', p_tag, 'reason', p_reason)::text) ON CONFLICT (id, name) DO NOTHING;
+  DELETE FROM cancel WHERE id = r.id;
+  RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION next_turn(p_queue text, p_key text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  l limits;
+  v_turn bigint;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
+  SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = p_queue))
+    INTO v_turn FROM key k WHERE k.name = p_key;
+  UPDATE key SET turns = coalesce(turns, '{}') || jsonb_build_object(p_queue, v_turn) WHERE name = p_key;
+  RETURN v_turn;
+END $function$;
+
+CREATE OR REPLACE FUNCTION opens(k key, l limits, p_slots integer, p_ready integer, p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF k.held >= p_slots OR l.gap IS NOT NULL AND p_ready >= floor(l.burst + 0.9 / l.gap) THEN RETURN NULL; END IF;
+  RETURN greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (p_ready + 1)) * l.gap - 0.9)::bigint END);
 END $function$;
 
 CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
@@ -2099,7 +2232,7 @@ BEGIN
   moved AS (
     UPDATE record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
       place = t.place, ready_at = p_now, at = p_now
-    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
@@ -2126,10 +2259,10 @@ BEGIN
   UPDATE record SET
     place = r.place, turn = r.turn, at = r.at, ready_at = r.ready_at, begun_at = r.begun_at, expire_at = r.expire_at,
     worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
-    key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
+    pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
     attempts = r.attempts, failures = r.failures, payload = r.payload,
-    lane = CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
+    lane = CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
   WHERE id = r.id;
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM count_move(r.queue, was.state, was.reason, r.state, r.reason);
@@ -2159,6 +2292,49 @@ BEGIN
   RETURN FOUND;
 END $function$;
 
+CREATE OR REPLACE FUNCTION queue_room(p_queue text, p_now bigint, OUT o_room integer, OUT o_opens bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  l limits;
+BEGIN
+  o_room := 1000000;
+  SELECT * INTO l FROM limits WHERE name = p_queue FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    o_room := 0;
+    o_opens := p_now + 20;
+    RETURN;
+  END IF;
+  IF p_now < l.closed_until THEN
+    o_room := 0;
+    o_opens := l.closed_until;
+    RETURN;
+  END IF;
+  IF l.concurrency IS NOT NULL THEN
+    DELETE FROM started t WHERE t.queue = p_queue AND (
+      SELECT true FROM record r WHERE r.id = t.id AND r.state = 1) IS NULL;
+    o_room := greatest(0, l.concurrency - (SELECT count(*) FROM started WHERE queue = p_queue));
+    -- Whoever ends one of them looks for the next; this is for when that one does not.
+    IF o_room = 0 THEN o_opens := p_now + 250; END IF;
+  END IF;
+  IF l.gap IS NOT NULL AND o_room > 0 THEN
+    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap));
+    IF o_room = 0 THEN o_opens := ceil(least(l.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (1)) * l.gap - 0.9)::bigint; END IF;
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION queue_starts(p_queue text, p_ids uuid[], p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO started (queue, id)
+    SELECT p_queue, id FROM unnest(p_ids) AS u(id) WHERE (SELECT concurrency FROM limits WHERE name = p_queue) IS NOT NULL
+    ON CONFLICT DO NOTHING;
+  UPDATE limits l SET full_at = greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + cardinality(p_ids) * l.gap WHERE l.name = p_queue AND l.gap IS NOT NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION read_one(p_id uuid)
  RETURNS json
  LANGUAGE plpgsql
@@ -2172,6 +2348,9 @@ CREATE OR REPLACE FUNCTION read_one(p_id uuid)
 AS $function$
 BEGIN
   RETURN (SELECT row_to_json(f) FROM (
+    SELECT o.*, CASE WHEN o.state > 4 THEN (SELECT h.detail -> 'checkpoints' FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1)
+      WHEN o.state < 4 AND o.flags & 2 = 2 THEN checkpoints_of(p_id) END AS checkpoints
+    FROM (
   SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
     CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
     r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
@@ -2185,7 +2364,7 @@ BEGIN
     NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
     attempts_of(h)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
     (h.detail -> 'logs')::text AS logs, h.result, h.payload
-  FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) f);
+  FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) o) f);
 END $function$;
 
 CREATE OR REPLACE FUNCTION release_unique(p_id uuid, p_now bigint)
@@ -2200,7 +2379,7 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
-    ELSIF r.flags & 128 = 128 AND is_waiting(v_id, false) THEN
+    ELSIF r.pending > 0 THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM put(r);
@@ -2250,7 +2429,7 @@ BEGIN
     r := end_attempt(r, 'released', v_now, NULL, NULL);
     r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
-    IF FOUND THEN
+    IF FOUND AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, v_now);
     ELSE
       PERFORM let_run(r, v_now, v_now, true);
@@ -2272,55 +2451,6 @@ BEGIN
     'reconciled', v_reconciled,
     'unparked', v_unparked,
     'maintainIn', maintain_in(v_now));
-END $function$;
-
-CREATE OR REPLACE FUNCTION reopen(p_id uuid, p_now bigint, p_transaction boolean)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_again uuid[] := ARRAY[p_id];
-  d dependency;
-  r record;
-  h history;
-  i int := 1;
-BEGIN
-  WHILE i <= cardinality(v_again) LOOP
-    FOR d IN SELECT * FROM dependency WHERE parent = v_again[i] AND state IS NOT NULL ORDER BY child LOOP
-      SELECT * INTO r FROM record WHERE id = d.child FOR UPDATE SKIP LOCKED;
-      IF NOT FOUND THEN
-        -- Whoever has it locked claims it: then it has begun. Or it has ended.
-        SELECT * INTO h FROM history WHERE id = d.child AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
-        IF NOT FOUND OR d.on_failure = 3 THEN CONTINUE; END IF;
-        UPDATE dependency SET state = NULL, value = NULL
-          WHERE child = d.child AND parent = d.parent AND name = d.name;
-        IF h.state = 6 AND h.reason = 'DependencyFailed' AND NOT is_broken(d.child)
-          AND begin_again(h, NULL, NULL, NULL, p_now, p_transaction) THEN
-          v_again := v_again || d.child;
-        END IF;
-        CONTINUE;
-      END IF;
-      IF r.state = 1 OR r.state <> 3 AND (r.attempt > 0 OR r.flags & 4 = 4)
-        OR r.state = 3 AND r.reason IN ('Waitpoint', 'NoHandler', 'NewerPayload')
-        OR r.state = 3 AND r.reason = 'Children' AND d.on_failure <> 3
-        OR r.state = 3 AND r.reason = 'ConcurrencyKey' AND (r.attempt > 0 OR r.flags & 4 = 4) THEN
-        CONTINUE;
-      END IF;
-      UPDATE dependency SET state = NULL, value = NULL
-        WHERE child = d.child AND parent = d.parent AND name = d.name;
-      IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN CONTINUE; END IF;
-      r.fence := r.fence + 1;
-      IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
-      r.flags := r.flags & ~8;
-      -- When it is due, from then on.
-      IF r.state <> 2 THEN r.at := p_now; END IF;
-      r.state := 3;
-      r.reason := 'Dependencies';
-      r.blocked_on := NULL;
-      PERFORM put(r);
-    END LOOP;
-    i := i + 1;
-  END LOOP;
 END $function$;
 
 CREATE OR REPLACE FUNCTION replace(p_id uuid, n record, p_contents boolean, p_due bigint, p_now bigint, p_transaction boolean)
@@ -2384,9 +2514,9 @@ BEGIN
     r := end_attempt(r, 'crashed', p_now,
       CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
     r.crashes := v_crashes;
-    IF v_cancel IS NOT NULL THEN
+    IF v_cancel IS NOT NULL AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, p_now);
-    ELSIF v_crashes >= p_max_crashes THEN
+    ELSIF v_crashes >= p_max_crashes AND (is_ending(r) OR NOT must_undo(r, 'Dead', 'Crashed')) THEN
       PERFORM finish(r, 6, 'Crashed', NULL, p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
@@ -2449,7 +2579,6 @@ DECLARE
   v_ended bigint;
   v_cancel text;
   v_child uuid;
-  v_waits boolean := false;
   v_attempt int;
   c json;
 BEGIN
@@ -2461,6 +2590,7 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+    IF v_cancel IS NOT NULL AND must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
   END IF;
   r.settled := r.fence;
   r := end_attempt(r,
@@ -2470,18 +2600,17 @@ BEGIN
       WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
-  IF v_outcome = 'WaitForChildren' AND r.flags & 128 = 128 THEN
-    -- Children of a life before, which somebody cut short.
-    DELETE FROM dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
-  END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     v_child := enqueue_or_defer(c, p_now);
     IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
-      v_waits := true;
-      r.flags := r.flags | 128;
+      r.pending := r.pending + 1;
     END IF;
   END LOOP;
 
+  IF r.flags & 512 = 512 AND (x -> 'failure') IS NOT NULL
+    AND (v_outcome = 'Dead' OR v_outcome = 'RetryAfter' AND (x ->> 'uncharged') IS NULL) THEN
+    PERFORM key_failed(r.key, p_now);
+  END IF;
   IF v_cancel IS NOT NULL THEN
     PERFORM finish(r, 5, v_cancel, NULL, p_now);
     RETURN 'Done';
@@ -2496,19 +2625,25 @@ BEGIN
     PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
     r.attempt := r.attempt - 1;
-    PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    IF x ->> 'closes' = 'queue' OR x ->> 'closes' = 'key' AND r.flags & 512 = 512 THEN
+      PERFORM close_limit(r, x ->> 'closes', p_now + (x ->> 'delay')::bigint, p_now);
+      IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
+      PERFORM let_run(r, p_now, p_now, true);
+    ELSE
+      PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    END IF;
     PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
     IF EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
     r.at := p_now;
-    IF NOT v_waits THEN
+    IF r.pending = 0 THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
       PERFORM block(r, 'Children', NULL, p_now);
@@ -2552,12 +2687,14 @@ BEGIN
   v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
   IF p_transaction THEN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    IF EXISTS (SELECT FROM checkpoint WHERE id = p_id AND name = p_waitpoint) THEN RETURN 'Existing'; END IF;
     INSERT INTO agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
     PERFORM wake(r.queue, -1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
-    ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+    ON CONFLICT (id, name) DO NOTHING;
+  IF NOT FOUND THEN RETURN 'Existing'; END IF;
   r.flags := r.flags | 2;
   IF v_waits THEN
     PERFORM let_run(r, v_now, v_now, false);
@@ -2565,6 +2702,39 @@ BEGIN
   END IF;
   PERFORM put(r);
   RETURN 'Early';
+END $function$;
+
+CREATE OR REPLACE FUNCTION start_shared(p_id uuid, p_key text, p_now bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  l limits;
+  v_slots int;
+  v_queue text;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  SELECT * INTO k FROM key WHERE name = p_key;
+  v_slots := CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
+  IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
+  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN -1; END IF;
+  IF p_now >= k.closed_until AND (l.gap IS NULL OR floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) > 0)
+    AND (v_slots IS NULL OR k.held <= v_slots OR v_slots > (
+      SELECT count(*) FROM record WHERE key = p_key AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1
+    ) + k.starting) THEN
+    UPDATE key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 1 * l.gap END,
+      starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
+    WHERE name = p_key;
+    RETURN 2;
+  END IF;
+  UPDATE key SET held = held - 1 WHERE name = p_key;
+  UPDATE record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = p_key, flags = flags & ~24, at = p_now
+    WHERE id = p_id RETURNING queue INTO v_queue;
+  INSERT INTO delta (queue, ready, blocked) VALUES (v_queue, -1, 1);
+  RETURN 0;
 END $function$;
 
 CREATE OR REPLACE FUNCTION sum_counters()
@@ -2683,11 +2853,34 @@ AS $function$
   SELECT coalesce(json_agg(told), '[]') FROM told
 $function$;
 
-CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer)
+CREATE OR REPLACE FUNCTION take_shared(p_key text, p_limit integer, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  l limits;
+  v record;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  INSERT INTO key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
+    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING * INTO k;
+  v := key_room(k, l, p_now);
+  IF v.o_room > 0 THEN
+    UPDATE key SET held = held + 1 WHERE name = p_key;
+    RETURN true;
+  END IF;
+  UPDATE key SET opens_at = opens(k, l, v.o_slots, v.o_ready, p_now) WHERE name = p_key;
+  RETURN false;
+END $function$;
+
+CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  IF p_key LIKE '@%' THEN RETURN take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
   RETURN FOUND;
@@ -2734,7 +2927,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    IF replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all.
+    IF replace(v_target, r, v_policy <> 'reschedule', least(p_due,
+      (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
       UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -2782,7 +2977,9 @@ CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)
 AS $function$
 DECLARE
   r record;
-  v_reason text;
+  v_parent uuid;
+  v_state int;
+  v_result text;
   v_again boolean := false;
 BEGIN
   SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
@@ -2795,10 +2992,14 @@ BEGIN
     RETURN;
   END IF;
   IF r.state = 1 THEN RETURN; END IF;
-  SELECT reason INTO v_reason FROM cancel WHERE id = p_id;
+  SELECT reason INTO v_result FROM cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    PERFORM finish(r, 5, v_reason, NULL, p_now);
+    IF must_undo(r, 'Cancel', v_result) THEN
+      PERFORM let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM finish(r, 5, v_result, NULL, p_now);
+    END IF;
     RETURN;
   END IF;
   IF r.state <> 3 THEN RETURN; END IF;
@@ -2817,7 +3018,20 @@ BEGIN
     END IF;
   ELSE
   END CASE;
-  IF r.flags & 128 = 128 THEN v_again := tend_dependencies(p_id, p_now) OR v_again; END IF;
+  IF r.pending > 0 THEN
+    FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id ORDER BY parent LOOP
+      PERFORM FROM record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
+      IF FOUND THEN CONTINUE; END IF;
+      IF is_expected(v_parent) THEN
+        v_again := true;
+        CONTINUE;
+      END IF;
+      v_state := NULL;
+      v_result := NULL;
+      SELECT h.state, h.result INTO v_state, v_result FROM history h WHERE h.id = v_parent LIMIT 1;
+      PERFORM dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
+    END LOOP;
+  END IF;
   IF v_again THEN
     PERFORM look_again(p_id, NULL, p_now);
     PERFORM wake(r.queue, p_now);
@@ -2830,7 +3044,6 @@ CREATE OR REPLACE FUNCTION tend_agenda(p_now bigint)
 AS $function$
 DECLARE
   a agenda;
-  v_seen uuid[] := '{}';
   v_tries int := 3;
 BEGIN
   FOR a IN
@@ -2847,15 +3060,6 @@ BEGIN
         PERFORM signal(a.id, a.waitpoint, a.value, false);
       ELSIF EXISTS (SELECT FROM record WHERE id = a.id) THEN
         INSERT INTO agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
-      END IF;
-    ELSIF a.id IS NOT NULL AND a.frees THEN
-      -- Whoever found it locked left one of these.
-      CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
-      v_seen := v_seen || a.id;
-      PERFORM advance(a.id, p_now, a.value IS NOT NULL);
-    ELSIF a.value IS NOT NULL THEN
-      IF cancel_siblings(a.id, a.value, p_now) THEN
-        INSERT INTO agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);
       END IF;
     ELSIF a.id IS NOT NULL THEN
       PERFORM tend(a.id, p_now);
@@ -2880,27 +3084,20 @@ BEGIN
   RETURN (SELECT greatest(at, p_now + 50) FROM agenda ORDER BY num LIMIT 1);
 END $function$;
 
-CREATE OR REPLACE FUNCTION tend_dependencies(p_id uuid, p_now bigint)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION tend_keys(p_now bigint)
+ RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  v_parent uuid;
-  v_again boolean := false;
+  v_key text;
 BEGIN
-  FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id AND state IS NULL ORDER BY parent LOOP
-    IF mark_awaited(v_parent) THEN CONTINUE; END IF;
-    IF is_expected(v_parent) THEN
-      v_again := true;
-      CONTINUE;
-    END IF;
-    UPDATE dependency d SET (state, value) = (
-      SELECT coalesce(max(h.state), 0), max(value_of(h.state, h.reason, h.result, h.failures))
-      FROM history h WHERE h.id = v_parent
-    ) WHERE d.child = p_id AND d.parent = v_parent;
+  FOR v_key IN
+    SELECT name FROM key WHERE opens_at <= p_now ORDER BY opens_at LIMIT 200 FOR UPDATE SKIP LOCKED
+  LOOP
+    PERFORM admit_shared(v_key, p_now);
   END LOOP;
-  PERFORM advance(p_id, p_now, true);
-  RETURN v_again;
+  -- What others have locked is not asked for without a pause.
+  RETURN (SELECT greatest(opens_at, p_now + 1) FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
 END $function$;
 
 CREATE OR REPLACE FUNCTION text_of(options jsonb, name text, pattern text, longest integer, rule text)
@@ -2988,26 +3185,17 @@ BEGIN
   RETURN v_count;
 END $function$;
 
-CREATE OR REPLACE FUNCTION value_of(p_state integer, p_reason text, p_result text, p_failures jsonb)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
-AS $function$
-  SELECT CASE p_state WHEN 4 THEN p_result WHEN 5 THEN p_reason
-    ELSE json_build_object('reason', p_reason, 'failure', p_failures -> -1)::text END
-$function$;
-
 CREATE OR REPLACE FUNCTION wait_for(p_id uuid, p_child uuid, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   IF NOT is_expected(p_child) THEN RETURN false; END IF;
-  INSERT INTO dependency (child, parent, on_failure, name) VALUES (p_id, p_child, 3, p_child::text)
-    ON CONFLICT DO NOTHING;
+  INSERT INTO dependency (parent, child, name) VALUES (p_child, p_id, p_child::text) ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   -- One that was there before and is about to end does not know that it is waited for.
-  IF NOT mark_awaited(p_child) THEN PERFORM look_again(p_id, NULL, p_now); END IF;
+  PERFORM FROM record WHERE id = p_child FOR KEY SHARE SKIP LOCKED;
+  IF NOT FOUND THEN PERFORM look_again(p_id, NULL, p_now); END IF;
   RETURN true;
 END $function$;
 
@@ -3036,6 +3224,7 @@ DECLARE
   v_answers text[] := '{}';
   x json;
   r record;
+  v_flags int;
   v_lines jsonb;
 BEGIN
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
@@ -3046,11 +3235,13 @@ BEGIN
       v_answers := v_answers || 'LeaseLost'::text;
       CONTINUE;
     END IF;
-    IF r.flags & 2 = 0 THEN UPDATE record SET flags = flags | 2 WHERE id = r.id; END IF;
+    v_flags := CASE WHEN x ->> 'undo' = 'true' THEN 130 ELSE 2 END;
+    IF r.flags & v_flags <> v_flags THEN UPDATE record SET flags = flags | v_flags WHERE id = r.id; END IF;
     CASE x ->> 'kind'
     WHEN 'Step' THEN
+      DELETE FROM checkpoint WHERE id = r.id AND name = x ->> 'replaces';
       INSERT INTO checkpoint (id, name, value) VALUES (r.id, x ->> 'name', x ->> 'value')
-        ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+        ON CONFLICT (id, name) DO NOTHING;
     WHEN 'Progress' THEN
       INSERT INTO detail (id, progress) VALUES (r.id, x ->> 'value')
         ON CONFLICT (id) DO UPDATE SET progress = excluded.progress;

@@ -176,7 +176,7 @@ class Handle implements JobHandle<never, never, never, never, never> {
 }
 
 /** @internal What the end of a record is to who awaits it. */
-export const readFinal = (job: Definition, answer: Final, seen: boolean): Effect.Effect<never, Ended> => {
+export const readFinal = (job: Definition, answer: Final, seen = true): Effect.Effect<never, Ended> => {
   const { id } = answer
   switch (answer._tag) {
     case "Completed":

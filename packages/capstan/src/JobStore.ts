@@ -25,6 +25,7 @@ import type {
   Stats,
   StoreEvent
 } from "./StoreControl.ts"
+import type { KeyRow, KeysRequest, LimitChange, LimitRow } from "./StoreLimits.ts"
 import type { SchedulePut, SchedulesReply, SchedulesRequest, TickReply, TickRequest } from "./StoreSchedule.ts"
 import type {
   DependenciesReply,
@@ -37,11 +38,13 @@ import type {
   RenewRequest,
   ResultAnswer,
   Settled,
+  Signalled,
   SignalRequest,
   WriteEntry
 } from "./StoreWork.ts"
 
 export type * from "./StoreControl.ts"
+export type * from "./StoreLimits.ts"
 export type * from "./StoreSchedule.ts"
 export type * from "./StoreWork.ts"
 
@@ -86,7 +89,7 @@ export interface Shape {
   readonly write: (entries: ReadonlyArray<WriteEntry>) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
   readonly results: (ids: ReadonlyArray<JobId>) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
   readonly dependencies: (request: DependenciesRequest) => Effect.Effect<DependenciesReply, JobStoreError>
-  readonly signal: (request: SignalRequest) => Effect.Effect<"Delivered" | "Early" | "NotFound", JobStoreError>
+  readonly signal: (request: SignalRequest) => Effect.Effect<Signalled, JobStoreError>
   readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
   readonly query: (request: QueryRequest) => Effect.Effect<QueryReply, JobStoreError>
   readonly stats: Effect.Effect<Stats, JobStoreError>
@@ -98,6 +101,10 @@ export interface Shape {
   readonly putSchedule: (put: SchedulePut) => Effect.Effect<boolean, JobStoreError>
   /** Answers `undefined` when the schedule is not as it was read any more: nothing was done. */
   readonly tick: (request: TickRequest) => Effect.Effect<TickReply | undefined, JobStoreError>
+  /** Proposes or overrides limits, one after the other, and answers all of them as stored. */
+  readonly limits: (changes: ReadonlyArray<LimitChange>) => Effect.Effect<ReadonlyArray<LimitRow>, JobStoreError>
+  /** One page of the keys of a space. */
+  readonly keys: (request: KeysRequest) => Effect.Effect<ReadonlyArray<KeyRow>, JobStoreError>
   readonly maintain: Effect.Effect<MaintainReply, JobStoreError>
   /** Emits when a sleeping worker may find work in one of the queues, or a cancel request for it. */
   readonly wakeups: (worker: string, queues: ReadonlyArray<string>) => Stream.Stream<void, JobStoreError>

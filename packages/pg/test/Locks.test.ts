@@ -838,7 +838,7 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
   }
 
   twin("slots of keys", [
-    ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit)", "${s}.take_slot(r.key, r.key_limit)"],
+    ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit, p_now)", "${s}.take_slot(r.key, r.key_limit, p_now)"],
     ["r.key IS NOT NULL AND p_transaction AND v_due <= p_now", "false"]
   ], [
     "of a key whose slot is taken",

@@ -56,8 +56,8 @@ const fill = ({ sql }: Side) =>
     yield* run(
       `INSERT INTO ${s}.dependency SELECT ${id(4, "n")}, ${id(2, "n")}, 0, NULL, 'd' FROM generate_series(1, 20000) n`
     )
-    yield* run(`UPDATE ${s}.record SET flags = flags | 64 WHERE id IN (SELECT parent FROM ${s}.dependency)`)
-    yield* run(`UPDATE ${s}.record SET flags = flags | 128 WHERE reason = 'Dependencies'`)
+    yield* run(`UPDATE ${s}.record SET flags = flags | 1024 WHERE id IN (SELECT parent FROM ${s}.dependency)`)
+    yield* run(`UPDATE ${s}.record SET flags = flags | 2048 WHERE reason = 'Dependencies'`)
     yield* run(`INSERT INTO ${s}.key SELECT 'key ' || n, 1, 1 FROM generate_series(0, 999) n`)
     yield* run(
       `INSERT INTO ${s}.history (id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled,

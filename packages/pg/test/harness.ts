@@ -258,9 +258,9 @@ export const unsound = ({ schema: s, sql }: Pick<Side, "schema" | "sql">) =>
       UNION ALL SELECT format('record %s: waits for %s, which is not there or does not know', d.child, d.parent)
         FROM ${s}.dependency d JOIN ${s}.record r ON r.id = d.child
         WHERE r.state = 3 AND d.state IS NULL
-          AND NOT EXISTS (SELECT FROM ${s}.record p WHERE p.id = d.parent AND p.flags & 64 = 64)
+          AND NOT EXISTS (SELECT FROM ${s}.record p WHERE p.id = d.parent AND p.flags & 1024 = 1024)
       UNION ALL SELECT format('record %s: waits for others, and does not say so', d.child)
-        FROM ${s}.dependency d JOIN ${s}.record r ON r.id = d.child WHERE r.flags & 128 = 0
+        FROM ${s}.dependency d JOIN ${s}.record r ON r.id = d.child WHERE r.flags & 2048 = 0
       UNION ALL SELECT format('record %s: waits for %s, which has come', r.id, r.blocked_on)
         FROM ${s}.record r JOIN ${s}.checkpoint c ON c.id = r.id AND c.name = r.blocked_on
         WHERE r.state = 3 AND r.reason = 'Waitpoint'

@@ -21,9 +21,11 @@ import { flowFacts } from "./internal/suite/flow.ts"
 import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
+import { limitFacts } from "./internal/suite/limits.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
 import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
+import { stepFacts } from "./internal/suite/steps.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
 export type {
@@ -49,7 +51,9 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   lease: leaseFacts,
   waiting: waitingFacts,
   flow: flowFacts,
+  limits: limitFacts,
   schedules: schedulesFacts,
+  steps: stepFacts,
   operate: operateFacts,
   life: lifeFacts
 }

@@ -8,11 +8,11 @@
  * @since 0.1.0
  */
 import type { JobRecord } from "capstan"
-import { JobStore, JobWorker } from "capstan"
+import { type JobError, JobStore, JobWorker } from "capstan"
 import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { unreached as unreachedBy } from "./internal/simulation/coverage.ts"
-import { Invariants } from "./internal/simulation/invariants.ts"
+import { Invariants, queueLimit } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
 import { Patience, type Remote } from "./internal/simulation/remote.ts"
 import * as SeededScheduler from "./internal/simulation/scheduler.ts"
@@ -171,7 +171,8 @@ const settings: JobWorker.Options<"default" | "parents"> = {
   lease,
   pollInterval: "1 second",
   shutdownGrace: 0,
-  interruptGrace: "1 second"
+  interruptGrace: "1 second",
+  queues: { [queueLimit.queue]: { limit: { concurrency: queueLimit.concurrency } } }
 }
 
 /** The processes of a run. */
@@ -297,7 +298,13 @@ const drive = (
     while (!isOver()) {
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.
-        const name = choices.chance(0.2) ? "Keyed" : choices.chance(0.15) ? "Urgent" : choices.pick(names)
+        const name = choices.chance(0.2)
+          ? "Keyed"
+          : choices.chance(0.15)
+          ? "Urgent"
+          : choices.chance(0.15)
+          ? "Limited"
+          : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
         const enqueue = job.enqueue(
           { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
@@ -323,6 +330,11 @@ const drive = (
         const ids = [...acknowledged].slice(choices.chance(0.7) ? -5 : 0)
         yield* inBackground(operate(cluster.client, choices.pick(ids) as JobRecord.JobId, choices))
       }
+      if (choices.chance(0.1)) {
+        // What is ready by a limit may be too much by the next.
+        const settings = choices.chance(0.5) ? { concurrency: 1 } : undefined
+        yield* inBackground(cluster.client.limits([{ _tag: "Override", name: "@shared", settings }]))
+      }
       if (kills && choices.chance(0.01)) yield* cluster.killOne
       if (kills && choices.chance(0.01)) cluster.freezeOne()
       if (choices.chance(0.01)) cluster.stepClock()
@@ -335,7 +347,11 @@ const drive = (
     return acknowledged
   })
 
-const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) => {
+const operate = (
+  store: JobStore.Shape,
+  id: JobRecord.JobId,
+  choices: Choices
+): Effect.Effect<unknown, JobError.JobStoreError> => {
   // More of one key than its limit allows: those that have no slot wait again.
   if (choices.chance(0.2)) {
     const state = choices.pick<JobRecord.State>(["completed", "dead", "cancelled"])

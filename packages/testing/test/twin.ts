@@ -24,7 +24,13 @@ export const twin = async (name: string, { file, instead, line }: Change): Promi
   writeFileSync(`${folder}/${file}`, original.replace(line, () => instead))
   for (const each of readdirSync(folder)) {
     const text = readFileSync(`${folder}/${each}`, "utf8")
-    writeFileSync(`${folder}/${each}`, text.replaceAll(`"../../`, `"../../../capstan/src/`))
+    writeFileSync(
+      `${folder}/${each}`,
+      text.replaceAll(`"../../`, `"../../../capstan/src/`).replaceAll(
+        `"../steps/`,
+        `"../../../capstan/src/internal/steps/`
+      )
+    )
   }
   const { make }: { readonly make: () => Effect.Effect<JobStore.Shape> } = await import(`${folder}/store.ts`)
   return Layer.effect(JobStore.JobStore, Effect.suspend(() => make()))

@@ -41,6 +41,8 @@ export const enqueueOnly = (
     control: () => refused("control"),
     pause: () => refused("pause"),
     schedules: () => refused("schedules"),
+    limits: () => refused("limits"),
+    keys: () => refused("keys"),
     putSchedule: () => refused("putSchedule"),
     tick: () => refused("tick"),
     maintain: refused("maintain"),

@@ -10,6 +10,7 @@ import { bounded, search, usual } from "./bounded.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
+import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
 import { type Mark, Marks } from "./marks.ts"
@@ -266,7 +267,7 @@ export const make = Effect.fnUntraced(function*(
         client.call<{ answers: ReadonlyArray<JobStore.Settled> }>(
           "write",
           `SELECT ${s}.write_entries($1::text::json) AS answers`,
-          [JSON.stringify(entries.map(writeJson))]
+          [JSON.stringify(entries.map(Codec.writeJson))]
         ),
         ([row]) => row!.answers
       ),
@@ -375,6 +376,7 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     ...Schedules.verbs(client),
+    ...Limits.verbs(client),
 
     maintain: Effect.map(
       client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [
@@ -480,18 +482,6 @@ const toAnswer = (id: JobRecord.JobId, row: ResultRow | undefined): JobStore.Res
       }
     default:
       return { _tag: "Pending", id, progress }
-  }
-}
-
-const writeJson = (entry: JobStore.WriteEntry): unknown => {
-  const at = { kind: entry._tag, id: entry.at.id, fence: entry.at.fence }
-  switch (entry._tag) {
-    case "Step":
-      return { ...at, name: entry.name, value: entry.value }
-    case "Progress":
-      return { ...at, value: entry.value }
-    case "Log":
-      return { ...at, lines: entry.lines.map(Codec.clean) }
   }
 }
 

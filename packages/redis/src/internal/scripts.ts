@@ -6,11 +6,12 @@
  */
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock as serverClock, context, names } from "./lua/context.ts"
-import { control, pause } from "./lua/control.ts"
+import { cancel, control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { dependencies, flow } from "./lua/flow.ts"
 import { life } from "./lua/life.ts"
+import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
 import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
@@ -25,7 +26,7 @@ import { signal, write } from "./lua/write.ts"
 /** The layout of the data. Another number is another store. */
 export const layout = 1
 
-const library = [record, life, flow, store, settle].join("\n")
+const library = [bucket, record, life, limits, flow, cancel, store, settle].join("\n")
 
 /** May run where memory is full, so that work goes on and makes room: all but what adds records. */
 const always = "#!lua flags=allow-oom"
@@ -47,6 +48,8 @@ export type Verb =
   | "dependencies"
   | "stats"
   | "schedules"
+  | "limits"
+  | "keys"
   | "putSchedule"
   | "tick"
   | "listen"
@@ -70,6 +73,8 @@ export const scripts = (clock: string = serverClock): Scripts => {
       context,
       begin,
       "local general, flushAll",
+      bucket,
+      queueRoom,
       claim,
       `local lib
       function general()
@@ -96,6 +101,8 @@ export const scripts = (clock: string = serverClock): Scripts => {
     results: make(always, context, library, results),
     dependencies: make(always, context, library, dependencies),
     stats: make(always, context, library, stats),
+    limits: make(withRoom, context, library, change),
+    keys: make(always, context, library, keys),
     schedules: make(always, schedules),
     putSchedule: make(withRoom, context, scheduleText, putSchedule),
     listen: make(always, listen),

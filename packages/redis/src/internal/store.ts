@@ -10,6 +10,7 @@ import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
+import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
 import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
@@ -242,8 +243,12 @@ export const make = Effect.fnUntraced(function*(
 
     get: (id) =>
       Effect.map(
-        client.call<[string, string, string]>("get", "get", [Codec.packId(id)]),
-        ([, kinds, lines]) => lines === "" ? undefined : Decode.toRecord(lines, Decode.kindsOf(kinds))
+        client.call<[string, string, string, string]>("get", "get", [Codec.packId(id)]),
+        ([, kinds, lines, checkpoints]) => {
+          if (lines === "") return undefined
+          const record = Decode.toRecord(lines, Decode.kindsOf(kinds))
+          return checkpoints === "" ? record : { ...record, checkpoints: Decode.membersOf(checkpoints) }
+        }
       ),
 
     query: (request) => select(request.where, request.order, request.limit, request.cursor),
@@ -279,6 +284,8 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     ...Schedules.verbs(client, stored),
+
+    ...Limits.verbs(client),
 
     maintain: Effect.map(
       client.call<Schedules.Maintained>("maintain", "maintain", [String(settings.maxCrashes)]),

@@ -7,6 +7,7 @@ import { isBroken, reopen } from "./edges.ts"
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
+import { isEnding, mustUndo } from "./write.ts"
 
 export const control = (state: MemoryState, request: ControlRequest, now: number): ControlReply => {
   const { cursor, rows } = select(state, request.where, "oldest", request.limit, request.cursor)
@@ -21,7 +22,7 @@ export const control = (state: MemoryState, request: ControlRequest, now: number
 const act = (state: MemoryState, row: Row, action: ControlAction, now: number): ControlOutcome => {
   switch (action._tag) {
     case "Cancel":
-      return state.cancel(row, action.reason, now)
+      return cancel(state, row, action.reason, now)
     case "Retry":
       return retry(state, row, action.payload, now)
     case "Promote":
@@ -37,6 +38,27 @@ const act = (state: MemoryState, row: Row, action: ControlAction, now: number): 
       state.remove(row, now, "Operator")
       return "Changed"
   }
+}
+
+export const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
+  if (isFinal(row.state)) return "Unchanged"
+  const more = row.grow()
+  if (row.state === "running") {
+    if (more.cancelReason !== undefined || isEnding(row)) return "Requested"
+    more.cancelReason = reason
+    row.worker!.cancel.push(row)
+    state.hints.worker(row.worker!.id)
+    return "Requested"
+  }
+  if (isEnding(row)) return "Requested"
+  row.fence++
+  if (mustUndo(row, { _tag: "Cancel", reason })) {
+    state.run(row, "edit", now, now)
+    return "Requested"
+  }
+  more.cancelReason = reason
+  state.finish(row, "cancel", "cancelled", now, reason)
+  return "Changed"
 }
 
 /** A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now. */
@@ -82,5 +104,6 @@ const reprioritise = (state: MemoryState, row: Row, priority: number, now: numbe
   if (row.state === "ready") state.admit(row, "edit", now)
   else if (row.state === "scheduled") state.run(row, "edit", now, row.at)
   else if (row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)
+  else if (home === row.queue.due) state.wakeAt(row, row.at)
   return "Changed"
 }

@@ -9,6 +9,7 @@
  */
 import type { Failure, JobId } from "../../JobRecord.ts"
 import type { NewRecord, OnDependencyFailure, ResultAnswer } from "../../JobStore.ts"
+import { cancel } from "./control.ts"
 import { answerOf } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -112,7 +113,7 @@ const die = (state: MemoryState, row: Row, edge: Edge, now: number): void => {
   if (edge.onFailure !== "cancelSiblings") return
   for (const { answer, id } of more.waitsFor!) {
     const sibling = answer === undefined ? state.rows.get(id) : undefined
-    if (sibling !== undefined) state.cancel(sibling, siblingReason(edge), now)
+    if (sibling !== undefined) cancel(state, sibling, siblingReason(edge), now)
   }
 }
 

@@ -7,6 +7,7 @@ import type { Row } from "./row.ts"
 import { attend, nextAttention } from "./schedules.ts"
 import { endAttempt } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
+import { isEnding, mustUndo } from "./write.ts"
 
 /** How many records one call rescues, expires and sweeps, each. */
 const chunk = 1000
@@ -57,11 +58,12 @@ const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): 
     isCharged ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" } : undefined
   )
   if (blamed) row.crashes++
-  if (row.more?.cancelReason !== undefined) {
-    state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
+  const reason = row.more?.cancelReason
+  if (reason !== undefined && !mustUndo(row, { _tag: "Cancel", reason })) {
+    state.finish(row, "cancelled", "cancelled", now, reason)
     return false
   }
-  if (row.crashes >= state.maxCrashes) {
+  if (row.crashes >= state.maxCrashes && (isEnding(row) || !mustUndo(row, { _tag: "Dead", reason: "Crashed" }))) {
     row.grow().deadReason = "Crashed"
     state.finish(row, "quarantine", "dead", now, "Crashed")
     return true

@@ -13,6 +13,7 @@ import type {
   TickReply,
   TickRequest
 } from "../../JobStore.ts"
+import { cancel } from "./control.ts"
 import { enqueueOne } from "./enqueue.ts"
 import type { MemoryState } from "./state.ts"
 
@@ -78,7 +79,7 @@ const overlaps = (
   const previous = overlap === "allow" || last?.id === undefined ? undefined : state.rows.get(last.id)
   if (previous === undefined || isFinal(previous.state)) return undefined
   if (overlap === "skip") return { outcome: "Skipped", id: previous.id }
-  state.cancel(previous, `schedule ${name}: its next tick came`, now)
+  cancel(state, previous, `schedule ${name}: its next tick came`, now)
   return undefined
 }
 

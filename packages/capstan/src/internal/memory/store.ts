@@ -12,6 +12,7 @@ import type { Shape, StoreEvent } from "../../JobStore.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
 import { exchange } from "./exchange.ts"
+import { change, keysOf } from "./limits.ts"
 import { maintain } from "./maintain.ts"
 import { dependencies, query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
@@ -135,7 +136,9 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     get: (id) =>
       Effect.sync(() => {
         const row = state.rows.get(id)
-        return row === undefined ? undefined : view(row)
+        if (row === undefined) return undefined
+        const checkpoints = row.more?.checkpoints
+        return checkpoints === undefined ? view(row) : { ...view(row), checkpoints }
       }),
     query: (request) => Effect.sync(() => query(state, request)),
     stats: Effect.sync(() => stats(state, now())),
@@ -151,6 +154,8 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     schedules: (request) => Effect.sync(() => Schedules.read(state, request, now())),
     putSchedule: (put) => Effect.sync(() => Schedules.put(state, put)),
     tick: (request) => Effect.sync(() => Schedules.tick(state, request, now())),
+    limits: (changes) => Effect.sync(() => change(state, changes, now())),
+    keys: (request) => Effect.sync(() => keysOf(state, request, now())),
     maintain: Effect.sync(() => maintain(state, now())),
     wakeups: (worker, queues) =>
       Stream.unwrap(Effect.gen(function*() {

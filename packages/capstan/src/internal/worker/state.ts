@@ -18,7 +18,10 @@ import type {
   Shape as Store
 } from "../../JobStore.ts"
 import { following } from "../follow.ts"
+import type { StepStore } from "../steps/steps.ts"
+import { withSteps } from "../steps/undo.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
+import { within } from "./call.ts"
 import { Health } from "./health.ts"
 import { Outbox } from "./outbox.ts"
 import {
@@ -126,6 +129,13 @@ export class WorkerState implements Host {
 
   get stopping(): boolean {
     return this.health.stopping
+  }
+
+  /** What steps ask of the store, each call in bounded time. */
+  readonly steps: StepStore = {
+    write: (entry) => within(this, "write", () => this.store.write([entry])),
+    get: (id) => within(this, "get", () => this.store.get(id)),
+    results: (id) => within(this, "results", () => this.store.results([id]))
   }
 
   elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -244,7 +254,7 @@ export class WorkerState implements Host {
     const now = this.elapsedNow()
     if (attempt.over) return now
     const elapsed = attempt.elapsedAt(now)
-    this.decide(attempt, following(attempt, outcomeOf(attempt, exit, elapsed)), elapsed)
+    this.decide(attempt, outcomeOf(attempt, exit, elapsed), elapsed)
     return now
   }
 
@@ -252,13 +262,15 @@ export class WorkerState implements Host {
    * The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. One that
    * takes its time keeps its attempt among those that run, so that the lease holds and a shutdown waits for it.
    */
-  private decide(attempt: Attempt, outcome: Decided, elapsed: number): void {
+  private decide(attempt: Attempt, decided: Decided, elapsed: number): void {
+    // What was done is undone before anything follows.
+    const outcome = following(attempt, attempt.mayHaveSteps ? withSteps(attempt.steps, decided) : decided)
     if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
       this.conclude(attempt, exit._tag === "Success" ? exit.value : undecided(exit.cause), elapsed)
-    const decided = deciding.pollUnsafe()
-    if (decided !== undefined) return settled(decided)
+    const exit = deciding.pollUnsafe()
+    if (exit !== undefined) return settled(exit)
     attempt.deciding = true
     this.hold(attempt)
     deciding.addObserver(settled)
@@ -311,7 +323,7 @@ export class WorkerState implements Host {
     this.abandoned++
     this.telemetry.abandoned(attempt)
     const decided = attempt.answered === undefined ? outcome : completed(attempt.answered)
-    this.decide(attempt, following(attempt, decided), attempt.elapsed())
+    this.decide(attempt, decided, attempt.elapsed())
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {

@@ -11,12 +11,14 @@ import * as Enqueue from "./functions/enqueue.ts"
 import * as Exchange from "./functions/exchange.ts"
 import * as Flow from "./functions/flow.ts"
 import * as Keep from "./functions/keep.ts"
+import * as Limits from "./functions/limits.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
 import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
+import * as Steps from "./functions/steps.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -57,13 +59,16 @@ const entries = [
   "put_schedule",
   "tick",
   "read_one",
+  "change_limit",
+  "limit_keys",
   "results"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Flow, Agenda, Enqueue, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((module) =>
-    Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
-  )
+  [Parts, Limits, Flow, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read]
+    .flatMap((
+      module
+    ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 
 const settings = ({ schema }: Names): string => `
 DO $do$

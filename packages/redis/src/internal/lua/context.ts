@@ -5,13 +5,13 @@
  *
  * | key | type | holds |
  * |---|---|---|
- * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `en` the number of their last message, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
+ * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `en` the number of their last message, `pk` parked records; `ka` when the first shared key opens; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
  * | `:c` | hash | id to the record as it was enqueued: kind, chunk, instant, spec, payload. Read at a claim, never by a settlement |
  * | `:h` | hash | id to state, fence, lease: the head of the record in 49 bytes and its worker. Absent: as enqueued |
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
  * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
- * | `:q:<queue>` | hash | counts by state, lanes, `p` paused |
+ * | `:q:<queue>` | hash | counts by state, lanes, `p` paused; `m` limited, `lf` when its bucket is full, `lc` closed until, `t` the turn that was claimed last |
  * | `:l:<queue>:<priority>` | list | ready records in turn: id, and place unless that is the instant of its enqueue. Entries of records that left are passed over |
  * | `:e:<queue>`, `:s:<queue>` | sorted set | ready records that came back to their place; those that crashed a worker |
  * | `:d:<queue>` | sorted set | scheduled records by due instant |
@@ -23,6 +23,8 @@
  * | `:dp:<id>`, `:dw:<id>` | hash, list | whom a record waits for or has waited for, by number; which edges it is waited for by |
  * | `:ag` | list | what is left for the next exchanges: ends to tell, siblings to cancel; `ag` in `{p}` says whether there is any |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
+ * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
+ * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
  */
 
 /** Only what nobody's job is made of may separate fields: JSON text has no control characters. */
@@ -83,10 +85,12 @@ local LAYOUT = '${layout}'
 local HEAD = 49
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
-local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ag')
+local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka', 'ag')
 local maintainAt = tonumber(meta[1] or '') or math.huge
 local isHeard = meta[2] and tonumber(meta[2]) > now
 local parked = tonumber(meta[3] or '0')
+-- When the first of the shared keys is to be looked at.
+local keysAt = tonumber(meta[5] or '') or math.huge
 local counts, woken, events, changed = {}, {}, {}, {}
 
 local function count(queue, state, by)

@@ -1,5 +1,30 @@
 /** `control` and `pause`: what operators do to records. Cost: some ten commands a record. */
 
+/** Cancels a record: at once while it waits, and else its worker is asked to. */
+export const cancel = String.raw`
+function L.cancel(row, reason)
+  if isFinal(row) then return 'Unchanged' end
+  if row.state == RUNNING then
+    if row.more and row.more.cancel or L.isEnding(row) then return 'Requested' end
+    more(row).cancel = reason
+    local worker = row.tail
+    call('RPUSH', P .. ':wc:' .. worker, row.id)
+    call('HSET', P .. ':wi:' .. worker, 'nc', 1)
+    call('PUBLISH', P .. ':w', 'k' .. worker)
+    return 'Requested'
+  end
+  if L.isEnding(row) then return 'Requested' end
+  row.fence = row.fence + 1
+  if L.mustUndo(row, 'Cancel', reason) then
+    L.run(row, now)
+    return 'Requested'
+  end
+  more(row).cancel = reason
+  L.finish(row, CANCELLED, reason)
+  return 'Changed'
+end
+`
+
 /** ARGV: JSON of the action, JSON of the selection, ids. Answers an outcome for each that is selected, or is not there. */
 export const control = String.raw`
 local action, where = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])

@@ -152,24 +152,6 @@ function L.tend()
   return true
 end
 
--- What waits is cancelled at once, what runs is asked to stop.
-function L.cancel(row, reason)
-  if isFinal(row) then return 'Unchanged' end
-  if row.state == RUNNING then
-    if row.more and row.more.cancel then return 'Requested' end
-    more(row).cancel = reason
-    local worker = row.tail
-    call('RPUSH', P .. ':wc:' .. worker, row.id)
-    call('HSET', P .. ':wi:' .. worker, 'nc', 1)
-    call('PUBLISH', P .. ':w', 'k' .. worker)
-    return 'Requested'
-  end
-  row.fence = row.fence + 1
-  more(row).cancel = reason
-  L.finish(row, CANCELLED, reason)
-  return 'Changed'
-end
-
 -- Children of the life before are no longer waited for.
 local function forgetChildren(row)
   local its = row.more
@@ -185,10 +167,20 @@ local function forgetChildren(row)
   end
 end
 
+-- Steps of a life that was completed, or undone, are to run again.
+local function forgetSteps(row)
+  local key = P .. ':cp:' .. row.id
+  if not row.hasCheckpoints or row.state ~= COMPLETED and call('HEXISTS', key, '!undone') == 0 then return end
+  call('DEL', key)
+  row.hasCheckpoints = false
+  more(row).undo = nil
+end
+
 -- A final record begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended.
 function L.begin(row)
   headOf(row)
   L.unfold(row)
+  forgetSteps(row)
   L.unshelve(row)
   local its = more(row)
   row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0

@@ -16,10 +16,10 @@ local function rescue(row, isCharged)
     L.errorTag(row, nil)
     if not reason then row.crashes = row.crashes + 1 end
   end
-  if reason then
+  if reason and not L.mustUndo(row, 'Cancel', reason) then
     L.finish(row, CANCELLED, reason)
     rescued = rescued + 1
-  elseif row.crashes >= maxCrashes then
+  elseif row.crashes >= maxCrashes and (L.isEnding(row) or not L.mustUndo(row, 'Dead', 'Crashed')) then
     more(row).deadReason = 'Crashed'
     L.finish(row, DEAD, 'Crashed')
     quarantined = quarantined + 1
@@ -96,7 +96,7 @@ for _, shelf in ipairs(call('ZRANGEBYSCORE', P .. ':sw', '-inf', now)) do
 end
 flush()
 
-local isLeft = meta[5] == '1' and L.tend()
+local isLeft = meta[6] == '1' and L.tend()
 flush()
 
 -- When there is more to do.

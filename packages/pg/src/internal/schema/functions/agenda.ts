@@ -90,7 +90,11 @@ BEGIN
   SELECT reason INTO v_reason FROM ${s}.cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    PERFORM ${s}.finish(r, 5, v_reason, NULL, p_now);
+    IF ${s}.must_undo(r, 'Cancel', v_reason) THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM ${s}.finish(r, 5, v_reason, NULL, p_now);
+    END IF;
     RETURN;
   END IF;
   IF r.state <> 3 THEN RETURN; END IF;
@@ -109,7 +113,7 @@ BEGIN
     END IF;
   ELSE
   END CASE;
-  IF r.flags & 128 = 128 THEN v_again := ${s}.tend_dependencies(p_id, p_now) OR v_again; END IF;
+  IF r.flags & 2048 = 2048 THEN v_again := ${s}.tend_dependencies(p_id, p_now) OR v_again; END IF;
   IF v_again THEN
     PERFORM ${s}.look_again(p_id, NULL, p_now);
     PERFORM ${s}.wake(r.queue, p_now);

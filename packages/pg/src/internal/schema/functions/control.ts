@@ -26,6 +26,7 @@ BEGIN
 
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    IF ${s}.is_ending(r) THEN RETURN 'Requested'; END IF;
     INSERT INTO ${s}.cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
     IF FOUND THEN
       -- It may not run any more when this commits.
@@ -45,6 +46,12 @@ BEGIN
 
   CASE p_action
   WHEN 'Cancel' THEN
+    IF ${s}.is_ending(r) THEN RETURN 'Requested'; END IF;
+    IF ${s}.must_undo(r, 'Cancel', p_reason) THEN
+      r.fence := r.fence + 1;
+      PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
+      RETURN 'Requested';
+    END IF;
     r.fence := r.fence + 1;
     PERFORM ${s}.finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
@@ -100,7 +107,7 @@ BEGIN
   END IF;
   IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
   -- Without what it needs it would not run: that is to run again first, and brings it along.
-  IF h.flags & 128 = 128 AND ${s}.is_broken(p_id) OR NOT ${s}.begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
+  IF h.flags & 2048 = 2048 AND ${s}.is_broken(p_id) OR NOT ${s}.begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
     RETURN 'Unchanged';
   END IF;
   PERFORM ${s}.reopen(p_id, p_now, p_transaction);
@@ -148,8 +155,8 @@ BEGIN
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 161
-    | CASE WHEN EXISTS (SELECT FROM ${s}.dependency WHERE parent = h.id) THEN 64 ELSE 0 END;
+  r.flags := h.flags & 2081
+    | CASE WHEN EXISTS (SELECT FROM ${s}.dependency WHERE parent = h.id) THEN 1024 ELSE 0 END;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;
@@ -161,7 +168,12 @@ BEGIN
     INSERT INTO ${s}.detail (id, logs) VALUES (h.id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
-  IF r.flags & 128 = 128 AND ${s}.is_waiting(h.id, false) THEN r.reason := 'Dependencies'; END IF;
+  -- Steps that were undone are to run again.
+  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
+    INSERT INTO ${s}.checkpoint (id, name, value) SELECT h.id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
+  END IF;
+  IF r.flags & 2048 = 2048 AND ${s}.is_waiting(h.id, false) THEN r.reason := 'Dependencies'; END IF;
   PERFORM ${s}.insert_record(r);
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
   IF r.reason IS NULL THEN

@@ -155,7 +155,7 @@ BEGIN
   r.priority := (x ->> 'priority')::int;
   r.crashes := 0;
   r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END
-    | CASE WHEN (x ->> 'awaited')::boolean THEN 64 ELSE 0 END;
+    | CASE WHEN (x ->> 'awaited')::boolean THEN 1024 ELSE 0 END;
   r.queue := x ->> 'queue';
   r.tag := x ->> 'tag';
   r.key := x ->> 'key';
@@ -180,7 +180,7 @@ BEGIN
 
   IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
     r.reason := coalesce(r.reason, 'Dependencies');
-    r.flags := r.flags | 128;
+    r.flags := r.flags | 2048;
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
@@ -189,7 +189,7 @@ BEGIN
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM ${s}.tell('enqueued', r, NULL, p_now);
 
-  IF r.flags & 128 = 128 THEN
+  IF r.flags & 2048 = 2048 THEN
     INSERT INTO ${s}.dependency (child, parent, on_failure, name)
       SELECT r.id, (e ->> 'id')::uuid, (e ->> 'onFailure')::int, e ->> 'name'
       FROM json_array_elements(x -> 'dependencies') e ON CONFLICT DO NOTHING;
@@ -258,7 +258,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all.
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', least(p_due,
+      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
       UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -454,7 +456,7 @@ BEGIN
     SELECT id, nextval('${s}.place'), greatest(goes, p_now), p_now, p_now, version, ${membersState}, ${membersState}, priority,
       queue, tag, payload, spec, retention, goes + "startBefore", goes + "startBefore",
       CASE WHEN ${membersState} = 2 THEN goes END,
-      CASE WHEN awaited THEN 64 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 128 END,
+      CASE WHEN awaited THEN 1024 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 2048 END,
       CASE WHEN dependencies IS NOT NULL THEN 'Dependencies' END
     FROM given RETURNING id, queue, state
   ), counted AS (

@@ -2,7 +2,7 @@
  * Who waits for whom. An edge is open (`state` is NULL) until the record that is waited for has ended; then it keeps how, for as
  * long as the record that waits is there. It opens again when that one runs again.
  *
- * What is waited for has flag 64, set with a lock on it, so that whoever ends it knows. Whether a record still waits is looked up
+ * What is waited for has flag 1024, set with a lock on it, so that whoever ends it knows. Whether a record still waits is looked up
  * and never counted: no end writes the row of who waits, of which ten thousand ends would make as many versions. It is locked
  * for the look, which tells two ends at the same time from one another: the second one looks again.
  */
@@ -100,7 +100,7 @@ DECLARE
 BEGIN
   SELECT flags INTO v_flags FROM ${s}.record WHERE id = p_id FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN false; END IF;
-  IF v_flags & 64 = 0 THEN UPDATE ${s}.record SET flags = flags | 64 WHERE id = p_id; END IF;
+  IF v_flags & 1024 = 0 THEN UPDATE ${s}.record SET flags = flags | 1024 WHERE id = p_id; END IF;
   RETURN true;
 END $$`
 
@@ -235,7 +235,7 @@ BEGIN
   FOR v_id IN SELECT DISTINCT (e ->> 'id')::uuid FROM json_array_elements(p_dependents) e ORDER BY 1 LOOP
     PERFORM FROM ${s}.record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
     IF NOT FOUND THEN RETURN v_id; END IF;
-    UPDATE ${s}.record SET flags = flags | 128 WHERE id = v_id AND flags & 128 = 0;
+    UPDATE ${s}.record SET flags = flags | 2048 WHERE id = v_id AND flags & 2048 = 0;
   END LOOP;
   RETURN NULL;
 END $$`
