@@ -34,7 +34,8 @@ const record: { readonly [K in keyof Required<NewRecord>]: NewRecord[K] } = {
   partitionKey: undefined,
   flowId: undefined,
   parent: undefined,
-  dependencies: undefined
+  dependencies: undefined,
+  dependents: undefined
 }
 
 const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[K]> } = {
@@ -59,7 +60,8 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   partitionKey: "key",
   flowId: "flow",
   parent: "parent" as JobId,
-  dependencies: [{ name: "a", id: "three" as JobId }]
+  dependencies: [{ name: "a", id: "three" as JobId }],
+  dependents: [{ name: "a", id: "four" as JobId }]
 }
 
 const make = () => {

@@ -31,7 +31,13 @@ const within: Readonly<Record<string, string>> = {
   "a retention by count keeps the newest, in bounded chunks": "a count of records",
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",
   "an edited payload brings along which places are masked, and leaves the keys as they were stamped":
-    "a record of two keys: CrossPartition"
+    "a record of two keys: CrossPartition",
+  "a higher priority comes before the turns of fair keys, and a record without a key before them": "order",
+  "flow: with cancelSiblings what a record waits for beside the failed one is cancelled":
+    "a policy that holds within one: CrossPartition",
+  "flow: a record may be added to what another one waits for, until that one has begun":
+    "added by a record in another one: CrossPartition",
+  "a queue that was limited gives nothing out until then": "the others close when they are told"
 }
 
 const layerOf = (prefix: string, options: Partial<Partitions.Options>) => {

@@ -27,7 +27,21 @@ const refused: ReadonlySet<string> = new Set([
 export const facts = JobStoreSuite.facts.filter(({ name }) => !refused.has(name))
 
 /** The queues of the facts. */
-export const queues = ["default", "other", "a", "b", "low", "high", "ends", "q"]
+export const queues = [
+  "default",
+  "other",
+  "third",
+  "later",
+  "leaves",
+  "sink",
+  "after",
+  "a",
+  "b",
+  "low",
+  "high",
+  "ends",
+  "q"
+]
 
 /** Declares the facts that hold in one of several partitions. */
 export const suite = (

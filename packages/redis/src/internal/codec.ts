@@ -92,7 +92,8 @@ export const isSpecial = (record: Routed): boolean =>
   record[to] !== undefined ||
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   record.startBefore !== undefined || record.flowId !== undefined || record.parent !== undefined ||
-  record.tags.length > 0 || (record.dependencies !== undefined && record.dependencies.length > 0)
+  record.tags.length > 0 || record.dependents !== undefined ||
+  (record.dependencies !== undefined && record.dependencies.length > 0)
 
 /** Workers are UUIDs, and other texts elsewhere. */
 export const packWorker = (worker: string): string => Ids.pack(worker) ?? `~${clean(worker)}`
@@ -143,6 +144,22 @@ const uniqueOf = ({ key, maxWait, onConflict, until }: JobStore.UniqueClaim): un
   window: typeof until === "object" ? Math.ceil(until.windowMillis) : undefined
 })
 
+const policies: Readonly<Record<JobStore.OnDependencyFailure, string>> = {
+  fail: "0",
+  cancelSiblings: "1",
+  continue: "2"
+}
+
+const edgesOf = (dependencies: ReadonlyArray<RoutedDependency> | undefined): unknown =>
+  dependencies === undefined || dependencies.length === 0
+    ? undefined
+    : dependencies.map(({ id, name, onFailure = "fail", [to]: other }) => ({
+      id: packId(id),
+      name: tidy(name),
+      policy: policies[onFailure],
+      to: other
+    }))
+
 /** A record of any kind. One for another partition goes as a text that nobody here reads. */
 export const specialOf = (record: Routed): unknown =>
   record[to] === undefined
@@ -163,9 +180,8 @@ const wholeOf = (record: JobStore.NewRecord): unknown => ({
   labels: record.tags.length === 0 ? undefined : record.tags.map(tidy),
   flow: record.flowId === undefined ? undefined : tidy(record.flowId),
   parent: record.parent === undefined ? undefined : packId(record.parent),
-  dependencies: record.dependencies === undefined || record.dependencies.length === 0
-    ? undefined
-    : record.dependencies.map((it: RoutedDependency) => ({ id: packId(it.id), name: tidy(it.name), to: it[to] })),
+  dependencies: edgesOf(record.dependencies),
+  dependents: edgesOf(record.dependents),
   rest: restOf(record).toWellFormed()
 })
 

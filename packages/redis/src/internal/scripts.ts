@@ -7,8 +7,9 @@
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock as serverClock, context, names } from "./lua/context.ts"
 import { cancel, control, pause } from "./lua/control.ts"
-import { one, plain, special } from "./lua/enqueue.ts"
+import { all, one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
+import { dependencies, flow } from "./lua/flow.ts"
 import * as forward from "./lua/forward.ts"
 import { life } from "./lua/life.ts"
 import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
@@ -47,6 +48,7 @@ export type Verb =
   | "get"
   | "page"
   | "results"
+  | "dependencies"
   | "stats"
   | "schedules"
   | "limits"
@@ -68,13 +70,14 @@ export type Scripts = Readonly<Record<Verb, string>>
 /** `clock` sets the instant of a call; tests let it stand still. One partition needs nothing of what several do. */
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
-  const library = [bucket, record, life, ...(isPartitioned ? [forward.post] : []), limits, store, settle].join("\n")
+  const beyond = isPartitioned ? [forward.post] : []
+  const library = [bucket, record, life, ...beyond, limits, flow, cancel, store, settle].join("\n")
   const make = (flags: string, ...parts: ReadonlyArray<string>) =>
     `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
     one: make(withRoom, one),
-    enqueue: make(withRoom, plain, context, library, special),
+    enqueue: make(withRoom, plain, context, library, all, special),
     exchange: make(
       always,
       context,
@@ -100,7 +103,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     renew: make(always, context, worker, library, heldBy, unpark, renew),
     write: make(always, context, library, write),
     signal: make(always, context, library, signal),
-    control: make(always, context, library, matches, cancel, control),
+    control: make(always, context, library, matches, control),
     pause: make(always, context, pause),
     maintain: make(
       always,
@@ -114,6 +117,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
+    dependencies: make(always, context, library, dependencies),
     stats: make(always, context, library, stats),
     limits: make(withRoom, context, library, change),
     keys: make(always, context, library, keys),
@@ -123,9 +127,9 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mend),
     reshelve: make(always, reshelve),
-    tick: make(withRoom, context, library, cancel, scheduleText, tick),
+    tick: make(withRoom, context, library, scheduleText, tick),
     outgoing: make(always, forward.outgoing),
-    receive: make(withRoom, context, library, forward.receive),
+    receive: make(withRoom, context, library, all, forward.receive),
     sent: make(always, forward.sent),
     whereabouts: make(always, forward.whereabouts),
     spare: make(always, forward.spare)

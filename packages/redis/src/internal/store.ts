@@ -1,5 +1,5 @@
 /** The verbs of the seam over the scripts. */
-import { Coalescer, JobError, type JobStore } from "capstan"
+import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -73,12 +73,14 @@ export const make = Effect.fnUntraced(function*(
 
   const enqueueSpecial = (
     records: ReadonlyArray<JobStore.NewRecord>,
-    by: JobStore.AttemptRef | undefined
+    by: JobStore.AttemptRef | undefined,
+    whole?: JobRecord.JobId
   ): Answers =>
     Effect.flatMap(
       stored<string>("enqueue", [
         JSON.stringify(records.map(Codec.specialOf)),
-        by === undefined ? "" : Codec.packId(by.id) + by.fence
+        by === undefined ? "" : Codec.packId(by.id) + by.fence,
+        whole === undefined ? "" : Codec.packId(whole)
       ]),
       (reply) => {
         if (reply === "LeaseLost") {
@@ -105,22 +107,25 @@ export const make = Effect.fnUntraced(function*(
           onFailure: (error) => error.isTransient ? lost : error,
           onSuccess: (answers) =>
             answers.map((answer, i): JobStore.Enqueued =>
-              answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
+              answer.outcome === "Existing" && answer.id === records[i]!.id
+                ? { ...answer, outcome: "Inserted" }
+                : answer
             )
         })
       ))
   const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => askAgain(records, enqueuePlain(records))
-  const storeSpecial = (records: ReadonlyArray<JobStore.NewRecord>, by: JobStore.AttemptRef | undefined) =>
-    askAgain(records, enqueueSpecial(records, by))
+  const storeSpecial = ({ by, records, whole }: JobStore.EnqueueRequest) =>
+    askAgain(records, enqueueSpecial(records, by, whole))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
-  const special = new Coalescer.Coalescer((records) => storeSpecial(records, undefined), scope)
+  const special = new Coalescer.Coalescer((records) => storeSpecial({ records }), scope)
 
-  const enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers => {
-    if (by !== undefined) return storeSpecial(records, by)
+  const enqueue = (request: JobStore.EnqueueRequest): Answers => {
+    const { by, records, whole } = request
+    if (by !== undefined || whole !== undefined) return storeSpecial(request)
     const isSpecial = records.some(Codec.isSpecial)
-    if (records.length > bulk) return isSpecial ? storeSpecial(records, undefined) : storePlain(records)
+    if (records.length > bulk) return isSpecial ? storeSpecial(request) : storePlain(records)
     return (isSpecial ? special : plain).enqueue(records)
   }
 
@@ -220,6 +225,19 @@ export const make = Effect.fnUntraced(function*(
           const lines = reply.split(Codec.record)
           return ids.map((id, i) => Decode.toAnswer(id, lines[i] ?? ""))
         }
+      ),
+
+    dependencies: ({ cursor, id, limit }) =>
+      Effect.map(
+        client.call<[string, number]>("dependencies", "dependencies", [
+          Codec.packId(id),
+          cursor ?? "0",
+          String(limit)
+        ]),
+        ([lines, next]) => ({
+          dependencies: Decode.linesOf(lines).map(Decode.toDependency),
+          cursor: Number(next) === 0 ? undefined : String(next)
+        })
       ),
 
     signal: ({ id, value, waitpoint }) =>

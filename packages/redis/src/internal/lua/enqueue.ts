@@ -125,7 +125,35 @@ if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', S .. ':
 return 1
 `
 
-/** ARGV[2]: the attempt on whose behalf it is made, id and fence. */
+/** A batch of records of any kind, all or none: how it is stored, and what is answered for each. */
+export const all = String.raw`
+-- The record that stands for all, when it is one thing, is named by its id, else ''.
+local function storeAll(specs, whole)
+  local answers = {}
+  local isWhole = whole ~= ''
+  for _, spec in ipairs(specs) do
+    local known = spec.id == whole and knownAs(spec)
+    if known then
+      for i, each in ipairs(specs) do answers[i] = 'Existing,' .. (each == spec and known.id or each.id) end
+      return answers
+    end
+  end
+  local conflicts = (#specs > 1 or isWhole or specs[1].dependents) and conflictsOf(specs, isWhole)
+  if conflicts then
+    for i, spec in ipairs(specs) do
+      answers[i] = conflicts[i] or 'Refused,' .. spec.id
+    end
+    return answers
+  end
+  for i, spec in ipairs(specs) do
+    local outcome, id = enqueueOne(spec)
+    answers[i] = outcome .. ',' .. id
+  end
+  return answers
+end
+`
+
+/** ARGV[2]: the attempt on whose behalf it is made, id and fence. ARGV[3]: the record that stands for all, when it is one thing. */
 export const special = String.raw`
 local by = ARGV[2]
 if by ~= '' then
@@ -133,18 +161,8 @@ if by ~= '' then
   if not row or row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23)) then return 'LeaseLost' end
 end
 local specs = cjson.decode(ARGV[1])
-local answers = {}
-local conflicts = #specs > 1 and conflictsOf(specs)
-if conflicts then
-  for i, spec in ipairs(specs) do
-    answers[i] = conflicts[i] and 'UniqueConflict,' .. conflicts[i] or 'Refused,' .. spec.id
-  end
-  return table.concat(answers, ';')
-end
-for i, spec in ipairs(specs) do
-  local outcome, id = enqueueOne(spec)
-  answers[i] = outcome .. ',' .. id
-end
+-- What is one thing goes to another partition as one.
+local answers = ARGV[3] ~= '' and specs[1].to and L.sendAll(specs, ARGV[3]) or storeAll(specs, ARGV[3])
 flush()
 close()
 return table.concat(answers, ';')

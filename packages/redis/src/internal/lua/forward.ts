@@ -20,11 +20,22 @@ function L.post(to, kind, ...)
   foresee(now)
 end
 
--- A record for another partition, and the one that waits for its end or ''.
+-- A record for another partition, and the edge that waits for its end or ''.
 function L.send(spec, waiter)
   call('HSET', P .. ':tx', spec.id, spec.to)
   L.post(spec.to, 'record', spec.id, waiter, spec.text)
   return 'Deferred', spec.id
+end
+
+-- Records that are one thing, for which one of them stands.
+function L.sendAll(specs, whole)
+  local ids, texts, answers = {}, {}, {}
+  for i, spec in ipairs(specs) do
+    call('HSET', P .. ':tx', spec.id, spec.to)
+    ids[i], texts[i], answers[i] = spec.id, spec.text, 'Deferred,' .. spec.id
+  end
+  L.post(specs[1].to, 'whole', whole, table.concat(ids), '[' .. table.concat(texts, ',') .. ']')
+  return answers
 end
 `
 
@@ -37,41 +48,60 @@ end
 return found
 `
 
-/** ARGV: the partition that it comes from, entries. Answers outcome and id of each, and whether something waits here now. */
+/**
+ * ARGV: the partition that it comes from, entries. Answers for each entry the records of it, each with outcome and id, and
+ * whether something waits here now.
+ */
 export const receive = String.raw`
 local source = ARGV[1]
 local last = tonumber(call('HGET', P .. ':from', source) or '0')
 local take = {}
 
-local function await(row, waiter, name)
-  local at = { waiter, name, source }
-  if not L.awaits(row, at) then L.tellEnd(at, row) end
+-- An edge of the other partition waits for a record of this one.
+local function await(row, edge)
+  local answer = L.watch(row, edge .. '@' .. source)
+  if answer ~= '' then L.closeEdge(edge .. '@' .. source, answer) end
 end
 
-function take.record(id, waiter, text)
+function take.record(id, edge, text)
   local outcome, found = enqueueOne(cjson.decode(text))
-  if waiter ~= '' then await(outcome ~= 'UniqueConflict' and load(found) or nil, waiter, uuidOf(id)) end
-  return outcome .. ',' .. found
+  if edge ~= '' then await(outcome ~= 'UniqueConflict' and load(found) or nil, edge) end
+  return id .. ',' .. outcome .. ',' .. found
 end
 
-function take.await(id, waiter, name)
-  await(load(id), waiter, name)
+function take.whole(id, _, text)
+  local specs = cjson.decode(text)
+  local answers = storeAll(specs, id)
+  for i, spec in ipairs(specs) do answers[i] = spec.id .. ',' .. answers[i] end
+  return table.concat(answers, '|')
+end
+
+function take.await(id, edge)
+  await(load(id), edge)
   return ''
 end
 
-function take.ended(id, name, text)
-  local isCompleted, hasResult, result = string.match(text, '^(1?)\31(1?)\31(.*)$')
-  local row = load(id)
-  if row then L.dependencyEnded(row, name, isCompleted ~= '', hasResult ~= '' and result) end
+function take.ended(id, number, text)
+  local onlyOpen, answer = string.match(text, '^(1?)\31(.*)$')
+  L.closeEdge(id .. number, answer, onlyOpen ~= '')
+  return ''
+end
+
+function take.again(id, number)
+  L.reopenAll({ id .. number })
   return ''
 end
 
 -- What somebody else has forwarded: a record under its own id is there by this.
-local function known(kind, id, text)
-  if kind ~= 'record' then return '' end
-  local spec = cjson.decode(text)
-  local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
-  return row and row.id ~= id and 'Existing,' .. row.id or 'Inserted,' .. id
+local function known(kind, text)
+  if kind ~= 'record' and kind ~= 'whole' then return '' end
+  local specs, answers = cjson.decode(text), {}
+  for i, spec in ipairs(kind == 'whole' and specs or { specs }) do
+    local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
+    local outcome = row and row.id ~= spec.id and 'Existing,' .. row.id or 'Inserted,' .. spec.id
+    answers[i] = spec.id .. ',' .. outcome
+  end
+  return table.concat(answers, '|')
 end
 
 local answers = {}
@@ -81,7 +111,7 @@ for i = 2, #ARGV do
     last = tonumber(number)
     answers[#answers + 1] = take[kind](id, name, rest)
   else
-    answers[#answers + 1] = known(kind, id, rest)
+    answers[#answers + 1] = known(kind, rest)
   end
 end
 call('HSET', P .. ':from', source, string.format('%.0f', last))
@@ -99,10 +129,13 @@ while true do
     call('SREM', P .. ':to', ARGV[1])
     return 0
   end
-  local number, kind, id = string.match(entry, '^(%d+)\31(%a+)\31([^\31]*)')
+  local number, kind, id, ids = string.match(entry, '^(%d+)\31(%a+)\31([^\31]*)\31([^\31]*)')
   if tonumber(number) > last then return 1 end
   call('LPOP', key)
   if kind == 'record' then call('HDEL', P .. ':tx', id) end
+  if kind == 'whole' then
+    for each in string.gmatch(ids, '......................') do call('HDEL', P .. ':tx', each) end
+  end
 end
 `
 

@@ -236,50 +236,7 @@ function L.finish(row, to, reason)
   shelve(kind, to, row.id, 1)
   if to ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[to], row.chunk, row.id) end
   tell(to == COMPLETED and 'completed' or to == CANCELLED and 'cancelled' or 'dead', row.id, kind, row.attempt, reason)
-  local dependents = its and its.dependents
-  if not dependents then return end
-  more(row).dependents = nil
-  for _, each in ipairs(dependents) do L.tellEnd(each, row) end
-end
-
--- Notes who waits for the end of a record. Answers whether that is to come.
-function L.awaits(row, waiter)
-  if not row or isFinal(row) then return false end
-  local its = more(row)
-  its.dependents = its.dependents or {}
-  table.insert(its.dependents, waiter)
-  return true
-end
-
--- Tells a record that waits for another one how that has ended: id, name and partition, which is absent for this one.
--- Without a record it is gone.
-function L.tellEnd(each, row)
-  local isCompleted = row and row.state == COMPLETED
-  local result = row and row.hasResult and call('HGET', P .. ':r', row.id)
-  if each[3] then
-    return L.post(each[3], 'ended', each[1], each[2], isCompleted and 1 or '', result and 1 or '', result or '')
-  end
-  local dependent = load(each[1])
-  if dependent then L.dependencyEnded(dependent, each[2], isCompleted, result) end
-end
-
--- One of the records that a record waits for has ended.
-function L.dependencyEnded(row, name, isCompleted, result)
-  local its = more(row)
-  its.dependencies = its.dependencies or {}
-  its.dependencies[name] = result or false
-  its.pending = (its.pending or 0) - 1
-  if row.state ~= BLOCKED then return end
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  local isDependency = its.blocked == 'Dependencies' or its.blocked == 'Unique'
-  if isDependency and not isCompleted then
-    row.fence = row.fence + 1
-    its.deadReason = 'DependencyFailed'
-    L.finish(row, DEAD, 'DependencyFailed')
-    return
-  end
-  if its.pending > 0 or (its.blocked ~= 'Dependencies' and its.blocked ~= 'Children') then return end
-  L.run(row, its.due or 0)
+  if its and its.awaited then L.tellEnd(row) end
 end
 
 function L.expire(row)
@@ -312,6 +269,8 @@ function L.remove(row, by)
     for _, key in ipairs(its.keys or {}) do call('HDEL', P .. ':i', scoped(kind.tag, key)) end
     L.unindex(row)
   end
+  if its and its.awaited then L.tellGone(row) end
+  if its and its.edges then call('DEL', P .. ':dp:' .. row.id) end
   rows[row.id] = false
   call('HDEL', H, row.id)
   call('HDEL', C, row.id)
@@ -326,7 +285,6 @@ function L.remove(row, by)
     call('DEL', P .. ':o:' .. row.chunk)
   end
   L.remember(row, by)
-  for _, each in ipairs(its and its.dependents or {}) do L.tellEnd(each, nil) end
   tell('deleted', row.id, kind, row.attempt)
 end
 

@@ -1,26 +1,33 @@
 /**
  * A batch that belongs to several partitions. Records that have nothing to do with each other go to theirs at once, all or
- * none for each partition. Those of a flow, of an attempt, or that may be refused together are written in one partition,
- * which forwards the others: all or none, and visible when they have arrived.
+ * none for each partition. Those of a flow, of an event, of an attempt, or that may be refused together are written in one
+ * partition, which forwards the others: all or none, and visible when they have arrived.
  */
 import { JobError, type JobRecord, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Choose, Counts } from "./choose.ts"
 import type { Forwarder } from "./forward.ts"
+import { Homes } from "./homes.ts"
 import { groupBy, type Places } from "./places.ts"
-import { routed, withDependencies } from "./route.ts"
+import { crosses, crossing, routed, withDependencies } from "./route.ts"
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
 
 const failed = (reason: JobError.JobStoreError["reason"]) => Effect.fail(new JobError.JobStoreError({ reason }))
 
-const belongsTogether = ({ dependencies, flowId, unique }: JobStore.NewRecord): boolean =>
+const belongsTogether = (
+  { dependencies, flowId, tag, unique }: JobStore.NewRecord,
+  _: number,
+  [first]: ReadonlyArray<JobStore.NewRecord>
+): boolean =>
   flowId !== undefined || dependencies !== undefined && dependencies.length > 0 ||
-  unique !== undefined && unique.onConflict !== "keep"
+  unique !== undefined && unique.onConflict !== "keep" ||
+  // Of one call for several jobs, such as an event for all that subscribe, either all are stored or none.
+  tag !== first!.tag
 
 export class Enqueuer {
-  private readonly counts: Counts
+  private readonly homes: Homes
   private readonly choose: Choose
   private readonly places: Places
   private readonly forwarder: Forwarder
@@ -33,7 +40,7 @@ export class Enqueuer {
     forwarder: Forwarder,
     store: (partition: number, request: JobStore.EnqueueRequest) => Answers
   ) {
-    this.counts = counts
+    this.homes = new Homes(counts, choose, places)
     this.choose = choose
     this.places = places
     this.forwarder = forwarder
@@ -41,29 +48,11 @@ export class Enqueuer {
   }
 
   /** The partitions of records, in their order. */
-  place(records: ReadonlyArray<JobStore.NewRecord>): ReadonlyArray<number> | JobError.CrossPartition {
-    const places: Array<number> = []
-    for (const record of this.atHome(records)) {
-      const place = this.choose(record)
-      if (typeof place !== "number") return place
-      places.push(place)
-    }
-    return places
-  }
-
-  /** A flow lies where all of its queues are. */
-  private atHome(records: ReadonlyArray<JobStore.NewRecord>): ReadonlyArray<JobStore.NewRecord> {
-    if (records.length < 2 || !records.some(({ flowId }) => flowId !== undefined)) return records
-    const narrowest = new Map<string, string>()
-    const count = (queue: string) => this.counts.get(queue) ?? 1
-    for (const { flowId, queue } of records) {
-      if (flowId === undefined) continue
-      const found = narrowest.get(flowId)
-      if (found === undefined || count(queue) < count(found)) narrowest.set(flowId, queue)
-    }
-    const isFree = ({ concurrency, flowId, idempotencyKey, partitionKey, unique }: JobStore.NewRecord) =>
-      flowId !== undefined && (partitionKey ?? concurrency ?? unique ?? idempotencyKey) === undefined
-    return records.map((record) => isFree(record) ? { ...record, queue: narrowest.get(record.flowId!)! } : record)
+  place(
+    records: ReadonlyArray<JobStore.NewRecord>,
+    whole?: JobRecord.JobId
+  ): ReadonlyArray<number> | JobError.CrossPartition {
+    return this.homes.of(records, whole)
   }
 
   /**
@@ -84,16 +73,21 @@ export class Enqueuer {
     return new JobError.CrossPartition({ job: tag, queue, issue })
   }
 
-  readonly enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers =>
+  readonly enqueue = (request: JobStore.EnqueueRequest): Answers =>
     Effect.gen({ self: this }, function*() {
-      const places = this.place(records)
+      const { by, records, whole } = request
+      if (records.some(({ dependents }) => dependents !== undefined)) {
+        const unseen = yield* this.arrived(records.flatMap(({ dependents = [] }) => dependents.map(({ id }) => id)))
+        if (unseen !== undefined) return yield* failed(unseen)
+      }
+      const places = this.place(records, whole)
       if (!Array.isArray(places)) return yield* failed(places as JobError.CrossPartition)
       const [first] = places
       if (by === undefined && places.every((place) => place === first) && !records.some(hasDependencies)) {
-        return yield* this.stored(first ?? 0, { records })
+        return yield* this.stored(first ?? 0, request)
       }
       if (by === undefined && !records.some(belongsTogether)) return yield* this.apart(records, places)
-      return yield* this.together(records, places, by)
+      return yield* this.together(request, places)
     })
 
   private stored(partition: number, request: JobStore.EnqueueRequest): Answers {
@@ -129,11 +123,7 @@ export class Enqueuer {
     })
   }
 
-  private together(
-    records: ReadonlyArray<JobStore.NewRecord>,
-    places: ReadonlyArray<number>,
-    by: JobStore.AttemptRef | undefined
-  ): Answers {
+  private together({ by, records, whole }: JobStore.EnqueueRequest, places: ReadonlyArray<number>): Answers {
     return Effect.gen({ self: this }, function*() {
       const conflict = yield* this.findDependencies(records, places)
       if (conflict !== undefined) return yield* failed(conflict)
@@ -144,11 +134,11 @@ export class Enqueuer {
         records.findIndex(({ unique }) => unique !== undefined && unique.onConflict !== "keep")
       )
       const at = by === undefined ? places[decides]! : this.places.of(by.id) ?? 0
-      const answers = yield* this.stored(at, {
-        records: records.map((record, i) => this.route(record, places[i]!, at)),
-        by
-      })
-      if (!answers.some(({ outcome }) => outcome === "Deferred")) return answers
+      const isAway = records.findIndex(({ dependents }, i) => dependents !== undefined && places[i] !== at)
+      if (isAway >= 0) return yield* failed(crossing(records[isAway]!, issues.addedFrom))
+      const routes = records.map((record, i) => this.route(record, places[i]!, at))
+      const answers = yield* this.stored(at, { records: routes, by, whole })
+      if (!answers.some(({ outcome }) => outcome === "Deferred") && !routes.some(crosses)) return answers
       const outcomes = yield* this.forwarder.from(at)
       return answers.map((answer, i) => {
         const outcome = answer.outcome === "Deferred" ? outcomes.get(answer.id) ?? answer : answer
@@ -171,13 +161,25 @@ export class Enqueuer {
         for (const { id, name } of record.dependencies ?? []) {
           const place = own.get(id)
           if (place === undefined) others.push(id)
-          else if (place !== places[i]) {
-            const issue = `it depends on ${name}, which lies in another partition: give both the same partition`
-            return new JobError.CrossPartition({ job: record.tag, queue: record.queue, issue })
-          }
+          else if (place !== places[i]) return crossing(record, issues.dependsOn(name))
         }
       }
-      const onTheirWay = yield* this.places.find(others)
+      const unseen = yield* this.arrived(others)
+      if (unseen !== undefined) return unseen
+      const cancels = records.findIndex(({ dependencies = [] }, i) =>
+        dependencies.some(({ onFailure }) => onFailure === "cancelSiblings") &&
+        dependencies.some(({ id }) => (own.get(id) ?? this.places.of(id) ?? places[i]) !== places[i])
+      )
+      return cancels < 0 ? undefined : crossing(records[cancels]!, issues.cancelsSiblings)
+    })
+  }
+
+  /** Looks for records, and lets those arrive that are on their way. */
+  private arrived(
+    ids: ReadonlyArray<JobRecord.JobId>
+  ): Effect.Effect<JobError.Unavailable | undefined, JobError.JobStoreError> {
+    return Effect.gen({ self: this }, function*() {
+      const onTheirWay = yield* this.places.find(ids)
       if (onTheirWay.size === 0) return undefined
       yield* Effect.forEach(new Set(onTheirWay.values()), this.forwarder.from, { discard: true })
       const still = yield* this.places.find([...onTheirWay.keys()])
@@ -186,6 +188,15 @@ export class Enqueuer {
       return new JobError.Unavailable({ operation: "enqueue", detail })
     })
   }
+}
+
+const issues = {
+  addedFrom: "it is added to a flow by a record in another partition: add from a record of the flow, and give all of " +
+    "its jobs the same partition",
+  dependsOn: (name: string) => `it depends on ${name}, which lies in another partition: give both the same partition`,
+  cancelsSiblings:
+    "one of its dependencies lies in another partition, where a failure cannot cancel siblings: enqueue " +
+    "them together, or give all the same partition"
 }
 
 const hasDependencies = ({ dependencies }: JobStore.NewRecord): boolean =>

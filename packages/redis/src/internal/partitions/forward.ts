@@ -52,7 +52,7 @@ export class Forwarder {
     return Effect.gen({ self: this }, function*() {
       const args = [String(source), ...entries]
       const [answers, follows] = yield* this.partitions[target]!.call<[string, number]>("forward", "receive", args)
-      answers.split(";").forEach((answer, i) => note(outcomes, entries[i]!, answer))
+      answers.split(";").forEach((answer) => note(outcomes, answer))
       const last = entries.at(-1)!
       const more = yield* this.partitions[source]!.call<number>("forward", "sent", [
         String(target),
@@ -64,12 +64,14 @@ export class Forwarder {
   }
 }
 
-/** An entry begins with its number, what it is, and the id of the record. */
-const note = (outcomes: Outcomes, entry: string, answer: string): void => {
+/** What became of the records of one entry: each with its id, an outcome, and whose that is. */
+const note = (outcomes: Outcomes, answer: string): void => {
   if (answer === "") return
-  const [outcome, id] = answer.split(",")
-  outcomes.set(Ids.unpack(entry.split("\x1f")[2]!), {
-    id: JobRecord.JobId(Ids.unpack(id!)),
-    outcome: outcome as JobStore.Enqueued["outcome"]
-  })
+  for (const one of answer.split("|")) {
+    const [own, outcome, id] = one.split(",")
+    outcomes.set(JobRecord.JobId(Ids.unpack(own!)), {
+      id: JobRecord.JobId(Ids.unpack(id!)),
+      outcome: outcome as JobStore.Enqueued["outcome"]
+    })
+  }
 }

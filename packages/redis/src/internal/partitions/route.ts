@@ -1,5 +1,5 @@
 /** What is said of a record, or of what it waits for, that lies in another partition than the one that is told. */
-import type { JobStore } from "capstan"
+import { JobError, type JobStore } from "capstan"
 
 /** The number of the other partition. */
 export const to: unique symbol = Symbol("capstan/redis/to")
@@ -9,7 +9,7 @@ export const spared: unique symbol = Symbol("capstan/redis/spared")
 
 export type Routed = JobStore.NewRecord & { readonly [to]?: number }
 
-export type RoutedDependency = { readonly name: string; readonly id: JobStore.NewRecord["id"]; readonly [to]?: number }
+export type RoutedDependency = JobStore.Dependency & { readonly [to]?: number }
 
 /** A record in `its` partition, as the one `at` which it is stored is told of it. */
 export const routed = (record: JobStore.NewRecord, its: number, at: number): Routed =>
@@ -28,3 +28,10 @@ export const withDependencies = (
       return place === undefined || place === its ? one : { ...one, [to]: place }
     })
   }
+
+/** Some of its dependencies lie elsewhere. */
+export const crosses = ({ dependencies }: JobStore.NewRecord): boolean =>
+  dependencies !== undefined && dependencies.some((one: RoutedDependency) => one[to] !== undefined)
+
+export const crossing = ({ queue, tag }: JobStore.NewRecord, issue: string): JobError.CrossPartition =>
+  new JobError.CrossPartition({ job: tag, queue, issue })

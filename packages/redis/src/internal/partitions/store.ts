@@ -197,6 +197,12 @@ export const makePartitioned = Effect.fnUntraced(function*(
             )
         )),
 
+    dependencies: (request) =>
+      Effect.andThen(
+        places.find([request.id]),
+        Effect.suspend(() => stores[places.of(request.id) ?? 0]!.dependencies(request))
+      ),
+
     signal: (request) =>
       Effect.andThen(
         places.find([request.id]),
