@@ -131,6 +131,38 @@ const lateForwarder = (deaths: Array<Death>, _prefix: string) =>
     assert.isFalse(yield* Suite.exists(child.id), "it came back")
   })
 
+const again = (deaths: Array<Death>) =>
+  Effect.gen(function*() {
+    const states = (...all: ReadonlyArray<JobStore.Enqueued>) => Effect.forEach(all, ({ id }) => Suite.stateOf(id))
+    for (const point of points) {
+      const after = (id: JobStore.Enqueued["id"], given: Partial<JobStore.NewRecord>, onFailure?: "continue") =>
+        Suite.enqueue({ ...given, dependencies: [{ name: "it", id, onFailure }] })
+      const first = yield* Suite.enqueue({ tag: "P1" })
+      const needs = yield* after(first.id, { tag: "P2" })
+      const last = yield* after(needs.id, { tag: "P1" })
+      const minds = yield* after(first.id, { tag: "P0", queue: "other" }, "continue")
+      deaths.push(point)
+      yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.dead)
+      yield* settleDown
+      assert.deepStrictEqual(yield* states(needs, last, minds), ["dead", "dead", "ready"], String(point))
+      assert.include((yield* Suite.get(needs.id)).failures[0]!.message, first.id)
+      deaths.push(point)
+      yield* Suite.control({ _tag: "Retry" }, first.id)
+      yield* settleDown
+      assert.deepStrictEqual(yield* states(needs, last, minds), ["blocked", "blocked", "blocked"], String(point))
+      for (const { id } of [first, needs, last]) {
+        const claimed = yield* Suite.claim("w", 10)
+        assert.deepStrictEqual(claimed.map(({ id }) => id), [id], String(point))
+        if (id !== first.id) assert.deepStrictEqual(claimed[0]!.dependencies, { it: "7" })
+        yield* Suite.settle("w", claimed[0]!, { _tag: "Complete", result: "7" })
+        yield* settleDown
+      }
+      const other = yield* Suite.claimOne("w", "other")
+      assert.deepStrictEqual([other.id, other.dependencies], [minds.id, { it: "7" }])
+      yield* Suite.settle("w", other, Suite.complete)
+    }
+  })
+
 describe("what is for another partition", () => {
   holds("a child arrives once, wherever its forwarder dies", "children", children)
   holds("a child that ran and was deleted does not come back with a late forwarder", "late", lateForwarder)
@@ -186,6 +218,90 @@ describe("what is for another partition", () => {
         }
       })
   )
+
+  holds("a record that ends badly or runs again is so for who waits for it elsewhere", "again", again)
+
+  holds(
+    "a flow that a handler starts arrives as one, and its key answers the second start",
+    "flow",
+    (deaths) =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        for (const [i, point] of points.entries()) {
+          yield* Suite.enqueue({ tag: "P0" })
+          const by = yield* Suite.claimOne("w")
+          const start = (given: Partial<JobStore.NewRecord> = {}) => {
+            const leaf = Suite.record({ tag: "P2", flowId: `f${i}`, ...given })
+            const dependencies = [{ name: "leaf", id: leaf.id }]
+            const sink = Suite.record({ tag: "P2", flowId: `f${i}`, idempotencyKey: `k${i}`, dependencies })
+            return { leaf, sink, stored: store.enqueue({ records: [leaf, sink], whole: sink.id, by }) }
+          }
+          const first = start()
+          deaths.push(point)
+          yield* first.stored
+          assert.strictEqual(deaths.length, 0, `nobody died at ${point}`)
+          const [answer] = yield* store.results([first.leaf.id])
+          assert.strictEqual(answer!._tag, "Pending", `${point}: it is known while it is on its way`)
+          yield* settleDown
+          const second = start()
+          assert.deepStrictEqual(yield* second.stored, [
+            { id: second.leaf.id, outcome: "Existing" },
+            { id: first.sink.id, outcome: "Existing" }
+          ])
+          assert.isFalse(yield* Suite.exists(second.leaf.id))
+          for (const { id } of [first.leaf, first.sink]) {
+            const claimed = yield* Suite.claim("w", 10)
+            assert.deepStrictEqual(claimed.map(({ id }) => id), [id], String(point))
+            yield* Suite.settle("w", claimed[0]!, Suite.complete)
+          }
+          yield* Suite.settle("w", by, Suite.complete)
+        }
+      })
+  )
+
+  holds("a flow that a handler starts is refused as one", "flow_refused", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      yield* Suite.enqueue({ tag: "P0" })
+      const by = yield* Suite.claimOne("w")
+      const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "keep" }
+      const holder = yield* Suite.enqueue({ tag: "P2", unique })
+      const [leaf, sink] = [Suite.record({ tag: "P2", flowId: "f" }), Suite.record({ tag: "P2", flowId: "f", unique })]
+      assert.deepStrictEqual(yield* store.enqueue({ records: [leaf, sink], whole: sink.id, by }), [
+        { id: leaf.id, outcome: "Refused" },
+        { id: holder.id, outcome: "UniqueConflict" }
+      ])
+      assert.isFalse(yield* Suite.exists(leaf.id))
+    }))
+
+  holds("what cannot go from one partition to another is refused", "refused", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const refusal = (request: JobStore.EnqueueRequest) =>
+        Effect.map(Effect.flip(store.enqueue(request)), ({ message, reason }) => {
+          assert.strictEqual(reason._tag, "CrossPartition", message)
+          return message
+        })
+      const a = yield* Suite.enqueue({ tag: "P1" })
+      const b = yield* Suite.enqueue({ tag: "P2", queue: "other" })
+      const siblings = [{ name: "a", id: a.id, onFailure: "cancelSiblings" }, { name: "b", id: b.id }] as const
+      assert.match(
+        yield* refusal({ records: [Suite.record({ tag: "P2", dependencies: siblings })] }),
+        /a failure cannot cancel siblings/
+      )
+      const one = yield* Suite.enqueue({ tag: "P1", dependencies: [{ name: "a", id: a.id }] })
+      const two = yield* Suite.enqueue({ tag: "P2", dependencies: [{ name: "a", id: a.id }] })
+      const added = (...waiting: ReadonlyArray<JobStore.Enqueued>) =>
+        Suite.record({ tag: "P2", flowId: "f", dependents: waiting.map(({ id }) => ({ id, name: "c" })) })
+      const by = yield* Suite.claimOne("w", "other")
+      assert.match(yield* refusal({ records: [added(one, two)] }), /that are to wait for it lie in different ones/)
+      assert.match(yield* refusal({ records: [added(one)], by }), /added to a flow by a record in another partition/)
+      assert.match(yield* refusal({ records: [{ ...added(one), partitionKey: "p" }] }), /its keys choose 2/)
+      // Without keys it goes where it is waited for.
+      const record = added(one)
+      assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [{ id: record.id, outcome: "Inserted" }])
+      assert.deepStrictEqual((yield* Suite.claim("w", 10)).map(({ id }) => id).toSorted(), [a.id, record.id])
+    }))
 
   holds("a tick stores its record in another partition once", "tick", (deaths) =>
     Effect.gen(function*() {
@@ -278,6 +394,13 @@ describe("twins", () => {
       const broken = twin("receive", "if tonumber(number) > last then", "if true then")
       assert.isTrue(Exit.isFailure(yield* on("twin", lateForwarder, { scripts: broken })))
       assert.isTrue(Exit.isSuccess(yield* on("twin", lateForwarder)))
+    }))
+
+  it.effect("a partition that does not open again what its record waits for runs it too early", () =>
+    Effect.gen(function*() {
+      const broken = twin("receive", "L.reopenAll({ id .. number })", "")
+      assert.isTrue(Exit.isFailure(yield* on("twin", again, { scripts: broken })))
+      assert.isTrue(Exit.isSuccess(yield* on("twin", again)))
     }))
 
   it.effect("a partition that removes what it has not handed over loses it", () =>

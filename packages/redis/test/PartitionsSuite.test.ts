@@ -37,7 +37,7 @@ const within: Readonly<Record<string, string>> = {
     "a policy that holds within one: CrossPartition",
   "flow: a record may be added to what another one waits for, until that one has begun":
     "added by a record in another one: CrossPartition",
-  "a queue that was limited gives nothing out until then": "the others close when they are told"
+  "a queue that was limited gives nothing out until then": "order"
 }
 
 const layerOf = (prefix: string, options: Partial<Partitions.Options>) => {
@@ -60,6 +60,13 @@ Partitions.suite("all records in one of four partitions", layerOf(one, { choose:
 
 /** What the facts that are left out say beside the order. */
 const own: ReadonlyArray<JobStoreSuite.Fact> = [
+  Suite.fact("a queue that was limited gives nothing out in any partition until then", function*() {
+    yield* Suite.enqueueMany(12)
+    yield* Suite.settle("w", yield* Suite.claimOne("w"), { _tag: "SnoozeFor", delay: 1000, closes: "queue" })
+    assert.deepStrictEqual(yield* Suite.claim("w", 20), [])
+    yield* Suite.advance(1100)
+    assert.strictEqual((yield* Suite.claim("w", 20)).length, 12)
+  }),
   Suite.fact(
     "a worker holds at most one record that has crashed others, in all partitions together (P10)",
     function*() {

@@ -7,7 +7,7 @@
 import { type JobRecord, JobStore } from "capstan"
 import * as Ids from "./ids.ts"
 import { separators } from "./lua/context.ts"
-import { type Routed, type RoutedDependency, to } from "./partitions/route.ts"
+import { among, type Routed, type RoutedDependency, type RoutedSnooze, to } from "./partitions/route.ts"
 
 export const { field, group, record } = separators
 
@@ -234,6 +234,7 @@ export const settlementOf = (
     outcome: outcome._tag,
     delay: "delay" in outcome && outcome.delay !== undefined ? Math.ceil(outcome.delay) : undefined,
     closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
+    partitions: outcome._tag === "SnoozeFor" ? (outcome as RoutedSnooze)[among] : undefined,
     uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
     failure: failure === undefined ? undefined : failureOf(failure),
     failureTag: failure?.tag === undefined ? undefined : tidy(failure.tag),

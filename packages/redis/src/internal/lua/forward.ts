@@ -37,6 +37,14 @@ function L.sendAll(specs, whole)
   L.post(specs[1].to, 'whole', whole, table.concat(ids), '[' .. table.concat(texts, ',') .. ']')
   return answers
 end
+
+-- A queue is closed here, and is to be in its other partitions.
+function L.closeElsewhere(queue, partitions, until_)
+  local own = tonumber(string.match(TAG, '^%d+'))
+  for to = 0, (partitions[queue] or 1) - 1 do
+    if to ~= own then L.post(string.format('%d', to), 'close', '', queue, string.format('%.0f', until_)) end
+  end
+end
 `
 
 /** ARGV: how many for each. Answers for each partition its number and what waits for it. */
@@ -89,6 +97,11 @@ end
 
 function take.again(id, number)
   L.reopenAll({ id .. number })
+  return ''
+end
+
+function take.close(_, queue, until_)
+  L.closeQueue(queue, tonumber(until_))
   return ''
 end
 

@@ -227,13 +227,14 @@ function L.placeOf(row)
   return FAIR + state.t[queue]
 end
 
+function L.closeQueue(name, until_)
+  local queue = P .. ':q:' .. name
+  call('HSET', queue, 'm', 1, 'lc', math.max(until_, tonumber(call('HGET', queue, 'lc') or '0')))
+end
+
 -- A handler said that nothing more of its key, or of its queue, may start before an instant.
 function L.close(row, what, until_)
-  if what == 'queue' then
-    local queue = P .. ':q:' .. queueOf(row)
-    call('HSET', queue, 'm', 1, 'lc', math.max(until_, tonumber(call('HGET', queue, 'lc') or '0')))
-    return
-  end
+  if what == 'queue' then return L.closeQueue(queueOf(row), until_) end
   local state = L.keyOf(row.more.key)
   state.c = math.max(state.c, until_)
 end

@@ -138,6 +138,7 @@ local conclude = {
     row.attempt = row.attempt - 1
     if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
       L.close(row, s.closes, now + s.delay)
+      if s.closes == 'queue' and s.partitions then L.closeElsewhere(queueOf(row), s.partitions, now + s.delay) end
       L.freeSlot(row)
       L.admit(row, false)
     else

@@ -9,6 +9,11 @@ export const spared: unique symbol = Symbol("capstan/redis/spared")
 
 export type Routed = JobStore.NewRecord & { readonly [to]?: number }
 
+/** How many partitions each queue has, for an end that closes its queue. */
+export const among: unique symbol = Symbol("capstan/redis/among")
+
+export type RoutedSnooze = JobStore.Outcome & { readonly [among]?: Readonly<Record<string, number>> }
+
 export type RoutedDependency = JobStore.Dependency & { readonly [to]?: number }
 
 /** A record in `its` partition, as the one `at` which it is stored is told of it. */

@@ -22,6 +22,7 @@ import { Exchanger, Renewals } from "./exchange.ts"
 import { Forwarder } from "./forward.ts"
 import { groupBy, nowhere, Places } from "./places.ts"
 import { select } from "./query.ts"
+import { among, type RoutedSnooze } from "./route.ts"
 import { sumStats } from "./stats.ts"
 import { Suspects } from "./suspects.ts"
 
@@ -44,6 +45,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
     clients,
     (client) => make(client, { ...settings, insideSqlTransaction: "ignore" })
   )
+  const partitions = Object.fromEntries(counts)
   const places = new Places(clients)
   const forwarder = new Forwarder(clients)
   const enqueuer = new Enqueuer(counts, choose, places, forwarder, (at, request) => stores[at]!.enqueue(request))
@@ -53,7 +55,11 @@ export const makePartitioned = Effect.fnUntraced(function*(
     maintainIn === 0 ? forwarder.from(partition) : Effect.void
 
   const withRoutes = (settlement: JobStore.Settlement, at: number): JobStore.Settlement | JobError.CrossPartition => {
-    const { children } = settlement
+    const { children, outcome } = settlement
+    if (outcome._tag === "SnoozeFor" && outcome.closes === "queue") {
+      const closing: RoutedSnooze = { ...outcome, [among]: partitions }
+      settlement = { ...settlement, outcome: closing }
+    }
     if (children === undefined || children.length === 0) return settlement
     const theirs = enqueuer.place(children)
     return theirs instanceof JobError.CrossPartition
@@ -134,7 +140,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
   const store: JobStore.Shape = {
     identity: settings.identity,
     notifications: "hint",
-    partitions: Object.fromEntries(counts),
+    partitions,
     ...(settings.insideSqlTransaction === "afterCommit"
       ? { inTransaction: (context) => openTransaction(context) !== undefined }
       : {}),
