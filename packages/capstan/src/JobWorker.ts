@@ -37,7 +37,7 @@ import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
 import * as JobLimit from "./JobLimit.ts"
-import { JobStore } from "./JobStore.ts"
+import { JobStore, type LimitChange } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
 
 /**
@@ -260,6 +260,7 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
     refuseCrossPartition(group, store.partitions ?? {})
     const jobs = runnablesOf(group, context)
     const limits = proposalsOf(jobs, options)
+    refuseQueueLimits(limits, store.partitions ?? {})
     const state = new WorkerState({
       store,
       clock,
@@ -330,6 +331,21 @@ const refuseCrossPartition = (group: JobGroup.Any, partitions: Readonly<Record<s
         partitions[queue]
       } partitions: ` +
         "declare the partition of which both are part"
+    )
+  }
+}
+
+/** Each partition would count for itself. The name of a limit that is no queue begins with another letter. */
+const refuseQueueLimits = (
+  limits: ReadonlyArray<LimitChange>,
+  partitions: Readonly<Record<string, number>>
+): void => {
+  for (const { name, settings } of limits) {
+    if (!(name in partitions) || settings?.concurrency === undefined && settings?.rate === undefined) continue
+    throw new Error(
+      `worker: queue ${name} has a limit and ${
+        partitions[name]
+      } partitions: give the limit keys, or leave the queue in one`
     )
   }
 }

@@ -131,6 +131,34 @@ const lateForwarder = (deaths: Array<Death>, _prefix: string) =>
     assert.isFalse(yield* Suite.exists(child.id), "it came back")
   })
 
+/** Each forwarder comes second: another one has handed over just before it. */
+const twice = (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
+  clients.map((client): Calls => ({
+    redis: client.redis,
+    key: client.key,
+    send: client.send,
+    replicated: client.replicated,
+    call: <A>(...args: Parameters<Calls["call"]>) => {
+      const once = client.call<A>(...args)
+      return args[1] === "receive" ? Effect.andThen(once, once) : once
+    }
+  }))
+
+const flowRefused = () =>
+  Effect.gen(function*() {
+    const store = yield* JobStore.JobStore
+    yield* Suite.enqueue({ tag: "P0" })
+    const by = yield* Suite.claimOne("w")
+    const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "keep" }
+    const holder = yield* Suite.enqueue({ tag: "P2", unique })
+    const [leaf, sink] = [Suite.record({ tag: "P2", flowId: "f" }), Suite.record({ tag: "P2", flowId: "f", unique })]
+    assert.deepStrictEqual(yield* store.enqueue({ records: [leaf, sink], whole: sink.id, by }), [
+      { id: leaf.id, outcome: "Refused" },
+      { id: holder.id, outcome: "UniqueConflict" }
+    ])
+    assert.isFalse(yield* Suite.exists(leaf.id))
+  })
+
 const again = (deaths: Array<Death>) =>
   Effect.gen(function*() {
     const states = (...all: ReadonlyArray<JobStore.Enqueued>) => Effect.forEach(all, ({ id }) => Suite.stateOf(id))
@@ -259,20 +287,35 @@ describe("what is for another partition", () => {
       })
   )
 
-  holds("a flow that a handler starts is refused as one", "flow_refused", () =>
+  holds("a flow that a handler starts is refused as one", "flow_refused", flowRefused)
+
+  it.effect("a forwarder that comes second answers as the first did", () =>
     Effect.gen(function*() {
-      const store = yield* JobStore.JobStore
-      yield* Suite.enqueue({ tag: "P0" })
-      const by = yield* Suite.claimOne("w")
-      const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "keep" }
-      const holder = yield* Suite.enqueue({ tag: "P2", unique })
-      const [leaf, sink] = [Suite.record({ tag: "P2", flowId: "f" }), Suite.record({ tag: "P2", flowId: "f", unique })]
-      assert.deepStrictEqual(yield* store.enqueue({ records: [leaf, sink], whole: sink.id, by }), [
-        { id: leaf.id, outcome: "Refused" },
-        { id: holder.id, outcome: "UniqueConflict" }
-      ])
-      assert.isFalse(yield* Suite.exists(leaf.id))
-    }))
+      const answers = (given: Partial<Partitions.Options>) =>
+        Effect.gen(function*() {
+          const seen: Array<ReadonlyArray<string>> = []
+          const exit = yield* on("second", () =>
+            Effect.gen(function*() {
+              yield* flowRefused()
+              const store = yield* JobStore.JobStore
+              yield* Suite.enqueue({ tag: "P1" })
+              const by = (yield* Suite.claim("w", 10)).find(({ tag }) => tag === "P1")!
+              for (let i = 0; i < 2; i++) {
+                const records = [
+                  Suite.record({ tag: "P2", flowId: `g${i}` }),
+                  Suite.record({ tag: "P2", flowId: `g${i}`, idempotencyKey: "g" })
+                ]
+                seen.push((yield* store.enqueue({ records, whole: records[1]!.id, by })).map(({ outcome }) => outcome))
+              }
+            }), given)
+          yield* exit
+          return seen
+        })
+      const inserted = ["Inserted", "Inserted"]
+      const existing = ["Existing", "Existing"]
+      assert.deepStrictEqual(yield* answers({}), [inserted, existing])
+      assert.deepStrictEqual(yield* answers({ altered: twice }), [inserted, existing])
+    }), 30_000)
 
   holds("what cannot go from one partition to another is refused", "refused", () =>
     Effect.gen(function*() {

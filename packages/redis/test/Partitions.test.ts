@@ -162,6 +162,20 @@ describe("what cannot lie in one partition", () => {
         )
       })))
 
+  it.live("is refused where a worker with a limit of such a queue is made", () =>
+    withStore("worker_limit", options, () =>
+      Effect.gen(function*() {
+        const worker = JobWorker.layer(Group, { queues: { mail: { limit: { concurrency: 3 } } } }).pipe(
+          Layer.provide(Group.toLayer({ Mail: () => Effect.void, Other: () => Effect.void }))
+        )
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(worker)))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.match(
+          String(Cause.squash((exit as Exit.Failure<never, never>).cause)),
+          /queue mail has a limit and 8 partitions/
+        )
+      })))
+
   it.live("is no dependency between records of one batch", () =>
     withStore("flow_cross", options, () =>
       Effect.gen(function*() {
@@ -178,6 +192,32 @@ describe("what cannot lie in one partition", () => {
         assert.strictEqual((yield* Suite.get(second.id)).blocked?.reason, "Dependencies")
         yield* Suite.settle("w", yield* Suite.claimOne("w", "mail"), Suite.complete)
         assert.strictEqual((yield* Suite.claimOne("w")).id, second.id)
+      })))
+
+  it.live("is no flow whose members choose different ones, or one that a queue of theirs does not have", () =>
+    withStore("flow_keys", { partitions: { mail: 8, few: 2 } }, () =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const choose = choosing(new Map([["mail", 8], ["few", 2]]))
+        const flowOf = (...members: ReadonlyArray<Partial<JobStore.NewRecord>>) => {
+          const records = members.map((given) => Suite.record({ queue: "mail", flowId: "f", ...given }))
+          return store.enqueue({ records, whole: records.at(-1)!.id })
+        }
+        assert.strictEqual(yield* reasonOf(flowOf({ partitionKey: "a" }, { partitionKey: "b" })), "CrossPartition")
+        const far = ["a", "b", "c"].find((partitionKey) =>
+          choose(Suite.record({ queue: "mail", partitionKey })) as number > 1
+        )
+        assert.strictEqual(yield* reasonOf(flowOf({ partitionKey: far }, { queue: "few" })), "CrossPartition")
+        assert.strictEqual((yield* Suite.claim("w", 10, "mail")).length, 0)
+        // One key decides for all, and a key of the flow itself where no member has one.
+        assert.deepStrictEqual(
+          (yield* flowOf({}, { partitionKey: far }, { idempotencyKey: "k" })).map(({ outcome }) => outcome),
+          ["Inserted", "Inserted", "Inserted"]
+        )
+        const first = yield* flowOf({}, { queue: "few" }, { idempotencyKey: "l" })
+        const second = yield* flowOf({}, { queue: "few" }, { idempotencyKey: "l" })
+        assert.deepStrictEqual(second.map(({ outcome }) => outcome), ["Existing", "Existing", "Existing"])
+        assert.strictEqual(second[2]!.id, first[2]!.id)
       })))
 })
 

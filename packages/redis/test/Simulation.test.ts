@@ -23,7 +23,8 @@ const placeOf = ({ many, name }: Place) =>
     const on = <A, E>(effect: Effect.Effect<A, E, Redis.Redis>) =>
       Effect.asVoid(Effect.orDie(Effect.provideService(effect, Redis.Redis, redis)))
     const clock = Harness.frozenClock
-    const counts = new Map(["default", "parents", "steps"].map((queue) => [queue, many]))
+    // The queue with a limit of its own stays in one.
+    const counts = new Map(["default", "steps"].map((queue) => [queue, many]))
     const empty = on(Effect.andThen(Partitions.empty(prefix, many), Partitions.freeze(prefix, many)))
     yield* Effect.addFinalizer(() => on(Partitions.empty(prefix, many)))
     const store = yield* many > 1 ? Partitions.open(prefix, { counts, many, clock }) : Harness.open(prefix, clock)

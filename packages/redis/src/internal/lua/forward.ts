@@ -106,13 +106,26 @@ function take.close(_, queue, until_)
 end
 
 -- What somebody else has forwarded: a record under its own id is there by this.
-local function known(kind, text)
-  if kind ~= 'record' and kind ~= 'whole' then return '' end
-  local specs, answers = cjson.decode(text), {}
-  for i, spec in ipairs(kind == 'whole' and specs or { specs }) do
-    local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
-    local outcome = row and row.id ~= spec.id and 'Existing,' .. row.id or 'Inserted,' .. spec.id
-    answers[i] = spec.id .. ',' .. outcome
+local known = {}
+
+function known.record(id, text)
+  local spec = cjson.decode(text)
+  local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
+  return id .. ',' .. (row and row.id ~= id and 'Existing,' .. row.id or 'Inserted,' .. id)
+end
+
+function known.whole(id, text)
+  local specs, answers, holder = cjson.decode(text), {}, nil
+  for _, spec in ipairs(specs) do
+    if spec.id == id then holder = knownAs(spec) end
+  end
+  local wasStored = holder or call('HEXISTS', P .. ':gone', id) == 1
+  local outcome = holder and holder.id ~= id and 'Existing,' or 'Inserted,'
+  local conflicts = not wasStored and conflictsOf(specs, true) or {}
+  for i, spec in ipairs(specs) do
+    local answer = outcome .. (spec.id == id and holder and holder.id or spec.id)
+    if next(conflicts) then answer = conflicts[i] or 'Refused,' .. spec.id end
+    answers[i] = spec.id .. ',' .. answer
   end
   return table.concat(answers, '|')
 end
@@ -124,7 +137,7 @@ for i = 2, #ARGV do
     last = tonumber(number)
     answers[#answers + 1] = take[kind](id, name, rest)
   else
-    answers[#answers + 1] = known(kind, rest)
+    answers[#answers + 1] = known[kind] and known[kind](id, rest) or ''
   end
 end
 call('HSET', P .. ':from', source, string.format('%.0f', last))

@@ -14,7 +14,7 @@ export const describe = (
       kind: `${home.kind}, ${stores.length} partitions (${queues})`,
       absent: [
         `priority and order between records of different partitions (${queues}): each partition keeps its own`,
-        "a batch over several partitions is stored by each at once for itself, all or none; one of a flow or of an attempt is " +
+        "a batch over several partitions is stored by each at once for itself, all or none; one of an event or of an attempt is " +
         "written in one partition, and what belongs elsewhere is visible when it has been forwarded: never lost, never doubled"
       ]
     }
