@@ -1,0 +1,12 @@
+/**
+ * Capstan over HTTP.
+ *
+ * @since 0.1.0
+ */
+export * as ApiError from "./ApiError.ts"
+export * as ApiModel from "./ApiModel.ts"
+export * as AuditLog from "./AuditLog.ts"
+export * as Auth from "./Auth.ts"
+export * as JobsApi from "./JobsApi.ts"
+export * as JobsHttp from "./JobsHttp.ts"
+export * as Permission from "./Permission.ts"
