@@ -21,7 +21,8 @@ export const reasonVariables: Record<ServerName, string> = {
 
 /** Paths from the root of the repository. */
 const files: Record<ServerName, RegExp> = {
-  postgres: /^(packages\/pg\/|packages\/http\/test\/Postgres\.|examples\/test\/postgres\.|examples\/webhooks\/test\/stores\.)/,
+  postgres:
+    /^(packages\/pg\/|packages\/http\/test\/Postgres\.|examples\/test\/postgres\.|examples\/webhooks\/test\/stores\.)/,
   redis: /^(packages\/redis\/|packages\/http\/test\/Redis\.|examples\/test\/redis\.|examples\/webhooks\/test\/redis\.)/
 }
 

@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import type { JobStore } from "capstan"
+import type { Jobs, JobStore } from "capstan"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Action } from "./Permission.ts"
@@ -33,7 +33,7 @@ export interface Entry {
 /**
  * What came of it.
  *
- * - `Done`: how many records were changed; of a switch 1 or 0
+ * - `Done`: how many records took it, and how; a switch that was turned is one change
  * - `Refused`: the principal may not do this
  * - `Failed`: the store did not do it, or not all of it
  * - `Interrupted`: the caller went away, some chunks may be done
@@ -42,7 +42,7 @@ export interface Entry {
  * @since 0.1.0
  */
 export type Outcome =
-  | { readonly _tag: "Done"; readonly changed: number; readonly requested: number }
+  | ({ readonly _tag: "Done" } & Jobs.Counts)
   | { readonly _tag: "Refused"; readonly detail: string }
   | { readonly _tag: "Failed"; readonly detail: string }
   | { readonly _tag: "Interrupted" }

@@ -6,7 +6,10 @@ import { Bill, Greet, serve, type Served, worked } from "./harness.ts"
 
 export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
   describe(name, () => {
-    const fact = (name: string, run: (served: Served) => Effect.Effect<void, unknown, JobStore.JobStore | Scope.Scope>) =>
+    const fact = (
+      name: string,
+      run: (served: Served) => Effect.Effect<void, unknown, JobStore.JobStore | Scope.Scope>
+    ) =>
       it.live(name, () =>
         Effect.gen(function*() {
           const served = yield* serve({ store })
@@ -99,14 +102,17 @@ export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
         const id = "01890000-0000-7000-8000-000000000000"
         const error = yield* Effect.flip(records.get({ params: { id }, query: {} }))
         assert.deepInclude(error, { _tag: "RecordNotFound", id })
-        const counts = yield* (yield* client("admin")).records.cancel({ payload: { where: { ids: [id] }, reason: "r" } })
+        const counts = yield* (yield* client("admin")).records.cancel({
+          payload: { where: { ids: [id] }, reason: "r" }
+        })
         assert.deepStrictEqual(counts, { changed: 0, requested: 0, unchanged: 0, notFound: 1 })
       }))
 
     fact("an action meets one record, some, or all that match", ({ client, jobs }) =>
       Effect.gen(function*() {
         const { records } = yield* client("admin")
-        const stateOf = (id: JobRecord.JobId) => Effect.map(jobs.get(id), (found) => Option.getOrUndefined(found)?.state)
+        const stateOf = (id: JobRecord.JobId) =>
+          Effect.map(jobs.get(id), (found) => Option.getOrUndefined(found)?.state)
         const [a, b, c, d] = yield* Greet.enqueueMany(["a", "b", "c", "d"].map((name) => ({ name })))
         const bill = yield* Bill.enqueue({ amount: 1 })
         const one = yield* records.cancel({ payload: { where: { ids: [a!.id] }, reason: "a mistake" } })

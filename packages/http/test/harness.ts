@@ -4,7 +4,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Job, JobContext, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Context, Effect, Layer, Redacted, Schema, type Scope } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpRouter, HttpServer } from "effect/http"
-import { createServer } from "node:http"
+import { createServer, get } from "node:http"
 
 export class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
 
@@ -136,4 +136,21 @@ const send = (url: string, init?: RequestInit): Effect.Effect<Answer> =>
       headers: response.headers,
       body: response.headers.get("content-type")?.startsWith("application/json") ? JSON.parse(text) : text
     }
+  })
+
+/** A request whose `Host` may be any: `fetch` does not let it be set. */
+export const raw = (
+  url: string,
+  headers: Record<string, string>
+): Effect.Effect<{ readonly status: number; readonly reason: string | undefined }> =>
+  Effect.callback((resume) => {
+    get(`${url}/stats`, { headers, agent: false }, (response) => {
+      let text = ""
+      response.setEncoding("utf8")
+      response.on("data", (chunk: string) => text += chunk)
+      response.on(
+        "end",
+        () => resume(Effect.succeed({ status: response.statusCode!, reason: JSON.parse(text).reason }))
+      )
+    })
   })

@@ -34,7 +34,7 @@ export interface Change<A> {
   readonly options?: Readonly<Record<string, unknown>>
   readonly run: Effect.Effect<A, FromJobs>
   /** How many records that were. */
-  readonly count: (answer: A) => { readonly changed: number; readonly requested: number }
+  readonly count: (answer: A) => Jobs.Counts
 }
 
 /** Makes the changes of one API: over its `Jobs`, written into its log. */

@@ -95,7 +95,7 @@ const queues = HttpApiBuilder.group(
     const change = makeChange(jobs, yield* AuditLog)
     const turn = (queue: string, run: ReturnType<Jobs.Shape["pause"]>) =>
       Effect.map(
-        change({ where: { queue }, run, count: (changed) => ({ changed: changed ? 1 : 0, requested: 0 }) }),
+        change({ where: { queue }, run, count: switched }),
         (changed) => ({ changed })
       )
 
@@ -110,6 +110,14 @@ const queues = HttpApiBuilder.group(
     })
   })
 )
+
+/** A switch is one thing that is changed, or that stood so already. */
+const switched = (changed: boolean): Jobs.Counts => ({
+  changed: changed ? 1 : 0,
+  requested: 0,
+  unchanged: changed ? 0 : 1,
+  notFound: 0
+})
 
 /** All routes; `description` is what they are, as OpenAPI. */
 export const layer = (description: OpenApi.OpenAPISpec) => Layer.mergeAll(stats(description), records, queues)
