@@ -42,6 +42,25 @@ describe("examples", () => {
     assert.strictEqual(lines.filter((line) => line.includes("is dead: Refused")).length, 3)
   })
 
+  it("approval transfers what is approved, and undoes what is refused or left alone", { timeout: 30_000 }, async () => {
+    assert.deepStrictEqual(await run("approval/src/main.ts"), [
+      "a forged link: Forged",
+      "the link: Completed",
+      "bob: T-R-bob, approved by ada",
+      "eve: refused: ada said no",
+      "zoe: refused: nobody decided in time",
+      "bank: reserved 500 for bob",
+      "bank: mailed about bob",
+      "bank: transferred R-bob",
+      "bank: reserved 900000 for eve",
+      "bank: mailed about eve",
+      "bank: freed R-eve",
+      "bank: reserved 100 for zoe",
+      "bank: mailed about zoe",
+      "bank: freed R-zoe"
+    ])
+  })
+
   it("the web entry bundles no worker, the worker entry does", async () => {
     const web = await bundled("order-pipeline/src/web.ts")
     assert.isTrue(web.some((file) => file.endsWith("src/Job.ts")))

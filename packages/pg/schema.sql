@@ -223,10 +223,35 @@ CREATE INDEX idem_id ON idem USING btree (id);
 CREATE TABLE key (
   name text COLLATE "C" NOT NULL,
   lim integer NOT NULL,
-  held integer NOT NULL
+  held integer NOT NULL,
+  starting integer NOT NULL DEFAULT 0,
+  full_at double precision NOT NULL DEFAULT 0,
+  closed_until bigint NOT NULL DEFAULT 0,
+  opens_at bigint,
+  failed integer NOT NULL DEFAULT 0,
+  turns jsonb
 ) WITH (fillfactor=50);
 
 ALTER TABLE key ADD CONSTRAINT key_pkey PRIMARY KEY (name);
+
+CREATE INDEX key_opens ON key USING btree (opens_at) WHERE (opens_at IS NOT NULL);
+
+CREATE TABLE limits (
+  name text COLLATE "C" NOT NULL,
+  release bigint NOT NULL DEFAULT '-1'::integer,
+  proposed jsonb NOT NULL DEFAULT '{}'::jsonb,
+  override jsonb,
+  concurrency integer,
+  gap double precision,
+  burst integer,
+  fair boolean,
+  trips integer,
+  open_for bigint,
+  full_at double precision NOT NULL DEFAULT 0,
+  closed_until bigint NOT NULL DEFAULT 0
+) WITH (fillfactor=50);
+
+ALTER TABLE limits ADD CONSTRAINT limits_pkey PRIMARY KEY (name);
 
 CREATE TABLE listener (
   id text COLLATE "C" NOT NULL,
@@ -264,7 +289,9 @@ CREATE SEQUENCE place;
 
 CREATE TABLE queue (
   name text COLLATE "C" NOT NULL,
-  paused boolean NOT NULL DEFAULT false
+  paused boolean NOT NULL DEFAULT false,
+  limited boolean NOT NULL DEFAULT false,
+  turn bigint NOT NULL DEFAULT 0
 );
 
 ALTER TABLE queue ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
@@ -320,13 +347,32 @@ CREATE INDEX record_ready ON record USING btree (queue, priority, turn, place) W
 
 CREATE INDEX record_scheduled ON record USING btree (queue, due, place) WHERE (lane = 2);
 
+CREATE INDEX record_shared ON record USING btree (key) WHERE ((lane = 1) AND (key >= '@'::text) AND (key < 'A'::text));
+
 CREATE TABLE schedule (
   name text COLLATE "C" NOT NULL,
-  definition text NOT NULL,
-  next_at bigint NOT NULL
+  revision bigint NOT NULL,
+  next_at bigint,
+  attend_at bigint,
+  counted bigint NOT NULL DEFAULT 0,
+  last_at bigint,
+  last_due_at bigint,
+  last_ticked_at bigint,
+  last_outcome text COLLATE "C",
+  last_id uuid,
+  body text NOT NULL
 );
 
 ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
+CREATE INDEX schedule_attend ON schedule USING btree (attend_at) WHERE (attend_at IS NOT NULL);
+
+CREATE TABLE started (
+  queue text COLLATE "C" NOT NULL,
+  id uuid NOT NULL
+);
+
+ALTER TABLE started ADD CONSTRAINT started_pkey PRIMARY KEY (queue, id);
 
 CREATE TABLE uniq (
   tag text COLLATE "C" NOT NULL,
@@ -355,6 +401,49 @@ ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
 
 ALTER TABLE worker ADD CONSTRAINT worker_pkey PRIMARY KEY (num);
 
+CREATE OR REPLACE FUNCTION admit_shared(p_key text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  l limits;
+  v record;
+  v_opens bigint;
+  q text;
+  n int;
+BEGIN
+  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
+  IF NOT FOUND OR k.opens_at IS NULL AND NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN RETURN; END IF;
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  v := key_room(k, l, p_now);
+  IF v.o_room > 0 THEN
+    FOR q, n IN
+      WITH c AS (
+        SELECT id FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
+        ORDER BY priority, turn, place LIMIT least(v.o_room, 1000) FOR UPDATE SKIP LOCKED
+      ), u AS (
+        UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+        FROM c WHERE r.id = c.id RETURNING r.queue
+      )
+      SELECT queue, count(*)::int FROM u GROUP BY queue
+    LOOP
+      k.held := k.held + n;
+      v.o_ready := v.o_ready + n;
+      v.o_room := v.o_room - n;
+      INSERT INTO delta (queue, blocked, ready) VALUES (q, -n, n);
+      PERFORM wake(q, p_now);
+    END LOOP;
+  END IF;
+  IF EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
+    -- Room is left: those that wait are locked, or more than are taken at a time.
+    v_opens := CASE WHEN v.o_room > 0 THEN p_now + 50 ELSE opens(k, l, v.o_slots, v.o_ready, p_now) END;
+  END IF;
+  UPDATE key SET held = k.held, opens_at = v_opens
+    WHERE name = p_key AND (held <> k.held OR opens_at IS DISTINCT FROM v_opens);
+END $function$;
+
 CREATE OR REPLACE FUNCTION admit_waiting(p_key text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -364,6 +453,10 @@ DECLARE
   q text;
   n int;
 BEGIN
+  IF p_key LIKE '@%' THEN
+    PERFORM admit_shared(p_key, p_now);
+    RETURN;
+  END IF;
   SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
     OR NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
@@ -411,7 +504,24 @@ AS $function$
       'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
 $function$;
 
-CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint)
+CREATE OR REPLACE FUNCTION attend_schedules(p_now bigint)
+ RETURNS json
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_rows json;
+BEGIN
+  IF NOT EXISTS (SELECT FROM schedule WHERE attend_at <= p_now) THEN RETURN NULL; END IF;
+  WITH due AS MATERIALIZED (
+    SELECT name, attend_at FROM schedule WHERE attend_at <= p_now ORDER BY attend_at LIMIT 100 FOR UPDATE SKIP LOCKED
+  ), given AS (
+    UPDATE schedule q SET attend_at = p_now + 5000 FROM due WHERE q.name = due.name RETURNING q.*, due.attend_at AS was
+  )
+  SELECT json_agg(to_jsonb(given) ORDER BY given.was) INTO v_rows FROM given;
+  RETURN v_rows;
+END $function$;
+
+CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint, p_until bigint DEFAULT NULL::bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -423,10 +533,66 @@ BEGIN
   r.state := 3;
   r.reason := p_reason;
   r.blocked_on := p_on;
-  r.at := p_now;
+  r.at := coalesce(p_until, p_now);
+  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION change_limit(x json)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  p_name text := x ->> 'name';
+  v_now bigint := clock();
+  v_holds jsonb;
+BEGIN
+  INSERT INTO limits (name) VALUES (p_name) ON CONFLICT DO NOTHING;
+  IF x ->> '_tag' = 'Override' THEN
+    UPDATE limits SET override = (x -> 'settings')::jsonb WHERE name = p_name;
+  ELSE
+    UPDATE limits SET release = (x ->> 'release')::bigint, proposed = (x -> 'settings')::jsonb
+      WHERE name = p_name AND release <= (x ->> 'release')::bigint
+        AND (release, proposed) IS DISTINCT FROM ((x ->> 'release')::bigint, (x -> 'settings')::jsonb);
+    IF NOT FOUND THEN RETURN; END IF;
+  END IF;
+  SELECT proposed || coalesce(override, '{}') INTO v_holds FROM limits WHERE name = p_name;
+  UPDATE limits SET
+    concurrency = (v_holds ->> 'concurrency')::int,
+    gap = (v_holds -> 'rate' ->> 'perMillis')::float8 / (v_holds -> 'rate' ->> 'limit')::float8,
+    burst = (v_holds -> 'rate' ->> 'burst')::int,
+    fair = v_holds ->> 'order' = 'fair',
+    trips = (v_holds -> 'breaker' ->> 'consecutive')::int,
+    open_for = (v_holds -> 'breaker' ->> 'openMillis')::bigint
+  WHERE name = p_name;
+  IF p_name LIKE '@%' THEN
+    UPDATE key SET opens_at = v_now WHERE name IN (
+      SELECT k.name FROM key k WHERE k.name > p_name || '/' AND k.name < p_name || '0'
+        AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
+      ORDER BY k.name FOR UPDATE);
+  ELSE
+    INSERT INTO queue AS q (name, limited) VALUES (p_name, true)
+      ON CONFLICT (name) DO UPDATE SET limited = true WHERE NOT q.limited;
+    PERFORM count_started();
+  END IF;
+  PERFORM wake(q, v_now) FROM (SELECT DISTINCT unnest(queues) AS q FROM worker WHERE wakes_until > v_now) w;
+END $function$;
+
+CREATE OR REPLACE FUNCTION checkpoints_of(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN (SELECT jsonb_object_agg(name, value) FROM checkpoint WHERE id = p_id);
 END $function$;
 
 CREATE OR REPLACE FUNCTION claim_keys(p_records json, p_now bigint)
@@ -446,12 +612,51 @@ AS $function$
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 $function$;
 
+CREATE OR REPLACE FUNCTION claimed_shared(p_queue text, p_ids uuid[], p_keys text[], p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_key text;
+  v_turn bigint := (SELECT max(turn) FROM record WHERE id = ANY (p_ids));
+BEGIN
+  IF p_keys IS NOT NULL THEN
+    UPDATE key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
+    FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
+      PERFORM admit_shared(v_key, p_now);
+    END LOOP;
+  END IF;
+  IF v_turn > 0 THEN
+    -- Who has it locked sets about the same.
+    UPDATE queue SET turn = v_turn WHERE name IN (
+      SELECT name FROM queue WHERE name = p_queue AND turn < v_turn FOR UPDATE SKIP LOCKED);
+    INSERT INTO queue (name, turn) SELECT p_queue, v_turn
+      WHERE NOT EXISTS (SELECT FROM queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
+  END IF;
+  RETURN (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION clock()
  RETURNS bigint
  LANGUAGE sql
 AS $function$
   SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $function$;
+
+CREATE OR REPLACE FUNCTION close_limit(r record, p_what text, p_until bigint, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF p_what = 'queue' THEN
+    INSERT INTO limits AS l (name, closed_until) VALUES (r.queue, p_until)
+      ON CONFLICT (name) DO UPDATE SET closed_until = greatest(l.closed_until, p_until);
+    INSERT INTO queue AS q (name, limited) VALUES (r.queue, true)
+      ON CONFLICT (name) DO UPDATE SET limited = true WHERE NOT q.limited;
+  ELSIF r.flags & 512 = 512 THEN
+    UPDATE key SET held = held - (r.flags & 8 = 8)::int, closed_until = greatest(closed_until, p_until) WHERE name = r.key;
+  END IF;
+END $function$;
 
 CREATE OR REPLACE FUNCTION commit_one(x json)
  RETURNS text
@@ -514,7 +719,7 @@ BEGIN
     DELETE FROM detail WHERE id = ANY (v_detailed);
     DELETE FROM checkpoint WHERE id = ANY (v_detailed);
   END IF;
-  IF v_keys IS NOT NULL THEN PERFORM free_slots(v_keys, p_now); END IF;
+  IF v_keys IS NOT NULL THEN PERFORM free_slots(v_keys, p_now, true); END IF;
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM release_unique(v_id, p_now); END LOOP;
   END IF;
@@ -592,6 +797,11 @@ BEGIN
     INSERT INTO detail (id, logs) VALUES (p_id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
+  -- Steps that were undone are to run again.
+  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
+    INSERT INTO checkpoint (id, name, value) SELECT p_id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
+  END IF;
   PERFORM insert_record(r);
   PERFORM count_move(r.queue, NULL, NULL, 3, NULL);
   PERFORM let_run(r, p_now, p_now, false, p_transaction);
@@ -623,6 +833,7 @@ BEGIN
 
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    IF is_ending(r) THEN RETURN 'Requested'; END IF;
     INSERT INTO cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
     IF FOUND THEN
       -- It may not run any more when this commits.
@@ -642,6 +853,12 @@ BEGIN
 
   CASE p_action
   WHEN 'Cancel' THEN
+    IF is_ending(r) THEN RETURN 'Requested'; END IF;
+    IF must_undo(r, 'Cancel', p_reason) THEN
+      r.fence := r.fence + 1;
+      PERFORM let_run(r, p_now, p_now, false, p_transaction);
+      RETURN 'Requested';
+    END IF;
     r.fence := r.fence + 1;
     PERFORM finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
@@ -695,6 +912,16 @@ BEGIN
     coalesce((state = 3 AND reason IN ('NoHandler', 'NewerPayload'))::int, 0)
       - coalesce((was = 3 AND was_reason IN ('NoHandler', 'NewerPayload'))::int, 0));
 END $function$;
+
+CREATE OR REPLACE FUNCTION count_started()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  INSERT INTO started (queue, id)
+    SELECT r.queue, r.id FROM claimed c, unnest(c.ids) AS u(id) JOIN record r ON r.id = u.id
+    WHERE r.state = 1 AND r.queue IN (SELECT name FROM limits WHERE name < '@' OR name >= 'A')
+    ON CONFLICT DO NOTHING
+$function$;
 
 CREATE OR REPLACE FUNCTION dependency_ended(p_id uuid, p_state integer, p_result text, p_now bigint)
  RETURNS void
@@ -1230,7 +1457,12 @@ DECLARE
   v_more text[] := '{}';
   v_next bigint;
   v_due bigint;
-  v_paused boolean;
+  v_stops int;
+  v_keys text[];
+  v_starts int;
+  v_shared int;
+  v_rooms int[];
+  v_opens bigint;
   v_better boolean;
   v_share boolean;
   v_wake boolean := false;
@@ -1272,12 +1504,15 @@ BEGIN
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      SELECT EXISTS (SELECT FROM queue WHERE name = p_queues[i] AND paused),
+      SELECT (SELECT CASE WHEN paused THEN 2 WHEN limited THEN 1 END FROM queue WHERE name = p_queues[i]),
+          (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1),
           (SELECT due FROM record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1),
           EXISTS (SELECT FROM record
             WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i])
-        INTO v_paused, v_due, v_better;
-      IF v_paused THEN
+        INTO v_stops, v_opens, v_due, v_better;
+      IF v_opens <= v_now THEN v_opens := tend_keys(v_now); END IF;
+      v_next := least(v_next, v_opens);
+      IF v_stops = 2 THEN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
@@ -1285,6 +1520,19 @@ BEGIN
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
+      IF v_stops = 1 THEN
+        SELECT o_room, o_opens INTO n, v_opens FROM queue_room(p_queues[i], v_now);
+        v_rooms[i] := n;
+        p_slots[i] := least(p_slots[i], n);
+        p_shares[i] := least(p_shares[i], n);
+        IF n = 0 THEN
+          v_taken[i] := NULL;
+          IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
+    OR EXISTS (SELECT FROM record
+      WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker))) THEN v_next := least(v_next, v_opens); END IF;
+        END IF;
+      END IF;
     END LOOP;
     -- The shares first; what they leave is given out in the order of the demands.
     FOREACH v_share IN ARRAY ARRAY[true, false] LOOP
@@ -1299,19 +1547,22 @@ BEGIN
   WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
     AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), back AS MATERIALIZED (
-      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM record r
-      WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
+      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
+      FROM record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
       ORDER BY r.priority, r.turn, r.place LIMIT n + 100 FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
-      SELECT tid, priority, turn, place FROM ready
-      UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
+      SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
+      UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
       -- A worker takes one at a time of those that crashed others (P10).
-      UNION ALL (SELECT tid, priority, turn, place FROM back
+      UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT has_suspect(v_worker) LIMIT 1)
+    ), chosen AS MATERIALIZED (
+      SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE start_shared(id, key, v_now) END AS starts
+      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
     ), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
-      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM both_of_them ORDER BY priority, turn, place LIMIT n))
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
         coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
@@ -1323,7 +1574,10 @@ BEGIN
       INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+    IF v_shared > 0 THEN v_next := least(v_next, claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
   ELSE
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
@@ -1349,6 +1603,13 @@ BEGIN
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
+            IF v_rooms[i] IS NOT NULL THEN PERFORM queue_starts(p_queues[i], v_ids, v_now); END IF;
+          END IF;
+          -- A key that others have locked; one that took its records back, whose places are free for others.
+          IF v_starts = -1 THEN v_next := least(v_next, v_now + 20); END IF;
+          IF v_starts = 0 THEN
+            v_starts := NULL;
+            CONTINUE;
           END IF;
           -- It came back short: once more from behind the mark.
           v_short[i] := n > 0;
@@ -1369,7 +1630,11 @@ BEGIN
       AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
     OR EXISTS (SELECT FROM record
       WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker)))) THEN
-        v_more := v_more || p_queues[i];
+        IF v_taken[i] >= v_rooms[i] THEN
+          v_next := least(v_next, (SELECT o_opens FROM queue_room(p_queues[i], v_now)));
+        ELSE
+          v_more := v_more || p_queues[i];
+        END IF;
       END IF;
     END LOOP;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
@@ -1437,11 +1702,14 @@ CREATE OR REPLACE FUNCTION extra_of(p_id uuid)
  STABLE
 AS $function$
 BEGIN
-  RETURN json_build_object(
-    'checkpoints', (SELECT json_object_agg(name, value) FROM (
-      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
-      FROM checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT results FROM detail WHERE id = p_id))::text;
+  RETURN (
+    SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
+      'results', (SELECT results FROM detail WHERE id = p_id))::text
+    FROM (
+      SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
+        bool_or(total > 65536) AS is_cut
+      FROM (SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+        FROM checkpoint WHERE id = p_id) c) kept_ones);
 END $function$;
 
 CREATE OR REPLACE FUNCTION finish(r record, p_state integer, p_reason text, p_result text, p_now bigint, p_transaction boolean DEFAULT false)
@@ -1462,7 +1730,9 @@ BEGIN
     r.priority, r.crashes, r.flags & 33, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
-      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = r.id) END,
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
+        'checkpoints', CASE WHEN p_state > 4 THEN checkpoints_of(r.id) END, 'undo', r.flags & 128)
+      FROM (SELECT r.id) one LEFT JOIN detail d ON d.id = one.id) END,
     p_result, r.payload);
   PERFORM count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO delta (part, queue, completed, cancelled, dead)
@@ -1479,7 +1749,7 @@ BEGIN
       UNION SELECT child FROM dependency WHERE parent = r.id;
     PERFORM wake(r.queue, -1);
   ELSE
-    IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM release_unique(r.id, p_now); END IF;
     PERFORM dependency_ended(r.id, p_state, p_result, p_now);
   END IF;
@@ -1516,7 +1786,7 @@ AS $function$
     FOR UPDATE OF u SKIP LOCKED);
 $function$;
 
-CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint)
+CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -1525,7 +1795,8 @@ DECLARE
   n int;
 BEGIN
   FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
-    UPDATE key SET held = held - n WHERE name = k;
+    UPDATE key SET held = held - n, failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
+      WHERE name = k;
     PERFORM admit_waiting(k, p_now);
   END LOOP;
 END $function$;
@@ -1580,7 +1851,15 @@ CREATE OR REPLACE FUNCTION insert_record(r record)
 AS $function$
 BEGIN
   INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, pending, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
-    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+END $function$;
+
+CREATE OR REPLACE FUNCTION is_ending(r record)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN r.flags & 128 = 128 AND EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = '!end');
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_expected(p_id uuid)
@@ -1622,6 +1901,36 @@ AS $function$
   SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
 $function$;
 
+CREATE OR REPLACE FUNCTION key_failed(p_key text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  l limits;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  IF l.trips IS NULL THEN RETURN; END IF;
+  UPDATE key SET failed = failed + 1,
+    closed_until = CASE WHEN failed + 1 >= l.trips THEN greatest(closed_until, p_now + l.open_for) ELSE closed_until END
+  WHERE name = p_key AND closed_until <= p_now;
+END $function$;
+
+CREATE OR REPLACE FUNCTION key_room(k key, l limits, p_now bigint, OUT o_slots integer, OUT o_room integer, OUT o_ready integer)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  o_slots := CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
+  o_room := CASE WHEN p_now < k.closed_until THEN 0 ELSE coalesce(o_slots - k.held, 1000) END;
+  o_ready := 0;
+  IF l.gap IS NOT NULL THEN
+    SELECT count(*) INTO o_ready FROM record
+      WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0;
+    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - o_ready);
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION let_run(r record, p_due bigint, p_now bigint, p_keeps boolean, p_transaction boolean DEFAULT false)
  RETURNS void
  LANGUAGE plpgsql
@@ -1632,6 +1941,7 @@ BEGIN
   r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
+  r.flags := CASE WHEN r.key LIKE '@%' THEN r.flags & ~64 | 512 ELSE r.flags & ~576 END;
   IF p_due > p_now THEN
     IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
     r.flags := r.flags & ~8;
@@ -1648,13 +1958,16 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF NOT p_transaction AND take_slot(r.key, r.key_limit) THEN
+    ELSIF NOT p_transaction AND take_slot(r.key, r.key_limit, p_now) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
       r.state := 3;
       r.reason := 'ConcurrencyKey';
       r.blocked_on := r.key;
+    END IF;
+    IF r.flags & 512 = 512 AND NOT p_transaction AND (NOT p_keeps OR r.turn = 0) THEN
+      r.turn := next_turn(r.queue, r.key);
     END IF;
   END IF;
   PERFORM put(r);
@@ -1664,8 +1977,39 @@ BEGIN
     PERFORM wake(r.queue, -1);
     RETURN;
   END IF;
-  IF r.state = 0 THEN PERFORM wake(r.queue, p_now); END IF;
+  -- One that waits for an instant of its key may be the first: somebody has to know of it.
+  IF r.state = 0 OR r.flags & 512 = 512 THEN PERFORM wake(r.queue, p_now); END IF;
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION limit_keys(p_name text, p_after text, p_limit integer)
+ RETURNS TABLE(key text, waiting integer, ready integer, running integer, until double precision, failed integer)
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  v_now bigint := clock();
+BEGIN
+  RETURN QUERY SELECT k.name, w.waiting, w.ready, w.running, CASE WHEN k.closed_until > v_now THEN k.closed_until::float8 END,
+      k.failed
+    FROM key k CROSS JOIN LATERAL (
+      SELECT
+        (SELECT count(*)::int FROM (SELECT FROM record r
+          WHERE r.key = k.name AND r.lane = 3 AND r.reason = 'ConcurrencyKey' LIMIT 10000) few) AS waiting,
+        (SELECT count(*)::int FROM record r
+          WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 0) AS ready,
+        (SELECT count(*)::int FROM record r
+          WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 1) AS running
+    ) w
+    WHERE k.name > greatest(p_after, p_name || '/') AND k.name < p_name || '0'
+      AND (w.waiting > 0 OR w.ready > 0 OR w.running > 0 OR k.closed_until > v_now)
+    ORDER BY k.name LIMIT p_limit;
 END $function$;
 
 CREATE OR REPLACE FUNCTION look_again(p_id uuid, p_key text, p_now bigint)
@@ -1692,6 +2036,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_schedules json;
   w worker;
   v_counts int[];
 BEGIN
@@ -1707,6 +2052,7 @@ BEGIN
     UPDATE housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM sum_counters();
     v_mended := mend(v_now);
+    IF EXISTS (SELECT FROM queue WHERE limited) THEN PERFORM count_started(); END IF;
     DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
     DELETE FROM listener WHERE until <= v_now;
@@ -1717,9 +2063,13 @@ BEGIN
   IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE housekeeping SET next_at = v_now WHERE only_one;
   END IF;
+  -- Their ticks wait for the end of this: nothing may come between.
+  v_now := clock();
+  v_schedules := attend_schedules(v_now);
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(maintain_in(v_now), 0), 200) END);
 END $function$;
 
@@ -1732,6 +2082,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM worker WHERE NOT ended),
     (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
@@ -1759,7 +2110,7 @@ BEGIN
     FROM (SELECT name FROM key WHERE name > v_from ORDER BY name LIMIT 5000) few;
   UPDATE housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
       SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name
   LOOP
@@ -1769,7 +2120,8 @@ BEGIN
     SELECT q.id FROM cancel q
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM key k WHERE k.name IN (
-      SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM key WHERE name > v_from AND name <= v_to AND held = 0 AND failed = 0
+        AND full_at <= p_now AND closed_until <= p_now FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;
@@ -1795,6 +2147,44 @@ BEGIN
       name, options -> name USING ERRCODE = 'invalid_parameter_value';
   END IF;
   RETURN ceil(v_millis);
+END $function$;
+
+CREATE OR REPLACE FUNCTION must_undo(r record, p_tag text, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF r.flags & 128 = 0 THEN RETURN false; END IF;
+  INSERT INTO checkpoint (id, name, value)
+    VALUES (r.id, '!end', json_build_object('_tag', p_tag, 'reason', p_reason)::text) ON CONFLICT (id, name) DO NOTHING;
+  DELETE FROM cancel WHERE id = r.id;
+  RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION next_turn(p_queue text, p_key text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  l limits;
+  v_turn bigint;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
+  SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = p_queue))
+    INTO v_turn FROM key k WHERE k.name = p_key;
+  UPDATE key SET turns = coalesce(turns, '{}') || jsonb_build_object(p_queue, v_turn) WHERE name = p_key;
+  RETURN v_turn;
+END $function$;
+
+CREATE OR REPLACE FUNCTION opens(k key, l limits, p_slots integer, p_ready integer, p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF k.held >= p_slots OR l.gap IS NOT NULL AND p_ready >= floor(l.burst + 0.9 / l.gap) THEN RETURN NULL; END IF;
+  RETURN greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (p_ready + 1)) * l.gap - 0.9)::bigint END);
 END $function$;
 
 CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
@@ -1842,7 +2232,7 @@ BEGIN
   moved AS (
     UPDATE record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
       place = t.place, ready_at = p_now, at = p_now
-    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
@@ -1872,11 +2262,77 @@ BEGIN
     pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
     attempts = r.attempts, failures = r.failures, payload = r.payload,
-    lane = CASE WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 16 = 16 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
+    lane = CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
   WHERE id = r.id;
   IF was.state <> r.state OR was.reason IS DISTINCT FROM r.reason THEN
     PERFORM count_move(r.queue, was.state, was.reason, r.state, r.reason);
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION put_schedule(p_name text, p_revision bigint, p_removed boolean, p_next bigint, p_attend bigint, p_body text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+  IF p_removed THEN
+    DELETE FROM schedule WHERE name = p_name AND revision = p_revision;
+  ELSIF p_revision = 0 THEN
+    INSERT INTO schedule (name, revision, next_at, attend_at, body) VALUES (p_name, 1, p_next, p_attend, p_body)
+      ON CONFLICT (name) DO NOTHING;
+  ELSE
+    UPDATE schedule SET revision = revision + 1, next_at = p_next, attend_at = p_attend, body = p_body
+      WHERE name = p_name AND revision = p_revision;
+  END IF;
+  RETURN FOUND;
+END $function$;
+
+CREATE OR REPLACE FUNCTION queue_room(p_queue text, p_now bigint, OUT o_room integer, OUT o_opens bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  l limits;
+BEGIN
+  o_room := 1000000;
+  SELECT * INTO l FROM limits WHERE name = p_queue FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    o_room := 0;
+    o_opens := p_now + 20;
+    RETURN;
+  END IF;
+  IF p_now < l.closed_until THEN
+    o_room := 0;
+    o_opens := l.closed_until;
+    RETURN;
+  END IF;
+  IF l.concurrency IS NOT NULL THEN
+    DELETE FROM started t WHERE t.queue = p_queue AND (
+      SELECT true FROM record r WHERE r.id = t.id AND r.state = 1) IS NULL;
+    o_room := greatest(0, l.concurrency - (SELECT count(*) FROM started WHERE queue = p_queue));
+    -- Whoever ends one of them looks for the next; this is for when that one does not.
+    IF o_room = 0 THEN o_opens := p_now + 250; END IF;
+  END IF;
+  IF l.gap IS NOT NULL AND o_room > 0 THEN
+    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap));
+    IF o_room = 0 THEN o_opens := ceil(least(l.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (1)) * l.gap - 0.9)::bigint; END IF;
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION queue_starts(p_queue text, p_ids uuid[], p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO started (queue, id)
+    SELECT p_queue, id FROM unnest(p_ids) AS u(id) WHERE (SELECT concurrency FROM limits WHERE name = p_queue) IS NOT NULL
+    ON CONFLICT DO NOTHING;
+  UPDATE limits l SET full_at = greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + cardinality(p_ids) * l.gap WHERE l.name = p_queue AND l.gap IS NOT NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION read_one(p_id uuid)
@@ -1892,6 +2348,9 @@ CREATE OR REPLACE FUNCTION read_one(p_id uuid)
 AS $function$
 BEGIN
   RETURN (SELECT row_to_json(f) FROM (
+    SELECT o.*, CASE WHEN o.state > 4 THEN (SELECT h.detail -> 'checkpoints' FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1)
+      WHEN o.state < 4 AND o.flags & 2 = 2 THEN checkpoints_of(p_id) END AS checkpoints
+    FROM (
   SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
     CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
     r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
@@ -1905,7 +2364,7 @@ BEGIN
     NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
     attempts_of(h)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
     (h.detail -> 'logs')::text AS logs, h.result, h.payload
-  FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) f);
+  FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) o) f);
 END $function$;
 
 CREATE OR REPLACE FUNCTION release_unique(p_id uuid, p_now bigint)
@@ -1970,7 +2429,7 @@ BEGIN
     r := end_attempt(r, 'released', v_now, NULL, NULL);
     r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
-    IF FOUND THEN
+    IF FOUND AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, v_now);
     ELSE
       PERFORM let_run(r, v_now, v_now, true);
@@ -2055,9 +2514,9 @@ BEGIN
     r := end_attempt(r, 'crashed', p_now,
       CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
     r.crashes := v_crashes;
-    IF v_cancel IS NOT NULL THEN
+    IF v_cancel IS NOT NULL AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, p_now);
-    ELSIF v_crashes >= p_max_crashes THEN
+    ELSIF v_crashes >= p_max_crashes AND (is_ending(r) OR NOT must_undo(r, 'Dead', 'Crashed')) THEN
       PERFORM finish(r, 6, 'Crashed', NULL, p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
@@ -2131,6 +2590,7 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+    IF v_cancel IS NOT NULL AND must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
   END IF;
   r.settled := r.fence;
   r := end_attempt(r,
@@ -2147,6 +2607,10 @@ BEGIN
     END IF;
   END LOOP;
 
+  IF r.flags & 512 = 512 AND (x -> 'failure') IS NOT NULL
+    AND (v_outcome = 'Dead' OR v_outcome = 'RetryAfter' AND (x ->> 'uncharged') IS NULL) THEN
+    PERFORM key_failed(r.key, p_now);
+  END IF;
   IF v_cancel IS NOT NULL THEN
     PERFORM finish(r, 5, v_cancel, NULL, p_now);
     RETURN 'Done';
@@ -2161,14 +2625,20 @@ BEGIN
     PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
     r.attempt := r.attempt - 1;
-    PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    IF x ->> 'closes' = 'queue' OR x ->> 'closes' = 'key' AND r.flags & 512 = 512 THEN
+      PERFORM close_limit(r, x ->> 'closes', p_now + (x ->> 'delay')::bigint, p_now);
+      IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
+      PERFORM let_run(r, p_now, p_now, true);
+    ELSE
+      PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    END IF;
     PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
     IF EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+      PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
@@ -2217,12 +2687,14 @@ BEGIN
   v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
   IF p_transaction THEN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    IF EXISTS (SELECT FROM checkpoint WHERE id = p_id AND name = p_waitpoint) THEN RETURN 'Existing'; END IF;
     INSERT INTO agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
     PERFORM wake(r.queue, -1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
-    ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+    ON CONFLICT (id, name) DO NOTHING;
+  IF NOT FOUND THEN RETURN 'Existing'; END IF;
   r.flags := r.flags | 2;
   IF v_waits THEN
     PERFORM let_run(r, v_now, v_now, false);
@@ -2230,6 +2702,39 @@ BEGIN
   END IF;
   PERFORM put(r);
   RETURN 'Early';
+END $function$;
+
+CREATE OR REPLACE FUNCTION start_shared(p_id uuid, p_key text, p_now bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  l limits;
+  v_slots int;
+  v_queue text;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  SELECT * INTO k FROM key WHERE name = p_key;
+  v_slots := CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
+  IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
+  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN -1; END IF;
+  IF p_now >= k.closed_until AND (l.gap IS NULL OR floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) > 0)
+    AND (v_slots IS NULL OR k.held <= v_slots OR v_slots > (
+      SELECT count(*) FROM record WHERE key = p_key AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1
+    ) + k.starting) THEN
+    UPDATE key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 1 * l.gap END,
+      starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
+    WHERE name = p_key;
+    RETURN 2;
+  END IF;
+  UPDATE key SET held = held - 1 WHERE name = p_key;
+  UPDATE record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = p_key, flags = flags & ~24, at = p_now
+    WHERE id = p_id RETURNING queue INTO v_queue;
+  INSERT INTO delta (queue, ready, blocked) VALUES (v_queue, -1, 1);
+  RETURN 0;
 END $function$;
 
 CREATE OR REPLACE FUNCTION sum_counters()
@@ -2348,11 +2853,34 @@ AS $function$
   SELECT coalesce(json_agg(told), '[]') FROM told
 $function$;
 
-CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer)
+CREATE OR REPLACE FUNCTION take_shared(p_key text, p_limit integer, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  k key;
+  l limits;
+  v record;
+BEGIN
+  SELECT * INTO l FROM limits
+    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  INSERT INTO key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
+    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING * INTO k;
+  v := key_room(k, l, p_now);
+  IF v.o_room > 0 THEN
+    UPDATE key SET held = held + 1 WHERE name = p_key;
+    RETURN true;
+  END IF;
+  UPDATE key SET opens_at = opens(k, l, v.o_slots, v.o_ready, p_now) WHERE name = p_key;
+  RETURN false;
+END $function$;
+
+CREATE OR REPLACE FUNCTION take_slot(p_key text, p_limit integer, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  IF p_key LIKE '@%' THEN RETURN take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
   RETURN FOUND;
@@ -2399,7 +2927,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    IF replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all.
+    IF replace(v_target, r, v_policy <> 'reschedule', least(p_due,
+      (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
       UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -2465,7 +2995,11 @@ BEGIN
   SELECT reason INTO v_result FROM cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    PERFORM finish(r, 5, v_result, NULL, p_now);
+    IF must_undo(r, 'Cancel', v_result) THEN
+      PERFORM let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM finish(r, 5, v_result, NULL, p_now);
+    END IF;
     RETURN;
   END IF;
   IF r.state <> 3 THEN RETURN; END IF;
@@ -2550,6 +3084,22 @@ BEGIN
   RETURN (SELECT greatest(at, p_now + 50) FROM agenda ORDER BY num LIMIT 1);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tend_keys(p_now bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_key text;
+BEGIN
+  FOR v_key IN
+    SELECT name FROM key WHERE opens_at <= p_now ORDER BY opens_at LIMIT 200 FOR UPDATE SKIP LOCKED
+  LOOP
+    PERFORM admit_shared(v_key, p_now);
+  END LOOP;
+  -- What others have locked is not asked for without a pause.
+  RETURN (SELECT greatest(opens_at, p_now + 1) FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION text_of(options jsonb, name text, pattern text, longest integer, rule text)
  RETURNS text
  LANGUAGE plpgsql
@@ -2564,8 +3114,8 @@ BEGIN
     USING ERRCODE = 'invalid_parameter_value';
 END $function$;
 
-CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_record json)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION tick(p_name text, p_revision bigint, p_at bigint, p_overlap text, p_ticks json, p_next bigint, p_attend bigint, p_body text, p_asked boolean, p_limit bigint)
+ RETURNS json
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
@@ -2574,11 +3124,45 @@ CREATE OR REPLACE FUNCTION tick(p_name text, p_at bigint, p_next bigint, p_recor
  SET enable_material TO 'off'
  SET jit TO 'off'
 AS $function$
+DECLARE
+  v_now bigint;
+  q schedule;
+  t json;
+  v_outcomes json[] := '{}';
 BEGIN
-  UPDATE schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
-  IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM enqueue_or_defer(p_record, clock()); END IF;
-  RETURN true;
+  SELECT * INTO q FROM schedule
+    WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  v_now := clock();
+  FOR t IN SELECT e FROM json_array_elements(p_ticks) e LOOP
+    EXIT WHEN q.counted >= p_limit;
+    q.last_outcome := 'Enqueued';
+    IF p_overlap <> 'allow' AND q.last_id IS NOT NULL AND is_expected(q.last_id) THEN
+      IF p_overlap = 'skip' THEN
+        q.last_outcome := 'Skipped';
+      ELSE
+        PERFORM control_one(q.last_id, 'Cancel', 'schedule ' || p_name || ': its next tick came',
+          NULL, NULL, NULL, NULL, NULL, v_now, false);
+      END IF;
+    END IF;
+    IF q.last_outcome = 'Enqueued' THEN
+      q.last_id := enqueue_or_defer(t -> 'record', v_now);
+      q.counted := q.counted + (NOT p_asked)::int;
+    END IF;
+    q.last_at := (t ->> 'at')::bigint;
+    q.last_due_at := (t ->> 'dueAt')::bigint;
+    q.last_ticked_at := v_now;
+    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', q.last_id);
+  END LOOP;
+  IF q.counted >= p_limit THEN
+    p_next := NULL;
+    p_attend := NULL;
+  END IF;
+  UPDATE schedule SET revision = q.revision + 1, next_at = p_next, attend_at = p_attend,
+      body = coalesce(p_body, q.body), counted = q.counted, last_at = q.last_at, last_due_at = q.last_due_at,
+      last_ticked_at = q.last_ticked_at, last_outcome = q.last_outcome, last_id = q.last_id
+    WHERE name = p_name;
+  RETURN json_build_object('now', v_now, 'outcomes', to_json(v_outcomes));
 END $function$;
 
 CREATE OR REPLACE FUNCTION unpark(p_handles jsonb, p_now bigint)
@@ -2640,6 +3224,7 @@ DECLARE
   v_answers text[] := '{}';
   x json;
   r record;
+  v_flags int;
   v_lines jsonb;
 BEGIN
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
@@ -2650,11 +3235,13 @@ BEGIN
       v_answers := v_answers || 'LeaseLost'::text;
       CONTINUE;
     END IF;
-    IF r.flags & 2 = 0 THEN UPDATE record SET flags = flags | 2 WHERE id = r.id; END IF;
+    v_flags := CASE WHEN x ->> 'undo' = 'true' THEN 130 ELSE 2 END;
+    IF r.flags & v_flags <> v_flags THEN UPDATE record SET flags = flags | v_flags WHERE id = r.id; END IF;
     CASE x ->> 'kind'
     WHEN 'Step' THEN
+      DELETE FROM checkpoint WHERE id = r.id AND name = x ->> 'replaces';
       INSERT INTO checkpoint (id, name, value) VALUES (r.id, x ->> 'name', x ->> 'value')
-        ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+        ON CONFLICT (id, name) DO NOTHING;
     WHEN 'Progress' THEN
       INSERT INTO detail (id, progress) VALUES (r.id, x ->> 'value')
         ON CONFLICT (id) DO UPDATE SET progress = excluded.progress;

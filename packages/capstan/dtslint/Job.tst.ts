@@ -2,7 +2,7 @@
  * What the types of a job promise, and what they must refuse.
  */
 import type { JobContext, JobError, Transactional } from "capstan"
-import { Job, JobGroup, JobMiddleware, JobStore, JobWorker } from "capstan"
+import { Job, JobGroup, JobLimit, JobMiddleware, JobStore, JobWorker } from "capstan"
 import type { Scope } from "effect"
 import { Context, Effect, Layer, Schema } from "effect"
 import { describe, expect, test } from "tstyche"
@@ -49,6 +49,34 @@ describe("a declaration", () => {
     expect<(typeof Charge)["_tag"]>().type.toBe<"Charge">()
     expect<(typeof Charge)["queue"]>().type.toBe<"billing">()
     expect<(typeof Tick)["queue"]>().type.toBe<"default">()
+  })
+})
+
+describe("a limit", () => {
+  const Api = JobLimit.make("api", { concurrency: 1 })
+
+  test("has a key of the payload", () => {
+    expect(Job.make).type.toBeCallableWith("X", {
+      payload: { account: Schema.String },
+      limit: { by: Api, key: (payload: { readonly account: string }) => payload.account }
+    })
+    expect(Job.make).type.not.toBeCallableWith("X", {
+      payload: { account: Schema.String },
+      limit: { by: Api, key: (payload: { readonly other: string }) => payload.other }
+    })
+    expect(Job.make).type.not.toBeCallableWith("X", {
+      payload: Schema.String,
+      limit: { by: "api", key: (k: string) => k }
+    })
+  })
+
+  test("of a queue is one of the group's queues", () => {
+    expect(JobWorker.layer<typeof Charge, never, never>).type.toBeCallableWith(JobGroup.make(Charge), {
+      queues: { billing: { limit: { concurrency: 3, rate: { limit: 1, per: "1 second" } } } }
+    })
+    expect(JobWorker.layer<typeof Charge, never, never>).type.not.toBeCallableWith(JobGroup.make(Charge), {
+      queues: { mail: { limit: { concurrency: 3 } } }
+    })
   })
 })
 

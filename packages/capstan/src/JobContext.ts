@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type { Steps } from "./internal/steps/steps.ts"
 import type { JobId } from "./JobRecord.ts"
 import type { WriteEntry } from "./JobStore.ts"
 
@@ -45,6 +46,14 @@ export interface Shape {
    */
   readonly snooze: (duration: Duration.Input) => Effect.Effect<never>
   /**
+   * Says that nothing more may start for so long: of this record's key in the space of its `limit`, or of its queue (such as
+   * a 429 with `Retry-After`). It ends this attempt as `snooze` does, without charging it, and the record is the first to
+   * run afterwards, at its old place. Attempts that run go on.
+   *
+   * `"key"` of a job without `limit` is a defect.
+   */
+  readonly limited: (what: "key" | "queue", duration: Duration.Input) => Effect.Effect<never>
+  /**
    * Milliseconds since the claim, by the monotonic clock.
    *
    * @internal
@@ -52,6 +61,8 @@ export interface Shape {
   readonly elapsed: () => number
   /** @internal */
   readonly write: (entry: WriteEntry) => void
+  /** @internal */
+  readonly steps: Steps
 }
 
 /**

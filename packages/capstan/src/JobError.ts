@@ -222,6 +222,183 @@ export class JobStoreError extends Schema.TaggedError<JobStoreError>()("JobStore
 }
 
 /**
+ * Two steps of one attempt have the same name. A name is what a result is found by: give each its own, with the item's id in
+ * it where a step stands in a loop.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class DuplicateStep extends Schema.TaggedError<DuplicateStep>()("DuplicateStep", {
+  job: Schema.String,
+  step: Schema.String
+}) {
+  override get message() {
+    return `job ${this.job} has two steps with the name ${this.step} in one attempt: give each a name of its own`
+  }
+}
+
+/**
+ * What is kept under the name was kept by another kind of step, and cannot be its result. Give the new step a new name.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class OtherStep extends Schema.TaggedError<OtherStep>()("OtherStep", {
+  job: Schema.String,
+  step: Schema.String,
+  wanted: Schema.String,
+  found: Schema.String
+}) {
+  override get message() {
+    return `step ${this.step} of job ${this.job} is a ${this.wanted}, and its record has kept a ${this.found} of that name: ` +
+      `give the new step a new name`
+  }
+}
+
+/**
+ * What is kept no longer decodes with the schema of the step. Raise the step's version, and say in `upcast` how the old value
+ * becomes the new one.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class UnreadableStep extends Schema.TaggedError<UnreadableStep>()("UnreadableStep", {
+  job: Schema.String,
+  step: Schema.String,
+  version: Schema.Number,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `what step ${this.step} of job ${this.job} has kept (version ${this.version}) does not decode: ${this.issue}. ` +
+      `Raise its version and say in upcast how the old value becomes the new one`
+  }
+}
+
+/**
+ * The encoded result of a step is larger than a step may keep. Store the data elsewhere, and keep a reference to it.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class LargeStep extends Schema.TaggedError<LargeStep>()("LargeStep", {
+  job: Schema.String,
+  step: Schema.String,
+  bytes: Schema.Number,
+  limit: Schema.Number
+}) {
+  override get message() {
+    return `the result of step ${this.step} of job ${this.job} has ${this.bytes} bytes, at most ${this.limit} are kept: ` +
+      `store the data elsewhere and keep a reference to it`
+  }
+}
+
+/**
+ * A step that waits stands inside another step. What waits ends the attempt, and the step around it would begin anew: let it
+ * stand beside it.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class WaitInStep extends Schema.TaggedError<WaitInStep>()("WaitInStep", {
+  job: Schema.String,
+  step: Schema.String
+}) {
+  override get message() {
+    return `${this.step} of job ${this.job} waits inside of another step, which would begin anew: let it stand beside that one`
+  }
+}
+
+/**
+ * `Step.withCompensation` is around an effect that is not one step. Put it on the step itself.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class NoSuchStep extends Schema.TaggedError<NoSuchStep>()("NoSuchStep", { job: Schema.String }) {
+  override get message() {
+    return `a withCompensation of job ${this.job} is not around one step: put it on the step that it undoes`
+  }
+}
+
+/**
+ * A record is to be undone, and its handler did not say how to undo one of its steps. Deploy code that has the step with
+ * its compensation: the record is tried again.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class MissingCompensation extends Schema.TaggedError<MissingCompensation>()("MissingCompensation", {
+  job: Schema.String,
+  steps: Schema.Array(Schema.String),
+  /** What the handler ended with before it came there. */
+  ended: Schema.optional(Schema.String)
+}) {
+  override get message() {
+    const ended = this.ended === undefined ? "" : ` (the handler ended with ${this.ended})`
+    return `job ${this.job} did not say how to undo ${this.steps.join(", ")}${ended}: ` +
+      `deploy code that has each with its compensation`
+  }
+}
+
+/**
+ * A mistake in how a handler uses steps. It is a defect of the attempt, decided by `retryDefects`: deploy the corrected code,
+ * and the record goes on.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class StepError extends Schema.TaggedError<StepError>()("StepError", {
+  reason: Schema.Union([
+    DuplicateStep,
+    OtherStep,
+    UnreadableStep,
+    LargeStep,
+    WaitInStep,
+    NoSuchStep,
+    MissingCompensation
+  ])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}
+
+/**
+ * Nobody completed the waitpoint in time. It stays so: who completes it later is told that it is too late.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class WaitpointTimedOut extends Schema.TaggedError<WaitpointTimedOut>()("WaitpointTimedOut", {
+  id: Schema.String,
+  waitpoint: Schema.String
+}) {
+  override get message() {
+    return `nobody completed waitpoint ${this.waitpoint} of record ${this.id} in time`
+  }
+}
+
+/**
+ * A token that completes no waitpoint.
+ *
+ * - `Malformed`: it is no token
+ * - `Forged`: it was not signed with this secret, or was changed since
+ * - `Expired`: its time has passed
+ * - `OtherWaitpoint`: it is for another waitpoint
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class InvalidToken extends Schema.TaggedError<InvalidToken>()("InvalidToken", {
+  waitpoint: Schema.String,
+  reason: Schema.Literals(["Malformed", "Forged", "Expired", "OtherWaitpoint"])
+}) {
+  override get message() {
+    return `the token completes no waitpoint ${this.waitpoint}: ${this.reason}`
+  }
+}
+
+/**
  * A call of `Jobs` with an option that is out of its range, or with the wrong job. Nothing was changed.
  *
  * @category control
@@ -305,5 +482,64 @@ export class AwaitTimedOut extends Schema.TaggedError<AwaitTimedOut>()("AwaitTim
 }) {
   override get message() {
     return `record ${this.id} of job ${this.job} did not end within ${this.millis} ms; it goes on`
+  }
+}
+
+/**
+ * No schedule has this name. Look at `JobSchedules.list`.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class ScheduleNotFound extends Schema.TaggedError<ScheduleNotFound>()("ScheduleNotFound", {
+  name: Schema.String
+}) {
+  override get message() {
+    return `there is no schedule ${this.name}`
+  }
+}
+
+/**
+ * An option of a schedule cannot be meant. Nothing was changed.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class InvalidSchedule extends Schema.TaggedError<InvalidSchedule>()("InvalidSchedule", {
+  name: Schema.String,
+  option: Schema.String,
+  issue: Schema.String
+}) {
+  override get message() {
+    return `schedule ${this.name}: ${this.issue}`
+  }
+}
+
+/**
+ * The schedule is declared in code, by processes that would put it again. Change it there; pause it to stop it.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class DeclaredInCode extends Schema.TaggedError<DeclaredInCode>()("DeclaredInCode", {
+  name: Schema.String,
+  operation: Schema.String
+}) {
+  override get message() {
+    return `schedule ${this.name} is declared in code, which ${this.operation} would not outlast: change it there, or pause it`
+  }
+}
+
+/**
+ * A call of `JobSchedules` that was refused. Nothing was changed.
+ *
+ * @category schedules
+ * @since 0.1.0
+ */
+export class ScheduleError extends Schema.TaggedError<ScheduleError>()("ScheduleError", {
+  reason: Schema.Union([ScheduleNotFound, InvalidSchedule, DeclaredInCode])
+}) {
+  override get message() {
+    return this.reason.message
   }
 }

@@ -174,21 +174,26 @@ class Handle implements JobHandle<never, never, never, never, never> {
   }
 
   private read(answer: Final, seen: boolean): Effect.Effect<never, Ended> {
-    const { id, job } = this
-    switch (answer._tag) {
-      case "Completed":
-        return decode(job.success, job, id, answer.result) as Effect.Effect<never, JobGone>
-      case "Cancelled":
-        return Effect.fail(new JobCancelled({ id, job: job.tag, cancelReason: answer.reason }))
-      case "NotFound":
-        return Effect.fail(gone(job, answer, seen))
-      case "Dead": {
-        const { failure, reason } = answer
-        if (reason !== "Failed" || failure?.kind !== "Declared" || failure.error === undefined) {
-          return Effect.fail(new JobDead({ id, job: job.tag, reason, detail: detailOf(failure) }))
-        }
-        return Effect.flatMap(decode(job.error, job, id, failure.error), (error) => Effect.fail(error as never))
+    return readFinal(this.job, answer, seen)
+  }
+}
+
+/** @internal How a record ended, typed by its job. */
+export const readFinal = (job: Definition, answer: Final, seen = true): Effect.Effect<never, Ended> => {
+  const { id } = answer
+  switch (answer._tag) {
+    case "Completed":
+      return decode(job.success, job, id, answer.result) as Effect.Effect<never, JobGone>
+    case "Cancelled":
+      return Effect.fail(new JobCancelled({ id, job: job.tag, cancelReason: answer.reason }))
+    case "NotFound":
+      return Effect.fail(gone(job, answer, seen))
+    case "Dead": {
+      const { failure, reason } = answer
+      if (reason !== "Failed" || failure?.kind !== "Declared" || failure.error === undefined) {
+        return Effect.fail(new JobDead({ id, job: job.tag, reason, detail: detailOf(failure) }))
       }
+      return Effect.flatMap(decode(job.error, job, id, failure.error), (error) => Effect.fail(error as never))
     }
   }
 }

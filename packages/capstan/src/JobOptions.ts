@@ -11,6 +11,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as D from "./internal/definition.ts"
 import type * as Propagate from "./internal/propagate.ts"
+import type { JobLimit } from "./JobLimit.ts"
 import type { Failure } from "./JobRecord.ts"
 
 // ------------------------------------------------------------------------------------------------- options of calls
@@ -170,6 +171,13 @@ export interface Unique<P> {
    * @default "keep"
    */
   readonly onConflict?: "keep" | "replace" | "reschedule" | "runAfter" | undefined
+  /**
+   * Debounce: enqueues with a `delay` and `"replace"` (the last payload) or `"reschedule"` (the first) put the waiting record
+   * off, each time anew; it is due no later than this long after its first enqueue.
+   *
+   * @default no limit
+   */
+  readonly maxWait?: Duration.Input | undefined
 }
 
 /**
@@ -181,6 +189,18 @@ export interface Unique<P> {
 export interface Concurrency<P> {
   readonly key: (payload: P) => string
   readonly limit: number
+}
+
+/**
+ * The limit that a record counts for, and its key there.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Limited<P> {
+  readonly by: JobLimit
+  /** Such as the tenant, or the account at a third party. Records of all jobs with this limit and key count together. */
+  readonly key: (payload: P) => string
 }
 
 type TypeOf<P> = P extends Schema.Top ? P["Type"] : P extends Schema.Struct.Fields ? Schema.Struct<P>["Type"] : never
@@ -264,6 +284,8 @@ export interface Options<
   readonly startBefore?: Duration.Input | undefined
   readonly unique?: Unique<TypeOf<NoInfer<Payload>>> | undefined
   readonly concurrency?: Concurrency<TypeOf<NoInfer<Payload>>> | undefined
+  /** A limit that it shares with other jobs, in place of `concurrency`: a record has one key. */
+  readonly limit?: Limited<TypeOf<NoInfer<Payload>>> | undefined
   /**
    * How long finished records are kept, by how they ended. Whoever awaits a record finds its result while it is kept: with
    * 0 it is removed as soon as it has ended, and an awaiter may be told that it is gone.

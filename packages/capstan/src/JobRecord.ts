@@ -215,7 +215,7 @@ export interface JobRecord {
   readonly fence: number
   readonly crashes: number
   readonly enqueuedAt: number
-  /** When it may run, while it is scheduled. */
+  /** When it may run, while it is scheduled or waits for a signal no longer than that. */
   readonly dueAt?: number | undefined
   /** When its present attempt was claimed, while it is running. */
   readonly claimedAt?: number | undefined
@@ -238,6 +238,11 @@ export interface JobRecord {
   readonly batchKey?: string | undefined
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
+  /**
+   * Step results and signals by name, as long as they may be asked for again: not of a completed record. Of the store's `get`
+   * alone; `Jobs` shows their names.
+   */
+  readonly checkpoints?: Readonly<Record<string, string>> | undefined
   /** JSON pointers into payload, result and error whose values no reader may see. */
   readonly sensitive: Sensitive
 }

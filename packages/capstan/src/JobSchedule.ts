@@ -1,36 +1,38 @@
 /**
- * A recurring enqueue.
+ * A recurring enqueue, declared in code.
  *
- * Guarantee: every planned instant enqueues exactly one record, by however many processes the same schedule is run: the
- * store moves the schedule on and stores the record in one step. Instants that passed while no process ran are made up for
- * by one record, of the latest of them. The store's clock decides, not that of the process.
+ * Guarantee: every planned instant is one tick, by however many processes the same schedule is run: the store moves the
+ * schedule on and stores the record in one step, which only one process succeeds in. There is no leader. What becomes of
+ * instants that passed while no process ran is said by `missed`, and what a tick does while the run before it goes on by
+ * `overlap`. The store's clock decides, not that of the process, and a clock that is set back makes no tick twice.
  *
  * While two definitions of one schedule run side by side, as during a deploy, the one that started last holds and the other
- * stands by; it takes over when nobody serves that one any more.
+ * stands by; it takes over when nobody serves that one any more. A schedule that no process declares any more is paused
+ * when it was to tick, with a warning; `JobSchedules` shows it.
  *
  * @since 0.1.0
  */
-import * as Cron from "effect/Cron"
+import type * as Cron from "effect/Cron"
+import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
-import { millis, name as validName } from "./internal/definition.ts"
-import { type Options as EnqueueOptions, prepareOne } from "./internal/enqueue.ts"
-import { metrics } from "./internal/metrics.ts"
+import type { Options as EnqueueOptions } from "./internal/enqueue.ts"
+import { define } from "./internal/schedules/define.ts"
+import type { Spec } from "./internal/schedules/plan.ts"
+import { type Declared, serve } from "./internal/schedules/serve.ts"
+import { templateOf } from "./internal/schedules/template.ts"
 import * as Job from "./Job.ts"
-import type { EnqueueError, JobStoreError } from "./JobError.ts"
-import { JobStore, type ScheduleRow } from "./JobStore.ts"
+import { JobStore } from "./JobStore.ts"
 
 /**
- * When, and with what.
+ * When a schedule ticks, and what a tick may do. Give `cron` or `every`.
  *
  * @category options
  * @since 0.1.0
  */
-export interface Options<J extends Job.Any> {
+export interface ScheduleOptions {
   /** A cron expression of five fields, or six with seconds first. */
   readonly cron?: string | undefined
   /**
@@ -39,22 +41,172 @@ export interface Options<J extends Job.Any> {
    * @default "UTC"
    */
   readonly timeZone?: string | undefined
-  /** A period instead of `cron`, counted from the epoch: every process finds the same instants. */
-  readonly every?: Duration.Input | undefined
-  /** The payload, or a function of the planned instant (epoch milliseconds). */
-  readonly payload: J["payloadSchema"]["~type.make.in"] | ((at: number) => J["payloadSchema"]["~type.make.in"])
   /**
-   * Tells schedules of the same job apart.
+   * Which of the two, where a clock change repeats a local time that `cron` names. A time that one leaves out happens at
+   * the instant after the gap.
    *
-   * @default the job's tag
+   * @default "both" where the field of the hour has a `*` or a `/`, else "earlier"
    */
-  readonly name?: string | undefined
+  readonly onDstOverlap?: Cron.DstOverlapPolicy | undefined
+  /** A period instead of `cron`, counted from `start`, or from the epoch: every process finds the same instants. */
+  readonly every?: Duration.Input | undefined
+  /** No instant before this one. */
+  readonly start?: DateTime.DateTime.Input | undefined
+  /** No instant after this one. */
+  readonly end?: DateTime.DateTime.Input | undefined
+  /** When its plan has enqueued so many records, it has ended. Skipped ticks and runs by hand do not count. */
+  readonly limit?: number | undefined
+  /**
+   * Ticks come up to this much later than planned, each instant by a delay of its own that all processes agree on. At most
+   * the period.
+   *
+   * @default none
+   */
+  readonly jitter?: Duration.Input | undefined
+  /**
+   * What becomes of instants that passed while nobody ticked.
+   *
+   * - `"skip"`: nothing; one that is less than a minute late still ticks
+   * - `"runOnce"`: one tick stands for all of them, the latest
+   * - `"runAll"`: each ticks, in order, a hundred in one write
+   *
+   * @default "runOnce"
+   */
+  readonly missed?: "skip" | "runOnce" | "runAll" | undefined
+  /**
+   * What a tick does while the last record of the schedule is not final.
+   *
+   * - `"allow"`: enqueues all the same
+   * - `"skip"`: enqueues nothing
+   * - `"queue"`: enqueues a record that waits until no other of the schedule runs
+   * - `"cancelPrevious"`: cancels that record, which is interrupted where it runs, and enqueues
+   *
+   * @default "allow"
+   */
+  readonly overlap?: "skip" | "queue" | "allow" | "cancelPrevious" | undefined
+  /** Of the records. */
   readonly priority?: EnqueueOptions["priority"]
+  /** Of the records, beside `schedule:` and its name, by which they are found. */
   readonly tags?: ReadonlyArray<string> | undefined
 }
 
 /**
- * Enqueues a record of the job at every planned instant, for as long as the layer lives.
+ * One planned instant of a schedule.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tick {
+  /** The planned instant in epoch milliseconds; of a run by hand, when it was asked for. */
+  readonly at: number
+  /** The name of the schedule. */
+  readonly name: string
+}
+
+/**
+ * What the records of a schedule carry: a payload, or a function that makes one for each tick. A job without a payload
+ * needs none.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type PayloadOption<J extends Job.Any> = undefined extends J["payloadSchema"]["~type.make.in"]
+  ? { readonly payload?: Payload<J> | undefined }
+  : { readonly payload: Payload<J> }
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export type Payload<J extends Job.Any> =
+  | J["payloadSchema"]["~type.make.in"]
+  | ((tick: Tick) => J["payloadSchema"]["~type.make.in"])
+
+/**
+ * When, and with what.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Options<J extends Job.Any> = ScheduleOptions & PayloadOption<J>
+
+/**
+ * @category type ids
+ * @since 0.1.0
+ */
+export const TypeId: unique symbol = Symbol.for("capstan/JobSchedule")
+
+/**
+ * A declared schedule.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface JobSchedule<out J extends Job.Any> {
+  /** @internal */
+  readonly [TypeId]: { readonly spec: Spec; readonly options: ScheduleOptions & { readonly payload?: unknown } }
+  readonly name: string
+  readonly job: J
+}
+
+/**
+ * Any schedule.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Any = JobSchedule<Job.Any>
+
+/**
+ * Declares a schedule. Its name is what the store knows it by: renamed, it is another one.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const Nightly = JobSchedule.make("nightly-report", SendReport, {
+ *   cron: "0 3 * * *",
+ *   timeZone: "Europe/Berlin",
+ *   overlap: "skip",
+ *   payload: ({ at }) => ({ day: at })
+ * })
+ * ```
+ *
+ * **Gotchas**
+ *
+ * An expression or a name that is not valid throws here, at construction.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <J extends Job.Any>(name: string, job: J, options: Options<J>): JobSchedule<J> => {
+  const spec = define(name, job[Job.TypeId], options)
+  if (Result.isFailure(spec)) throw new Error(spec.failure.message)
+  return { [TypeId]: { spec: spec.success, options }, name, job }
+}
+
+/**
+ * Runs several schedules, for as long as the layer lives.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const Schedules = JobSchedule.layerAll(Nightly, Hourly)
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerAll = <const S extends ReadonlyArray<Any>>(
+  ...schedules: S
+): Layer.Layer<never, never, JobStore | S[number]["job"]["payloadSchema"]["EncodingServices"]> => {
+  const names = schedules.map(({ name }) => name)
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice !== undefined) throw new Error(`schedule ${twice}: the name is given twice`)
+  return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => serve(store, schedules.map(declare))))
+}
+
+/**
+ * Enqueues a record of the job at every planned instant, for as long as the layer lives: one schedule, named after its job.
  *
  * **Example**
  *
@@ -71,118 +223,29 @@ export interface Options<J extends Job.Any> {
  */
 export const layer = <J extends Job.Any>(
   job: J,
-  options: Options<J>
-): Layer.Layer<never, never, JobStore | J["payloadSchema"]["EncodingServices"]> => {
-  const schedule = plan(job, options)
-  return Layer.effectDiscard(Effect.forkScoped(run(job, options, schedule)))
-}
+  options: Options<J> & {
+    /**
+     * Tells schedules of the same job apart.
+     *
+     * @default the job's tag
+     */
+    readonly name?: string | undefined
+  }
+): Layer.Layer<never, never, JobStore | J["payloadSchema"]["EncodingServices"]> =>
+  layerAll(make(options.name ?? job._tag, job, options))
 
-interface Plan {
-  readonly name: string
-  /** When this text changes, the stored instant is set anew. */
-  readonly definition: string
-  readonly nextAfter: (at: number) => number
-  /** The last planned instant up to now. */
-  readonly latest: (now: number) => number
-}
-
-const plan = <J extends Job.Any>(job: J, options: Options<J>): Plan => {
-  const name = validName(job._tag, "schedule name", options.name ?? job._tag)
-  if ((options.cron === undefined) === (options.every === undefined)) {
-    throw new Error(`schedule ${name}: give either cron or every`)
-  }
-  if (options.every !== undefined) {
-    const period = millis(job._tag, "every", options.every)
-    if (period < 1) throw new Error(`schedule ${name}: every must be at least one millisecond`)
-    return {
-      name,
-      definition: `every ${period}`,
-      nextAfter: (at) => (Math.floor(at / period) + 1) * period,
-      latest: (now) => Math.floor(now / period) * period
-    }
-  }
-  const expression = options.cron!
-  const timeZone = options.timeZone ?? "UTC"
-  // With a wildcard for the hour, the hour that a clock change repeats is meant twice.
-  const hour = expression.trim().split(/\s+/).at(-4) ?? "*"
-  const parsed = Cron.parse(expression, timeZone, { onDstOverlap: /[*/]/.test(hour) ? "both" : "earlier" })
-  if (Result.isFailure(parsed)) {
-    throw new Error(`schedule ${name}: "${expression}" in ${timeZone} is no cron expression: ${parsed.failure.message}`)
-  }
-  const cron = parsed.success
-  const nextAfter = (at: number) => Cron.next(cron, at).getTime()
-  try {
-    nextAfter(0)
-  } catch {
-    throw new Error(`schedule ${name}: "${expression}" in ${timeZone} has no instant`)
+const declare = ({ job, name, [TypeId]: { options, spec } }: Any): Declared => {
+  const definition = job[Job.TypeId]
+  const { payload } = options
+  const fixed = { origin: "code", job: definition.tag, queue: definition.queue, spec } as const
+  if (typeof payload !== "function") {
+    const template = templateOf(name, definition, spec, options, payload)
+    return { name, body: Effect.map(template, (template) => ({ ...fixed, template })), templates: () => template }
   }
   return {
     name,
-    definition: `cron ${expression} ${timeZone}`,
-    nextAfter,
-    latest: (now) => Cron.prev(cron, now + 1).getTime()
+    body: Effect.succeed(fixed),
+    // Suspended: what it throws is a failure of the tick.
+    templates: (at) => Effect.suspend(() => templateOf(name, definition, spec, options, payload({ at, name })))
   }
 }
-
-const run = <J extends Job.Any>(job: J, options: Options<J>, schedule: Plan) =>
-  Effect.gen(function*() {
-    const store = yield* JobStore
-    // Once: were it put again with every look, two definitions would overwrite each other and neither would ever tick.
-    yield* again(schedule, Effect.flatMap(timeOf(store), (now) => put(store, schedule, schedule.nextAfter(now))))
-    for (;;) yield* again(schedule, look(store, job, options, schedule))
-  })
-
-/** As often as it takes, whatever it fails with: a payload that throws, too, must not end the schedule. */
-const again = <A, E, R>({ name }: Plan, effect: Effect.Effect<A, E, R>): Effect.Effect<A, never, R> =>
-  effect.pipe(
-    Effect.sandbox,
-    Effect.tapError((cause) => Effect.logWarning(`schedule ${name} failed and goes on`, cause)),
-    Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])),
-    Effect.orDie
-  )
-
-const timeOf = (store: JobStore["Service"]): Effect.Effect<number, JobStoreError> =>
-  Effect.map(store.stats, ({ now }) => now)
-
-const put = (store: JobStore["Service"], { definition, name }: Plan, nextAt: number) =>
-  store.schedules([{ name, definition, nextAt }])
-
-/** A definition of somebody else whose instant is overdue for this long is served by nobody. */
-const abandonedAfter = 5 * 60 * 1000
-
-/**
- * Ticks when the stored instant has come, else sleeps until then and leaves the rest to the next look: another process may
- * have moved it on meanwhile. Who stands by looks at its own instants.
- */
-const look = <J extends Job.Any>(store: JobStore["Service"], job: J, options: Options<J>, schedule: Plan) =>
-  Effect.gen(function*() {
-    const { definition, latest, name, nextAfter } = schedule
-    const now = yield* timeOf(store)
-    const row = (yield* store.schedules([])).find((row) => row.name === name)
-    if (row?.definition === definition) {
-      return yield* row.nextAt > now ? Effect.sleep(row.nextAt - now) : tick(store, job, options, schedule, row, now)
-    }
-    if (row === undefined) return yield* put(store, schedule, nextAfter(now))
-    if (row.nextAt + abandonedAfter > now) return yield* Effect.sleep(nextAfter(now) - now)
-    return yield* put(store, schedule, latest(now))
-  })
-
-const tick = <J extends Job.Any>(
-  store: JobStore["Service"],
-  job: J,
-  { payload, priority, tags }: Options<J>,
-  { latest, name, nextAfter }: Plan,
-  row: ScheduleRow,
-  now: number
-): Effect.Effect<unknown, JobStoreError | EnqueueError> =>
-  Effect.gen(function*() {
-    // Of instants that nobody served, the latest stands for all.
-    const at = Math.max(row.nextAt, latest(now))
-    const record = yield* prepareOne(
-      job[Job.TypeId],
-      typeof payload === "function" ? (payload as (at: number) => unknown)(at) : payload,
-      { priority, tags, idempotencyKey: `schedule/${name}/${at}` }
-    )
-    const isTaken = yield* store.tick({ name, at: row.nextAt, nextAt: nextAfter(at), record })
-    if (isTaken) yield* Metric.update(metrics.lateness({ schedule: name, job: job._tag }), (now - at) / 1000)
-  })

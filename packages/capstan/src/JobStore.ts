@@ -22,11 +22,11 @@ import type {
   MaintainReply,
   QueryReply,
   QueryRequest,
-  ScheduleRow,
   Stats,
-  StoreEvent,
-  TickRequest
+  StoreEvent
 } from "./StoreControl.ts"
+import type { KeyRow, KeysRequest, LimitChange, LimitRow } from "./StoreLimits.ts"
+import type { SchedulePut, SchedulesReply, SchedulesRequest, TickReply, TickRequest } from "./StoreSchedule.ts"
 import type {
   Enqueued,
   EnqueueRequest,
@@ -36,11 +36,14 @@ import type {
   RenewRequest,
   ResultAnswer,
   Settled,
+  Signalled,
   SignalRequest,
   WriteEntry
 } from "./StoreWork.ts"
 
 export type * from "./StoreControl.ts"
+export type * from "./StoreLimits.ts"
+export type * from "./StoreSchedule.ts"
 export type * from "./StoreWork.ts"
 
 /**
@@ -83,17 +86,22 @@ export interface Shape {
   readonly renew: (request: RenewRequest) => Effect.Effect<RenewReply, JobStoreError>
   readonly write: (entries: ReadonlyArray<WriteEntry>) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
   readonly results: (ids: ReadonlyArray<JobId>) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
-  readonly signal: (request: SignalRequest) => Effect.Effect<"Delivered" | "Early" | "NotFound", JobStoreError>
+  readonly signal: (request: SignalRequest) => Effect.Effect<Signalled, JobStoreError>
   readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
   readonly query: (request: QueryRequest) => Effect.Effect<QueryReply, JobStoreError>
   readonly stats: Effect.Effect<Stats, JobStoreError>
   readonly control: (request: ControlRequest) => Effect.Effect<ControlReply, JobStoreError>
   /** Stops or resumes claims from a queue. What runs goes on. Says whether it changed. */
   readonly pause: (queue: string, paused: boolean) => Effect.Effect<boolean, JobStoreError>
-  /** Adds or changes schedules and answers all of them as stored. */
-  readonly schedules: (put: ReadonlyArray<ScheduleRow>) => Effect.Effect<ReadonlyArray<ScheduleRow>, JobStoreError>
-  /** Answers whether this call took the tick. */
-  readonly tick: (request: TickRequest) => Effect.Effect<boolean, JobStoreError>
+  readonly schedules: (request: SchedulesRequest) => Effect.Effect<SchedulesReply, JobStoreError>
+  /** Answers whether the schedule was still as it had been read, and is now as asked for. */
+  readonly putSchedule: (put: SchedulePut) => Effect.Effect<boolean, JobStoreError>
+  /** Answers `undefined` when the schedule is not as it was read any more: nothing was done. */
+  readonly tick: (request: TickRequest) => Effect.Effect<TickReply | undefined, JobStoreError>
+  /** Proposes or overrides limits, one after the other, and answers all of them as stored. */
+  readonly limits: (changes: ReadonlyArray<LimitChange>) => Effect.Effect<ReadonlyArray<LimitRow>, JobStoreError>
+  /** One page of the keys of a space. */
+  readonly keys: (request: KeysRequest) => Effect.Effect<ReadonlyArray<KeyRow>, JobStoreError>
   readonly maintain: Effect.Effect<MaintainReply, JobStoreError>
   /** Emits when a sleeping worker may find work in one of the queues, or a cancel request for it. */
   readonly wakeups: (worker: string, queues: ReadonlyArray<string>) => Stream.Stream<void, JobStoreError>

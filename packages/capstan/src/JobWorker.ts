@@ -17,6 +17,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
+import { proposals } from "./internal/limit.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { isAway } from "./internal/worker/call.ts"
 import type { Status } from "./internal/worker/health.ts"
@@ -25,6 +26,7 @@ import { keeper } from "./internal/worker/keeper.ts"
 import { listener } from "./internal/worker/listener.ts"
 import * as Perform from "./internal/worker/perform.ts"
 import type { PerformOptions } from "./internal/worker/perform.ts"
+import { proposing } from "./internal/worker/propose.ts"
 import { pump } from "./internal/worker/pump.ts"
 import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
 import { shutdown } from "./internal/worker/shutdown.ts"
@@ -34,6 +36,7 @@ import { Telemetry } from "./internal/worker/telemetry.ts"
 import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
+import * as JobLimit from "./JobLimit.ts"
 import { JobStore } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
 
@@ -56,6 +59,13 @@ export interface QueueOptions {
    * @default 1
    */
   readonly weight?: number | undefined
+  /**
+   * What all workers of the store keep to together: how many records of the queue run at a time, how many start in a time.
+   * Proposed to the store as its named setting; see `JobLimit`.
+   *
+   * @default no limit
+   */
+  readonly limit?: JobLimit.Options | undefined
 }
 
 /**
@@ -78,6 +88,13 @@ export interface Options<Queue extends string = string> {
    * @default "weighted"
    */
   readonly order?: "strict" | "weighted" | undefined
+  /**
+   * The release that this code belongs to, a number that rises with each. Of the limits that workers propose, those of the
+   * highest release hold; within one, those of the worker that started last.
+   *
+   * @default 0
+   */
+  readonly release?: number | undefined
   /** Caps and weights by queue. A queue that no job of the group uses throws. */
   readonly queues?: { readonly [Q in Queue]?: QueueOptions } | undefined
   /**
@@ -240,15 +257,17 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
     const clock = yield* Clock.Clock
     const id = yield* Effect.withFiber((fiber) => Effect.succeed(Uuid.make(fiber)))
     refuseForeign(context, store.identity)
+    const jobs = runnablesOf(group, context)
+    const limits = proposalsOf(jobs, options)
     const state = new WorkerState({
       store,
       clock,
       settings: settingsOf(id, options),
       slots: slotsOf(group, options),
-      jobs: runnablesOf(group, context),
+      jobs,
       telemetry: new Telemetry(context)
     })
-    yield* start(state)
+    yield* start(state, proposing(state, limits))
     return {
       id,
       health: Effect.sync(() => healthOf(state)),
@@ -258,13 +277,19 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
   })
 
 /** The loops end after the shutdown, which needs them: they live in a scope of their own. */
-const start = (state: WorkerState): Effect.Effect<void, never, Scope.Scope> =>
+const start = (state: WorkerState, prepare: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const loops = yield* Scope.make()
-    yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(loops, exit)))
+    const scope = yield* Scope.make()
+    yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(scope, exit)))
     // Listening comes first, so that no wake-up falls between the first look and the subscription.
-    for (const [name, loop] of Object.entries({ listener, keeper, janitor, pump })) {
-      yield* Effect.forkIn(supervised(state, name, loop(state)), loops, { startImmediately: true })
+    const loops = {
+      listener: listener(state),
+      keeper: keeper(state),
+      janitor: janitor(state),
+      pump: Effect.andThen(prepare, pump(state))
+    }
+    for (const [name, loop] of Object.entries(loops)) {
+      yield* Effect.forkIn(supervised(state, name, loop), scope, { startImmediately: true })
     }
   })
 
@@ -344,6 +369,17 @@ const runnablesOf = (group: JobGroup.Any, context: Context.Context<never>): Read
   }
   return jobs
 }
+
+const proposalsOf = (jobs: ReadonlyMap<string, RunnableJob>, { queues = {}, release = 0 }: Options) =>
+  proposals(
+    [...jobs.values()].map(({ definition }) => definition),
+    Object.entries(queues as Readonly<Record<string, QueueOptions | undefined>>).flatMap(([name, options]) =>
+      options?.limit === undefined
+        ? []
+        : [{ name, settings: JobLimit.settingsOf(`worker, queue ${name}`, options.limit) }]
+    ),
+    integer("worker", "release", release, 0, Number.MAX_SAFE_INTEGER)
+  )
 
 const healthOf = (state: WorkerState): Health => ({
   status: state.health.status,

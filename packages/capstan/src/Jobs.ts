@@ -17,16 +17,21 @@ import * as Codec from "./internal/codec.ts"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
 import { priorities, size } from "./internal/enqueue.ts"
+import { holding } from "./internal/limit.ts"
 import { masked } from "./internal/view.ts"
 import * as Job from "./Job.ts"
 import { EnqueueError, InvalidPayload, JobControlError, TooLarge } from "./JobError.ts"
 import type { JobStoreError } from "./JobError.ts"
 import { cancel as cancelOne, type CancelAnswer } from "./JobHandle.ts"
+import * as JobLimit from "./JobLimit.ts"
 import type { JobId, JobRecord, Sensitive } from "./JobRecord.ts"
 import {
   type ControlAction,
   type ControlOutcome,
   JobStore,
+  type KeyRow,
+  type LimitRow,
+  type LimitSettings,
   type Selection,
   type Stats,
   type StoreEvent
@@ -79,6 +84,40 @@ export interface Counts {
 }
 
 /**
+ * What a limit is of: a queue, or the keys of a `JobLimit`, by its name.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LimitOf = { readonly queue: string } | { readonly key: string }
+
+/**
+ * A limit as it stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limit {
+  readonly of: LimitOf
+  /** That of the code whose proposal holds; none while only an operator has set it. */
+  readonly release: Option.Option<number>
+  readonly proposed: LimitSettings
+  readonly override: Option.Option<LimitSettings>
+  /** What workers keep to. */
+  readonly holds: LimitSettings
+}
+
+/**
+ * How one key of a limit stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LimitedKey extends Omit<KeyRow, "limitedUntil"> {
+  readonly limitedUntil: Option.Option<number>
+}
+
+/**
  * The operations.
  *
  * @category models
@@ -128,6 +167,20 @@ export interface Shape {
   readonly pause: (queue: string) => Effect.Effect<boolean, JobStoreError>
   /** Says whether it was paused. */
   readonly resume: (queue: string) => Effect.Effect<boolean, JobStoreError>
+  /** All limits, each with what code proposed, what an operator set, and which holds. */
+  readonly limits: Effect.Effect<ReadonlyArray<Limit>, JobStoreError>
+  /**
+   * Sets a limit by hand, from the next claim on, in every worker. It wins over what code proposes, setting by setting, until
+   * it is cleared. More than the limit may run when it was lowered: nothing is stopped, and nothing starts.
+   */
+  readonly setLimit: (
+    of: LimitOf,
+    options: JobLimit.KeyOptions
+  ) => Effect.Effect<Limit, JobStoreError | JobControlError>
+  /** Lets what code proposes hold again. */
+  readonly clearLimit: (of: LimitOf) => Effect.Effect<Limit, JobStoreError>
+  /** How the keys of a limit stand, by name: those for which something waits or runs, or that are limited. */
+  readonly keys: (limit: string) => Stream.Stream<LimitedKey, JobStoreError>
   /** Cancels everything of a queue that waits. What runs goes on. */
   readonly drain: (queue: string) => Effect.Effect<Counts, JobStoreError>
   /** Removes the final records that match: history. */
@@ -181,6 +234,24 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       delete: (where) => act({ _tag: "Delete" }, where),
       pause: (queue) => store.pause(queue, true),
       resume: (queue) => store.pause(queue, false),
+      limits: Effect.map(store.limits([]), (rows) => rows.map(limitOf)),
+      setLimit: (of, options) =>
+        Effect.flatMap(checkedSettings(of, options), (settings) => override(store, of, settings)),
+      clearLimit: (of) => override(store, of, undefined),
+      keys: (limit) =>
+        Stream.paginate(
+          undefined as string | undefined,
+          (after) =>
+            Effect.map(store.keys({ name: `@${limit}`, limit: chunk, after }), (rows) =>
+              [
+                rows.map((row): LimitedKey => ({
+                  ...row,
+                  key: row.key.slice(limit.length + 2),
+                  limitedUntil: Option.fromUndefinedOr(row.limitedUntil)
+                })),
+                rows.length < chunk ? Option.none() : Option.some(rows.at(-1)!.key)
+              ] as const)
+        ),
       drain: (queue) =>
         act({ _tag: "Cancel", reason: `queue ${queue} was drained` }, {
           queue,
@@ -239,6 +310,29 @@ const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page
     return { records, cursor: Option.fromUndefinedOr(next) }
   })
 }
+
+const limitOf = (row: LimitRow): Limit => ({
+  of: row.name.startsWith("@") ? { key: row.name.slice(1) } : { queue: row.name },
+  release: row.release < 0 ? Option.none() : Option.some(row.release),
+  proposed: row.proposed,
+  override: Option.fromUndefinedOr(row.override),
+  holds: holding(row)
+})
+
+const override = (store: JobStore["Service"], of: LimitOf, settings: LimitSettings | undefined) => {
+  const name = "queue" in of ? of.queue : `@${of.key}`
+  return Effect.map(
+    store.limits([{ _tag: "Override", name, settings }]),
+    (rows) => limitOf(rows.find((row) => row.name === name) ?? { name, release: -1, proposed: {}, override: undefined })
+  )
+}
+
+const checkedSettings = (of: LimitOf, options: JobLimit.KeyOptions): Effect.Effect<LimitSettings, JobControlError> =>
+  Effect.try({
+    try: () => "queue" in of ? JobLimit.settingsOf("limit", options) : JobLimit.keySettingsOf("limit", options),
+    catch: (error) =>
+      new JobControlError({ option: "limit", issue: error instanceof Error ? error.message : String(error) })
+  })
 
 /** Chunk after chunk, so that no call to the store is unbounded. An interruption stops between two chunks. */
 const controlAll = (

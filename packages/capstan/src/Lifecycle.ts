@@ -58,6 +58,8 @@ export const table = {
   unblock: row(["blocked"], runnable, 0, 0),
   /** A worker takes it. */
   claim: row(["ready"], ["running"], 1, 1),
+  /** Its limit is lower than when it became ready, or closed. */
+  hold: row(["ready"], ["blocked"], 0, 0),
   /** The handler succeeded. */
   complete: row(["running"], ["completed"], 1, 0),
   /** The handler failed and its policy retries. */

@@ -1,12 +1,12 @@
 /**
- * What operators and the clock ask of a store, and what it answers: query, control, figures, schedules, maintenance, events.
+ * What operators and the clock ask of a store, and what it answers: query, control, figures, maintenance, events.
  *
  * All of it is part of `JobStore`, under whose name it is imported.
  *
  * @since 0.1.0
  */
 import type { BlockedReason, DeadReason, JobId, JobRecord, Sensitive, State } from "./JobRecord.ts"
-import type { NewRecord } from "./StoreWork.ts"
+import type { SchedulesReply } from "./StoreSchedule.ts"
 
 // ------------------------------------------------------------------------------------------------- query and control
 
@@ -164,35 +164,6 @@ export interface WorkerStats {
   readonly queues: ReadonlyArray<string>
 }
 
-// --------------------------------------------------------------------------------------------------------- schedules
-
-/**
- * A recurring enqueue. The store keeps when it is next; core computes the instants.
- *
- * @category schedules
- * @since 0.1.0
- */
-export interface ScheduleRow {
-  readonly name: string
-  /** What defines it: when this text changes, `nextAt` is set anew. */
-  readonly definition: string
-  /** Epoch milliseconds of the next planned tick. */
-  readonly nextAt: number
-}
-
-/**
- * One planned instant: enqueues its record and moves the schedule on, unless another process did.
- *
- * @category schedules
- * @since 0.1.0
- */
-export interface TickRequest {
-  readonly name: string
-  readonly at: number
-  readonly nextAt: number
-  readonly record: NewRecord | undefined
-}
-
 // ------------------------------------------------------------------------------------------------ maintain and events
 
 /**
@@ -208,6 +179,11 @@ export interface MaintainReply {
   readonly swept: number
   /** Milliseconds until there is more to do: 0 when this call stopped at its bound. */
   readonly maintainIn: number | undefined
+  /**
+   * Schedules whose `attendAt` has come, at most a hundred: this worker is to see to them. Nobody else is given them for
+   * five seconds.
+   */
+  readonly schedules?: SchedulesReply | undefined
 }
 
 /**

@@ -20,6 +20,8 @@ export interface UniqueClaim {
   /** The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue. */
   readonly until: "started" | "finished" | { readonly windowMillis: number }
   readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter"
+  /** A conflict moves the record's due instant no further than this many milliseconds after its first enqueue. */
+  readonly maxWait?: number | undefined
 }
 
 /**
@@ -118,8 +120,15 @@ export interface NewFailure {
 export type Outcome =
   | { readonly _tag: "Complete"; readonly result: string | undefined }
   | { readonly _tag: "RetryAfter"; readonly delay: number; readonly failure: NewFailure; readonly uncharged?: boolean }
-  | { readonly _tag: "SnoozeFor"; readonly delay: number; readonly failure?: NewFailure | undefined }
-  | { readonly _tag: "WaitFor"; readonly waitpoint: string }
+  | {
+    readonly _tag: "SnoozeFor"
+    readonly delay: number
+    readonly failure?: NewFailure | undefined
+    /** Nothing of its queue, or of its key where that is one of a space, starts for `delay`; it keeps its place. */
+    readonly closes?: "key" | "queue" | undefined
+  }
+  /** With `delay` it goes on after so many milliseconds without the signal. */
+  | { readonly _tag: "WaitFor"; readonly waitpoint: string; readonly delay?: number | undefined }
   | { readonly _tag: "WaitForChildren" }
   | { readonly _tag: "Cancel"; readonly reason: string }
   | { readonly _tag: "Dead"; readonly reason: DeadReason; readonly failure?: NewFailure | undefined }
@@ -210,8 +219,10 @@ export interface Claimed {
   readonly idempotencyKey?: string | undefined
   readonly parent?: JobId | undefined
   readonly flowId?: string | undefined
-  /** Step results and signals by name, up to 64 KiB; the rest by `get`. */
+  /** Step results and signals by name, up to 64 KiB; those whose names begin with `!` are always among them. */
   readonly checkpoints: Readonly<Record<string, string>>
+  /** There are more checkpoints than these: `get` has them all. */
+  readonly isCut?: true | undefined
   /** Results of the records that it waited for, by name. */
   readonly dependencies: Readonly<Record<string, string | undefined>>
 }
@@ -291,11 +302,23 @@ export interface RenewReply {
 /**
  * A fenced write of a running attempt.
  *
+ * A checkpoint is written once: a `Step` whose name is there already changes nothing, and is `Done`. `replaces` removes
+ * another one in the same write. `undo` says that the step can be undone, and marks the record: whoever would end it while
+ * no attempt of it decides (a cancel, the last crash) keeps how it is to end as the checkpoint `!end` and lets it run, so that
+ * its handler can undo what it did.
+ *
  * @category write
  * @since 0.1.0
  */
 export type WriteEntry =
-  | { readonly _tag: "Step"; readonly at: AttemptRef; readonly name: string; readonly value: string }
+  | {
+    readonly _tag: "Step"
+    readonly at: AttemptRef
+    readonly name: string
+    readonly value: string
+    readonly replaces?: string | undefined
+    readonly undo?: true | undefined
+  }
   | { readonly _tag: "Progress"; readonly at: AttemptRef; readonly value: string }
   | { readonly _tag: "Log"; readonly at: AttemptRef; readonly lines: ReadonlyArray<string> }
 
@@ -321,7 +344,8 @@ interface Missing {
 }
 
 /**
- * Completes a waitpoint of a record. `Early` when the record does not wait for it yet: it will find it.
+ * Completes a waitpoint of a record. `Early` when the record does not wait for it yet: it will find it. The first one wins:
+ * `Existing` when there is a checkpoint of that name already, which stays.
  *
  * @category signal
  * @since 0.1.0
@@ -331,3 +355,11 @@ export interface SignalRequest {
   readonly waitpoint: string
   readonly value: string
 }
+
+/**
+ * How a record took a signal.
+ *
+ * @category signal
+ * @since 0.1.0
+ */
+export type Signalled = "Delivered" | "Early" | "Existing" | "NotFound"

@@ -9,7 +9,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { JobStoreError } from "./JobError.ts"
-import type { AttemptRef } from "./JobStore.ts"
+import type { AttemptRef, WriteEntry } from "./JobStore.ts"
 
 /**
  * How an attempt ends when its transaction commits: as a completion with this result.
@@ -40,6 +40,14 @@ export interface Shape {
     at: AttemptRef,
     effect: Effect.Effect<A, E, R>,
     complete: (value: A) => Effect.Effect<Completion>
+  ) => Effect.Effect<A, E | JobStoreError, R>
+  /**
+   * Runs the effect in one transaction, and in the same transaction keeps the step that `step` makes of its value. Nothing of
+   * it happens when the effect fails, or when the attempt is stale (`LeaseLost`).
+   */
+  readonly step: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    step: (value: A) => Effect.Effect<WriteEntry & { readonly _tag: "Step" }>
   ) => Effect.Effect<A, E | JobStoreError, R>
 }
 

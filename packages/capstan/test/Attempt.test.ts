@@ -389,9 +389,9 @@ describe("JobSchedule", () => {
     class Report extends Job.make("Report", { payload: Schema.Number }) {}
     const at: Array<number> = []
     return Effect.gen(function*() {
-      yield* Layer.build(JobSchedule.layer(Report, { cron: "0 * * * *", payload: (at) => at }))
+      yield* Layer.build(JobSchedule.layer(Report, { cron: "0 * * * *", payload: ({ at }) => at }))
       // A second process with the same schedule.
-      yield* Layer.build(Layer.fresh(JobSchedule.layer(Report, { cron: "0 * * * *", payload: (at) => at })))
+      yield* Layer.build(Layer.fresh(JobSchedule.layer(Report, { cron: "0 * * * *", payload: ({ at }) => at })))
       yield* settle
       for (let i = 0; i < 3; i++) yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(at, [3_600_000, 7_200_000, 10_800_000])

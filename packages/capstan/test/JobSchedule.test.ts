@@ -49,7 +49,7 @@ describe("JobSchedule", () => {
       const fresh = yield* start(halfHours("new"))
       yield* pass(1)
       yield* fresh.stop
-      const again = yield* start(fullHours("old again"))
+      const again = yield* start(fullHours("old"))
       yield* again.stop
       yield* pass(2)
       assert.deepStrictEqual(yield* ticks, { new: [0.5], old: [2, 3] })
@@ -68,7 +68,7 @@ describe("JobSchedule", () => {
 
   it.effect("a payload that throws is tried again, and the ticks after it follow", () => {
     let thrown = 0
-    const payload = (at: number) => {
+    const payload = ({ at }: JobSchedule.Tick) => {
       if (at === 2 * hour && thrown++ < 2) throw new Error("no report today")
       return "report"
     }
@@ -89,7 +89,7 @@ describe("JobSchedule", () => {
   it.effect("instants that passed while no process ran are made up for by the latest of them", () =>
     Effect.gen(function*() {
       const seen: Array<number> = []
-      const options = { ...fullHours(""), payload: (at: number) => (seen.push(at / hour), "report") }
+      const options = { ...fullHours(""), payload: ({ at }: JobSchedule.Tick) => (seen.push(at / hour), "report") }
       const process = yield* start(options)
       yield* pass(1)
       yield* process.stop

@@ -10,10 +10,10 @@ import { settle } from "./harness.ts"
 class Report extends Job.make("Report", { payload: Schema.Number, retention: { completed: "forever" } }) {}
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
 
-type When = Pick<JobSchedule.Options<typeof Report>, "cron" | "every" | "timeZone">
+type When = JobSchedule.ScheduleOptions
 
 /** A process of its own with the schedule; each record carries the instant that it was planned for. */
-const start = (when: When) => Layer.build(Layer.fresh(JobSchedule.layer(Report, { ...when, payload: (at) => at })))
+const start = (when: When) => Layer.build(Layer.fresh(JobSchedule.layer(Report, { ...when, payload: ({ at }) => at })))
 
 /** The planned instants of all records, in the order of their enqueue. */
 const planned = Effect.flatMap(

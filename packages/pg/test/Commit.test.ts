@@ -1,6 +1,6 @@
 /** `X.commit`: business writes, children, result and completion in one transaction, fenced (P5). */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, type JobStore, JobWorker, Transactional } from "capstan"
+import { Job, JobContext, JobError, JobGroup, type JobStore, JobWorker, Step, Transactional } from "capstan"
 import { Context, Deferred, Effect, Fiber, Layer, Redacted, Schema, Tracer } from "effect"
 import type { SqlError } from "effect/sql"
 import { afterAll } from "vitest"
@@ -213,6 +213,93 @@ describe("a commit", () => {
           `SELECT count(*)::int AS n FROM ${bank}.ledger WHERE amount = 77`
         )
         assert.strictEqual(row!.n, 0)
+      }))
+  )
+})
+
+/** What a handler's `Step.commit` comes down to. */
+const commitStep = <A, E, R>({ context }: Side, at: JobStore.AttemptRef, effect: Effect.Effect<A, E, R>) =>
+  Context.get(context, Transactional.Transactional).step(
+    effect,
+    () => Effect.succeed({ _tag: "Step", at: { id: at.id, fence: at.fence }, name: "book", value: "1" })
+  )
+
+const kept = (one: Side, { id }: JobStore.AttemptRef) =>
+  Effect.map(one.store.get(id), (record) => record?.checkpoints?.["book"])
+
+describe("a step that commits", () => {
+  fact("is kept with what its effect writes, in one transaction", (one) =>
+    Effect.gen(function*() {
+      const at = yield* Effect.andThen(enqueue(one), claimOne(one))
+      const child = Harness.newId()
+      const looks: Array<unknown> = []
+      const look = Harness.outside(
+        one,
+        Effect.flatMap(
+          Effect.all([kept(one, at), stateOf(one, child), Effect.map(lines(one), (ids) => ids.includes(at.id))]),
+          (seen) => Effect.sync(() => looks.push(seen))
+        )
+      )
+      const business = Effect.andThen(
+        write(one, at.id),
+        one.store.enqueue({ by: at, records: [Harness.record({ id: child })] })
+      )
+      yield* commitStep(one, at, Effect.andThen(business, look))
+      yield* look
+      assert.deepStrictEqual(looks, [[undefined, "none", false], ["1", "ready", true]])
+      assert.strictEqual(yield* Harness.settle(one, at), "Done")
+    }))
+
+  fact("whose effect fails, or whose attempt is stale, leaves nothing", (one) =>
+    Effect.gen(function*() {
+      const at = yield* Effect.andThen(enqueue(one), claimOne(one))
+      assert.strictEqual(
+        yield* Effect.flip(commitStep(one, at, Effect.andThen(write(one, at.id), Effect.fail("declined")))),
+        "declined"
+      )
+      isLeaseLost(
+        yield* Effect.flip(commitStep(one, at, Effect.andThen(write(one, at.id), Harness.outside(one, rescue(one)))))
+      )
+      assert.notInclude(yield* lines(one), at.id)
+      assert.isUndefined(yield* kept(one, at))
+    }))
+
+  fact("is refused inside another transaction", (one) =>
+    Effect.gen(function*() {
+      const at = yield* Effect.andThen(enqueue(one), claimOne(one))
+      const error = yield* Effect.flip(one.sql.withTransaction(commitStep(one, at, Effect.void)))
+      assert.include((error as JobError.JobStoreError).message, "outside of withTransaction")
+    }))
+
+  fact(
+    "whose reply is lost runs once all the same: the next attempt finds what was kept",
+    (one) =>
+      Effect.scoped(Effect.gen(function*() {
+        class Booking extends Job.make("Booking", { success: Schema.Int }) {}
+        const group = JobGroup.make(Booking)
+        const proxy = yield* Proxy.open
+        const other = yield* Harness.open(schema, {}, { url: Redacted.make(proxy.url) })
+        let runs = 0
+        const handlers = group.toLayer({
+          Booking: () =>
+            Effect.gen(function*() {
+              const { id } = yield* JobContext.JobContext
+              if (runs === 0) proxy.loseReplyOf("COMMIT")
+              yield* Step.commit("book", Effect.andThen(Effect.orDie(write(other, id)), Effect.sync(() => ++runs)))
+              return runs
+            })
+        })
+        yield* Effect.provide(
+          Layer.build(Layer.provide(JobWorker.layer(group, { shutdownGrace: 0 }), handlers)),
+          other.context
+        )
+        const { id } = yield* Booking.enqueue()
+        yield* Harness.until(
+          "the record to be completed",
+          Effect.map(stateOf(one, id), (state) => state.startsWith("completed"))
+        )
+        assert.deepStrictEqual([proxy.lost(), runs], [1, 1])
+        assert.strictEqual((yield* lines(one)).filter((line) => line === id).length, 1)
       }))
   )
 })

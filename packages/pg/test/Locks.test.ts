@@ -327,13 +327,26 @@ describe("an enqueue in an open transaction holds up nobody", () => {
 
   holding("of the unique key of a schedule's record, when it ticks", {
     given: ({ worker }) =>
-      Effect.as(worker.store.schedules([{ name: "s", definition: "d", nextAt: 1 }]), { id: Harness.newId() }),
+      Effect.as(
+        worker.store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1, body: "{}" } }),
+        { id: Harness.newId() }
+      ),
     hold: (caller) => enqueue(caller, unique("u")),
     meanwhile: (worker, { id }) =>
       Effect.gen(function*() {
         const record = Harness.record({ ...unique("u"), id })
-        const tick = worker.store.tick({ name: "s", at: 1, nextAt: 2, record })
-        assert.deepStrictEqual([yield* tick, yield* tick], [true, false])
+        const tick = Effect.map(
+          worker.store.tick({
+            name: "s",
+            revision: 1,
+            at: 1,
+            overlap: "allow",
+            ticks: [{ at: 1, dueAt: 1, record }],
+            next: { nextAt: 2 }
+          }),
+          (reply) => reply?.outcomes
+        )
+        assert.deepStrictEqual([yield* tick, yield* tick], [[{ outcome: "Enqueued", id }], undefined])
       }),
     committed: (worker, { id }) => isState(worker, id, "none"),
     rolledBack: (worker, { id }) => isState(worker, id, "ready")
@@ -825,7 +838,7 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
   }
 
   twin("slots of keys", [
-    ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit)", "${s}.take_slot(r.key, r.key_limit)"],
+    ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit, p_now)", "${s}.take_slot(r.key, r.key_limit, p_now)"],
     ["r.key IS NOT NULL AND p_transaction AND v_due <= p_now", "false"]
   ], [
     "of a key whose slot is taken",

@@ -304,11 +304,21 @@ const facts: Readonly<Record<string, (sides: Sides) => Effect.Effect<void, unkno
 
   "a tick of a schedule is taken once, whichever of the two knew of it first": ({ one, other }) =>
     Effect.gen(function*() {
-      yield* one.store.schedules([{ name: "s", definition: "d", nextAt: 1000 }])
+      yield* one.store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1000, body: "{}" } })
       const tick = (by: Sides["one"]) =>
-        by.store.tick({ name: "s", at: 1000, nextAt: 2000, record: Harness.record({ idempotencyKey: "tick" }) })
-      assert.deepStrictEqual([yield* tick(other), yield* tick(one)], [true, false])
-      const [row] = yield* one.store.schedules([])
+        Effect.map(
+          by.store.tick({
+            name: "s",
+            revision: 1,
+            at: 1000,
+            overlap: "allow",
+            ticks: [{ at: 1000, dueAt: 1000, record: Harness.record() }],
+            next: { nextAt: 2000 }
+          }),
+          (reply) => reply?.outcomes.length
+        )
+      assert.deepStrictEqual([yield* tick(other), yield* tick(one)], [1, undefined])
+      const { rows: [row] } = yield* one.store.schedules({ names: ["s"], limit: 1 })
       assert.deepStrictEqual([row?.nextAt, (yield* Harness.claim(one, 10)).length], [2000, 1])
     })
 }

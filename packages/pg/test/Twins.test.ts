@@ -19,6 +19,57 @@ interface Twin {
 }
 
 const twins: Readonly<Record<string, Twin>> = {
+  "a queue whose limit nobody looks at": {
+    changes: [[
+      "        p_slots[i] := least(p_slots[i], n);\n        p_shares[i] := least(p_shares[i], n);\n        IF n = 0 THEN",
+      "        IF false THEN"
+    ]],
+    red: [
+      "a queue's concurrency holds",
+      "a queue that is full",
+      "records of a dead worker count",
+      "a queue starts no more",
+      "a queue that was limited",
+      "the proposal of the highest release"
+    ]
+  },
+  "a start that takes no token": {
+    changes: [[
+      "UPDATE ${s}.key SET full_at = CASE WHEN l.gap IS NULL THEN",
+      "UPDATE ${s}.key SET full_at = CASE WHEN true THEN"
+    ]],
+    red: [
+      "a key starts no more",
+      "a token is taken by the start",
+      "no more records of a key are ready"
+    ]
+  },
+  "a ready record that need not look at its limit": {
+    changes: [[
+      "IF p_now >= k.closed_until AND (l.gap IS NULL OR",
+      "IF true OR p_now >= k.closed_until AND (l.gap IS NULL OR"
+    ]],
+    red: [
+      "a limit that is lowered",
+      "an override of 0",
+      "what was enqueued before a limit was known"
+    ]
+  },
+  "a circuit that failures do not open": {
+    changes: [["IF l.trips IS NULL THEN RETURN; END IF;", "RETURN;"]],
+    red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    changes: [["+ (x ->> 'maxWait')::bigint", "+ NULL::bigint"]],
+    red: ["unique, maxWait"]
+  },
+  "turns that nobody takes": {
+    changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"]],
+    red: [
+      "keys of a fair limit take turns",
+      "a higher priority comes before the turns"
+    ]
+  },
   "no fence at a completion": {
     changes: [["WHERE r.id = g.id AND r.fence = g.fence", "WHERE r.id = g.id AND r.state = 1"]],
     red: [
@@ -47,13 +98,42 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["an edited payload raises the fence (P3)"]
   },
+  "a tick without a compare": {
+    changes: [[
+      "\n    WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;",
+      " WHERE name = p_name FOR UPDATE;"
+    ]],
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that compares before it has the lock": {
+    changes: [[
+      "next_at IS NOT DISTINCT FROM p_at FOR UPDATE;\n  IF NOT FOUND THEN RETURN NULL; END IF;",
+      "next_at IS NOT DISTINCT FROM p_at;\n  IF NOT FOUND THEN RETURN NULL; END IF;\n  PERFORM pg_sleep(0.01);"
+    ]],
+    red: ["many ticks of one instant at the same time"]
+  },
+  "a tick that takes no notice of the run before it": {
+    changes: [["IF p_overlap <> 'allow' AND q.last_id IS NOT NULL", "IF false AND q.last_id IS NOT NULL"]],
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a schedule that is handed to everybody": {
+    changes: [["SET attend_at = p_now + 5000 FROM due", "SET attend_at = p_now FROM due"]],
+    red: ["maintain hands out a schedule"]
+  },
   "no reconciling after a lost reply": {
     changes: [["AND q.at <= v_now - p_older", "AND false"]],
     red: [
       "a claim whose reply was lost is given back",
       "a worker that leaves gives everything back at once",
       "a record that is given back unstarted keeps its count of crashes",
-      "unique, until started: a record that is given back unstarted"
+      "unique, until started: a record that is given back unstarted",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a claim that its worker is not known to have": {
@@ -72,7 +152,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "when a worker dies with a record that crashed others",
       "a settle clears the count of crashes",
       "a record that is given back unstarted keeps its count of crashes",
-      "a slot moves with its record"
+      "a slot moves with its record",
+      "records of a dead worker count",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
     ]
   },
   "a unique row that is not believed": {
@@ -86,12 +169,65 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, replace and reschedule:",
       "unique, until started: a record that is given back",
       "unique: a batch that would replace a member",
-      "unique: a member of a flow is never replaced"
+      "unique: a member of a flow is never replaced",
+      "a tick's record keeps to the keys of its job"
     ]
   },
   "a key slot that a completion leaks": {
-    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;", ""]],
-    red: ["no more records of a concurrency key run than its limit"]
+    changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
+    red: [
+      "no more records of a concurrency key run than its limit",
+      "records that must wait for each other by a key",
+      "a key of a space counts",
+      "racing claims never exceed",
+      "a key that was limited",
+      "a key's slot is free again",
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
+      "a success between two failures",
+      "a wait with a delay ends with its signal"
+    ]
+  },
+  "no fence at a step": {
+    changes: [[
+      "WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR NO KEY UPDATE",
+      "WHERE id = (x ->> 'id')::uuid FOR NO KEY UPDATE"
+    ]],
+    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+  },
+  "checkpoints that are not read back": {
+    changes: [[
+      "SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept",
+      "SELECT NULL::json AS kept"
+    ]],
+    red: [
+      "progress, logs and steps of a stale attempt",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a signal that is written over": {
+    changes: [[
+      "  IF NOT FOUND THEN RETURN 'Existing'; END IF;\n  r.flags := r.flags | 2;",
+      "  IF NOT FOUND THEN UPDATE ${s}.checkpoint SET value = p_value WHERE id = p_id AND name = p_waitpoint; END IF;\n  r.flags := r.flags | 2;"
+    ]],
+    red: ["the first signal is kept"]
+  },
+  "a wait that does not end by itself": {
+    changes: [["  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;\n", ""]],
+    red: ["a wait with a delay ends by itself"]
+  },
+  "an end that nothing is undone before": {
+    changes: [["  IF r.flags & 128 = 0 THEN RETURN false; END IF;\n", "  RETURN false;\n"]],
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
+    ]
   },
   "a settlement sent again that is not known": {
     changes: [["NOT ${s}.is_settled(g.id, g.fence)", "true"]],

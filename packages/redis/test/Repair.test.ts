@@ -42,6 +42,7 @@ const fill = Effect.gen(function*() {
     { _tag: "Park", reason: "NoHandler" }
   ]
   yield* Effect.forEach(outcomes, (outcome, i) => Suite.settle("w", claimed[i]!, outcome))
+  yield* store.putSchedule({ name: "s", revision: 0, row: { nextAt: 9e12, attendAt: 9e12, body: "{}" } })
   yield* store.renew({
     worker: "w",
     lease: 1e6,
@@ -64,6 +65,7 @@ const picture = Effect.gen(function*() {
     records: records.map(({ blocked, id, state }) => [id, state, blocked?.reason]),
     counts: queues.map(({ counts, parked, queue }) => [queue, counts, parked]).toSorted(),
     holds: workers.map(({ holds, worker }) => [worker, holds]),
+    schedules: (yield* store.schedules({ limit: 10 })).rows,
     searches: yield* Effect.forEach(
       [{ label: "label" }, { flowId: "f" }, { errorTag: "Oops" }, { states: ["dead"] }, { states: ["cancelled"] }, {
         blockedReason: "Waitpoint"

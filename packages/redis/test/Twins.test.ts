@@ -23,6 +23,48 @@ interface Twin {
 }
 
 const twins: Readonly<Record<string, Twin>> = {
+  "a queue whose limit nobody looks at": {
+    changes: [[["exchange"], "limit = math.min(limit, roomIn(queue)) end", "limit = math.min(limit, 1000) end"]],
+    red: [
+      "a queue's concurrency holds",
+      "a queue that is full",
+      "records of a dead worker count",
+      "a queue starts no more",
+      "a queue that was limited",
+      "the proposal of the highest release"
+    ]
+  },
+  "a start that takes no token": {
+    changes: [[["exchange"], "if opens and limit and limit.gap then", "if false then"]],
+    red: [
+      "a key starts no more",
+      "a token is taken by the start",
+      "no more records of a key are ready"
+    ]
+  },
+  "a ready record that need not look at its limit": {
+    changes: [[["exchange"], "local opens = now >= state.c and", "local opens = true or"]],
+    red: [
+      "a limit that is lowered",
+      "an override of 0",
+      "what was enqueued before a limit was known"
+    ]
+  },
+  "a circuit that failures do not open": {
+    changes: [[["exchange"], "    state.b = state.b + 1\n", ""]],
+    red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    changes: [[["enqueue"], "if spec.unique.maxWait then", "if false then"]],
+    red: ["unique, maxWait"]
+  },
+  "turns that nobody takes": {
+    changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
+    red: [
+      "keys of a fair limit take turns",
+      "a higher priority comes before the turns"
+    ]
+  },
   "a settlement with a stale fence counts": {
     changes: [
       [["exchange"], "if row.state ~= RUNNING or row.fence ~= s.fence then", "if row.state ~= RUNNING then"],
@@ -73,7 +115,16 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
-      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)"
+      "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
+      "a key of a space counts",
+      "racing claims never exceed",
+      "a key that was limited",
+      "a key's slot is free again",
+      "a record of a key that waits is cancelled",
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
     ]
   },
   "a worker takes all that crashed others": {
@@ -86,7 +137,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back unstarted has its key again, unless another took it",
       "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
       "a worker that leaves gives everything back at once",
-      "a record that is given back unstarted keeps its count of crashes (P10)"
+      "a record that is given back unstarted keeps its count of crashes (P10)",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a released record goes to the end": {
@@ -108,9 +160,63 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["a record that was rescheduled is claimed in the turn of its new instant"]
   },
+  "a checkpoint is written over": {
+    changes: [[
+      ["write"],
+      "call('HSETNX', key, entry.name, entry.value)",
+      "call('HSET', key, entry.name, entry.value)"
+    ]],
+    red: ["a checkpoint is written once: what is there stays, and is Done"]
+  },
+  "checkpoints are not read back": {
+    changes: [[["exchange"], "  if not row.hasCheckpoints then return '' end", "  if true then return '' end"]],
+    red: [
+      "progress, logs and steps of a stale attempt are refused (P3)",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a wait does not end by itself": {
+    changes: [[["exchange"], "if s.delay then L.wakeAt(row, now + s.delay) end", ""]],
+    red: ["a wait with a delay ends by itself"]
+  },
+  "nothing is undone before an end": {
+    changes: [[
+      ["exchange", "renew", "maintain", "control"],
+      "if not (row.more and row.more.undo) then return false end",
+      "if true then return false end"
+    ]],
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
+    ]
+  },
   "a tick is taken by everybody": {
-    changes: [[["tick"], "if tonumber(nextAt) ~= tonumber(ARGV[2]) then return 0 end", ""]],
-    red: ["a tick is taken once, and stores its record in the same step (P8)"]
+    changes: [[
+      ["tick"],
+      "if tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3] then return '' end",
+      ""
+    ]],
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that takes no notice of the run before it": {
+    changes: [[["tick"], "if previous and not isFinal(previous) then", "if false then"]],
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a schedule that is handed to everybody": {
+    changes: [[["maintain"], "q.attendAt = string.format('%.0f', now + 5000)", ""]],
+    red: ["maintain hands out a schedule"]
   },
   "a parked record is released for any version": {
     changes: [[["renew", "exchange"], "'-inf', each[2], 'LIMIT'", "'-inf', '+inf', 'LIMIT'"]],
@@ -120,7 +226,12 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "claims are not counted": {
     changes: [[["exchange"], "    count(queue.name, RUNNING, many)\n", ""]],
-    red: ["figures are those of the records"]
+    red: [
+      "figures are those of the records",
+      "a queue's concurrency holds",
+      "records of a dead worker count",
+      "the proposal of the highest release"
+    ]
   }
 }
 

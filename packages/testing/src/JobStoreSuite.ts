@@ -20,8 +20,11 @@ import { enqueueFacts } from "./internal/suite/enqueue.ts"
 import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
+import { limitFacts } from "./internal/suite/limits.ts"
 import { operateFacts } from "./internal/suite/operate.ts"
+import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
+import { stepFacts } from "./internal/suite/steps.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
 export type {
@@ -46,6 +49,9 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   settle: settleFacts,
   lease: leaseFacts,
   waiting: waitingFacts,
+  limits: limitFacts,
+  schedules: schedulesFacts,
+  steps: stepFacts,
   operate: operateFacts,
   life: lifeFacts
 }

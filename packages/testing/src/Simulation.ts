@@ -8,14 +8,15 @@
  * @since 0.1.0
  */
 import type { JobRecord } from "capstan"
-import { JobStore, JobWorker } from "capstan"
+import { type JobError, JobStore, JobWorker } from "capstan"
 import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { unreached as unreachedBy } from "./internal/simulation/coverage.ts"
-import { Invariants } from "./internal/simulation/invariants.ts"
+import { Invariants, queueLimit } from "./internal/simulation/invariants.ts"
 import { Node } from "./internal/simulation/node.ts"
 import { Patience, type Remote } from "./internal/simulation/remote.ts"
 import * as SeededScheduler from "./internal/simulation/scheduler.ts"
+import { Schedules } from "./internal/simulation/schedules.ts"
 import { SeamRecords, seamWorker } from "./internal/simulation/seam.ts"
 import { handlers, jobs, NewRelease, OldRelease } from "./internal/simulation/workload.ts"
 import { type Choices, World } from "./internal/simulation/world.ts"
@@ -126,14 +127,20 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
       patience === undefined ? TestClock.adjust(millis) : Effect.andThen(TestClock.adjust(millis), patience.settled)
     // Without deaths no lease may end: an outage is shorter than what a lease bears.
     if (!kills) world.slowest = 500
-    const invariants = new Invariants(world, store, { strandedAfter: kills ? Infinity : 5 * lease, mayCrash: kills })
-    const cluster = new Cluster(world, plant(store), clock, invariants)
+    const hostileMillis = Duration.toMillis(Duration.fromInputUnsafe(hostileFor))
+    const schedules = new Schedules(hostileMillis)
+    const invariants = new Invariants(world, store, {
+      strandedAfter: kills ? Infinity : 5 * lease,
+      mayCrash: kills,
+      schedules
+    })
+    const cluster = new Cluster(world, plant(store), clock, invariants, schedules)
     for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
     const acknowledged = yield* drive(cluster, {
       kills,
       records,
       stopsEarly: remote !== undefined,
-      hostileFor: Duration.toMillis(Duration.fromInputUnsafe(hostileFor)),
+      hostileFor: hostileMillis,
       advance
     })
     world.isHostile = false
@@ -156,7 +163,8 @@ const settings: JobWorker.Options<"default" | "parents"> = {
   lease,
   pollInterval: "1 second",
   shutdownGrace: 0,
-  interruptGrace: "1 second"
+  interruptGrace: "1 second",
+  queues: { [queueLimit.queue]: { limit: { concurrency: queueLimit.concurrency } } }
 }
 
 /** The processes of a run. */
@@ -166,15 +174,23 @@ class Cluster {
   private readonly store: JobStore.Shape
   private readonly clock: Clock.Clock
   private readonly invariants: Invariants
+  readonly schedules: Schedules
   private nodes: Array<{ readonly node: Node; readonly release: Release }> = []
   private readonly all: Array<Node> = []
   private started = 0
 
-  constructor(world: World, store: JobStore.Shape, clock: Clock.Clock, invariants: Invariants) {
+  constructor(
+    world: World,
+    store: JobStore.Shape,
+    clock: Clock.Clock,
+    invariants: Invariants,
+    schedules: Schedules
+  ) {
     this.world = world
     this.store = store
     this.clock = clock
     this.invariants = invariants
+    this.schedules = schedules
     this.client = this.node("client").view(store, clock, invariants)
   }
 
@@ -191,7 +207,8 @@ class Cluster {
       this.nodes.push({ node, release })
       const worker = release === "old" ? JobWorker.layer(OldRelease, settings) : JobWorker.layer(NewRelease, settings)
       const served = Layer.provide(worker, handlers(node, this.kill(node, release)))
-      yield* Layer.buildWithScope(Layer.fresh(served), yield* Scope.make()).pipe(
+      const all = Layer.fresh(Layer.merge(served, this.schedules.layer))
+      yield* Layer.buildWithScope(all, yield* Scope.make()).pipe(
         Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
         Effect.provideService(Clock.Clock, node.clock(this.clock))
       )
@@ -265,6 +282,7 @@ const drive = (
       )
     const ofSeam = new SeamRecords(choices)
     yield* cluster.seam(ofSeam)
+    yield* inBackground(cluster.schedules.make(cluster.client))
     const atSeam = (record: JobStore.NewRecord) =>
       inBackground(Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledged.add(record.id)))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
@@ -272,7 +290,13 @@ const drive = (
     while (!isOver()) {
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.
-        const name = choices.chance(0.2) ? "Keyed" : choices.chance(0.15) ? "Urgent" : choices.pick(names)
+        const name = choices.chance(0.2)
+          ? "Keyed"
+          : choices.chance(0.15)
+          ? "Urgent"
+          : choices.chance(0.15)
+          ? "Limited"
+          : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
         const enqueue = job.enqueue(
           { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
@@ -281,6 +305,7 @@ const drive = (
         yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
       }
       if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())
+      if (choices.chance(0.03)) yield* inBackground(cluster.schedules.change(cluster.client, choices))
       if (choices.chance(0.03) && acknowledged.size > 0) {
         const recent = [...acknowledged].slice(-4)
         yield* atSeam(ofSeam.dependent(choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]))
@@ -289,6 +314,11 @@ const drive = (
         // Mostly what is new: it may still wait.
         const ids = [...acknowledged].slice(choices.chance(0.7) ? -5 : 0)
         yield* inBackground(operate(cluster.client, choices.pick(ids) as JobRecord.JobId, choices))
+      }
+      if (choices.chance(0.1)) {
+        // What is ready by a limit may be too much by the next.
+        const settings = choices.chance(0.5) ? { concurrency: 1 } : undefined
+        yield* inBackground(cluster.client.limits([{ _tag: "Override", name: "@shared", settings }]))
       }
       if (kills && choices.chance(0.01)) yield* cluster.killOne
       if (kills && choices.chance(0.01)) cluster.freezeOne()
@@ -302,7 +332,11 @@ const drive = (
     return acknowledged
   })
 
-const operate = (store: JobStore.Shape, id: JobRecord.JobId, choices: Choices) => {
+const operate = (
+  store: JobStore.Shape,
+  id: JobRecord.JobId,
+  choices: Choices
+): Effect.Effect<unknown, JobError.JobStoreError> => {
   // More of one key than its limit allows: those that have no slot wait again.
   if (choices.chance(0.2)) {
     const state = choices.pick<JobRecord.State>(["completed", "dead", "cancelled"])

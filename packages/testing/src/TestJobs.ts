@@ -130,7 +130,11 @@ const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.Job
   const stand = (now: number): Effect.Effect<Stand> =>
     Effect.gen(function*() {
       const { queues } = yield* store.stats
-      const { records } = yield* store.query({ where: { states: ["scheduled"] }, order: "oldest", limit: 10_000 })
+      const { records } = yield* store.query({
+        where: { states: ["scheduled", "blocked"] },
+        order: "oldest",
+        limit: 10_000
+      })
       return {
         print: JSON.stringify(queues.map(({ counts }) => counts)),
         isRunning: queues.some(({ counts }) => counts.running > 0),

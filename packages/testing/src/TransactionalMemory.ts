@@ -23,12 +23,17 @@ export const layer = (
   Layer.effectContext(Effect.gen(function*() {
     const store = Context.get(yield* Layer.build(JobStore.layerMemory(options)), JobStore.JobStore)
     return Context.make(JobStore.JobStore, store).pipe(
-      Context.add(Transactional.Transactional, { identity: store.identity, commit: commit(store) })
+      Context.add(Transactional.Transactional, {
+        identity: store.identity,
+        commit: commit(store),
+        step: step(store)
+      })
     )
   }))
 
-const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
-  Effect.gen(function*() {
+/** Runs an effect whose records are kept back, and answers them with its value. */
+const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
     const children: Array<JobStore.NewRecord> = []
     const inside: JobStore.Shape = {
       ...store,
@@ -44,7 +49,12 @@ const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, ef
           : Effect.fail(new JobError.JobStoreError({ reason: new JobError.AwaitInTransaction({ id: own }) }))
       }
     }
-    const value = yield* Effect.provideService(effect, JobStore.JobStore, inside)
+    return Effect.map(Effect.provideService(effect, JobStore.JobStore, inside), (value) => ({ children, value }))
+  })
+
+const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
+  Effect.gen(function*() {
+    const { children, value } = yield* keptBack(store, effect)
     const { finishedAfter, result } = yield* complete(value)
     const reply = yield* store.exchange({
       worker: "transaction",
@@ -55,4 +65,15 @@ const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, ef
     })
     if (reply.settled[0] === "Done") return value
     return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(at) })
+  })
+
+const step = (store: JobStore.Shape): Transactional.Shape["step"] => (effect, entryOf) =>
+  Effect.gen(function*() {
+    const { children, value } = yield* keptBack(store, effect)
+    const entry = yield* entryOf(value)
+    // In memory, what follows at once is one step for everybody else.
+    const [answer] = yield* store.write([entry])
+    if (answer !== "Done") return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(entry.at) })
+    if (children.length > 0) yield* store.enqueue({ records: children, by: entry.at })
+    return value
   })

@@ -44,6 +44,7 @@ describe("a step of the store", () => {
     ["due", { state: "scheduled" }, { state: "ready" }],
     ["unblock", { state: "blocked" }, { state: "scheduled" }],
     ["claim", { state: "ready" }, running],
+    ["hold", { state: "ready" }, { state: "blocked" }],
     ["complete", running, { state: "completed", fence: 2, attempt: 1, result: "1" }],
     ["retryAfter", running, { state: "scheduled", fence: 2, attempt: 1, attempts: [ended("retried")] }],
     ["snooze", running, { state: "scheduled", fence: 2, attempt: 0, attempts: [ended("snoozed")] }],

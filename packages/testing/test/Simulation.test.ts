@@ -1,7 +1,17 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
-import { noFence, noReconcile, type Plant, racyClaim } from "../src/internal/simulation/plants.ts"
+import {
+  forgottenSteps,
+  noCompare,
+  noFence,
+  noLimit,
+  noReconcile,
+  noRecord,
+  type Plant,
+  racyClaim,
+  unfencedSteps
+} from "../src/internal/simulation/plants.ts"
 
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
@@ -39,7 +49,12 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
   const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
-    ["a racy claim", racyClaim, true]
+    ["no limit", noLimit, false],
+    ["a racy claim", racyClaim, true],
+    ["a tick that compares nothing", noCompare, true],
+    ["a tick that stores nothing", noRecord, false],
+    ["no fence at a step", unfencedSteps, true],
+    ["checkpoints that are not read back", forgottenSteps, true]
   ]
   for (const [name, plant, kills] of plants) {
     it.live(name, (context) =>

@@ -45,7 +45,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a claim whose reply was lost is given back",
       "unique, until started: a record that is given back",
-      "a record that is given back unstarted keeps its count of crashes"
+      "a record that is given back unstarted keeps its count of crashes",
+      "a record with a step to undo that is cancelled while it runs"
     ]
   },
   "a racy claim": {
@@ -55,7 +56,13 @@ const twins: Readonly<Record<string, Twin>> = {
     for (const other of state.workers.values()) for (const row of other.held.values()) if (other !== worker) claimed.push(toClaimed(row))
   }
   if (claimed.length > 0) {`,
-    red: ["a record is claimed once"]
+    red: [
+      "a record is claimed once",
+      "a queue's concurrency holds",
+      "records of a dead worker count",
+      "racing claims never exceed",
+      "a key's slot is free again"
+    ]
   },
   "a lost unique row": {
     file: "state.ts",
@@ -66,11 +73,13 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back",
       "unique, window: ",
       "unique, replace: ",
+      "unique, maxWait: ",
       "unique, reschedule: ",
       "unique, replace and reschedule: ",
       "unique, runAfter: ",
       "unique: a batch that would replace",
-      "unique: a member of a flow"
+      "unique: a member of a flow",
+      "a tick's record keeps to the keys of its job"
     ]
   },
   "a key that a start does not free": {
@@ -112,11 +121,174 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "if (idempotencyKey !== undefined) state.idempotent.delete(scoped(spec.tag, idempotencyKey))",
     red: ["unique, replace: a call that was answered once"]
   },
+  "no fence at a step": {
+    file: "write.ts",
+    line: `row.state === "running" && row.fence === at.fence ? row`,
+    instead: `row.state !== "completed" ? row`,
+    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+  },
+  "a checkpoint that is written over": {
+    file: "write.ts",
+    line: "  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false\n",
+    instead: "",
+    red: [
+      "a checkpoint is written once",
+      "the first signal is kept"
+    ]
+  },
+  "checkpoints that are not read back": {
+    file: "exchange.ts",
+    line: "checkpoints: more?.checkpoints ?? nothing",
+    instead: "checkpoints: nothing",
+    red: [
+      "progress, logs and steps of a stale attempt",
+      "waitFor blocks the record until its waitpoint is signalled",
+      "a checkpoint is written once",
+      "a record carries checkpoints of 64 KiB",
+      "checkpoints are kept by a dead record",
+      "the first signal is kept",
+      "a record with a step to undo is not cancelled while it waits"
+    ]
+  },
+  "a wait that does not end by itself": {
+    file: "settle.ts",
+    line: "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n",
+    instead: "",
+    red: ["a wait with a delay ends by itself"]
+  },
+  "an end that nothing is undone before": {
+    file: "write.ts",
+    line: "  if (more?.undo !== true) return false\n",
+    instead: "  if (more !== undefined) return false\n",
+    red: [
+      "a record with a step to undo is not cancelled",
+      "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo whose workers die too often"
+    ]
+  },
   "a leaked key slot": {
     file: "state.ts",
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
     instead: "    this.move(row, event, to)",
-    red: ["no more records of a concurrency key run than its limit", "a slot is free after"]
+    red: [
+      "no more records of a concurrency key run than its limit",
+      "a slot is free after",
+      "a key of a space counts",
+      "racing claims never exceed",
+      "a key that was limited",
+      "a key's slot is free again",
+      "a record of a key that waits is cancelled",
+      "keys are listed by name",
+      "a key whose attempts fail in a row",
+      "records that must wait for each other by a key",
+      "a wait with a delay ends with its signal"
+    ]
+  },
+  "a queue whose limit nobody looks at": {
+    file: "exchange.ts",
+    line: "Math.min(limit, queue.room(now))",
+    instead: "limit",
+    red: [
+      "a queue's concurrency holds",
+      "a queue that is full",
+      "records of a dead worker count",
+      "a queue starts no more",
+      "a queue that was limited",
+      "the proposal of the highest release"
+    ]
+  },
+  "a start that takes no token": {
+    file: "limits.ts",
+    line: "    if (key.space !== undefined) key.gate.take(key.space.holds, now)\n",
+    instead: "",
+    red: [
+      "a key starts no more",
+      "a token is taken by the start"
+    ]
+  },
+  "a ready record that need not look at its limit": {
+    file: "limits.ts",
+    line: "  if (key.starts(now)) {",
+    instead: "  if (key !== undefined) {",
+    red: [
+      "a limit that is lowered",
+      "an override of 0",
+      "what was enqueued before a limit was known"
+    ]
+  },
+  "a key that lets all become ready": {
+    file: "limits.ts",
+    line: "    if (this.used >= this.slots) return false",
+    instead: "    if (this.used >= this.slots) return true",
+    red: [
+      "no more records of a concurrency key run",
+      "a slot moves with its record",
+      "keys are listed by name",
+      "under random calls"
+    ]
+  },
+  "a circuit that failures do not open": {
+    file: "limits.ts",
+    line: "    key.failed++\n",
+    instead: "",
+    red: ["a key whose attempts fail in a row"]
+  },
+  "a record that may wait for ever": {
+    file: "enqueue.ts",
+    line: "row.enqueuedAt + (unique?.maxWait ?? Infinity)",
+    instead: "Infinity",
+    red: ["unique, maxWait"]
+  },
+  "turns that nobody takes": {
+    file: "state.ts",
+    line: "    if (concurrency !== undefined && this.limits.isFair(concurrency.key)) {",
+    instead: "    if (concurrency !== undefined && concurrency.limit < 0) {",
+    red: [
+      "keys of a fair limit take turns",
+      "a higher priority comes before the turns"
+    ]
+  },
+  "a tick without a compare": {
+    file: "schedules.ts",
+    line: "  if (was === undefined || was.revision !== request.revision || was.nextAt !== request.at) return undefined",
+    instead: "  if (was === undefined) return undefined",
+    red: [
+      "a tick is taken once, and stores its record in the same step (P8)",
+      "many ticks of one instant at the same time",
+      "a tick of a schedule that was changed since it was read",
+      "a tick of a schedule that was removed and made anew",
+      "a tick of a schedule without a next instant"
+    ]
+  },
+  "a tick that takes no notice of the run before it": {
+    file: "schedules.ts",
+    line: "  if (previous === undefined || isFinal(previous.state)) return undefined",
+    instead: "  if (previous === undefined || previous.state !== undefined) return undefined",
+    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+  },
+  "a put without a compare": {
+    file: "schedules.ts",
+    line: "  if ((was?.revision ?? 0) !== revision) return false",
+    instead: "",
+    red: ["of those who make or change a schedule at the same time"]
+  },
+  "a limit that is not looked at": {
+    file: "schedules.ts",
+    line: "const limit = request.limit ?? Infinity",
+    instead: "const limit = Infinity",
+    red: ["the limit ends a schedule"]
+  },
+  "a schedule that is handed to everybody": {
+    file: "schedules.ts",
+    line: "{ ...row, attendAt: now + attention }",
+    instead: "{ ...row, attendAt: now + attention * 0 }",
+    red: ["maintain hands out a schedule"]
+  },
+  "a worker that is not told of schedules": {
+    file: "schedules.ts",
+    line: "  if (row.attendAt !== undefined) state.foresee(row.attendAt)",
+    instead: "",
+    red: ["workers are told when a schedule"]
   }
 }
 
@@ -132,7 +304,13 @@ const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.
   writeFileSync(`${folder}/${file}`, original.replace(line, () => instead))
   for (const each of readdirSync(folder)) {
     const text = readFileSync(`${folder}/${each}`, "utf8")
-    writeFileSync(`${folder}/${each}`, text.replaceAll(`"../../`, `"../../../capstan/src/`))
+    writeFileSync(
+      `${folder}/${each}`,
+      text.replaceAll(`"../../`, `"../../../capstan/src/`).replaceAll(
+        `"../steps/`,
+        `"../../../capstan/src/internal/steps/`
+      )
+    )
   }
   const twin: { readonly make: () => Effect.Effect<JobStore.Shape> } = await import(`${folder}/store.ts`)
   return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))

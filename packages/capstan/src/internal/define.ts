@@ -27,7 +27,7 @@ export interface Schemas {
 
 /** Throws where an option cannot be meant. */
 export const define = (tag: string, schemas: Schemas, options: Given): D.Definition => {
-  const { concurrency, priority, unique } = options
+  const { priority, unique } = options
   const version = options.version ?? 1
   const until = unique?.until ?? "finished"
   let sensitive: Sensitive | undefined
@@ -64,12 +64,10 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     unique: unique === undefined ? undefined : {
       key: unique.key as (payload: never) => string,
       until: typeof until === "object" ? { windowMillis: D.millis(tag, "unique.until.window", until.window) } : until,
-      onConflict: unique.onConflict ?? "keep"
+      onConflict: unique.onConflict ?? "keep",
+      maxWait: maxWaitOf(tag, unique)
     },
-    concurrency: concurrency === undefined ? undefined : {
-      key: concurrency.key as (payload: never) => string,
-      limit: D.integer(tag, "concurrency.limit", concurrency.limit, 1, 1_000_000)
-    },
+    ...keyOf(tag, options),
     policy: D.runPolicy(tag, options as D.RunOptions),
     make: (payload) => schemas.payloadSchema.makeEffect(payload),
     isConstructed: Codec.isConstructed(schemas.payloadSchema),
@@ -79,6 +77,37 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     progress: Codec.make(schemas.progressSchema)
   }
 }
+
+const maxWaitOf = (tag: string, { maxWait, onConflict }: NonNullable<Given["unique"]>): number | undefined => {
+  if (maxWait === undefined) return undefined
+  if (onConflict === "replace" || onConflict === "reschedule") return D.millis(tag, "unique.maxWait", maxWait)
+  throw new Error(`job ${tag}, option unique.maxWait: only onConflict "replace" and "reschedule" put a record off`)
+}
+
+/** A record has one key: of its job alone, or of a space that jobs share. */
+const keyOf = (tag: string, { concurrency, limit }: Given): Pick<D.Definition, "concurrency" | "limit"> => {
+  if (limit !== undefined) {
+    if (concurrency !== undefined) {
+      throw new Error(`job ${tag}, option limit: a record has one key: give either concurrency or limit, not both`)
+    }
+    const { name, settings } = limit.by
+    const key = limit.key as (payload: never) => string
+    return {
+      concurrency: { key, limit: Math.min(settings.concurrency ?? most, settings.rate?.burst ?? most), space: name },
+      limit: { name, settings }
+    }
+  }
+  return {
+    concurrency: concurrency === undefined ? undefined : {
+      key: concurrency.key as (payload: never) => string,
+      limit: D.integer(tag, "concurrency.limit", concurrency.limit, 1, most),
+      space: tag
+    },
+    limit: undefined
+  }
+}
+
+const most = 1_000_000
 
 const previousOf = (
   tag: string,

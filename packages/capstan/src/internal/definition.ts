@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type { Keep, Retention, Sensitive } from "../JobRecord.ts"
-import type { NewRecord } from "../JobStore.ts"
+import type { LimitSettings, NewRecord } from "../JobStore.ts"
 import type { Codec } from "./codec.ts"
 import type { Propagation } from "./propagate.ts"
 
@@ -38,6 +38,13 @@ export interface RunPolicy {
   readonly trace: "link" | "child"
 }
 
+/** A limit as code has it. */
+export interface Proposal {
+  /** As a store names it: a queue, or `@` and a space of keys. */
+  readonly name: string
+  readonly settings: LimitSettings
+}
+
 export interface Definition {
   readonly tag: string
   readonly version: number
@@ -55,9 +62,14 @@ export interface Definition {
       readonly key: (payload: never) => string
       readonly until: NonNullable<NewRecord["unique"]>["until"]
       readonly onConflict: NonNullable<NewRecord["unique"]>["onConflict"]
+      readonly maxWait: number | undefined
     }
     | undefined
-  readonly concurrency: { readonly key: (payload: never) => string; readonly limit: number } | undefined
+  /** Its keys are `space/key`; the limit holds until a worker has proposed one, where the space is a limit's. */
+  readonly concurrency:
+    | { readonly key: (payload: never) => string; readonly limit: number; readonly space: string }
+    | undefined
+  readonly limit: Proposal | undefined
   readonly policy: Partial<RunPolicy>
   /** A checked payload, from what its constructor takes. */
   readonly make: (payload: unknown) => Effect.Effect<unknown, unknown>

@@ -269,13 +269,13 @@ const stamp = (
   }
   const unique = job.unique === undefined || options?.unique === false
     ? undefined
-    : { key: job.unique.key(payload as never), until: job.unique.until, onConflict: job.unique.onConflict }
+    : { ...job.unique, key: job.unique.key(payload as never) }
   if (unique !== undefined && unique.key.length > maxKey) {
     return Effect.fail(keyTooLong(job, "unique", unique.key, index))
   }
   const concurrency = job.concurrency === undefined
     ? undefined
-    : { key: `${job.tag}/${job.concurrency.key(payload as never)}`, limit: job.concurrency.limit }
+    : { key: `${job.concurrency.space}/${job.concurrency.key(payload as never)}`, limit: job.concurrency.limit }
   if (concurrency !== undefined && concurrency.key.length > maxKey) {
     return Effect.fail(keyTooLong(job, "concurrency", concurrency.key, index))
   }

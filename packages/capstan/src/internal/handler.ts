@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { Any as AnyJob } from "../Job.ts"
 import type { Shape as JobContextShape } from "../JobContext.ts"
+import type { NewRecord, Outcome } from "../JobStore.ts"
 
 /** Wraps an attempt; see `JobMiddleware`. */
 export type Middleware = (
@@ -34,12 +35,18 @@ export class SettledValue {
   }
 }
 
-/** A snooze unwinds the handler as a defect, so that no `catch` for errors of the job holds it up. */
-export class SnoozeSignal {
-  readonly _tag = "SnoozeSignal"
-  readonly millis: number
+/**
+ * Ends the attempt as it says: a snooze, a wait. It unwinds the handler as a defect, so that no `catch` for errors of the job
+ * holds it up.
+ */
+export class EndSignal {
+  readonly _tag = "EndSignal"
+  readonly outcome: Outcome
+  /** Records that are stored in the same write. */
+  readonly children: ReadonlyArray<NewRecord> | undefined
 
-  constructor(millis: number) {
-    this.millis = millis
+  constructor(outcome: Outcome, children?: ReadonlyArray<NewRecord>) {
+    this.outcome = outcome
+    this.children = children
   }
 }

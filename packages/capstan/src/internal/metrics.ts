@@ -35,7 +35,7 @@ export const metrics = {
   exchangeTime: histogram("messaging_client_operation_duration_seconds", "Time of one exchange with the store"),
   lateness: histogram(
     "capstan_schedule_lateness_seconds",
-    "From a planned instant to its enqueue, by schedule and job"
+    "From the instant at which a tick was due to its enqueue, by schedule and job"
   ),
   records: gauge("capstan_records", "Records, by queue and state"),
   oldestReady: gauge("capstan_oldest_ready_seconds", "How long the oldest ready record has waited, by queue")

@@ -101,6 +101,7 @@ export const toJson = (record: JobStore.NewRecord): unknown => ({
   onConflict: record.unique?.onConflict,
   untilStarted: record.unique?.until === "started" ? true : undefined,
   window: typeof record.unique?.until === "object" ? record.unique.until.windowMillis : undefined,
+  maxWait: record.unique?.maxWait,
   key: record.concurrency?.key,
   keyLimit: record.concurrency?.limit,
   dependencies: record.dependencies
@@ -125,14 +126,27 @@ export const settlementJson = (
   after: Math.ceil(finishedAfter),
   trace,
   outcome: outcome._tag,
-  delay: "delay" in outcome ? Math.ceil(outcome.delay) : undefined,
+  delay: "delay" in outcome && outcome.delay !== undefined ? Math.ceil(outcome.delay) : undefined,
   uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
   failure: "failure" in outcome && outcome.failure !== undefined ? failureJson(outcome.failure) : undefined,
   reason: "reason" in outcome ? clean(outcome.reason) : undefined,
+  closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
   waitpoint: outcome._tag === "WaitFor" ? outcome.waitpoint : undefined,
   result: outcome._tag === "Complete" ? outcome.result : undefined,
   children: children === undefined || children.length === 0 ? undefined : children.map(toJson)
 })
+
+export const writeJson = (entry: JobStore.WriteEntry): unknown => {
+  const at = { kind: entry._tag, id: entry.at.id, fence: entry.at.fence }
+  switch (entry._tag) {
+    case "Step":
+      return { ...at, name: entry.name, value: entry.value, replaces: entry.replaces, undo: entry.undo }
+    case "Progress":
+      return { ...at, value: entry.value }
+    case "Log":
+      return { ...at, lines: entry.lines.map(clean) }
+  }
+}
 
 /** The columns of a claimed record, in the order of `claim.ts`. */
 export type ClaimedLine = readonly [
@@ -153,6 +167,7 @@ export type ClaimedLine = readonly [
   extra: {
     readonly checkpoints: Record<string, string> | null
     readonly results: Record<string, string | null> | null
+    readonly isCut: boolean | null
   } | null,
   payload: string
 ]
@@ -166,7 +181,7 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
   const [id, tag, version, priority, attempt, fence, crashes, enqueuedAt, begunAt, readyAt] = line
   const spec = line[12] ?? empty as Spec
   const extra = line[14]
-  return {
+  const claimed: JobStore.Claimed = {
     id,
     tag,
     version,
@@ -188,6 +203,7 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
     checkpoints: extra?.checkpoints ?? empty,
     dependencies: extra?.results == null ? empty : withoutNulls(extra.results)
   }
+  return extra?.isCut === true ? { ...claimed, isCut: true } : claimed
 }
 
 const withoutNulls = (results: Record<string, string | null>): Record<string, string | undefined> =>
@@ -220,6 +236,8 @@ export interface ReadRow {
   readonly logs: string | null
   readonly result: string | null
   readonly payload: string
+  /** Of a single record that is read. */
+  readonly checkpoints?: Record<string, string> | null
 }
 
 export const states: ReadonlyArray<JobRecord.State> = [
@@ -250,7 +268,7 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     fence: row.fence,
     crashes: row.crashes,
     enqueuedAt: row.enqueued_at,
-    dueAt: state === "scheduled" ? row.at : undefined,
+    dueAt: state === "scheduled" || state === "blocked" && (row.flags & 64) === 64 ? row.at : undefined,
     claimedAt: state === "running" ? row.at : undefined,
     worker: optional(row.worker),
     finishedAt: Records.isFinal(state) ? row.at : undefined,
@@ -273,6 +291,7 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     batchKey: spec.batchKey,
     flowId: spec.flowId,
     parent: spec.parent as JobRecord.JobId | undefined,
+    checkpoints: row.checkpoints ?? undefined,
     sensitive: spec.sensitive ?? nothingSensitive
   }
 }

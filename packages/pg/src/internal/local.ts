@@ -50,7 +50,7 @@ export const withLocalWakeups = (store: JobStore.Shape, client: Client, late: ()
     signal: (request) => then(store.signal(request), (answer) => answer !== "NotFound"),
     control: (request) => then(store.control(request), ({ outcomes }) => outcomes.length > 0),
     pause: (queue, paused) => then(store.pause(queue, paused), (changed) => changed && !paused),
-    tick: (request) => then(store.tick(request), (taken) => taken && request.record !== undefined),
+    tick: (request) => then(store.tick(request), (reply) => reply !== undefined && reply.outcomes.length > 0),
     maintain: then(store.maintain, ({ expired, rescued }) => rescued + expired > 0),
     wakeups: (worker, queues) =>
       Stream.unwrap(Effect.gen(function*() {

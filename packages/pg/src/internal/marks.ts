@@ -80,7 +80,8 @@ export class Marks {
   /** Brings what was claimed of a queue into its order, and goes on after the last of it. */
   advance(queue: string, lines: Array<ClaimedLine>): void {
     lines.sort(inOrder)
-    const last = lines.at(-1)
+    // Records that take turns are claimed from beside the others, whose place their turns say nothing of.
+    const last = lines.findLast((line) => line[10] === 0)
     if (last === undefined) return
     const mark: Mark = [last[3], last[10], last[11]]
     const trail = this.trails.get(queue)

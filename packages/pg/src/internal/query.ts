@@ -36,6 +36,10 @@ const visible = (s: string): string => `(h.expires_at IS NULL OR h.expires_at > 
 export const one = (s: string, id: string): string =>
   `${live(s)} WHERE r.id = ${id} UNION ALL ${finished(s)} WHERE h.id = ${id} AND ${visible(s)} LIMIT 1`
 
+/** The checkpoints of a dead or cancelled record, by an expression for its id. */
+export const keptOf = (s: string, id: string): string =>
+  `(SELECT h.detail -> 'checkpoints' FROM ${s}.history h WHERE h.id = ${id} AND ${visible(s)} LIMIT 1)`
+
 /** How awaited records stand, by an expression for their ids. */
 export const results = (s: string, ids: string): string => `
   SELECT r.id, r.state::int AS state, NULL::text AS reason, NULL::text AS result, NULL::text AS failure,

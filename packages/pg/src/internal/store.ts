@@ -10,10 +10,12 @@ import { bounded, search, usual } from "./bounded.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
+import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
 import { type Mark, Marks } from "./marks.ts"
 import * as Query from "./query.ts"
+import * as Schedules from "./schedules.ts"
 
 export interface Settings {
   readonly identity: string
@@ -261,7 +263,7 @@ export const make = Effect.fnUntraced(function*(
         client.call<{ answers: ReadonlyArray<JobStore.Settled> }>(
           "write",
           `SELECT ${s}.write_entries($1::text::json) AS answers`,
-          [JSON.stringify(entries.map(writeJson))]
+          [JSON.stringify(entries.map(Codec.writeJson))]
         ),
         ([row]) => row!.answers
       ),
@@ -352,37 +354,14 @@ export const make = Effect.fnUntraced(function*(
         ([row]) => row!.changed
       ),
 
-    schedules: (put) =>
-      Effect.gen(function*() {
-        for (const { definition, name, nextAt } of put) {
-          yield* client.call(
-            "schedules",
-            `INSERT INTO ${s}.schedule AS q (name, definition, next_at) VALUES ($1, $2, $3::float8::bigint)
-             ON CONFLICT (name) DO UPDATE SET definition = excluded.definition, next_at = excluded.next_at
-             WHERE q.definition <> excluded.definition`,
-            [name, definition, nextAt]
-          )
-        }
-        return yield* client.call<JobStore.ScheduleRow>(
-          "schedules",
-          `SELECT name, definition, next_at::float8 AS "nextAt" FROM ${s}.schedule ORDER BY name`,
-          []
-        )
-      }),
-
-    tick: ({ at, name, nextAt, record }) =>
-      Effect.map(
-        client.call<{ taken: boolean }>(
-          "tick",
-          `SELECT ${s}.tick($1, $2::float8::bigint, $3::float8::bigint, $4::text::json) AS taken`,
-          [name, at, nextAt, record === undefined ? null : JSON.stringify(Codec.toJson(record))]
-        ),
-        ([row]) => row!.taken
-      ),
+    ...Schedules.verbs(client),
+    ...Limits.verbs(client),
 
     maintain: Effect.map(
-      client.call<{ reply: Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [settings.maxCrashes]),
-      ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
+      client.call<{ reply: Schedules.Maintained }>("maintain", `SELECT ${s}.maintain($1::int) AS reply`, [
+        settings.maxCrashes
+      ]),
+      ([row]) => Schedules.maintained(row!.reply)
     ),
 
     wakeups: listener.wakeups,
@@ -409,7 +388,6 @@ interface ExchangeJson {
 }
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }
-type Maintained = Omit<JobStore.MaintainReply, "maintainIn"> & { readonly maintainIn: number | null }
 
 type QueueRow = Record<JobRecord.State, number> & {
   readonly queue: string
@@ -454,18 +432,6 @@ const toAnswer = (id: JobRecord.JobId, row: ResultRow | undefined): JobStore.Res
       }
     default:
       return { _tag: "Pending", id, progress }
-  }
-}
-
-const writeJson = (entry: JobStore.WriteEntry): unknown => {
-  const at = { kind: entry._tag, id: entry.at.id, fence: entry.at.fence }
-  switch (entry._tag) {
-    case "Step":
-      return { ...at, name: entry.name, value: entry.value }
-    case "Progress":
-      return { ...at, value: entry.value }
-    case "Log":
-      return { ...at, lines: entry.lines.map(Codec.clean) }
   }
 }
 

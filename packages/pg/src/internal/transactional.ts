@@ -1,5 +1,5 @@
 /**
- * A handler's own writes, its children, its result and its completion in one transaction (P5).
+ * A handler's own writes, its children, its result and its completion in one transaction (P5); or those of one of its steps.
  *
  * Guarantee: when the attempt is stale at the end, the transaction is rolled back with `LeaseLost`, and nothing of it has
  * happened. The record is locked by the last statement before the commit, so no settlement waits for a handler.
@@ -7,6 +7,7 @@
 import { JobError, type Transactional } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Client } from "./client.ts"
+import * as Codec from "./codec.ts"
 
 export const make = (client: Client, identity: string): Transactional.Shape => ({
   identity,
@@ -23,6 +24,22 @@ export const make = (client: Client, identity: string): Transactional.Shape => (
         )
         if (row?.settled === "Done") return value
         return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(at) })
+      })
+      return client.transaction("commit", inside)
+    }),
+  step: (effect, entryOf) =>
+    Effect.withFiber((fiber) => {
+      if (client.isInTransaction(fiber.context)) return Effect.fail(nested)
+      const inside = Effect.gen(function*() {
+        const value = yield* effect
+        const entry = yield* entryOf(value)
+        const [row] = yield* client.ambient<{ kept: string }>(
+          "commit",
+          `SELECT (${client.schema}.write_entries($1::text::json))[1] AS kept`,
+          [JSON.stringify([Codec.writeJson(entry)])]
+        )
+        if (row?.kept === "Done") return value
+        return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(entry.at) })
       })
       return client.transaction("commit", inside)
     })

@@ -133,7 +133,8 @@ export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyA
   return args
 }
 
-const uniqueOf = ({ key, onConflict, until }: JobStore.UniqueClaim): unknown => ({
+const uniqueOf = ({ key, maxWait, onConflict, until }: JobStore.UniqueClaim): unknown => ({
+  maxWait,
   key: tidy(key),
   policy: onConflict,
   started: until === "started" ? true : undefined,
@@ -208,7 +209,8 @@ export const settlementOf = (
     after: Math.ceil(finishedAfter),
     trace: trace === undefined ? undefined : tidy(trace),
     outcome: outcome._tag,
-    delay: "delay" in outcome ? Math.ceil(outcome.delay) : undefined,
+    delay: "delay" in outcome && outcome.delay !== undefined ? Math.ceil(outcome.delay) : undefined,
+    closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
     uncharged: outcome._tag === "RetryAfter" && outcome.uncharged === true ? true : undefined,
     failure: failure === undefined ? undefined : failureOf(failure),
     failureTag: failure?.tag === undefined ? undefined : tidy(failure.tag),
@@ -223,7 +225,13 @@ export const writeOf = (entry: JobStore.WriteEntry): unknown => {
   const at = { kind: entry._tag, id: packId(entry.at.id), fence: entry.at.fence }
   switch (entry._tag) {
     case "Step":
-      return { ...at, name: tidy(entry.name), value: tidy(entry.value) }
+      return {
+        ...at,
+        name: tidy(entry.name),
+        value: tidy(entry.value),
+        replaces: entry.replaces === undefined ? undefined : tidy(entry.replaces),
+        undo: entry.undo
+      }
     case "Progress":
       return { ...at, value: tidy(entry.value) }
     case "Log":

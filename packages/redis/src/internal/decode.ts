@@ -48,7 +48,7 @@ const noSpec: Spec = empty
 const nothingSensitive: JobRecord.Sensitive = { payload: none, result: none, error: none, progress: none }
 
 /** A table of Lua that is empty is written as an object or a list. */
-const membersOf = (text: string): Readonly<Record<string, string>> => {
+export const membersOf = (text: string): Readonly<Record<string, string>> => {
   if (text === "") return empty
   const members: Record<string, string | false> = JSON.parse(text)
   return Object.fromEntries(
@@ -103,9 +103,17 @@ export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number)
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent,
     flowId: spec.flowId,
-    checkpoints: parts === undefined ? empty : membersOf(parts[9]!),
+    ...(parts === undefined || parts[9] === "" ? nothingKept : keptOf(parts[9]!)),
     dependencies: parts === undefined ? empty : membersOf(parts[10]!)
   }
+}
+
+const nothingKept: Pick<JobStore.Claimed, "checkpoints"> = { checkpoints: empty }
+
+/** The first part of the checkpoints has one without a name when there are more. */
+const keptOf = (text: string): Pick<JobStore.Claimed, "checkpoints" | "isCut"> => {
+  const { "": cut, ...checkpoints } = membersOf(text)
+  return cut === undefined ? { checkpoints } : { checkpoints, isCut: true }
 }
 
 const listOf = <A>(text: string): ReadonlyArray<A> => text === "" ? none : JSON.parse(unclean(text))
@@ -130,7 +138,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
   const part = (i: number) => parts[i]!
   const { queue, tag } = kinds.get(part(1))!
   const state = states[Number(part(2)) - 1]!
-  const { payload, sensitive, spec } = restOf(parts.slice(24).join(field))
+  const { payload, sensitive, spec } = restOf(parts.slice(25).join(field))
   const at = Number(part(9))
   return {
     id: Ids.unpack(part(0)),
@@ -145,7 +153,7 @@ export const toRecord = (line: string, kinds: Kinds): JobRecord.JobRecord => {
     fence: Number(part(6)),
     crashes: Number(part(7)),
     enqueuedAt: Number(part(8)),
-    dueAt: state === "scheduled" ? at : undefined,
+    dueAt: state === "scheduled" || part(24) !== "" ? at : undefined,
     claimedAt: state === "running" ? at : undefined,
     worker: part(11) === "" ? undefined : unpackWorker(part(11)),
     finishedAt: JobRecord.isFinal(state) ? at : undefined,

@@ -6,10 +6,11 @@
  */
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock as serverClock, context, names } from "./lua/context.ts"
-import { control, pause } from "./lua/control.ts"
+import { cancel, control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { life } from "./lua/life.ts"
+import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
 import { listen } from "./lua/listen.ts"
 import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
@@ -18,13 +19,13 @@ import { heldBy, renew, unpark } from "./lua/renew.ts"
 import { mend, recount, reshelve } from "./lua/repair.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
-import { schedules, tick } from "./lua/tick.ts"
+import { attend, putSchedule, schedules, scheduleText, tick } from "./lua/tick.ts"
 import { signal, write } from "./lua/write.ts"
 
 /** The layout of the data. Another number is another store. */
 export const layout = 1
 
-const library = [record, life, store, settle].join("\n")
+const library = [bucket, record, life, limits, store, settle].join("\n")
 
 /** May run where memory is full, so that work goes on and makes room: all but what adds records. */
 const always = "#!lua flags=allow-oom"
@@ -45,6 +46,9 @@ export type Verb =
   | "results"
   | "stats"
   | "schedules"
+  | "limits"
+  | "keys"
+  | "putSchedule"
   | "tick"
   | "listen"
   | "recount"
@@ -67,6 +71,8 @@ export const scripts = (clock: string = serverClock): Scripts => {
       context,
       begin,
       "local general, flushAll",
+      bucket,
+      queueRoom,
       claim,
       `local lib
       function general()
@@ -85,18 +91,21 @@ export const scripts = (clock: string = serverClock): Scripts => {
     renew: make(always, context, worker, library, heldBy, unpark, renew),
     write: make(always, context, library, write),
     signal: make(always, context, library, signal),
-    control: make(always, context, library, matches, control),
+    control: make(always, context, library, matches, cancel, control),
     pause: make(always, context, pause),
-    maintain: make(always, context, library, heldBy, maintain),
+    maintain: make(always, context, library, heldBy, scheduleText, attend, maintain),
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
     stats: make(always, context, library, stats),
-    schedules: make(withRoom, schedules),
+    limits: make(withRoom, context, library, change),
+    keys: make(always, context, library, keys),
+    schedules: make(always, schedules),
+    putSchedule: make(withRoom, context, scheduleText, putSchedule),
     listen: make(always, listen),
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mend),
     reshelve: make(always, reshelve),
-    tick: make(withRoom, context, library, tick)
+    tick: make(withRoom, context, library, cancel, scheduleText, tick)
   }
 }

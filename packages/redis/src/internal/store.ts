@@ -10,7 +10,9 @@ import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
+import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
+import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
 export interface Settings {
@@ -225,8 +227,12 @@ export const make = Effect.fnUntraced(function*(
 
     get: (id) =>
       Effect.map(
-        client.call<[string, string, string]>("get", "get", [Codec.packId(id)]),
-        ([, kinds, lines]) => lines === "" ? undefined : Decode.toRecord(lines, Decode.kindsOf(kinds))
+        client.call<[string, string, string, string]>("get", "get", [Codec.packId(id)]),
+        ([, kinds, lines, checkpoints]) => {
+          if (lines === "") return undefined
+          const record = Decode.toRecord(lines, Decode.kindsOf(kinds))
+          return checkpoints === "" ? record : { ...record, checkpoints: Decode.membersOf(checkpoints) }
+        }
       ),
 
     query: (request) => select(request.where, request.order, request.limit, request.cursor),
@@ -261,37 +267,14 @@ export const make = Effect.fnUntraced(function*(
         (changed) => Number(changed) === 1
       ),
 
-    schedules: (put) =>
-      Effect.map(client.call<ReadonlyArray<string>>("schedules", "schedules", [JSON.stringify(put)]), (pairs) => {
-        const rows: Array<JobStore.ScheduleRow> = []
-        for (let i = 0; i < pairs.length; i += 2) {
-          const [nextAt, definition] = pairs[i + 1]!.split(Codec.field)
-          rows.push({ name: pairs[i]!, definition: definition!, nextAt: Number(nextAt) })
-        }
-        return rows
-      }),
+    ...Schedules.verbs(client, stored),
 
-    tick: ({ at, name, nextAt, record }) =>
-      Effect.map(
-        stored<number>("tick", [
-          name,
-          String(at),
-          String(nextAt),
-          record === undefined ? "" : JSON.stringify(Codec.specialOf(record))
-        ]),
-        (taken) => Number(taken) === 1
-      ),
+    ...Limits.verbs(client),
 
-    maintain: Effect.map(client.call<string>("maintain", "maintain", [String(settings.maxCrashes)]), (reply) => {
-      const [rescued, quarantined, expired, swept, maintainIn] = reply.split(",")
-      return {
-        rescued: Number(rescued),
-        quarantined: Number(quarantined),
-        expired: Number(expired),
-        swept: Number(swept),
-        maintainIn: Decode.optional(maintainIn!)
-      }
-    }),
+    maintain: Effect.map(
+      client.call<Schedules.Maintained>("maintain", "maintain", [String(settings.maxCrashes)]),
+      Schedules.maintained
+    ),
 
     wakeups: makeWakeups(client, scope, listener, settings.beat),
     events: makeEvents(client, scope, settings.beat)

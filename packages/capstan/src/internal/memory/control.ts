@@ -6,6 +6,7 @@ import type { ControlAction, ControlOutcome, ControlReply, ControlRequest, Edite
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
+import { forgetSteps, isEnding, mustUndo } from "./write.ts"
 
 export const control = (state: MemoryState, request: ControlRequest, now: number): ControlReply => {
   const { cursor, rows } = select(state, request.where, "oldest", request.limit, request.cursor)
@@ -38,17 +39,22 @@ const act = (state: MemoryState, row: Row, action: ControlAction, now: number): 
   }
 }
 
-const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
+export const cancel = (state: MemoryState, row: Row, reason: string, now: number): ControlOutcome => {
   if (isFinal(row.state)) return "Unchanged"
   const more = row.grow()
   if (row.state === "running") {
-    if (more.cancelReason !== undefined) return "Requested"
+    if (more.cancelReason !== undefined || isEnding(row)) return "Requested"
     more.cancelReason = reason
     row.worker!.cancel.push(row)
     state.hints.worker(row.worker!.id)
     return "Requested"
   }
+  if (isEnding(row)) return "Requested"
   row.fence++
+  if (mustUndo(row, { _tag: "Cancel", reason })) {
+    state.run(row, "edit", now, now)
+    return "Requested"
+  }
   more.cancelReason = reason
   state.finish(row, "cancel", "cancelled", now, reason)
   return "Changed"
@@ -82,6 +88,7 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
 const renewLife = (state: MemoryState, row: Row, now: number): void => {
   state.finished--
   const more = row.grow()
+  forgetSteps(row)
   row.attempt = 0
   row.begun = false
   row.begunAt = -1
@@ -112,5 +119,6 @@ const reprioritise = (state: MemoryState, row: Row, priority: number, now: numbe
   if (row.state === "ready") state.admit(row, "edit", now)
   else if (row.state === "scheduled") state.run(row, "edit", now, row.at)
   else if (row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)
+  else if (home === row.queue.due) state.wakeAt(row, row.at)
   return "Changed"
 }

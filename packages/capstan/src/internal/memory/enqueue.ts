@@ -153,14 +153,19 @@ const replace = (state: MemoryState, row: Row, spec: NewRecord, now: number): vo
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   row.priority = spec.priority
   row.payload = spec.payload
-  state.edit(row, { ...spec, queue }, spec.runAt ?? now + spec.delay, now)
+  state.edit(row, { ...spec, queue }, dueOf(row, spec, now), now)
 }
 
+/** When a record is due that is put off: no later than it may wait in all. */
+const dueOf = (row: Row, { delay, runAt, unique }: NewRecord, now: number): number =>
+  Math.min(runAt ?? now + delay, row.enqueuedAt + (unique?.maxWait ?? Infinity))
+
 /** Another due instant in the same record: the same call again must not move it once more. */
-const reschedule = (state: MemoryState, row: Row, { delay, idempotencyKey, runAt }: NewRecord, now: number): void => {
+const reschedule = (state: MemoryState, row: Row, spec: NewRecord, now: number): void => {
+  const { idempotencyKey } = spec
   if (idempotencyKey !== undefined) {
     state.idempotent.set(scoped(row.spec.tag, idempotencyKey), row)
     ;(row.grow().keys ??= []).push(idempotencyKey)
   }
-  state.edit(row, row.spec, runAt ?? now + delay, now)
+  state.edit(row, row.spec, dueOf(row, spec, now), now)
 }

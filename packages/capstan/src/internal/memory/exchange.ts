@@ -3,7 +3,8 @@
  * of how many wait.
  */
 import type { Claimed, ExchangeReply, ExchangeRequest, Settled } from "../../JobStore.ts"
-import type { QueueState } from "./queue.ts"
+import { admitDue, start } from "./limits.ts"
+import { fairFrom, type QueueState } from "./queue.ts"
 import type { Row } from "./row.ts"
 import { settle } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
@@ -25,6 +26,7 @@ export const exchange = (state: MemoryState, request: ExchangeRequest, now: numb
   let nextDueAt = Infinity
   let more: Array<string> | undefined
   if (request.demand.length > 0) {
+    if (state.limits.agenda.size > 0) admitDue(state, now)
     for (const { queue } of request.demand) promoteDue(state, state.queue(queue), now)
     for (const { queue, share, slots } of request.demand) {
       claim(state, worker, state.queue(queue), Math.min(share, slots, request.total - claimed.length), now, claimed)
@@ -34,9 +36,13 @@ export const exchange = (state: MemoryState, request: ExchangeRequest, now: numb
       const found = state.queue(queue)
       if (found.paused) continue
       nextDueAt = Math.min(nextDueAt, found.due.peek()?.at ?? Infinity)
-      if (found.peek(worker.suspects === 0) !== undefined) (more ??= []).push(queue)
+      if (found.peek(worker.suspects === 0) === undefined) continue
+      if (found.room(now) > 0) (more ??= []).push(queue)
+      else nextDueAt = Math.min(nextDueAt, found.opensAt())
     }
   }
+  const key = state.limits.agenda.peek()
+  if (key !== undefined && key.at < nextDueAt) nextDueAt = key.at
   if (claimed.length > 0) {
     worker.leaseUntil = Math.max(worker.leaseUntil, now + request.lease)
     state.foresee(worker.leaseUntil)
@@ -61,8 +67,8 @@ export const takeCancels = (worker: WorkerState): ExchangeReply["cancel"] => {
   const rows = worker.cancel
   worker.cancel = []
   return rows
-    .filter((row) => row.worker === worker)
-    .map((row) => ({ id: row.id, fence: row.fence, reason: row.more?.cancelReason ?? "" }))
+    .filter((row) => row.worker === worker && row.more?.cancelReason !== undefined)
+    .map((row) => ({ id: row.id, fence: row.fence, reason: row.more!.cancelReason! }))
 }
 
 /** Releases parked rows that this worker can run, at the place that they had. */
@@ -84,7 +90,7 @@ const promoteDue = (state: MemoryState, queue: QueueState, now: number): void =>
   for (let i = 0; i < dueChunk; i++) {
     const row = queue.due.peek()
     if (row === undefined || row.at > now) return
-    state.run(row, "due", now, row.at)
+    state.run(row, row.state === "blocked" ? "unblock" : "due", now, row.at)
   }
 }
 
@@ -112,14 +118,17 @@ const claim = (
   claimed: Array<Claimed>
 ): void => {
   if (queue.paused) return
-  for (let left = limit; left > 0;) {
+  for (let left = Math.min(limit, queue.room(now)); left > 0;) {
     const row = queue.peek(worker.suspects === 0)
     if (row === undefined) return
     if (row.spec.startBefore !== undefined && row.untouched && now >= row.expiresAt!) {
       expire(state, row, now)
       continue
     }
+    if (row.admitted && !start(state, row, now)) continue
     state.move(row, "claim", "running")
+    if (queue.limit !== undefined) queue.gate.take(queue.limit.holds, now)
+    if (row.place >= fairFrom) queue.turns.claimed(row.place - fairFrom)
     row.at = now
     if (row.begunAt < 0) row.begunAt = now
     row.attempt++

@@ -14,8 +14,10 @@ export type Before<T> = (a: T, b: T) => boolean
 /** Earlier instants first; first come, first served within one. */
 export const byInstant: Before<Row> = (a, b) => a.at < b.at || (a.at === b.at && a.seq < b.seq)
 
-/** The order of claims: higher priority, then turn. */
-export const byTurn: Before<Row> = (a, b) => a.priority > b.priority || (a.priority === b.priority && a.place < b.place)
+/** The order of claims: higher priority, then turn; first come, first served within one. */
+export const byTurn: Before<Row> = (a, b) =>
+  a.priority > b.priority ||
+  (a.priority === b.priority && (a.place < b.place || (a.place === b.place && a.seq < b.seq)))
 
 export class Heap<T extends Seated<T>> implements Home<T> {
   private readonly items: Array<T> = []

@@ -4,8 +4,10 @@
 import type { MaintainReply } from "../../JobStore.ts"
 import { expire, maintainIn } from "./exchange.ts"
 import type { Row } from "./row.ts"
+import { attend, nextAttention } from "./schedules.ts"
 import { endAttempt } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
+import { isEnding, mustUndo } from "./write.ts"
 
 /** How many records one call rescues, expires and sweeps, each. */
 const chunk = 1000
@@ -16,8 +18,10 @@ export const maintain = (state: MemoryState, now: number): MaintainReply => {
   const rescue = rescueAll(state, now)
   const expired = expireAll(state, now)
   const swept = sweep(state, now)
+  const schedules = attend(state, now)
   state.maintainAt = nextWork(state, now)
-  return { ...rescue, expired, swept, maintainIn: maintainIn(state, now) }
+  const reply = { ...rescue, expired, swept, maintainIn: maintainIn(state, now) }
+  return schedules === undefined ? reply : { ...reply, schedules }
 }
 
 const rescueAll = (state: MemoryState, now: number): { rescued: number; quarantined: number } => {
@@ -54,11 +58,12 @@ const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): 
     isCharged ? { attempt: row.attempt, kind: "Crashed", at: now, message: "its worker's lease ended" } : undefined
   )
   if (blamed) row.crashes++
-  if (row.more?.cancelReason !== undefined) {
-    state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
+  const reason = row.more?.cancelReason
+  if (reason !== undefined && !mustUndo(row, { _tag: "Cancel", reason })) {
+    state.finish(row, "cancelled", "cancelled", now, reason)
     return false
   }
-  if (row.crashes >= state.maxCrashes) {
+  if (row.crashes >= state.maxCrashes && (isEnding(row) || !mustUndo(row, { _tag: "Dead", reason: "Crashed" }))) {
     row.grow().deadReason = "Crashed"
     state.finish(row, "quarantine", "dead", now, "Crashed")
     return true
@@ -111,5 +116,5 @@ const nextWork = (state: MemoryState, now: number): number => {
     const row = shelf.rows.peek()
     if (row !== undefined) next = Math.min(next, shelf.rows.size > shelf.count ? now : row.at + shelf.age)
   }
-  return next
+  return state.schedules.size === 0 ? next : Math.min(next, nextAttention(state))
 }

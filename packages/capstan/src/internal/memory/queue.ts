@@ -4,14 +4,45 @@
 import type { State } from "../../JobRecord.ts"
 import { Deque } from "./deque.ts"
 import { byInstant, byTurn, Heap } from "./heap.ts"
+import { Gate, type Limit } from "./limits.ts"
 import type { Row } from "./row.ts"
+
+/** Places of rows that take turns: behind all others. */
+export const fairFrom = 2 ** 43
+
+/**
+ * Whose turn it is: every key has a virtual time, which goes on by one with each of its records, and never lies behind that
+ * of the queue, the turn of what was claimed last. So a key that comes anew is next, however many records another has.
+ */
+class Turns {
+  private now = 0
+  private readonly last = new Map<string, number>()
+  private bound = 1000
+
+  next(key: string): number {
+    const turn = Math.max(this.now, (this.last.get(key) ?? -1) + 1)
+    this.last.set(key, turn)
+    if (this.last.size > this.bound) this.forget()
+    return turn
+  }
+
+  claimed(turn: number): void {
+    if (turn > this.now) this.now = turn
+  }
+
+  /** A key behind the queue's time is as good as new. */
+  private forget(): void {
+    for (const [key, turn] of this.last) if (turn < this.now) this.last.delete(key)
+    this.bound = Math.max(1000, 2 * this.last.size)
+  }
+}
 
 /** The ready rows of one priority. */
 class Lane {
   readonly priority: number
   /** Rows that came in turn. */
   private readonly inTurn = new Deque()
-  /** Rows that came back to an earlier place: released, rescued. */
+  /** Rows that came back to an earlier place, released or rescued, and those that take turns. */
   private readonly early = new Heap(byTurn)
   /** Rows that crashed a worker: each worker takes one at a time, beside its other work (P10). */
   private readonly suspects = new Heap(byTurn)
@@ -23,6 +54,7 @@ class Lane {
   push(row: Row): void {
     const last = this.inTurn.last()
     if (row.crashes > 0) this.suspects.push(row)
+    else if (row.place >= fairFrom) this.early.push(row)
     else if (last === undefined ? this.inTurn.size === 0 : last.place < row.place) this.inTurn.push(row)
     else this.early.push(row)
   }
@@ -53,6 +85,10 @@ export class QueueState {
   }
   parked = 0
   paused = false
+  /** Of all workers together. */
+  limit: Limit | undefined = undefined
+  readonly gate = new Gate()
+  readonly turns = new Turns()
   /** Higher priorities first; a lane stays once it was needed (there are at most 201). */
   private readonly lanes: Array<Lane> = []
 
@@ -72,6 +108,20 @@ export class QueueState {
       if (row !== undefined) return row
     }
     return undefined
+  }
+
+  /** How many of its rows may start now. */
+  room(now: number): number {
+    const { gate, limit } = this
+    if (limit === undefined) return now < gate.closedUntil ? 0 : Infinity
+    return Math.min((limit.holds.concurrency ?? Infinity) - this.counts.running, gate.open(limit.holds, now))
+  }
+
+  /** When a row may start that waits for nothing but an instant. */
+  opensAt(): number {
+    const { counts, gate, limit } = this
+    if (limit === undefined) return gate.closedUntil
+    return counts.running >= (limit.holds.concurrency ?? Infinity) ? Infinity : gate.opensAt(limit.holds, 1)
   }
 
   /** When the row that has been ready for longest became so. */

@@ -7,6 +7,7 @@ import type { AttemptRef, RenewReply, RenewRequest } from "../../JobStore.ts"
 import { maintainIn, unpark } from "./exchange.ts"
 import { endAttempt, release } from "./settle.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
+import { mustUndo } from "./write.ts"
 
 export const renew = (state: MemoryState, request: RenewRequest, now: number): RenewReply => {
   const worker = state.worker(request.worker)
@@ -51,8 +52,9 @@ const reconcile = (
   for (const row of worker.held.values()) {
     if (known.has(row.id) || row.at > claimedBefore) continue
     endAttempt(row, "released", now)
-    if (row.more?.cancelReason !== undefined) state.finish(row, "cancelled", "cancelled", now, row.more.cancelReason)
-    else release(state, row, now)
+    const reason = row.more?.cancelReason
+    if (reason === undefined || mustUndo(row, { _tag: "Cancel", reason })) release(state, row, now)
+    else state.finish(row, "cancelled", "cancelled", now, reason)
     given++
   }
   return given

@@ -43,6 +43,8 @@ export class More {
   deadReason: DeadReason | undefined = undefined
   cancelReason: string | undefined = undefined
   checkpoints: Record<string, string> | undefined = undefined
+  /** One of its steps can be undone. */
+  undo = false
   dependencies: Record<string, string | undefined> | undefined = undefined
   /** How many records it still waits for. */
   pending = 0
@@ -181,7 +183,7 @@ export const view = (row: Row): JobRecord => {
     fence: row.fence,
     crashes: row.crashes,
     enqueuedAt: row.enqueuedAt,
-    dueAt: row.state === "scheduled" ? row.at : undefined,
+    dueAt: row.state === "scheduled" || row.state === "blocked" && row.home === row.queue.due ? row.at : undefined,
     claimedAt: row.state === "running" ? row.at : undefined,
     worker: row.worker?.id,
     finishedAt: row.state === "completed" || row.state === "cancelled" || row.state === "dead" ? row.at : undefined,

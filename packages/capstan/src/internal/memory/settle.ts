@@ -7,8 +7,10 @@
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
 import { enqueueOne } from "./enqueue.ts"
+import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
+import { mustUndo } from "./write.ts"
 
 /** The failures that travel with a record; what is older only counts as an attempt. */
 const keptFailures = 32
@@ -25,11 +27,13 @@ export const settle = (state: MemoryState, by: WorkerState, settlement: Settleme
   const failure = "failure" in outcome && outcome.failure !== undefined
     ? toFailure(row, outcome.failure, endedAt)
     : undefined
-  const reason = isOpen(outcome) ? row.more?.cancelReason : undefined
+  const asked = isOpen(outcome) ? row.more?.cancelReason : undefined
+  const reason = asked === undefined || mustUndo(row, { _tag: "Cancel", reason: asked }) ? undefined : asked
   const decision = reason === undefined ? decisions[outcome._tag] : "cancelled"
   endAttempt(row, decision, endedAt, failure, settlement.trace)
   row.settledFence = settlement.fence
   if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
+  if (row.admitted) ended(state, row, outcome, now)
   if (reason === undefined) conclude(state, row, outcome, now)
   else state.finish(row, "cancelled", "cancelled", now, reason)
   return "Done"
@@ -97,6 +101,8 @@ const keep = (failures: ReadonlyArray<Failure>, failure: Failure): ReadonlyArray
 const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {
   switch (outcome._tag) {
     case "Complete":
+      // Nobody asks for its steps again.
+      if (row.more !== undefined) row.more.checkpoints = undefined
       if (outcome.result !== undefined) row.grow().result = outcome.result
       return state.finish(row, "complete", "completed", now)
     case "RetryAfter":
@@ -105,13 +111,19 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       return state.tell("retried", row, now, outcome.failure.tag)
     case "SnoozeFor":
       row.attempt--
-      state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
+      if (!closes(row, outcome.closes)) state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
+      else {
+        close(state, row, outcome.closes!, outcome.delay, now)
+        state.freeSlot(row, now)
+        state.admit(row, "snooze", now)
+      }
       return state.tell("retried", row, now, outcome.failure?.tag)
     case "WaitFor":
       row.attempt--
       if (row.more?.checkpoints?.[outcome.waitpoint] !== undefined) return state.run(row, "waitFor", now, now)
       state.freeSlot(row, now)
       state.block(row, "waitFor", "Waitpoint", outcome.waitpoint)
+      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))
       return state.tell("blocked", row, now, outcome.waitpoint)
     case "WaitForChildren":
       row.attempt--

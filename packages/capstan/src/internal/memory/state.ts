@@ -9,8 +9,8 @@ import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } fro
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
-import { byTurn, Heap } from "./heap.ts"
-import { QueueState } from "./queue.ts"
+import { fill, Limits, watch } from "./limits.ts"
+import { fairFrom, QueueState } from "./queue.ts"
 import type { Row, Spec } from "./row.ts"
 
 /** A worker as the store knows it. */
@@ -30,13 +30,6 @@ export class WorkerState {
   constructor(id: string) {
     this.id = id
   }
-}
-
-/** The slots of one concurrency key. */
-class KeyState {
-  limit = 1
-  used = 0
-  readonly waiting = new Heap(byTurn)
 }
 
 /** The rows of one job that finished alike and are kept by the same rule, oldest first. */
@@ -98,7 +91,7 @@ export class MemoryState {
   private holes = 0
   readonly queues = new Map<string, QueueState>()
   readonly workers = new Map<string, WorkerState>()
-  readonly keys = new Map<string, KeyState>()
+  readonly limits = new Limits()
   readonly unique = new Map<string, UniqueHolder>()
   readonly idempotent = new Map<string, Row>()
   readonly parked = new Map<string, Set<Row>>()
@@ -186,6 +179,7 @@ export class MemoryState {
     if (row.spec.startBefore !== undefined && (to === "running" || isFinal(to))) this.expiring.remove(row)
     row.queue.counts[row.state]--
     row.queue.counts[to]++
+    if (row.state === "running" && row.queue.limit !== undefined) this.hints.work(row.queue.name)
     row.state = to
   }
 
@@ -207,6 +201,13 @@ export class MemoryState {
     more.blockedOn = on
   }
 
+  /** A blocked row goes on at this instant, when nothing else lets it. */
+  wakeAt(row: Row, at: number): void {
+    row.at = at
+    row.queue.due.push(row)
+    if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+  }
+
   /** Lets a row run at an instant: scheduled when that is to come, else ready with a new place. */
   run(row: Row, event: Event, now: number, dueAt: number): void {
     if (dueAt > now) {
@@ -216,24 +217,34 @@ export class MemoryState {
       row.queue.due.push(row)
       if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
     } else {
-      row.place = ++this.nextPlace
+      row.place = this.placeOf(row)
       row.readyAt = now
       this.admit(row, event, now)
     }
   }
 
-  /** Makes a row ready at the place that it has, or blocked while its key has no slot. */
+  /** When it became ready, as a rank; where its limit is fair, the turn of its key. */
+  private placeOf(row: Row): number {
+    const concurrency = row.spec.concurrency
+    if (concurrency !== undefined && this.limits.isFair(concurrency.key)) {
+      return fairFrom + row.queue.turns.next(concurrency.key)
+    }
+    return ++this.nextPlace
+  }
+
+  /** Makes a row ready at the place that it has, or blocked while its key does not let it start. */
   admit(row: Row, event: Event, now: number): void {
     const concurrency = row.spec.concurrency
-    if (concurrency !== undefined && !row.admitted) {
-      const key = this.key(concurrency.key)
-      key.limit = concurrency.limit
-      if (key.used >= key.limit) {
+    if (concurrency !== undefined) {
+      const key = this.limits.key(concurrency.key, now)
+      key.stamped = concurrency.limit
+      if (!row.admitted && !key.admits(now)) {
         this.block(row, event, "ConcurrencyKey", concurrency.key)
         key.waiting.push(row)
-        return
+        return watch(this, key, now)
       }
-      key.used++
+      if (!row.admitted) key.used++
+      if (!row.admitted || row.state !== "ready") key.ready++
       row.admitted = true
     }
     this.move(row, event, "ready")
@@ -267,21 +278,10 @@ export class MemoryState {
   freeSlot(row: Row, now: number): void {
     if (!row.admitted) return
     row.admitted = false
-    const name = row.spec.concurrency!.key
-    const key = this.key(name)
+    const key = this.limits.key(row.spec.concurrency!.key, now)
     key.used--
-    while (key.used < key.limit) {
-      const next = key.waiting.pop()
-      if (next === undefined) break
-      this.admit(next, "unblock", now)
-    }
-    if (key.used === 0 && key.waiting.size === 0) this.keys.delete(name)
-  }
-
-  private key(name: string): KeyState {
-    let key = this.keys.get(name)
-    if (key === undefined) this.keys.set(name, key = new KeyState())
-    return key
+    if (row.state === "ready") key.ready--
+    fill(this, key, now)
   }
 
   /**

@@ -12,11 +12,12 @@ import type { Shape, StoreEvent } from "../../JobStore.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
 import { exchange } from "./exchange.ts"
+import { change, keysOf } from "./limits.ts"
 import { maintain } from "./maintain.ts"
 import { query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
 import { view } from "./row.ts"
-import { tick } from "./schedules.ts"
+import * as Schedules from "./schedules.ts"
 import { MemoryState } from "./state.ts"
 import { signal, write } from "./write.ts"
 
@@ -134,7 +135,9 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     get: (id) =>
       Effect.sync(() => {
         const row = state.rows.get(id)
-        return row === undefined ? undefined : view(row)
+        if (row === undefined) return undefined
+        const checkpoints = row.more?.checkpoints
+        return checkpoints === undefined ? view(row) : { ...view(row), checkpoints }
       }),
     query: (request) => Effect.sync(() => query(state, request)),
     stats: Effect.sync(() => stats(state, now())),
@@ -147,14 +150,11 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
         if (!paused) state.hints.work(name)
         return true
       }),
-    schedules: (put) =>
-      Effect.sync(() => {
-        for (const row of put) {
-          if (state.schedules.get(row.name)?.definition !== row.definition) state.schedules.set(row.name, row)
-        }
-        return [...state.schedules.values()]
-      }),
-    tick: (request) => Effect.sync(() => tick(state, request, now())),
+    schedules: (request) => Effect.sync(() => Schedules.read(state, request, now())),
+    putSchedule: (put) => Effect.sync(() => Schedules.put(state, put)),
+    tick: (request) => Effect.sync(() => Schedules.tick(state, request, now())),
+    limits: (changes) => Effect.sync(() => change(state, changes, now())),
+    keys: (request) => Effect.sync(() => keysOf(state, request, now())),
     maintain: Effect.sync(() => maintain(state, now())),
     wakeups: (worker, queues) =>
       Stream.unwrap(Effect.gen(function*() {

@@ -1,8 +1,9 @@
 /**
  * Writes of running attempts, refused when the fence is stale (P3), and signals from outside.
  */
-import type { AttemptRef, Settled, SignalRequest, WriteEntry } from "../../JobStore.ts"
-import type { Row } from "./row.ts"
+import type { AttemptRef, Settled, Signalled, SignalRequest, WriteEntry } from "../../JobStore.ts"
+import { endMark, undoneMark } from "../steps/names.ts"
+import type { More, Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
 
 /** The log lines that a record keeps: the newest. */
@@ -15,7 +16,9 @@ export const write = (state: MemoryState, entries: ReadonlyArray<WriteEntry>, no
     const more = row.grow()
     switch (entry._tag) {
       case "Step":
-        more.checkpoints = { ...more.checkpoints, [entry.name]: entry.value }
+        if (entry.replaces !== undefined) more.checkpoints = without(more.checkpoints, entry.replaces)
+        keepFirst(more, entry.name, entry.value)
+        if (entry.undo === true) more.undo = true
         break
       case "Progress":
         more.progress = entry.value
@@ -34,17 +37,48 @@ const fenced = (state: MemoryState, at: AttemptRef): Row | undefined => {
   return row !== undefined && row.state === "running" && row.fence === at.fence ? row : undefined
 }
 
-export const signal = (
-  state: MemoryState,
-  request: SignalRequest,
-  now: number
-): "Delivered" | "Early" | "NotFound" => {
+/** Copied with each write: a claim has handed out the one before. */
+const keepFirst = (more: More, name: string, value: string): boolean => {
+  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false
+  more.checkpoints = { ...more.checkpoints, [name]: value }
+  return true
+}
+
+const without = (checkpoints: More["checkpoints"], name: string): More["checkpoints"] => {
+  const { [name]: _, ...others } = checkpoints ?? {}
+  return others
+}
+
+/**
+ * Whether a record that is to end while no attempt of it decides must run once more, because a step of it can be undone. How
+ * it is to end is kept for that attempt.
+ */
+export const mustUndo = (row: Row, end: { readonly _tag: "Cancel" | "Dead"; readonly reason: string }): boolean => {
+  const { more } = row
+  if (more?.undo !== true) return false
+  keepFirst(more, endMark, JSON.stringify(end))
+  more.cancelReason = undefined
+  return true
+}
+
+/** It runs only to undo its steps. */
+export const isEnding = (row: Row): boolean => row.more?.checkpoints?.[endMark] !== undefined
+
+/** What a record that runs again by hand may not find: steps of a life that was completed, or undone. */
+export const forgetSteps = (row: Row): void => {
+  const { more } = row
+  if (more === undefined || row.state !== "completed" && more.checkpoints?.[undoneMark] === undefined) return
+  more.checkpoints = undefined
+  more.undo = false
+}
+
+export const signal = (state: MemoryState, request: SignalRequest, now: number): Signalled => {
   const row = state.rows.get(request.id)
   if (row === undefined || row.state === "completed" || row.state === "cancelled" || row.state === "dead") {
     return "NotFound"
   }
   const more = row.grow()
-  more.checkpoints = { ...more.checkpoints, [request.waitpoint]: request.value }
+  if (!keepFirst(more, request.waitpoint, request.value)) return "Existing"
   if (row.state !== "blocked" || more.blocked !== "Waitpoint" || more.blockedOn !== request.waitpoint) return "Early"
   state.run(row, "unblock", now, now)
   return "Delivered"

@@ -9,8 +9,9 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
-import type { Claimed, WriteEntry } from "../../JobStore.ts"
-import { SnoozeSignal } from "../handler.ts"
+import type { Claimed, NewRecord, WriteEntry } from "../../JobStore.ts"
+import { EndSignal } from "../handler.ts"
+import { type StepRecord, Steps, type StepStore } from "../steps/steps.ts"
 import { type Answer, plain, type RunnableJob } from "./runner.ts"
 import type { QueueSlots } from "./slots.ts"
 
@@ -27,6 +28,8 @@ export interface Host {
   /** Milliseconds by the monotonic clock. */
   readonly elapsedNow: () => number
   readonly writes: (attempt: Attempt) => void
+  /** Where steps are kept; nowhere for an attempt that no store holds. */
+  readonly steps: StepStore | undefined
 }
 
 /** When the claims of one exchange arrived: by the monotonic clock, and by the store's. */
@@ -35,10 +38,17 @@ export interface Receipt {
   readonly storeNow: number
 }
 
+const pause = (duration: Duration.Input, closes?: "key" | "queue"): Effect.Effect<never> => {
+  const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
+  return millis >= 0 && millis < Infinity
+    ? Effect.die(new EndSignal({ _tag: "SnoozeFor", delay: Math.ceil(millis), closes }))
+    : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
+}
+
 const maxLines = 100
 const maxLine = 2000
 
-export class Attempt implements JobContextShape {
+export class Attempt implements JobContextShape, StepRecord {
   readonly claimed: Claimed
   readonly runnable: RunnableJob
   readonly slots: QueueSlots
@@ -58,6 +68,9 @@ export class Attempt implements JobContextShape {
   trace: string | undefined
   /** It committed its own completion: nothing is left to settle. */
   isCommitted = false
+  /** Records that its settlement stores. */
+  children: ReadonlyArray<NewRecord> | undefined
+  private stepsOf: Steps | undefined
   private latest: string | undefined
   readonly scope = Scope.makeUnsafe()
   private lines: Array<string> | undefined
@@ -128,18 +141,41 @@ export class Attempt implements JobContextShape {
     return () => this.elapsedAt(this.host.elapsedNow())
   }
 
+  /** Made for who asks for them. */
+  get steps(): Steps {
+    return this.stepsOf ??= new Steps(this, this.host.steps)
+  }
+
+  /** This attempt, or one before it, has had steps or signals. */
+  get mayHaveSteps(): boolean {
+    if (this.stepsOf !== undefined) return true
+    for (const _ in this.claimed.checkpoints) return true
+    return false
+  }
+
+  get storeNow(): number {
+    return this.storeTimeAfter(this.elapsedAt(this.host.elapsedNow()))
+  }
+
+  get isLost(): boolean {
+    return this.stop?._tag === "Lost"
+  }
+
   get log(): (message: string) => Effect.Effect<void> {
     return (message) => Effect.sync(() => this.addLine(message))
   }
 
   get snooze(): (duration: Duration.Input) => Effect.Effect<never> {
-    return (duration) =>
-      Effect.suspend(() => {
-        const millis = Duration.toMillis(Duration.fromInputUnsafe(duration))
-        return millis >= 0 && millis < Infinity
-          ? Effect.die(new SnoozeSignal(Math.ceil(millis)))
-          : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
-      })
+    return (duration) => Effect.suspend(() => pause(duration))
+  }
+
+  get limited(): (what: "key" | "queue", duration: Duration.Input) => Effect.Effect<never> {
+    return (what, duration) =>
+      Effect.suspend(() =>
+        what === "key" && this.runnable.definition.limit === undefined
+          ? Effect.die(new Error(`job ${this.job} has no limit whose key could be limited: give it the option limit`))
+          : pause(duration, what)
+      )
   }
 
   get write(): (entry: WriteEntry) => void {

@@ -8,12 +8,12 @@ import { JobStoreError, OutcomeUnknown } from "../../JobError.ts"
 import type { WorkerState } from "./state.ts"
 
 /** The verbs that a worker's loops call. */
-export type Verb = "exchange" | "renew" | "write" | "maintain"
+export type Verb = "exchange" | "renew" | "write" | "maintain" | "limits"
 
 /** A reply that takes too long is lost: its claims are found again by reconciling (P14). */
 export const within = <A>(
   { settings: { exchangeTimeout }, store }: WorkerState,
-  operation: Verb,
+  operation: Verb | "get" | "results",
   call: () => Effect.Effect<A, JobStoreError>
 ): Effect.Effect<A, JobStoreError> =>
   // Suspended: what a store throws is a failure of the call, not of the loop.

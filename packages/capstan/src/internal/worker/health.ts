@@ -18,7 +18,7 @@ export class Health {
   /** Wakes who waits for the store to answer. */
   readonly ready = Latch.makeUnsafe(false)
   /** Failed calls in a row. */
-  private readonly failures: Record<Verb, number> = { exchange: 0, renew: 0, write: 0, maintain: 0 }
+  private readonly failures: Record<Verb, number> = { exchange: 0, renew: 0, write: 0, maintain: 0, limits: 0 }
 
   constructor(worker: string) {
     this.worker = worker

@@ -1,8 +1,9 @@
 /**
- * Rescue, expiry and retention, when the store says that some is due. Every worker has one; they race safely, so there is
- * no leader whose death would matter.
+ * Rescue, expiry, retention and schedules, when the store says that some is due. Every worker has one; they race safely, so
+ * there is no leader whose death would matter.
  */
 import * as Effect from "effect/Effect"
+import { attendAll } from "../schedules/attend.ts"
 import { within } from "./call.ts"
 import type { WorkerState } from "./state.ts"
 
@@ -25,12 +26,14 @@ export const janitor = (state: WorkerState): Effect.Effect<never> =>
       }
       if (state.elapsedNow() < state.maintainAt) continue
       yield* Effect.matchCauseEffect(within(state, "maintain", () => state.store.maintain), {
-        onSuccess: (reply) =>
-          Effect.sync(() => {
-            state.health.succeeded("maintain")
-            state.telemetry.maintained(reply)
-            state.foreseeMaintenance(reply.maintainIn)
-          }),
+        onSuccess: (reply) => {
+          state.health.succeeded("maintain")
+          state.telemetry.maintained(reply)
+          state.foreseeMaintenance(reply.maintainIn)
+          return reply.schedules === undefined
+            ? Effect.void
+            : Effect.map(attendAll(state.store, reply.schedules), (soonest) => state.foreseeWithin(soonest))
+        },
         onFailure: (cause) => Effect.andThen(state.health.failed("maintain", cause), Effect.sleep(pause))
       })
     }

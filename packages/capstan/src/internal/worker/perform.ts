@@ -4,9 +4,10 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { Outcome } from "../../JobStore.ts"
 import { defaultPolicy, type Definition } from "../definition.ts"
 import { Detached, prepareOne } from "../enqueue.ts"
-import { type Registered, SettledValue, SnoozeSignal } from "../handler.ts"
+import { EndSignal, type Registered, SettledValue } from "../handler.ts"
 import { Attempt, type Host } from "./attempt.ts"
 import { body, contextOf, makeRunnable, UnreadablePayload } from "./runner.ts"
 import { QueueSlots } from "./slots.ts"
@@ -32,7 +33,8 @@ export const perform = (
     const host: Host = {
       elapsedNow: () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6,
       // There is nowhere to keep progress and logs.
-      writes: () => {}
+      writes: () => {},
+      steps: undefined
     }
     const attempt = new Attempt(
       {
@@ -63,8 +65,8 @@ export const perform = (
     const answer = yield* Effect.provideContext(body(attempt), contextOf(attempt)).pipe(
       Effect.catchDefect((defect) =>
         Effect.die(
-          defect instanceof SnoozeSignal
-            ? new Error(`${job.tag} snoozed for ${defect.millis} ms, and only a worker can run it again then`)
+          defect instanceof EndSignal
+            ? new Error(`${job.tag} ${pauseOf(defect.outcome)}, and only a worker can run it again then`)
             : defect
         )
       ),
@@ -76,3 +78,6 @@ export const perform = (
     )
     return answer instanceof SettledValue ? answer.value : yield* Effect.orDie(job.success.decode(answer))
   })
+
+const pauseOf = (outcome: Outcome): string =>
+  outcome._tag === "SnoozeFor" ? `snoozed for ${outcome.delay} ms` : "waits for something outside"

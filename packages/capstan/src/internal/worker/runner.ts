@@ -16,9 +16,11 @@ import { JobStoreError } from "../../JobError.ts"
 import type { NewFailure, Outcome } from "../../JobStore.ts"
 import { type Codec, issueOf } from "../codec.ts"
 import type { Definition, RunPolicy } from "../definition.ts"
-import { type Registered, SettledValue, SnoozeSignal } from "../handler.ts"
+import { EndSignal, type Registered, SettledValue } from "../handler.ts"
 import { decode } from "../payload.ts"
 import { restore } from "../propagate.ts"
+import { endMark } from "../steps/names.ts"
+import { undoSteps } from "../steps/undo.ts"
 import { remoteSpan, traceparent } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 import { decide, type Failed } from "./retry.ts"
@@ -64,7 +66,7 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
     const payload = Effect.mapErrorEager(decode(definition, attempt.claimed), unreadable)
     const answer = Effect.flatMapEager(
       payload,
-      (value) => handler.middleware.length === 0 ? handler.run(value as never) : wrapped(attempt, value)
+      (value) => handler.middleware.length === 0 ? handle(attempt, value) : wrapped(attempt, value)
     )
     return Effect.flatMapEager(answer, (value) => encodeAnswer(attempt, value))
   })
@@ -83,11 +85,24 @@ const wrapped = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unk
   const options = { job: { _tag: attempt.job, queue: attempt.queue }, payload, context: attempt }
   return handler.middleware.reduceRight(
     (inner, middleware) => middleware(inner, options),
-    Effect.suspend(() => handler.run(payload as never))
+    Effect.suspend(() => handle(attempt, payload))
   )
 }
 
+/** A record that is to end, and has steps to undo, runs its handler for that alone. */
+const handle = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unknown> => {
+  const { run } = attempt.runnable.handler
+  return attempt.claimed.checkpoints[endMark] === undefined
+    ? run(payload as never)
+    : undoSteps(attempt.steps, Effect.suspend(() => run(payload as never)))
+}
+
 const encodeAnswer = (attempt: Attempt, value: unknown): Effect.Effect<Answer> => {
+  const encoded = encodeResult(attempt, value)
+  return attempt.mayHaveSteps ? Effect.tap(encoded, () => attempt.steps.reportUnasked) : encoded
+}
+
+const encodeResult = (attempt: Attempt, value: unknown): Effect.Effect<Answer> => {
   if (value instanceof SettledValue) {
     attempt.isCommitted = true
     return Effect.succeed(value)
@@ -167,7 +182,10 @@ const failed = (attempt: Attempt, cause: Cause.Cause<unknown>, endedAt: number):
   if (attempt.stop?._tag === "Lost") return undefined
   const error = cause.reasons.find(Cause.isFailReason)?.error
   const defect = cause.reasons.find(Cause.isDieReason)?.defect
-  if (defect instanceof SnoozeSignal) return { _tag: "SnoozeFor", delay: defect.millis }
+  if (defect instanceof EndSignal) {
+    attempt.children = defect.children
+    return defect.outcome
+  }
   if (error instanceof UnreadablePayload) {
     return {
       _tag: "Dead",

@@ -8,8 +8,19 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import type { AttemptRef, CancelRequest, Claimed, ExchangeReply, Outcome, Shape as Store } from "../../JobStore.ts"
+import type {
+  AttemptRef,
+  CancelRequest,
+  Claimed,
+  ExchangeReply,
+  NewRecord,
+  Outcome,
+  Shape as Store
+} from "../../JobStore.ts"
+import type { StepStore } from "../steps/steps.ts"
+import { withSteps } from "../steps/undo.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
+import { within } from "./call.ts"
 import { Health } from "./health.ts"
 import { Outbox } from "./outbox.ts"
 import {
@@ -117,6 +128,13 @@ export class WorkerState implements Host {
 
   get stopping(): boolean {
     return this.health.stopping
+  }
+
+  /** What steps ask of the store, each call in bounded time. */
+  readonly steps: StepStore = {
+    write: (entry) => within(this, "write", () => this.store.write([entry])),
+    get: (id) => within(this, "get", () => this.store.get(id)),
+    results: (id) => within(this, "results", () => this.store.results([id]))
   }
 
   elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -243,13 +261,14 @@ export class WorkerState implements Host {
    * The policy of a failed attempt may be an effect: it is run apart from the attempt, which may be interrupted. One that
    * takes its time keeps its attempt among those that run, so that the lease holds and a shutdown waits for it.
    */
-  private decide(attempt: Attempt, outcome: Decided, elapsed: number): void {
+  private decide(attempt: Attempt, decided: Decided, elapsed: number): void {
+    const outcome = attempt.mayHaveSteps ? withSteps(attempt.steps, decided) : decided
     if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
       this.conclude(attempt, exit._tag === "Success" ? exit.value : undecided(exit.cause), elapsed)
-    const decided = deciding.pollUnsafe()
-    if (decided !== undefined) return settled(decided)
+    const exit = deciding.pollUnsafe()
+    if (exit !== undefined) return settled(exit)
     attempt.deciding = true
     this.hold(attempt)
     deciding.addObserver(settled)
@@ -268,15 +287,22 @@ export class WorkerState implements Host {
     this.slots.running--
     this.running.delete(attempt)
     this.telemetry.ended(attempt, outcome, elapsed)
-    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace)
+    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace, attempt.children)
     this.startWaiting()
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
   }
 
   /** Whoever calls it opens `work` when it is done. */
-  private settle({ fence, id }: Claimed, outcome: Outcome, finishedAfter: number, trace?: string): void {
-    this.outbox.settle({ id, fence, outcome, finishedAfter, trace })
+  private settle(
+    { fence, id }: Claimed,
+    outcome: Outcome,
+    finishedAfter: number,
+    trace?: string,
+    children?: ReadonlyArray<NewRecord>
+  ): void {
+    const settlement = { id, fence, outcome, finishedAfter, trace }
+    this.outbox.settle(children === undefined ? settlement : { ...settlement, children })
   }
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
@@ -433,6 +459,11 @@ export class WorkerState implements Host {
     this.maintainAt = inMillis === undefined ? Infinity : this.elapsedNow() + inMillis
     // Two clocks of whole and of fractional milliseconds disagree by less than this.
     if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
+  }
+
+  /** Maintenance is due then at the latest. */
+  foreseeWithin(inMillis: number | undefined): void {
+    if (inMillis !== undefined) this.maintainAt = Math.min(this.maintainAt, this.elapsedNow() + inMillis)
   }
 }
 

@@ -10,11 +10,14 @@ import * as Control from "./functions/control.ts"
 import * as Enqueue from "./functions/enqueue.ts"
 import * as Exchange from "./functions/exchange.ts"
 import * as Keep from "./functions/keep.ts"
+import * as Limits from "./functions/limits.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
+import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
+import * as Steps from "./functions/steps.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -52,15 +55,18 @@ const entries = [
   "maintain",
   "control_one",
   "signal",
+  "put_schedule",
   "tick",
   "read_one",
+  "change_limit",
+  "limit_keys",
   "results"
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Agenda, Enqueue, Settle, Exchange, Keep, Maintain, Control, Public, Read].flatMap((module) =>
-    Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel))
-  )
+  [Parts, Limits, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
+    module
+  ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 
 const settings = ({ schema }: Names): string => `
 DO $do$

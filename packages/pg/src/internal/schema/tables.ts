@@ -25,7 +25,9 @@ export const tables = (s: string): ReadonlyArray<string> => [
 
   `CREATE TABLE ${s}.queue (
     name text COLLATE "C" PRIMARY KEY,
-    paused boolean NOT NULL DEFAULT false
+    paused boolean NOT NULL DEFAULT false,
+    limited boolean NOT NULL DEFAULT false,
+    turn bigint NOT NULL DEFAULT 0
   )`,
 
   `CREATE TABLE ${s}.worker (
@@ -47,12 +49,13 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // What every record has comes first, and wide before narrow: a column that lies behind one that may be missing, or of
   // any length, is found by walking. worker and begun_at: 0 is none. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
-  // 16 came back to an earlier place, 32 has an idempotency key.
+  // 16 came back to an earlier place, 32 has an idempotency key, 64 is blocked until `at` at the latest, 128 has a step that
+  // can be undone, 512 has a key that several jobs share.
   //
   // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
   // the old one in its page, of which a half is kept free for that. Hence three columns that follow from others (generated
-  // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back or has crashed a worker,
-  // 2 scheduled, 3 blocked; a record that runs stays in its lane. due: `at` of the scheduled. expires: `expire_at` of what
+  // ones would cost a claim and an insert 7,700 instructions each). lane: 0 in turn, 1 came back, has crashed a worker or has a
+  // shared key, 2 scheduled, or blocked until an instant, 3 blocked; a record that runs stays in its lane. due: `at` of lane 2. expires: `expire_at` of what
   // does not run.
   `CREATE TABLE ${s}.record (
     id uuid PRIMARY KEY,
@@ -100,6 +103,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE INDEX record_scheduled ON ${s}.record (queue, due, place) WHERE lane = 2`,
   `CREATE INDEX record_expiring ON ${s}.record (expires) WHERE expires IS NOT NULL`,
   `CREATE INDEX record_key ON ${s}.record (key, priority, turn, place) WHERE lane = 3 AND reason = 'ConcurrencyKey'`,
+  // Keys that several jobs share: what is ready of them, or runs.
+  `CREATE INDEX record_shared ON ${s}.record (key) WHERE lane = 1 AND key >= '@' AND key < 'A'`,
   `CREATE INDEX record_after ON ${s}.record (blocked_on) WHERE lane = 3 AND reason = 'Unique'`,
   `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
 
@@ -218,8 +223,36 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE TABLE ${s}.key (
     name text COLLATE "C" PRIMARY KEY,
     lim int NOT NULL,
-    held int NOT NULL
+    held int NOT NULL,
+    starting int NOT NULL DEFAULT 0,
+    full_at float8 NOT NULL DEFAULT 0,
+    closed_until bigint NOT NULL DEFAULT 0,
+    opens_at bigint,
+    failed int NOT NULL DEFAULT 0,
+    turns jsonb
   ) WITH (fillfactor = 50)`,
+  `CREATE INDEX key_opens ON ${s}.key (opens_at) WHERE opens_at IS NOT NULL`,
+  // Of a queue, or of a space of keys, which begins with @. What holds of it is spread into columns.
+  `CREATE TABLE ${s}.limits (
+    name text COLLATE "C" PRIMARY KEY,
+    release bigint NOT NULL DEFAULT -1,
+    proposed jsonb NOT NULL DEFAULT '{}',
+    override jsonb,
+    concurrency int,
+    gap float8,
+    burst int,
+    fair boolean,
+    trips int,
+    open_for bigint,
+    full_at float8 NOT NULL DEFAULT 0,
+    closed_until bigint NOT NULL DEFAULT 0
+  ) WITH (fillfactor = 50)`,
+  // What runs of queues whose concurrency is limited, and what ran: it is looked at record by record.
+  `CREATE TABLE ${s}.started (
+    queue text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    PRIMARY KEY (queue, id)
+  )`,
   `CREATE TABLE ${s}.dependency (
     parent uuid NOT NULL,
     child uuid NOT NULL,
@@ -256,9 +289,18 @@ export const tables = (s: string): ReadonlyArray<string> => [
   )`,
   `CREATE TABLE ${s}.schedule (
     name text COLLATE "C" PRIMARY KEY,
-    definition text NOT NULL,
-    next_at bigint NOT NULL
-  )`
+    revision bigint NOT NULL,
+    next_at bigint,
+    attend_at bigint,
+    counted bigint NOT NULL DEFAULT 0,
+    last_at bigint,
+    last_due_at bigint,
+    last_ticked_at bigint,
+    last_outcome text COLLATE "C",
+    last_id uuid,
+    body text NOT NULL
+  )`,
+  `CREATE INDEX schedule_attend ON ${s}.schedule (attend_at) WHERE attend_at IS NOT NULL`
 ]
 
 /** Five classes of six slots, and one partition for what is kept for ever. */

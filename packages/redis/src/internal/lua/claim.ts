@@ -14,8 +14,8 @@ local claimed, claims, held, holds = {}, 0, {}, 0
 local function queueState(name)
   local queue = queues[name]
   if queue then return queue end
-  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p')
-  queue = { name = name, lanes = {}, isPaused = read[2] and true, given = 0 }
+  local read = call('HMGET', P .. ':q:' .. name, 'l', 'p', 'm')
+  queue = { name = name, lanes = {}, isPaused = read[2] and true, isLimited = read[3] and true, given = 0 }
   for lane in string.gmatch(read[1] or '', '[^,]+') do queue.lanes[#queue.lanes + 1] = tonumber(lane) end
   queues[name] = queue
   return queue
@@ -219,6 +219,7 @@ local function returned(queue)
 end
 
 local function claimFrom(queue, limit)
+  if queue.isLimited then limit = math.min(limit, roomIn(queue)) end
   if queue.isPaused or queue.isEmpty or limit <= 0 then return end
   local left = limit
   local back, backRank = returned(queue)
@@ -272,9 +273,10 @@ local function checkpointsText(row)
   local all, size, some = call('HGETALL', P .. ':cp:' .. row.id), 0, {}
   for i = 1, #all, 2 do
     size = size + #all[i] + #all[i + 1]
-    if size > 65536 then break end
-    some[all[i]] = all[i + 1]
+    if size <= 65536 or string.sub(all[i], 1, 1) == '!' then some[all[i]] = all[i + 1] end
   end
+  -- A name that nobody can give says that there are more.
+  if size > 65536 then some[''] = '' end
   return cjson.encode(some)
 end
 
@@ -283,6 +285,9 @@ function L.claim(row)
   local expiresAt = isUntouched(row) and L.expiresAt(row)
   if expiresAt and now >= expiresAt then
     L.expire(row)
+    return false
+  end
+  if row.admitted and L.isShared(row.more.key) and not L.start(row, -row.priority * 17592186044416 + row.place) then
     return false
   end
   headOf(row)

@@ -5,21 +5,24 @@
  *
  * | key | type | holds |
  * |---|---|---|
- * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `en` the number of their last message, `pk` parked records; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
+ * | `{p}` | hash | figures of the namespace: `oc` the open chunk of the log, `mt` when to maintain, `lu` until when events are heard, `en` the number of their last message, `pk` parked records; `ka` when the first shared key opens; `k<kind>` and `t<number>` kinds (job, queue, retention, priority, version) by text and by number; `z<queue>` somebody sleeps |
  * | `:c` | hash | id to the record as it was enqueued: kind, chunk, instant, spec, payload. Read at a claim, never by a settlement |
  * | `:h` | hash | id to state, fence, lease: the head of the record in 49 bytes and its worker. Absent: as enqueued |
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
  * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
- * | `:q:<queue>` | hash | counts by state, lanes, `p` paused |
+ * | `:q:<queue>` | hash | counts by state, lanes, `p` paused; `m` limited, `lf` when its bucket is full, `lc` closed until, `t` the turn that was claimed last |
  * | `:l:<queue>:<priority>` | list | ready records in turn: id, and place unless that is the instant of its enqueue. Entries of records that left are passed over |
  * | `:e:<queue>`, `:s:<queue>` | sorted set | ready records that came back to their place; those that crashed a worker |
  * | `:d:<queue>` | sorted set | scheduled records by due instant |
  * | `:ws`, `:wi:<worker>` | sorted set, hash | leases, registrations |
  * | `:wl:<worker>`, `:wn:<worker>` | hash, hash | its batches of claims, and how many of each still run: no command for each record |
  * | `:f:<shelf>`, `:fs`, `:sw` | list, hash, sorted set | finished records by job, outcome and retention; sizes; when each is swept |
+ * | `:sc`, `:sn`, `:sa` | hash, sorted set, sorted set | schedules; their names; when each is to be seen to |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
+ * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
+ * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
  */
 
 /** Only what nobody's job is made of may separate fields: JSON text has no control characters. */
@@ -80,10 +83,12 @@ local LAYOUT = '${layout}'
 local HEAD = 49
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
-local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc')
+local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka')
 local maintainAt = tonumber(meta[1] or '') or math.huge
 local isHeard = meta[2] and tonumber(meta[2]) > now
 local parked = tonumber(meta[3] or '0')
+-- When the first of the shared keys is to be looked at.
+local keysAt = tonumber(meta[5] or '') or math.huge
 local counts, woken, events, changed = {}, {}, {}, {}
 
 local function count(queue, state, by)

@@ -1,29 +1,49 @@
 /** `control` and `pause`: what operators do to records. Cost: some ten commands a record. */
 
-/** ARGV: JSON of the action, JSON of the selection, ids. Answers an outcome for each that is selected, or is not there. */
-export const control = String.raw`
-local action, where = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
-local act = {}
-
-function act.Cancel(row)
+/** Cancels a record: at once while it waits, and else its worker is asked to. */
+export const cancel = String.raw`
+function L.cancel(row, reason)
   if isFinal(row) then return 'Unchanged' end
   if row.state == RUNNING then
-    if row.more and row.more.cancel then return 'Requested' end
-    more(row).cancel = action.reason
+    if row.more and row.more.cancel or L.isEnding(row) then return 'Requested' end
+    more(row).cancel = reason
     local worker = row.tail
     call('RPUSH', P .. ':wc:' .. worker, row.id)
     call('HSET', P .. ':wi:' .. worker, 'nc', 1)
     call('PUBLISH', P .. ':w', 'k' .. worker)
     return 'Requested'
   end
+  if L.isEnding(row) then return 'Requested' end
   row.fence = row.fence + 1
-  more(row).cancel = action.reason
-  L.finish(row, CANCELLED, action.reason)
+  if L.mustUndo(row, 'Cancel', reason) then
+    L.run(row, now)
+    return 'Requested'
+  end
+  more(row).cancel = reason
+  L.finish(row, CANCELLED, reason)
   return 'Changed'
+end
+`
+
+/** ARGV: JSON of the action, JSON of the selection, ids. Answers an outcome for each that is selected, or is not there. */
+export const control = String.raw`
+local action, where = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
+local act = {}
+
+function act.Cancel(row) return L.cancel(row, action.reason) end
+
+-- Steps of a life that was completed, or undone, are to run again.
+local function forgetSteps(row)
+  local key = P .. ':cp:' .. row.id
+  if not row.hasCheckpoints or row.state ~= COMPLETED and call('HEXISTS', key, '!undone') == 0 then return end
+  call('DEL', key)
+  row.hasCheckpoints = false
+  more(row).undo = nil
 end
 
 local function renewLife(row)
   L.unfold(row)
+  forgetSteps(row)
   L.unshelve(row)
   local its = more(row)
   row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0

@@ -110,6 +110,7 @@ if ARGV[5] ~= '' then
     others[i] = general().settle(s) == 'Done' and 'D' or 'L'
   end
 end
+if keysAt <= now then general().tendKeys() end
 if parked > 0 and about[3] then general().unpark(about[3]) end
 
 local nextDue = math.huge
@@ -138,7 +139,9 @@ if ARGV[6] ~= '' then
     local queue = queueState(each.name)
     if not queue.isPaused then
       if queue.nextDue and queue.nextDue < nextDue then nextDue = queue.nextDue end
-      if hasMore(queue) then more[#more + 1] = each.name
+      if queue.isLimited and roomIn(queue) < math.huge then noteStarts(queue) end
+      if hasMore(queue) and roomIn(queue) <= 0 then nextDue = math.min(nextDue, queue.opens)
+      elseif hasMore(queue) then more[#more + 1] = each.name
       -- Nothing is left for it: it may sleep, and is woken by the next record of this queue.
       else call('HSET', P, 'z' .. each.name, 1) end
     end
@@ -150,6 +153,7 @@ if holds > 0 then
   call('ZADD', P .. ':ws', 'GT', now + lease, worker)
   foresee(now + lease)
 end
+if keysAt < nextDue then nextDue = keysAt end
 local cancel = about[2] and general().takeCancels() or ''
 flushAll()
 close()

@@ -2,7 +2,7 @@
  * The moves that every verb is made of: the transition table in Lua. Cost: a handful of commands a record, O(log n) each.
  */
 export const life = String.raw`
-local L = {}
+local L = { load = load }
 
 -- The order of claims as one number: higher priority, then place.
 local function rank(row) return -row.priority * 17592186044416 + row.place end
@@ -22,7 +22,13 @@ local function leave(row)
   elseif row.state == BLOCKED then
     local its = row.more or {}
     if its.blocked then call('ZREM', P .. ':b:' .. its.blocked, row.id) end
-    if its.blocked == 'ConcurrencyKey' then call('ZREM', P .. ':kw:' .. its.on, row.id)
+    if its.wakes then
+      call('ZREM', P .. ':d:' .. queue, row.id)
+      more(row).wakes = nil
+    end
+    if its.blocked == 'ConcurrencyKey' then
+      call('ZREM', P .. ':kw:' .. its.on, row.id)
+      if L.isShared(its.on) then L.keyOf(its.on).w = L.keyOf(its.on).w - 1 end
     elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
       call('ZREM', P .. ':pk:' .. kindOf(row.kind).tag, row.id)
       call('HINCRBY', P .. ':q:' .. queue, 'k', -1)
@@ -52,6 +58,29 @@ function L.block(row, reason, on)
   call('ZADD', P .. ':b:' .. reason, row.chunk, row.id)
 end
 
+-- A blocked record goes on at this instant, when nothing else lets it.
+function L.wakeAt(row, at)
+  row.at = at
+  more(row).wakes = true
+  local queue = queueOf(row)
+  call('ZADD', P .. ':d:' .. queue, at, row.id)
+  woken[queue] = true
+end
+
+-- It runs only to undo its steps.
+function L.isEnding(row)
+  return row.more and row.more.undo and call('HEXISTS', P .. ':cp:' .. row.id, '!end') == 1
+end
+
+-- Whether a record that is to end while no attempt of it decides must run once more, because a step of it can be undone. How
+-- it is to end is kept for that attempt, and is no request any more.
+function L.mustUndo(row, tag, reason)
+  if not (row.more and row.more.undo) then return false end
+  call('HSETNX', P .. ':cp:' .. row.id, '!end', cjson.encode({ _tag = tag, reason = reason }))
+  more(row).cancel = nil
+  return true
+end
+
 -- Lets a record run at an instant: scheduled when that is to come, else ready with a new place.
 function L.run(row, dueAt)
   if dueAt > now then
@@ -62,7 +91,7 @@ function L.run(row, dueAt)
     call('ZADD', P .. ':d:' .. queue, dueAt, row.id)
     woken[queue] = true
   else
-    row.place = now
+    row.place = L.placeOf(row)
     row.ready = now
     L.admit(row, true)
   end
@@ -71,7 +100,10 @@ end
 -- Makes a record ready, at the end of its lane or at the place that it had; or blocked while its key has no slot.
 function L.admit(row, isNew)
   local key = row.more and row.more.key
-  if key and not row.admitted then
+  local isShared = L.isShared(key)
+  if isShared then
+    if not L.admitShared(row, key, rank(row)) then return end
+  elseif key and not row.admitted then
     local used = tonumber(call('HGET', P .. ':ku', key) or '0')
     call('HSET', P .. ':kl', key, row.more.limit)
     if used >= row.more.limit then
@@ -87,7 +119,7 @@ function L.admit(row, isNew)
   local queue = queueOf(row)
   if row.crashes > 0 then
     call('ZADD', P .. ':s:' .. queue, rank(row), row.id)
-  elseif isNew then
+  elseif isNew and not isShared then
     local lane = P .. ':l:' .. queue .. ':' .. row.priority
     local entry = row.id
     if row.place ~= headOf(row).at then entry = entry .. string.format('%.0f', row.place) end
@@ -104,6 +136,7 @@ function L.freeSlot(row)
   if not row.admitted then return end
   row.admitted = false
   local key = row.more.key
+  if L.isShared(key) then return L.freeShared(row, key) end
   local used = call('HINCRBY', P .. ':ku', key, -1)
   local limit = tonumber(call('HGET', P .. ':kl', key) or '1')
   while used < limit do

@@ -16,10 +16,10 @@ local function rescue(row, isCharged)
     L.errorTag(row, nil)
     if not reason then row.crashes = row.crashes + 1 end
   end
-  if reason then
+  if reason and not L.mustUndo(row, 'Cancel', reason) then
     L.finish(row, CANCELLED, reason)
     rescued = rescued + 1
-  elseif row.crashes >= maxCrashes then
+  elseif row.crashes >= maxCrashes and (L.isEnding(row) or not L.mustUndo(row, 'Dead', 'Crashed')) then
     more(row).deadReason = 'Crashed'
     L.finish(row, DEAD, 'Crashed')
     quarantined = quarantined + 1
@@ -98,8 +98,10 @@ flush()
 
 -- When there is more to do.
 maintainAt = math.huge
-local first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
+local first = call('ZRANGE', P .. ':sa', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = tonumber(first[2]) end
+first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
+if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 first = call('ZRANGE', P .. ':sw', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 local workers = call('ZRANGE', P .. ':ws', 0, -1, 'WITHSCORES')
@@ -112,5 +114,6 @@ for i = 1, #workers, 2 do
 end
 changed.mt = maintainAt < math.huge and string.format('%.0f', maintainAt) or ''
 close()
-return table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')
+local figures = table.concat({ rescued, quarantined, expired, swept, maintainIn() }, ',')
+return { figures, string.format('%.0f', now), given }
 `

@@ -49,7 +49,8 @@ local function view(row)
     its.deadReason or '', its.cancel or '', its.cancel and 1 or '',
     row.hasProgress and call('HGET', P .. ':g', row.id) or '', row.hasProgress and 1 or '',
     row.hasResult and call('HGET', P .. ':r', row.id) or '', row.hasResult and 1 or '',
-    list(its.failures), list(attempts), row.hasLogs and list(call('LRANGE', P .. ':lg:' .. row.id, 0, -1)) or '', row.rest
+    list(its.failures), list(attempts), row.hasLogs and list(call('LRANGE', P .. ':lg:' .. row.id, 0, -1)) or '',
+    its.wakes and 1 or '', row.rest
   }, '\31')
 end
 
@@ -60,14 +61,21 @@ local function texts()
 end
 `
 
-/** ARGV: ids. */
+/** ARGV: ids. Of one alone its checkpoints are answered too, as long as they may be asked for again. */
 export const get = view + String.raw`
-local list = {}
+local list, checkpoints = {}, ''
 for _, id in ipairs(ARGV) do
   local row = load(id)
-  if row then list[#list + 1] = view(row) end
+  if row then
+    list[#list + 1] = view(row)
+    if #ARGV == 1 and row.hasCheckpoints and row.state ~= COMPLETED then
+      local all, named = call('HGETALL', P .. ':cp:' .. id), {}
+      for i = 1, #all, 2 do named[all[i]] = all[i + 1] end
+      checkpoints = cjson.encode(named)
+    end
+  end
 end
-return { '', texts(), table.concat(list, '\30') }
+return { '', texts(), table.concat(list, '\30'), checkpoints }
 `
 
 /** ARGV: JSON of the selection, order, how many, how many to look at, cursor (chunk and id). */

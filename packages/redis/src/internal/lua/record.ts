@@ -1,6 +1,8 @@
 /** Reading and writing single records: what is not on the fast way of a verb. Cost: two reads and a write a record. */
 export const record = String.raw`
 local rows = {}
+-- How shared keys stand, by name.
+local sharedKeys = {}
 
 -- The record as it was enqueued: kind, chunk and instant in 21 digits, then what readers look at and the payload.
 local function headText(row)
@@ -91,6 +93,8 @@ local function flush()
     end
   end
   rows = {}
+  for key, state in pairs(sharedKeys) do call('HSET', P .. ':ks', key, cmsgpack.pack(state)) end
+  sharedKeys = {}
 end
 
 local function queueOf(row) return kindOf(row.kind).queue end

@@ -54,7 +54,7 @@ function L.takeCancels()
   local list = {}
   for _, id in ipairs(call('LRANGE', P .. ':wc:' .. worker, 0, -1)) do
     local row = load(id)
-    if row and row.state == RUNNING and row.tail == worker then list[#list + 1] = cancelText(row) end
+    if row and row.state == RUNNING and row.tail == worker and row.more.cancel then list[#list + 1] = cancelText(row) end
   end
   call('DEL', P .. ':wc:' .. worker)
   call('HDEL', P .. ':wi:' .. worker, 'nc')
@@ -82,7 +82,7 @@ for _, row in ipairs(L.heldBy(worker)) do
   if not known[row.id] and row.at <= before then
     L.endAttempt(row, 'released', now)
     local reason = row.more and row.more.cancel
-    if reason then L.finish(row, CANCELLED, reason) else L.release(row) end
+    if reason and not L.mustUndo(row, 'Cancel', reason) then L.finish(row, CANCELLED, reason) else L.release(row) end
     reconciled = reconciled + 1
   end
 end

@@ -8,6 +8,7 @@
  * what the records say. Cost: 2 us a record, during which the server does nothing else.
  */
 export const recount = String.raw`
+local readyOf, waitingOf = {}, {}
 local queues, slots, limits, lanes, shelves, parkedOf, chunks, held, total = {}, {}, {}, {}, {}, {}, {}, {}, 0
 
 local function add(list, name, by) list[name] = (list[name] or 0) + by end
@@ -30,6 +31,11 @@ local function seeHot(id, hot)
   local its = cmsgpack.unpack(call('HGET', M, id))
   if hasFlag(flags, ADMITTED) then
     add(slots, its.key, 1)
+    limits[its.key] = its.limit
+    if string.byte(its.key) == 64 and state == READY then add(readyOf, its.key, 1) end
+  end
+  if its.blocked == 'ConcurrencyKey' and string.byte(its.key) == 64 then
+    add(waitingOf, its.key, 1)
     limits[its.key] = its.limit
   end
   if its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then add(parkedOf, kind.queue, 1) end
@@ -62,6 +68,11 @@ until cursor == '0'
 
 for name in pairs(queues) do call('SADD', P .. ':qs', name) end
 local parkedNow = 0
+for _, name in ipairs(call('HKEYS', P .. ':sc')) do
+  local at = string.match(call('HGET', P .. ':sc', name), '^%d+\31[^\31]*\31(-?%d+)')
+  call('ZADD', P .. ':sn', 0, name)
+  if at then call('ZADD', P .. ':sa', at, name) else call('ZREM', P .. ':sa', name) end
+end
 for _, name in ipairs(call('SMEMBERS', P .. ':qs')) do
   local key = P .. ':q:' .. name
   for state, letter in ipairs(letters) do
@@ -75,8 +86,24 @@ end
 call('HSET', P, 'pk', parkedNow, 'mt', string.format('%.0f', now))
 call('DEL', P .. ':ku', P .. ':kl')
 for key, many in pairs(slots) do
-  call('HSET', P .. ':ku', key, many)
-  call('HSET', P .. ':kl', key, limits[key])
+  if string.byte(key) ~= 64 then
+    call('HSET', P .. ':ku', key, many)
+    call('HSET', P .. ':kl', key, limits[key])
+  end
+end
+-- Shared keys keep by when they may start; all of them are looked at.
+local shared = {}
+for key in pairs(limits) do if string.byte(key) == 64 then shared[key] = true end end
+for _, key in ipairs(call('HKEYS', P .. ':ks')) do shared[key] = true end
+for key in pairs(shared) do
+  local text = call('HGET', P .. ':ks', key)
+  local state = text and cmsgpack.unpack(text) or { f = 0, c = 0, b = 0 }
+  state.u, state.r, state.w = slots[key] or 0, readyOf[key] or 0, waitingOf[key] or 0
+  state.l, state.at = limits[key] or state.l or 1, now
+  call('HSET', P .. ':ks', key, cmsgpack.pack(state))
+  call('ZADD', P .. ':ko', now, key)
+  call('ZADD', P .. ':kn:' .. string.match(key, '^@[^/]*'), 0, key)
+  call('HSET', P, 'ka', string.format('%.0f', now))
 end
 
 for _, worker in ipairs(call('ZRANGE', P .. ':ws', 0, -1)) do call('DEL', P .. ':wn:' .. worker) end
@@ -156,6 +183,7 @@ local waits = {
   [BLOCKED] = function(row)
     local its = row.more
     call('ZADD', P .. ':b:' .. its.blocked, row.chunk, row.id)
+    if its.wakes then call('ZADD', P .. ':d:' .. queueOf(row), row.at, row.id) end
     if its.blocked == 'ConcurrencyKey' then call('ZADD', P .. ':kw:' .. its.on, rank(row), row.id)
     elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
       local kind = kindOf(row.kind)

@@ -136,7 +136,13 @@ local conclude = {
   end,
   SnoozeFor = function(row, s)
     row.attempt = row.attempt - 1
-    L.run(row, now + s.delay)
+    if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
+      L.close(row, s.closes, now + s.delay)
+      L.freeSlot(row)
+      L.admit(row, false)
+    else
+      L.run(row, now + s.delay)
+    end
     tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag)
   end,
   WaitFor = function(row, s)
@@ -144,6 +150,7 @@ local conclude = {
     if call('HEXISTS', P .. ':cp:' .. row.id, s.waitpoint) == 1 then return L.run(row, now) end
     L.freeSlot(row)
     L.block(row, 'Waitpoint', s.waitpoint)
+    if s.delay then L.wakeAt(row, now + s.delay) end
     tell('blocked', row.id, kindOf(row.kind), row.attempt, s.waitpoint)
   end,
   WaitForChildren = function(row)
@@ -178,11 +185,13 @@ function L.settle(s)
   if row.state ~= RUNNING or row.fence ~= s.fence then return 'LeaseLost' end
   local endedAt = math.min(now, row.at + s.after)
   local reason = isOpen(s.outcome) and row.more and row.more.cancel
+  if reason and L.mustUndo(row, 'Cancel', reason) then reason = nil end
   local failure = s.failure and failureText(row, s.failure, endedAt)
   L.endAttempt(row, reason and 'cancelled' or decisions[s.outcome], endedAt, failure, s.trace)
   if failure and row.hasBegun then L.errorTag(row, s.failureTag) end
   row.settled = s.fence
   if s.children then leaveChildren(row, s) end
+  if row.admitted and L.isShared(row.more.key) then L.ended(row.more.key, s) end
   if reason then L.finish(row, CANCELLED, reason) else conclude[s.outcome](row, s) end
   return 'Done'
 end

@@ -141,6 +141,8 @@ local function resolve(holder, spec)
   local row = replaceable(holder, policy)
   if row then
     if row.more.flow then return 'UniqueConflict', row.id end
+    -- One that is put off again and again is due no later than it may wait in all.
+    if spec.unique.maxWait then spec.runAt = math.min(dueOf(spec), headOf(row).at + spec.unique.maxWait) end
     if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
     return 'Replaced', row.id
   end

@@ -10,8 +10,11 @@ for i, entry in ipairs(cjson.decode(ARGV[1])) do
   else
     answers[i] = 'D'
     if entry.kind == 'Step' then
-      call('HSET', P .. ':cp:' .. entry.id, entry.name, entry.value)
+      local key = P .. ':cp:' .. entry.id
+      if entry.replaces then call('HDEL', key, entry.replaces) end
+      call('HSETNX', key, entry.name, entry.value)
       row.hasCheckpoints = true
+      if entry.undo then more(row).undo = true end
     elseif entry.kind == 'Progress' then
       call('HSET', P .. ':g', entry.id, entry.value)
       row.hasProgress = true
@@ -37,7 +40,7 @@ return table.concat(answers)
 export const signal = String.raw`
 local row = load(ARGV[1])
 if not row or isFinal(row) then return 'NotFound' end
-call('HSET', P .. ':cp:' .. row.id, ARGV[2], ARGV[3])
+if call('HSETNX', P .. ':cp:' .. row.id, ARGV[2], ARGV[3]) == 0 then return 'Existing' end
 row.hasCheckpoints = true
 local answer = 'Early'
 if row.state == BLOCKED and row.more.blocked == 'Waitpoint' and row.more.on == ARGV[2] then

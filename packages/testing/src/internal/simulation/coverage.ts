@@ -14,8 +14,6 @@ const ofDeaths: ReadonlySet<string> = new Set<Lifecycle.Event>(["rescue", "quara
 
 /** Steps that the table has, and no store of today takes. */
 const unreachable: ReadonlySet<string> = new Set([
-  // A due record whose key has no slot is blocked in the exchange that claims others.
-  "ready → blocked",
   // Somebody's retry runs a record now.
   "completed → scheduled",
   "cancelled → scheduled",

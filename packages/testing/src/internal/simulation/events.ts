@@ -25,7 +25,7 @@ export const eventOf = (was: Record_, is: Record_): Lifecycle.Event | undefined 
     default:
       if (rises === 1) return "edit"
       if (was.state === is.state) return undefined
-      return was.state === "blocked" ? "unblock" : "due"
+      return was.state === "blocked" ? "unblock" : was.state === "ready" ? "hold" : "due"
   }
 }
 

@@ -4,9 +4,15 @@
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect } from "effect"
 import { chargesOf, eventOf } from "./events.ts"
+import type { Schedules } from "./schedules.ts"
+import { tag } from "./stepLog.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
+/** Of keys that several jobs share, whose names begin with `@`. */
+export const keyRate: JobStore.Rate = { limit: 2, perMillis: 1000, burst: 2 }
+/** At most so many records of this queue run. */
+export const queueLimit = { queue: "parents", concurrency: 3 } as const
 
 const events = Object.keys(Lifecycle.table) as ReadonlyArray<Lifecycle.Event>
 
@@ -22,32 +28,73 @@ export class Invariants {
   private readonly store: JobStore.Shape
   private readonly strandedAfter: number
   private readonly mayCrash: boolean
+  private starts: ReadonlyArray<number> = []
+  private readonly schedules: Schedules | undefined
   private before = new Map<string, JobRecord.JobRecord>()
 
   constructor(
     world: World,
     store: JobStore.Shape,
-    options: { readonly strandedAfter: number; readonly mayCrash: boolean }
+    options: { readonly strandedAfter: number; readonly mayCrash: boolean; readonly schedules?: Schedules }
   ) {
     this.world = world
     this.store = store
     this.strandedAfter = options.strandedAfter
     this.mayCrash = options.mayCrash
+    this.schedules = options.schedules
   }
 
   check(step: string): Effect.Effect<void> {
-    return Effect.map(this.records, (after) => {
+    return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
+      let inQueue = 0
       for (const record of after.values()) {
         const key = record.concurrencyKey
-        if (key !== undefined && record.state === "running") running.set(key, (running.get(key) ?? 0) + 1)
+        if (record.state === "running") {
+          if (key !== undefined) running.set(key, (running.get(key) ?? 0) + 1)
+          if (record.queue === queueLimit.queue) inQueue++
+        }
         this.compare(this.before.get(record.id), record, step)
       }
       for (const [key, count] of running) {
         if (count > keyLimit) this.world.violate(`${step}: ${count} records of ${key} run, its limit is ${keyLimit}`)
       }
+      if (inQueue > queueLimit.concurrency) {
+        this.world.violate(
+          `${step}: ${inQueue} records of ${queueLimit.queue} run, its limit is ${queueLimit.concurrency}`
+        )
+      }
+      const { before } = this
       this.before = after
+      return this.seeSteps(before, after, step)
     })
+  }
+
+  /** No window of the rate has more starts than it allows. */
+  private started(is: JobRecord.JobRecord, step: string): void {
+    const at = is.claimedAt!
+    this.starts = [...this.starts.filter((start) => start > at - keyRate.perMillis), at]
+    const most = keyRate.limit + keyRate.burst - 1
+    if (this.starts.length > most) {
+      this.world.violate(
+        `${step}: ${this.starts.length} starts of ${is.concurrencyKey} within a second, ${most} may be`
+      )
+    }
+  }
+
+  /** Only what runs, or has just come to an end, can have other checkpoints than before. */
+  private seeSteps(
+    before: ReadonlyMap<string, JobRecord.JobRecord>,
+    after: ReadonlyMap<string, JobRecord.JobRecord>,
+    step: string
+  ): Effect.Effect<void> {
+    const stepped = [...after.values()].filter((record) =>
+      record.tag === tag && (record.state === "running" || before.get(record.id)?.fence !== record.fence)
+    )
+    return Effect.forEach(stepped, ({ id }) =>
+      Effect.map(Effect.orDie(this.store.get(id)), (record) => {
+        if (record !== undefined) this.world.stepLog.see(before.get(id), record, step)
+      }), { discard: true })
   }
 
   private compare(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
@@ -58,7 +105,9 @@ export class Invariants {
         `${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`
       )
     }
-    if (was === undefined) return
+    const isStart = is.state === "running" && (was?.state !== "running" || was.fence !== is.fence)
+    if (isStart && is.concurrencyKey?.startsWith("@")) this.started(is, step)
+    if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
     if (was.state === is.state) return
@@ -108,11 +157,20 @@ export class Invariants {
     })
   }
 
+  /** What a stale attempt writes is refused. */
+  written(name: string, entries: ReadonlyArray<JobStore.WriteEntry>, answers: ReadonlyArray<JobStore.Settled>): void {
+    entries.forEach(({ _tag, at }, i) => {
+      const record = this.before.get(at.id)
+      if (answers[i] !== "Done" || record === undefined || record.fence === at.fence) return
+      this.world.violate(`${_tag} of ${name} for ${at.id} was taken with fence ${at.fence}, it has ${record.fence}`)
+    })
+  }
+
   isAtRest(acknowledged: ReadonlySet<string>): Effect.Effect<boolean> {
     return Effect.map(this.records, (records) => {
       for (const id of acknowledged) if (!records.has(id)) return false
       for (const { state } of records.values()) if (!JobRecord.isFinal(state)) return false
-      return true
+      return this.lostTicks.length === 0
     })
   }
 
@@ -124,7 +182,12 @@ export class Invariants {
         if (record === undefined) this.world.violate(`${id} was acknowledged and is gone`)
         else if (!JobRecord.isFinal(record.state)) this.world.violate(`${id} is stranded: ${record.state}`)
       }
+      for (const key of this.lostTicks) this.world.violate(`the tick of ${key} was lost`)
     })
+  }
+
+  private get lostTicks(): ReadonlyArray<string> {
+    return this.schedules?.lost ?? []
   }
 
   get records(): Effect.Effect<Map<string, JobRecord.JobRecord>> {

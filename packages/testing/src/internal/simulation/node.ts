@@ -55,11 +55,21 @@ export class Node {
           Effect.tap(store.exchange(request), ({ claimed }) => invariants.claimed(this.name, request.worker, claimed))
         ),
       renew: (request) => call("renew", store.renew(request)),
-      write: (entries) => call("write", store.write(entries)),
+      write: (entries) =>
+        call(
+          "write",
+          Effect.tap(store.write(entries), (answers) =>
+            Effect.sync(() => invariants.written(this.name, entries, answers)))
+        ),
+      get: (id) => call("get", store.get(id)),
       results: (ids) => call("results", store.results(ids)),
       signal: (request) => call("signal", store.signal(request)),
       control: (request) => call("control", store.control(request)),
+      limits: (changes) => call("limits", store.limits(changes)),
       maintain: call("maintain", store.maintain),
+      schedules: (request) => call("schedules", store.schedules(request)),
+      putSchedule: (put) => call("putSchedule", store.putSchedule(put)),
+      tick: (request) => call("tick", store.tick(request)),
       wakeups: (worker, queues) =>
         Stream.filter(store.wakeups(worker, queues), () => {
           if (this.isKilled) return false

@@ -22,6 +22,9 @@ export const noReconcile: Plant = (store) => ({
   renew: (request) => store.renew({ ...request, reconcileOlderThan: Infinity })
 })
 
+/** No limit that a worker proposes holds. */
+export const noLimit: Plant = (store) => ({ ...store, limits: () => store.limits([]) })
+
 /** Who comes right after a claim is given the same record. */
 export const racyClaim: Plant = (store) => {
   let last: { readonly worker: string; readonly claimed: JobStore.Claimed } | undefined
@@ -39,3 +42,41 @@ export const racyClaim: Plant = (store) => {
       })
   }
 }
+
+/** Ticks a schedule however it stands by now: what a store does that does not compare. */
+export const noCompare: Plant = (store) => ({
+  ...store,
+  tick: (request) =>
+    Effect.flatMap(store.schedules({ names: [request.name], limit: 1 }), ({ rows: [row] }) =>
+      row === undefined
+        ? Effect.succeed(undefined)
+        : store.tick({ ...request, revision: row.revision, at: row.nextAt }))
+})
+
+/** Moves a schedule on without the record of its tick. */
+export const noRecord: Plant = (store) => ({
+  ...store,
+  tick: (request) => store.tick({ ...request, ticks: request.ticks.slice(1) })
+})
+
+/** Keeps steps with the fence that the record has by now. */
+export const unfencedSteps: Plant = (store) => ({
+  ...store,
+  write: (entries) =>
+    Effect.flatMap(
+      Effect.forEach(entries, (entry) =>
+        Effect.map(store.get(entry.at.id), (record) =>
+          record?.state === "running" ? { ...entry, at: { id: entry.at.id, fence: record.fence } } : entry)),
+      store.write
+    )
+})
+
+/** Hands out records without what they have kept. */
+export const forgottenSteps: Plant = (store) => ({
+  ...store,
+  exchange: (request) =>
+    Effect.map(store.exchange(request), (reply) => ({
+      ...reply,
+      claimed: reply.claimed.map((claimed) => ({ ...claimed, checkpoints: {} }))
+    }))
+})

@@ -2,10 +2,17 @@
  * The jobs of a simulated cluster. Their handlers answer the fence that they ran with, so that a completion by another
  * attempt than the one that holds the record is seen.
  */
-import { Job, JobContext, JobGroup } from "capstan"
+import { Job, JobContext, JobGroup, JobLimit, Step } from "capstan"
 import { Effect, Schedule, Schema } from "effect"
-import { keyLimit } from "./invariants.ts"
+import { keyLimit, keyRate } from "./invariants.ts"
 import type { Node } from "./node.ts"
+import { tag as stepTag } from "./stepLog.ts"
+
+const SharedLimit = JobLimit.make("shared", {
+  concurrency: keyLimit,
+  rate: { limit: keyRate.limit, per: keyRate.perMillis, burst: keyRate.burst },
+  order: "fair"
+})
 
 class Failed extends Schema.TaggedError<Failed>()("Failed", {}) {}
 
@@ -29,14 +36,20 @@ class Urgent extends Job.make("Urgent", {
   startBefore: "100 millis",
   concurrency: { key: () => "k", limit: keyLimit }
 }) {}
+class Limited extends Job.make("Limited", { ...common, limit: { by: SharedLimit, key: () => "k" } }) {}
 class Poison extends Job.make("Poison", common) {}
 
-export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison }
+/** Steps that sleep, wait for a child and are undone. */
+class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
 
-export class NewRelease extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Poison) {}
+export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped }
+
+export class NewRelease
+  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped)
+{}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Poison) {}
+export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -51,13 +64,41 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
       if (times < given.failures) return yield* new Failed()
       return fence
     })
+  /** Each step keeps the fence with which it ran. */
+  const run = (name: string, millis: number) =>
+    Effect.gen(function*() {
+      const { fence, id } = yield* JobContext.JobContext
+      if (node.isKilled) return yield* Effect.never
+      node.world.stepLog.ran(id, name, fence)
+      yield* Effect.sleep(millis)
+      return fence
+    })
+  const undoable = (name: string, millis: number) =>
+    Step.run(name, { success: Schema.Int }, run(name, millis)).pipe(
+      Step.withCompensation(() => run(`${name}~undone`, millis / 2))
+    )
   return NewRelease.toLayer({
     Work: work,
     Keyed: work,
     Snoozing: work,
     Deduplicated: work,
     Urgent: work,
+    // What would be a failure of another is a third party that wants a pause.
+    Limited: (given) =>
+      Effect.gen(function*() {
+        const { limited } = yield* JobContext.JobContext
+        return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
+      }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
-    Poison: () => Effect.andThen(kill, Effect.never)
+    Poison: () => Effect.andThen(kill, Effect.never),
+    Stepped: (given) =>
+      Effect.gen(function*() {
+        // Long enough to be held up in the middle by a freeze, and to be run by another worker meanwhile.
+        yield* undoable("a", 3 * given.millis)
+        yield* Step.sleep("pause", given.millis)
+        const child = Step.invoke("child", Work, { millis: 100, failures: 0 })
+        yield* Effect.all([Effect.ignore(child), undoable("b", 200)], { concurrency: "unbounded" })
+        return yield* work(given)
+      })
   })
 }

@@ -3,6 +3,7 @@
  */
 import type { Lifecycle } from "capstan"
 import type { Effect } from "effect"
+import { StepLog } from "./stepLog.ts"
 
 /** A small generator (mulberry32, public domain): the same seed makes the same choices on every machine. */
 export class Choices {
@@ -60,6 +61,7 @@ export class World {
   steps = 0
   /** Makes one of a step of the store and the look at its records after it. */
   atomically: <A, E>(step: Effect.Effect<A, E>) => Effect.Effect<A, E> = (step) => step
+  readonly stepLog = new StepLog(this)
   private hash = 2166136261
 
   constructor(seed: number) {

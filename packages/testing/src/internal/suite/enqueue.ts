@@ -163,6 +163,24 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     }
   ),
   fact(
+    "unique, maxWait: an enqueue that is repeated puts its record off, and no further than that after the first",
+    function*() {
+      for (const onConflict of ["replace", "reschedule"] as const) {
+        const unique = { key: onConflict, until: "finished", onConflict, maxWait: 60_000 } as const
+        const given = (delay: number, payload: string) => ({ unique, delay, payload })
+        const first = yield* H.enqueue(given(40_000, "1"))
+        assert.strictEqual((yield* H.enqueue(given(50_000, "2"))).outcome, "Replaced")
+        const put = yield* H.get(first.id)
+        assert.isAtLeast(put.dueAt! - put.enqueuedAt, 50_000)
+        assert.isBelow(put.dueAt! - put.enqueuedAt, 60_000)
+        assert.strictEqual((yield* H.enqueue(given(90_000, "3"))).id, first.id)
+        const last = yield* H.get(first.id)
+        assert.strictEqual(last.dueAt! - last.enqueuedAt, 60_000)
+        assert.strictEqual(last.payload, onConflict === "replace" ? "3" : "1")
+      }
+    }
+  ),
+  fact(
     "unique, runAfter: one successor waits for the holder that has begun, and a second replaces its contents",
     function*() {
       yield* H.enqueue(unique("runAfter"))

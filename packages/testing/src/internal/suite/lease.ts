@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { JobRecord, JobStore } from "capstan"
+import { JobRecord } from "capstan"
 import { Effect } from "effect"
 import * as H from "./harness.ts"
 
@@ -172,33 +172,5 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     yield* H.advance(1000)
     assert.strictEqual((yield* H.maintain).expired, 1)
     assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
-  }),
-
-  // ticks
-  fact("a tick is taken once, and stores its record in the same step (P8)", function*() {
-    const store = yield* JobStore.JobStore
-    const [row] = yield* store.schedules([{ name: "s", definition: "d", nextAt: 5000 }])
-    assert.strictEqual(row?.nextAt, 5000)
-    const records = [H.record(), H.record()]
-    const taken = yield* Effect.forEach(records, (record) => store.tick({ name: "s", at: 5000, nextAt: 6000, record }))
-    assert.deepStrictEqual(taken, [true, false])
-    assert.isTrue(yield* H.exists(records[0]!.id))
-    assert.isFalse(yield* H.exists(records[1]!.id))
-  }),
-  fact("a schedule keeps its instant across processes until its definition changes", function*() {
-    const store = yield* JobStore.JobStore
-    yield* store.schedules([{ name: "s", definition: "d", nextAt: 5000 }])
-    const [same] = yield* store.schedules([{ name: "s", definition: "d", nextAt: 7000 }])
-    assert.strictEqual(same?.nextAt, 5000)
-    const [changed] = yield* store.schedules([{ name: "s", definition: "e", nextAt: 7000 }])
-    assert.strictEqual(changed?.nextAt, 7000)
-  }),
-  fact("schedules are read without putting any", function*() {
-    const store = yield* JobStore.JobStore
-    const rows = ["a", "b"].map((name) => ({ name, definition: "d", nextAt: 5000 }))
-    yield* store.schedules(rows)
-    yield* store.tick({ name: "b", at: 5000, nextAt: 6000, record: undefined })
-    const read = yield* store.schedules([])
-    assert.deepStrictEqual(read.map(({ name, nextAt }) => [name, nextAt]).toSorted(), [["a", 5000], ["b", 6000]])
   })
 ]

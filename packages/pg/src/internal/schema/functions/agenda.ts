@@ -82,7 +82,11 @@ BEGIN
   SELECT reason INTO v_result FROM ${s}.cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    PERFORM ${s}.finish(r, 5, v_result, NULL, p_now);
+    IF ${s}.must_undo(r, 'Cancel', v_result) THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, false);
+    ELSE
+      PERFORM ${s}.finish(r, 5, v_result, NULL, p_now);
+    END IF;
     RETURN;
   END IF;
   IF r.state <> 3 THEN RETURN; END IF;

@@ -18,18 +18,24 @@ const inTurn = (s: string): string => `
 export const claiming = (s: string): string => `
   IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0) THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), back AS MATERIALIZED (
-      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes FROM ${s}.record r
-      WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
+      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
+      FROM ${s}.record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
       ORDER BY r.priority, r.turn, r.place LIMIT n + 100 FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
-      SELECT tid, priority, turn, place FROM ready
-      UNION ALL SELECT tid, priority, turn, place FROM back WHERE crashes = 0
+      SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
+      UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
       -- A worker takes one at a time of those that crashed others (P10).
-      UNION ALL (SELECT tid, priority, turn, place FROM back
+      UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT ${s}.has_suspect(v_worker) LIMIT 1)
-    ), ${taking(s, "SELECT tid FROM both_of_them ORDER BY priority, turn, place LIMIT n")}, suspected AS (
+    ), chosen AS MATERIALIZED (
+      SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE ${s}.start_shared(id, key, v_now) END AS starts
+      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
+    ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) ${taken};
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+    IF v_shared > 0 THEN v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
   ELSE
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")} ${taken};
   END IF;`

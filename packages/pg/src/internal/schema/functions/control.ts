@@ -26,6 +26,7 @@ BEGIN
 
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
+    IF ${s}.is_ending(r) THEN RETURN 'Requested'; END IF;
     INSERT INTO ${s}.cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
     IF FOUND THEN
       -- It may not run any more when this commits.
@@ -45,6 +46,12 @@ BEGIN
 
   CASE p_action
   WHEN 'Cancel' THEN
+    IF ${s}.is_ending(r) THEN RETURN 'Requested'; END IF;
+    IF ${s}.must_undo(r, 'Cancel', p_reason) THEN
+      r.fence := r.fence + 1;
+      PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
+      RETURN 'Requested';
+    END IF;
     r.fence := r.fence + 1;
     PERFORM ${s}.finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
@@ -143,6 +150,11 @@ BEGIN
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
     INSERT INTO ${s}.detail (id, logs) VALUES (p_id, h.detail -> 'logs');
     r.flags := r.flags | 2;
+  END IF;
+  -- Steps that were undone are to run again.
+  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
+    INSERT INTO ${s}.checkpoint (id, name, value) SELECT p_id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
   END IF;
   PERFORM ${s}.insert_record(r);
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);

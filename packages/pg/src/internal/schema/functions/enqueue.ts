@@ -243,7 +243,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', p_due, p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all.
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', least(p_due,
+      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
       UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';

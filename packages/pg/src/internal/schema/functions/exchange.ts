@@ -41,7 +41,12 @@ DECLARE
   v_more text[] := '{}';
   v_next bigint;
   v_due bigint;
-  v_paused boolean;
+  v_stops int;
+  v_keys text[];
+  v_starts int;
+  v_shared int;
+  v_rooms int[];
+  v_opens bigint;
   v_better boolean;
   v_share boolean;
   v_wake boolean := false;
@@ -83,12 +88,15 @@ BEGIN
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      SELECT EXISTS (SELECT FROM ${s}.queue WHERE name = p_queues[i] AND paused),
+      SELECT (SELECT CASE WHEN paused THEN 2 WHEN limited THEN 1 END FROM ${s}.queue WHERE name = p_queues[i]),
+          (SELECT opens_at FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1),
           (SELECT due FROM ${s}.record WHERE queue = p_queues[i] AND lane = 2 ORDER BY due, place LIMIT 1),
           EXISTS (SELECT FROM ${s}.record
             WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i])
-        INTO v_paused, v_due, v_better;
-      IF v_paused THEN
+        INTO v_stops, v_opens, v_due, v_better;
+      IF v_opens <= v_now THEN v_opens := ${s}.tend_keys(v_now); END IF;
+      v_next := least(v_next, v_opens);
+      IF v_stops = 2 THEN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
@@ -96,6 +104,16 @@ BEGIN
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;
+      IF v_stops = 1 THEN
+        SELECT o_room, o_opens INTO n, v_opens FROM ${s}.queue_room(p_queues[i], v_now);
+        v_rooms[i] := n;
+        p_slots[i] := least(p_slots[i], n);
+        p_shares[i] := least(p_shares[i], n);
+        IF n = 0 THEN
+          v_taken[i] := NULL;
+          IF ${mayClaim(s)} THEN v_next := least(v_next, v_opens); END IF;
+        END IF;
+      END IF;
     END LOOP;
     -- The shares first; what they leave is given out in the order of the demands.
     FOREACH v_share IN ARRAY ARRAY[true, false] LOOP
@@ -109,6 +127,13 @@ BEGIN
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
+            IF v_rooms[i] IS NOT NULL THEN PERFORM ${s}.queue_starts(p_queues[i], v_ids, v_now); END IF;
+          END IF;
+          -- A key that others have locked; one that took its records back, whose places are free for others.
+          IF v_starts = -1 THEN v_next := least(v_next, v_now + 20); END IF;
+          IF v_starts = 0 THEN
+            v_starts := NULL;
+            CONTINUE;
           END IF;
           -- It came back short: once more from behind the mark.
           v_short[i] := n > 0;
@@ -126,7 +151,11 @@ BEGIN
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
       IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (${mayClaim(s)}) THEN
-        v_more := v_more || p_queues[i];
+        IF v_taken[i] >= v_rooms[i] THEN
+          v_next := least(v_next, (SELECT o_opens FROM ${s}.queue_room(p_queues[i], v_now)));
+        ELSE
+          v_more := v_more || p_queues[i];
+        END IF;
       END IF;
     END LOOP;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
@@ -171,7 +200,8 @@ BEGIN
 END $$`
 
 /**
- * Due records become ready, in the order in which they fell due, in a bounded chunk. Answers when to look again: what a
+ * Due records become ready, in the order in which they fell due, in a bounded chunk; and those that waited for a signal no
+ * longer than until now. Answers when to look again: what a
  * transaction has locked is not asked for without a pause.
  */
 export const promote = (s: string): string => `
@@ -189,7 +219,7 @@ BEGIN
   moved AS (
     UPDATE ${s}.record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
       place = t.place, ready_at = p_now, at = p_now
-    FROM turns t WHERE q.id = t.id AND q.key IS NULL RETURNING q.id
+    FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO ${s}.delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
   )
@@ -242,6 +272,7 @@ BEGIN
   RETURN greatest(0, least(
     (SELECT min(lease_until) FROM ${s}.worker WHERE NOT ended),
     (SELECT expires FROM ${s}.record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+    (SELECT attend_at FROM ${s}.schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`
 
@@ -249,11 +280,14 @@ END $$`
 export const extraOf = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.extra_of(p_id uuid) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN json_build_object(
-    'checkpoints', (SELECT json_object_agg(name, value) FROM (
-      SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
-      FROM ${s}.checkpoint WHERE id = p_id) c WHERE total <= 65536),
-    'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text;
+  RETURN (
+    SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
+      'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text
+    FROM (
+      SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
+        bool_or(total > 65536) AS is_cut
+      FROM (SELECT name, value, sum(octet_length(value)) OVER (ORDER BY name) AS total
+        FROM ${s}.checkpoint WHERE id = p_id) c) kept_ones);
 END $$`
 
 /** Whether a worker runs a record that has crashed others. */

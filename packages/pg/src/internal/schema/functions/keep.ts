@@ -35,7 +35,7 @@ BEGIN
     r := ${s}.end_attempt(r, 'released', v_now, NULL, NULL);
     r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
-    IF FOUND THEN
+    IF FOUND AND NOT ${s}.must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM ${s}.finish(r, 5, v_cancel, NULL, v_now);
     ELSE
       PERFORM ${s}.let_run(r, v_now, v_now, true);
@@ -87,6 +87,7 @@ DECLARE
   v_answers text[] := '{}';
   x json;
   r ${s}.record;
+  v_flags int;
   v_lines jsonb;
 BEGIN
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
@@ -97,11 +98,13 @@ BEGIN
       v_answers := v_answers || 'LeaseLost'::text;
       CONTINUE;
     END IF;
-    IF r.flags & 2 = 0 THEN UPDATE ${s}.record SET flags = flags | 2 WHERE id = r.id; END IF;
+    v_flags := CASE WHEN x ->> 'undo' = 'true' THEN 130 ELSE 2 END;
+    IF r.flags & v_flags <> v_flags THEN UPDATE ${s}.record SET flags = flags | v_flags WHERE id = r.id; END IF;
     CASE x ->> 'kind'
     WHEN 'Step' THEN
+      DELETE FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'replaces';
       INSERT INTO ${s}.checkpoint (id, name, value) VALUES (r.id, x ->> 'name', x ->> 'value')
-        ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+        ON CONFLICT (id, name) DO NOTHING;
     WHEN 'Progress' THEN
       INSERT INTO ${s}.detail (id, progress) VALUES (r.id, x ->> 'value')
         ON CONFLICT (id) DO UPDATE SET progress = excluded.progress;
@@ -139,12 +142,14 @@ BEGIN
   v_waits := r.state = 3 AND r.reason = 'Waitpoint' AND r.blocked_on = p_waitpoint;
   IF p_transaction THEN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
+    IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id AND name = p_waitpoint) THEN RETURN 'Existing'; END IF;
     INSERT INTO ${s}.agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
     PERFORM ${s}.wake(r.queue, -1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO ${s}.checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
-    ON CONFLICT (id, name) DO UPDATE SET value = excluded.value;
+    ON CONFLICT (id, name) DO NOTHING;
+  IF NOT FOUND THEN RETURN 'Existing'; END IF;
   r.flags := r.flags | 2;
   IF v_waits THEN
     PERFORM ${s}.let_run(r, v_now, v_now, false);
@@ -152,15 +157,4 @@ BEGIN
   END IF;
   PERFORM ${s}.put(r);
   RETURN 'Early';
-END $$`
-
-/** A schedule moves on and its record is stored in one step, so that a tick enqueues exactly once (P8). */
-export const tick = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tick(p_name text, p_at bigint, p_next bigint, p_record json) RETURNS boolean
-LANGUAGE plpgsql AS $$
-BEGIN
-  UPDATE ${s}.schedule SET next_at = p_next WHERE name = p_name AND next_at = p_at;
-  IF NOT FOUND THEN RETURN false; END IF;
-  IF p_record IS NOT NULL THEN PERFORM ${s}.enqueue_or_defer(p_record, ${s}.clock()); END IF;
-  RETURN true;
 END $$`

@@ -9,6 +9,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_schedules json;
   w ${s}.worker;
   v_counts int[];
 BEGIN
@@ -24,6 +25,7 @@ BEGIN
     UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM ${s}.sum_counters();
     v_mended := ${s}.mend(v_now);
+    IF EXISTS (SELECT FROM ${s}.queue WHERE limited) THEN PERFORM ${s}.count_started(); END IF;
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
     DELETE FROM ${s}.listener WHERE until <= v_now;
@@ -34,9 +36,13 @@ BEGIN
   IF v_swept >= 1000 OR v_mended >= 1000 THEN
     UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
   END IF;
+  -- Their ticks wait for the end of this: nothing may come between.
+  v_now := ${s}.clock();
+  v_schedules := ${s}.attend_schedules(v_now);
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
+    'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 THEN 0
+    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(${s}.maintain_in(v_now), 0), 200) END);
 END $$`
 
@@ -66,9 +72,9 @@ BEGIN
     r := ${s}.end_attempt(r, 'crashed', p_now,
       CASE WHEN v_charged THEN '{"kind":"Crashed","message":"its worker''s lease ended"}'::jsonb END, NULL);
     r.crashes := v_crashes;
-    IF v_cancel IS NOT NULL THEN
+    IF v_cancel IS NOT NULL AND NOT ${s}.must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
-    ELSIF v_crashes >= p_max_crashes THEN
+    ELSIF v_crashes >= p_max_crashes AND (${s}.is_ending(r) OR NOT ${s}.must_undo(r, 'Dead', 'Crashed')) THEN
       PERFORM ${s}.finish(r, 6, 'Crashed', NULL, p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
@@ -231,7 +237,7 @@ BEGIN
     FROM (SELECT name FROM ${s}.key WHERE name > v_from ORDER BY name LIMIT 5000) few;
   UPDATE ${s}.housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND k.held < k.lim AND (
+  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
       SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
     ORDER BY k.name
   LOOP
@@ -241,7 +247,8 @@ BEGIN
     SELECT q.id FROM ${s}.cancel q
       WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
   DELETE FROM ${s}.key k WHERE k.name IN (
-      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 FOR UPDATE SKIP LOCKED)
+      SELECT name FROM ${s}.key WHERE name > v_from AND name <= v_to AND held = 0 AND failed = 0
+        AND full_at <= p_now AND closed_until <= p_now FOR UPDATE SKIP LOCKED)
     AND (SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) IS NULL;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;

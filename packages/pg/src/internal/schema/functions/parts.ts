@@ -79,8 +79,9 @@ END $$`
 
 /** Takes a slot of a key, or says that there is none. Either way it holds the key's row, so that no freed slot is missed. */
 export const takeSlot = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.take_slot(p_key text, p_limit int) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.take_slot(p_key text, p_limit int, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+  IF p_key LIKE '@%' THEN RETURN ${s}.take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO ${s}.key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
   RETURN FOUND;
@@ -97,6 +98,10 @@ DECLARE
   q text;
   n int;
 BEGIN
+  IF p_key LIKE '@%' THEN
+    PERFORM ${s}.admit_shared(p_key, p_now);
+    RETURN;
+  END IF;
   SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
   IF NOT FOUND OR k.held >= k.lim
     OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
@@ -125,21 +130,22 @@ END $$`
 
 /** Gives slots back, in the order of keys: the lock order is records, then keys, then the records that wait for them. */
 export const freeSlots = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.free_slots(p_keys text[], p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   k text;
   n int;
 BEGIN
   FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
-    UPDATE ${s}.key SET held = held - n WHERE name = k;
+    UPDATE ${s}.key SET held = held - n, failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
+      WHERE name = k;
     PERFORM ${s}.admit_waiting(k, p_now);
   END LOOP;
 END $$`
 
 /** What the indexes go by: see `tables.ts`. */
 const lane = (r: string): string =>
-  `CASE WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 16 = 16 THEN 1 ELSE 0 END`
-const due = "CASE WHEN r.state = 2 THEN r.at END"
+  `CASE WHEN ${r}.state = 3 AND ${r}.flags & 64 = 64 THEN 2 WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 528 <> 0 THEN 1 ELSE 0 END`
+const due = "CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END"
 const expires = "CASE WHEN r.state <> 1 THEN r.expire_at END"
 
 /** Stores a new record. */
@@ -216,6 +222,7 @@ BEGIN
   r.worker := 0;
   r.reason := NULL;
   r.blocked_on := NULL;
+  r.flags := CASE WHEN r.key LIKE '@%' THEN r.flags & ~64 | 512 ELSE r.flags & ~576 END;
   IF p_due > p_now THEN
     IF r.flags & 8 = 8 THEN v_freed := r.key; END IF;
     r.flags := r.flags & ~8;
@@ -232,13 +239,16 @@ BEGIN
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
       r.state := 0;
-    ELSIF NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit) THEN
+    ELSIF NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit, p_now) THEN
       r.state := 0;
       r.flags := r.flags | 8;
     ELSE
       r.state := 3;
       r.reason := 'ConcurrencyKey';
       r.blocked_on := r.key;
+    END IF;
+    IF r.flags & 512 = 512 AND NOT p_transaction AND (NOT p_keeps OR r.turn = 0) THEN
+      r.turn := ${s}.next_turn(r.queue, r.key);
     END IF;
   END IF;
   PERFORM ${s}.put(r);
@@ -248,7 +258,8 @@ BEGIN
     PERFORM ${s}.wake(r.queue, -1);
     RETURN;
   END IF;
-  IF r.state = 0 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
+  -- One that waits for an instant of its key may be the first: somebody has to know of it.
+  IF r.state = 0 OR r.flags & 512 = 512 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
   IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
 END $$`
 
@@ -361,7 +372,9 @@ BEGIN
     r.priority, r.crashes, r.flags & 33, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
-      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM ${s}.detail d WHERE d.id = r.id) END,
+      SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
+        'checkpoints', CASE WHEN p_state > 4 THEN ${s}.checkpoints_of(r.id) END, 'undo', r.flags & 128)
+      FROM (SELECT r.id) one LEFT JOIN ${s}.detail d ON d.id = one.id) END,
     p_result, r.payload);
   PERFORM ${s}.count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
@@ -378,7 +391,7 @@ BEGIN
       UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
     PERFORM ${s}.wake(r.queue, -1);
   ELSE
-    IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now); END IF;
+    IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;
     PERFORM ${s}.dependency_ended(r.id, p_state, p_result, p_now);
   END IF;

@@ -8,7 +8,10 @@ import * as Query from "../../query.ts"
 export const readOne = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.read_one(p_id uuid) RETURNS json LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN (SELECT row_to_json(f) FROM (${Query.one(s, "p_id")}) f);
+  RETURN (SELECT row_to_json(f) FROM (
+    SELECT o.*, CASE WHEN o.state > 4 THEN ${Query.keptOf(s, "p_id")}
+      WHEN o.state < 4 AND o.flags & 2 = 2 THEN ${s}.checkpoints_of(p_id) END AS checkpoints
+    FROM (${Query.one(s, "p_id")}) o) f);
 END $$`
 
 /** How awaited records stand: those that are there. */

@@ -47,7 +47,7 @@ BEGIN
     DELETE FROM ${s}.detail WHERE id = ANY (v_detailed);
     DELETE FROM ${s}.checkpoint WHERE id = ANY (v_detailed);
   END IF;
-  IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now); END IF;
+  IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM ${s}.release_unique(v_id, p_now); END LOOP;
   END IF;
@@ -102,6 +102,7 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
+    IF v_cancel IS NOT NULL AND ${s}.must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
   END IF;
   r.settled := r.fence;
   r := ${s}.end_attempt(r,
@@ -118,6 +119,10 @@ BEGIN
     END IF;
   END LOOP;
 
+  IF r.flags & 512 = 512 AND (x -> 'failure') IS NOT NULL
+    AND (v_outcome = 'Dead' OR v_outcome = 'RetryAfter' AND (x ->> 'uncharged') IS NULL) THEN
+    PERFORM ${s}.key_failed(r.key, p_now);
+  END IF;
   IF v_cancel IS NOT NULL THEN
     PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
     RETURN 'Done';
@@ -132,14 +137,20 @@ BEGIN
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
     r.attempt := r.attempt - 1;
-    PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    IF x ->> 'closes' = 'queue' OR x ->> 'closes' = 'key' AND r.flags & 512 = 512 THEN
+      PERFORM ${s}.close_limit(r, x ->> 'closes', p_now + (x ->> 'delay')::bigint, p_now);
+      IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
+      PERFORM ${s}.let_run(r, p_now, p_now, true);
+    ELSE
+      PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    END IF;
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
     IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM ${s}.block(r, 'Waitpoint', x ->> 'waitpoint', p_now);
+      PERFORM ${s}.block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
@@ -176,10 +187,11 @@ BEGIN
   RETURN ${s}.settle_one(x, ${s}.clock());
 END $$`
 
-/** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. */
+/** Blocks a record that leaves its worker, and gives its slot back. It keeps its place. At `p_until` it goes on by itself. */
 export const block = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.block(r ${s}.record, p_reason text, p_on text, p_now bigint) RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.block(
+  r ${s}.record, p_reason text, p_on text, p_now bigint, p_until bigint DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_freed text := CASE WHEN r.flags & 8 = 8 THEN r.key END;
 BEGIN
@@ -188,7 +200,8 @@ BEGIN
   r.state := 3;
   r.reason := p_reason;
   r.blocked_on := p_on;
-  r.at := p_now;
+  r.at := coalesce(p_until, p_now);
+  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;
   PERFORM ${s}.put(r);
   PERFORM ${s}.tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;

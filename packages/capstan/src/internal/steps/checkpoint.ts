@@ -1,0 +1,71 @@
+/**
+ * What is kept of a step, as text: a line that says what it is, and the value as JSON under it.
+ *
+ * Stores and operators read the first line without the schema of the second.
+ */
+import type * as Schema from "effect/Schema"
+import * as Codec from "../codec.ts"
+
+/**
+ * - `step`: the result of an effect
+ * - `timer`: until when it sleeps, by the store's clock
+ * - `signal`: what a waitpoint was completed with
+ * - `timeout`: nobody completed the waitpoint in time
+ * - `child`: the id of the record that it invokes
+ * - `answer`: how that record ended
+ * - `cursor`: how far it is in its items
+ * - `items`: how many there were, once it is through
+ * - `undone`: what it did was undone
+ */
+export type Kind = "step" | "timer" | "signal" | "timeout" | "child" | "answer" | "cursor" | "items" | "undone"
+
+export interface Checkpoint {
+  readonly kind: Kind
+  readonly version: number
+  /** It is undone when the record ends without success. */
+  readonly undo: boolean
+  /** JSON; `undefined` when there is none. */
+  readonly value: string | undefined
+}
+
+export const write = ({ kind, undo, value, version }: Checkpoint): string => {
+  const head = JSON.stringify({ kind, version: version === 1 ? undefined : version, undo: undo ? true : undefined })
+  return value === undefined ? head : `${head}\n${value}`
+}
+
+/** A text that is none is taken for a signal with that value: a store's own client may have sent it. */
+export const read = (text: string): Checkpoint => {
+  const end = text.indexOf("\n")
+  const head = parse(end < 0 ? text : text.slice(0, end))
+  if (head === undefined) return { kind: "signal", version: 1, undo: false, value: text }
+  return {
+    kind: head.kind,
+    version: head.version ?? 1,
+    undo: head.undo === true,
+    value: end < 0 ? undefined : text.slice(end + 1)
+  }
+}
+
+interface Head {
+  readonly kind: Kind
+  readonly version?: number
+  readonly undo?: true
+}
+
+const parse = (line: string): Head | undefined => {
+  try {
+    const head: unknown = JSON.parse(line)
+    return typeof head === "object" && head !== null && "kind" in head ? head as Head : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const codecs = new WeakMap<Schema.Top, Codec.Codec>()
+
+/** Compiled once per schema: one that is made in the handler anew is compiled with each attempt. */
+export const codecOf = (schema: Schema.Top): Codec.Codec => {
+  let codec = codecs.get(schema)
+  if (codec === undefined) codecs.set(schema, codec = Codec.make(schema))
+  return codec
+}

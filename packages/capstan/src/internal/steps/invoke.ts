@@ -1,0 +1,67 @@
+/**
+ * A step that another job runs.
+ *
+ * The child's id is kept before the child is stored, so that it is stored once, in the write that lets this record wait for
+ * it; its end is kept too, so that it is the same in every attempt, also when the child's record is gone by then.
+ */
+import * as Effect from "effect/Effect"
+import { JobContext } from "../../JobContext.ts"
+import type { EnqueueError, JobStoreError } from "../../JobError.ts"
+import { type Ended, readFinal } from "../../JobHandle.ts"
+import type { JobId } from "../../JobRecord.ts"
+import type { NewRecord, ResultAnswer } from "../../JobStore.ts"
+import type { Final } from "../awaiter.ts"
+import type { Definition } from "../definition.ts"
+import { type Options, prepareOne } from "../enqueue.ts"
+import { checked, takeUndo } from "./run.ts"
+import type { Steps } from "./steps.ts"
+
+export const invoke = (
+  given: string,
+  job: Definition,
+  payload: unknown,
+  options: Options
+): Effect.Effect<never, EnqueueError | JobStoreError | Ended, JobContext> => {
+  const name = checked(given)
+  return Effect.gen(function*() {
+    const { steps } = yield* JobContext
+    const undo = yield* takeUndo(steps, name)
+    const found = yield* steps.ask(name, "answer")
+    if (found !== undefined) return yield* readFinal(job, JSON.parse(found.value!))
+    // A unique key could make it another record, for which nobody could wait.
+    const prepared = prepareOne(job, payload, { ...options, unique: false })
+    const child = yield* steps.find(childOf(name))
+    if (child === undefined) {
+      yield* steps.stopHere
+      const record = yield* prepared
+      yield* steps.keep(childOf(name), { kind: "child", value: record.id })
+      return yield* steps.wait(name, { _tag: "Child", record })
+    }
+    const id = child.value! as JobId
+    const answer = yield* steps.result(id)
+    const final = answer === undefined || answer._tag === "Pending" ? undefined : ended(steps, id, answer)
+    // It has not ended, or its attempt did before it was stored.
+    if (final === undefined) {
+      const record: NewRecord = { ...yield* prepared, id }
+      return yield* steps.wait(name, { _tag: "Child", record })
+    }
+    const kept = { kind: "answer", undo: undo && final._tag === "Completed", value: JSON.stringify(final) } as const
+    yield* steps.keep(name, kept, childOf(name))
+    return yield* readFinal(job, final)
+  })
+}
+
+const childOf = (name: string): string => `${name}~child`
+
+/** A child that ended and is removed has left its result, if it had one. */
+const ended = (
+  steps: Steps,
+  id: JobId,
+  answer: Exclude<ResultAnswer, { readonly _tag: "Pending" }>
+): Final | undefined => {
+  if (answer._tag !== "NotFound") return answer
+  const { dependencies } = steps.record.claimed
+  if (!Object.hasOwn(dependencies, id)) return undefined
+  const result = dependencies[id]
+  return result === undefined ? answer : { _tag: "Completed", id, progress: undefined, result }
+}

@@ -1,0 +1,345 @@
+/**
+ * The steps of one attempt: what the record has kept of those before it, and what this one adds.
+ *
+ * Guarantee: a step whose checkpoint is written never runs again. The write carries the fence, goes out until it is answered,
+ * and changes nothing where the name is taken; what was kept is looked up before a step runs. A step that waits ends the
+ * attempt once no other step of it is under way.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Schedule from "effect/Schedule"
+import { DuplicateStep, JobStoreError, LeaseLost, OtherStep, StepError, WaitInStep } from "../../JobError.ts"
+import type { JobId, JobRecord } from "../../JobRecord.ts"
+import type { Claimed, NewRecord, ResultAnswer, Settled, WriteEntry } from "../../JobStore.ts"
+import { EndSignal } from "../handler.ts"
+import * as Checkpoint from "./checkpoint.ts"
+import { endMark } from "./names.ts"
+
+/** What steps ask of the store. */
+export interface StepStore {
+  readonly write: (entry: WriteEntry) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
+  readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
+  readonly results: (id: JobId) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
+}
+
+/** The attempt that the steps belong to. */
+export interface StepRecord {
+  readonly id: JobId
+  readonly fence: number
+  readonly job: string
+  readonly claimed: Claimed
+  /** The store's clock, as far as it is known to have come: never ahead of it. */
+  readonly storeNow: number
+  /** Its lease is lost: what it writes counts no more. */
+  readonly isLost: boolean
+  readonly log: (message: string) => Effect.Effect<void>
+}
+
+/** What a step waits for that has ended its part of the attempt. */
+export type Wait =
+  | { readonly _tag: "Timer"; readonly until: number }
+  | { readonly _tag: "Signal"; readonly waitpoint: string; readonly until: number | undefined }
+  | { readonly _tag: "Child"; readonly record: NewRecord }
+
+/** A fiber inside of a step: what waits may not stand there. */
+export const InStep = Context.Reference<boolean>("capstan/InStep", { defaultValue: () => false })
+
+/** How to undo a step that has its checkpoint. */
+interface Undo {
+  readonly name: string
+  readonly effect: Effect.Effect<unknown, unknown>
+}
+
+/** A store that is away is asked again until the lease is lost, which interrupts the attempt. */
+const patience = Schedule.exponential("50 millis").pipe(
+  (fast) => Schedule.min([fast, Schedule.spaced("2 seconds")]),
+  Schedule.jittered
+)
+/** For how long a branch waits for steps of others that are to say how they are undone, in milliseconds. */
+const forOthers = 5000
+
+/** Checkpoints of a step's own making have these in their names; what is before them is the step's name. */
+const ofStep = /[~@].*$/
+
+export class Steps {
+  readonly record: StepRecord
+  private readonly store: StepStore | undefined
+  private readonly known: Map<string, string>
+  private isWhole: boolean
+  private readonly asked = new Set<string>()
+  private active = 0
+  private readonly quiet = Latch.makeUnsafe(true)
+  private readonly waits = new Set<Wait>()
+  /** How to undo what is done, in the order of the handler. */
+  readonly undos: Array<Undo> = []
+  private readonly allUndos = Latch.makeUnsafe(false)
+  /** The handler is run to learn how to undo its steps: those that have no checkpoint do not run. */
+  isEnding = false
+  /** It has said itself how it ends. */
+  isOver = false
+
+  constructor(record: StepRecord, store: StepStore | undefined) {
+    this.record = record
+    this.store = store
+    this.known = new Map(Object.entries(record.claimed.checkpoints))
+    this.isWhole = record.claimed.isCut !== true
+  }
+
+  // --------------------------------------------------------------------------------------------------------- looking up
+
+  /** Takes a name for this attempt, and answers what the record has kept under it. */
+  ask(
+    name: string,
+    ...kinds: ReadonlyArray<Checkpoint.Kind>
+  ): Effect.Effect<Checkpoint.Checkpoint | undefined, JobStoreError> {
+    return Effect.suspend(() => {
+      const { job } = this.record
+      if (this.asked.has(name)) return Effect.die(new StepError({ reason: new DuplicateStep({ job, step: name }) }))
+      this.asked.add(name)
+      return Effect.flatMap(this.find(name), (found) =>
+        found === undefined || kinds.includes(found.kind)
+          ? Effect.succeed(found)
+          : Effect.die(
+            new StepError({ reason: new OtherStep({ job, step: name, wanted: kinds[0]!, found: found.kind }) })
+          ))
+    })
+  }
+
+  /** What the record has kept under a name. */
+  find(name: string): Effect.Effect<Checkpoint.Checkpoint | undefined, JobStoreError> {
+    return Effect.suspend(() => {
+      const found = this.known.get(name)
+      if (found !== undefined) return Effect.succeed(Checkpoint.read(found))
+      return this.isWhole
+        ? Effect.undefined
+        : Effect.andThen(this.readAll, Effect.sync(() => this.known.get(name))).pipe(
+          Effect.map((text) => text === undefined ? undefined : Checkpoint.read(text))
+        )
+    })
+  }
+
+  /** All names that are known. */
+  get names(): Effect.Effect<ReadonlyArray<string>, JobStoreError> {
+    return Effect.suspend(() => Effect.map(this.isWhole ? Effect.void : this.readAll, () => [...this.known.keys()]))
+  }
+
+  /** The rest of what a claim brings only the first 64 KiB of; and what somebody else has written since. */
+  get readAll(): Effect.Effect<void, JobStoreError> {
+    return Effect.suspend(() => {
+      if (this.store === undefined) return Effect.void
+      return Effect.map(this.patiently(this.store.get(this.record.id)), (found) => {
+        this.isWhole = true
+        for (const [name, text] of Object.entries(found?.checkpoints ?? {})) this.known.set(name, text)
+      })
+    })
+  }
+
+  result(id: JobId): Effect.Effect<ResultAnswer | undefined, JobStoreError> {
+    const { store } = this
+    return store === undefined
+      ? Effect.undefined
+      : Effect.map(this.patiently(store.results(id)), ([answer]) => answer)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ keeping
+
+  /** Keeps a checkpoint. Once it returns, the store has it; a stale attempt fails with `LeaseLost`. */
+  keep(
+    name: string,
+    checkpoint: Partial<Checkpoint.Checkpoint>,
+    replaces?: string
+  ): Effect.Effect<void, JobStoreError> {
+    return Effect.suspend(() => {
+      const entry = this.entryOf(name, checkpoint, replaces)
+      return this.store === undefined
+        ? Effect.sync(() => this.kept(entry))
+        : this.accept(entry, this.patiently(this.store.write(entry)))
+    })
+  }
+
+  /** The same with one try, for who has no time. */
+  tryKeep(name: string, checkpoint: Partial<Checkpoint.Checkpoint>, replaces?: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.store === undefined) return Effect.void
+      const entry = this.entryOf(name, checkpoint, replaces)
+      return Effect.ignore(this.accept(entry, this.store.write(entry)))
+    })
+  }
+
+  entryOf(name: string, checkpoint: Partial<Checkpoint.Checkpoint>, replaces?: string): StepEntry {
+    const { fence, id } = this.record
+    const value = Checkpoint.write({ kind: "step", version: 1, undo: false, value: undefined, ...checkpoint })
+    return {
+      _tag: "Step",
+      at: { id, fence },
+      name,
+      value,
+      replaces,
+      ...(checkpoint.undo === true ? { undo: true } : {})
+    }
+  }
+
+  /** It is in the store. */
+  kept({ name, replaces, value }: StepEntry): void {
+    if (replaces !== undefined) this.known.delete(replaces)
+    this.known.set(name, value)
+  }
+
+  /** Keeps how the record is to end: its next attempt undoes what is done. */
+  keepEnd(end: unknown): Effect.Effect<void, JobStoreError> {
+    const { fence, id } = this.record
+    const entry: StepEntry = { _tag: "Step", at: { id, fence }, name: endMark, value: JSON.stringify(end), undo: true }
+    return this.store === undefined ? Effect.void : this.accept(entry, this.patiently(this.store.write(entry)))
+  }
+
+  private accept(
+    entry: StepEntry,
+    write: Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
+  ): Effect.Effect<void, JobStoreError> {
+    return Effect.flatMap(write, ([answer]) =>
+      answer === "Done"
+        ? Effect.sync(() => this.kept(entry))
+        : Effect.fail(new JobStoreError({ reason: new LeaseLost(entry.at) })))
+  }
+
+  private patiently<A>(call: Effect.Effect<A, JobStoreError>): Effect.Effect<A, JobStoreError> {
+    return Effect.retry(call, { schedule: patience, while: (error) => error.isTransient && !this.record.isLost })
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ running
+
+  /** Runs what has no checkpoint yet. Whoever waits beside it waits until it is through. */
+  run<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const begin = Effect.sync(() => {
+      this.active++
+      this.quiet.closeUnsafe()
+    })
+    const end = Effect.sync(() => {
+      if (--this.active === 0) this.quiet.openUnsafe()
+    })
+    return Effect.andThen(
+      this.stopHere,
+      Effect.acquireUseRelease(begin, () => Effect.provideService(effect, InStep, true), () => end)
+    )
+  }
+
+  /** Ends the attempt until what it waits for has come. */
+  wait(name: string, wait: Wait): Effect.Effect<never> {
+    return Effect.withFiber((fiber) => {
+      if (fiber.getRef(InStep)) {
+        return Effect.die(new StepError({ reason: new WaitInStep({ job: this.record.job, step: name }) }))
+      }
+      return Effect.andThen(
+        this.stopHere,
+        Effect.acquireUseRelease(
+          Effect.sync(() => this.waits.add(wait)),
+          () => Effect.andThen(this.untilQuiet, Effect.suspend(() => Effect.die(this.signalOf()))),
+          () => Effect.sync(() => this.waits.delete(wait))
+        )
+      )
+    })
+  }
+
+  /** Others may begin a step, or lose a race, in the turn in which the last one ended. */
+  private get untilQuiet(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      yield* Effect.yieldNow
+      while (this.active > 0) {
+        yield* this.quiet.await
+        yield* Effect.yieldNow
+      }
+    })
+  }
+
+  /** One end for all that waits: whichever comes first lets the record run again. */
+  private signalOf(): EndSignal {
+    const waits = [...this.waits]
+    const children = waits.flatMap((wait) => wait._tag === "Child" ? [wait.record] : [])
+    const left = children.length === 0 ? undefined : children
+    let until = Infinity
+    for (const wait of waits) if (wait._tag !== "Child" && wait.until !== undefined) until = Math.min(until, wait.until)
+    const delay = until === Infinity ? undefined : Math.max(0, Math.ceil(until - this.record.storeNow))
+    const signal = waits.find((wait) => wait._tag === "Signal")
+    if (signal !== undefined) {
+      const { waitpoint } = signal
+      return new EndSignal(
+        delay === undefined ? { _tag: "WaitFor", waitpoint } : { _tag: "WaitFor", waitpoint, delay },
+        left
+      )
+    }
+    return delay === undefined
+      ? new EndSignal({ _tag: "WaitForChildren" }, left)
+      : new EndSignal({ _tag: "SnoozeFor", delay }, left)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- undoing
+
+  /** The names of the steps that are to be undone when the record ends without success. */
+  get undoable(): ReadonlyArray<string> {
+    return [...this.known].flatMap(([name, text]) =>
+      Checkpoint.read(text).undo && !this.known.has(undoneOf(name)) ? [name] : []
+    )
+  }
+
+  /** What is done of a step can be undone so. */
+  canUndo(name: string, effect: Effect.Effect<unknown, unknown>): void {
+    this.undos.push({ name, effect })
+    if (this.isEnding && this.missing.length === 0) this.allUndos.openUnsafe()
+  }
+
+  /** Steps that are to be undone, and have not said how. */
+  get missing(): ReadonlyArray<string> {
+    return this.undoable.filter((name) => !this.undos.some((undo) => undo.name === name))
+  }
+
+  /** Waits until each of them has said how. */
+  get undosKnown(): Effect.Effect<void> {
+    return Effect.suspend(() => this.missing.length === 0 ? Effect.void : this.allUndos.await)
+  }
+
+  /** In the last attempt of a record that is to end, what is not done does not begin: others may have to say how they are undone. */
+  get stopHere(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (!this.isEnding) return Effect.void
+      const stop = Effect.die(stopped)
+      return this.missing.length === 0
+        ? stop
+        : Effect.andThen(
+          Effect.timeoutOrElse(this.allUndos.await, { duration: forOthers, orElse: () => Effect.void }),
+          stop
+        )
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------------------ what is left
+
+  /** Says once, and in the record, which checkpoints no step of a finished attempt asked for: a name was changed. */
+  get reportUnasked(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const left = new Set<string>()
+      for (const name of this.known.keys()) {
+        const step = name.replace(ofStep, "")
+        if (step !== "" && !name.startsWith("!") && !this.asked.has(step)) left.add(step)
+      }
+      if (left.size === 0) return Effect.void
+      const names = [...left].toSorted().join(", ")
+      const { id, job, log } = this.record
+      const line = `no step asked for what is kept of ${names}: was it renamed or taken out?`
+      const key = `${job} ${names}`
+      if (warned.has(key)) return log(line)
+      warned.add(key)
+      return Effect.andThen(log(line), Effect.logWarning(`job ${job}, record ${id}: ${line}`))
+    })
+  }
+}
+
+type StepEntry = WriteEntry & { readonly _tag: "Step" }
+
+export const undoneOf = (name: string): string => `${name}~undone`
+
+/** Unwinds a handler that has nothing more to say. */
+const stopped = new EndSignal({ _tag: "Release" })
+
+/** Once per job and process: the same code does so for every record. */
+const warned = new Set<string>()

@@ -1,0 +1,340 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobContext, JobError, JobGroup, JobLimit, Jobs, JobStore, JobWorker } from "capstan"
+import { Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { nextAt, taken, tokens } from "../src/internal/memory/bucket.ts"
+import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
+
+const Api = JobLimit.make("api", { concurrency: 2, rate: { limit: 2, per: "1 second" } })
+
+class Fetch extends Job.make("Fetch", {
+  payload: { account: Schema.String },
+  limit: { by: Api, key: ({ account }) => account }
+}) {}
+class Push extends Job.make("Push", {
+  payload: { account: Schema.String },
+  limit: { by: Api, key: ({ account }) => account }
+}) {}
+class Task extends Job.make("Task", { payload: Schema.Number }) {}
+const group = JobGroup.make(Fetch, Push, Task)
+
+const now = Effect.clockWith((clock) => clock.currentTimeMillis)
+
+/** Handlers that note when each record started, and take no time. */
+const noting = () => {
+  const starts: Array<{ readonly what: string; readonly at: number }> = []
+  const note = (what: string) => Effect.map(now, (at) => void starts.push({ what, at }))
+  const layer = group.toLayer({
+    Fetch: ({ account }) => note(account),
+    Push: ({ account }) => note(account),
+    Task: (n) => note(String(n))
+  })
+  return { starts, layer }
+}
+
+describe("a rate", () => {
+  it.effect("of a key lets its records start at even distances, over jobs, and leaves other keys alone", () => {
+    const { layer, starts } = noting()
+    return Effect.gen(function*() {
+      for (let i = 0; i < 3; i++) {
+        yield* Fetch.enqueue({ account: "a" })
+        yield* Push.enqueue({ account: "a" })
+      }
+      yield* Fetch.enqueue({ account: "b" })
+      yield* TestClock.adjust("10 seconds")
+      const of = (account: string) => starts.filter(({ what }) => what === account).map(({ at }) => at)
+      assert.deepStrictEqual(of("a"), [0, 500, 1000, 1500, 2000, 2500])
+      assert.deepStrictEqual(of("b"), [0])
+    }).pipe(Effect.provide(withWorker(group, layer)))
+  })
+
+  it.effect("of a queue holds for all its jobs, and a burst comes at once after a pause", () => {
+    const { layer, starts } = noting()
+    const options = { queues: { default: { limit: { rate: { limit: 1, per: "1 second", burst: 3 } } } } } as const
+    return Effect.gen(function*() {
+      for (let i = 0; i < 5; i++) yield* Task.enqueue(i)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(starts.map(({ at }) => at), [0, 0, 0, 1000, 2000])
+      for (let i = 0; i < 4; i++) yield* Task.enqueue(i)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(starts.slice(5).map(({ at }) => at - 60_000), [0, 0, 0, 1000])
+    }).pipe(Effect.provide(withWorker(group, layer, options)))
+  })
+
+  it("lets no window through more than it says, whatever arrives when, and wastes nothing under load", () => {
+    let seed = 7
+    const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647
+    for (let run = 0; run < 300; run++) {
+      const rate = {
+        limit: 1 + Math.floor(random() * 50),
+        perMillis: 1 + Math.floor(random() * 5000),
+        burst: 1 + Math.floor(random() * 20)
+      }
+      const isBusy = run % 2 === 0
+      const starts: Array<number> = []
+      let fullAt = 0
+      let at = 1_000_000
+      while (starts.length < 400) {
+        for (let n = tokens(rate, fullAt, at); n > 0 && (isBusy || random() < 0.8); n--) {
+          fullAt = taken(rate, fullAt, at)
+          starts.push(at)
+        }
+        const next = nextAt(rate, fullAt, 1)
+        if (next > at + 1) assert.strictEqual(tokens(rate, fullAt, next - 2), 0)
+        if (next > at) assert.isAtLeast(tokens(rate, fullAt, next), 1)
+        at = isBusy ? Math.max(at + 1, next) : at + 1 + Math.floor(random() * 3 * rate.perMillis / rate.limit)
+      }
+      for (let i = 0, from = 0; i < starts.length; i++) {
+        while (starts[from]! <= starts[i]! - rate.perMillis) from++
+        assert.isAtMost(i - from + 1, rate.limit + rate.burst - 1, JSON.stringify(rate))
+      }
+      if (isBusy) {
+        const expected = (starts.at(-1)! - starts[0]!) / rate.perMillis * rate.limit
+        assert.isAtLeast(starts.length, 0.99 * expected - 1)
+      }
+    }
+  })
+
+  it.effect("costs an idle worker nothing, and a month of waiting one look for each start", () => {
+    let exchanges = 0
+    const store = storeWith((store) => ({
+      exchange: (request) => Effect.suspend(() => (exchanges++, store.exchange(request)))
+    }))
+    const Daily = JobLimit.make("daily", { rate: { limit: 1, per: "1 day" } })
+    class Report extends Job.make("Report", {
+      payload: Schema.Number,
+      limit: { by: Daily, key: () => "k" },
+      retention: { completed: "forever" }
+    }) {}
+    return Effect.gen(function*() {
+      yield* Report.enqueueMany(Array.from({ length: 30 }, (_, i) => i))
+      yield* TestClock.adjust("31 days")
+      const jobs = yield* Jobs.Jobs
+      assert.strictEqual((yield* jobs.query({ states: ["completed"] })).records.length, 30)
+      assert.isAtMost(exchanges, 150)
+    }).pipe(
+      Effect.provide(Layer.provideMerge(withOnly(JobGroup.make(Report), Report.toLayer(() => Effect.void)), store))
+    )
+  })
+})
+
+describe("a handler that was told to wait", () => {
+  const Limit = JobLimit.make("third", { concurrency: 5 })
+  class Call extends Job.make("Call", { payload: Schema.String, limit: { by: Limit, key: (key) => key } }) {}
+  class Plain extends Job.make("Plain", { payload: Schema.String, maxAttempts: 1 }) {}
+  const group = JobGroup.make(Call, Plain)
+
+  /** Handlers of which the first call answers that there were too many. */
+  const limitedOnce = (what: "key" | "queue") => {
+    const starts: Array<readonly [key: string, at: number, attempt: number]> = []
+    const handler = (key: string) =>
+      Effect.gen(function*() {
+        const context = yield* JobContext.JobContext
+        starts.push([key, yield* now, context.attempt])
+        if (starts.length === 1) return yield* context.limited(what, "30 seconds")
+      })
+    return { starts, layer: group.toLayer({ Call: handler, Plain: handler }) }
+  }
+
+  it.effect("stops its key alone, charges no attempt, and runs first when the time is over", () => {
+    const { layer, starts } = limitedOnce("key")
+    return Effect.gen(function*() {
+      const { id } = yield* Call.enqueue("a")
+      yield* settle
+      yield* Call.enqueue("a")
+      yield* Call.enqueue("b")
+      yield* TestClock.adjust("29 seconds")
+      assert.deepStrictEqual(starts.map(([key]) => key), ["a", "b"])
+      const jobs = yield* Jobs.Jobs
+      const [key] = yield* Stream.runCollect(jobs.keys("third"))
+      assert.deepStrictEqual([key!.key, key!.waiting, key!.limitedUntil], ["a", 2, Option.some(30_000)])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(starts.slice(2), [["a", 30_000, 1], ["a", 30_000, 1]])
+      assert.deepStrictEqual((yield* recordOf(id)).attempts.map(({ decision }) => decision), ["snoozed", "completed"])
+    }).pipe(Effect.provide(withWorker(group, layer)))
+  })
+
+  it.effect("stops its queue", () => {
+    const { layer, starts } = limitedOnce("queue")
+    return Effect.gen(function*() {
+      yield* Plain.enqueue("x")
+      yield* settle
+      yield* Call.enqueue("b")
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(starts.length, 1)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(starts.slice(1), [["x", 30_000, 1], ["b", 30_000, 1]])
+    }).pipe(Effect.provide(withWorker(group, layer)))
+  })
+
+  it.effect("has no key to stop without a limit: that is a defect", () => {
+    const { layer } = limitedOnce("key")
+    return Effect.gen(function*() {
+      const { id } = yield* Plain.enqueue("x")
+      yield* settle
+      const { failures, state } = yield* recordOf(id)
+      assert.strictEqual(state, "dead")
+      assert.include(failures[0]!.message, "job Plain has no limit whose key could be limited")
+    }).pipe(Effect.provide(withWorker(group, layer)))
+  })
+})
+
+describe("limits through Jobs", () => {
+  it.effect("show what code proposed, what an operator set, and what holds, and change while workers run", () => {
+    const { layer, starts } = noting()
+    return Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      yield* settle
+      const set = yield* jobs.setLimit({ key: "api" }, { rate: { limit: 1, per: "10 seconds" } })
+      assert.deepStrictEqual(set.of, { key: "api" })
+      assert.deepStrictEqual(set.holds, { concurrency: 2, rate: { limit: 1, perMillis: 10_000, burst: 1 } })
+      assert.deepStrictEqual(set.proposed.rate, { limit: 2, perMillis: 1000, burst: 1 })
+      assert.strictEqual(set.release._tag === "Some" && set.release.value, 4)
+      for (let i = 0; i < 3; i++) yield* Fetch.enqueue({ account: "a" })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(starts.map(({ at }) => at), [0, 10_000])
+      yield* jobs.clearLimit({ key: "api" })
+      yield* TestClock.adjust("500 millis")
+      assert.deepStrictEqual(starts.map(({ at }) => at), [0, 10_000, 10_500])
+      yield* jobs.setLimit({ queue: "default" }, { concurrency: 0 })
+      yield* Task.enqueue(1)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(starts.length, 3)
+      yield* jobs.clearLimit({ queue: "default" })
+      yield* settle
+      assert.strictEqual(starts.length, 4)
+      assert.deepStrictEqual((yield* jobs.limits).map(({ of }) => of), [{ key: "api" }])
+    }).pipe(Effect.provide(withWorker(group, layer, { release: 4 })))
+  })
+
+  it.effect("refuse what cannot be meant", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const refused = yield* Effect.flip(jobs.setLimit({ queue: "q" }, { concurrency: -1 }))
+      assert.include(refused.message, "concurrency: must be an integer from 0")
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory()))))
+})
+
+describe("a worker", () => {
+  it.effect("claims nothing before its limits are proposed", () => {
+    const { layer, starts } = noting()
+    let asked = 0
+    const away = new JobError.JobStoreError({
+      reason: new JobError.Unavailable({ operation: "limits", detail: "away" })
+    })
+    const store = storeWith((store) => ({
+      limits: (changes) => Effect.suspend(() => asked++ < 3 ? Effect.fail(away) : store.limits(changes))
+    }))
+    return Effect.gen(function*() {
+      for (let i = 0; i < 3; i++) yield* Fetch.enqueue({ account: "a" })
+      yield* TestClock.adjust("2900 millis")
+      assert.strictEqual(starts.length, 0)
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(starts.length, 1)
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, layer), store)))
+  })
+
+  it("refuses two limits of one name, a bad number, and a record with two keys", () => {
+    const other = JobLimit.make("api", { concurrency: 3 })
+    class Foreign extends Job.make("Foreign", { payload: Schema.String, limit: { by: other, key: (k) => k } }) {}
+    const both = JobGroup.make(Fetch, Foreign)
+    const handlers = both.toLayer({ Fetch: () => Effect.void, Foreign: () => Effect.void })
+    const exit = Effect.runSyncExit(
+      Effect.scoped(Layer.build(
+        JobWorker.layer(both).pipe(Layer.provide(handlers), Layer.provide(JobStore.layerMemory()))
+      ))
+    )
+    assert.include(String(exit), "another limit of the name api")
+    assert.throws(() => JobLimit.make("x/y", {}), "must start with a letter")
+    assert.throws(() => JobLimit.make("x", { rate: { limit: 0, per: "1 second" } }), "rate.limit")
+    assert.throws(
+      () =>
+        Job.make("Both", {
+          payload: Schema.String,
+          concurrency: { key: (k) => k, limit: 1 },
+          limit: { by: other, key: (k) => k }
+        }),
+      "give either concurrency or limit, not both"
+    )
+  })
+})
+
+describe("debounce", () => {
+  it.effect("runs once, with the last payload, when nothing came for a while, or when it has waited long enough", () => {
+    class Sync extends Job.make("Sync", {
+      payload: Schema.Number,
+      unique: { key: () => "all", onConflict: "replace", maxWait: "10 seconds" }
+    }) {}
+    const runs: Array<readonly [n: number, at: number]> = []
+    const layer = Sync.toLayer((n) => Effect.map(now, (at) => void runs.push([n, at])))
+    return Effect.gen(function*() {
+      for (let n = 0; n < 3; n++) {
+        yield* Sync.enqueue(n, { delay: "3 seconds" })
+        yield* TestClock.adjust("1 second")
+      }
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(runs, [[2, 5000]])
+      for (let n = 10; n < 25; n++) {
+        yield* Sync.enqueue(n, { delay: "3 seconds" })
+        yield* TestClock.adjust("1 second")
+      }
+      assert.deepStrictEqual(runs[1], [19, 17_000])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Sync), layer)))
+  })
+
+  it("takes a policy that puts a record off", () => {
+    assert.throws(
+      () => Job.make("X", { payload: Schema.String, unique: { key: (k) => k, maxWait: "1 second" } }),
+      "only onConflict \"replace\" and \"reschedule\" put a record off"
+    )
+  })
+})
+
+describe("a circuit breaker", () => {
+  it.effect("stops a key after failures in a row, charges nothing meanwhile, and probes with one", () => {
+    const Down = JobLimit.make("down", { breaker: { consecutive: 3, openDuration: "1 minute" } })
+    class Call extends Job.make("Call", {
+      payload: Schema.Number,
+      limit: { by: Down, key: () => "k" },
+      retryDefects: Schedule.spaced("1 second")
+    }) {}
+    const starts: Array<number> = []
+    const layer = Call.toLayer(() =>
+      Effect.flatMap(now, (at) => {
+        starts.push(at)
+        return at < 150_000 ? Effect.die(new Error("down")) : Effect.void
+      })
+    )
+    return Effect.gen(function*() {
+      yield* Call.enqueueMany(Array.from({ length: 6 }, (_, i) => i))
+      yield* TestClock.adjust("30 minutes")
+      const at = (millis: number) => starts.filter((start) => start === millis).length
+      // Six before the first failure was known, then one probe a minute, then all.
+      assert.deepStrictEqual([at(0), at(60_000), at(120_000), at(180_000)], [6, 1, 1, 6])
+      assert.strictEqual(starts.length, 14)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Call), layer)))
+  })
+})
+
+describe("fairness", () => {
+  it.effect("one tenant's hundred thousand records do not delay another's first", () => {
+    const Tenant = JobLimit.make("tenant", { order: "fair" })
+    class Send extends Job.make("Send", { payload: Schema.String, limit: { by: Tenant, key: (tenant) => tenant } }) {}
+    const order: Array<string> = []
+    const layer = Send.toLayer((tenant) =>
+      Effect.andThen(Effect.sleep("1 second"), Effect.sync(() => void order.push(tenant)))
+    )
+    return Effect.gen(function*() {
+      yield* Send.enqueueMany(Array.from({ length: 100_000 }, () => "big"))
+      yield* TestClock.adjust("3 seconds")
+      const before = order.length
+      yield* Send.enqueueMany(["small", "small", "other"])
+      yield* TestClock.adjust("5 seconds")
+      const after = order.slice(before)
+      // Three were claimed before.
+      assert.isAtMost(after.indexOf("small"), 5)
+      assert.isAtMost(after.indexOf("other"), 6)
+      assert.strictEqual(after.filter((tenant) => tenant !== "big").length, 3)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Send), layer, { concurrency: 2 })))
+  }, 60_000)
+})

@@ -1,0 +1,227 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobError, JobGroup, Jobs, JobStore, Step, Waitpoint } from "capstan"
+import { Effect, Exit, Latch, Layer, Schedule, Schema, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
+
+class Refused extends Schema.TaggedError<Refused>()("Refused", { by: Schema.String }) {}
+
+class Trip extends Job.make("Trip", {
+  payload: { ends: Schema.Literals(["completed", "dead", "cancelled", "crashed"]) },
+  error: Refused,
+  onError: { Refused: "dead" },
+  retryDefects: Schedule.spaced("1 minute")
+}) {}
+class Decision extends Waitpoint.make("Decision") {}
+
+const group = JobGroup.make(Trip)
+
+/** Books three things, and undoes them. */
+const trip = (
+  done: Array<string>,
+  options: {
+    readonly undo?: (what: string) => Effect.Effect<void>
+    readonly last?: Effect.Effect<unknown, Refused | JobError.JobStoreError, never>
+  } = {}
+) => {
+  const note = (what: string) => Effect.sync(() => void done.push(what))
+  const book = (what: string) =>
+    Step.run(what, { success: Schema.String }, Effect.as(note(what), `${what} 1`)).pipe(
+      Step.withCompensation((booked) => Effect.andThen(note(`no ${booked}`), options.undo?.(what) ?? Effect.void))
+    )
+  return Trip.toLayer(({ ends }) =>
+    Effect.gen(function*() {
+      yield* Effect.all([book("flight"), book("hotel")], { concurrency: "unbounded" })
+      yield* Step.sleep("rest", "1 hour")
+      yield* book("car")
+      if (ends === "dead") return yield* new Refused({ by: "bank" })
+      if (ends === "crashed") return yield* Effect.never
+      if (ends === "cancelled") yield* Decision.await
+      yield* Step.run("never", note("never"))
+    })
+  )
+}
+
+const undone = ["no car 1", "no hotel 1", "no flight 1"]
+const bookings = ["flight", "hotel", "car"]
+
+const start = (ends: "completed" | "dead" | "cancelled" | "crashed") =>
+  Effect.tap(Trip.enqueue({ ends }), () => Effect.andThen(settle, TestClock.adjust("1 hour")))
+
+describe("Step.withCompensation", () => {
+  it.effect("a record that is completed undoes nothing", () => {
+    const done: Array<string> = []
+    return Effect.gen(function*() {
+      yield* (yield* start("completed")).await
+      assert.deepStrictEqual(done, [...bookings, "never"])
+    }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("a record that would be dead undoes its steps in reverse, once, and is dead with its own error", () => {
+    const done: Array<string> = []
+    return Effect.gen(function*() {
+      const handle = yield* start("dead")
+      yield* settle
+      const error = yield* Effect.flip(handle.await)
+      assert.deepStrictEqual(error, new Refused({ by: "bank" }))
+      assert.deepStrictEqual(done, [...bookings, ...undone])
+      const { attempt, deadReason, state } = yield* recordOf(handle.id)
+      assert.deepStrictEqual([state, deadReason, attempt], ["dead", "Failed", 1])
+    }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("a record that is cancelled while it sleeps, or waits, undoes what it has done", () => {
+    const done: Array<string> = []
+    return Effect.gen(function*() {
+      const sleeping = yield* Trip.enqueue({ ends: "cancelled" })
+      yield* settle
+      assert.strictEqual(yield* sleeping.cancel({ reason: "rain" }), "Requested")
+      yield* settle
+      assert.deepStrictEqual(done, ["flight", "hotel", "no hotel 1", "no flight 1"])
+      assert.deepStrictEqual([(yield* recordOf(sleeping.id)).state, yield* sleeping.cancel({ reason: "again" })], [
+        "cancelled",
+        "Settled"
+      ])
+
+      done.length = 0
+      const waiting = yield* start("cancelled")
+      assert.deepStrictEqual((yield* recordOf(waiting.id)).blocked, { reason: "Waitpoint", on: "Decision" })
+      yield* waiting.cancel({ reason: "rain" })
+      const error = yield* Effect.flip(waiting.await)
+      assert.strictEqual((error as JobError.JobCancelled).cancelReason, "rain")
+      assert.deepStrictEqual(done, [...bookings, ...undone])
+    }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("a record that is cancelled while it runs is interrupted, and undoes", () => {
+    const done: Array<string> = []
+    return Effect.gen(function*() {
+      const handle = yield* start("crashed")
+      assert.strictEqual((yield* recordOf(handle.id)).state, "running")
+      assert.strictEqual(yield* handle.cancel({ reason: "rain" }), "Requested")
+      yield* settle
+      assert.strictEqual((yield* recordOf(handle.id)).state, "cancelled")
+      assert.deepStrictEqual(done, [...bookings, ...undone])
+    }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("an undoing that fails is tried again, and those that are through are not", () => {
+    const done: Array<string> = []
+    let failures = 2
+    const undo = (what: string) => what === "hotel" && failures-- > 0 ? Effect.die("closed") : Effect.void
+    return Effect.gen(function*() {
+      const handle = yield* start("dead")
+      yield* settle
+      const record = yield* recordOf(handle.id)
+      assert.deepStrictEqual([record.state, record.failures.at(-1)?.tag], ["scheduled", "CompensationFailed"])
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("2 seconds")
+      yield* Effect.flip(handle.await)
+      assert.deepStrictEqual(done.slice(3), ["no car 1", "no hotel 1", "no hotel 1", "no hotel 1", "no flight 1"])
+    }).pipe(Effect.provide(withWorker(group, trip(done, { undo }))))
+  })
+
+  it.effect("an undoing that never succeeds ends after 25 tries, dead with why; by hand it goes on", () => {
+    const done: Array<string> = []
+    let isOpen = false
+    const undo = (what: string) => what === "hotel" && !isOpen ? Effect.die(new Error("closed")) : Effect.void
+    return Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const handle = yield* start("dead")
+      for (let i = 0; i < 30; i++) yield* TestClock.adjust("5 minutes")
+      const record = yield* recordOf(handle.id)
+      assert.deepStrictEqual([record.state, record.failures.at(-1)?.message], ["dead", "closed"])
+      assert.strictEqual(done.filter((what) => what === "no hotel 1").length, 25)
+      isOpen = true
+      yield* jobs.retry({ ids: [handle.id] })
+      yield* settle
+      assert.deepStrictEqual(yield* Effect.flip(handle.await), new Refused({ by: "bank" }))
+      assert.deepStrictEqual(done.slice(-2), ["no hotel 1", "no flight 1"])
+    }).pipe(Effect.provide(withWorker(group, trip(done, { undo }))))
+  })
+
+  it.effect("it goes on after a crash in the middle", () => {
+    const done: Array<string> = []
+    const reached = Latch.makeUnsafe(false)
+    const undo = (what: string) =>
+      what === "hotel" && done.filter((each) => each === "no hotel 1").length === 0
+        ? Effect.andThen(reached.open, Effect.never)
+        : Effect.void
+    return Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const handle = yield* Trip.enqueue({ ends: "dead" })
+      // A worker that dies without a word: nothing of it reaches the store any more.
+      const dying = yield* Scope.make()
+      yield* Layer.buildWithScope(withOnly(group, trip(done, { undo })), dying)
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      yield* reached.await
+      const { fence, id, worker } = yield* recordOf(handle.id)
+      yield* store.renew({
+        worker: worker!,
+        lease: 1,
+        queues: [],
+        handles: [],
+        holding: [{ id, fence }],
+        reconcileOlderThan: Infinity
+      })
+      yield* TestClock.adjust(2)
+      yield* store.maintain
+      yield* Effect.provide(
+        Effect.andThen(settle, Effect.flip(handle.await)),
+        withOnly(group, trip(done, { undo }))
+      )
+      assert.deepStrictEqual(done.slice(3), ["no car 1", "no hotel 1", "no hotel 1", "no flight 1"])
+      yield* Scope.close(dying, Exit.void)
+    }).pipe(Effect.provide(storeWith(() => ({}))))
+  })
+
+  it.effect("a record that is retried by hand after its steps were undone begins anew", () => {
+    const done: Array<string> = []
+    return Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const handle = yield* start("dead")
+      yield* settle
+      yield* jobs.retry({ ids: [handle.id] })
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      yield* settle
+      assert.deepStrictEqual(done, [...bookings, ...undone, ...bookings, ...undone])
+    }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("a compensation that is gone from the code holds the record up and says so; with it the record is undone", () => {
+    const done: Array<string> = []
+    let isBack = false
+    const handlers = Trip.toLayer(() => {
+      const flight = Step.run("flight", Effect.sync(() => void done.push("flight")))
+      const kept = Step.withCompensation(flight, () => Effect.sync(() => void done.push("no flight")))
+      return Effect.andThen(done.length === 0 || isBack ? kept : flight, new Refused({ by: "bank" }))
+    })
+    return Effect.gen(function*() {
+      const handle = yield* Trip.enqueue({ ends: "dead" })
+      yield* settle
+      const { failures, state } = yield* recordOf(handle.id)
+      assert.deepStrictEqual([state, failures.at(-1)?.message], [
+        "scheduled",
+        "job Trip did not say how to undo flight (the handler ended with Refused): deploy code that has each with its compensation"
+      ])
+      isBack = true
+      yield* TestClock.adjust("1 second")
+      yield* Effect.flip(handle.await)
+      assert.deepStrictEqual(done, ["flight", "no flight"])
+    }).pipe(Effect.provide(withWorker(group, handlers)))
+  })
+
+  it.effect("around an effect that is no step it is a defect", () => {
+    const handlers = Trip.toLayer(() => Step.withCompensation(Effect.void, () => Effect.void))
+    return Effect.gen(function*() {
+      const { id } = yield* Trip.enqueue({ ends: "dead" })
+      yield* settle
+      assert.include(
+        (yield* recordOf(id)).failures[0]!.message,
+        "a withCompensation of job Trip is not around one step"
+      )
+    }).pipe(Effect.provide(withWorker(group, handlers)))
+  })
+})

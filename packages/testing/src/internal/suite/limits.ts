@@ -1,0 +1,332 @@
+import { assert } from "@effect/vitest"
+import { JobStore } from "capstan"
+import { Effect } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+
+const change = (...changes: ReadonlyArray<JobStore.LimitChange>) =>
+  Effect.flatMap(JobStore.JobStore, (store) => store.limits(changes))
+
+const propose = (name: string, settings: JobStore.LimitSettings, release = 0) =>
+  change({ _tag: "Propose", name, release, settings })
+
+const override = (name: string, settings: JobStore.LimitSettings | undefined) =>
+  change({ _tag: "Override", name, settings })
+
+/** A record with a key of the space `@space`. The limit that it carries is what holds before anybody proposes one. */
+const keyed = (key: string, given: Partial<JobStore.NewRecord> = {}): Partial<JobStore.NewRecord> => ({
+  concurrency: { key: `@space/${key}`, limit: 1_000_000 },
+  ...given
+})
+
+const exchangeFor = (worker: string, slots: number, queue = "default") =>
+  H.exchange(worker, { demand: [{ queue, slots, share: slots }], total: slots })
+
+const keys = Effect.flatMap(JobStore.JobStore, (store) => store.keys({ name: "@space", limit: 100 }))
+
+/** The most starts that any window of the rate had. */
+const densest = (starts: ReadonlyArray<number>, { perMillis }: JobStore.Rate): number =>
+  Math.max(...starts.map((from) => starts.filter((at) => at >= from && at < from + perMillis).length))
+
+const claimedAt = (ids: ReadonlyArray<JobStore.Claimed>) =>
+  Effect.forEach(ids, ({ id }) => Effect.map(H.get(id), (record) => record.claimedAt!))
+
+/** Claims whatever a rate lets through, each time when the store says that there is more, until so many have started. */
+const drain = (count: number, queue = "default") =>
+  Effect.gen(function*() {
+    const claimed: Array<JobStore.Claimed> = []
+    for (let i = 0; i < 10 * count && claimed.length < count; i++) {
+      const reply = yield* exchangeFor("w", count - claimed.length, queue)
+      claimed.push(...reply.claimed)
+      if (claimed.length === count) break
+      assert.isDefined(reply.nextDueIn, "nothing is foreseen, and records wait")
+      yield* H.advance(reply.nextDueIn!)
+    }
+    assert.strictEqual(claimed.length, count)
+    return claimed
+  })
+
+const rate: JobStore.Rate = { limit: 10, perMillis: 1000, burst: 3 }
+
+export const limitFacts: ReadonlyArray<H.Fact> = [
+  fact(
+    "a queue's concurrency holds for all workers together, whatever claims race, and an end lets the next one start",
+    function*() {
+      yield* propose("default", { concurrency: 3 })
+      yield* H.enqueueMany(20)
+      const racing = yield* Effect.all(["a", "b", "c", "d"].map((worker) => exchangeFor(worker, 10)), {
+        concurrency: "unbounded"
+      })
+      const first = racing.flatMap((reply) => reply.claimed)
+      assert.isAtMost(first.length, 3)
+      const rest = yield* exchangeFor("e", 10)
+      const running = [...first, ...rest.claimed]
+      assert.strictEqual(running.length, 3)
+      const full = yield* exchangeFor("e", 10)
+      assert.deepStrictEqual([full.claimed, full.more], [[], []])
+      for (const { fence, id } of running) yield* H.settle("e", { id, fence }, H.complete)
+      assert.strictEqual((yield* H.claim("f", 10)).length, 3)
+      assert.strictEqual((yield* H.statsOf()).counts.running, 3)
+    }
+  ),
+  fact("a queue that is full hides no other queue", function*() {
+    yield* propose("a", { concurrency: 1 })
+    yield* H.enqueueMany(3, { queue: "a" })
+    yield* H.enqueueMany(3, { queue: "b" })
+    const demand = [{ queue: "a", slots: 5, share: 3 }, { queue: "b", slots: 5, share: 2 }]
+    const { claimed } = yield* H.exchange("w", { demand, total: 5 })
+    assert.deepStrictEqual(claimed.map(({ queue }) => queue).toSorted(), ["a", "b", "b", "b"])
+  }),
+  fact("records of a dead worker count for its queue until they are given back", function*() {
+    yield* propose("default", { concurrency: 2 })
+    yield* H.enqueueMany(4)
+    yield* H.exchange("dying", { lease: 200, demand: [{ queue: "default", slots: 5, share: 5 }], total: 5 })
+    assert.strictEqual((yield* H.claim("w", 5)).length, 0)
+    yield* H.advance(300)
+    yield* H.maintainAll
+    assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+    assert.strictEqual((yield* H.claim("v", 5)).length, 0)
+  }),
+  fact("a key of a space counts over jobs and queues, and what waits for it hides no other key", function*() {
+    yield* propose("@space", { concurrency: 2 })
+    yield* H.enqueueMany(3, keyed("a"))
+    const other = yield* H.enqueue(keyed("a", { tag: "Other", queue: "q" }))
+    const behind = yield* H.enqueue(keyed("b"))
+    const claimed = yield* H.claim("w", 10)
+    assert.strictEqual(claimed.length, 3)
+    assert.isTrue(claimed.some(({ id }) => id === behind.id))
+    assert.strictEqual((yield* H.claim("w", 1, "q")).length, 0)
+    assert.deepStrictEqual((yield* H.get(other.id)).blocked, { reason: "ConcurrencyKey", on: "@space/a" })
+    for (const { fence, id } of claimed) yield* H.settle("w", { id, fence }, H.complete)
+    assert.strictEqual((yield* H.claim("w", 10)).length, 1)
+    assert.strictEqual((yield* H.claim("w", 10, "q")).length, 1)
+  }),
+  fact("racing claims never exceed the concurrency of a key", function*() {
+    yield* propose("@space", { concurrency: 2 })
+    yield* H.enqueueMany(20, keyed("a"))
+    for (let round = 0; round < 3; round++) {
+      const racing = yield* Effect.all(["a", "b", "c", "d"].map((worker) => H.claim(worker, 10)), {
+        concurrency: "unbounded"
+      })
+      const claimed = [...racing.flat(), ...(yield* H.claim("e", 10))]
+      assert.strictEqual(claimed.length, 2)
+      for (const { fence, id } of claimed) yield* H.settle("e", { id, fence }, H.complete)
+    }
+  }),
+  fact("a key starts no more than its rate in any window, each as soon as it may", function*() {
+    yield* propose("@space", { rate })
+    yield* H.enqueueMany(9, keyed("a"))
+    const claimed = yield* drain(9)
+    const starts = yield* claimedAt(claimed)
+    assert.isAtMost(densest(starts, rate), rate.limit + rate.burst - 1)
+    const gaps = starts.slice(rate.burst).map((at, i) => at - starts[i + rate.burst - 1]!)
+    assert.isAtLeast(starts.at(-1)! - starts[0]!, (9 - rate.burst) * 100)
+    assert.isTrue(gaps.every((gap) => gap >= 0))
+  }),
+  fact("a queue starts no more than its rate in any window, and asks to be looked at when it may again", function*() {
+    yield* propose("default", { rate })
+    yield* H.enqueueMany(8)
+    const starts = yield* claimedAt(yield* drain(8))
+    assert.isAtMost(densest(starts, rate), rate.limit + rate.burst - 1)
+    assert.isAtLeast(starts.at(-1)! - starts[0]!, (8 - rate.burst) * 100)
+  }),
+  fact("a token is taken by the start: records that were ready for long start at the rate too", function*() {
+    const slow = { limit: 1, perMillis: 60_000, burst: 2 }
+    yield* propose("@space", { rate: slow })
+    yield* H.enqueueMany(5, keyed("a"))
+    yield* H.advance(500)
+    assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+    assert.strictEqual((yield* H.claim("w", 5)).length, 0)
+  }),
+  fact("no more records of a key are ready than its burst lets start", function*() {
+    yield* propose("@space", { rate: { limit: 1, perMillis: 60_000, burst: 2 } })
+    yield* H.enqueueMany(50, keyed("a"))
+    assert.strictEqual((yield* H.statsOf()).counts.ready, 2)
+    yield* H.claim("w", 5)
+    assert.strictEqual((yield* H.statsOf()).counts.blocked, 48)
+  }),
+  fact("a key that was limited gives nothing out, charges no attempt, and goes on at its old place", function*() {
+    yield* propose("@space", { concurrency: 2 })
+    const [first, second, third] = yield* H.enqueueMany(3, keyed("a"))
+    const other = yield* H.enqueue(keyed("b"))
+    const [one, two] = yield* H.claim("w", 2)
+    assert.strictEqual(
+      yield* H.settle("w", one!, { _tag: "SnoozeFor", delay: 1500, closes: "key" }),
+      "Done"
+    )
+    yield* H.settle("w", two!, H.complete)
+    assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [other.id])
+    const [key] = yield* keys
+    assert.deepStrictEqual([key!.key, key!.waiting, key!.running], ["@space/a", 2, 0])
+    assert.isDefined(key!.limitedUntil)
+    yield* H.advance(1600)
+    const again = yield* H.claim("w", 5)
+    assert.deepStrictEqual(again.map(({ id }) => id), [first, third])
+    assert.strictEqual(again[0]!.attempt, 1)
+    assert.strictEqual(yield* H.stateOf(second!), "completed")
+  }),
+  fact(
+    "a key whose attempts fail in a row starts nothing for a while, then one probes: its failure opens the circuit again, its success closes it",
+    function*() {
+      yield* propose("@space", { concurrency: 5, breaker: { consecutive: 2, openMillis: 400 } })
+      yield* H.enqueueMany(7, keyed("a"))
+      const other = yield* H.enqueue(keyed("b"))
+      const running = yield* H.claim("w", 3)
+      yield* H.settle("w", running[0]!, H.dead)
+      yield* H.settle("w", running[1]!, H.retryAfter(60_000))
+      // It began before, and changes nothing.
+      yield* H.settle("w", running[2]!, H.complete)
+      assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [other.id])
+      assert.deepStrictEqual((yield* keys).map(({ failed, key }) => [key, failed])[0], ["@space/a", 2])
+      yield* H.advance(450)
+      const probe = yield* H.claim("w", 5)
+      assert.deepStrictEqual(probe.map(({ attempt }) => attempt), [1])
+      yield* H.settle("w", probe[0]!, H.dead)
+      assert.deepStrictEqual(yield* H.claim("w", 5), [])
+      yield* H.advance(450)
+      const again = yield* H.claim("w", 5)
+      assert.strictEqual(again.length, 1)
+      yield* H.settle("w", again[0]!, H.complete)
+      assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+    }
+  ),
+  fact(
+    "a success between two failures keeps a circuit closed, and a snooze or a release counts for nothing",
+    function*() {
+      yield* propose("@space", { breaker: { consecutive: 2, openMillis: 60_000 } })
+      yield* H.enqueueMany(9, keyed("a"))
+      const ends: ReadonlyArray<JobStore.Outcome> = [
+        H.dead,
+        { _tag: "SnoozeFor", delay: 60_000 },
+        { _tag: "RetryAfter", delay: 60_000, failure: H.failure, uncharged: true },
+        H.complete,
+        H.dead,
+        { _tag: "Cancel", reason: "r" },
+        H.complete
+      ]
+      for (const end of ends) yield* H.settle("w", yield* H.claimOne("w"), end)
+      assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+    }
+  ),
+  fact("a queue that was limited gives nothing out until then", function*() {
+    const [first] = yield* H.enqueueMany(2)
+    const attempt = yield* H.claimOne("w")
+    yield* H.settle("w", attempt, { _tag: "SnoozeFor", delay: 1000, closes: "queue" })
+    const reply = yield* exchangeFor("w", 5)
+    assert.deepStrictEqual(reply.claimed, [])
+    assert.isAtMost(reply.nextDueIn!, 1000)
+    yield* H.advance(1100)
+    const again = yield* H.claim("w", 5)
+    assert.deepStrictEqual(again.map(({ attempt, id }) => [attempt, id])[0], [1, first])
+    assert.strictEqual(again.length, 2)
+  }),
+  fact("the proposal of the highest release holds, and an operator's value wins until it is cleared", function*() {
+    yield* propose("default", { concurrency: 2, rate }, 7)
+    yield* propose("default", { concurrency: 1 }, 6)
+    const proposed = { concurrency: 2, rate }
+    assert.deepStrictEqual(yield* change(), [{ name: "default", release: 7, proposed, override: undefined }])
+    yield* override("default", { concurrency: 3 })
+    yield* propose("default", { concurrency: 4 }, 8)
+    assert.deepStrictEqual(yield* change(), [
+      { name: "default", release: 8, proposed: { concurrency: 4 }, override: { concurrency: 3 } }
+    ])
+    yield* H.enqueueMany(10)
+    assert.strictEqual((yield* H.claim("w", 10)).length, 3)
+    yield* override("default", undefined)
+    assert.strictEqual((yield* H.claim("w", 10)).length, 1)
+  }),
+  fact("a limit that is lowered holds for what is ready already, and what waited comes when it is raised", function*() {
+    yield* propose("@space", { concurrency: 3 })
+    const ids = yield* H.enqueueMany(5, keyed("a"))
+    yield* override("@space", { concurrency: 1 })
+    const [first, ...others] = yield* H.claim("w", 5)
+    assert.deepStrictEqual([first!.id, others], [ids[0], []])
+    yield* override("@space", { concurrency: 4 })
+    const more = yield* H.claim("w", 5)
+    assert.deepStrictEqual(more.map(({ id }) => id), ids.slice(1, 4))
+  }),
+  fact("an override of 0 stops a key, and clearing it lets it go on", function*() {
+    yield* propose("@space", { concurrency: 3 })
+    yield* H.enqueueMany(2, keyed("a"))
+    yield* override("@space", { concurrency: 0 })
+    assert.strictEqual((yield* H.claim("w", 5)).length, 0)
+    yield* override("@space", undefined)
+    assert.strictEqual((yield* H.claim("w", 5)).length, 2)
+  }),
+  fact("what was enqueued before a limit was known keeps to it", function*() {
+    yield* H.enqueueMany(6, keyed("a"))
+    yield* propose("@space", { concurrency: 2 })
+    assert.strictEqual((yield* H.claim("w", 10)).length, 2)
+    assert.strictEqual((yield* H.claim("w", 10)).length, 0)
+    const [key] = yield* keys
+    assert.deepStrictEqual([key!.waiting, key!.ready, key!.running], [4, 0, 2])
+  }),
+  fact("a key's slot is free again however its record ends", function*() {
+    yield* propose("@space", { concurrency: 1 })
+    const ends: ReadonlyArray<JobStore.Outcome> = [
+      H.complete,
+      H.dead,
+      { _tag: "Cancel", reason: "r" },
+      H.retryAfter(60_000),
+      { _tag: "SnoozeFor", delay: 60_000 },
+      { _tag: "WaitFor", waitpoint: "w" },
+      { _tag: "Park", reason: "NoHandler" }
+    ]
+    yield* H.enqueueMany(ends.length + 1, keyed("a"))
+    for (const end of ends) {
+      const attempt = yield* H.claimOne("w")
+      assert.strictEqual((yield* H.claim("v", 5)).length, 0)
+      yield* H.settle("w", attempt, end)
+    }
+    const last = yield* H.claimOne("w")
+    yield* H.settle("w", last, { _tag: "Release" })
+    assert.strictEqual((yield* H.claimOne("v")).id, last.id)
+    const [key] = yield* keys
+    assert.deepStrictEqual([key!.waiting, key!.ready, key!.running], [0, 0, 1])
+  }),
+  fact("a record of a key that waits is cancelled and deleted like any other, and the key goes on", function*() {
+    yield* propose("@space", { concurrency: 1 })
+    const ids = yield* H.enqueueMany(5, keyed("a"))
+    yield* H.control({ _tag: "Cancel", reason: "r" }, ids[0]!, ids[2]!)
+    yield* H.control({ _tag: "Delete" }, ids[1]!)
+    assert.strictEqual((yield* H.claimOne("w")).id, ids[3])
+    assert.strictEqual((yield* H.claim("w", 5)).length, 0)
+  }),
+  fact(
+    "keys of a fair limit take turns, so that the first record of one does not wait behind another's backlog",
+    function*() {
+      yield* propose("@space", { order: "fair" })
+      const big = yield* H.enqueueMany(20, keyed("big"))
+      for (const { fence, id } of yield* H.claim("w", 10)) yield* H.settle("w", { id, fence }, H.complete)
+      const small = yield* H.enqueueMany(2, keyed("small"))
+      const next = yield* H.claim("w", 4)
+      assert.deepStrictEqual(next.map(({ id }) => big.includes(id)).toSorted(), [false, false, true, true])
+      assert.isTrue(next.slice(0, 2).some(({ id }) => id === small[0]))
+    }
+  ),
+  fact("a higher priority comes before the turns of fair keys, and a record without a key before them", function*() {
+    yield* propose("@space", { order: "fair" })
+    const [first] = yield* H.enqueueMany(2, keyed("a"))
+    const high = yield* H.enqueue(keyed("a", { priority: 5 }))
+    const plain = yield* H.enqueue()
+    assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ id }) => id), [high.id, plain.id, first])
+  }),
+  fact("keys are listed by name, page by page, while anything of them waits or runs", function*() {
+    const store = yield* JobStore.JobStore
+    yield* propose("@space", { concurrency: 1 })
+    for (const key of ["b", "a", "c"]) yield* H.enqueueMany(2, keyed(key))
+    yield* H.enqueue({ concurrency: { key: "Task/b", limit: 1 } })
+    const first = yield* store.keys({ name: "@space", limit: 2 })
+    assert.deepStrictEqual(first.map(({ key, ready, waiting }) => [key, ready, waiting]), [
+      ["@space/a", 1, 1],
+      ["@space/b", 1, 1]
+    ])
+    const rest = yield* store.keys({ name: "@space", limit: 2, after: "@space/b" })
+    assert.deepStrictEqual(rest.map(({ key }) => key), ["@space/c"])
+    for (let i = 0; i < 2; i++) {
+      for (const { fence, id } of yield* H.claim("w", 10)) yield* H.settle("w", { id, fence }, H.complete)
+    }
+    assert.deepStrictEqual(yield* keys, [])
+  })
+]
