@@ -227,6 +227,8 @@ export const Record = Schema.Struct({
   attempts: Schema.Array(Attempt),
   logs: Schema.Array(LogLine),
   headers: Schema.Record(Schema.String, Schema.String),
+  /** Names of the steps and signals that are kept. */
+  steps: Schema.Array(Schema.String),
   idempotencyKey: Schema.optionalKey(Schema.String),
   rateKey: Schema.optionalKey(Schema.String),
   batchKey: Schema.optionalKey(Schema.String),

@@ -75,6 +75,7 @@ export const recordOf = (record: JobRecord.JobRecord, most: number): typeof Mode
   ),
   logs: record.logs,
   headers: record.headers,
+  steps: Object.keys(record.checkpoints ?? {}),
   sensitive: record.sensitive
 })
 
