@@ -31,6 +31,7 @@ describe("the sources", () => {
         "effect/http-api/HttpApiError",
         "effect/http-api/HttpApiGroup",
         "effect/http-api/HttpApiMiddleware",
+        "effect/http-api/HttpApiSchema",
         "effect/http-api/OpenApi",
         "effect/http/HttpClient",
         "effect/http/HttpClientRequest",

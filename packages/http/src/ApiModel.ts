@@ -327,3 +327,53 @@ export const Me = Schema.Struct({
   /** The actions that are allowed on every queue. Own rules may allow more on some. */
   everywhere: Schema.Array(Schema.String)
 }).annotate({ identifier: "Me" })
+
+/**
+ * What happened last to a record, in a frame of the event stream.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const Delta = Schema.Struct({
+  type: Schema.Literals([
+    "enqueued",
+    "started",
+    "progress",
+    "retried",
+    "blocked",
+    "completed",
+    "cancelled",
+    "dead",
+    "deleted"
+  ]),
+  id: Schema.String,
+  tag: Schema.String,
+  queue: Schema.String,
+  at: Schema.Number,
+  attempt: Schema.Int,
+  reason: Schema.optionalKey(Schema.String)
+}).annotate({ identifier: "Delta" })
+
+/**
+ * One event of the stream.
+ *
+ * - `records`: what happened, each record once, with the last that happened to it
+ * - `missed`: more happened than is told; read anew what is shown
+ * - `beat`: the stream is alive
+ * - `dropped`: the reader was too slow, and the stream ends; connect again
+ *
+ * The `id` of the first two resumes after it, as `Last-Event-ID`.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const Event = Schema.Union([
+  Schema.Struct({
+    event: Schema.Literal("records"),
+    id: Schema.String,
+    data: Schema.fromJsonString(Schema.Array(Delta))
+  }),
+  Schema.Struct({ event: Schema.Literal("missed"), id: Schema.String, data: Schema.String }),
+  Schema.Struct({ event: Schema.Literal("beat"), data: Schema.String }),
+  Schema.Struct({ event: Schema.Literal("dropped"), data: Schema.String })
+])

@@ -14,6 +14,7 @@ import * as HttpApiClient from "effect/http-api/HttpApiClient"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
@@ -173,17 +174,34 @@ export class QueuesGroup extends HttpApiGroup.make("queues").add(
 ) {}
 
 /**
+ * What happens, as server-sent events.
+ *
+ * @category groups
+ * @since 0.1.0
+ */
+export class EventsGroup extends HttpApiGroup.make("events").add(
+  HttpApiEndpoint.get("events", "/events", {
+    query: { queue: Schema.optionalKey(Schema.NonEmptyString) },
+    headers: { "last-event-id": Schema.optionalKey(Schema.String) },
+    success: HttpApiSchema.StreamSse({ events: Model.Event })
+  }).annotateMerge(
+    view("What happens to records, of one queue or of all. Hints: after `missed` read anew what is shown.")
+  )
+) {}
+
+/**
  * The API.
  *
  * @category api
  * @since 0.1.0
  */
-export class JobsApi extends HttpApi.make("capstan").add(StatsGroup, RecordsGroup, QueuesGroup).middleware(Guard)
-  .annotateMerge(OpenApi.annotations({
-    title: "Capstan",
-    version: "1",
-    description: "Looks at jobs and acts on them. Instants are epoch milliseconds, durations are milliseconds."
-  }))
+export class JobsApi
+  extends HttpApi.make("capstan").add(StatsGroup, RecordsGroup, QueuesGroup, EventsGroup).middleware(Guard)
+    .annotateMerge(OpenApi.annotations({
+      title: "Capstan",
+      version: "1",
+      description: "Looks at jobs and acts on them. Instants are epoch milliseconds, durations are milliseconds."
+    }))
 {}
 
 /**

@@ -141,6 +141,8 @@ const headers = {
   "cross-origin-resource-policy": "same-origin",
   "permissions-policy": "camera=(), geolocation=(), microphone=()",
   "referrer-policy": "no-referrer",
+  // Else a proxy holds events back until it has enough of them.
+  "x-accel-buffering": "no",
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
   "cache-control": "no-store"

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { type JobRecord, JobStore } from "capstan"
 import { Effect, type Layer, Option, Redacted, type Scope } from "effect"
 import { Bill, Greet, serve, type Served, worked } from "./harness.ts"
+import { connect, next, told } from "./reading.ts"
 
 export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
   describe(name, () => {
@@ -173,6 +174,15 @@ export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
           assert.strictEqual(changed + requested, looked.applies, action)
           assert.isAbove(changed, 0, action)
         }
+      }))
+
+    fact("what happens is told to who reads", (served) =>
+      Effect.gen(function*() {
+        const queue = yield* connect(served, "viewer", { queue: "mail" })
+        assert.strictEqual((yield* next(queue)).event, "missed")
+        const { id } = yield* Greet.enqueue({ name: "a" })
+        const { found } = yield* told(queue, 1)
+        assert.deepInclude(found[0], { id, type: "enqueued", queue: "mail" })
       }))
 
     fact("a queue is paused, resumed, drained and purged", ({ client, jobs }) =>

@@ -130,7 +130,10 @@ export const changeOf = (url: string) => ({
 const send = (url: string, init?: RequestInit): Effect.Effect<Answer> =>
   Effect.promise(async (signal) => {
     const response = await fetch(url, { ...init, signal })
-    const text = await response.text()
+    // A stream of events has no end.
+    const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true
+    const text = isStream ? "" : await response.text()
+    if (isStream) await response.body?.cancel()
     return {
       status: response.status,
       headers: response.headers,

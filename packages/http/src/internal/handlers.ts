@@ -13,6 +13,7 @@ import { Caller, JobsApi } from "../JobsApi.ts"
 import { actions } from "../Permission.ts"
 import { answered, make as makeChange } from "./change.ts"
 import { estimate } from "./estimate.ts"
+import * as Events from "./events.ts"
 import { permit, permitQueue } from "./permit.ts"
 import { recordOf, statsOf, summaryOf, usualLength } from "./view.ts"
 
@@ -120,4 +121,5 @@ const switched = (changed: boolean): Jobs.Counts => ({
 })
 
 /** All routes; `description` is what they are, as OpenAPI. */
-export const layer = (description: OpenApi.OpenAPISpec) => Layer.mergeAll(stats(description), records, queues)
+export const layer = (description: OpenApi.OpenAPISpec) =>
+  Layer.mergeAll(stats(description), records, queues, Events.layer)
