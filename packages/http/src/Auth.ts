@@ -7,12 +7,12 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Mac from "effect/crypto/Mac"
 import * as Effect from "effect/Effect"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import { Unauthorized } from "./ApiError.ts"
+import { bytesOf, isSame, sentBy } from "./internal/bearer.ts"
 import { type Action, allows, type Role } from "./Permission.ts"
 
 /**
@@ -113,8 +113,6 @@ export const none: Layer.Layer<Auth> = Layer.succeed(Auth, {
   authenticate: () => Effect.succeed(principal("nobody in particular", "admin"))
 })
 
-const shortestToken = 16
-
 /**
  * Bearer tokens, compared in constant time: for scripts and other services. People sign in to the application.
  *
@@ -126,17 +124,15 @@ const shortestToken = 16
 export const layerBearer = (
   tokens: ReadonlyArray<{ readonly token: Redacted.Redacted; readonly principal: Principal }>
 ): Layer.Layer<Auth> => {
-  const text = new TextEncoder()
-  const known = tokens.map(({ principal, token }) => ({ principal, bytes: text.encode(Redacted.value(token)) }))
-  const short = known.find(({ bytes }) => bytes.length < shortestToken)
-  if (short !== undefined) {
-    throw new Error(`the token of ${short.principal.name} has less than ${shortestToken} characters: make a longer one`)
-  }
+  const known = tokens.map(({ principal, token }) => ({
+    principal,
+    bytes: bytesOf(token, `the token of ${principal.name}`)
+  }))
   return layer((request) => {
-    const given = text.encode(/^bearer +(.+)$/i.exec(request.headers["authorization"] ?? "")?.[1] ?? "")
+    const sent = sentBy(request)
     // All are compared, so that the time says nothing of which one it is.
     let found: Principal | undefined
-    for (const { bytes, principal } of known) if (Mac.timingSafeEqual(bytes, given)) found = principal
+    for (const { bytes, principal } of known) if (isSame(bytes, sent)) found = principal
     return found === undefined
       ? Effect.fail(new Unauthorized({ detail: "send a known token: Authorization: Bearer <token>" }))
       : Effect.succeed(found)
