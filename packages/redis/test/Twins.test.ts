@@ -47,7 +47,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a limit that is lowered",
       "an override of 0",
-      "what was enqueued before a limit was known"
+      "what was enqueued before a limit was known",
+      "a key whose attempts fail in a row"
     ]
   },
   "a circuit that failures do not open": {

@@ -213,7 +213,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a limit that is lowered",
       "an override of 0",
-      "what was enqueued before a limit was known"
+      "what was enqueued before a limit was known",
+      "a key whose attempts fail in a row"
     ]
   },
   "a key that lets all become ready": {
@@ -224,7 +225,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "no more records of a concurrency key run",
       "a slot moves with its record",
       "keys are listed by name",
-      "under random calls"
+      "under random calls",
+      "records that must wait for each other by a key"
     ]
   },
   "a circuit that failures do not open": {
