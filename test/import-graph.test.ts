@@ -24,6 +24,9 @@ describe("the sources", () => {
       examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
       http: [
         "effect/crypto/Mac",
+        "effect/crypto/SecureRandom",
+        "effect/encoding/Base64",
+        "effect/encoding/Hex",
         "effect/http-api/HttpApi",
         "effect/http-api/HttpApiBuilder",
         "effect/http-api/HttpApiClient",
@@ -36,6 +39,7 @@ describe("the sources", () => {
         "effect/http/HttpClient",
         "effect/http/HttpClientRequest",
         "effect/http/HttpEffect",
+        "effect/http/HttpIncomingMessage",
         "effect/http/HttpRouter",
         "effect/http/HttpServer",
         "effect/http/HttpServerRequest",
