@@ -42,6 +42,16 @@ describe("examples", () => {
     assert.strictEqual(lines.filter((line) => line.includes("is dead: Refused")).length, 3)
   })
 
+  it("nightly-report sums what there is, says what failed, and starts a night once", async () => {
+    assert.deepStrictEqual(await run("nightly-report/src/main.ts"), [
+      "north: 200",
+      "east: 45",
+      "south: 325",
+      "1 without sales",
+      "total 570, 1 of 4 regions failed, second start: Existing"
+    ])
+  })
+
   it("approval transfers what is approved, and undoes what is refused or left alone", { timeout: 30_000 }, async () => {
     assert.deepStrictEqual(await run("approval/src/main.ts"), [
       "a forged link: Forged",

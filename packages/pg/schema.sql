@@ -71,20 +71,22 @@ CREATE TABLE delta (
 );
 
 CREATE TABLE dependency (
-  parent uuid NOT NULL,
   child uuid NOT NULL,
-  name text COLLATE "C" NOT NULL
-);
+  parent uuid NOT NULL,
+  on_failure smallint NOT NULL,
+  state smallint,
+  name text COLLATE "C" NOT NULL,
+  value text
+) WITH (fillfactor=60);
 
-ALTER TABLE dependency ADD CONSTRAINT dependency_pkey PRIMARY KEY (parent, child, name);
+ALTER TABLE dependency ADD CONSTRAINT dependency_pkey PRIMARY KEY (child, parent, name);
 
-CREATE INDEX dependency_child ON dependency USING btree (child);
+CREATE INDEX dependency_parent ON dependency USING btree (parent);
 
 CREATE TABLE detail (
   id uuid NOT NULL,
   progress text,
-  logs jsonb,
-  results jsonb
+  logs jsonb
 );
 
 ALTER TABLE detail ADD CONSTRAINT detail_pkey PRIMARY KEY (id);
@@ -309,7 +311,6 @@ CREATE TABLE record (
   settled integer NOT NULL DEFAULT 0,
   attempt integer NOT NULL DEFAULT 0,
   version integer NOT NULL,
-  pending integer NOT NULL DEFAULT 0,
   state smallint NOT NULL,
   priority smallint NOT NULL,
   crashes smallint NOT NULL DEFAULT 0,
@@ -483,6 +484,47 @@ BEGIN
   END IF;
 END $function$;
 
+CREATE OR REPLACE FUNCTION advance(p_id uuid, p_now bigint, p_broken boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  c record;
+  d dependency;
+BEGIN
+  SELECT * INTO c FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    SELECT * INTO c FROM record WHERE id = p_id;
+    IF FOUND THEN
+      INSERT INTO agenda (id, frees, value, at)
+        VALUES (p_id, true, CASE WHEN p_broken THEN 'broken' END, p_now + 200);
+      PERFORM wake(c.queue, p_now);
+    END IF;
+    RETURN;
+  END IF;
+  IF c.state <> 3 OR c.reason NOT IN ('Dependencies', 'Unique', 'Children') THEN RETURN; END IF;
+  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
+  IF p_broken AND c.reason <> 'Children' THEN
+    SELECT * INTO d FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4 ORDER BY parent LIMIT 1;
+    IF FOUND THEN
+      c.fence := c.fence + 1;
+      c.failures := coalesce(c.failures, '[]') || jsonb_build_array(jsonb_build_object(
+        'attempt', c.attempt, 'kind', 'Dependency', 'at', p_now, 'tag', 'DependencyFailed',
+        'message', format('it waited for %s, record %s, which %s', d.name, d.parent,
+          CASE d.state WHEN 6 THEN 'is dead' WHEN 5 THEN 'was cancelled' ELSE 'is gone' END)));
+      IF d.on_failure = 1 THEN
+        INSERT INTO agenda (id, value)
+          VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
+      END IF;
+      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now, true);
+      RETURN;
+    END IF;
+  END IF;
+  IF c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children') THEN
+    PERFORM let_run(c, c.at, p_now, false);
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION age(retention text, state integer)
  RETURNS bigint
  LANGUAGE sql
@@ -521,6 +563,91 @@ BEGIN
   RETURN v_rows;
 END $function$;
 
+CREATE OR REPLACE FUNCTION begin_again(h history, p_payload text, p_version integer, p_sensitive jsonb, p_now bigint, p_transaction boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  u uniq;
+  v_key text := h.spec::json ->> 'uniqueKey';
+BEGIN
+  IF h.flags & 1 = 1 THEN
+    SELECT * INTO u FROM uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
+    IF FOUND AND u.id <> h.id AND holds(u, p_now) IS NOT NULL
+      OR u.successor <> h.id AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
+      RETURN false;
+    END IF;
+    INSERT INTO uniq AS q (tag, key, id) VALUES (h.tag, v_key, h.id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = h.id, until = p_now + q.lasts, successor = NULL;
+  END IF;
+  DELETE FROM history WHERE id = h.id AND part = h.part;
+  INSERT INTO delta (part, queue, completed, cancelled, dead)
+    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
+  r.id := h.id;
+  r.place := nextval('place');
+  r.turn := 0;
+  r.at := p_now;
+  r.enqueued_at := h.enqueued_at;
+  r.ready_at := p_now;
+  r.begun_at := 0;
+  r.worker := 0;
+  r.fence := h.fence + 1;
+  r.settled := h.settled;
+  r.attempt := 0;
+  r.version := coalesce(p_version, h.version);
+  r.key_limit := h.key_limit;
+  r.state := 3;
+  r.priority := h.priority;
+  r.crashes := 0;
+  r.flags := h.flags & 2081
+    | CASE WHEN EXISTS (SELECT FROM dependency WHERE parent = h.id) THEN 1024 ELSE 0 END;
+  r.queue := h.queue;
+  r.tag := h.tag;
+  r.key := h.key;
+  r.retention := h.retention;
+  r.spec := masked(h.spec, p_sensitive);
+  r.payload := coalesce(p_payload, h.payload);
+  r.attempts := attempts_of(h);
+  IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
+    INSERT INTO detail (id, logs) VALUES (h.id, h.detail -> 'logs');
+    r.flags := r.flags | 2;
+  END IF;
+  -- Steps that were undone are to run again.
+  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
+    INSERT INTO checkpoint (id, name, value) SELECT h.id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
+  END IF;
+  IF r.flags & 2048 = 2048 AND is_waiting(h.id, false) THEN r.reason := 'Dependencies'; END IF;
+  PERFORM insert_record(r);
+  PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
+  IF r.reason IS NULL THEN
+    PERFORM let_run(r, p_now, p_now, false, p_transaction);
+  ELSIF p_transaction THEN
+    INSERT INTO agenda (id) VALUES (r.id);
+    PERFORM wake(r.queue, -1);
+  ELSE
+    PERFORM look_again(r.id, NULL, p_now);
+    PERFORM tend(r.id, p_now);
+  END IF;
+  RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION begun_of(p_dependents json)
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_id uuid;
+BEGIN
+  FOR v_id IN SELECT DISTINCT (e ->> 'id')::uuid FROM json_array_elements(p_dependents) e ORDER BY 1 LOOP
+    PERFORM FROM record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
+    IF NOT FOUND THEN RETURN v_id; END IF;
+    UPDATE record SET flags = flags | 2048 WHERE id = v_id AND flags & 2048 = 0;
+  END LOOP;
+  RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION block(r record, p_reason text, p_on text, p_now bigint, p_until bigint DEFAULT NULL::bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -538,6 +665,31 @@ BEGIN
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_parent uuid;
+  v_count int := 0;
+  v_more boolean := false;
+BEGIN
+  FOR v_parent IN
+    SELECT d.parent FROM dependency d WHERE d.child = p_id AND d.state IS NULL
+      AND NOT EXISTS (SELECT FROM cancel q WHERE q.id = d.parent)
+    ORDER BY d.parent LIMIT 500
+  LOOP
+    v_count := v_count + 1;
+    PERFORM FROM record WHERE id = v_parent FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+      PERFORM control_one(v_parent, 'Cancel', p_reason, NULL, NULL, NULL, NULL, NULL, p_now, false);
+    ELSE
+      v_more := v_more OR EXISTS (SELECT FROM record WHERE id = v_parent);
+    END IF;
+  END LOOP;
+  RETURN v_more OR v_count = 500;
 END $function$;
 
 CREATE OR REPLACE FUNCTION change_limit(x json)
@@ -683,7 +835,7 @@ DECLARE
   v_keys text[];
   v_unique uuid[];
   v_detailed uuid[];
-  v_awaited boolean;
+  v_awaited uuid[];
   v_cancels boolean;
   v_id uuid;
 BEGIN
@@ -700,7 +852,7 @@ BEGIN
       state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
       detail, result, payload)
     SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
-      part(age, p_now), 4, priority, 0, flags & 33, keep_count(retention, 4), queue, tag, key,
+      part(age, p_now), 4, priority, 0, flags & 2081, keep_count(retention, 4), queue, tag, key,
       CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM worker w WHERE w.num = gone.worker) END,
       trace, retention, spec, attempts, failures,
       CASE WHEN flags & 2 = 2 THEN (
@@ -712,8 +864,8 @@ BEGIN
     SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
-    array_agg(id) FILTER (WHERE flags & 2 = 2)
-    INTO v_done, v_keys, v_unique, v_detailed FROM gone;
+    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024)
+    INTO v_done, v_keys, v_unique, v_detailed, v_awaited FROM gone;
 
   IF v_detailed IS NOT NULL THEN
     DELETE FROM detail WHERE id = ANY (v_detailed);
@@ -723,10 +875,10 @@ BEGIN
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM release_unique(v_id, p_now); END LOOP;
   END IF;
-  SELECT EXISTS (SELECT FROM dependency), EXISTS (SELECT FROM cancel) INTO v_awaited, v_cancels;
-  IF v_awaited THEN
-    PERFORM dependency_ended(g.id, 4, g.result, p_now)
-      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_done);
+  SELECT EXISTS (SELECT FROM cancel) INTO v_cancels;
+  IF v_awaited IS NOT NULL THEN
+    PERFORM dependencies_ended(array_agg(g.id), 4, array_agg(g.result), p_now)
+      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
   IF p_events THEN
@@ -744,9 +896,6 @@ CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload 
 AS $function$
 DECLARE
   h history;
-  r record;
-  u uniq;
-  v_key text;
 BEGIN
   SELECT * INTO h FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
@@ -755,56 +904,11 @@ BEGIN
     RETURN 'Changed';
   END IF;
   IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
-  v_key := h.spec::json ->> 'uniqueKey';
-  IF h.flags & 1 = 1 THEN
-    SELECT * INTO u FROM uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
-    IF FOUND AND u.id <> p_id AND holds(u, p_now) IS NOT NULL
-      OR u.successor <> p_id AND EXISTS (SELECT FROM record WHERE id = u.successor) THEN
-      RETURN 'Unchanged';
-    END IF;
-    INSERT INTO uniq AS q (tag, key, id) VALUES (h.tag, v_key, p_id)
-      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = p_now + q.lasts, successor = NULL;
+  -- Without what it needs it would not run: that is to run again first, and brings it along.
+  IF h.flags & 2048 = 2048 AND is_broken(p_id) OR NOT begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
+    RETURN 'Unchanged';
   END IF;
-  DELETE FROM history WHERE id = p_id AND part = h.part;
-  INSERT INTO delta (part, queue, completed, cancelled, dead)
-    VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
-  r.id := p_id;
-  r.place := nextval('place');
-  r.turn := 0;
-  r.at := p_now;
-  r.enqueued_at := h.enqueued_at;
-  r.ready_at := p_now;
-  r.begun_at := 0;
-  r.worker := 0;
-  r.fence := h.fence + 1;
-  r.settled := h.settled;
-  r.attempt := 0;
-  r.version := coalesce(p_version, h.version);
-  r.pending := 0;
-  r.key_limit := h.key_limit;
-  r.state := 3;
-  r.priority := h.priority;
-  r.crashes := 0;
-  r.flags := h.flags & 33;
-  r.queue := h.queue;
-  r.tag := h.tag;
-  r.key := h.key;
-  r.retention := h.retention;
-  r.spec := masked(h.spec, p_sensitive);
-  r.payload := coalesce(p_payload, h.payload);
-  r.attempts := attempts_of(h);
-  IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
-    INSERT INTO detail (id, logs) VALUES (p_id, h.detail -> 'logs');
-    r.flags := r.flags | 2;
-  END IF;
-  -- Steps that were undone are to run again.
-  IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
-    INSERT INTO checkpoint (id, name, value) SELECT p_id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
-    r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
-  END IF;
-  PERFORM insert_record(r);
-  PERFORM count_move(r.queue, NULL, NULL, 3, NULL);
-  PERFORM let_run(r, p_now, p_now, false, p_transaction);
+  PERFORM reopen(p_id, p_now, p_transaction);
   RETURN 'Changed';
 END $function$;
 
@@ -923,39 +1027,34 @@ AS $function$
     ON CONFLICT DO NOTHING
 $function$;
 
-CREATE OR REPLACE FUNCTION dependency_ended(p_id uuid, p_state integer, p_result text, p_now bigint)
+CREATE OR REPLACE FUNCTION dependencies_ended(p_ids uuid[], p_state integer, p_values text[], p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  v_child uuid;
-  v_name text;
-  c record;
+  v_children uuid[];
+  v_broken boolean[];
+  q text;
 BEGIN
-  FOR v_child, v_name IN SELECT child, name FROM dependency WHERE parent = p_id ORDER BY child, name LOOP
-    SELECT * INTO c FROM record WHERE id = v_child FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND AND EXISTS (SELECT FROM record WHERE id = v_child) THEN
-      PERFORM look_again(v_child, NULL, p_now);
-      CONTINUE;
-    END IF;
-    DELETE FROM dependency WHERE parent = p_id AND child = v_child AND name = v_name;
-    IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
-    -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-    IF c.reason IN ('Dependencies', 'Unique') AND p_state <> 4 THEN
-      c.fence := c.fence + 1;
-      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now);
-      CONTINUE;
-    END IF;
-    INSERT INTO detail AS d (id, results) VALUES (v_child, jsonb_build_object(v_name, p_result))
-      ON CONFLICT (id) DO UPDATE SET results = coalesce(d.results, '{}') || excluded.results;
-    c.flags := c.flags | 2;
-    c.pending := c.pending - 1;
-    IF c.pending = 0 AND c.reason IN ('Dependencies', 'Children') THEN
-      PERFORM let_run(c, c.at, p_now, false);
-    ELSE
-      PERFORM put(c);
-    END IF;
+  WITH closed AS (
+    UPDATE dependency d SET state = p_state, value = g.value
+    FROM unnest(p_ids, p_values) AS g(id, value) WHERE d.parent = g.id
+    RETURNING d.child, d.on_failure
+  ), each AS (
+    SELECT child, p_state <> 4 AND bool_or(on_failure < 2) AS broken FROM closed GROUP BY child
+  )
+  SELECT array_agg(child ORDER BY child), array_agg(broken ORDER BY child) INTO v_children, v_broken FROM each;
+  FOR i IN 1 .. least(cardinality(v_children), 500) LOOP
+    PERFORM advance(v_children[i], p_now, v_broken[i]);
   END LOOP;
+  IF cardinality(v_children) > 500 THEN
+    INSERT INTO agenda (id, frees, value)
+      SELECT u.id, true, CASE WHEN u.broken THEN 'broken' END
+      FROM unnest(v_children[501:], v_broken[501:]) AS u(id, broken);
+    FOR q IN SELECT DISTINCT queue FROM record WHERE id = ANY (v_children[501:]) LOOP
+      PERFORM wake(q, p_now);
+    END LOOP;
+  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION end_attempt(r record, p_decision text, p_ended bigint, p_failure jsonb, p_trace text)
@@ -1146,7 +1245,6 @@ AS $function$
 DECLARE
   v_waiter uuid;
   v_id uuid;
-  r record;
 BEGIN
   FOR v_waiter IN SELECT child FROM dependency WHERE parent = p_id ORDER BY child LOOP
     PERFORM FROM record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
@@ -1154,20 +1252,16 @@ BEGIN
   END LOOP;
   v_id := enqueue_at_once(x, p_now);
   IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
+  INSERT INTO dependency (child, parent, on_failure, name)
+    SELECT child, v_id, on_failure, CASE WHEN on_failure = 3 THEN v_id::text ELSE name END
+    FROM dependency WHERE parent = p_id ON CONFLICT DO NOTHING;
   FOR v_waiter IN DELETE FROM dependency WHERE parent = p_id RETURNING child LOOP
-    SELECT * INTO r FROM record WHERE id = v_waiter;
-    IF NOT FOUND OR wait_for(v_waiter, v_id, p_now) THEN CONTINUE; END IF;
-    r.pending := r.pending - 1;
-    IF r.pending = 0 AND r.reason IN ('Dependencies', 'Children') THEN
-      PERFORM let_run(r, r.at, p_now, false);
-    ELSE
-      PERFORM put(r);
-    END IF;
+    PERFORM tend(v_waiter, p_now);
   END LOOP;
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean)
+CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1184,18 +1278,47 @@ DECLARE
   x json;
   v_ids uuid[] := '{}';
   v_outcomes text[] := '{}';
+  v_owner uuid;
+  v_rest json := p_records;
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
+  IF p_whole IS NOT NULL THEN
+    SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
+    SELECT i.id INTO v_owner FROM idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
+    v_owner := coalesce(v_owner, p_whole);
+    IF is_stored(v_owner, p_again OR v_owner <> p_whole, v_now) THEN
+      RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
+        FROM json_array_elements(p_records) e;
+      RETURN;
+    END IF;
+  END IF;
   BEGIN
-    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+    -- After those that it waits for: what has keys stands behind its batch.
+    IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
+    FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
       SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
+      IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF 'UniqueConflict' = ANY (v_outcomes) AND cardinality(v_outcomes) > 1 THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
+      RETURN;
+    END IF;
   EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
+        FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)
+        LEFT JOIN (
+          SELECT q.e ->> 'id' AS own, v_ids[q.n] AS id, v_outcomes[q.n] AS outcome
+          FROM json_array_elements(v_rest) WITH ORDINALITY AS q(e, n)
+          WHERE v_outcomes[q.n] IN ('UniqueConflict', 'Begun')
+        ) f ON f.own = r.e ->> 'id' ORDER BY r.n;
+      RETURN;
+    END IF;
     FOR i IN 1 .. cardinality(v_ids) LOOP
-      IF v_outcomes[i] <> 'UniqueConflict' THEN
+      IF v_outcomes[i] NOT IN ('UniqueConflict', 'Begun') THEN
         v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
         v_outcomes[i] := 'Refused';
       END IF;
@@ -1235,6 +1358,55 @@ BEGIN
   RETURN true;
 END $function$;
 
+CREATE OR REPLACE FUNCTION enqueue_members(p_records json, p_now bigint, p_transaction boolean)
+ RETURNS json
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_queues text[];
+  v_rest json;
+  q text;
+BEGIN
+  WITH given AS (
+    SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
+      id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
+      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean)
+    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      AND (g.dependencies IS NULL OR coalesce(g."within", false))
+  ), stored AS (
+    INSERT INTO record (
+        id, place, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+        expire_at, expires, due, flags, reason)
+    SELECT id, nextval('place'), greatest(goes, p_now), p_now, p_now, version, CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END, CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END, priority,
+      queue, tag, payload, spec, retention, goes + "startBefore", goes + "startBefore",
+      CASE WHEN CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END = 2 THEN goes END,
+      CASE WHEN awaited THEN 1024 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 2048 END,
+      CASE WHEN dependencies IS NOT NULL THEN 'Dependencies' END
+    FROM given RETURNING id, queue, state
+  ), counted AS (
+    INSERT INTO delta (queue, ready, scheduled, blocked)
+    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+    FROM stored GROUP BY queue RETURNING queue
+  ), edges AS (
+    INSERT INTO dependency (child, parent, on_failure, name)
+    SELECT g.id, d.id, d."onFailure", d.name
+    FROM given g, json_to_recordset(g.dependencies) AS d(id uuid, "onFailure" int, name text) ON CONFLICT DO NOTHING
+  )
+  SELECT array_agg(queue) INTO v_queues FROM counted;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    PERFORM wake(q, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM listener WHERE until > p_now) THEN
+    PERFORM tell('enqueued', r, NULL, p_now) FROM json_array_elements(p_records) e
+      JOIN record r ON r.id = (e ->> 'id')::uuid;
+  END IF;
+  SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
+    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean, dependencies json)
+    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      AND (g.dependencies IS NULL OR coalesce(g."within", false)));
+  RETURN v_rest;
+END $function$;
+
 CREATE OR REPLACE FUNCTION enqueue_one(x json, p_now bigint, p_again boolean, p_transaction boolean, OUT o_id uuid, OUT o_outcome text)
  RETURNS record
  LANGUAGE plpgsql
@@ -1252,6 +1424,14 @@ BEGIN
   IF is_stored(o_id, p_again, p_now) THEN
     o_outcome := 'Existing';
     RETURN;
+  END IF;
+  IF x -> 'dependents' IS NOT NULL THEN
+    v_owner := begun_of(x -> 'dependents');
+    IF v_owner IS NOT NULL THEN
+      o_id := v_owner;
+      o_outcome := 'Begun';
+      RETURN;
+    END IF;
   END IF;
 
   IF v_idem IS NOT NULL THEN
@@ -1280,12 +1460,12 @@ BEGIN
   r.settled := 0;
   r.attempt := 0;
   r.version := (x ->> 'version')::int;
-  r.pending := 0;
   r.key_limit := (x ->> 'keyLimit')::int;
   r.state := 3;
   r.priority := (x ->> 'priority')::int;
   r.crashes := 0;
-  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END
+    | CASE WHEN (x ->> 'awaited')::boolean THEN 1024 ELSE 0 END;
   r.queue := x ->> 'queue';
   r.tag := x ->> 'tag';
   r.key := x ->> 'key';
@@ -1310,7 +1490,7 @@ BEGIN
 
   IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
     r.reason := coalesce(r.reason, 'Dependencies');
-    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
+    r.flags := r.flags | 2048;
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
@@ -1319,11 +1499,18 @@ BEGIN
   PERFORM count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM tell('enqueued', r, NULL, p_now);
 
-  IF r.pending > 0 THEN
-    INSERT INTO dependency (parent, child, name)
-      SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
-      ON CONFLICT DO NOTHING;
+  IF r.flags & 2048 = 2048 THEN
+    INSERT INTO dependency (child, parent, on_failure, name)
+      SELECT r.id, (e ->> 'id')::uuid, (e ->> 'onFailure')::int, e ->> 'name'
+      FROM json_array_elements(x -> 'dependencies') e ON CONFLICT DO NOTHING;
   END IF;
+  IF x -> 'dependents' IS NOT NULL THEN
+    INSERT INTO dependency (child, parent, on_failure, name)
+      SELECT (e ->> 'id')::uuid, r.id, (e ->> 'onFailure')::int, e ->> 'name'
+      FROM json_array_elements(x -> 'dependents') e ON CONFLICT DO NOTHING;
+  END IF;
+  -- Of a batch that is one thing all others are stored already, and know that they are waited for.
+  IF r.reason = 'Dependencies' AND (x ->> 'within')::boolean THEN RETURN; END IF;
   IF r.reason IS NULL THEN
     PERFORM let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
@@ -1565,7 +1752,7 @@ BEGIN
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
         to_json(r.payload) || ']') AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
@@ -1589,7 +1776,7 @@ BEGIN
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN extra_of(r.id) ELSE 'null' END,
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
         to_json(r.payload) || ']') AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
@@ -1704,7 +1891,8 @@ AS $function$
 BEGIN
   RETURN (
     SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
-      'results', (SELECT results FROM detail WHERE id = p_id))::text
+      'results', (SELECT CASE WHEN count(*) <= 100 THEN json_object_agg(name, CASE WHEN state = 4 THEN value END) END
+        FROM (SELECT * FROM dependency WHERE child = p_id AND state IS NOT NULL LIMIT 101) d))::text
     FROM (
       SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
         bool_or(total > 65536) AS is_cut
@@ -1727,7 +1915,7 @@ BEGIN
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
   VALUES (
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
-    r.priority, r.crashes, r.flags & 33, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.priority, r.crashes, r.flags & 2081, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
@@ -1746,12 +1934,15 @@ BEGIN
     IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
     INSERT INTO agenda (id)
       SELECT id FROM record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
-      UNION SELECT child FROM dependency WHERE parent = r.id;
+      UNION SELECT child FROM dependency WHERE parent = r.id AND state IS NULL;
     PERFORM wake(r.queue, -1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM release_unique(r.id, p_now); END IF;
-    PERFORM dependency_ended(r.id, p_state, p_result, p_now);
+    IF r.flags & 1024 = 1024 THEN
+      PERFORM dependencies_ended(
+        ARRAY[r.id], p_state, ARRAY[value_of(p_state, p_reason, p_result, r.failures)], p_now);
+    END IF;
   END IF;
   PERFORM tell(
     CASE p_state WHEN 4 THEN 'completed' WHEN 5 THEN 'cancelled' ELSE 'dead' END, r,
@@ -1772,12 +1963,14 @@ BEGIN
   INSERT INTO gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
   DELETE FROM idem WHERE id = p_id;
+  DELETE FROM dependency WHERE child = p_id;
 END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
  RETURNS void
  LANGUAGE sql
 AS $function$
+  DELETE FROM dependency WHERE child = ANY (p_ids);
   DELETE FROM idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM uniq WHERE (tag, key) IN (
@@ -1850,8 +2043,16 @@ CREATE OR REPLACE FUNCTION insert_record(r record)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, pending, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
-    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.pending, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+END $function$;
+
+CREATE OR REPLACE FUNCTION is_broken(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4);
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_ending(r record)
@@ -1891,6 +2092,16 @@ BEGIN
   RETURN EXISTS (SELECT FROM record WHERE id = p_id)
     OR p_history AND EXISTS (
       SELECT FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
+END $function$;
+
+CREATE OR REPLACE FUNCTION is_waiting(p_id uuid, p_children boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM FROM dependency WHERE child = p_id AND state IS NULL AND (on_failure = 3) = p_children
+    ORDER BY child DESC, parent DESC LIMIT 1;
+  RETURN FOUND;
 END $function$;
 
 CREATE OR REPLACE FUNCTION keep_count(retention text, state integer)
@@ -2086,6 +2297,19 @@ BEGIN
     (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
+CREATE OR REPLACE FUNCTION mark_awaited(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_flags int;
+BEGIN
+  SELECT flags INTO v_flags FROM record WHERE id = p_id FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF v_flags & 1024 = 0 THEN UPDATE record SET flags = flags | 1024 WHERE id = p_id; END IF;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION masked(p_spec text, p_sensitive jsonb)
  RETURNS text
  LANGUAGE sql
@@ -2259,7 +2483,7 @@ BEGIN
   UPDATE record SET
     place = r.place, turn = r.turn, at = r.at, ready_at = r.ready_at, begun_at = r.begun_at, expire_at = r.expire_at,
     worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
-    pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
+    key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
     attempts = r.attempts, failures = r.failures, payload = r.payload,
     lane = CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, due = CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, expires = CASE WHEN r.state <> 1 THEN r.expire_at END
@@ -2379,7 +2603,7 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
-    ELSIF r.pending > 0 THEN
+    ELSIF r.flags & 2048 = 2048 AND is_waiting(v_id, false) THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM put(r);
@@ -2451,6 +2675,55 @@ BEGIN
     'reconciled', v_reconciled,
     'unparked', v_unparked,
     'maintainIn', maintain_in(v_now));
+END $function$;
+
+CREATE OR REPLACE FUNCTION reopen(p_id uuid, p_now bigint, p_transaction boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_again uuid[] := ARRAY[p_id];
+  d dependency;
+  r record;
+  h history;
+  i int := 1;
+BEGIN
+  WHILE i <= cardinality(v_again) LOOP
+    FOR d IN SELECT * FROM dependency WHERE parent = v_again[i] AND state IS NOT NULL ORDER BY child LOOP
+      SELECT * INTO r FROM record WHERE id = d.child FOR UPDATE SKIP LOCKED;
+      IF NOT FOUND THEN
+        -- Whoever has it locked claims it: then it has begun. Or it has ended.
+        SELECT * INTO h FROM history WHERE id = d.child AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
+        IF NOT FOUND OR d.on_failure = 3 THEN CONTINUE; END IF;
+        UPDATE dependency SET state = NULL, value = NULL
+          WHERE child = d.child AND parent = d.parent AND name = d.name;
+        IF h.state = 6 AND h.reason = 'DependencyFailed' AND NOT is_broken(d.child)
+          AND begin_again(h, NULL, NULL, NULL, p_now, p_transaction) THEN
+          v_again := v_again || d.child;
+        END IF;
+        CONTINUE;
+      END IF;
+      IF r.state = 1 OR r.state <> 3 AND (r.attempt > 0 OR r.flags & 4 = 4)
+        OR r.state = 3 AND r.reason IN ('Waitpoint', 'NoHandler', 'NewerPayload')
+        OR r.state = 3 AND r.reason = 'Children' AND d.on_failure <> 3
+        OR r.state = 3 AND r.reason = 'ConcurrencyKey' AND (r.attempt > 0 OR r.flags & 4 = 4) THEN
+        CONTINUE;
+      END IF;
+      UPDATE dependency SET state = NULL, value = NULL
+        WHERE child = d.child AND parent = d.parent AND name = d.name;
+      IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN CONTINUE; END IF;
+      r.fence := r.fence + 1;
+      IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
+      r.flags := r.flags & ~8;
+      -- When it is due, from then on.
+      IF r.state <> 2 THEN r.at := p_now; END IF;
+      r.state := 3;
+      r.reason := 'Dependencies';
+      r.blocked_on := NULL;
+      PERFORM put(r);
+    END LOOP;
+    i := i + 1;
+  END LOOP;
 END $function$;
 
 CREATE OR REPLACE FUNCTION replace(p_id uuid, n record, p_contents boolean, p_due bigint, p_now bigint, p_transaction boolean)
@@ -2579,6 +2852,7 @@ DECLARE
   v_ended bigint;
   v_cancel text;
   v_child uuid;
+  v_waits boolean := false;
   v_attempt int;
   c json;
 BEGIN
@@ -2600,10 +2874,15 @@ BEGIN
       WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
+  IF v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 THEN
+    -- Children of a life before, which somebody cut short.
+    DELETE FROM dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
+  END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     v_child := enqueue_or_defer(c, p_now);
     IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
-      r.pending := r.pending + 1;
+      v_waits := true;
+      r.flags := r.flags | 2048;
     END IF;
   END LOOP;
 
@@ -2643,7 +2922,7 @@ BEGIN
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
     r.at := p_now;
-    IF r.pending = 0 THEN
+    IF NOT v_waits THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
       PERFORM block(r, 'Children', NULL, p_now);
@@ -2977,9 +3256,7 @@ CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)
 AS $function$
 DECLARE
   r record;
-  v_parent uuid;
-  v_state int;
-  v_result text;
+  v_reason text;
   v_again boolean := false;
 BEGIN
   SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
@@ -2992,13 +3269,13 @@ BEGIN
     RETURN;
   END IF;
   IF r.state = 1 THEN RETURN; END IF;
-  SELECT reason INTO v_result FROM cancel WHERE id = p_id;
+  SELECT reason INTO v_reason FROM cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    IF must_undo(r, 'Cancel', v_result) THEN
+    IF must_undo(r, 'Cancel', v_reason) THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM finish(r, 5, v_result, NULL, p_now);
+      PERFORM finish(r, 5, v_reason, NULL, p_now);
     END IF;
     RETURN;
   END IF;
@@ -3018,20 +3295,7 @@ BEGIN
     END IF;
   ELSE
   END CASE;
-  IF r.pending > 0 THEN
-    FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id ORDER BY parent LOOP
-      PERFORM FROM record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
-      IF FOUND THEN CONTINUE; END IF;
-      IF is_expected(v_parent) THEN
-        v_again := true;
-        CONTINUE;
-      END IF;
-      v_state := NULL;
-      v_result := NULL;
-      SELECT h.state, h.result INTO v_state, v_result FROM history h WHERE h.id = v_parent LIMIT 1;
-      PERFORM dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
-    END LOOP;
-  END IF;
+  IF r.flags & 2048 = 2048 THEN v_again := tend_dependencies(p_id, p_now) OR v_again; END IF;
   IF v_again THEN
     PERFORM look_again(p_id, NULL, p_now);
     PERFORM wake(r.queue, p_now);
@@ -3044,6 +3308,7 @@ CREATE OR REPLACE FUNCTION tend_agenda(p_now bigint)
 AS $function$
 DECLARE
   a agenda;
+  v_seen uuid[] := '{}';
   v_tries int := 3;
 BEGIN
   FOR a IN
@@ -3060,6 +3325,15 @@ BEGIN
         PERFORM signal(a.id, a.waitpoint, a.value, false);
       ELSIF EXISTS (SELECT FROM record WHERE id = a.id) THEN
         INSERT INTO agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
+      END IF;
+    ELSIF a.id IS NOT NULL AND a.frees THEN
+      -- Whoever found it locked left one of these.
+      CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
+      v_seen := v_seen || a.id;
+      PERFORM advance(a.id, p_now, a.value IS NOT NULL);
+    ELSIF a.value IS NOT NULL THEN
+      IF cancel_siblings(a.id, a.value, p_now) THEN
+        INSERT INTO agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);
       END IF;
     ELSIF a.id IS NOT NULL THEN
       PERFORM tend(a.id, p_now);
@@ -3082,6 +3356,29 @@ BEGIN
     EXIT WHEN v_tries = 0;
   END LOOP;
   RETURN (SELECT greatest(at, p_now + 50) FROM agenda ORDER BY num LIMIT 1);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tend_dependencies(p_id uuid, p_now bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_parent uuid;
+  v_again boolean := false;
+BEGIN
+  FOR v_parent IN SELECT DISTINCT parent FROM dependency WHERE child = p_id AND state IS NULL ORDER BY parent LOOP
+    IF mark_awaited(v_parent) THEN CONTINUE; END IF;
+    IF is_expected(v_parent) THEN
+      v_again := true;
+      CONTINUE;
+    END IF;
+    UPDATE dependency d SET (state, value) = (
+      SELECT coalesce(max(h.state), 0), max(value_of(h.state, h.reason, h.result, h.failures))
+      FROM history h WHERE h.id = v_parent
+    ) WHERE d.child = p_id AND d.parent = v_parent;
+  END LOOP;
+  PERFORM advance(p_id, p_now, true);
+  RETURN v_again;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tend_keys(p_now bigint)
@@ -3185,17 +3482,26 @@ BEGIN
   RETURN v_count;
 END $function$;
 
+CREATE OR REPLACE FUNCTION value_of(p_state integer, p_reason text, p_result text, p_failures jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT CASE p_state WHEN 4 THEN p_result WHEN 5 THEN p_reason
+    ELSE json_build_object('reason', p_reason, 'failure', p_failures -> -1)::text END
+$function$;
+
 CREATE OR REPLACE FUNCTION wait_for(p_id uuid, p_child uuid, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   IF NOT is_expected(p_child) THEN RETURN false; END IF;
-  INSERT INTO dependency (parent, child, name) VALUES (p_child, p_id, p_child::text) ON CONFLICT DO NOTHING;
+  INSERT INTO dependency (child, parent, on_failure, name) VALUES (p_id, p_child, 3, p_child::text)
+    ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   -- One that was there before and is about to end does not know that it is waited for.
-  PERFORM FROM record WHERE id = p_child FOR KEY SHARE SKIP LOCKED;
-  IF NOT FOUND THEN PERFORM look_again(p_id, NULL, p_now); END IF;
+  IF NOT mark_awaited(p_child) THEN PERFORM look_again(p_id, NULL, p_now); END IF;
   RETURN true;
 END $function$;
 

@@ -20,6 +20,7 @@ import type { Registered } from "./internal/handler.ts"
 import * as operations from "./internal/operations.ts"
 import * as Payload from "./internal/payload.ts"
 import * as Propagate from "./internal/propagate.ts"
+import { Request } from "./internal/request.ts"
 import type { JobContext } from "./JobContext.ts"
 import { JobGone } from "./JobError.ts"
 import type { EnqueueError, JobCancelled, JobDead, JobStoreError } from "./JobError.ts"
@@ -85,6 +86,15 @@ export interface Job<
     EnqueueError | JobStoreError,
     JobStore | Payload["EncodingServices"]
   >
+
+  /**
+   * A record of this job for somebody else to store: what `onComplete` and `onFailure` of another job answer. Its payload needs
+   * no services.
+   */
+  request(
+    payload: Payload["~type.make.in"],
+    options?: EnqueueOptions
+  ): [Payload["EncodingServices"]] extends [never] ? Request : never
 
   /** Stores one record per payload, in chunks of 1,000 that are each stored whole. Answers in the order of the payloads. */
   enqueueMany(
@@ -283,6 +293,7 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
       declare(job, schemas, Context.add(annotations, key, value) as Context.Context<never>),
     enqueue: (payload: unknown, options?: EnqueueOptions) =>
       internal.enqueueOne(job, payload, options, JobHandle.ofStored),
+    request: (payload: unknown, options?: EnqueueOptions) => new Request(job, payload, options),
     enqueueMany: (payloads: Iterable<unknown>, options?: EnqueueManyOptions<never>) =>
       internal.enqueueMany(job, [...payloads], options),
     run: (payload: unknown, options?: EnqueueOptions) =>

@@ -33,6 +33,8 @@ export interface Shape {
   readonly tags: ReadonlyArray<string>
   readonly headers: Readonly<Record<string, string>>
   readonly parent: Option.Option<JobId>
+  /** The flow that its record is a member of. */
+  readonly flow: Option.Option<JobId>
   /** Epoch milliseconds at which the attempt will be interrupted; none when its timeout is `"infinite"`. */
   readonly deadline: Option.Option<number>
   /**

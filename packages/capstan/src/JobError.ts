@@ -61,7 +61,8 @@ export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
 }
 
 /**
- * The unique key belongs to a record that must not be replaced: a member of a flow.
+ * The unique key belongs to another record, and one of the two is a member of a flow: it is never replaced, and its flow is
+ * stored whole or not at all.
  *
  * @category enqueue
  * @since 0.1.0
@@ -72,7 +73,8 @@ export class UniqueConflict extends Schema.TaggedError<UniqueConflict>()("Unique
   holder: Schema.String
 }) {
   override get message() {
-    return `unique key ${this.key} of job ${this.job} is held by ${this.holder}, a member of a flow, which is never replaced`
+    return `unique key ${this.key} of job ${this.job} is held by ${this.holder}, and one of the two is a member of a flow, ` +
+      "which is neither replaced nor left out: wait for the end of the other, or leave the key out"
   }
 }
 
@@ -94,13 +96,31 @@ export class AwaitInHandler extends Schema.TaggedError<AwaitInHandler>()("AwaitI
 }
 
 /**
+ * A record that was to wait for what is added to its flow has begun, has ended or is gone. Add while something that it waits
+ * for still runs: from the handler of a node before it.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export class Begun extends Schema.TaggedError<Begun>()("Begun", {
+  flow: Schema.String,
+  job: Schema.String,
+  holder: Schema.String
+}) {
+  override get message() {
+    return `${this.job} cannot be added to flow ${this.flow}: record ${this.holder}, which was to wait for it, waits for ` +
+      "nothing any more; add it while something that this record waits for still runs"
+  }
+}
+
+/**
  * An enqueue that was refused. Nothing of the call was stored.
  *
  * @category enqueue
  * @since 0.1.0
  */
 export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueError", {
-  reason: Schema.Union([InvalidPayload, InvalidOption, TooLarge, UniqueConflict, AwaitInHandler])
+  reason: Schema.Union([InvalidPayload, InvalidOption, TooLarge, UniqueConflict, Begun, AwaitInHandler])
 }) {
   override get message() {
     return this.reason.message

@@ -101,7 +101,8 @@ class Handle implements JobHandle<never, never, never, never, never> {
   awaitSeen(seen: boolean): Effect.Effect<never, Ended | JobStoreError, JobStore> {
     return Effect.flatMap(
       JobStore,
-      (store) => Effect.flatMap(awaitFinal(store, this.id), (answer) => this.read(answer, seen || answer.seen))
+      (store) =>
+        Effect.flatMap(awaitFinal(store, this.id), (answer) => readFinal(this.job, answer, seen || answer.seen))
     )
   }
 
@@ -126,7 +127,7 @@ class Handle implements JobHandle<never, never, never, never, never> {
     return Effect.gen({ self: this }, function*() {
       const [answer] = yield* (yield* JobStore).results([this.id])
       if (answer === undefined || answer._tag === "Pending") return Option.none()
-      return Option.some(yield* Effect.exit(this.read(answer, false)))
+      return Option.some(yield* Effect.exit(readFinal(this.job, answer, false)))
     })
   }
 
@@ -172,13 +173,9 @@ class Handle implements JobHandle<never, never, never, never, never> {
   get cancel(): (options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError, JobStore> {
     return ({ reason }) => Effect.flatMap(JobStore, (store) => cancel(store, this.id, reason))
   }
-
-  private read(answer: Final, seen: boolean): Effect.Effect<never, Ended> {
-    return readFinal(this.job, answer, seen)
-  }
 }
 
-/** @internal How a record ended, typed by its job. */
+/** @internal What the end of a record is to who awaits it. */
 export const readFinal = (job: Definition, answer: Final, seen = true): Effect.Effect<never, Ended> => {
   const { id } = answer
   switch (answer._tag) {

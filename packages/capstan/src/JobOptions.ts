@@ -11,8 +11,11 @@ import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as D from "./internal/definition.ts"
 import type * as Propagate from "./internal/propagate.ts"
+import type { Request as InternalRequest } from "./internal/request.ts"
 import type { JobLimit } from "./JobLimit.ts"
-import type { Failure } from "./JobRecord.ts"
+import type { DeadReason, Failure, JobId } from "./JobRecord.ts"
+import type { NewFailure } from "./JobStore.ts"
+import type { Subscription } from "./Topic.ts"
 
 // ------------------------------------------------------------------------------------------------- options of calls
 
@@ -230,6 +233,48 @@ export interface Propagated {
 }
 
 /**
+ * A record to enqueue, made by `X.request`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Request = InternalRequest
+
+/**
+ * What follows: nothing, one record, or some.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Requests = Request | ReadonlyArray<Request> | undefined
+
+/**
+ * A completed record, for `onComplete`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Completed<out Payload, out Success> {
+  readonly id: JobId
+  readonly payload: Payload
+  readonly success: Success
+}
+
+/**
+ * A dead record, for `onFailure`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failed<out Payload> {
+  readonly id: JobId
+  /** `undefined` when it no longer decodes. */
+  readonly payload: Payload | undefined
+  readonly reason: DeadReason
+  readonly failure: NewFailure | undefined
+}
+
+/**
  * Options of a declaration.
  *
  * @category options
@@ -301,6 +346,18 @@ export interface Options<
    * @default 262,144
    */
   readonly maxPayloadBytes?: number | undefined
+  /**
+   * What is enqueued in the write that completes a record, as a child of it: there exactly when the record is completed, and with
+   * `X.commit` in its transaction. Read from the worker's code, like the policies.
+   */
+  readonly onComplete?: ((end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests) | undefined
+  /**
+   * The same for an attempt that leaves its record dead. A record that dies without an attempt that says so (its workers
+   * crashed, it expired, what it waited for failed) is followed by nothing: an edge of a flow with `"continue"` sees those too.
+   */
+  readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
+  /** Events for each of which a record is enqueued: `Topic.on`. */
+  readonly on?: ReadonlyArray<Subscription<MakeIn<NoInfer<Payload>>>> | undefined
   /** Labels of all its records. */
   readonly tags?: ReadonlyArray<string> | undefined
   /** References whose values travel from the enqueueing fiber to the handler, and on to its children. */

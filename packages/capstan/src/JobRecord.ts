@@ -81,7 +81,7 @@ export type BlockedReason =
  * - `Crashed`: its workers died `maxCrashes` times while they held it
  * - `Expired`: it did not start before `startBefore`
  * - `InvalidPayload`: its payload no longer decodes, or could not be lifted to the current version
- * - `DependencyFailed`: a record that it waited for ended dead, cancelled or was deleted
+ * - `DependencyFailed`: a record that it waited for ended dead, cancelled or was deleted; its last failure names it
  *
  * @category models
  * @since 0.1.0
@@ -99,12 +99,12 @@ export type DeadReason =
  * How one attempt failed.
  *
  * `Declared` failures are errors of the job's error schema and decided by its `retry`; all other kinds are decided by
- * `retryDefects`.
+ * `retryDefects`. `Dependency` is no attempt's: a record that it waited for failed.
  *
  * @category models
  * @since 0.1.0
  */
-export type FailureKind = "Declared" | "Defect" | "TimedOut" | "Crashed"
+export type FailureKind = "Declared" | "Defect" | "TimedOut" | "Crashed" | "Dependency"
 
 /**
  * One failed attempt, as it travels with the record.

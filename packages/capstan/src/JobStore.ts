@@ -28,6 +28,8 @@ import type {
 import type { KeyRow, KeysRequest, LimitChange, LimitRow } from "./StoreLimits.ts"
 import type { SchedulePut, SchedulesReply, SchedulesRequest, TickReply, TickRequest } from "./StoreSchedule.ts"
 import type {
+  DependenciesReply,
+  DependenciesRequest,
   Enqueued,
   EnqueueRequest,
   ExchangeReply,
@@ -86,6 +88,7 @@ export interface Shape {
   readonly renew: (request: RenewRequest) => Effect.Effect<RenewReply, JobStoreError>
   readonly write: (entries: ReadonlyArray<WriteEntry>) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
   readonly results: (ids: ReadonlyArray<JobId>) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
+  readonly dependencies: (request: DependenciesRequest) => Effect.Effect<DependenciesReply, JobStoreError>
   readonly signal: (request: SignalRequest) => Effect.Effect<Signalled, JobStoreError>
   readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
   readonly query: (request: QueryRequest) => Effect.Effect<QueryReply, JobStoreError>

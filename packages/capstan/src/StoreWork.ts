@@ -36,6 +36,32 @@ export interface AttemptRef {
 }
 
 /**
+ * What it means for a record that one that it waits for ended otherwise than completed.
+ *
+ * - `fail`: it is dead with reason `DependencyFailed`, and its last failure names the other
+ * - `cancelSiblings`: the same, and what else it waits for is cancelled
+ * - `continue`: it has ended, and that is enough
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export type OnDependencyFailure = "fail" | "cancelSiblings" | "continue"
+
+/**
+ * The other end of a wait: for a record that waits, the one that it waits for; and the other way round.
+ *
+ * @category enqueue
+ * @since 0.1.0
+ */
+export interface Dependency {
+  /** The name under which the record that waits finds the result. */
+  readonly name: string
+  readonly id: JobId
+  /** `fail` when it is not given. */
+  readonly onFailure?: OnDependencyFailure | undefined
+}
+
+/**
  * A record to store, encoded.
  *
  * @category enqueue
@@ -64,17 +90,21 @@ export interface NewRecord {
   readonly concurrency?: { readonly key: string; readonly limit: number } | undefined
   readonly rateKey?: string | undefined
   readonly batchKey?: string | undefined
+  /** The id of the flow that it is a member of. When this is a UUIDv7, the ids of all members begin with its 48 bits of time. */
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
   /** Records that must be completed first, by the name under which the attempt finds their results. */
-  readonly dependencies?: ReadonlyArray<{ readonly name: string; readonly id: JobId }> | undefined
+  readonly dependencies?: ReadonlyArray<Dependency> | undefined
+  /** Records that are to wait for this one too: each still waits for others. When one has begun, the batch is refused. */
+  readonly dependents?: ReadonlyArray<Dependency> | undefined
 }
 
 /**
  * What an enqueue did with one record, and the id that owns the key.
  *
  * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
- * other records of it are `Refused`. `Deferred`: it is stored when the caller's SQL transaction has committed, by a store that
+ * other records of it are `Refused`. `Begun`: the record with this id was to wait for it, and waits for nothing any more; the
+ * batch is refused alike. `Deferred`: it is stored when the caller's SQL transaction has committed, by a store that
  * takes no part in it.
  *
  * @category enqueue
@@ -82,11 +112,11 @@ export interface NewRecord {
  */
 export interface Enqueued {
   readonly id: JobId
-  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred" | "UniqueConflict" | "Refused"
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred" | "UniqueConflict" | "Begun" | "Refused"
 }
 
 /**
- * A batch of records, all or none. With `by`, the whole batch is refused when that attempt is stale.
+ * A batch of records, all or none; each comes after those that it waits for. With `by`, the whole batch is refused when that attempt is stale.
  *
  * @category enqueue
  * @since 0.1.0
@@ -94,6 +124,12 @@ export interface Enqueued {
 export interface EnqueueRequest {
   readonly records: ReadonlyArray<NewRecord>
   readonly by?: AttemptRef | undefined
+  /**
+   * The batch is one thing, such as a flow, and this record of it stands for all: when it is known already, by id or
+   * idempotency key, all of them are `Existing` and nothing is stored; and a record whose unique key another one holds is a
+   * `UniqueConflict` unless it may be stored beside that one.
+   */
+  readonly whole?: JobId | undefined
 }
 
 // --------------------------------------------------------------------------------------------------------- exchange
@@ -105,7 +141,7 @@ export interface EnqueueRequest {
  * @since 0.1.0
  */
 export interface NewFailure {
-  readonly kind: FailureKind
+  readonly kind: Exclude<FailureKind, "Dependency">
   readonly tag?: string | undefined
   readonly message: string
   readonly error?: string | undefined
@@ -223,7 +259,7 @@ export interface Claimed {
   readonly checkpoints: Readonly<Record<string, string>>
   /** There are more checkpoints than these: `get` has them all. */
   readonly isCut?: true | undefined
-  /** Results of the records that it waited for, by name. */
+  /** Results of the records that it waited for, by name, when these are at most 100; the rest by `dependencies`. */
   readonly dependencies: Readonly<Record<string, string | undefined>>
 }
 
@@ -341,6 +377,30 @@ interface Missing {
   readonly id: JobId
   /** What removed it, where the store remembers: an operator, with a delete or a purge; or its retention. */
   readonly by?: "Operator" | "Retention" | undefined
+}
+
+/**
+ * One page of what a record waits for, or has waited for.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export interface DependenciesRequest {
+  readonly id: JobId
+  readonly limit: number
+  readonly cursor?: string | undefined
+}
+
+/**
+ * How they stand; what has ended is remembered for as long as the record is kept, whatever became of the other.
+ *
+ * @category results
+ * @since 0.1.0
+ */
+export interface DependenciesReply {
+  readonly dependencies: ReadonlyArray<{ readonly name: string; readonly answer: ResultAnswer }>
+  /** Present while there are more. */
+  readonly cursor: string | undefined
 }
 
 /**

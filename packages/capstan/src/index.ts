@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as Coalescer from "./Coalescer.ts"
+export * as Flow from "./Flow.ts"
 export * as Job from "./Job.ts"
 export * as JobContext from "./JobContext.ts"
 export * as JobError from "./JobError.ts"
@@ -19,5 +20,6 @@ export * as JobStore from "./JobStore.ts"
 export * as JobWorker from "./JobWorker.ts"
 export * as Lifecycle from "./Lifecycle.ts"
 export * as Step from "./Step.ts"
+export * as Topic from "./Topic.ts"
 export * as Transactional from "./Transactional.ts"
 export * as Waitpoint from "./Waitpoint.ts"

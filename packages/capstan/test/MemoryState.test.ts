@@ -33,7 +33,8 @@ const record: { readonly [K in keyof Required<NewRecord>]: NewRecord[K] } = {
   batchKey: undefined,
   flowId: undefined,
   parent: undefined,
-  dependencies: undefined
+  dependencies: undefined,
+  dependents: undefined
 }
 
 const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[K]> } = {
@@ -57,7 +58,8 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   batchKey: "key",
   flowId: "flow",
   parent: "parent" as JobId,
-  dependencies: [{ name: "a", id: "three" as JobId }]
+  dependencies: [{ name: "a", id: "three" as JobId }],
+  dependents: [{ name: "a", id: "four" as JobId }]
 }
 
 const make = () => {

@@ -850,7 +850,10 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
   ])
 
   twin("a settlement that waits for who waits for it", [
-    ["WHERE id = v_child FOR UPDATE SKIP LOCKED", "WHERE id = v_child FOR UPDATE"]
+    [
+      "c ${s}.record;\n  d ${s}.dependency;\nBEGIN\n  SELECT * INTO c FROM ${s}.record WHERE id = p_id FOR UPDATE SKIP LOCKED;",
+      "c ${s}.record;\n  d ${s}.dependency;\nBEGIN\n  SELECT * INTO c FROM ${s}.record WHERE id = p_id FOR UPDATE;"
+    ]
   ], ["the cancelling of what waits for another record"])
 
   twin("a settlement that waits for the keys of its children", [

@@ -24,7 +24,7 @@ const fill = ({ sql }: Side) =>
     const run = (text: string) => sql.unsafe(text).unprepared
     const columns =
       `id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, key, key_limit,
-      pending, reason, blocked_on, payload`
+      reason, blocked_on, payload`
     const insert = (rows: string) =>
       run(`INSERT INTO ${s}.record (${columns}, lane, due, expires)
         SELECT *, CASE WHEN state > 1 THEN state ELSE 0 END, CASE WHEN state = 2 THEN at END, expire_at
@@ -36,24 +36,28 @@ const fill = ({ sql }: Side) =>
       JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = '${s}.record'::regclass AND NOT i.indisprimary`)
     for (const { name } of indexes) yield* run(`DROP INDEX ${name}`)
     yield* insert(`SELECT ${id(1, "n")}, n, ${s}.clock(), ${s}.clock(), ${s}.clock(),
-      CASE WHEN n % 10 = 0 THEN ${s}.clock() + 3600000 END, 1, 0, 0, 'default', 'Task', NULL::text, NULL::int, 0, NULL::text, NULL::text,
+      CASE WHEN n % 10 = 0 THEN ${s}.clock() + 3600000 END, 1, 0, 0, 'default', 'Task', NULL::text, NULL::int, NULL::text, NULL::text,
       ${payload} FROM generate_series(1, ${ready}) n`)
     yield* insert(
       `SELECT ${id(2, "n")}, ${ready} + n, ${s}.clock() + 3600000 + n, ${s}.clock(), ${s}.clock(), NULL::bigint,
-      1, 2, 0, 'default', 'Task', NULL::text, NULL::int, 0, NULL::text, NULL::text, ${payload} FROM generate_series(1, 100000) n`
+      1, 2, 0, 'default', 'Task', NULL::text, NULL::int, NULL::text, NULL::text, ${payload} FROM generate_series(1, 100000) n`
     )
     // Due already, and such that came back to an earlier place.
     yield* insert(`SELECT ${id(5, "n")}, 1500000 + n, ${s}.clock() - 1000 + n % 1000, ${s}.clock(), ${s}.clock(),
-      NULL::bigint, 1, 2, 0, 'due', 'Task', NULL::text, NULL::int, 0, NULL::text, NULL::text, ${payload} FROM generate_series(1, 10000) n`)
+      NULL::bigint, 1, 2, 0, 'due', 'Task', NULL::text, NULL::int, NULL::text, NULL::text, ${payload} FROM generate_series(1, 10000) n`)
     yield* insert(`SELECT ${id(6, "n")}, 1700000 + n, ${s}.clock(), ${s}.clock(), ${s}.clock(), NULL::bigint, 1, 0, 0,
-      'back', 'Task', NULL::text, NULL::int, 0, NULL::text, NULL::text, ${payload} FROM generate_series(1, 50000) n`)
+      'back', 'Task', NULL::text, NULL::int, NULL::text, NULL::text, ${payload} FROM generate_series(1, 50000) n`)
     yield* run(`UPDATE ${s}.record SET flags = 16, lane = 1 WHERE queue = 'back' AND place % 20 = 0`)
     yield* insert(`SELECT ${id(3, "n")}, 2000000 + n, ${s}.clock(), ${s}.clock(), ${s}.clock(), NULL::bigint, 1, 3, 0,
-      'default', 'Task', 'key ' || n % 1000, 1, 0, 'ConcurrencyKey', 'key ' || n % 1000, ${payload}
+      'default', 'Task', 'key ' || n % 1000, 1, 'ConcurrencyKey', 'key ' || n % 1000, ${payload}
       FROM generate_series(1, 50000) n`)
     yield* insert(`SELECT ${id(4, "n")}, 3000000 + n, ${s}.clock(), ${s}.clock(), ${s}.clock(), NULL::bigint, 1, 3, 0,
-      'default', 'Task', NULL::text, NULL::int, 1, 'Dependencies', NULL::text, ${payload} FROM generate_series(1, 20000) n`)
-    yield* run(`INSERT INTO ${s}.dependency SELECT ${id(2, "n")}, ${id(4, "n")}, 'd' FROM generate_series(1, 20000) n`)
+      'default', 'Task', NULL::text, NULL::int, 'Dependencies', NULL::text, ${payload} FROM generate_series(1, 20000) n`)
+    yield* run(
+      `INSERT INTO ${s}.dependency SELECT ${id(4, "n")}, ${id(2, "n")}, 0, NULL, 'd' FROM generate_series(1, 20000) n`
+    )
+    yield* run(`UPDATE ${s}.record SET flags = flags | 1024 WHERE id IN (SELECT parent FROM ${s}.dependency)`)
+    yield* run(`UPDATE ${s}.record SET flags = flags | 2048 WHERE reason = 'Dependencies'`)
     yield* run(`INSERT INTO ${s}.key SELECT 'key ' || n, 1, 1 FROM generate_series(0, 999) n`)
     yield* run(
       `INSERT INTO ${s}.history (id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled,

@@ -171,6 +171,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back",
       "unique: a batch that would replace a member",
       "unique: a member of a flow is never replaced",
+      "flow: a batch that is one thing is refused",
       "a tick's record keeps to the keys of its job"
     ]
   },
@@ -228,6 +229,79 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record with a step to undo is not cancelled",
       "a record with a step to undo that is cancelled while it runs",
       "a record with a step to undo whose workers die too often"
+    ]
+  },
+  "an edge that an end leaves open": {
+    changes: [[
+      "WHERE d.parent = g.id\n    RETURNING d.child, d.on_failure",
+      "WHERE d.parent = g.id AND false\n    RETURNING d.child, d.on_failure"
+    ]],
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "a record whose dependency fails",
+      "waitForChildren blocks",
+      "a record that was cancelled while it waited for children",
+      "flow: a record that is dead because",
+      "flow: with cancelSiblings",
+      "flow: with continue",
+      "flow: one name may",
+      "flow: a dependency that is deleted",
+      "flow: a batch that is one thing is stored once",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a record that goes on while it waits for others": {
+    changes: [[
+      "IF c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children') THEN",
+      "IF c.reason <> 'Unique' THEN"
+    ]],
+    red: [
+      "a record waits for its dependencies",
+      "a record whose dependency fails",
+      "waitForChildren blocks",
+      "flow: a record that is dead because",
+      "flow: with cancelSiblings",
+      "flow: with continue",
+      "flow: one name may",
+      "flow: a dependency that is deleted",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a failed dependency that nobody minds": {
+    changes: [["IF p_broken AND c.reason <> 'Children' THEN", "IF false THEN"]],
+    red: [
+      "a record whose dependency fails",
+      "flow: a record that is dead because",
+      "flow: with cancelSiblings",
+      "flow: a dependency that is deleted",
+      "flow: a failed record that is retried",
+      "flow: of two failed"
+    ]
+  },
+  "a retried record that nobody waits for again": {
+    changes: [["  PERFORM ${s}.reopen(p_id, p_now, p_transaction);\n", ""]],
+    red: [
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow"
+    ]
+  },
+  "siblings of a failed record that go on": {
+    changes: [["IF d.on_failure = 1 THEN", "IF false THEN"]],
+    red: [
+      "flow: with cancelSiblings"
     ]
   },
   "a settlement sent again that is not known": {

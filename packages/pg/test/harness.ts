@@ -249,13 +249,18 @@ export const unsound = ({ schema: s, sql }: Pick<Side, "schema" | "sql">) =>
       UNION ALL SELECT format('record %s: waits for the end of %s, which is not there', id, blocked_on)
         FROM ${s}.record r WHERE state = 3 AND reason = 'Unique'
         AND NOT EXISTS (SELECT FROM ${s}.record h WHERE h.id::text = r.blocked_on)
-      UNION ALL SELECT format('record %s: waits for %s of %s dependencies', r.id, r.pending, count(d.child))
-        FROM ${s}.record r LEFT JOIN ${s}.dependency d ON d.child = r.id
-        WHERE r.state = 3 AND r.reason IN ('Dependencies', 'Children')
-        GROUP BY r.id, r.pending HAVING r.pending <> count(d.child) OR r.pending = 0
-      UNION ALL SELECT format('record %s: waits for %s, which is not there', d.child, d.parent)
+      UNION ALL SELECT format('record %s: blocked for %s, and waits for nobody', r.id, r.reason) FROM ${s}.record r
+        WHERE r.state = 3 AND r.reason IN ('Dependencies', 'Children') AND NOT EXISTS (SELECT FROM ${s}.dependency d
+          WHERE d.child = r.id AND d.state IS NULL AND (d.on_failure = 3) = (r.reason = 'Children'))
+      UNION ALL SELECT format('record %s: waits, though %s has failed', r.id, d.parent)
+        FROM ${s}.record r JOIN ${s}.dependency d ON d.child = r.id
+        WHERE r.state = 3 AND r.reason IN ('Dependencies', 'Unique') AND d.on_failure < 2 AND d.state <> 4
+      UNION ALL SELECT format('record %s: waits for %s, which is not there or does not know', d.child, d.parent)
         FROM ${s}.dependency d JOIN ${s}.record r ON r.id = d.child
-        WHERE r.state = 3 AND NOT EXISTS (SELECT FROM ${s}.record p WHERE p.id = d.parent)
+        WHERE r.state = 3 AND d.state IS NULL
+          AND NOT EXISTS (SELECT FROM ${s}.record p WHERE p.id = d.parent AND p.flags & 1024 = 1024)
+      UNION ALL SELECT format('record %s: waits for others, and does not say so', d.child)
+        FROM ${s}.dependency d JOIN ${s}.record r ON r.id = d.child WHERE r.flags & 2048 = 0
       UNION ALL SELECT format('record %s: waits for %s, which has come', r.id, r.blocked_on)
         FROM ${s}.record r JOIN ${s}.checkpoint c ON c.id = r.id AND c.name = r.blocked_on
         WHERE r.state = 3 AND r.reason = 'Waitpoint'

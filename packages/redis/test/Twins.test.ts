@@ -225,6 +225,63 @@ const twins: Readonly<Record<string, Twin>> = {
       "a parked record keeps its attempt and place, is counted, and is released for a worker that has tag and version"
     ]
   },
+  "a dependency is not counted down": {
+    changes: [[["exchange", "control", "maintain"], "if was == '' then its.pending = its.pending - 1 end", ""]],
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "waitForChildren blocks",
+      "a record that was cancelled while it waited for children",
+      "flow: with continue",
+      "flow: one name may",
+      "flow: a batch that is one thing is stored once",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a dependency is counted down twice": {
+    changes: [[
+      ["exchange", "control", "maintain"],
+      "if was == '' then its.pending = its.pending - 1 end",
+      "if was == '' then its.pending = its.pending - 2 end"
+    ]],
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "waitForChildren blocks",
+      "flow: with continue",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a failed dependency that nobody minds": {
+    changes: [[["exchange", "control", "maintain"], "if isBroken and isStrict(row) then die", "if false then die"]],
+    red: [
+      "a record whose dependency fails",
+      "flow: a record that is dead because",
+      "flow: with cancelSiblings",
+      "flow: a dependency that is deleted",
+      "flow: a failed record that is retried",
+      "flow: of two failed"
+    ]
+  },
+  "a retried record that nobody waits for again": {
+    changes: [[["control"], "local again, at = { first }, 1", "local again, at = {}, 1"]],
+    red: [
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow"
+    ]
+  },
   "claims are not counted": {
     changes: [[["exchange"], "    count(queue.name, RUNNING, many)\n", ""]],
     red: [

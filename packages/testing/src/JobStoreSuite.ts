@@ -17,6 +17,7 @@ import type { JobStore } from "capstan"
 import { Effect, Exit, Layer } from "effect"
 import { claimFacts } from "./internal/suite/claim.ts"
 import { enqueueFacts } from "./internal/suite/enqueue.ts"
+import { flowFacts } from "./internal/suite/flow.ts"
 import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
@@ -49,6 +50,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   settle: settleFacts,
   lease: leaseFacts,
   waiting: waitingFacts,
+  flow: flowFacts,
   limits: limitFacts,
   schedules: schedulesFacts,
   steps: stepFacts,

@@ -40,6 +40,12 @@ export interface Options {
    * @default true
    */
   readonly kills?: boolean | undefined
+  /**
+   * A store in this process that goes by the clock of its context, such as a twin with a defect that must be found.
+   *
+   * @default the memory store
+   */
+  readonly layer?: Layer.Layer<JobStore.JobStore> | undefined
   /** Changes the store, to plant a defect that must be found. */
   readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
   /**
@@ -110,6 +116,7 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     const {
       hostileFor = "90 seconds",
       kills = true,
+      layer = JobStore.layerMemory(),
       plant = (store) => store,
       records = 40,
       remote,
@@ -120,7 +127,7 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     const clock = yield* Clock.Clock
     world.now = () => clock.currentTimeMillisUnsafe()
     const store = remote?.store ??
-      Context.get(yield* Layer.build(Layer.fresh(JobStore.layerMemory())), JobStore.JobStore)
+      Context.get(yield* Layer.build(Layer.fresh(layer)), JobStore.JobStore)
     const patience = remote === undefined ? undefined : new Patience(world, remote)
     if (patience !== undefined) world.atomically = patience.atomically
     const advance = (millis: number) =>
@@ -132,7 +139,8 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     const invariants = new Invariants(world, store, {
       strandedAfter: kills ? Infinity : 5 * lease,
       mayCrash: kills,
-      schedules
+      schedules,
+      seesEdges: remote === undefined
     })
     const cluster = new Cluster(world, plant(store), clock, invariants, schedules)
     for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
@@ -309,6 +317,13 @@ const drive = (
       if (choices.chance(0.03) && acknowledged.size > 0) {
         const recent = [...acknowledged].slice(-4)
         yield* atSeam(ofSeam.dependent(choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]))
+      }
+      if (choices.chance(0.02)) {
+        const flow = ofSeam.flow()
+        yield* inBackground(Effect.map(
+          cluster.client.enqueue({ records: flow, whole: flow.at(-1)!.id }),
+          () => flow.forEach(({ id }) => acknowledged.add(id))
+        ))
       }
       if (choices.chance(0.15) && acknowledged.size > 0) {
         // Mostly what is new: it may still wait.

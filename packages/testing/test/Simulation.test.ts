@@ -12,6 +12,7 @@ import {
   racyClaim,
   unfencedSteps
 } from "../src/internal/simulation/plants.ts"
+import { twin } from "./twin.ts"
 
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
@@ -61,6 +62,22 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
       Effect.gen(function*() {
         const { failed } = yield* Simulation.explore(seeds, { plant, kills })
         assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
+        yield* tell(context, `${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
+      }))
+  }
+
+  const counter = "  if (edge.answer === undefined) row.grow().pending--\n"
+  const counters: ReadonlyArray<readonly [string, string]> = [
+    ["a dependency that is not counted down, simulated", ""],
+    ["a dependency that is counted down twice, simulated", "  if (edge.answer === undefined) row.grow().pending -= 2\n"]
+  ]
+  for (const [name, instead] of counters) {
+    it.live(name, (context) =>
+      Effect.gen(function*() {
+        const layer = yield* Effect.promise(() => twin(name, { file: "edges.ts", line: counter, instead }))
+        const { failed } = yield* Simulation.explore(seeds, { layer, kills: false })
+        assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
+        assert.match(failed!.violations[0]!, /waits, and all that it waits for has ended|runs, and .* has not ended/)
         yield* tell(context, `${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
       }))
   }

@@ -5,15 +5,10 @@
 import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
-import { Effect, Layer } from "effect"
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
+import { Effect } from "effect"
+import { type Change, twin as make } from "./twin.ts"
 
-interface Twin {
-  readonly file: string
-  /** The one line, as it stands in the true store. */
-  readonly line: string
-  readonly instead: string
+interface Twin extends Change {
   /** The facts that turn red: by the beginning of their names. */
   readonly red: ReadonlyArray<string>
 }
@@ -79,6 +74,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, runAfter: ",
       "unique: a batch that would replace",
       "unique: a member of a flow",
+      "flow: a batch that is one thing is refused",
       "a tick's record keeps to the keys of its job"
     ]
   },
@@ -120,6 +116,99 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "if (idempotencyKey !== undefined) (row.grow().keys ??= []).push(idempotencyKey)",
     instead: "if (idempotencyKey !== undefined) state.idempotent.delete(scoped(spec.tag, idempotencyKey))",
     red: ["unique, replace: a call that was answered once"]
+  },
+  "a dependency that is not counted down": {
+    file: "edges.ts",
+    line: "  if (edge.answer === undefined) row.grow().pending--\n",
+    instead: "",
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "waitForChildren blocks",
+      "a record that was cancelled while it waited for children",
+      "flow: with continue",
+      "flow: one name may",
+      "flow: a batch that is one thing is stored once",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a dependency that is counted down twice": {
+    file: "edges.ts",
+    line: "  if (edge.answer === undefined) row.grow().pending--\n",
+    instead: "  if (edge.answer === undefined) row.grow().pending -= 2\n",
+    red: [
+      "unique, runAfter: a successor waits for its holder and for",
+      "a record waits for its dependencies",
+      "waitForChildren blocks",
+      "flow: with continue",
+      "flow: a record may be added",
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that waits is freed once",
+      "flow: hundreds"
+    ]
+  },
+  "a failed dependency that nobody minds": {
+    file: "edges.ts",
+    line: "  if (edge.isBroken && isStrictlyBlocked(row)) die(state, row, edge, now)",
+    instead: "  if (false) die(state, row, edge, now)",
+    red: [
+      "a record whose dependency fails",
+      "flow: a record that is dead because",
+      "flow: with cancelSiblings",
+      "flow: a dependency that is deleted",
+      "flow: a failed record that is retried",
+      "flow: of two failed"
+    ]
+  },
+  "siblings of a failed record that go on": {
+    file: "edges.ts",
+    line: `  if (edge.onFailure !== "cancelSiblings") return`,
+    instead: "  return",
+    red: [
+      "flow: with cancelSiblings"
+    ]
+  },
+  "a retried record that nobody waits for again": {
+    file: "edges.ts",
+    line: "  const again = [row]",
+    instead: "  const again: Array<Row> = []",
+    red: [
+      "flow: a failed record that is retried",
+      "flow: of two failed",
+      "flow: a record that is retried is waited for again",
+      "flow: a whole flow"
+    ]
+  },
+  "a retried record that one waits for which has begun": {
+    file: "edges.ts",
+    line: " || !mayWaitAgain(dependent, edge)",
+    instead: "",
+    red: [
+      "flow: a record that is retried is waited for again"
+    ]
+  },
+  "a batch that is one thing and is stored twice": {
+    file: "enqueue.ts",
+    line: "  const known = first === undefined ? undefined : knownAs(state, first)",
+    instead: "  const known = false as boolean ? knownAs(state, first!) : undefined",
+    red: [
+      "flow: a batch that is one thing is stored once"
+    ]
+  },
+  "a record that is added to what has begun": {
+    file: "edges.ts",
+    line: `row === undefined || row.state !== "blocked" || !isStrictlyBlocked(row)`,
+    instead: "row === undefined",
+    red: [
+      "flow: a record may be added"
+    ]
   },
   "no fence at a step": {
     file: "write.ts",
@@ -292,30 +381,6 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: ["workers are told when a schedule"]
   }
-}
-
-const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
-
-/** A copy of the memory store with the line replaced. */
-const make = async (name: string, { file, instead, line }: Twin): Promise<Layer.Layer<JobStore.JobStore>> => {
-  const folder = path(`.twins/${name.replaceAll(" ", "-")}`)
-  rmSync(folder, { recursive: true, force: true })
-  cpSync(path("../capstan/src/internal/memory"), folder, { recursive: true })
-  const original = readFileSync(`${folder}/${file}`, "utf8")
-  assert.strictEqual(original.split(line).length, 2, `the line stands once in ${file}`)
-  writeFileSync(`${folder}/${file}`, original.replace(line, () => instead))
-  for (const each of readdirSync(folder)) {
-    const text = readFileSync(`${folder}/${each}`, "utf8")
-    writeFileSync(
-      `${folder}/${each}`,
-      text.replaceAll(`"../../`, `"../../../capstan/src/`).replaceAll(
-        `"../steps/`,
-        `"../../../capstan/src/internal/steps/`
-      )
-    )
-  }
-  const twin: { readonly make: () => Effect.Effect<JobStore.Shape> } = await import(`${folder}/store.ts`)
-  return Layer.effect(JobStore.JobStore, Effect.suspend(() => twin.make()))
 }
 
 // Each twin runs the whole suite.

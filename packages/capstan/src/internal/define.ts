@@ -4,17 +4,26 @@
 import type * as Schema from "effect/Schema"
 import type { Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
+import type { Subscription } from "../Topic.ts"
 import * as Codec from "./codec.ts"
 import * as D from "./definition.ts"
 import { priorities } from "./enqueue.ts"
+import type { Requests } from "./request.ts"
 import { pointers } from "./sensitive.ts"
+import { subscribe } from "./subscription.ts"
 
 /** The options of a declaration without the types that its generic signature has checked. */
-export interface Given
-  extends Omit<Options<Schema.Top, Schema.Top, Schema.Top, Schema.Top, string>, "payload" | "previous">
+export interface Given extends
+  Omit<
+    Options<Schema.Top, Schema.Top, Schema.Top, Schema.Top, string>,
+    "payload" | "previous" | "on" | "onComplete" | "onFailure"
+  >
 {
   readonly payload?: Schema.Top | Schema.Struct.Fields
   readonly previous?: ReadonlyArray<PreviousVersion<unknown>>
+  readonly on?: ReadonlyArray<Subscription<unknown>>
+  readonly onComplete?: (end: never) => Requests
+  readonly onFailure?: (end: never) => Requests
 }
 
 /** The schemas of a job, all of them given. */
@@ -31,7 +40,7 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
   const version = options.version ?? 1
   const until = unique?.until ?? "finished"
   let sensitive: Sensitive | undefined
-  return {
+  const job: D.Definition = {
     tag: D.name(tag, "tag", tag),
     version: D.integer(tag, "version", version, 1, 1_000_000),
     previous: previousOf(tag, version, options.previous ?? []),
@@ -69,6 +78,9 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     },
     ...keyOf(tag, options),
     policy: D.runPolicy(tag, options as D.RunOptions),
+    next: options.onComplete === undefined && options.onFailure === undefined
+      ? undefined
+      : { complete: options.onComplete, failure: options.onFailure },
     make: (payload) => schemas.payloadSchema.makeEffect(payload),
     isConstructed: Codec.isConstructed(schemas.payloadSchema),
     payload: Codec.make(schemas.payloadSchema),
@@ -76,6 +88,8 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     error: Codec.make(schemas.errorSchema),
     progress: Codec.make(schemas.progressSchema)
   }
+  for (const subscription of options.on ?? []) subscribe(job, subscription["~subscription"])
+  return job
 }
 
 const maxWaitOf = (tag: string, { maxWait, onConflict }: NonNullable<Given["unique"]>): number | undefined => {

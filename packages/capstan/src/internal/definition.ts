@@ -9,6 +9,7 @@ import type * as Schedule from "effect/Schedule"
 import type { Keep, Retention, Sensitive } from "../JobRecord.ts"
 import type { LimitSettings, NewRecord } from "../JobStore.ts"
 import type { Codec } from "./codec.ts"
+import type { Next } from "./follow.ts"
 import type { Propagation } from "./propagate.ts"
 
 /** What to do with one declared error. */
@@ -71,6 +72,8 @@ export interface Definition {
     | undefined
   readonly limit: Proposal | undefined
   readonly policy: Partial<RunPolicy>
+  /** What follows an attempt, when anything does. */
+  readonly next: Next | undefined
   /** A checked payload, from what its constructor takes. */
   readonly make: (payload: unknown) => Effect.Effect<unknown, unknown>
   /** Whether a payload is to be made before it is encoded, which checks it; see `Codec.isConstructed`. */

@@ -123,6 +123,25 @@ export const prepareOne = (
 ): Effect.Effect<NewRecord, EnqueueError> =>
   Effect.withFiber((fiber) => Effect.flatMap(begin(fiber, job, options), (call) => toRecord(fiber, call, payload, 0)))
 
+/** The records of some payloads, for who stores them otherwise. */
+export const prepareMany = (
+  job: Definition,
+  payloads: ReadonlyArray<unknown>,
+  options: Options
+): Effect.Effect<ReadonlyArray<NewRecord>, EnqueueError> =>
+  Effect.withFiber((fiber) =>
+    Effect.flatMap(
+      begin(fiber, job, options),
+      (call) => Effect.forEach(payloads, (payload, index) => toRecord(fiber, call, payload, index))
+    )
+  )
+
+/** The attempt on whose behalf a fiber enqueues. */
+export const attemptOf = (fiber: Fiber.Fiber<unknown, unknown>): AttemptRef | undefined => {
+  const attempt = Context.getOrUndefined(fiber.context, JobContext)
+  return attempt === undefined || fiber.getRef(Detached) ? undefined : { id: attempt.id, fence: attempt.fence }
+}
+
 /** One call, with all that its records have in common. */
 interface Call {
   readonly job: Definition
@@ -151,7 +170,7 @@ const begin = (
     if (call === undefined) plain.set(job, call = Effect.succeed(toCall(job, options, undefined, {}, noHeaders)))
     return call
   }
-  const by = attempt === undefined || fiber.getRef(Detached) ? undefined : { id: attempt.id, fence: attempt.fence }
+  const by = attempt === undefined ? undefined : attemptOf(fiber)
   const checked = options === undefined ? {} : check(job, options)
   if (checked instanceof EnqueueError) return Effect.fail(checked)
   const headers = { ...(attempt === undefined ? {} : inherit(attempt.headers)), ...trace, ...options?.headers }

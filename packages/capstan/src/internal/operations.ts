@@ -8,6 +8,7 @@ import { JobContext } from "../JobContext.ts"
 import { AwaitInHandler, EnqueueError } from "../JobError.ts"
 import { Transactional } from "../Transactional.ts"
 import type * as D from "./definition.ts"
+import { followCommit } from "./follow.ts"
 import { keyOf, type Registered, SettledValue } from "./handler.ts"
 
 /** Nobody runs the record while the handler waits for it. */
@@ -42,7 +43,7 @@ export const commit = (
     }
     const value = yield* transactional.commit(
       { id: attempt.id, fence: attempt.fence },
-      effect,
+      job.next === undefined ? effect : Effect.tap(effect, (value) => followCommit(job, attempt, value)),
       (value) =>
         Effect.map(Effect.orDie(job.success.encode(value)), (result) => ({
           result,

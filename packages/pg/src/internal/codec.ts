@@ -77,14 +77,36 @@ const parseSpec = (text: unknown): Spec => typeof text === "string" ? JSON.parse
 /** A record whose storing takes more than putting it there. */
 export const isKeyed = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
-  (record.dependencies !== undefined && record.dependencies.length > 0)
+  (record.dependencies !== undefined && record.dependencies.length > 0) || record.dependents !== undefined
 
 /** A record whose storing may have to wait for another transaction that has the same key. */
 export const mayWait = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined
 
+const onFailures: Readonly<Record<JobStore.OnDependencyFailure, number>> = { fail: 0, cancelSiblings: 1, continue: 2 }
+
+const edges = (dependencies: ReadonlyArray<JobStore.Dependency> | undefined): unknown =>
+  dependencies === undefined || dependencies.length === 0
+    ? undefined
+    : dependencies.map(({ id, name, onFailure = "fail" }) => ({ id, name, onFailure: onFailures[onFailure] }))
+
+/**
+ * A batch of records of any kind. Of one that is one thing, those that others wait for are told so, so that nobody has to lock
+ * them for it.
+ */
+export const batchJson = ({ records, whole }: JobStore.EnqueueRequest): string => {
+  if (whole === undefined) return JSON.stringify(records.map(toJson))
+  const own = new Set(records.map(({ id }) => id))
+  const awaited = new Set(records.flatMap(({ dependencies }) => dependencies?.map(({ id }) => id) ?? []))
+  return JSON.stringify(records.map((record) => ({
+    ...toJson(record),
+    awaited: awaited.has(record.id) || record.dependents !== undefined ? true : undefined,
+    within: record.dependencies?.every(({ id }) => own.has(id))
+  })))
+}
+
 /** A record of any kind as `enqueue_one` takes it. Priorities are kept negated: one ascending index serves claims. */
-export const toJson = (record: JobStore.NewRecord): unknown => ({
+export const toJson = (record: JobStore.NewRecord): object => ({
   id: record.id,
   tag: record.tag,
   version: record.version,
@@ -104,7 +126,9 @@ export const toJson = (record: JobStore.NewRecord): unknown => ({
   maxWait: record.unique?.maxWait,
   key: record.concurrency?.key,
   keyLimit: record.concurrency?.limit,
-  dependencies: record.dependencies
+  awaited: record.dependents === undefined ? undefined : true,
+  dependencies: edges(record.dependencies),
+  dependents: edges(record.dependents)
 })
 
 /** What Postgres refuses in text and JSON: the character NUL, and half of a surrogate pair. */
@@ -133,7 +157,9 @@ export const settlementJson = (
   closes: outcome._tag === "SnoozeFor" ? outcome.closes : undefined,
   waitpoint: outcome._tag === "WaitFor" ? outcome.waitpoint : undefined,
   result: outcome._tag === "Complete" ? outcome.result : undefined,
-  children: children === undefined || children.length === 0 ? undefined : children.map(toJson)
+  children: children === undefined || children.length === 0 ? undefined : children.map(
+    (child) => outcome._tag === "WaitForChildren" ? { ...toJson(child), awaited: true } : toJson(child)
+  )
 })
 
 export const writeJson = (entry: JobStore.WriteEntry): unknown => {

@@ -19,16 +19,21 @@ export const enqueueOnly = (
     identity: what,
     notifications: "hint",
     describe: refused("describe"),
-    enqueue: ({ by, records }) =>
-      by === undefined ? store(records) : Effect.fail(incompatible(
-        "enqueue",
-        `inside a handler an enqueue belongs to the attempt, which ${what} does not know: use the worker's own store, or ` +
-          "Job.detached"
-      )),
+    enqueue: ({ by, records, whole }) =>
+      whole !== undefined
+        ? Effect.fail(incompatible("enqueue", `${what} takes jobs one by one, and no flows`))
+        : by === undefined ?
+        store(records) :
+        Effect.fail(incompatible(
+          "enqueue",
+          `inside a handler an enqueue belongs to the attempt, which ${what} does not know: use the worker's own store, or ` +
+            "Job.detached"
+        )),
     exchange: () => refused("exchange"),
     renew: () => refused("renew"),
     write: () => refused("write"),
     results: () => refused("results"),
+    dependencies: () => refused("dependencies"),
     signal: () => refused("signal"),
     get: () => refused("get"),
     query: () => refused("query"),

@@ -49,6 +49,11 @@ export const results = (s: string, ids: string): string => `
   SELECT h.id, h.state::int, h.reason, h.result, (h.failures -> -1)::text, h.detail ->> 'progress'
   FROM ${s}.history h WHERE h.id = ANY (${ids}) AND ${visible(s)}`
 
+/** What a record waits for, or has waited for, a page at a time. */
+export const dependencies = (s: string): string => `
+  SELECT parent AS id, name, state::int AS state, value FROM ${s}.dependency
+  WHERE child = $1::uuid AND (parent, name) > ($2::uuid, $3) ORDER BY parent, name LIMIT $4::text::int`
+
 export interface Conditions {
   readonly text: string
   readonly params: ReadonlyArray<unknown>
@@ -95,11 +100,12 @@ export const page = (
   }
 
   const ids = where.ids
+  const whole = ids === undefined && where.flowId !== undefined ? membersOf(where.flowId, bind) : "true"
   const range = ids !== undefined
     ? `id = ANY (${bind(uuids(ids))})`
     : cursor === undefined
-    ? "true"
-    : `id ${after} ${bind(cursor)}::uuid`
+    ? whole
+    : `id ${after} ${bind(cursor)}::uuid AND ${whole}`
   const size = `${bind(limit)}::int`
   // The dead and the cancelled are few, and have an index of their own.
   const among = wanted !== undefined && wanted.length > 0 && wanted.every((state) => state > 4) ? " AND state > 4" : ""
@@ -126,6 +132,15 @@ export const page = (
     ) f ON e.last IS NULL OR f.id ${order === "newest" ? ">=" : "<="} e.last
     ORDER BY f.id ${direction} LIMIT ${size}`
   return { text, params }
+}
+
+/** Ids of a flow's members begin with the instant of its own: what lies between is not looked at. */
+const membersOf = (flowId: string, bind: (value: unknown) => string): string => {
+  const instant = /^([0-9a-f]{8}-[0-9a-f]{4})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.exec(flowId)?.[1]
+  if (instant === undefined) return "true"
+  return `id BETWEEN ${bind(`${instant}-0000-0000-000000000000`)}::uuid AND ${
+    bind(`${instant}-ffff-ffff-ffffffffffff`)
+  }::uuid`
 }
 
 export interface PageRow {

@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function*(
   const loneText =
     `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
     `$8::float8::bigint, $9, $10, $11, $12) AS stored`
-  const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3)`
+  const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3, $4::uuid)`
   const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
     `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], ` +
     `$16, $17::float8[]::bigint[], $18::float8[]::bigint[], $19) AS reply`
@@ -97,19 +97,22 @@ export const make = Effect.fnUntraced(function*(
       ([row]): ReadonlyArray<JobStore.Enqueued> => [{ id: record.id, outcome: row!.stored ? "Inserted" : "Existing" }]
     )
 
-  const enqueueEach = (records: ReadonlyArray<JobStore.NewRecord>, again: boolean, inTransaction: boolean) =>
+  const enqueueEach = (request: JobStore.EnqueueRequest, again: boolean, inTransaction: boolean) =>
     client.ambient<JobStore.Enqueued>("enqueue", eachText, [
-      JSON.stringify(records.map(Codec.toJson)),
+      Codec.batchJson(request),
       again,
-      inTransaction
+      inTransaction,
+      request.whole ?? null
     ])
 
-  const enqueueAny = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
-    records.some(Codec.isKeyed)
-      ? enqueueEach(records, false, inTransaction)
+  const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
+    const { records, whole } = request
+    return whole !== undefined || records.some(Codec.isKeyed)
+      ? enqueueEach(request, false, inTransaction)
       : records.length === 1
       ? enqueueLone(records[0]!, inTransaction)
       : enqueuePlain(records, inTransaction)
+  }
 
   /**
    * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
@@ -132,11 +135,11 @@ export const make = Effect.fnUntraced(function*(
         })
       ))
 
-  const enqueueOutside = (records: ReadonlyArray<JobStore.NewRecord>) =>
-    askAgain(records, enqueueAny(records, false), Effect.suspend(() => enqueueEach(records, true, false)))
+  const enqueueOutside = (request: JobStore.EnqueueRequest) =>
+    askAgain(request.records, enqueueAny(request, false), Effect.suspend(() => enqueueEach(request, true, false)))
 
   let exchanges = 0
-  const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside(records))
+  const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside({ records }))
   const coalescer = new Coalescer.Coalescer(outside, scope)
   /** On a way of their own, so that nobody else's enqueue waits with them. */
   const mayWait = new Coalescer.Coalescer(outside, scope)
@@ -157,14 +160,14 @@ export const make = Effect.fnUntraced(function*(
     )
 
   /** The fence and the records in one transaction: the caller's, or one of its own. */
-  const enqueueBy = (by: JobStore.AttemptRef, records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) => {
-    if (inTransaction) return Effect.andThen(holdsFence(by, true), enqueueAny(records, true))
+  const enqueueBy = (by: JobStore.AttemptRef, request: JobStore.EnqueueRequest, inTransaction: boolean) => {
+    if (inTransaction) return Effect.andThen(holdsFence(by, true), enqueueAny(request, true))
     const fenced = <A>(effect: Effect.Effect<A, JobError.JobStoreError>) =>
       bounded("enqueue", usual, client.transaction("enqueue", Effect.andThen(holdsFence(by, false), effect)))
     return askAgain(
-      records,
-      fenced(enqueueAny(records, false)),
-      fenced(Effect.suspend(() => enqueueEach(records, true, false)))
+      request.records,
+      fenced(enqueueAny(request, false)),
+      fenced(Effect.suspend(() => enqueueEach(request, true, false)))
     )
   }
 
@@ -173,13 +176,14 @@ export const make = Effect.fnUntraced(function*(
     notifications: "hint",
     inTransaction: (context) => client.isInTransaction(context),
     describe: describe(client, settings),
-    enqueue: ({ by, records }) =>
+    enqueue: (request) =>
       Effect.withFiber((fiber) => {
+        const { by, records, whole } = request
         const inTransaction = client.isInTransaction(fiber.context)
-        if (by !== undefined) return enqueueBy(by, records, inTransaction)
-        if (inTransaction) return enqueueAny(records, true)
+        if (by !== undefined) return enqueueBy(by, request, inTransaction)
+        if (inTransaction) return enqueueAny(request, true)
         client.warnOfForeignTransaction(fiber.context)
-        if (records.length > bulk) return enqueueOutside(records)
+        if (whole !== undefined || records.length > bulk) return enqueueOutside(request)
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 
@@ -273,6 +277,23 @@ export const make = Effect.fnUntraced(function*(
         const found = new Map(rows.map((row) => [row.id, row]))
         return ids.map((id) => toAnswer(id, found.get(id)))
       }),
+
+    dependencies: ({ cursor, id, limit }) =>
+      Effect.map(
+        client.call<DependencyRow>("dependencies", Query.dependencies(s), [
+          id,
+          cursor?.slice(0, idLength) ?? beforeAll,
+          cursor?.slice(idLength) ?? "",
+          String(limit)
+        ]),
+        (rows) => {
+          const last = rows.length === limit ? rows.at(-1) : undefined
+          return {
+            dependencies: rows.map(({ id, name, state, value }) => ({ name, answer: endOf(id, state, value) })),
+            cursor: last === undefined ? undefined : last.id + last.name
+          }
+        }
+      ),
 
     signal: ({ id, value, waitpoint }) =>
       Effect.withFiber((fiber) => {
@@ -412,6 +433,35 @@ interface ResultRow {
   readonly result: string | null
   readonly failure: string | null
   readonly progress: string | null
+}
+
+interface DependencyRow {
+  readonly id: JobRecord.JobId
+  readonly name: string
+  readonly state: number | null
+  readonly value: string | null
+}
+
+const idLength = 36
+const beforeAll = "00000000-0000-0000-0000-000000000000"
+
+/** How a record that is or was waited for stands. */
+const endOf = (id: JobRecord.JobId, state: number | null, value: string | null): JobStore.ResultAnswer => {
+  if (state === null) return { _tag: "Pending", id, progress: undefined }
+  switch (Codec.states[state]) {
+    case "completed":
+      return { _tag: "Completed", id, progress: undefined, result: value ?? undefined }
+    case "cancelled":
+      return { _tag: "Cancelled", id, progress: undefined, reason: value ?? "" }
+    case "dead": {
+      const { failure, reason }: { reason: JobRecord.DeadReason; failure: JobRecord.Failure | null } = JSON.parse(
+        value!
+      )
+      return { _tag: "Dead", id, progress: undefined, reason, failure: failure ?? undefined }
+    }
+    default:
+      return { _tag: "NotFound", id }
+  }
 }
 
 const toAnswer = (id: JobRecord.JobId, row: ResultRow | undefined): JobStore.ResultAnswer => {

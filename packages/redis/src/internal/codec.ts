@@ -90,7 +90,8 @@ const restOf = (record: JobStore.NewRecord): string => {
 export const isSpecial = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   record.startBefore !== undefined || record.flowId !== undefined || record.parent !== undefined ||
-  record.tags.length > 0 || (record.dependencies !== undefined && record.dependencies.length > 0)
+  record.tags.length > 0 || record.dependents !== undefined ||
+  (record.dependencies !== undefined && record.dependencies.length > 0)
 
 /** Workers are UUIDs, and other texts elsewhere. */
 export const packWorker = (worker: string): string => Ids.pack(worker) ?? `~${clean(worker)}`
@@ -141,6 +142,21 @@ const uniqueOf = ({ key, maxWait, onConflict, until }: JobStore.UniqueClaim): un
   window: typeof until === "object" ? Math.ceil(until.windowMillis) : undefined
 })
 
+const policies: Readonly<Record<JobStore.OnDependencyFailure, string>> = {
+  fail: "0",
+  cancelSiblings: "1",
+  continue: "2"
+}
+
+const edgesOf = (dependencies: ReadonlyArray<JobStore.Dependency> | undefined): unknown =>
+  dependencies === undefined || dependencies.length === 0
+    ? undefined
+    : dependencies.map(({ id, name, onFailure = "fail" }) => ({
+      id: packId(id),
+      name: tidy(name),
+      policy: policies[onFailure]
+    }))
+
 /** A record of any kind. */
 export const specialOf = (record: JobStore.NewRecord): unknown => ({
   id: packId(record.id),
@@ -156,9 +172,8 @@ export const specialOf = (record: JobStore.NewRecord): unknown => ({
   labels: record.tags.length === 0 ? undefined : record.tags.map(tidy),
   flow: record.flowId === undefined ? undefined : tidy(record.flowId),
   parent: record.parent === undefined ? undefined : packId(record.parent),
-  dependencies: record.dependencies === undefined || record.dependencies.length === 0
-    ? undefined
-    : record.dependencies.map(({ id, name }) => ({ id: packId(id), name: tidy(name) })),
+  dependencies: edgesOf(record.dependencies),
+  dependents: edgesOf(record.dependents),
   rest: restOf(record).toWellFormed()
 })
 

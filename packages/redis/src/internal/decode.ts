@@ -202,6 +202,33 @@ export const toAnswer = (id: JobRecord.JobId, line: string): JobStore.ResultAnsw
   }
 }
 
+/** An edge: who is waited for, what a failure means, name, how it ended. */
+export const toDependency = (line: string): JobStore.DependenciesReply["dependencies"][number] => {
+  const id = Ids.unpack(line)
+  const cut = line.indexOf(field)
+  return { name: unclean(line.slice(23, cut)), answer: endOf(id, line.slice(cut + 1)) }
+}
+
+const endOf = (id: JobRecord.JobId, end: string): JobStore.ResultAnswer => {
+  const value = end.slice(1)
+  switch (end[0]) {
+    case undefined:
+      return { _tag: "Pending", id, progress: undefined }
+    case "c":
+    case "n":
+      return { _tag: "Completed", id, progress: undefined, result: end[0] === "n" ? undefined : unclean(value) }
+    case "x":
+      return { _tag: "Cancelled", id, progress: undefined, reason: unclean(value) }
+    case "d": {
+      const { failure, reason }: { readonly reason: JobRecord.DeadReason; readonly failure?: JobRecord.Failure } = JSON
+        .parse(unclean(value))
+      return { _tag: "Dead", id, progress: undefined, reason, failure }
+    }
+    default:
+      return { _tag: "NotFound", id }
+  }
+}
+
 /** Records of a reply, one a line; none of an empty one. */
 export const linesOf = (text: string): ReadonlyArray<string> => text === "" ? none : text.split(record)
 

@@ -9,6 +9,7 @@ import { clock as serverClock, context, names } from "./lua/context.ts"
 import { cancel, control, pause } from "./lua/control.ts"
 import { one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
+import { dependencies, flow } from "./lua/flow.ts"
 import { life } from "./lua/life.ts"
 import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
 import { listen } from "./lua/listen.ts"
@@ -25,7 +26,7 @@ import { signal, write } from "./lua/write.ts"
 /** The layout of the data. Another number is another store. */
 export const layout = 1
 
-const library = [bucket, record, life, limits, store, settle].join("\n")
+const library = [bucket, record, life, limits, flow, cancel, store, settle].join("\n")
 
 /** May run where memory is full, so that work goes on and makes room: all but what adds records. */
 const always = "#!lua flags=allow-oom"
@@ -44,6 +45,7 @@ export type Verb =
   | "get"
   | "page"
   | "results"
+  | "dependencies"
   | "stats"
   | "schedules"
   | "limits"
@@ -91,12 +93,13 @@ export const scripts = (clock: string = serverClock): Scripts => {
     renew: make(always, context, worker, library, heldBy, unpark, renew),
     write: make(always, context, library, write),
     signal: make(always, context, library, signal),
-    control: make(always, context, library, matches, cancel, control),
+    control: make(always, context, library, matches, control),
     pause: make(always, context, pause),
     maintain: make(always, context, library, heldBy, scheduleText, attend, maintain),
     get: make(always, context, library, get),
     page: make(always, context, library, matches, page),
     results: make(always, context, library, results),
+    dependencies: make(always, context, library, dependencies),
     stats: make(always, context, library, stats),
     limits: make(withRoom, context, library, change),
     keys: make(always, context, library, keys),
@@ -106,6 +109,6 @@ export const scripts = (clock: string = serverClock): Scripts => {
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mend),
     reshelve: make(always, reshelve),
-    tick: make(withRoom, context, library, cancel, scheduleText, tick)
+    tick: make(withRoom, context, library, scheduleText, tick)
   }
 }

@@ -74,12 +74,14 @@ export const make = Effect.fnUntraced(function*(
 
   const enqueueSpecial = (
     records: ReadonlyArray<JobStore.NewRecord>,
-    by: JobStore.AttemptRef | undefined
+    by: JobStore.AttemptRef | undefined,
+    whole?: JobRecord.JobId
   ): Answers =>
     Effect.flatMap(
       stored<string>("enqueue", [
         JSON.stringify(records.map(Codec.specialOf)),
-        by === undefined ? "" : Codec.packId(by.id) + by.fence
+        by === undefined ? "" : Codec.packId(by.id) + by.fence,
+        whole === undefined ? "" : Codec.packId(whole)
       ]),
       (reply) => {
         if (reply === "LeaseLost") {
@@ -111,17 +113,18 @@ export const make = Effect.fnUntraced(function*(
         })
       ))
   const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => askAgain(records, enqueuePlain(records))
-  const storeSpecial = (records: ReadonlyArray<JobStore.NewRecord>, by: JobStore.AttemptRef | undefined) =>
-    askAgain(records, enqueueSpecial(records, by))
+  const storeSpecial = ({ by, records, whole }: JobStore.EnqueueRequest) =>
+    askAgain(records, enqueueSpecial(records, by, whole))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
-  const special = new Coalescer.Coalescer((records) => storeSpecial(records, undefined), scope)
+  const special = new Coalescer.Coalescer((records) => storeSpecial({ records }), scope)
 
-  const enqueue = ({ by, records }: JobStore.EnqueueRequest): Answers => {
-    if (by !== undefined) return storeSpecial(records, by)
+  const enqueue = (request: JobStore.EnqueueRequest): Answers => {
+    const { by, records, whole } = request
+    if (by !== undefined || whole !== undefined) return storeSpecial(request)
     const isSpecial = records.some(Codec.isSpecial)
-    if (records.length > bulk) return isSpecial ? storeSpecial(records, undefined) : storePlain(records)
+    if (records.length > bulk) return isSpecial ? storeSpecial(request) : storePlain(records)
     return (isSpecial ? special : plain).enqueue(records)
   }
 
@@ -220,6 +223,19 @@ export const make = Effect.fnUntraced(function*(
           const lines = reply.split(Codec.record)
           return ids.map((id, i) => Decode.toAnswer(id, lines[i] ?? ""))
         }
+      ),
+
+    dependencies: ({ cursor, id, limit }) =>
+      Effect.map(
+        client.call<[string, number]>("dependencies", "dependencies", [
+          Codec.packId(id),
+          cursor ?? "0",
+          String(limit)
+        ]),
+        ([lines, next]) => ({
+          dependencies: Decode.linesOf(lines).map(Decode.toDependency),
+          cursor: Number(next) === 0 ? undefined : String(next)
+        })
       ),
 
     signal: ({ id, value, waitpoint }) =>

@@ -3,10 +3,11 @@
  */
 import { isFinal } from "../../JobRecord.ts"
 import type { ControlAction, ControlOutcome, ControlReply, ControlRequest, EditedPayload } from "../../JobStore.ts"
+import { isBroken, reopen } from "./edges.ts"
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
-import { forgetSteps, isEnding, mustUndo } from "./write.ts"
+import { isEnding, mustUndo } from "./write.ts"
 
 export const control = (state: MemoryState, request: ControlRequest, now: number): ControlReply => {
   const { cursor, rows } = select(state, request.where, "oldest", request.limit, request.cursor)
@@ -68,6 +69,8 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
     const holder = state.holder(row.spec.tag, row.spec.unique, now)
     if (holder !== undefined && holder !== row) return "Unchanged"
   }
+  // Without what it needs it would not run: that is to run again first, and brings it along.
+  if (wasFinal && isBroken(row)) return "Unchanged"
   if (!wasFinal && payload === undefined && row.state !== "scheduled") return "Unchanged"
   row.fence++
   if (payload !== undefined) {
@@ -81,27 +84,9 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
     else state.hints.work(row.queue.name)
     return "Changed"
   }
-  renewLife(state, row, now)
+  state.begin(row, now)
+  reopen(state, row, now)
   return "Changed"
-}
-
-const renewLife = (state: MemoryState, row: Row, now: number): void => {
-  state.finished--
-  const more = row.grow()
-  forgetSteps(row)
-  row.attempt = 0
-  row.begun = false
-  row.begunAt = -1
-  row.crashes = 0
-  more.failures = []
-  more.result = undefined
-  more.deadReason = undefined
-  more.cancelReason = undefined
-  more.progress = undefined
-  // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
-  row.spec = { ...row.spec, delay: 0, runAt: undefined, startBefore: undefined }
-  state.hold(row, now)
-  state.run(row, "replay", now, now)
 }
 
 const reschedule = (state: MemoryState, row: Row, dueAt: number, now: number): ControlOutcome => {

@@ -6,6 +6,7 @@
  */
 import type { JobId } from "../../JobRecord.ts"
 import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
+import { awaitAll, connect, Edge, unready } from "./edges.ts"
 import { Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
 
@@ -20,8 +21,13 @@ export const enqueue = (
     const row = state.rows.get(by.id)
     if (row === undefined || row.state !== "running" || row.fence !== by.fence) return undefined
   }
-  const { records } = request
-  const refusal = records.length > 1 ? refuse(state, records, now) : undefined
+  const { records, whole } = request
+  const first = whole === undefined ? undefined : records.find(({ id }) => id === whole)
+  const known = first === undefined ? undefined : knownAs(state, first)
+  if (known !== undefined) return records.map(({ id }) => ({ id: id === whole ? known.id : id, outcome: "Existing" }))
+  const refusal = records.length > 1 || whole !== undefined || records[0]?.dependents !== undefined
+    ? refuse(state, request, now)
+    : undefined
   if (refusal !== undefined) return refusal
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
@@ -43,30 +49,41 @@ export const enqueueOne = (state: MemoryState, spec: NewRecord, now: number): En
 const knownAs = (state: MemoryState, { id, idempotencyKey, tag }: NewRecord): Row | undefined =>
   state.rows.get(id) ?? (idempotencyKey === undefined ? undefined : state.idempotent.get(scoped(tag, idempotencyKey)))
 
-/** The answers of a batch of which nothing is stored, because it would replace a member of a flow. */
+/**
+ * The answers of a batch of which nothing is stored: it would replace a member of a flow, is to be stored whole and cannot be,
+ * or what is to wait for it has begun.
+ */
 const refuse = (
   state: MemoryState,
-  records: ReadonlyArray<NewRecord>,
+  { records, whole }: EnqueueRequest,
   now: number
 ): ReadonlyArray<Enqueued> | undefined => {
   /** Members of flows that the batch adds itself, by unique key. */
   const members = new Map<string, JobId>()
-  let conflicts: Map<NewRecord, JobId> | undefined
+  let conflicts: Map<NewRecord, Enqueued> | undefined
+  const conflict = (spec: NewRecord, id: JobId) =>
+    (conflicts ??= new Map()).set(spec, { id, outcome: "UniqueConflict" })
   for (const spec of records) {
     const { flowId, id, tag, unique } = spec
+    const begun = unready(state, spec)
+    if (begun !== undefined) (conflicts ??= new Map()).set(spec, { id: begun, outcome: "Begun" })
     if (unique === undefined || knownAs(state, spec) !== undefined) continue
     const key = scoped(tag, unique.key)
     const holder = state.holder(tag, unique, now)
     const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
-    const isOwn = members.has(key) && (unique.onConflict === "replace" || unique.onConflict === "reschedule")
-    if (row?.spec.flowId !== undefined) (conflicts ??= new Map()).set(spec, row.id)
-    else if (isOwn) (conflicts ??= new Map()).set(spec, members.get(key)!)
-    else if (flowId !== undefined && holder === undefined) members.set(key, id)
+    const isOwn = members.has(key) &&
+      (whole !== undefined || unique.onConflict === "replace" || unique.onConflict === "reschedule")
+    if (row?.spec.flowId !== undefined) conflict(spec, row.id)
+    else if (isOwn) conflict(spec, members.get(key)!)
+    else if (
+      whole !== undefined && holder !== undefined && (row !== undefined || !isFollowed(holder, unique.onConflict))
+    ) {
+      conflict(spec, holder.id)
+    } else if (flowId !== undefined && holder === undefined) members.set(key, id)
   }
-  return conflicts === undefined ? undefined : records.map((spec): Enqueued => {
-    const holder = conflicts.get(spec)
-    return holder === undefined ? { id: spec.id, outcome: "Refused" } : { id: holder, outcome: "UniqueConflict" }
-  })
+  return conflicts === undefined
+    ? undefined
+    : records.map((spec) => conflicts?.get(spec) ?? { id: spec.id, outcome: "Refused" })
 }
 
 /** A new row. It waits for the end of another one when it is that one's successor; else it takes its unique key. */
@@ -87,31 +104,12 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
     waitsFor.grow().successor = row
   }
   if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
-    awaitDependencies(state, row, spec.dependencies, now)
+    awaitAll(state, row, spec.dependencies, now)
   } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
-  state.tell("enqueued", row, now)
-}
-
-const awaitDependencies = (
-  state: MemoryState,
-  row: Row,
-  dependencies: NonNullable<NewRecord["dependencies"]>,
-  now: number
-): void => {
-  const more = row.grow()
-  more.blocked ??= "Dependencies"
-  more.pending = dependencies.length
-  for (const { id, name } of dependencies) {
-    const dependency = state.rows.get(id)
-    if (
-      dependency === undefined || dependency.state === "completed" || dependency.state === "cancelled" ||
-      dependency.state === "dead"
-    ) {
-      state.dependencyEnded(row, name, dependency, now)
-    } else {
-      ;(dependency.grow().dependents ??= []).push({ row, name })
-    }
+  for (const { id, name, onFailure } of spec.dependents ?? []) {
+    connect(state, new Edge(state.rows.get(id)!, spec.id, name, onFailure ?? "fail"))
   }
+  state.tell("enqueued", row, now)
 }
 
 /** The table of unique conflicts (DESIGN: `keep`, `replace`, `reschedule`, `runAfter` by how the holder stands). */

@@ -3,6 +3,7 @@
  * of how many wait.
  */
 import type { Claimed, ExchangeReply, ExchangeRequest, Settled } from "../../JobStore.ts"
+import type { Edge } from "./edges.ts"
 import { admitDue, start } from "./limits.ts"
 import { fairFrom, type QueueState } from "./queue.ts"
 import type { Row } from "./row.ts"
@@ -148,6 +149,16 @@ export const expire = (state: MemoryState, row: Row, now: number): void => {
   state.finish(row, "expire", "dead", now, "Expired")
 }
 
+/** Results of few go along with a claim; those of many are asked for. */
+const carried = 100
+
+const resultsOf = (edges: ReadonlyArray<Edge>): Readonly<Record<string, string | undefined>> =>
+  edges.length > carried ? nothing : Object.fromEntries(
+    edges.flatMap(({ answer, name }) =>
+      answer === undefined ? [] : [[name, answer._tag === "Completed" ? answer.result : undefined]]
+    )
+  )
+
 /** A copy: what the worker holds must not change when the row does, or a stale fence would look fresh. */
 const toClaimed = (row: Row): Claimed => {
   const { more, spec } = row
@@ -171,6 +182,6 @@ const toClaimed = (row: Row): Claimed => {
     parent: spec.parent,
     flowId: spec.flowId,
     checkpoints: more?.checkpoints ?? nothing,
-    dependencies: more?.dependencies ?? nothing
+    dependencies: more?.waitsFor === undefined ? nothing : resultsOf(more.waitsFor)
   }
 }

@@ -4,7 +4,15 @@
  * A cursor is the position of the last record in the order of enqueue, so it stays valid while records come and go.
  */
 import type { JobId } from "../../JobRecord.ts"
-import type { QueryReply, QueryRequest, ResultAnswer, Selection, Stats } from "../../JobStore.ts"
+import type {
+  DependenciesReply,
+  DependenciesRequest,
+  QueryReply,
+  QueryRequest,
+  ResultAnswer,
+  Selection,
+  Stats
+} from "../../JobStore.ts"
 import { type Row, view } from "./row.ts"
 import type { MemoryState } from "./state.ts"
 
@@ -74,27 +82,46 @@ const matches = (row: Row, where: Selection): boolean =>
   (where.enqueuedBefore === undefined || row.enqueuedAt < where.enqueuedBefore)
 
 export const results = (state: MemoryState, ids: ReadonlyArray<JobId>): ReadonlyArray<ResultAnswer> =>
-  ids.map((id): ResultAnswer => {
-    const row = state.rows.get(id)
-    if (row === undefined) return { _tag: "NotFound", id, by: state.gone.get(id)?.by }
-    const progress = row.more?.progress
-    switch (row.state) {
-      case "completed":
-        return { _tag: "Completed", id, progress, result: row.more?.result }
-      case "cancelled":
-        return { _tag: "Cancelled", id, progress, reason: row.more?.cancelReason ?? "" }
-      case "dead":
-        return {
-          _tag: "Dead",
-          id,
-          progress,
-          reason: row.more?.deadReason ?? "Defect",
-          failure: row.more?.failures.at(-1)
-        }
-      default:
-        return { _tag: "Pending", id, progress }
-    }
-  })
+  ids.map((id) => answerOf(state, id))
+
+export const answerOf = (state: MemoryState, id: JobId): ResultAnswer => {
+  const row = state.rows.get(id)
+  if (row === undefined) return { _tag: "NotFound", id, by: state.gone.get(id)?.by }
+  const progress = row.more?.progress
+  switch (row.state) {
+    case "completed":
+      return { _tag: "Completed", id, progress, result: row.more?.result }
+    case "cancelled":
+      return { _tag: "Cancelled", id, progress, reason: row.more?.cancelReason ?? "" }
+    case "dead":
+      return {
+        _tag: "Dead",
+        id,
+        progress,
+        reason: row.more?.deadReason ?? "Defect",
+        failure: row.more?.failures.at(-1)
+      }
+    default:
+      return { _tag: "Pending", id, progress }
+  }
+}
+
+/** What a record waits for, or has waited for, from a position on. */
+export const dependencies = (
+  state: MemoryState,
+  { cursor, id, limit }: DependenciesRequest
+): DependenciesReply => {
+  const from = Number(cursor ?? 0)
+  const all = state.rows.get(id)?.more?.waitsFor ?? []
+  const next = from + limit
+  return {
+    dependencies: all.slice(from, next).map(({ answer, id, name }) => ({
+      name,
+      answer: answer ?? { _tag: "Pending", id, progress: undefined }
+    })),
+    cursor: next < all.length ? String(next) : undefined
+  }
+}
 
 export const stats = (state: MemoryState, now: number): Stats => ({
   now,

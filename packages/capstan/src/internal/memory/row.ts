@@ -15,6 +15,7 @@ import {
   type State
 } from "../../JobRecord.ts"
 import type { NewRecord } from "../../JobStore.ts"
+import type { Edge } from "./edges.ts"
 import type { QueueState } from "./queue.ts"
 import type { WorkerState } from "./state.ts"
 
@@ -45,11 +46,12 @@ export class More {
   checkpoints: Record<string, string> | undefined = undefined
   /** One of its steps can be undone. */
   undo = false
-  dependencies: Record<string, string | undefined> | undefined = undefined
-  /** How many records it still waits for. */
+  /** Of the records that it waits for, or has waited for. */
+  waitsFor: Array<Edge> | undefined = undefined
+  /** How many of these are open. */
   pending = 0
-  /** Rows that wait for this one, by the name under which they want its result. */
-  dependents: Array<{ readonly row: Row; readonly name: string }> | undefined = undefined
+  /** Of those that wait for this one, or have waited. */
+  awaitedBy: Array<Edge> | undefined = undefined
   /** The row that waits, blocked for `Unique`, until this one has ended; see `MemoryState.successorOf`. */
   successor: Row | undefined = undefined
   /** Idempotency keys beside that of its contents: of calls whose contents were replaced, or that only moved it. */
@@ -153,6 +155,10 @@ export class Row {
   /** No attempt of its present life has begun, or it was given back before it did. */
   get untouched(): boolean {
     return this.attempt === 0 && !this.begun
+  }
+
+  get finished(): boolean {
+    return isFinal(this.state)
   }
 
   /** It waits for its first start. */

@@ -6,6 +6,7 @@
  */
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
+import { connect, Edge } from "./edges.ts"
 import { enqueueOne } from "./enqueue.ts"
 import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
@@ -170,8 +171,7 @@ const leaveChildren = (state: MemoryState, row: Row, settlement: Settlement, now
   for (const spec of settlement.children!) {
     const { id } = enqueueOne(state, spec, now)
     const child = state.rows.get(id)!
-    if (!waits || child.state === "completed" || child.state === "cancelled" || child.state === "dead") continue
-    row.grow().pending++
-    ;(child.grow().dependents ??= []).push({ row, name: child.id })
+    if (!waits || child.finished) continue
+    connect(state, new Edge(row, child.id, child.id, "continue"))
   }
 }

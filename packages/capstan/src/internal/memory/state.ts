@@ -9,9 +9,11 @@ import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } fro
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
 import { Deque } from "./deque.ts"
+import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
 import { fairFrom, QueueState } from "./queue.ts"
 import type { Row, Spec } from "./row.ts"
+import { forgetSteps } from "./write.ts"
 
 /** A worker as the store knows it. */
 export class WorkerState {
@@ -107,6 +109,8 @@ export class MemoryState {
   readonly gone = new Map<string, Gone>()
   private readonly lastGone: Array<JobId> = []
   private nextGone = 0
+  /** Rows that have ended and of which those who wait for them are still to be told. */
+  ended: Array<Row> = []
   finished = 0
   /** No later than the next instant at which `maintain` has work. */
   maintainAt = Infinity
@@ -133,9 +137,10 @@ export class MemoryState {
 
   /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
   shared(record: NewRecord): Spec {
-    const { concurrency, dependencies, idempotencyKey, tag, unique } = record
+    const { concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
     if (
-      unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined
+      unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined ||
+      dependents !== undefined
     ) {
       return record
     }
@@ -348,28 +353,29 @@ export class MemoryState {
     }
     this.shelve(row, to)
     this.tell(to, row, now, reason)
-    const dependents = row.more?.dependents
-    if (dependents === undefined) return
-    row.more!.dependents = undefined
-    for (const { name, row: dependent } of dependents) this.dependencyEnded(dependent, name, row, now)
+    ended(this, row, now)
   }
 
-  /** One of the records that a row waits for has ended. */
-  dependencyEnded(row: Row, name: string, dependency: Row | undefined, now: number): void {
+  /** A final row begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended. */
+  begin(row: Row, now: number): void {
+    this.finished--
     const more = row.grow()
-    more.dependencies = { ...more.dependencies, [name]: dependency?.more?.result }
-    more.pending--
-    if (row.state !== "blocked") return
-    // Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-    const isDependency = more.blocked === "Dependencies" || more.blocked === "Unique"
-    if (isDependency && dependency?.state !== "completed") {
-      row.fence++
-      more.deadReason = "DependencyFailed"
-      this.finish(row, "dependencyFailed", "dead", now, "DependencyFailed")
-      return
-    }
-    if (more.pending > 0 || (more.blocked !== "Dependencies" && more.blocked !== "Children")) return
-    this.run(row, "unblock", now, row.spec.runAt ?? row.enqueuedAt + row.spec.delay)
+    forgetSteps(row)
+    row.attempt = 0
+    row.begun = false
+    row.begunAt = -1
+    row.crashes = 0
+    more.failures = none
+    more.result = undefined
+    more.deadReason = undefined
+    more.cancelReason = undefined
+    more.progress = undefined
+    // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
+    row.spec = { ...row.spec, delay: 0, runAt: undefined, startBefore: undefined }
+    this.hold(row, now)
+    forgetChildren(row)
+    if (more.pending > 0) this.block(row, "replay", "Dependencies")
+    else this.run(row, "replay", now, now)
   }
 
   private shelve(row: Row, to: "completed" | "cancelled" | "dead"): void {
@@ -410,9 +416,7 @@ export class MemoryState {
     row.isGone = true
     this.holes++
     this.remember(row.id, { fence: row.settledFence > 0 ? row.settledFence : undefined, by })
-    for (const { name, row: dependent } of row.more?.dependents ?? []) {
-      this.dependencyEnded(dependent, name, undefined, now)
-    }
+    ended(this, row, now)
     this.tell("deleted", row, now)
     this.closeOrder()
   }

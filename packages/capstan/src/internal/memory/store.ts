@@ -14,7 +14,7 @@ import { enqueue } from "./enqueue.ts"
 import { exchange } from "./exchange.ts"
 import { change, keysOf } from "./limits.ts"
 import { maintain } from "./maintain.ts"
-import { query, results, stats } from "./query.ts"
+import { dependencies, query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
 import { view } from "./row.ts"
 import * as Schedules from "./schedules.ts"
@@ -131,6 +131,7 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     renew: (request) => Effect.sync(() => renew(state, request, now())),
     write: (entries) => Effect.sync(() => write(state, entries, now())),
     results: (ids) => Effect.sync(() => results(state, ids)),
+    dependencies: (request) => Effect.sync(() => dependencies(state, request)),
     signal: (request) => Effect.sync(() => signal(state, request, now())),
     get: (id) =>
       Effect.sync(() => {

@@ -117,6 +117,9 @@ export class Attempt implements JobContextShape, StepRecord {
   get parent(): Option.Option<JobId> {
     return Option.fromUndefinedOr(this.claimed.parent)
   }
+  get flow(): Option.Option<JobId> {
+    return Option.fromUndefinedOr(this.claimed.flowId as JobId | undefined)
+  }
   get deadline(): Option.Option<number> {
     const { timeout } = this.runnable.policy
     return timeout === Infinity

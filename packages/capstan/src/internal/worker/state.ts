@@ -17,6 +17,7 @@ import type {
   Outcome,
   Shape as Store
 } from "../../JobStore.ts"
+import { following } from "../follow.ts"
 import type { StepStore } from "../steps/steps.ts"
 import { withSteps } from "../steps/undo.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
@@ -262,7 +263,8 @@ export class WorkerState implements Host {
    * takes its time keeps its attempt among those that run, so that the lease holds and a shutdown waits for it.
    */
   private decide(attempt: Attempt, decided: Decided, elapsed: number): void {
-    const outcome = attempt.mayHaveSteps ? withSteps(attempt.steps, decided) : decided
+    // What was done is undone before anything follows.
+    const outcome = following(attempt, attempt.mayHaveSteps ? withSteps(attempt.steps, decided) : decided)
     if (!Effect.isEffect(outcome)) return this.conclude(attempt, outcome, elapsed)
     const deciding = Effect.runForkWith(attempt.runnable.context)(outcome)
     const settled = (exit: Exit.Exit<Outcome | undefined>) =>
@@ -320,7 +322,8 @@ export class WorkerState implements Host {
   abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
     this.telemetry.abandoned(attempt)
-    this.decide(attempt, attempt.answered === undefined ? outcome : completed(attempt.answered), attempt.elapsed())
+    const decided = attempt.answered === undefined ? outcome : completed(attempt.answered)
+    this.decide(attempt, decided, attempt.elapsed())
   }
 
   cancel(requests: ReadonlyArray<CancelRequest>): void {

@@ -9,6 +9,7 @@ import * as Agenda from "./functions/agenda.ts"
 import * as Control from "./functions/control.ts"
 import * as Enqueue from "./functions/enqueue.ts"
 import * as Exchange from "./functions/exchange.ts"
+import * as Flow from "./functions/flow.ts"
 import * as Keep from "./functions/keep.ts"
 import * as Limits from "./functions/limits.ts"
 import * as Maintain from "./functions/maintain.ts"
@@ -64,9 +65,10 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Limits, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read].flatMap((
-    module
-  ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
+  [Parts, Limits, Flow, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read]
+    .flatMap((
+      module
+    ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 
 const settings = ({ schema }: Names): string => `
 DO $do$

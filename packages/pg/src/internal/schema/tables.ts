@@ -50,7 +50,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // any length, is found by walking. worker and begun_at: 0 is none. state: 0 ready, 1 running, 2 scheduled, 3 blocked.
   // flags: 1 has a unique key, 2 has rows in detail or checkpoint, 4 an attempt has begun, 8 holds a slot of its key,
   // 16 came back to an earlier place, 32 has an idempotency key, 64 is blocked until `at` at the latest, 128 has a step that
-  // can be undone, 512 has a key that several jobs share.
+  // can be undone, 512 has a key that several jobs share, 1024 others wait for it, 2048 it waits or has waited for others.
   //
   // Indexes name only what a claim leaves as it is, so that claims write no index: the new version of a row lies beside
   // the old one in its page, of which a half is kept free for that. Hence three columns that follow from others (generated
@@ -70,7 +70,6 @@ export const tables = (s: string): ReadonlyArray<string> => [
     settled int NOT NULL DEFAULT 0,
     attempt int NOT NULL DEFAULT 0,
     version int NOT NULL,
-    pending int NOT NULL DEFAULT 0,
     state smallint NOT NULL,
     priority smallint NOT NULL,
     crashes smallint NOT NULL DEFAULT 0,
@@ -121,8 +120,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE TABLE ${s}.detail (
     id uuid PRIMARY KEY,
     progress text,
-    logs jsonb,
-    results jsonb
+    logs jsonb
   )`,
   `CREATE TABLE ${s}.checkpoint (
     id uuid NOT NULL,
@@ -173,7 +171,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE INDEX history_id ON ${s}.history (id)`,
   // The dead and the cancelled are few, and are what people look for.
   `CREATE INDEX history_ended ON ${s}.history (id) WHERE state > 4`,
-  // Whose keys are forgotten with it; its flags are 1 and 32 alone.
+  // Whose keys, and whose edges, are forgotten with it; its flags are 1, 32 and 2048 alone.
   `CREATE INDEX history_keyed ON ${s}.history (id) WHERE flags <> 0`,
   `CREATE INDEX history_counted ON ${s}.history (tag, state, keep_count, finished_at) WHERE keep_count IS NOT NULL`,
 
@@ -253,13 +251,19 @@ export const tables = (s: string): ReadonlyArray<string> => [
     id uuid NOT NULL,
     PRIMARY KEY (queue, id)
   )`,
+  // Who (child) waits for whom (parent). state: NULL while it waits, else that of history, 0 when it is gone; value as
+  // value_of says. on_failure: 0 fail, 1 cancel siblings, 2 continue, 3 a child that was left behind. No index names what
+  // an end writes, for which a part of each page is kept free.
   `CREATE TABLE ${s}.dependency (
-    parent uuid NOT NULL,
     child uuid NOT NULL,
+    parent uuid NOT NULL,
+    on_failure smallint NOT NULL,
+    state smallint,
     name text COLLATE "C" NOT NULL,
-    PRIMARY KEY (parent, child, name)
-  )`,
-  `CREATE INDEX dependency_child ON ${s}.dependency (child)`,
+    value text,
+    PRIMARY KEY (child, parent, name)
+  ) WITH (fillfactor = 60)`,
+  `CREATE INDEX dependency_parent ON ${s}.dependency (parent)`,
   `CREATE TABLE ${s}.cancel (
     id uuid PRIMARY KEY,
     fence int NOT NULL,
@@ -267,8 +271,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
     told boolean NOT NULL DEFAULT false
   )`,
   // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not,
-  // and what a settlement found locked by one: a record to look at, a key with slots to give back or out, a signal, a
-  // record to store once its key is free.
+  // and what a settlement found locked by one: a record to look at, or (frees) that may go on, or (value alone) whose siblings
+  // are to be cancelled; a key with slots to give back or out; a signal; a record to store once its key is free.
   `CREATE TABLE ${s}.agenda (
     num bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at bigint NOT NULL DEFAULT 0,

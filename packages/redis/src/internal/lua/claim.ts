@@ -310,7 +310,7 @@ function L.claim(row)
   claimed[claims + 1] = table.concat({
     row.id, row.kind, row.priority, row.attempt, row.fence, row.crashes, string.format('%.0f', row.begun),
     string.format('%.0f', row.ready), listText(its and its.failures), checkpointsText(row),
-    its and its.dependencies and cjson.encode(its.dependencies) or ''
+    L.resultsText(row)
   }, '\31')
   claimed[claims + 2] = headText(row) .. row.rest
   claims = claims + 2

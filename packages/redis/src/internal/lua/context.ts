@@ -20,6 +20,8 @@
  * | `:f:<shelf>`, `:fs`, `:sw` | list, hash, sorted set | finished records by job, outcome and retention; sizes; when each is swept |
  * | `:sc`, `:sn`, `:sa` | hash, sorted set, sorted set | schedules; their names; when each is to be seen to |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
+ * | `:dp:<id>`, `:dw:<id>` | hash, list | whom a record waits for or has waited for, by number; which edges it is waited for by |
+ * | `:ag` | list | what is left for the next exchanges: ends to tell, siblings to cancel; `ag` in `{p}` says whether there is any |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
  * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
  * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
@@ -83,7 +85,7 @@ local LAYOUT = '${layout}'
 local HEAD = 49
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
-local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka')
+local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka', 'ag')
 local maintainAt = tonumber(meta[1] or '') or math.huge
 local isHeard = meta[2] and tonumber(meta[2]) > now
 local parked = tonumber(meta[3] or '0')

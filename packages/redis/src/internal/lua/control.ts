@@ -32,37 +32,6 @@ local act = {}
 
 function act.Cancel(row) return L.cancel(row, action.reason) end
 
--- Steps of a life that was completed, or undone, are to run again.
-local function forgetSteps(row)
-  local key = P .. ':cp:' .. row.id
-  if not row.hasCheckpoints or row.state ~= COMPLETED and call('HEXISTS', key, '!undone') == 0 then return end
-  call('DEL', key)
-  row.hasCheckpoints = false
-  more(row).undo = nil
-end
-
-local function renewLife(row)
-  L.unfold(row)
-  forgetSteps(row)
-  L.unshelve(row)
-  local its = more(row)
-  row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0
-  its.failures, its.failedAttempt, its.deadReason, its.cancel = nil, nil, nil, nil
-  L.errorTag(row, nil)
-  if row.hasResult then
-    call('HDEL', P .. ':r', row.id)
-    row.hasResult = false
-  end
-  if row.hasProgress then
-    call('HDEL', P .. ':g', row.id)
-    row.hasProgress = false
-  end
-  -- Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
-  its.due, its.startBefore = row.head.at, nil
-  L.hold(row)
-  L.run(row, now)
-end
-
 -- A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now.
 function act.Retry(row)
   if row.state == RUNNING then return 'Unchanged' end
@@ -71,6 +40,8 @@ function act.Retry(row)
     local holder = L.holder(kindOf(row.kind).tag, its.unique.key)
     if holder and holder ~= row then return 'Unchanged' end
   end
+  -- Without what it needs it would not run: that is to run again first, and brings it along.
+  if wasFinal and its and (its.broken or 0) > 0 then return 'Unchanged' end
   if not wasFinal and not action.rest and row.state ~= SCHEDULED then return 'Unchanged' end
   headOf(row)
   row.fence = row.fence + 1
@@ -81,7 +52,8 @@ function act.Retry(row)
     setCold(row, (string.match(row.rest, '^[^\31]*\31') or '\31') .. action.rest)
   end
   if wasFinal then
-    renewLife(row)
+    L.begin(row)
+    L.reopen(row)
   elseif row.state == SCHEDULED then
     L.run(row, now)
   else

@@ -125,7 +125,7 @@ if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', P .. ':
 return 1
 `
 
-/** ARGV[2]: the attempt on whose behalf it is made, id and fence. */
+/** ARGV[2]: the attempt on whose behalf it is made, id and fence. ARGV[3]: the record that stands for all, when it is one thing. */
 export const special = String.raw`
 local by = ARGV[2]
 if by ~= '' then
@@ -134,10 +134,18 @@ if by ~= '' then
 end
 local specs = cjson.decode(ARGV[1])
 local answers = {}
-local conflicts = #specs > 1 and conflictsOf(specs)
+local isWhole = ARGV[3] ~= ''
+for _, spec in ipairs(specs) do
+  local known = spec.id == ARGV[3] and knownAs(spec)
+  if known then
+    for i, each in ipairs(specs) do answers[i] = 'Existing,' .. (each == spec and known.id or each.id) end
+    return table.concat(answers, ';')
+  end
+end
+local conflicts = (#specs > 1 or isWhole or specs[1].dependents) and conflictsOf(specs, isWhole)
 if conflicts then
   for i, spec in ipairs(specs) do
-    answers[i] = conflicts[i] and 'UniqueConflict,' .. conflicts[i] or 'Refused,' .. spec.id
+    answers[i] = conflicts[i] or 'Refused,' .. spec.id
   end
   return table.concat(answers, ';')
 end

@@ -112,6 +112,7 @@ if ARGV[5] ~= '' then
 end
 if keysAt <= now then general().tendKeys() end
 if parked > 0 and about[3] then general().unpark(about[3]) end
+local isLeft = (meta[6] == '1' or changed.ag == 1) and general().tend()
 
 local nextDue = math.huge
 local more = {}
@@ -161,7 +162,7 @@ local texts = {}
 for number in pairs(used) do texts[#texts + 1] = number .. '\29' .. kindOf(number).text end
 return {
   table.concat({
-    stamp, nextDue < math.huge and string.format('%.0f', math.max(0, nextDue - now)) or '', maintainIn(),
+    stamp, isLeft and '0' or nextDue < math.huge and string.format('%.0f', math.max(0, nextDue - now)) or '', maintainIn(),
     table.concat(lost, ','), table.concat(others), table.concat(more, '\30'), cancel
   }, '\31'),
   table.concat(texts, '\30'),

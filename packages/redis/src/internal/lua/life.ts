@@ -236,33 +236,7 @@ function L.finish(row, to, reason)
   shelve(kind, to, row.id, 1)
   if to ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[to], row.chunk, row.id) end
   tell(to == COMPLETED and 'completed' or to == CANCELLED and 'cancelled' or 'dead', row.id, kind, row.attempt, reason)
-  local dependents = its and its.dependents
-  if not dependents then return end
-  more(row).dependents = nil
-  for _, each in ipairs(dependents) do
-    local dependent = load(each[1])
-    if dependent then L.dependencyEnded(dependent, each[2], row) end
-  end
-end
-
--- One of the records that a record waits for has ended.
-function L.dependencyEnded(row, name, dependency)
-  local its = more(row)
-  its.dependencies = its.dependencies or {}
-  local result = dependency and dependency.hasResult and call('HGET', P .. ':r', dependency.id)
-  its.dependencies[name] = result or false
-  its.pending = (its.pending or 0) - 1
-  if row.state ~= BLOCKED then return end
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  local isDependency = its.blocked == 'Dependencies' or its.blocked == 'Unique'
-  if isDependency and not (dependency and dependency.state == COMPLETED) then
-    row.fence = row.fence + 1
-    its.deadReason = 'DependencyFailed'
-    L.finish(row, DEAD, 'DependencyFailed')
-    return
-  end
-  if its.pending > 0 or (its.blocked ~= 'Dependencies' and its.blocked ~= 'Children') then return end
-  L.run(row, its.due or 0)
+  if its and its.awaited then L.tellEnd(row) end
 end
 
 function L.expire(row)
@@ -295,6 +269,8 @@ function L.remove(row)
     for _, key in ipairs(its.keys or {}) do call('HDEL', P .. ':i', scoped(kind.tag, key)) end
     L.unindex(row)
   end
+  if its and its.awaited then L.tellGone(row) end
+  if its and its.edges then call('DEL', P .. ':dp:' .. row.id) end
   rows[row.id] = false
   call('HDEL', H, row.id)
   call('HDEL', C, row.id)
@@ -309,10 +285,6 @@ function L.remove(row)
     call('DEL', P .. ':o:' .. row.chunk)
   end
   if row.settled > 0 then L.remember(row) end
-  for _, each in ipairs(its and its.dependents or {}) do
-    local dependent = load(each[1])
-    if dependent then L.dependencyEnded(dependent, each[2], nil) end
-  end
   tell('deleted', row.id, kind, row.attempt)
 end
 

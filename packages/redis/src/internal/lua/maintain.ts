@@ -96,10 +96,13 @@ for _, shelf in ipairs(call('ZRANGEBYSCORE', P .. ':sw', '-inf', now)) do
 end
 flush()
 
+local isLeft = meta[6] == '1' and L.tend()
+flush()
+
 -- When there is more to do.
-maintainAt = math.huge
+maintainAt = isLeft and now or math.huge
 local first = call('ZRANGE', P .. ':sa', 0, 0, 'WITHSCORES')
-if first[2] then maintainAt = tonumber(first[2]) end
+if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 first = call('ZRANGE', P .. ':x', 0, 0, 'WITHSCORES')
 if first[2] then maintainAt = math.min(maintainAt, tonumber(first[2])) end
 first = call('ZRANGE', P .. ':sw', 0, 0, 'WITHSCORES')

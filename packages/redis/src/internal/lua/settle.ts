@@ -35,7 +35,7 @@ local function failureText(row, failure, at)
 end
 
 -- A failure that gave its attempt back has the number of the next failure, which replaces it: it fills no place.
-local function keepFailure(row, text)
+function L.keepFailure(row, text)
   local its = more(row)
   local list = its.failures or {}
   if its.failedAttempt == row.attempt then table.remove(list) end
@@ -66,7 +66,7 @@ function L.endAttempt(row, decision, endedAt, failure, trace)
   list[#list + 1] = attemptText(row.attempt, worker, row.at, endedAt, decision, failure, trace)
   if #list > 100 then table.remove(list, 1) end
   its.attempts = list
-  if failure then keepFailure(row, failure) end
+  if failure then L.keepFailure(row, failure) end
 end
 
 -- Puts a record whose attempt is given back where it was before the claim.
@@ -90,7 +90,7 @@ local function park(row, reason)
 end
 
 -- An id as callers know it.
-local function uuidOf(id)
+function L.uuidOf(id)
   local digits, bits, held = {}, 0, 0
   for i = 1, 22 do
     bits = bits * 64 + string.find(alphabet, string.sub(id, i, i), 1, true) - 1
@@ -112,11 +112,7 @@ local function leaveChildren(row, s)
     local _, id = enqueueOne(spec)
     local child = load(id)
     if s.outcome == 'WaitForChildren' and child and not isFinal(child) then
-      local its = more(row)
-      its.pending = (its.pending or 0) + 1
-      local theirs = more(child)
-      theirs.dependents = theirs.dependents or {}
-      table.insert(theirs.dependents, { row.id, uuidOf(child.id) })
+      L.connect(row, child.id, '3', L.uuidOf(child.id))
     end
   end
 end

@@ -27,22 +27,6 @@ local function setIdempotency(row, spec)
   call('HSET', P .. ':i', scoped(spec.tag, spec.idempotencyKey), row.id)
 end
 
-local function awaitDependencies(row, dependencies)
-  local its = more(row)
-  if not its.blocked then L.block(row, 'Dependencies') end
-  its.pending = #dependencies
-  for _, each in ipairs(dependencies) do
-    local dependency = load(each.id)
-    if not dependency or isFinal(dependency) then
-      L.dependencyEnded(row, each.name, dependency)
-    else
-      local theirs = more(dependency)
-      theirs.dependents = theirs.dependents or {}
-      table.insert(theirs.dependents, { row.id, each.name })
-    end
-  end
-end
-
 -- A new record. It waits for the end of another one when it is that one's successor; else it takes its unique key.
 local function insert(spec, waitsFor)
   local kind = kindOf(intern(spec.kind))
@@ -69,8 +53,9 @@ local function insert(spec, waitsFor)
     L.block(row, 'Unique', waitsFor.id)
     more(waitsFor).successor = row.id
   end
-  if spec.dependencies then awaitDependencies(row, spec.dependencies)
+  if spec.dependencies then L.awaitAll(row, spec.dependencies)
   elseif not waitsFor then L.run(row, due) end
+  for _, each in ipairs(spec.dependents or {}) do L.connect(load(each.id), row.id, each.policy, each.name) end
   tell('enqueued', row.id, kind, 0)
 end
 
@@ -116,7 +101,8 @@ local function replace(row, spec)
   L.unindex(row)
   if before.startBefore then call('ZREM', P .. ':x', row.id) end
   local after = moreOf(spec, dueOf(spec))
-  for _, name in ipairs({ 'blocked', 'on', 'pending', 'dependents', 'dependencies', 'successor', 'keys', 'attempts', 'failures' }) do
+  for _, name in ipairs({ 'blocked', 'on', 'pending', 'edges', 'broken', 'awaited', 'left', 'successor', 'keys', 'attempts',
+    'failures' }) do
     after[name] = before[name]
   end
   row.more = after
@@ -135,6 +121,11 @@ local function reschedule(row, spec)
   L.edit(row, dueOf(spec))
 end
 
+-- Whether a conflict stores the new record beside a holder that it does not change.
+local function isFollowed(holder, policy)
+  return policy == 'runAfter' and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
+end
+
 -- The table of unique conflicts, by how the holder stands.
 local function resolve(holder, spec)
   local policy = spec.unique.policy
@@ -146,8 +137,7 @@ local function resolve(holder, spec)
     if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
     return 'Replaced', row.id
   end
-  local follows = policy == 'runAfter' and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
-  if not follows then return 'Existing', holder.id end
+  if not isFollowed(holder, policy) then return 'Existing', holder.id end
   -- A finished holder has the key for the rest of its window: the new record takes it over.
   insert(spec, holder.state ~= COMPLETED and holder or nil)
   return 'Inserted', spec.id
@@ -163,25 +153,28 @@ local function enqueueOne(spec)
   return 'Inserted', spec.id
 end
 
--- The members of flows that a batch would replace, by position; nil when there are none.
-local function conflictsOf(specs)
+-- What a batch is refused for, by position, nil when it is not: members of flows that it would replace, records that it would
+-- leave out though it is one thing, records that have begun and were to wait for one of it.
+local function conflictsOf(specs, isWhole)
   local members, found = {}, nil
+  local function add(i, outcome, id)
+    found = found or {}
+    found[i] = outcome .. ',' .. id
+  end
   for i, spec in ipairs(specs) do
-    if spec.unique and not knownAs(spec) then
+    local isKnown = (spec.unique or spec.dependents) and knownAs(spec)
+    local begun = not isKnown and L.begunOf(spec.dependents)
+    if begun then add(i, 'Begun', begun) end
+    if spec.unique and not isKnown then
       local policy = spec.unique.policy
       local name = scoped(spec.tag, spec.unique.key)
       local holder = L.holder(spec.tag, spec.unique.key)
       local row = holder and replaceable(holder, policy)
-      local own = (policy == 'replace' or policy == 'reschedule') and members[name]
-      if row and row.more.flow then
-        found = found or {}
-        found[i] = row.id
-      elseif own then
-        found = found or {}
-        found[i] = own
-      elseif spec.flow and not holder then
-        members[name] = spec.id
-      end
+      local own = (isWhole or policy == 'replace' or policy == 'reschedule') and members[name]
+      if row and row.more.flow then add(i, 'UniqueConflict', row.id)
+      elseif own then add(i, 'UniqueConflict', own)
+      elseif isWhole and holder and (row or not isFollowed(holder, policy)) then add(i, 'UniqueConflict', holder.id)
+      elseif spec.flow and not holder then members[name] = spec.id end
     end
   end
   return found

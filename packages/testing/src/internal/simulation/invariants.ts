@@ -28,6 +28,10 @@ export class Invariants {
   private readonly store: JobStore.Shape
   private readonly strandedAfter: number
   private readonly mayCrash: boolean
+  /** Looked at after every step: of a store elsewhere it would double the calls. */
+  private readonly seesEdges: boolean
+  /** Records that were seen to wait for others. */
+  private readonly waited = new Set<string>()
   private starts: ReadonlyArray<number> = []
   private readonly schedules: Schedules | undefined
   private before = new Map<string, JobRecord.JobRecord>()
@@ -35,12 +39,18 @@ export class Invariants {
   constructor(
     world: World,
     store: JobStore.Shape,
-    options: { readonly strandedAfter: number; readonly mayCrash: boolean; readonly schedules?: Schedules }
+    options: {
+      readonly strandedAfter: number
+      readonly mayCrash: boolean
+      readonly seesEdges?: boolean
+      readonly schedules?: Schedules
+    }
   ) {
     this.world = world
     this.store = store
     this.strandedAfter = options.strandedAfter
     this.mayCrash = options.mayCrash
+    this.seesEdges = options.seesEdges ?? false
     this.schedules = options.schedules
   }
 
@@ -66,7 +76,7 @@ export class Invariants {
       }
       const { before } = this
       this.before = after
-      return this.seeSteps(before, after, step)
+      return Effect.andThen(this.seeSteps(before, after, step), this.seesEdges ? this.edges(after, step) : Effect.void)
     })
   }
 
@@ -172,6 +182,40 @@ export class Invariants {
       for (const { state } of records.values()) if (!JobRecord.isFinal(state)) return false
       return this.lostTicks.length === 0
     })
+  }
+
+  /**
+   * What waits for others waits for one that has not ended, and what runs has waited for all: nobody is stuck, and nobody is
+   * free before its time.
+   */
+  private edges(records: ReadonlyMap<string, JobRecord.JobRecord>, step: string): Effect.Effect<void> {
+    const asked = [...records.values()].filter(({ blocked, id, state }) => {
+      if (state === "blocked" && blocked?.reason === "Dependencies") this.waited.add(id)
+      return (state === "blocked" || state === "running") && this.waited.has(id)
+    })
+    return Effect.forEach(asked, ({ id }) => this.edgesOf(id, step), { discard: true })
+  }
+
+  /** Others may take a step between two looks: what holds before and after one held meanwhile. */
+  private edgesOf(id: JobRecord.JobId, step: string): Effect.Effect<void> {
+    const { store } = this
+    // A child has its own id for its name, and may be waited for again.
+    const open = Effect.map(
+      store.dependencies({ id, limit: 1000 }),
+      ({ dependencies }) => dependencies.filter(({ answer, name }) => answer._tag === "Pending" && name !== answer.id)
+    )
+    return Effect.orDie(Effect.gen({ self: this }, function*() {
+      const before = yield* open
+      const record = yield* store.get(id)
+      const after = yield* open
+      const isBlocked = record?.state === "blocked" && record.blocked?.reason === "Dependencies"
+      if (isBlocked && before.length === 0 && after.length === 0) {
+        this.world.violate(`${step}: ${id} waits, and all that it waits for has ended`)
+      }
+      if (record?.state === "running" && before.length > 0 && after.length > 0) {
+        this.world.violate(`${step}: ${id} runs, and ${after[0]!.answer.id}, which it waits for, has not ended`)
+      }
+    }))
   }
 
   /** When nothing fails any more, everything that was acknowledged comes to an end. */

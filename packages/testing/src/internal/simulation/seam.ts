@@ -52,6 +52,19 @@ export class SeamRecords {
     return newRecord(this.id(), { dependencies, delay: this.choices.chance(0.2) ? 3000 : 0 })
   }
 
+  /** A list with what waits for it, and what waits for that: a whole. */
+  flow(): ReadonlyArray<JobStore.NewRecord> {
+    const onFailure = () => this.choices.pick(["fail", "cancelSiblings", "continue"] as const)
+    const work = (dependencies: ReadonlyArray<JobStore.Dependency>) =>
+      newRecord(this.id(), {
+        dependencies,
+        payload: JSON.stringify({ millis: this.choices.between(1, 2000), failures: this.choices.chance(0.2) ? 20 : 0 })
+      })
+    const leaves = Array.from({ length: this.choices.between(1, 4) }, () => work([]))
+    const middle = work(leaves.map(({ id }) => ({ name: "leaf", id, onFailure: onFailure() })))
+    return [...leaves, middle, work([{ name: "middle", id: middle.id, onFailure: onFailure() }])]
+  }
+
   child(parent: JobRecord.JobId): JobStore.NewRecord {
     return newRecord(this.id(), {
       parent,

@@ -16,6 +16,7 @@ export const tendAgenda = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.tend_agenda(p_now bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   a ${s}.agenda;
+  v_seen uuid[] := '{}';
   v_tries int := 3;
 BEGIN
   FOR a IN
@@ -32,6 +33,15 @@ BEGIN
         PERFORM ${s}.signal(a.id, a.waitpoint, a.value, false);
       ELSIF EXISTS (SELECT FROM ${s}.record WHERE id = a.id) THEN
         INSERT INTO ${s}.agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
+      END IF;
+    ELSIF a.id IS NOT NULL AND a.frees THEN
+      -- Whoever found it locked left one of these.
+      CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
+      v_seen := v_seen || a.id;
+      PERFORM ${s}.advance(a.id, p_now, a.value IS NOT NULL);
+    ELSIF a.value IS NOT NULL THEN
+      IF ${s}.cancel_siblings(a.id, a.value, p_now) THEN
+        INSERT INTO ${s}.agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);
       END IF;
     ELSIF a.id IS NOT NULL THEN
       PERFORM ${s}.tend(a.id, p_now);
@@ -64,9 +74,7 @@ export const tend = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.tend(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   r ${s}.record;
-  v_parent uuid;
-  v_state int;
-  v_result text;
+  v_reason text;
   v_again boolean := false;
 BEGIN
   SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE SKIP LOCKED;
@@ -79,13 +87,13 @@ BEGIN
     RETURN;
   END IF;
   IF r.state = 1 THEN RETURN; END IF;
-  SELECT reason INTO v_result FROM ${s}.cancel WHERE id = p_id;
+  SELECT reason INTO v_reason FROM ${s}.cancel WHERE id = p_id;
   IF FOUND THEN
     r.fence := r.fence + 1;
-    IF ${s}.must_undo(r, 'Cancel', v_result) THEN
+    IF ${s}.must_undo(r, 'Cancel', v_reason) THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM ${s}.finish(r, 5, v_result, NULL, p_now);
+      PERFORM ${s}.finish(r, 5, v_reason, NULL, p_now);
     END IF;
     RETURN;
   END IF;
@@ -105,20 +113,7 @@ BEGIN
     END IF;
   ELSE
   END CASE;
-  IF r.pending > 0 THEN
-    FOR v_parent IN SELECT DISTINCT parent FROM ${s}.dependency WHERE child = p_id ORDER BY parent LOOP
-      PERFORM FROM ${s}.record WHERE id = v_parent FOR KEY SHARE SKIP LOCKED;
-      IF FOUND THEN CONTINUE; END IF;
-      IF ${s}.is_expected(v_parent) THEN
-        v_again := true;
-        CONTINUE;
-      END IF;
-      v_state := NULL;
-      v_result := NULL;
-      SELECT h.state, h.result INTO v_state, v_result FROM ${s}.history h WHERE h.id = v_parent LIMIT 1;
-      PERFORM ${s}.dependency_ended(v_parent, coalesce(v_state, 6), v_result, p_now);
-    END LOOP;
-  END IF;
+  IF r.flags & 2048 = 2048 THEN v_again := ${s}.tend_dependencies(p_id, p_now) OR v_again; END IF;
   IF v_again THEN
     PERFORM ${s}.look_again(p_id, NULL, p_now);
     PERFORM ${s}.wake(r.queue, p_now);
@@ -181,7 +176,6 @@ LANGUAGE plpgsql AS $$
 DECLARE
   v_waiter uuid;
   v_id uuid;
-  r ${s}.record;
 BEGIN
   FOR v_waiter IN SELECT child FROM ${s}.dependency WHERE parent = p_id ORDER BY child LOOP
     PERFORM FROM ${s}.record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
@@ -189,15 +183,11 @@ BEGIN
   END LOOP;
   v_id := ${s}.enqueue_at_once(x, p_now);
   IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
+  INSERT INTO ${s}.dependency (child, parent, on_failure, name)
+    SELECT child, v_id, on_failure, CASE WHEN on_failure = 3 THEN v_id::text ELSE name END
+    FROM ${s}.dependency WHERE parent = p_id ON CONFLICT DO NOTHING;
   FOR v_waiter IN DELETE FROM ${s}.dependency WHERE parent = p_id RETURNING child LOOP
-    SELECT * INTO r FROM ${s}.record WHERE id = v_waiter;
-    IF NOT FOUND OR ${s}.wait_for(v_waiter, v_id, p_now) THEN CONTINUE; END IF;
-    r.pending := r.pending - 1;
-    IF r.pending = 0 AND r.reason IN ('Dependencies', 'Children') THEN
-      PERFORM ${s}.let_run(r, r.at, p_now, false);
-    ELSE
-      PERFORM ${s}.put(r);
-    END IF;
+    PERFORM ${s}.tend(v_waiter, p_now);
   END LOOP;
   RETURN true;
 END $$`
@@ -207,10 +197,10 @@ export const waitFor = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.wait_for(p_id uuid, p_child uuid, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   IF NOT ${s}.is_expected(p_child) THEN RETURN false; END IF;
-  INSERT INTO ${s}.dependency (parent, child, name) VALUES (p_child, p_id, p_child::text) ON CONFLICT DO NOTHING;
+  INSERT INTO ${s}.dependency (child, parent, on_failure, name) VALUES (p_id, p_child, 3, p_child::text)
+    ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   -- One that was there before and is about to end does not know that it is waited for.
-  PERFORM FROM ${s}.record WHERE id = p_child FOR KEY SHARE SKIP LOCKED;
-  IF NOT FOUND THEN PERFORM ${s}.look_again(p_id, NULL, p_now); END IF;
+  IF NOT ${s}.mark_awaited(p_child) THEN PERFORM ${s}.look_again(p_id, NULL, p_now); END IF;
   RETURN true;
 END $$`

@@ -48,7 +48,7 @@ const taking = (s: string, found: string): string =>
       WHERE r.ctid = ANY (ARRAY(${found}))
       RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
         r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2 = 2 THEN ${s}.extra_of(r.id) ELSE 'null' END,
+        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN ${s}.extra_of(r.id) ELSE 'null' END,
         to_json(r.payload) || ']') AS line
     ), counted AS (
       INSERT INTO ${s}.delta (queue, ready, running)

@@ -98,9 +98,6 @@ CREATE OR REPLACE FUNCTION ${s}.control_finished(
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   h ${s}.history;
-  r ${s}.record;
-  u ${s}.uniq;
-  v_key text;
 BEGIN
   SELECT * INTO h FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
@@ -109,20 +106,40 @@ BEGIN
     RETURN 'Changed';
   END IF;
   IF p_action <> 'Retry' THEN RETURN 'Unchanged'; END IF;
-  v_key := h.spec::json ->> 'uniqueKey';
+  -- Without what it needs it would not run: that is to run again first, and brings it along.
+  IF h.flags & 2048 = 2048 AND ${s}.is_broken(p_id) OR NOT ${s}.begin_again(h, p_payload, p_version, p_sensitive, p_now, p_transaction) THEN
+    RETURN 'Unchanged';
+  END IF;
+  PERFORM ${s}.reopen(p_id, p_now, p_transaction);
+  RETURN 'Changed';
+END $$`
+
+/**
+ * A new life, with a fresh budget of attempts: it runs, or waits for what of its dependencies has not ended. False when another
+ * record has its unique key.
+ */
+export const beginAgain = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.begin_again(
+  h ${s}.history, p_payload text, p_version int, p_sensitive jsonb, p_now bigint, p_transaction boolean
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  u ${s}.uniq;
+  v_key text := h.spec::json ->> 'uniqueKey';
+BEGIN
   IF h.flags & 1 = 1 THEN
     SELECT * INTO u FROM ${s}.uniq WHERE tag = h.tag AND key = v_key FOR UPDATE;
-    IF FOUND AND u.id <> p_id AND ${s}.holds(u, p_now) IS NOT NULL
-      OR u.successor <> p_id AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
-      RETURN 'Unchanged';
+    IF FOUND AND u.id <> h.id AND ${s}.holds(u, p_now) IS NOT NULL
+      OR u.successor <> h.id AND EXISTS (SELECT FROM ${s}.record WHERE id = u.successor) THEN
+      RETURN false;
     END IF;
-    INSERT INTO ${s}.uniq AS q (tag, key, id) VALUES (h.tag, v_key, p_id)
-      ON CONFLICT (tag, key) DO UPDATE SET id = p_id, until = p_now + q.lasts, successor = NULL;
+    INSERT INTO ${s}.uniq AS q (tag, key, id) VALUES (h.tag, v_key, h.id)
+      ON CONFLICT (tag, key) DO UPDATE SET id = h.id, until = p_now + q.lasts, successor = NULL;
   END IF;
-  DELETE FROM ${s}.history WHERE id = p_id AND part = h.part;
+  DELETE FROM ${s}.history WHERE id = h.id AND part = h.part;
   INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
     VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
-  r.id := p_id;
+  r.id := h.id;
   r.place := nextval('${s}.place');
   r.turn := 0;
   r.at := p_now;
@@ -134,12 +151,12 @@ BEGIN
   r.settled := h.settled;
   r.attempt := 0;
   r.version := coalesce(p_version, h.version);
-  r.pending := 0;
   r.key_limit := h.key_limit;
   r.state := 3;
   r.priority := h.priority;
   r.crashes := 0;
-  r.flags := h.flags & 33;
+  r.flags := h.flags & 2081
+    | CASE WHEN EXISTS (SELECT FROM ${s}.dependency WHERE parent = h.id) THEN 1024 ELSE 0 END;
   r.queue := h.queue;
   r.tag := h.tag;
   r.key := h.key;
@@ -148,18 +165,27 @@ BEGIN
   r.payload := coalesce(p_payload, h.payload);
   r.attempts := ${s}.attempts_of(h);
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
-    INSERT INTO ${s}.detail (id, logs) VALUES (p_id, h.detail -> 'logs');
+    INSERT INTO ${s}.detail (id, logs) VALUES (h.id, h.detail -> 'logs');
     r.flags := r.flags | 2;
   END IF;
   -- Steps that were undone are to run again.
   IF jsonb_typeof(h.detail -> 'checkpoints') = 'object' AND NOT h.detail -> 'checkpoints' ? '!undone' THEN
-    INSERT INTO ${s}.checkpoint (id, name, value) SELECT p_id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
+    INSERT INTO ${s}.checkpoint (id, name, value) SELECT h.id, key, value FROM jsonb_each_text(h.detail -> 'checkpoints');
     r.flags := r.flags | 2 | (h.detail ->> 'undo')::int;
   END IF;
+  IF r.flags & 2048 = 2048 AND ${s}.is_waiting(h.id, false) THEN r.reason := 'Dependencies'; END IF;
   PERFORM ${s}.insert_record(r);
-  PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, NULL);
-  PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
-  RETURN 'Changed';
+  PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
+  IF r.reason IS NULL THEN
+    PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
+  ELSIF p_transaction THEN
+    INSERT INTO ${s}.agenda (id) VALUES (r.id);
+    PERFORM ${s}.wake(r.queue, -1);
+  ELSE
+    PERFORM ${s}.look_again(r.id, NULL, p_now);
+    PERFORM ${s}.tend(r.id, p_now);
+  END IF;
+  RETURN true;
 END $$`
 
 /** What must stay masked of a payload that was edited; NULL leaves it. */
@@ -190,6 +216,7 @@ BEGIN
   INSERT INTO ${s}.gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
   DELETE FROM ${s}.idem WHERE id = p_id;
+  DELETE FROM ${s}.dependency WHERE child = p_id;
 END $$`
 
 /** Stops or resumes claims from a queue. Says whether it changed. */

@@ -115,6 +115,14 @@ BEGIN
     o_outcome := 'Existing';
     RETURN;
   END IF;
+  IF x -> 'dependents' IS NOT NULL THEN
+    v_owner := ${s}.begun_of(x -> 'dependents');
+    IF v_owner IS NOT NULL THEN
+      o_id := v_owner;
+      o_outcome := 'Begun';
+      RETURN;
+    END IF;
+  END IF;
 
   IF v_idem IS NOT NULL THEN
     INSERT INTO ${s}.idem AS i (tag, key, id) VALUES (x ->> 'tag', v_idem, o_id)
@@ -142,12 +150,12 @@ BEGIN
   r.settled := 0;
   r.attempt := 0;
   r.version := (x ->> 'version')::int;
-  r.pending := 0;
   r.key_limit := (x ->> 'keyLimit')::int;
   r.state := 3;
   r.priority := (x ->> 'priority')::int;
   r.crashes := 0;
-  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END;
+  r.flags := (v_key IS NOT NULL)::int | CASE WHEN v_idem IS NULL THEN 0 ELSE 32 END
+    | CASE WHEN (x ->> 'awaited')::boolean THEN 1024 ELSE 0 END;
   r.queue := x ->> 'queue';
   r.tag := x ->> 'tag';
   r.key := x ->> 'key';
@@ -172,7 +180,7 @@ BEGIN
 
   IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
     r.reason := coalesce(r.reason, 'Dependencies');
-    r.pending := (SELECT count(DISTINCT (e ->> 'id', e ->> 'name')) FROM json_array_elements(x -> 'dependencies') e);
+    r.flags := r.flags | 2048;
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
     r.reason := 'ConcurrencyKey';
     r.blocked_on := r.key;
@@ -181,11 +189,18 @@ BEGIN
   PERFORM ${s}.count_move(r.queue, NULL, NULL, 3, r.reason);
   PERFORM ${s}.tell('enqueued', r, NULL, p_now);
 
-  IF r.pending > 0 THEN
-    INSERT INTO ${s}.dependency (parent, child, name)
-      SELECT (e ->> 'id')::uuid, r.id, e ->> 'name' FROM json_array_elements(x -> 'dependencies') e
-      ON CONFLICT DO NOTHING;
+  IF r.flags & 2048 = 2048 THEN
+    INSERT INTO ${s}.dependency (child, parent, on_failure, name)
+      SELECT r.id, (e ->> 'id')::uuid, (e ->> 'onFailure')::int, e ->> 'name'
+      FROM json_array_elements(x -> 'dependencies') e ON CONFLICT DO NOTHING;
   END IF;
+  IF x -> 'dependents' IS NOT NULL THEN
+    INSERT INTO ${s}.dependency (child, parent, on_failure, name)
+      SELECT (e ->> 'id')::uuid, r.id, (e ->> 'onFailure')::int, e ->> 'name'
+      FROM json_array_elements(x -> 'dependents') e ON CONFLICT DO NOTHING;
+  END IF;
+  -- Of a batch that is one thing all others are stored already, and know that they are waited for.
+  IF r.reason = 'Dependencies' AND (x ->> 'within')::boolean THEN RETURN; END IF;
   IF r.reason IS NULL THEN
     PERFORM ${s}.let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
@@ -358,28 +373,59 @@ $$`
 
 /**
  * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
- * is refused whole: the conflict with its holder's id, the others as such.
+ * is refused whole: the conflict with its holder's id, the others as such. One that is one thing is stored unless the record
+ * that stands for it (p_whole) is known, and is refused when the unique key of another one is not to be had.
  */
 export const enqueueEach = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.enqueue_each(p_records json, p_again boolean, p_transaction boolean)
-RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.enqueue_each(
+  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL
+) RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
   x json;
   v_ids uuid[] := '{}';
   v_outcomes text[] := '{}';
+  v_owner uuid;
+  v_rest json := p_records;
 BEGIN
   IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
+  IF p_whole IS NOT NULL THEN
+    SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
+    SELECT i.id INTO v_owner FROM ${s}.idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
+    v_owner := coalesce(v_owner, p_whole);
+    IF ${s}.is_stored(v_owner, p_again OR v_owner <> p_whole, v_now) THEN
+      RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
+        FROM json_array_elements(p_records) e;
+      RETURN;
+    END IF;
+  END IF;
   BEGIN
-    FOR x IN SELECT e FROM json_array_elements(p_records) e LOOP
+    -- After those that it waits for: what has keys stands behind its batch.
+    IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
+    FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
       SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
+      IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF 'UniqueConflict' = ANY (v_outcomes) AND cardinality(v_outcomes) > 1 THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
+      RETURN;
+    END IF;
   EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+    IF p_whole IS NOT NULL THEN
+      RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
+        FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)
+        LEFT JOIN (
+          SELECT q.e ->> 'id' AS own, v_ids[q.n] AS id, v_outcomes[q.n] AS outcome
+          FROM json_array_elements(v_rest) WITH ORDINALITY AS q(e, n)
+          WHERE v_outcomes[q.n] IN ('UniqueConflict', 'Begun')
+        ) f ON f.own = r.e ->> 'id' ORDER BY r.n;
+      RETURN;
+    END IF;
     FOR i IN 1 .. cardinality(v_ids) LOOP
-      IF v_outcomes[i] <> 'UniqueConflict' THEN
+      IF v_outcomes[i] NOT IN ('UniqueConflict', 'Begun') THEN
         v_ids[i] := (p_records -> (i - 1) ->> 'id')::uuid;
         v_outcomes[i] := 'Refused';
       END IF;
@@ -387,6 +433,60 @@ BEGIN
   END;
   RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $$`
+
+/**
+ * Stores those of a batch that is one thing which have no keys, with what they wait for, and answers the others. Cost: a few
+ * statements for all of them.
+ */
+export const enqueueMembers = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_members(p_records json, p_now bigint, p_transaction boolean) RETURNS json
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_queues text[];
+  v_rest json;
+  q text;
+BEGIN
+  WITH given AS (
+    SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
+      id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
+      retention text, spec text, payload text, awaited boolean, dependencies json, ${keys})
+    WHERE ${isPlain}
+  ), stored AS (
+    INSERT INTO ${s}.record (${columns}, flags, reason)
+    SELECT id, nextval('${s}.place'), greatest(goes, p_now), p_now, p_now, version, ${membersState}, ${membersState}, priority,
+      queue, tag, payload, spec, retention, goes + "startBefore", goes + "startBefore",
+      CASE WHEN ${membersState} = 2 THEN goes END,
+      CASE WHEN awaited THEN 1024 ELSE 0 END | CASE WHEN dependencies IS NULL THEN 0 ELSE 2048 END,
+      CASE WHEN dependencies IS NOT NULL THEN 'Dependencies' END
+    FROM given RETURNING id, queue, state
+  ), counted AS (
+    INSERT INTO ${s}.delta (queue, ready, scheduled, blocked)
+    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+    FROM stored GROUP BY queue RETURNING queue
+  ), edges AS (
+    INSERT INTO ${s}.dependency (child, parent, on_failure, name)
+    SELECT g.id, d.id, d."onFailure", d.name
+    FROM given g, json_to_recordset(g.dependencies) AS d(id uuid, "onFailure" int, name text) ON CONFLICT DO NOTHING
+  )
+  SELECT array_agg(queue) INTO v_queues FROM counted;
+  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
+    PERFORM ${s}.wake(q, CASE WHEN p_transaction OR ${s}.clock() > p_now + 1000 THEN -1 ELSE p_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM ${s}.listener WHERE until > p_now) THEN
+    PERFORM ${s}.tell('enqueued', r, NULL, p_now) FROM json_array_elements(p_records) e
+      JOIN ${s}.record r ON r.id = (e ->> 'id')::uuid;
+  END IF;
+  SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
+    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g(${keys}, dependencies json)
+    WHERE NOT (${isPlain});
+  RETURN v_rest;
+END $$`
+
+/** What a record has that is stored by itself. */
+const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean`
+const isPlain = `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      AND (g.dependencies IS NULL OR coalesce(g."within", false))`
+const membersState = "CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END"
 
 /** Whether the attempt still holds its record. Outside a caller's transaction it goes on holding it until the commit. */
 export const holdsFence = (s: string): string => `

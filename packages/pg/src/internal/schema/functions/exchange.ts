@@ -276,13 +276,14 @@ BEGIN
     (SELECT next_at FROM ${s}.housekeeping)) - p_now);
 END $$`
 
-/** What an attempt finds of earlier ones and of what it waited for: checkpoints up to 64 KiB, results by name. */
+/** What an attempt finds of earlier ones and of what it waited for: checkpoints up to 64 KiB, results by name of a hundred at most. */
 export const extraOf = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.extra_of(p_id uuid) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN (
     SELECT json_build_object('checkpoints', kept, 'isCut', is_cut,
-      'results', (SELECT results FROM ${s}.detail WHERE id = p_id))::text
+      'results', (SELECT CASE WHEN count(*) <= 100 THEN json_object_agg(name, CASE WHEN state = 4 THEN value END) END
+        FROM (SELECT * FROM ${s}.dependency WHERE child = p_id AND state IS NOT NULL LIMIT 101) d))::text
     FROM (
       SELECT json_object_agg(name, value) FILTER (WHERE total <= 65536 OR name LIKE '!%') AS kept,
         bool_or(total > 65536) AS is_cut

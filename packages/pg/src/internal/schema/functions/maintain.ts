@@ -190,9 +190,10 @@ BEGIN
   RETURN v_swept;
 END $$`
 
-/** The keys of records that are gone, but for those that somebody's transaction is about to give to another record. */
+/** What records that are gone waited for, and their keys, but for those that somebody's transaction is about to give to another record. */
 export const forgetKeys = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.forget_keys(p_ids uuid[], p_tags text[], p_specs text[]) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM ${s}.dependency WHERE child = ANY (p_ids);
   DELETE FROM ${s}.idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM ${s}.idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM ${s}.uniq WHERE (tag, key) IN (

@@ -170,7 +170,6 @@ const stored = [
   "settled",
   "attempt",
   "version",
-  "pending",
   "key_limit",
   "state",
   "priority",
@@ -198,7 +197,7 @@ BEGIN
   UPDATE ${s}.record SET
     place = r.place, turn = r.turn, at = r.at, ready_at = r.ready_at, begun_at = r.begun_at, expire_at = r.expire_at,
     worker = r.worker, fence = r.fence, settled = r.settled, attempt = r.attempt, version = r.version,
-    pending = r.pending, key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
+    key_limit = r.key_limit, state = r.state, priority = r.priority, crashes = r.crashes,
     flags = r.flags, key = r.key, reason = r.reason, blocked_on = r.blocked_on, retention = r.retention, spec = r.spec,
     attempts = r.attempts, failures = r.failures, payload = r.payload,
     lane = ${lane("r")}, due = ${due}, expires = ${expires}
@@ -291,44 +290,6 @@ BEGIN
   RETURN r;
 END $$`
 
-/**
- * Lets those go on who waited for a record, and tells a record of it that waits for several. One that a transaction has
- * locked keeps its dependency and is looked at again.
- */
-export const dependencyEnded = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.dependency_ended(p_id uuid, p_state int, p_result text, p_now bigint) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_child uuid;
-  v_name text;
-  c ${s}.record;
-BEGIN
-  FOR v_child, v_name IN SELECT child, name FROM ${s}.dependency WHERE parent = p_id ORDER BY child, name LOOP
-    SELECT * INTO c FROM ${s}.record WHERE id = v_child FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND AND EXISTS (SELECT FROM ${s}.record WHERE id = v_child) THEN
-      PERFORM ${s}.look_again(v_child, NULL, p_now);
-      CONTINUE;
-    END IF;
-    DELETE FROM ${s}.dependency WHERE parent = p_id AND child = v_child AND name = v_name;
-    IF NOT FOUND OR c.id IS NULL OR c.state <> 3 THEN CONTINUE; END IF;
-    -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-    IF c.reason IN ('Dependencies', 'Unique') AND p_state <> 4 THEN
-      c.fence := c.fence + 1;
-      PERFORM ${s}.finish(c, 6, 'DependencyFailed', NULL, p_now);
-      CONTINUE;
-    END IF;
-    INSERT INTO ${s}.detail AS d (id, results) VALUES (v_child, jsonb_build_object(v_name, p_result))
-      ON CONFLICT (id) DO UPDATE SET results = coalesce(d.results, '{}') || excluded.results;
-    c.flags := c.flags | 2;
-    c.pending := c.pending - 1;
-    IF c.pending = 0 AND c.reason IN ('Dependencies', 'Children') THEN
-      PERFORM ${s}.let_run(c, c.at, p_now, false);
-    ELSE
-      PERFORM ${s}.put(c);
-    END IF;
-  END LOOP;
-END $$`
-
 /** Lets the record go on that waits for the end of one that held its unique key, unless a transaction has it locked. */
 export const releaseUnique = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.release_unique(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -340,7 +301,7 @@ BEGIN
     SELECT * INTO r FROM ${s}.record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM ${s}.look_again(v_id, NULL, p_now);
-    ELSIF r.pending > 0 THEN
+    ELSIF r.flags & 2048 = 2048 AND ${s}.is_waiting(v_id, false) THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM ${s}.put(r);
@@ -369,7 +330,7 @@ BEGIN
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
   VALUES (
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
-    r.priority, r.crashes, r.flags & 33, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
+    r.priority, r.crashes, r.flags & 2081, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
     CASE WHEN r.flags & 2 = 2 THEN (
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
@@ -388,12 +349,15 @@ BEGIN
     IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true); END IF;
     INSERT INTO ${s}.agenda (id)
       SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
-      UNION SELECT child FROM ${s}.dependency WHERE parent = r.id;
+      UNION SELECT child FROM ${s}.dependency WHERE parent = r.id AND state IS NULL;
     PERFORM ${s}.wake(r.queue, -1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;
-    PERFORM ${s}.dependency_ended(r.id, p_state, p_result, p_now);
+    IF r.flags & 1024 = 1024 THEN
+      PERFORM ${s}.dependencies_ended(
+        ARRAY[r.id], p_state, ARRAY[${s}.value_of(p_state, p_reason, p_result, r.failures)], p_now);
+    END IF;
   END IF;
   PERFORM ${s}.tell(
     CASE p_state WHEN 4 THEN 'completed' WHEN 5 THEN 'cancelled' ELSE 'dead' END, r,

@@ -11,7 +11,7 @@ DECLARE
   v_keys text[];
   v_unique uuid[];
   v_detailed uuid[];
-  v_awaited boolean;
+  v_awaited uuid[];
   v_cancels boolean;
   v_id uuid;
 BEGIN
@@ -28,7 +28,7 @@ BEGIN
       state, priority, crashes, flags, keep_count, queue, tag, key, worker, trace, retention, spec, attempts, failures,
       detail, result, payload)
     SELECT id, enqueued_at, at, ended, p_now, p_now + age, fence + 1, fence, attempt, version, key_limit,
-      ${s}.part(age, p_now), 4, priority, 0, flags & 33, ${s}.keep_count(retention, 4), queue, tag, key,
+      ${s}.part(age, p_now), 4, priority, 0, flags & 2081, ${s}.keep_count(retention, 4), queue, tag, key,
       CASE WHEN worker = p_num THEN p_worker ELSE (SELECT w.id FROM ${s}.worker w WHERE w.num = gone.worker) END,
       trace, retention, spec, attempts, failures,
       CASE WHEN flags & 2 = 2 THEN (
@@ -40,8 +40,8 @@ BEGIN
     SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
-    array_agg(id) FILTER (WHERE flags & 2 = 2)
-    INTO v_done, v_keys, v_unique, v_detailed FROM gone;
+    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024)
+    INTO v_done, v_keys, v_unique, v_detailed, v_awaited FROM gone;
 
   IF v_detailed IS NOT NULL THEN
     DELETE FROM ${s}.detail WHERE id = ANY (v_detailed);
@@ -51,10 +51,10 @@ BEGIN
   IF v_unique IS NOT NULL THEN
     FOREACH v_id IN ARRAY v_unique LOOP PERFORM ${s}.release_unique(v_id, p_now); END LOOP;
   END IF;
-  SELECT EXISTS (SELECT FROM ${s}.dependency), EXISTS (SELECT FROM ${s}.cancel) INTO v_awaited, v_cancels;
-  IF v_awaited THEN
-    PERFORM ${s}.dependency_ended(g.id, 4, g.result, p_now)
-      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_done);
+  SELECT EXISTS (SELECT FROM ${s}.cancel) INTO v_cancels;
+  IF v_awaited IS NOT NULL THEN
+    PERFORM ${s}.dependencies_ended(array_agg(g.id), 4, array_agg(g.result), p_now)
+      FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM ${s}.cancel WHERE id = ANY (v_done); END IF;
   IF p_events THEN
@@ -91,6 +91,7 @@ DECLARE
   v_ended bigint;
   v_cancel text;
   v_child uuid;
+  v_waits boolean := false;
   v_attempt int;
   c json;
 BEGIN
@@ -112,10 +113,15 @@ BEGIN
       WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
+  IF v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 THEN
+    -- Children of a life before, which somebody cut short.
+    DELETE FROM ${s}.dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
+  END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     v_child := ${s}.enqueue_or_defer(c, p_now);
     IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
-      r.pending := r.pending + 1;
+      v_waits := true;
+      r.flags := r.flags | 2048;
     END IF;
   END LOOP;
 
@@ -155,7 +161,7 @@ BEGIN
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
     r.at := p_now;
-    IF r.pending = 0 THEN
+    IF NOT v_waits THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
       PERFORM ${s}.block(r, 'Children', NULL, p_now);

@@ -1,0 +1,182 @@
+/**
+ * Events: something that happened, told to every job that subscribes to it.
+ *
+ * A job says in its declaration which topics it subscribes to, so a program that publishes needs declarations alone: those that
+ * it has loaded are the subscribers. Guarantee: one publish is one call of the store, all subscribers or none, inside the
+ * caller's transaction on a store that shares it; each subscriber then has a record of its own, retried by its own policies.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { issueOf } from "./internal/codec.ts"
+import { name as validName } from "./internal/definition.ts"
+import { attemptOf } from "./internal/enqueue.ts"
+import { recordsOf, Request } from "./internal/request.ts"
+import type { Subscriber, Subscription as InternalSubscription, Subscriptions } from "./internal/subscription.ts"
+import { EnqueueError, InvalidPayload, UniqueConflict } from "./JobError.ts"
+import type { JobStoreError } from "./JobError.ts"
+import type { Outcome } from "./JobHandle.ts"
+import type { EnqueueOptions } from "./JobOptions.ts"
+import type { JobId } from "./JobRecord.ts"
+import { JobStore } from "./JobStore.ts"
+
+/**
+ * A declared topic.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Topic<out Name extends string, in out Event extends Schema.Top> {
+  /** @internal */
+  readonly "~subscriptions": Subscriptions
+  readonly _tag: Name
+  readonly schema: Event
+  /** The tags of the jobs that subscribe to it, of those that this process has loaded. */
+  readonly subscribers: () => ReadonlyArray<string>
+  /**
+   * Tells every subscriber, in one call of the store. Answers what became of each whose filter lets the event through. Inside a
+   * handler the records are children of the attempt's, and are refused with `LeaseLost` when it is stale.
+   */
+  readonly publish: (
+    event: Event["~type.make.in"],
+    options?: PublishOptions
+  ) => Effect.Effect<ReadonlyArray<Delivery>, EnqueueError | JobStoreError, JobStore>
+}
+
+/**
+ * Options of one publish.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PublishOptions {
+  /**
+   * A subscriber that has a record of an event of this topic with this key, in whatever state it is kept, gets no second one.
+   */
+  readonly idempotencyKey?: string | undefined
+}
+
+/**
+ * What a publish did for one subscriber.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Delivery {
+  readonly job: string
+  readonly id: JobId
+  readonly outcome: Outcome
+}
+
+/**
+ * A job's subscription, for `on` of its declaration.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Subscription<out Payload> {
+  readonly "~subscription": InternalSubscription
+  readonly "~payload": Payload
+}
+
+type SchemaOf<E> = E extends Schema.Top ? E : E extends Schema.Struct.Fields ? Schema.Struct<E> : never
+
+/**
+ * Declares a topic.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const OrderPlaced = Topic.make("OrderPlaced", { orderId: Schema.String, total: Schema.Number })
+ *
+ * class SendReceipt extends Job.make("SendReceipt", {
+ *   payload: { orderId: Schema.String },
+ *   on: [Topic.on(OrderPlaced, { payload: ({ orderId }) => ({ orderId }) })]
+ * }) {}
+ *
+ * yield* OrderPlaced.publish({ orderId: "o1", total: 12 })
+ * ```
+ *
+ * **Gotchas**
+ *
+ * Who publishes must have loaded the declarations of the subscribers: import them where you publish, from a module that has
+ * them all. `subscribers` tells which there are.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <const Name extends string, Event extends Schema.Top | Schema.Struct.Fields>(
+  name: Name,
+  schema: Event
+): Topic<Name, SchemaOf<Event>> => {
+  validName(`topic ${name}`, "name", name)
+  const event = (Schema.isSchema(schema) ? schema : Schema.Struct(schema as Schema.Struct.Fields)) as Schema.Top
+  const subscriptions: Subscriptions = { topic: name, byTag: new Map() }
+  return {
+    "~subscriptions": subscriptions,
+    _tag: name,
+    schema: event as SchemaOf<Event>,
+    subscribers: () => [...subscriptions.byTag.keys()],
+    publish: (value, options) => publish(subscriptions, event, value, options?.idempotencyKey)
+  }
+}
+
+/**
+ * Subscribes a job: for each event that `where` lets through, a record with the payload that is made of it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const on = <Name extends string, Event extends Schema.Top, Payload>(
+  topic: Topic<Name, Event>,
+  options: {
+    /** @default every event */
+    readonly where?: ((event: Event["Type"]) => boolean) | undefined
+    readonly payload: (event: Event["Type"]) => Payload
+    /** Options of the enqueue, such as a delay. */
+    readonly options?: ((event: Event["Type"]) => Omit<EnqueueOptions, "idempotencyKey">) | undefined
+  }
+): Subscription<Payload> => {
+  const subscription: InternalSubscription = {
+    subscriptions: topic["~subscriptions"],
+    where: options.where,
+    request: (job, event) => new Request(job, options.payload(event), options.options?.(event))
+  }
+  // The payload is a type alone.
+  return { "~subscription": subscription } as Subscription<Payload>
+}
+
+const publish = (
+  subscriptions: Subscriptions,
+  schema: Schema.Top,
+  value: unknown,
+  key: string | undefined
+): Effect.Effect<ReadonlyArray<Delivery>, EnqueueError | JobStoreError, JobStore> =>
+  Effect.withFiber((fiber) =>
+    Effect.gen(function*() {
+      const { topic } = subscriptions
+      const event = yield* Effect.mapError(
+        schema.makeEffect(value),
+        (error) =>
+          new EnqueueError({ reason: new InvalidPayload({ job: `topic ${topic}`, index: 0, issue: issueOf(error) }) })
+      )
+      const subscribers = [...subscriptions.byTag.values()].filter(({ where }) => where?.(event as never) ?? true)
+      if (subscribers.length === 0) return []
+      const records = yield* recordsOf(subscribers.map((subscriber) => requestOf(topic, subscriber, event, key)))
+      const answers = yield* (yield* JobStore).enqueue({ records, by: attemptOf(fiber) })
+      const refused = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
+      if (refused >= 0) {
+        const { tag, unique } = records[refused]!
+        const reason = new UniqueConflict({ job: tag, key: unique?.key ?? "", holder: answers[refused]!.id })
+        return yield* new EnqueueError({ reason })
+      }
+      return answers.map(({ id, outcome }, i) => ({ job: records[i]!.tag, id, outcome: outcome as Outcome }))
+    })
+  )
+
+const requestOf = (topic: string, { request }: Subscriber, event: unknown, key: string | undefined): Request => {
+  const made = request(event as never)
+  if (key === undefined) return made
+  return new Request(made.job, made.payload, { ...made.options, idempotencyKey: `topic/${topic}/${key}` })
+}

@@ -1,0 +1,161 @@
+/** Events and what follows an attempt, on the memory store in virtual time. */
+import { TransactionalMemory } from "@capstan/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
+import { Effect, Layer, Schema } from "effect"
+import { recordOf, settle, withWorker } from "./harness.ts"
+
+const Placed = Topic.make("OrderPlaced", { id: Schema.String, total: Schema.Number })
+
+class Receipt extends Job.make("Receipt", {
+  payload: { id: Schema.String },
+  on: [Topic.on(Placed, { payload: ({ id }) => ({ id }) })]
+}) {}
+class Review extends Job.make("Review", {
+  payload: { id: Schema.String, total: Schema.Number },
+  queue: "review",
+  on: [Topic.on(Placed, {
+    where: ({ total }) => total > 100,
+    payload: (order) => order,
+    options: () => ({ delay: "1 hour", tags: ["large"] })
+  })]
+}) {}
+
+const tagsOf = (rows: ReadonlyArray<{ readonly job: string }>) => rows.map(({ job }) => job)
+const all = Effect.flatMap(Jobs.Jobs, (jobs) => Effect.map(jobs.query({ order: "oldest" }), ({ records }) => records))
+const store = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
+
+describe("Topic", () => {
+  it.effect("is published to every job that subscribes, through its filter, in one call of the store", () => {
+    let calls = 0
+    const counting = Layer.effect(
+      JobStore.JobStore,
+      Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
+        ...store,
+        enqueue: (request) => {
+          calls++
+          return store.enqueue(request)
+        }
+      }))
+    ).pipe(Layer.provide(JobStore.layerMemory()))
+    return Effect.gen(function*() {
+      assert.deepStrictEqual(Placed.subscribers(), [Receipt._tag, Review._tag])
+      const large = yield* Placed.publish({ id: "a", total: 200 })
+      assert.deepStrictEqual(tagsOf(large), ["Receipt", "Review"])
+      assert.strictEqual(calls, 1)
+      assert.deepStrictEqual(tagsOf(yield* Placed.publish({ id: "b", total: 5 })), ["Receipt"])
+      const [receipt, review] = yield* all
+      assert.deepStrictEqual([receipt?.payload, review?.payload], [`{"id":"a"}`, `{"id":"a","total":200}`])
+      assert.deepStrictEqual([review?.state, review?.queue, review?.tags], ["scheduled", "review", ["large"]])
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, counting)))
+  })
+
+  it.effect("gives each subscriber one record for a key", () =>
+    Effect.gen(function*() {
+      const first = yield* Placed.publish({ id: "a", total: 200 }, { idempotencyKey: "a" })
+      const second = yield* Placed.publish({ id: "a", total: 200 }, { idempotencyKey: "a" })
+      assert.deepStrictEqual(second.map(({ outcome }) => outcome), ["Existing", "Existing"])
+      assert.deepStrictEqual(second.map(({ id }) => id), first.map(({ id }) => id))
+    }).pipe(Effect.provide(store)))
+
+  it.effect("stores nothing of an event that is invalid", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Placed.publish({ id: "a", total: "5" as unknown as number }))
+      assert.strictEqual(error.reason._tag, "InvalidPayload")
+      assert.deepStrictEqual(yield* all, [])
+    }).pipe(Effect.provide(store)))
+
+  it.effect("makes children of the attempt that publishes", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Place.enqueue({ id: "x" })
+      yield* settle
+      const child = (yield* all).find(({ tag }) => tag === "Receipt")
+      assert.strictEqual(child?.parent, id)
+    }).pipe(Effect.provide(withWorker(
+      JobGroup.make(Place),
+      JobGroup.make(Place).toLayer({ Place: ({ id }) => Effect.asVoid(Placed.publish({ id, total: 1 })) })
+    ))))
+
+  it("throws at construction for a bad name", () => {
+    assert.throws(() => Topic.make("1", Schema.String), "must start with a letter")
+  })
+})
+
+class Place extends Job.make("Place", { payload: { id: Schema.String } }) {}
+
+class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
+class Note extends Job.make("Note", { payload: { text: Schema.String }, queue: "notes" }) {}
+class Charge extends Job.make("Charge", {
+  payload: { id: Schema.String, amount: Schema.Number },
+  success: Schema.Struct({ receipt: Schema.String }),
+  error: Declined,
+  maxAttempts: 2,
+  onComplete: ({ payload, success }) => [
+    Note.request({ text: `${payload.id} paid with ${success.receipt}` }),
+    Note.request({ text: "and told" }, { delay: "1 hour" })
+  ],
+  onFailure: ({ failure, payload, reason }) =>
+    Note.request({ text: `${payload?.id} is dead: ${reason} ${failure?.tag}` })
+}) {}
+class Broken extends Job.make("Broken", {
+  payload: { id: Schema.String },
+  onComplete: ({ payload }) => {
+    throw new Error(`no note for ${payload.id}`)
+  }
+}) {}
+
+const notes = Effect.map(
+  all,
+  (records) =>
+    records.filter(({ tag }) => tag === "Note").map(({ payload, state }) => [JSON.parse(payload).text, state])
+)
+
+describe("onComplete and onFailure", () => {
+  const charge = (handler: Effect.Effect<{ readonly receipt: string }, Declined>) =>
+    withWorker(
+      JobGroup.make(Charge, Broken),
+      JobGroup.make(Charge, Broken).toLayer({ Charge: () => handler, Broken: () => Effect.void })
+    )
+
+  it.effect("are enqueued in the write that ends the record, as children of it", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Charge.enqueue({ id: "a", amount: 1 })
+      assert.deepStrictEqual(yield* notes, [])
+      yield* settle
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+      assert.deepStrictEqual(yield* notes, [["a paid with r1", "ready"], ["and told", "scheduled"]])
+      assert.deepStrictEqual((yield* all).filter(({ tag }) => tag === "Note").map(({ parent }) => parent), [id, id])
+    }).pipe(Effect.provide(charge(Effect.succeed({ receipt: "r1" })))))
+
+  it.effect("follow a death, and no attempt that is tried again", () =>
+    Effect.gen(function*() {
+      const handle = yield* Charge.enqueue({ id: "a", amount: 1 })
+      yield* settle
+      assert.deepStrictEqual(yield* notes, [])
+      yield* Effect.flatMap(Jobs.Jobs, (jobs) => jobs.retry({ ids: [handle.id] }))
+      yield* settle
+      assert.strictEqual((yield* recordOf(handle.id)).state, "dead")
+      assert.deepStrictEqual(yield* notes, [["a is dead: Failed Declined", "ready"]])
+    }).pipe(Effect.provide(charge(Effect.fail(new Declined())))))
+
+  it.effect("take nothing from the end when they cannot be made", () =>
+    Effect.gen(function*() {
+      const handle = yield* Broken.enqueue({ id: "a" })
+      yield* settle
+      assert.strictEqual((yield* recordOf(handle.id)).state, "completed")
+      assert.deepStrictEqual(yield* notes, [])
+    }).pipe(Effect.provide(charge(Effect.never))))
+
+  it.effect("are part of the transaction of a commit", () =>
+    Effect.gen(function*() {
+      yield* Charge.enqueue({ id: "a", amount: 1 })
+      yield* settle
+      assert.deepStrictEqual(yield* notes, [["a paid with r2", "ready"], ["and told", "scheduled"]])
+    }).pipe(Effect.provide(
+      JobWorker.layer(JobGroup.make(Charge), { shutdownGrace: 0 }).pipe(
+        Layer.provide(Charge.toLayer(() => Charge.commit(Effect.succeed({ receipt: "r2" })))),
+        Layer.provideMerge(Jobs.layer),
+        Layer.provideMerge(TransactionalMemory.layer())
+      )
+    )))
+})

@@ -1,0 +1,280 @@
+/**
+ * Who waits for whom. A record that waits has a numbered edge for each other: who that is, what its failure means, under which
+ * name, and how it ended; the other has a list of the edges that it is waited for by. What has ended is remembered for as long
+ * as the record that waits is there, and is open again when that one runs again.
+ *
+ * Cost: two commands an edge when it is made, two when it closes. Of a record that many wait for, so many go on in the call that
+ * ends it, and the others follow in the next exchanges.
+ */
+export const flow = String.raw`
+-- How many edges one call closes of one record, and how much of what is left over an exchange does.
+local EDGES = 500
+
+local function edgesOf(row) return P .. ':dp:' .. row.id end
+local function awaitedBy(row) return P .. ':dw:' .. row.id end
+
+-- The parts of an edge: who is waited for, what a failure means (0 fail, 1 cancel siblings, 2 continue, 3 a child), the name, and
+-- how it ended: empty while it is open, else a letter and a text.
+local function partsOf(edge)
+  local at = string.find(edge, '\31', 24, true)
+  return string.sub(edge, 1, 22), string.sub(edge, 23, 23), string.sub(edge, 24, at - 1), string.sub(edge, at + 1)
+end
+
+local function breaks(policy, answer)
+  local first = string.sub(answer, 1, 1)
+  return policy < '2' and answer ~= '' and first ~= 'c' and first ~= 'n'
+end
+
+local function isStrict(row)
+  local blocked = row.state == BLOCKED and row.more.blocked
+  return blocked == 'Dependencies' or blocked == 'Unique'
+end
+
+-- What is left for the next exchanges.
+local function defer(item, queue)
+  call('RPUSH', P .. ':ag', item)
+  changed.ag = 1
+  woken[queue] = true
+end
+
+-- How a record has ended.
+local function answerOf(row)
+  local its = row.more or {}
+  if row.state == COMPLETED then return row.hasResult and 'c' .. call('HGET', P .. ':r', row.id) or 'n' end
+  if row.state == CANCELLED then return 'x' .. (its.cancel or '') end
+  local failure = its.failures and its.failures[#its.failures]
+  return 'd{"reason":"' .. (its.deadReason or 'Defect') .. '"' .. (failure and ',"failure":' .. failure or '') .. '}'
+end
+
+-- Lets a record wait for another one, or notes how that one has ended.
+function L.connect(row, id, policy, name)
+  local its = more(row)
+  its.edges = (its.edges or 0) + 1
+  its.pending = its.pending or 0
+  local other, answer = load(id), 'g'
+  if other then
+    more(other).awaited = true
+    call('RPUSH', awaitedBy(other), row.id .. its.edges)
+    answer = isFinal(other) and answerOf(other) or ''
+  end
+  if answer == '' then its.pending = its.pending + 1 end
+  if breaks(policy, answer) then its.broken = (its.broken or 0) + 1 end
+  if policy == '3' then its.left = true end
+  call('HSET', edgesOf(row), its.edges, id .. policy .. name .. '\31' .. answer)
+end
+
+local function goOn(row)
+  local its = more(row)
+  if its.pending > 0 or (its.blocked ~= 'Dependencies' and its.blocked ~= 'Children') then return end
+  L.run(row, its.due or 0)
+end
+
+local words = { x = 'was cancelled', d = 'is dead', g = 'is gone' }
+
+local function die(row, id, policy, name, answer)
+  local what = name .. ', record ' .. L.uuidOf(id)
+  row.fence = row.fence + 1
+  more(row).deadReason = 'DependencyFailed'
+  L.keepFailure(row, string.format('{"attempt":%d,"at":%.0f,"kind":"Dependency","tag":"DependencyFailed","message":', row.attempt,
+    now) .. cjson.encode('it waited for ' .. what .. ', which ' .. words[string.sub(answer, 1, 1)]) .. '}')
+  L.errorTag(row, 'DependencyFailed')
+  L.finish(row, DEAD, 'DependencyFailed')
+  if policy ~= '1' then return end
+  for _, edge in ipairs(call('HVALS', edgesOf(row))) do
+    local sibling, _, _, how = partsOf(edge)
+    if how == '' then defer('c' .. sibling .. what .. ', failed beside it', queueOf(row)) end
+  end
+end
+
+-- A new record waits for its dependencies; it is dead when one of them has failed already.
+function L.awaitAll(row, dependencies)
+  if not more(row).blocked then L.block(row, 'Dependencies') end
+  for _, each in ipairs(dependencies) do L.connect(row, each.id, each.policy, each.name) end
+  if not row.more.broken then return goOn(row) end
+  for _, edge in ipairs(call('HVALS', edgesOf(row))) do
+    local id, policy, name, answer = partsOf(edge)
+    if breaks(policy, answer) then return die(row, id, policy, name, answer) end
+  end
+end
+
+-- Closes one edge, by its entry in the list of who is waited for.
+local function closeEdge(entry, answer, onlyOpen)
+  local row = load(string.sub(entry, 1, 22))
+  local number = row and string.sub(entry, 23)
+  local edge = row and call('HGET', edgesOf(row), number)
+  if not edge then return end
+  local id, policy, name, was = partsOf(edge)
+  if onlyOpen and was ~= '' then return end
+  local its = more(row)
+  call('HSET', edgesOf(row), number, id .. policy .. name .. '\31' .. answer)
+  if was == '' then its.pending = its.pending - 1 end
+  if breaks(policy, was) then its.broken = its.broken - 1 end
+  local isBroken = breaks(policy, answer)
+  if isBroken then its.broken = (its.broken or 0) + 1 end
+  if row.state ~= BLOCKED then return end
+  if isBroken and isStrict(row) then die(row, id, policy, name, answer) else goOn(row) end
+end
+
+-- A record has ended: whoever waits for it is told, the first of many now.
+function L.tellEnd(row, from)
+  from = from or 0
+  local answer, key = answerOf(row), awaitedBy(row)
+  local entries = call('LRANGE', key, from, from + EDGES - 1)
+  for _, entry in ipairs(entries) do closeEdge(entry, answer) end
+  if #entries == EDGES and call('LLEN', key) > from + EDGES then
+    defer('e' .. row.id .. (from + EDGES), queueOf(row))
+  end
+end
+
+-- A record is about to be gone.
+function L.tellGone(row)
+  local answer = isFinal(row) and answerOf(row) or 'g'
+  for _, entry in ipairs(call('LRANGE', awaitedBy(row), 0, -1)) do closeEdge(entry, answer, true) end
+  call('DEL', awaitedBy(row))
+end
+
+-- Does some of what was left. Answers whether there is more.
+function L.tend()
+  for _ = 1, EDGES do
+    local item = call('LPOP', P .. ':ag')
+    if not item then
+      changed.ag = 0
+      return false
+    end
+    local row = load(string.sub(item, 2, 23))
+    if string.sub(item, 1, 1) == 'c' then
+      if row then L.cancel(row, string.sub(item, 24)) end
+    else
+      if row and isFinal(row) then L.tellEnd(row, tonumber(string.sub(item, 24))) end
+      break
+    end
+  end
+  return true
+end
+
+-- Children of the life before are no longer waited for.
+local function forgetChildren(row)
+  local its = row.more
+  if not its.left then return end
+  its.left = nil
+  local all = call('HGETALL', edgesOf(row))
+  for i = 1, #all, 2 do
+    local _, policy, _, answer = partsOf(all[i + 1])
+    if policy == '3' then
+      call('HDEL', edgesOf(row), all[i])
+      if answer == '' then its.pending = its.pending - 1 end
+    end
+  end
+end
+
+-- Steps of a life that was completed, or undone, are to run again.
+local function forgetSteps(row)
+  local key = P .. ':cp:' .. row.id
+  if not row.hasCheckpoints or row.state ~= COMPLETED and call('HEXISTS', key, '!undone') == 0 then return end
+  call('DEL', key)
+  row.hasCheckpoints = false
+  more(row).undo = nil
+end
+
+-- A final record begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended.
+function L.begin(row)
+  headOf(row)
+  L.unfold(row)
+  forgetSteps(row)
+  L.unshelve(row)
+  local its = more(row)
+  row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0
+  its.failures, its.failedAttempt, its.deadReason, its.cancel = nil, nil, nil, nil
+  L.errorTag(row, nil)
+  if row.hasResult then
+    call('HDEL', P .. ':r', row.id)
+    row.hasResult = false
+  end
+  if row.hasProgress then
+    call('HDEL', P .. ':g', row.id)
+    row.hasProgress = false
+  end
+  -- Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
+  its.due, its.startBefore = row.head.at, nil
+  L.hold(row)
+  forgetChildren(row)
+  if (its.pending or 0) > 0 then L.block(row, 'Dependencies') else L.run(row, now) end
+end
+
+-- It waits for others, or has not begun to run: what it would find of them may still change.
+local function mayWaitAgain(row, policy)
+  return isFinal(row) or isWaiting(row) or row.state == BLOCKED and row.more.blocked == 'Children' and policy == '3'
+end
+
+-- A record runs again: what has not begun to run waits for it once more, and what is dead because of it lives again, unless
+-- another one that it needs has failed too.
+function L.reopen(first)
+  local again, at = { first }, 1
+  while again[at] do
+    local one = again[at]
+    at = at + 1
+    local entries = one.more and one.more.awaited and call('LRANGE', awaitedBy(one), 0, -1) or {}
+    for _, entry in ipairs(entries) do
+      local row = load(string.sub(entry, 1, 22))
+      local number = string.sub(entry, 23)
+      local edge = row and call('HGET', edgesOf(row), number)
+      local id, policy, name, answer
+      if edge then id, policy, name, answer = partsOf(edge) end
+      if edge and answer ~= '' and mayWaitAgain(row, policy) then
+        local its = more(row)
+        call('HSET', edgesOf(row), number, id .. policy .. name .. '\31')
+        its.pending = its.pending + 1
+        if breaks(policy, answer) then its.broken = its.broken - 1 end
+        if row.state == READY or row.state == SCHEDULED or row.state == BLOCKED and its.blocked == 'ConcurrencyKey' then
+          L.freeSlot(row)
+          row.fence = row.fence + 1
+          L.block(row, 'Dependencies')
+        elseif row.state == DEAD and its.deadReason == 'DependencyFailed' and (its.broken or 0) == 0 then
+          row.fence = row.fence + 1
+          L.begin(row)
+          again[#again + 1] = row
+        end
+      end
+    end
+  end
+end
+
+-- The first of some records that are to wait for a new one and wait for nothing.
+function L.begunOf(dependents)
+  for _, each in ipairs(dependents or {}) do
+    local row = load(each.id)
+    if not row or not isStrict(row) then return each.id end
+  end
+end
+
+-- Results by name; those of more than a hundred are asked for.
+function L.resultsText(row)
+  local its = row.more
+  if not its or not its.edges or its.edges > 100 then return '' end
+  local results, any = {}, false
+  for _, edge in ipairs(call('HVALS', edgesOf(row))) do
+    local _, _, name, answer = partsOf(edge)
+    if answer ~= '' then
+      results[name] = string.sub(answer, 1, 1) == 'c' and string.sub(answer, 2) or false
+      any = true
+    end
+  end
+  return any and cjson.encode(results) or ''
+end
+`
+
+/** ARGV: id, how many were read before, how many. Answers what is waited for, and whether there is more. */
+export const dependencies = String.raw`
+local row = load(ARGV[1])
+local many = row and row.more and row.more.edges or 0
+local from, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
+local last, numbers = math.min(many, from + limit), {}
+for i = from + 1, last do numbers[#numbers + 1] = i end
+local lines = {}
+if #numbers > 0 then
+  for _, edge in ipairs(call('HMGET', P .. ':dp:' .. row.id, unpack(numbers))) do
+    if edge then lines[#lines + 1] = edge end
+  end
+end
+return { table.concat(lines, '\30'), last < many and last or 0 }
+`
