@@ -127,7 +127,7 @@ export const Excerpt = Schema.Struct({
  */
 export const Failure = Schema.Struct({
   attempt: Schema.Int,
-  kind: Schema.Literals(["Declared", "Defect", "TimedOut", "Crashed"]),
+  kind: Schema.Literals(["Declared", "Defect", "TimedOut", "Crashed", "Dependency"]),
   at: Schema.Number,
   tag: Schema.optionalKey(Schema.String),
   message: Schema.String,
