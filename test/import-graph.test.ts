@@ -22,6 +22,29 @@ describe("the sources", () => {
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
       examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
+      http: [
+        "effect/crypto/Mac",
+        "effect/crypto/SecureRandom",
+        "effect/encoding/Base64",
+        "effect/encoding/Hex",
+        "effect/http-api/HttpApi",
+        "effect/http-api/HttpApiBuilder",
+        "effect/http-api/HttpApiClient",
+        "effect/http-api/HttpApiEndpoint",
+        "effect/http-api/HttpApiError",
+        "effect/http-api/HttpApiGroup",
+        "effect/http-api/HttpApiMiddleware",
+        "effect/http-api/HttpApiSchema",
+        "effect/http-api/OpenApi",
+        "effect/http/HttpClient",
+        "effect/http/HttpClientRequest",
+        "effect/http/HttpEffect",
+        "effect/http/HttpIncomingMessage",
+        "effect/http/HttpRouter",
+        "effect/http/HttpServer",
+        "effect/http/HttpServerRequest",
+        "effect/http/HttpServerResponse"
+      ],
       pg: ["effect/sql/SqlClient", "effect/sql/SqlError"],
       redis: ["effect/persistence/Redis", "effect/sql/SqlClient"]
     })

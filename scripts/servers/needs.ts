@@ -21,8 +21,9 @@ export const reasonVariables: Record<ServerName, string> = {
 
 /** Paths from the root of the repository. */
 const files: Record<ServerName, RegExp> = {
-  postgres: /^(packages\/pg\/|examples\/test\/postgres\.|examples\/webhooks\/test\/stores\.)/,
-  redis: /^(packages\/redis\/|examples\/test\/redis\.|examples\/webhooks\/test\/redis\.)/
+  postgres:
+    /^(packages\/pg\/|packages\/http\/test\/Postgres\.|examples\/test\/postgres\.|examples\/webhooks\/test\/stores\.)/,
+  redis: /^(packages\/redis\/|packages\/http\/test\/Redis\.|examples\/test\/redis\.|examples\/webhooks\/test\/redis\.)/
 }
 
 /** It starts its own servers: it needs the programs alone. */

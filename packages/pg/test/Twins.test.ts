@@ -8,6 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Context, Effect, Exit, Layer } from "effect"
 import { Advance } from "../../testing/src/internal/suite/harness.ts"
+import { factsOfTwin } from "../../testing/src/internal/suite/twins.ts"
 import { Client } from "../src/internal/client.ts"
 import { make } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
@@ -166,6 +167,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, window:",
       "unique, replace:",
       "unique, reschedule:",
+      "unique, maxWait:",
       "unique, runAfter:",
       "unique, replace and reschedule:",
       "unique, until started: a record that is given back",
@@ -310,7 +312,7 @@ const twins: Readonly<Record<string, Twin>> = {
   }
 }
 
-let themes = 0
+let twinsMade = 0
 
 const kinds: ReadonlyArray<JobStore.Outcome> = [
   { _tag: "Complete", result: undefined },
@@ -350,10 +352,11 @@ const staleOfAnyKind: JobStoreSuite.Fact = {
 }
 
 /** The random calls take as long as all else together: one seed of them, where it tells something. */
-const factsFor = (withRandom: boolean) => [
-  ...JobStoreSuite.facts.filter(({ name }) => !name.includes("(seed ") || withRandom && name.endsWith("(seed 1)")),
-  staleOfAnyKind
-]
+const factsFor = (red: ReadonlyArray<string>, twin: number) => {
+  const withRandom = red.length === 0 || red.some((beginning) => beginning.startsWith("under random"))
+  return factsOfTwin([...Object.values(JobStoreSuite.themes), [staleOfAnyKind]], red, twin)
+    .filter(({ name }) => !name.includes("(seed ") || withRandom && name.endsWith("(seed 1)"))
+}
 
 /** The facts that do not hold, on one client for all of them. */
 const failing = (schema: string, facts: ReadonlyArray<JobStoreSuite.Fact>) =>
@@ -382,7 +385,8 @@ const failing = (schema: string, facts: ReadonlyArray<JobStoreSuite.Fact>) =>
 
 describe("a twin turns red exactly what it breaks", () => {
   const twin = (name: string, { changes, red }: Twin) => {
-    const schema = Harness.schemaName(`twin_${themes++}`)
+    const number = twinsMade++
+    const schema = Harness.schemaName(`twin_${number}`)
     const made = Harness.shared(
       schema,
       Effect.provide(Effect.orDie(Harness.altered(schema, changes)), Harness.client())
@@ -390,7 +394,7 @@ describe("a twin turns red exactly what it breaks", () => {
     it.effect(name, () =>
       Effect.gen(function*() {
         yield* made
-        const facts = factsFor(red.length === 0 || red.some((beginning) => beginning.startsWith("under random")))
+        const facts = factsFor(red, number)
         const found = yield* failing(schema, facts)
         const expected = facts.map(({ name }) => name).filter((name) =>
           red.some((beginning) => name.startsWith(beginning))

@@ -1,0 +1,111 @@
+/**
+ * The errors of the API, as bodies with a `_tag`. Every one says what was wrong and what to do.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * The request does not say what it must, or says it wrongly. Correct it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BadRequest extends Schema.TaggedError<BadRequest>()(
+  "BadRequest",
+  { detail: Schema.String },
+  { httpApiStatus: 400 }
+) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/**
+ * Nobody knows who asks. Sign in, or send credentials.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Unauthorized extends Schema.TaggedError<Unauthorized>()(
+  "Unauthorized",
+  { detail: Schema.String },
+  { httpApiStatus: 401 }
+) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/**
+ * The caller may not do this. `reason` says which rule:
+ *
+ * - `NotAllowed`: the principal may not take this action, or not on these queues
+ * - `CrossOrigin`: the change does not come from the page's own origin
+ * - `HeaderMissing`: the change has no `x-capstan-request` header
+ * - `NotLoopback`: there is no authorisation, so only this machine may ask
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Forbidden extends Schema.TaggedError<Forbidden>()(
+  "Forbidden",
+  {
+    reason: Schema.Literals(["NotAllowed", "CrossOrigin", "HeaderMissing", "NotLoopback"]),
+    detail: Schema.String
+  },
+  { httpApiStatus: 403 }
+) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/**
+ * No record has this id, or the caller may not see it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RecordNotFound extends Schema.TaggedError<RecordNotFound>()(
+  "RecordNotFound",
+  { id: Schema.String },
+  { httpApiStatus: 404 }
+) {
+  override get message() {
+    return `there is no record ${this.id}`
+  }
+}
+
+/**
+ * The API has no such route.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RouteNotFound extends Schema.TaggedError<RouteNotFound>()(
+  "RouteNotFound",
+  { method: Schema.String, path: Schema.String },
+  { httpApiStatus: 404 }
+) {
+  override get message() {
+    return `there is no route ${this.method} ${this.path}`
+  }
+}
+
+/**
+ * The store did not do it. `reason` is that of `JobStoreError`: with `OutcomeUnknown` it may have happened. Ask again:
+ * every action is idempotent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StoreFailed extends Schema.TaggedError<StoreFailed>()(
+  "StoreFailed",
+  { reason: Schema.String, detail: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return this.detail
+  }
+}

@@ -1,0 +1,79 @@
+/** A change: allowed or refused, done, and written down either way. */
+import type { JobError, Jobs, JobStore } from "capstan"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Option from "effect/Option"
+import { BadRequest, Forbidden, StoreFailed } from "../ApiError.ts"
+import type { AuditLog, Outcome } from "../AuditLog.ts"
+import { Caller } from "../JobsApi.ts"
+import { permit } from "./permit.ts"
+
+type FromJobs = JobError.JobStoreError | JobError.JobControlError
+
+/** The errors of `Jobs` as the API has them. */
+export const answered = <A, R>(
+  effect: Effect.Effect<A, FromJobs | Forbidden | BadRequest, R>
+): Effect.Effect<A, StoreFailed | BadRequest | Forbidden, R> =>
+  Effect.mapError(effect, (error) => {
+    switch (error._tag) {
+      case "JobStoreError":
+        return new StoreFailed({ reason: error.reason._tag, detail: error.message })
+      case "JobControlError":
+        return new BadRequest({ detail: error.message })
+      default:
+        return error
+    }
+  })
+
+/** What is done to which records. */
+export interface Change<A> {
+  readonly where: JobStore.Selection
+  readonly options?: Readonly<Record<string, unknown>>
+  readonly run: Effect.Effect<A, FromJobs>
+  /** How many records that were. */
+  readonly count: (answer: A) => Jobs.Counts
+}
+
+/** Makes the changes of one API: over its `Jobs`, written into its log. */
+export const make = (jobs: Jobs.Shape, log: (typeof AuditLog)["Service"]) => <A>(change: Change<A>) =>
+  Effect.gen(function*() {
+    const caller = yield* Caller
+    const { action, name } = caller
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const write = (outcome: Outcome) =>
+      Effect.flatMap(Clock.currentTimeMillis, (at) =>
+        log.write({
+          at,
+          principal: name,
+          address: Option.getOrUndefined(request.remoteAddress),
+          action,
+          where: change.where,
+          options: change.options ?? {},
+          outcome
+        }))
+    return yield* Effect.andThen(wanted(change.where), permit(caller, action, change.where, jobs)).pipe(
+      Effect.andThen(change.run),
+      answered,
+      Effect.onExit((exit) => write(outcomeOf(exit, change.count)))
+    )
+  })
+
+/** A filter that somebody forgot would mean all records of the store. */
+const wanted = (where: JobStore.Selection): Effect.Effect<void, BadRequest> =>
+  Object.keys(where).length > 0
+    ? Effect.void
+    : Effect.fail(new BadRequest({ detail: "where: name at least one condition, else the action meets every record" }))
+
+const outcomeOf = <A>(
+  exit: Exit.Exit<A, StoreFailed | BadRequest | Forbidden>,
+  count: Change<A>["count"]
+): Outcome => {
+  if (Exit.isSuccess(exit)) return { _tag: "Done", ...count(exit.value) }
+  if (Cause.hasInterruptsOnly(exit.cause)) return { _tag: "Interrupted" }
+  const error = Cause.squash(exit.cause)
+  const detail = error instanceof Error ? error.message : String(error)
+  return { _tag: error instanceof Forbidden ? "Refused" : "Failed", detail }
+}

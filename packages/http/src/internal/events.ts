@@ -1,0 +1,63 @@
+/** The handler of the event stream: what one caller may see of the hub's frames. */
+import { Jobs, type JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as RcRef from "effect/RcRef"
+import * as Stream from "effect/Stream"
+import type * as Model from "../ApiModel.ts"
+import { Caller, JobsApi } from "../JobsApi.ts"
+import * as Hub from "./hub.ts"
+import { permitQueue } from "./permit.ts"
+import { present } from "./view.ts"
+
+type Event = typeof Model.Event.Type
+
+/** A proxy that cuts silent connections waits longer. */
+const beatEvery = "15 seconds"
+/** The hub stays for who comes back. */
+const linger = "30 seconds"
+
+export const layer = HttpApiBuilder.group(
+  JobsApi,
+  "events",
+  Effect.fnUntraced(function*(handlers) {
+    const jobs = yield* Jobs.Jobs
+    const hub = yield* RcRef.make({ acquire: Hub.make(jobs, Hub.usualSettings), idleTimeToLive: linger })
+    return handlers.handle("events", ({ headers, query: { queue } }) =>
+      Effect.gen(function*() {
+        const caller = yield* Caller
+        if (queue !== undefined) yield* permitQueue(caller, "view", queue)
+        const isSeen = (event: JobStore.RecordEvent) =>
+          (queue === undefined || event.queue === queue) && caller.may("view", event.queue)
+        const frames = Stream.unwrap(
+          Effect.map(Effect.flatMap(RcRef.get(hub), (hub) => hub.join(headers["last-event-id"])), (reader) =>
+            read(reader, isSeen))
+        )
+        // The first beat goes out at once: a client has its answer when the first bytes come.
+        return Stream.merge(frames, Stream.map(Stream.tick(beatEvery), (): Event => ({ event: "beat", data: "" })), {
+          haltStrategy: "left"
+        })
+      }))
+  })
+)
+
+/** The frames of a reader, without what may not be seen; and at the end why it is one. */
+export const read = (reader: Hub.Reader, isSeen: (event: JobStore.RecordEvent) => boolean): Stream.Stream<Event> =>
+  Stream.fromIterable(reader.before).pipe(
+    Stream.concat(Stream.fromQueue(reader.queue)),
+    Stream.flatMap((frame) => Stream.fromIterable(eventsOf(frame, isSeen))),
+    Stream.concat(Stream.suspend(() =>
+      reader.isDropped
+        ? Stream.make<[Event]>({ event: "dropped", data: "too slow: connect again with the last id, or read less" })
+        : Stream.empty
+    ))
+  )
+
+const eventsOf = (
+  { events, id }: Hub.Frame,
+  isSeen: (event: JobStore.RecordEvent) => boolean
+): ReadonlyArray<Event> => {
+  if (events === "missed") return [{ event: "missed", id, data: "" }]
+  const seen = events.filter(isSeen)
+  return seen.length === 0 ? [] : [{ event: "records", id, data: seen.map((event) => present(event)) }]
+}

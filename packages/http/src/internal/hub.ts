@@ -1,0 +1,142 @@
+/**
+ * The event streams of one process: one subscription at the store for all readers, frames that several readers share, and
+ * the last of them kept, so that a reader whose connection broke goes on where it was.
+ *
+ * A frame goes out at once, and the next one not before a pause, in which the store gathers what happens. What is too much
+ * for a page becomes `missed`: then reading anew is cheaper than being told.
+ */
+import type { JobError, Jobs, JobStore } from "capstan"
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+/** What happened, or `missed`. */
+export interface Frame {
+  readonly id: string
+  readonly events: ReadonlyArray<JobStore.RecordEvent> | "missed"
+}
+
+export interface Settings {
+  /** Milliseconds between two frames. */
+  readonly pause: number
+  /** Events of one frame, each of another record. */
+  readonly frame: number
+  /** Frames that are kept for who comes back. */
+  readonly kept: number
+  /** Frames that a reader may be behind. */
+  readonly behind: number
+}
+
+export const usualSettings: Settings = { pause: 200, frame: 500, kept: 256, behind: 64 }
+
+/** One connection. */
+export interface Reader {
+  /** What it missed while it was away. */
+  readonly before: ReadonlyArray<Frame>
+  readonly queue: Queue.Queue<Frame, Cause.Done>
+  /** It was too slow: after what waits for it the stream ends. */
+  isDropped: boolean
+}
+
+export class Hub {
+  private readonly epoch: string
+  private readonly settings: Settings
+  private readonly readers = new Set<Reader>()
+  private frames: Array<Frame> = []
+  private sequence = 0
+
+  constructor(epoch: string, settings: Settings) {
+    this.epoch = epoch
+    this.settings = settings
+  }
+
+  /** Until the scope closes. `after` is the last id that the reader has seen. */
+  readonly join = (after: string | undefined): Effect.Effect<Reader, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.map(Queue.dropping<Frame, Cause.Done>(this.settings.behind), (queue) => {
+        const reader: Reader = { before: this.since(after), queue, isDropped: false }
+        this.readers.add(reader)
+        return reader
+      }),
+      (reader) => Effect.sync(() => this.leave(reader))
+    )
+
+  publish(events: ReadonlyArray<JobStore.StoreEvent>): void {
+    const last = new Map<string, JobStore.RecordEvent>()
+    let missed = false
+    for (const event of events) {
+      if (event.type !== "missed") {
+        // The latest stands where it happened.
+        last.delete(event.id)
+        last.set(event.id, event)
+        continue
+      }
+      // Who reads anew has what was before.
+      missed = true
+      last.clear()
+    }
+    const isTooMuch = last.size > this.settings.frame
+    if (missed || isTooMuch) this.send("missed")
+    if (last.size > 0 && !isTooMuch) this.send([...last.values()])
+  }
+
+  private send(events: Frame["events"]): void {
+    const frame: Frame = { id: `${this.epoch}-${++this.sequence}`, events }
+    this.frames.push(frame)
+    if (this.frames.length > this.settings.kept) this.frames.shift()
+    for (const reader of [...this.readers]) {
+      if (Queue.offerUnsafe(reader.queue, frame)) continue
+      reader.isDropped = true
+      this.leave(reader)
+    }
+  }
+
+  private leave(reader: Reader): void {
+    this.readers.delete(reader)
+    Queue.endUnsafe(reader.queue)
+  }
+
+  /** Before the subscription is open there is nothing to say: it opens with `missed`, and all readers get that. */
+  private since(after: string | undefined): ReadonlyArray<Frame> {
+    if (this.sequence === 0) return []
+    const oldest = this.sequence - this.frames.length
+    const [epoch, seen] = after === undefined ? [] : [after.slice(0, after.lastIndexOf("-")), numberAfterDash(after)]
+    return epoch === this.epoch && seen !== undefined && seen >= oldest && seen <= this.sequence
+      ? this.frames.slice(seen - oldest)
+      : [{ id: `${this.epoch}-${this.sequence}`, events: "missed" }]
+  }
+}
+
+const numberAfterDash = (id: string): number | undefined => {
+  const digits = /-(\d+)$/.exec(id)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** A hub that hears the store until the scope closes. A subscription that ends, for whatever reason, is made anew. */
+export const make = (jobs: Jobs.Shape, settings: Settings): Effect.Effect<Hub, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const hub = new Hub(
+      `${(yield* Clock.currentTimeMillis).toString(36)}${yield* Random.nextIntBetween(0, 1e9)}`,
+      settings
+    )
+    yield* Effect.forkScoped(Effect.repeat(Effect.retry(hear(jobs, hub, settings), again), again))
+    return hub
+  })
+
+/** Of a store that is away, until it is back. */
+const again = Schedule.jittered(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]))
+
+const hear = (
+  jobs: Jobs.Shape,
+  hub: Hub,
+  settings: Settings
+): Effect.Effect<void, JobError.JobStoreError> =>
+  Stream.runForEachArray(
+    jobs.events,
+    (events) => Effect.andThen(Effect.sync(() => hub.publish(events)), Effect.sleep(settings.pause))
+  )

@@ -1,0 +1,198 @@
+/** Who did what to how many records, also where it was refused or went wrong. */
+import { AuditLog } from "@capstan/http"
+import { assert, describe, it } from "@effect/vitest"
+import { JobError, JobStore } from "capstan"
+import { Deferred, Effect, Layer, Logger } from "effect"
+import { changeOf, credentials, Greet, serve, token } from "./harness.ts"
+
+/** A memory store that is away for some verbs. */
+const away = (...verbs: ReadonlyArray<"stats" | "query" | "get" | "control" | "pause">) =>
+  Layer.effect(
+    JobStore.JobStore,
+    Effect.map(JobStore.JobStore, (store) => {
+      const fails = () =>
+        Effect.fail(
+          new JobError.JobStoreError({
+            reason: new JobError.Unavailable({ operation: verbs[0]!, detail: "connection refused" })
+          })
+        )
+      return {
+        ...store,
+        ...Object.fromEntries(verbs.map((verb) => [verb, verb === "stats" ? fails() : fails]))
+      }
+    })
+  ).pipe(Layer.provide(JobStore.layerMemory()))
+
+describe("the audit log", () => {
+  it.live("says who did what to how many records, and why", () =>
+    Effect.gen(function*() {
+      const { ask, audited, context } = yield* serve()
+      yield* Effect.provide(Greet.enqueueMany([{ name: "a" }, { name: "b" }]), context)
+      yield* ask("operator", "/records/cancel", { where: { queue: "mail" }, reason: "a mistake" })
+      yield* ask("operator", "/queues/mail/pause", {})
+      yield* ask("operator", "/queues/mail/pause", {})
+      assert.deepStrictEqual(
+        audited.map(({ address, at, ...entry }) => {
+          assert.isAbove(at, 0)
+          assert.match(address!, /127\.0\.0\.1$/)
+          return entry
+        }),
+        [
+          {
+            principal: "operator",
+            action: "cancel",
+            where: { queue: "mail" },
+            options: { reason: "a mistake" },
+            outcome: { _tag: "Done", changed: 2, requested: 0, unchanged: 0, notFound: 0 }
+          },
+          ...[1, 0].map((changed) => ({
+            principal: "operator",
+            action: "pause" as const,
+            where: { queue: "mail" },
+            options: {},
+            outcome: { _tag: "Done" as const, changed, requested: 0, unchanged: 1 - changed, notFound: 0 }
+          }))
+        ]
+      )
+    }).pipe(Effect.scoped))
+
+  it.live("says what was refused and what failed, and nothing of what only looks", () =>
+    Effect.gen(function*() {
+      const { ask, audited } = yield* serve({ store: away("control") })
+      yield* ask("viewer", "/records/delete", { where: { queue: "mail" } })
+      yield* ask("admin", "/records/delete", { where: { queue: "mail" } })
+      yield* ask("admin", "/records/delete", { where: {} })
+      yield* ask("admin", "/stats")
+      yield* ask("admin", "/records")
+      assert.deepStrictEqual(audited.map(({ outcome, principal }) => [principal, outcome._tag]), [
+        ["viewer", "Refused"],
+        ["admin", "Failed"],
+        ["admin", "Failed"]
+      ])
+    }).pipe(Effect.scoped))
+
+  it.live("says that the caller went away before the action ended", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const written = yield* Deferred.make<AuditLog.Entry>()
+      const store = Layer.effect(
+        JobStore.JobStore,
+        Effect.map(JobStore.JobStore, (store) => ({
+          ...store,
+          control: () => Effect.andThen(Deferred.succeed(begun, undefined), Effect.never)
+        }))
+      ).pipe(Layer.provide(JobStore.layerMemory()))
+      const { audited, url } = yield* serve({ store })
+      const push = audited.push.bind(audited)
+      audited.push = (...entries) => {
+        Deferred.doneUnsafe(written, Effect.succeed(entries[0]!))
+        return push(...entries)
+      }
+      const caller = new AbortController()
+      const asked = fetch(`${url}/records/delete`, {
+        method: "POST",
+        headers: { ...credentials("admin"), ...changeOf(url) },
+        body: JSON.stringify({ where: { queue: "mail" } }),
+        signal: caller.signal
+      }).catch(() => "aborted")
+      yield* Deferred.await(begun)
+      caller.abort()
+      assert.strictEqual(yield* Effect.promise(() => asked), "aborted")
+      assert.deepStrictEqual((yield* Deferred.await(written)).outcome, { _tag: "Interrupted" })
+    }).pipe(Effect.scoped))
+
+  it.live("logs where it is given no place", () => {
+    const lines: Array<string> = []
+    return Effect.gen(function*() {
+      const { write } = yield* AuditLog.AuditLog
+      yield* write({
+        at: 1,
+        principal: "me",
+        address: "127.0.0.1",
+        action: "purge",
+        where: { queue: "mail" },
+        options: {},
+        outcome: { _tag: "Done", changed: 3, requested: 0, unchanged: 0, notFound: 0 }
+      })
+      assert.strictEqual(lines.length, 1)
+      for (const part of ["capstan audit", "me", "purge", "mail", "\"changed\\\":3"]) assert.include(lines[0], part)
+    }).pipe(Effect.provide(Logger.layer([Logger.make((options) => void lines.push(Logger.formatJson.log(options)))])))
+  })
+})
+
+describe("an error has a body that says what to do", () => {
+  it.live("when the store is away", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* serve({ store: away("stats", "query", "get", "control", "pause") })
+      const id = "01890000-0000-7000-8000-000000000000"
+      const answers = yield* Effect.all([
+        ask("admin", "/stats"),
+        ask("admin", "/records"),
+        ask("admin", "/records/count?action=cancel&tag=Greet"),
+        ask("admin", `/records/${id}`),
+        ask("admin", "/records/retry", { where: { ids: [id] } }),
+        ask("admin", "/queues/mail/pause", {})
+      ])
+      for (const { body, status } of answers) {
+        assert.deepStrictEqual([status, body._tag, body.reason], [503, "StoreFailed", "Unavailable"])
+        assert.include(body.detail, "connection refused")
+      }
+    }).pipe(Effect.scoped))
+
+  it.live.each(
+    [
+      ["/records?limit=0", "limit"],
+      ["/records?limit=1001", "limit"],
+      ["/records?states=gone", "query"],
+      ["/records?ids=1", "query"],
+      ["/records/not-an-id", "params"],
+      ["/records/count", "query"]
+    ] as const
+  )("when a look is wrong: %s", ([path, part]) =>
+    Effect.gen(function*() {
+      const { ask } = yield* serve()
+      const { body, status } = yield* ask("viewer", path)
+      assert.deepStrictEqual([status, body._tag], [400, "BadRequest"])
+      assert.include(body.detail, part)
+    }).pipe(Effect.scoped))
+
+  it.live.each(
+    [
+      ["/records/cancel", { where: { queue: "mail" } }],
+      ["/records/cancel", { where: {}, reason: "all of them" }],
+      ["/records/delete", { where: { ids: [] } }],
+      ["/records/delete", {}],
+      ["/records/reschedule", { where: { queue: "mail" }, delay: -1 }],
+      ["/records/reprioritise", { where: { queue: "mail" }, priority: 1000 }],
+      ["/queues/mail/purge", { states: ["running"] }]
+    ] as const
+  )("when a change is wrong: %j", ([path, given]) =>
+    Effect.gen(function*() {
+      const { ask, context, jobs } = yield* serve()
+      yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      const { body, status } = yield* ask("admin", path, given)
+      assert.deepStrictEqual([status, body._tag], [400, "BadRequest"])
+      assert.deepStrictEqual((yield* jobs.query({})).records.map(({ state }) => state), ["ready"])
+    }).pipe(Effect.scoped))
+
+  it.live("when a body is no JSON, and when there is no such route", () =>
+    Effect.gen(function*() {
+      const { ask, request, url } = yield* serve()
+      const headers = { ...credentials("admin"), ...changeOf(url) }
+      const broken = yield* request("/records/retry", { method: "POST", headers, body: "{" })
+      assert.deepStrictEqual([broken.status, broken.body._tag], [400, "BadRequest"])
+      const unknown = yield* ask("admin", "/nothing?secret=1")
+      assert.deepStrictEqual([unknown.status, unknown.body], [404, {
+        _tag: "RouteNotFound",
+        method: "GET",
+        path: "/nothing"
+      }])
+    }).pipe(Effect.scoped))
+})
+
+it.live("a principal's token is in no answer and in no entry", () =>
+  Effect.gen(function*() {
+    const { ask, audited } = yield* serve()
+    const answer = yield* ask("admin", "/queues/mail/pause", {})
+    assert.notInclude(JSON.stringify([answer.body, [...answer.headers], audited]), token("admin"))
+  }).pipe(Effect.scoped))

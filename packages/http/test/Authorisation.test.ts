@@ -1,0 +1,210 @@
+/** Who may do what: each principal times each route, and changes that no page of ours has asked for. */
+import { Auth, JobsApi } from "@capstan/http"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Redacted } from "effect"
+import { isLoopbackAddress } from "../src/internal/origin.ts"
+import { Bill, changeOf, credentials, everybody, Greet, principals, raw, serve, token, type Who } from "./harness.ts"
+import { expected, mismatches, requestOf, routes } from "./matrix.ts"
+
+const all: ReadonlyArray<Who | "nobody"> = ["nobody", "viewer", "operator", "admin", "mailAdmin"]
+const changes = routes.filter(({ method }) => method !== "GET")
+const id = "01890000-0000-7000-8000-000000000000"
+
+describe("the matrix", () => {
+  it("has routes of every kind, and each has an action", () => {
+    assert.isAbove(routes.length, 14)
+    assert.deepStrictEqual(routes.filter(({ action, method }) => (method === "GET") !== (action === "view")), [])
+    assert.deepStrictEqual([...new Set(all.map((who) => expected(who, "delete")))], [401, 403, 200])
+  })
+
+  it.live("each principal may do on each route what its role says", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* mismatches(yield* serve(), all), [])
+    }).pipe(Effect.scoped))
+
+  it.live("a viewer who is let through is found", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ auth: everybody({ ...principals, viewer: Auth.principal("viewer", "admin") }) })
+      const wrong = yield* mismatches(served, ["viewer"])
+      assert.strictEqual(wrong.length, changes.length)
+      assert.include(wrong[0], "viewer")
+    }).pipe(Effect.scoped))
+
+  it.live("an admin who is refused is found", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ auth: everybody({ admin: Auth.principal("admin", "viewer") }) })
+      assert.strictEqual((yield* mismatches(served, ["admin"])).length, changes.length)
+    }).pipe(Effect.scoped))
+})
+
+describe("rules per queue", () => {
+  it.live("who may act on one queue names it, or its records", () =>
+    Effect.gen(function*() {
+      const { ask, context } = yield* serve()
+      const mail = yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      const bill = yield* Effect.provide(Bill.enqueue({ amount: 1 }), context)
+      const cancel = (where: object) =>
+        Effect.map(ask("mailAdmin", "/records/cancel", { where, reason: "r" }), ({ status }) => status)
+      assert.strictEqual(yield* cancel({ tag: "Greet" }), 403)
+      assert.strictEqual(yield* cancel({ queue: "billing" }), 403)
+      assert.strictEqual(yield* cancel({ ids: [bill.id] }), 403)
+      assert.strictEqual(yield* cancel({ ids: [mail.id, bill.id] }), 403)
+      assert.strictEqual((yield* ask("admin", `/records/${mail.id}`)).body.state, "ready")
+      assert.strictEqual(yield* cancel({ queue: "mail", ids: [mail.id, bill.id] }), 200)
+      assert.strictEqual((yield* ask("admin", `/records/${mail.id}`)).body.state, "cancelled")
+      assert.strictEqual((yield* ask("admin", `/records/${bill.id}`)).body.state, "ready")
+      assert.strictEqual((yield* ask("mailAdmin", "/queues/billing/pause", {})).status, 403)
+    }).pipe(Effect.scoped))
+
+  it.live("who may see one queue sees nothing of another", () =>
+    Effect.gen(function*() {
+      const { ask, context } = yield* serve()
+      yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      const bill = yield* Effect.provide(Bill.enqueue({ amount: 1 }), context)
+      const answers = yield* Effect.forEach(
+        ["/stats", "/records", `/records/${bill.id}`, `/records?ids=${bill.id}`],
+        (path) => ask("mailAdmin", path)
+      )
+      assert.deepStrictEqual(answers.map(({ status }) => status), [200, 200, 404, 200])
+      assert.notInclude(JSON.stringify(answers[0]!.body), "billing")
+      assert.deepStrictEqual(answers[1]!.body.records.map((record: any) => record.queue), ["mail"])
+      assert.deepStrictEqual(answers[3]!.body.records, [])
+      assert.strictEqual((yield* ask("mailAdmin", "/records?queue=billing")).status, 403)
+      assert.strictEqual((yield* ask("mailAdmin", "/records/count?action=cancel")).status, 403)
+      assert.notInclude(
+        (yield* ask("mailAdmin", "/records/delete", { where: { ids: [bill.id] } })).body.detail,
+        "billing"
+      )
+    }).pipe(Effect.scoped))
+
+  it.live("me says who asks and what is allowed everywhere", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* serve()
+      assert.deepStrictEqual((yield* ask("viewer", "/me")).body, { name: "viewer", everywhere: ["view"] })
+      assert.deepStrictEqual((yield* ask("mailAdmin", "/me")).body, { name: "mailAdmin", everywhere: [] })
+      assert.include((yield* ask("admin", "/me")).body.everywhere, "purge")
+    }).pipe(Effect.scoped))
+})
+
+describe("a change of another page", () => {
+  /** Every change, with these headers of the request set or left out: all must be refused for this reason. */
+  const refused = (headers: (own: Record<string, string>) => Record<string, string>, reason: string) =>
+    Effect.gen(function*() {
+      const { audited, context, request, url } = yield* serve({ auth: everybody() })
+      const { id } = yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      for (const route of changes) {
+        const [path, init] = requestOf(route, id)
+        const { body, status } = yield* request(path, {
+          ...init,
+          headers: { ...credentials("admin"), ...headers(changeOf(url)) }
+        })
+        assert.deepStrictEqual([route.name, status, body._tag, body.reason], [route.name, 403, "Forbidden", reason])
+      }
+      assert.deepStrictEqual(audited, [])
+    }).pipe(Effect.scoped)
+
+  const without = (name: string) => (own: Record<string, string>) =>
+    Object.fromEntries(Object.entries(own).filter(([header]) => header !== name))
+
+  it.live("without the header is refused", () => refused(without(JobsApi.changeHeader), "HeaderMissing"))
+  it.live("without an origin is refused", () => refused(without("origin"), "CrossOrigin"))
+  it.live.each(["https://evil.example", "null", "http://127.0.0.1:1", "no url", "file://127.0.0.1"])(
+    "from the origin %s is refused",
+    (origin) => refused((own) => ({ ...own, origin }), "CrossOrigin")
+  )
+  it.live("that the browser calls cross-site is refused", () =>
+    refused((own) => ({ ...own, "sec-fetch-site": "cross-site" }), "CrossOrigin"))
+
+  it.live("is taken from an origin that is named", () =>
+    Effect.gen(function*() {
+      const { request, url } = yield* serve({ origins: ["https://ops.example.com"] })
+      const pause = (origin: string) =>
+        Effect.map(
+          request("/queues/mail/pause", {
+            method: "POST",
+            headers: { ...credentials("admin"), ...changeOf(url), origin }
+          }),
+          ({ status }) => status
+        )
+      assert.strictEqual(yield* pause("https://ops.example.com"), 200)
+      assert.strictEqual(yield* pause("https://ops.example.com.evil.example"), 403)
+    }).pipe(Effect.scoped))
+})
+
+describe("Auth.none", () => {
+  const ask = (headers: Record<string, string>) =>
+    Effect.gen(function*() {
+      const { url } = yield* serve({ auth: Auth.none })
+      return yield* raw(url, headers)
+    }).pipe(Effect.scoped)
+
+  it.live("lets this machine do everything", () =>
+    Effect.gen(function*() {
+      const { request, url } = yield* serve({ auth: Auth.none })
+      const { body, status } = yield* request("/queues/mail/pause", { method: "POST", headers: changeOf(url) })
+      assert.deepStrictEqual([status, body], [200, { changed: true }])
+    }).pipe(Effect.scoped))
+
+  it.live.each(["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "127.0.0.1@evil.example"])(
+    "refuses a page whose name was made to point here (%s)",
+    (host) =>
+      Effect.gen(function*() {
+        assert.deepInclude(yield* ask({ host }), { status: 403, reason: "NotLoopback" })
+      })
+  )
+
+  it.live.each(["localhost", "127.0.0.1:80", "[::1]:80", "127.1.2.3"])(
+    "takes a name of this machine (%s)",
+    (host) =>
+      Effect.gen(function*() {
+        assert.deepInclude(yield* ask({ host }), { status: 200 })
+      })
+  )
+
+  it.each(["10.0.0.1", "192.168.1.1", "128.0.0.1", "::2", "::ffff:10.0.0.1", "127.0.0.1.2", "", "1127.0.0.1"])(
+    "does not take %s for a loopback address",
+    (address) => {
+      assert.isFalse(isLoopbackAddress(address))
+      assert.isTrue(isLoopbackAddress("::ffff:127.0.0.1"))
+    }
+  )
+
+  it.live.each(["forwarded", "x-forwarded-for", "x-real-ip", "via"])(
+    "refuses what came through a proxy (%s)",
+    (name) =>
+      Effect.gen(function*() {
+        assert.deepInclude(yield* ask({ [name]: "203.0.113.9" }), { status: 403, reason: "NotLoopback" })
+      })
+  )
+
+  it.live("is not mounted where everybody can connect", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(serve({ auth: Auth.none, host: "0.0.0.0" }))
+      assert.isTrue(Exit.isFailure(exit))
+      if (Exit.isFailure(exit)) {
+        assert.match(String(Cause.squash(exit.cause)), /Auth.none is for loopback only, and the server listens on/)
+      }
+      // With an Auth it is.
+      yield* serve({ host: "0.0.0.0" })
+    }).pipe(Effect.scoped))
+})
+
+describe("tokens", () => {
+  it.live("one that nobody has is refused", () =>
+    Effect.gen(function*() {
+      const { request } = yield* serve()
+      for (
+        const authorization of ["", "Bearer", "Bearer wrong", `Basic ${token("admin")}`, `Bearer ${token("admin")}x`]
+      ) {
+        const { body, status } = yield* request(`/records/${id}`, { headers: { authorization } })
+        assert.deepStrictEqual([status, body._tag], [401, "Unauthorized"], authorization)
+      }
+    }).pipe(Effect.scoped))
+
+  it("one that is too short is refused at construction", () => {
+    assert.throws(
+      () => Auth.layerBearer([{ token: Redacted.make("short"), principal: principals.admin }]),
+      /the token of admin has less than 16 characters/
+    )
+  })
+})

@@ -1,0 +1,74 @@
+/** Each principal times each route: what is answered, and where that is not what it should be. */
+import { JobsApi, Permission } from "@capstan/http"
+import { Context, Effect } from "effect"
+import { changeOf, credentials, Greet, type Served, type Who } from "./harness.ts"
+
+/** A route with a request that is right in all but who asks. */
+export interface Route {
+  readonly name: string
+  readonly method: string
+  readonly path: string
+  readonly action: Permission.Action
+}
+
+export const routes: ReadonlyArray<Route> = Object.values(JobsApi.JobsApi.groups).flatMap((group) =>
+  Object.values(group.endpoints).map((endpoint) => ({
+    name: `${group.identifier}.${endpoint.identifier}`,
+    method: endpoint.method,
+    path: endpoint.path,
+    action: Context.getUnsafe(endpoint.annotations, JobsApi.RouteAction)
+  }))
+)
+
+/** Bodies of the changes. They are about records of the queue mail. */
+const bodies: Readonly<Record<string, (where: object) => object>> = {
+  "records.cancel": (where) => ({ where, reason: "r" }),
+  "records.retry": (where) => ({ where }),
+  "records.promote": (where) => ({ where }),
+  "records.reschedule": (where) => ({ where, delay: 1000 }),
+  "records.reprioritise": (where) => ({ where, priority: "high" }),
+  "records.delete": (where) => ({ where }),
+  "queues.pause": () => ({}),
+  "queues.resume": () => ({}),
+  "queues.drain": () => ({}),
+  "queues.purge": () => ({})
+}
+
+/** The request for a route, about one record. */
+export const requestOf = (
+  { method, name, path }: Route,
+  id: string,
+  where: object = { ids: [id] }
+): readonly [path: string, init: { readonly method: string; readonly body?: string }] => [
+  path.replace(":id", id).replace(":queue", "mail") + (name === "records.count" ? "?queue=mail&action=cancel" : ""),
+  method === "GET" ? { method } : { method, body: JSON.stringify(bodies[name]!(where)) }
+]
+
+/** What the roles promise. */
+export const expected = (who: Who | "nobody", action: Permission.Action): number => {
+  if (who === "nobody") return 401
+  const role = who === "mailAdmin" ? "admin" : who
+  return Permission.allows(role, action) ? 200 : 403
+}
+
+/** Every cell of the matrix that is not as it should be. */
+export const mismatches = (served: Served, who: ReadonlyArray<Who | "nobody">) =>
+  Effect.gen(function*() {
+    const wrong: Array<string> = []
+    for (const route of routes) {
+      for (const one of who) {
+        const { id } = yield* Effect.provide(Greet.enqueue({ name: "a" }), served.context)
+        const [path, init] = requestOf(route, id)
+        const { status } = yield* served.request(path, {
+          ...init,
+          headers: {
+            ...one === "nobody" ? {} : credentials(one),
+            ...route.method === "GET" ? {} : changeOf(served.url)
+          }
+        })
+        const right = expected(one, route.action)
+        if (status !== right) wrong.push(`${one} ${route.name}: ${status} instead of ${right}`)
+      }
+    }
+    return wrong
+  }).pipe(Effect.orDie)
