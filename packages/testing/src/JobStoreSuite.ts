@@ -109,17 +109,19 @@ export const suite = <E>(name: string, layer: Layer.Layer<JobStore.JobStore, E>,
 }
 
 /**
- * Runs all facts and answers the names of those that do not hold: how a must-fail twin is told from its original.
+ * Runs all facts, or those given, and answers the names of those that do not hold: how a must-fail twin is told from its
+ * original.
  *
  * @category suites
  * @since 0.1.0
  */
 export const failing = <E>(
   layer: Layer.Layer<JobStore.JobStore, E>,
-  options: Options = {}
+  options: Options = {},
+  some: ReadonlyArray<Fact> = facts
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.map(
-    Effect.forEach(facts, (fact) =>
+    Effect.forEach(some, (fact) =>
       Effect.map(Effect.exit(prepared(fact, layer, options)), (exit) => Exit.isFailure(exit) ? [fact.name] : [])),
     (names) =>
       names.flat()

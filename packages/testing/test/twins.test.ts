@@ -383,7 +383,9 @@ const twins: Readonly<Record<string, Twin>> = {
   }
 }
 
-// Each twin runs the whole suite.
+// Each twin runs the whole suite, of the random calls one seed: they take as long as all else together.
+const facts = JobStoreSuite.facts.filter(({ name }) => !name.includes("(seed ") || name.endsWith("(seed 1)"))
+
 describe("a twin turns red exactly what it breaks", { timeout: 60_000 }, () => {
   it.effect("the true store: nothing", () =>
     Effect.map(JobStoreSuite.failing(JobStore.layerMemory()), (names) => assert.deepStrictEqual(names, [])))
@@ -392,8 +394,8 @@ describe("a twin turns red exactly what it breaks", { timeout: 60_000 }, () => {
     it.effect(name, () =>
       Effect.gen(function*() {
         const layer = yield* Effect.promise(() => make(name, twin))
-        const names = yield* JobStoreSuite.failing(layer)
-        const expected = JobStoreSuite.facts.map(({ name }) => name).filter((name) =>
+        const names = yield* JobStoreSuite.failing(layer, {}, facts)
+        const expected = facts.map(({ name }) => name).filter((name) =>
           twin.red.some((beginning) => name.startsWith(beginning))
         )
         assert.deepStrictEqual(names, expected)
