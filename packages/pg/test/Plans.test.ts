@@ -181,7 +181,7 @@ describe("at a million ready records", () => {
 
   hot("claim of 100", { rows: 300, pages: 2500 }, nothing, (one) => claim(one, 100), settle)
 
-  hot("claim of one", { rows: 10, pages: 120 }, nothing, (one) => claim(one, 1), settle)
+  hot("claim of one", { rows: 10, pages: 200 }, nothing, (one) => claim(one, 1), settle)
 
   hot(
     "claim of 100, with some that came back",
@@ -209,21 +209,21 @@ describe("at a million ready records", () => {
 
   hot(
     "settlement of one that retries",
-    { rows: 10, pages: 120 },
+    { rows: 10, pages: 200 },
     (one) => claim(one, 1),
     (one, [claimed]) => Harness.settle(one, claimed!, { _tag: "RetryAfter", delay: 60_000, failure: Harness.failure })
   )
 
   hot(
     "settlement of one with a key that others wait for",
-    { rows: 30, pages: 120 },
+    { rows: 30, pages: 200 },
     (one) => claim(one, 1, "keyed"),
     settle
   )
 
   hot(
     "a settlement sent again",
-    { rows: 10, pages: 120 },
+    { rows: 10, pages: 200 },
     (one) => Effect.tap(claim(one, 1), (claimed) => settle(one, claimed)),
     settle
   )
