@@ -22,6 +22,8 @@ const inMemory: Rivals = {
   "drain-c100": ["effect-persisted-queue"],
   "drain-100k": ["effect-persisted-queue"],
   "due-1000-p99": ["effect-persisted-queue"],
+  // Plain fibers have no second worker.
+  "workers-2": ["effect-persisted-queue"],
   "backlog-ratio": ["effect-persisted-queue"],
   heap: ["effect-persisted-queue"]
 }

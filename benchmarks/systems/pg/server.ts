@@ -19,6 +19,13 @@ const childrenOf = (pid: number): ReadonlyArray<number> =>
     }
   })
 
+/** Read again when one has ended meanwhile: it would be counted nowhere, or twice. */
+const cpuOfAll = (pid: number): number => {
+  const children = childrenOf(pid)
+  const sum = children.reduce((sum, child) => sum + cpuOf(child, false), cpuOf(pid, true))
+  return childrenOf(pid).join() === children.join() ? sum : cpuOfAll(pid)
+}
+
 export const open: OpenServer = async (url, prefix) => {
   const admin = new Client({ connectionString: url })
   await admin.connect()
@@ -110,10 +117,7 @@ export const open: OpenServer = async (url, prefix) => {
       const { rows } = await admin.query("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8 AS bytes")
       return rows[0].bytes
     },
-    cpu: async () =>
-      pid === undefined
-        ? undefined
-        : childrenOf(pid).reduce((sum, child) => sum + cpuOf(child, false), cpuOf(pid, true)),
+    cpu: async () => pid === undefined ? undefined : cpuOfAll(pid),
     dropCopies: () => drop(copies),
     dropTemplates: () => drop(`${prefix}_`),
     close: () => admin.end()
