@@ -96,6 +96,7 @@ export const run = <J extends Job.Any, M, P>(
     const stopped = yield* Effect.provide(untilIdle(jobs, isOurs, left), worker)
     const stats = yield* Effect.timeoutOrElse(jobs.stats, { duration: tenth, orElse: () => Effect.fail(silent) })
     return { stopped, ...sum(stats, isOurs) }
+    // What is excluded from the services of a generic group, the compiler leaves undecided.
   }).pipe(Effect.provide(Jobs.layer)) as Effect.Effect<
     Left,
     JobError.JobStoreError,

@@ -1,7 +1,7 @@
 /** What a store of several partitions takes, refuses, and does beyond the suite. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Cause, Effect, Exit, Layer, Schema, type Scope } from "effect"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import type { Calls } from "../src/internal/client.ts"
@@ -307,6 +307,11 @@ describe("a worker", () => {
 describe("a partition that is silent", () => {
   const counts = new Map([["mail", 4]])
   const silent = { is: false }
+  /** It answers, and not what is asked. */
+  const broken = { is: false }
+  const fails = Effect.fail(
+    new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "exchange", detail: "test" }) })
+  )
   const altered = (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
     clients.map((client, at): Calls =>
       at !== 2 ? client : {
@@ -315,13 +320,16 @@ describe("a partition that is silent", () => {
         send: client.send,
         replicated: client.replicated,
         call: (operation, verb, args) =>
-          Effect.suspend(() => silent.is ? Effect.never : client.call(operation, verb, args))
+          Effect.suspend(() =>
+            silent.is ? Effect.never : broken.is && verb === "exchange" ? fails : client.call(operation, verb, args)
+          )
       }
     )
   const opened = <A, E>(theme: string, run: Effect.Effect<A, E, JobStore.JobStore | Scope.Scope>) =>
     Effect.gen(function*() {
       const prefix = Harness.prefixOf(theme)
       silent.is = false
+      broken.is = false
       yield* Harness.emptyAll(prefix)
       const store = yield* Partitions.open(prefix, { counts, many: 4, altered })
       yield* Effect.provideService(run, JobStore.JobStore, store)
@@ -382,6 +390,32 @@ describe("a partition that is silent", () => {
       ),
     30_000
   )
+
+  it.live("what the others gave in the exchange that failed goes with the next one that asks, not with one that only settles", () =>
+    opened(
+      "silent_kept",
+      Effect.gen(function*() {
+        yield* Suite.enqueueMany(40, { queue: "mail" })
+        const demand = [{ queue: "mail", slots: 8, share: 8 }]
+        const first = yield* Suite.exchange("w", { demand, total: 8 })
+        const settlements = first.claimed.map(({ fence, id }) => ({
+          id,
+          fence,
+          outcome: Suite.complete,
+          finishedAfter: 0
+        }))
+        broken.is = true
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(Suite.exchange("w", { settlements, demand, total: 8 }))))
+        broken.is = false
+        const settled = yield* Suite.exchange("w", { settlements, demand: [], total: 0 })
+        assert.deepStrictEqual([settled.claimed.length, [...new Set(settled.settled)]], [0, ["Done"]])
+        const { claimed } = yield* Suite.exchange("w", { demand, total: 8 })
+        // All that runs was told.
+        const { queues } = yield* (yield* JobStore.JobStore).stats
+        assert.isAbove(claimed.length, 0)
+        assert.strictEqual(queues.find(({ queue }) => queue === "mail")?.counts.running, claimed.length)
+      })
+    ))
 })
 
 describe("repair", () => {

@@ -32,7 +32,8 @@ interface Web {
   readonly atob: (text: string) => string
 }
 
-// Every runtime has these, and core is compiled without the types of any.
+// Every runtime has these, and core is compiled without the types of any. Effect's `Mac` is marked unstable, and core takes
+// any release of effect 4.
 const web = globalThis as unknown as Web
 
 const shortest = 32

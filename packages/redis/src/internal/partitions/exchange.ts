@@ -117,14 +117,15 @@ export class Exchanger {
   }
 
   /** What the worker holds and has not been told of. */
-  keptFor(worker: string): ReadonlyArray<JobStore.AttemptRef> {
+  keptFor(worker: string): ReadonlyArray<JobStore.Claimed> {
     return this.kept.get(worker) ?? []
   }
 
   exchange(request: Request): Effect.Effect<Reply, JobError.JobStoreError> {
     return Effect.gen({ self: this }, function*() {
-      const kept = this.kept.get(request.worker) ?? []
-      this.kept.delete(request.worker)
+      // One that only settles, beside another, wants no records: nobody would run them.
+      const kept = request.total > 0 ? this.keptFor(request.worker) : []
+      if (kept.length > 0) this.kept.delete(request.worker)
       yield* this.places.find(request.settlements.map(({ id }) => id))
       // Of what no partition knows the first one says that it is lost.
       const settlements = groupBy(request.settlements, ({ id }) => Math.max(0, this.places.of(id) ?? nowhere))
@@ -139,10 +140,8 @@ export class Exchanger {
         failed = yield* this.round({ ...request, demand: unmet }, left, new Map(), sum, settled)
       }
       const claimed = [...kept, ...sum.claimed]
-      yield* Effect.ignore(Effect.andThen(
-        this.suspects.ended(request.worker, request.settlements.filter(({ id }) => settled.has(id))),
-        this.suspects.claimed(request.worker, sum.claimed, (id) => this.places.of(id))
-      ))
+      yield* this.suspects.ended(request.worker, request.settlements.filter(({ id }) => settled.has(id)))
+      yield* this.suspects.claimed(request.worker, sum.claimed, (id) => this.places.of(id))
       if (failed !== undefined) {
         if (claimed.length > 0) this.kept.set(request.worker, claimed)
         return yield* Effect.failCause(failed)

@@ -1,8 +1,11 @@
 /**
  * Which partition gives a worker the one record that has crashed others which it may hold (P10), and that the other partitions
  * know of it before the worker does: it may be dead the moment after.
+ *
+ * A partition that is away is not told, and the work of the others goes on. When the worker dies then, that partition charges
+ * what it holds there with one crash too many; or, where it was not told of the end, with one too few.
  */
-import type { JobError, JobRecord, JobStore } from "capstan"
+import type { JobRecord, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Calls } from "../client.ts"
 import { packWorker } from "../codec.ts"
@@ -31,7 +34,7 @@ export class Suspects {
     worker: string,
     claimed: ReadonlyArray<JobStore.Claimed>,
     partitionOf: (id: JobRecord.JobId) => number | undefined
-  ): Effect.Effect<void, JobError.JobStoreError> => {
+  ): Effect.Effect<void> => {
     const suspect = claimed.find(({ crashes }) => crashes > 0)
     if (suspect === undefined) return Effect.void
     const partition = partitionOf(suspect.id) ?? 0
@@ -43,19 +46,22 @@ export class Suspects {
   readonly ended = (
     worker: string,
     attempts: ReadonlyArray<JobStore.AttemptRef>
-  ): Effect.Effect<void, JobError.JobStoreError> => {
+  ): Effect.Effect<void> => {
     const suspect = this.held.get(worker)
     if (suspect === undefined || !attempts.some(({ fence, id }) => id === suspect.id && fence === suspect.fence)) {
       return Effect.void
     }
-    return Effect.map(this.tell(worker, suspect.partition, false), () => void this.held.delete(worker))
+    this.held.delete(worker)
+    return this.tell(worker, suspect.partition, false)
   }
 
-  private tell(worker: string, partition: number, isHeld: boolean): Effect.Effect<void, JobError.JobStoreError> {
+  private tell(worker: string, partition: number, isHeld: boolean): Effect.Effect<void> {
     return Effect.forEach(
       this.partitions,
       (other, at) =>
-        at === partition ? Effect.void : other.call("spare", "spare", [packWorker(worker), isHeld ? "1" : ""]),
+        at === partition
+          ? Effect.void
+          : Effect.ignore(other.call("spare", "spare", [packWorker(worker), isHeld ? "1" : ""])),
       { concurrency: "unbounded", discard: true }
     )
   }
