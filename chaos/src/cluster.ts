@@ -170,6 +170,18 @@ export class Cluster {
     this.note("thaw", worker.name)
   }
 
+  /** Waits, and not longer than that, until every worker that lives has started a job from now on: producers go on. */
+  async everyWorkerStarts(millis: number): Promise<void> {
+    const from = Ledger.now()
+    const started = () =>
+      new Set(Ledger.read(this.folder).filter(({ at, kind }) => kind === "start" && at > from).map(({ by }) => by))
+    while (Ledger.now() - from < millis) {
+      const names = started()
+      if ([...this.working].every(({ name }) => names.has(name))) return
+      await sleep(250)
+    }
+  }
+
   /** Producers stop; answers those whose enqueues did not all come to an end in time. */
   async stopProducers(seconds: number = 20): Promise<ReadonlyArray<string>> {
     for (const producer of this.producers) producer.ask({ _tag: "stop" })
