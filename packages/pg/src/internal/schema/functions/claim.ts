@@ -27,15 +27,23 @@ export const claiming = (s: string): string => `
       -- A worker takes one at a time of those that crashed others (P10).
       UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT ${s}.has_suspect(v_worker) LIMIT 1)
+    ), few AS MATERIALIZED (
+      SELECT *, row_number() OVER (PARTITION BY key ORDER BY priority, turn, place) AS nth
+      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) f
+    ), rules AS MATERIALIZED (
+      SELECT ${s}.start_keys(array_agg(key), array_agg(many), v_now) AS starts
+      FROM (SELECT key, count(*)::int AS many FROM few WHERE key IS NOT NULL GROUP BY key) k HAVING count(*) > 0
     ), chosen AS MATERIALIZED (
-      SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE ${s}.start_shared(id, key, v_now) END AS starts
-      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
+      SELECT tid, id, key, CASE WHEN most IS NULL OR nth <= most THEN 1 WHEN most < 0 THEN -1 ELSE 0 END AS starts, most
+      FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
-        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
-    IF v_shared > 0 THEN v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared, v_refused FROM claimed;
+    IF v_shared > 0 THEN
+      v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, v_keys, v_refused, v_now));
+    END IF;
   ELSE
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")} ${taken};
   END IF;`

@@ -45,6 +45,7 @@ DECLARE
   v_keys text[];
   v_starts int;
   v_shared int;
+  v_refused uuid[];
   v_rooms int[];
   v_opens bigint;
   v_better boolean;
