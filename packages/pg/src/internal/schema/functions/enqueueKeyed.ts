@@ -1,5 +1,5 @@
 /** Storing a batch of records that have a concurrency key, and nothing else that another record could have too. */
-import { standing } from "../slots.ts"
+import { locking, standing } from "../slots.ts"
 
 const given = `unnest(
         p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
@@ -24,6 +24,8 @@ CREATE OR REPLACE FUNCTION ${s}.enqueue_keyed(
 DECLARE
   p_now bigint := ${s}.clock();
   v_keys text[] := '{}';
+  v_limits jsonb;
+  v_locked int;
   v_rooms jsonb;
   v_turns jsonb;
   v_stored uuid[];
@@ -33,14 +35,21 @@ DECLARE
   v_queue text;
 BEGIN
   IF NOT p_transaction THEN
-    WITH due AS (
+    SELECT coalesce(array_agg(key), '{}'), jsonb_object_agg(key, key_limit) INTO v_keys, v_limits FROM (
       SELECT DISTINCT ON (g.key) g.key, g.key_limit FROM ${given}
       WHERE g.key IS NOT NULL AND coalesce(g.run_at, p_now + g.delay) <= p_now ORDER BY g.key, g.n DESC
-    ), locked AS (
-      INSERT INTO ${s}.key AS k (name, lim, held) SELECT key, key_limit, 0 FROM due ORDER BY key
-      ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING k.name
-    )
-    SELECT coalesce(array_agg(name), '{}') INTO v_keys FROM locked;
+    ) due;
+    -- Mostly they are there, and say the same. New ones come before all locks, so that nobody waits for one who waits for them.
+    LOOP
+      INSERT INTO ${s}.key (name, lim, held) SELECT name, (v_limits ->> name)::int, 0 FROM unnest(v_keys) AS u(name)
+        WHERE (SELECT true FROM ${s}.key k WHERE k.name = u.name) IS NULL ORDER BY name ON CONFLICT (name) DO NOTHING;
+      ${locking(s, "v_keys")};
+      GET DIAGNOSTICS v_locked = ROW_COUNT;
+      -- One that nobody held may have been forgotten in between.
+      EXIT WHEN v_locked = cardinality(v_keys);
+    END LOOP;
+    UPDATE ${s}.key SET lim = (v_limits ->> name)::int
+      WHERE name = ANY (v_keys) AND lim IS DISTINCT FROM (v_limits ->> name)::int;
     SELECT jsonb_object_agg(name, room) INTO v_rooms FROM (${standing(s, "v_keys")}) k;
     IF EXISTS (SELECT FROM unnest(v_keys) AS u(name) WHERE name LIKE '@%') THEN
       v_turns := ${s}.next_turns(p_queues, p_keys, p_delays, p_run_ats, p_now);

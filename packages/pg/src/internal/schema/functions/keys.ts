@@ -86,6 +86,7 @@ DECLARE
   v_locked text[];
   v_starts jsonb;
   v_full jsonb;
+  v_refused jsonb;
 BEGIN
   SELECT array_agg(k.name) INTO v_tight FROM unnest(p_keys) AS g(name)
     CROSS JOIN LATERAL (SELECT * FROM ${s}.key WHERE name = g.name LIMIT 1) k
@@ -93,10 +94,11 @@ BEGIN
     WHERE l.gap IS NOT NULL OR p_now < k.closed_until OR k.held > ${slots};
   IF v_tight IS NULL THEN RETURN NULL; END IF;
   v_locked := ARRAY(SELECT name FROM ${s}.key WHERE name = ANY (v_tight) FOR UPDATE SKIP LOCKED);
-  SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL)
-    INTO v_starts, v_full
+  SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL),
+      jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
+    INTO v_starts, v_full, v_refused
     FROM (
-      SELECT k.name, m.starts, CASE WHEN l.gap IS NOT NULL THEN ${taken("k.full_at", "m.starts")} END AS full_at
+      SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN ${taken("k.full_at", "m.starts")} END AS full_at
       FROM unnest(p_keys, p_counts) AS g(name, n)
       CROSS JOIN LATERAL (SELECT * FROM ${s}.key WHERE name = g.name LIMIT 1) k
       LEFT JOIN LATERAL (${limitOf(s, "k.name")} LIMIT 1) l ON true
@@ -106,8 +108,8 @@ BEGIN
       WHERE k.name = ANY (v_locked)
     ) t;
   UPDATE ${s}.key SET full_at = coalesce((v_full ->> name)::float8, full_at),
-    held = held - p_counts[array_position(p_keys, name)] + (v_starts ->> name)::int
-    WHERE name = ANY (v_locked);
+    held = held - coalesce((v_refused ->> name)::int, 0)
+    WHERE name = ANY (v_locked) AND (v_full ->> name IS NOT NULL OR v_refused ->> name IS NOT NULL);
   RETURN coalesce(v_starts, '{}') || coalesce(
     (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT name = ANY (v_locked)), '{}');
 END $$`
@@ -117,22 +119,26 @@ END $$`
  * ready, and the queue's turn goes on. Answers when to look.
  */
 export const claimedShared = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.claimed_shared(p_queue text, p_ids uuid[], p_keys text[], p_refused uuid[], p_now bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION ${s}.claimed_shared(p_queue text, p_turn bigint, p_keys text[], p_refused uuid[], p_now bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-  v_turn bigint := (SELECT max(turn) FROM ${s}.record WHERE id = ANY (p_ids));
+  v_waited text[];
 BEGIN
   IF p_refused IS NOT NULL THEN
     UPDATE ${s}.record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = key, flags = flags & ~24, at = p_now
       WHERE id = ANY (p_refused);
     INSERT INTO ${s}.delta (queue, ready, blocked) VALUES (p_queue, -cardinality(p_refused), cardinality(p_refused));
   END IF;
-  IF p_keys IS NOT NULL THEN PERFORM ${s}.admit_keys(p_keys, p_now); END IF;
-  IF v_turn > 0 THEN
+  IF p_keys IS NOT NULL THEN
+    SELECT array_agg(name) INTO v_waited FROM unnest(p_keys) AS u(name)
+      WHERE ${waits(s, "u.name")} OR (SELECT opens_at FROM ${s}.key k WHERE k.name = u.name) IS NOT NULL;
+    IF v_waited IS NOT NULL THEN PERFORM ${s}.admit_keys(v_waited, p_now); END IF;
+  END IF;
+  IF p_turn > 0 THEN
     -- Who has it locked sets about the same.
-    UPDATE ${s}.queue SET turn = v_turn WHERE name IN (
-      SELECT name FROM ${s}.queue WHERE name = p_queue AND turn < v_turn FOR UPDATE SKIP LOCKED);
-    INSERT INTO ${s}.queue (name, turn) SELECT p_queue, v_turn
+    UPDATE ${s}.queue SET turn = p_turn WHERE name IN (
+      SELECT name FROM ${s}.queue WHERE name = p_queue AND turn < p_turn FOR UPDATE SKIP LOCKED);
+    INSERT INTO ${s}.queue (name, turn) SELECT p_queue, p_turn
       WHERE NOT EXISTS (SELECT FROM ${s}.queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
   END IF;
   RETURN (SELECT opens_at FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
