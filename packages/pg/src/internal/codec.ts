@@ -226,6 +226,7 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent as JobRecord.JobId | undefined,
     flowId: spec.flowId,
+    batchKey: spec.batchKey,
     checkpoints: extra?.checkpoints ?? empty,
     dependencies: extra?.results == null ? empty : withoutNulls(extra.results)
   }

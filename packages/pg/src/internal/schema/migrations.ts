@@ -68,7 +68,24 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Keys, Limits, Flow, Agenda, Enqueue, EnqueueKeyed, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read]
+  [
+    Parts,
+    Keys,
+    Limits,
+    Flow,
+    Agenda,
+    Enqueue,
+    EnqueueKeyed,
+    Steps,
+    Settle,
+    Exchange,
+    Keep,
+    Schedules,
+    Maintain,
+    Control,
+    Public,
+    Read
+  ]
     .flatMap((
       module
     ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))

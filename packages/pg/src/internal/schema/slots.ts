@@ -27,7 +27,9 @@ const room = `CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, ${slots} 
 
 /** When the next one may; NULL while no instant lets it, but the next start or end does. */
 const opens = `CASE WHEN k.held >= ${slots} OR l.gap IS NOT NULL AND k.ready >= ${size} THEN NULL
-        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ${nextAt("k.full_at", "k.ready + 1")} END) END`
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ${
+  nextAt("k.full_at", "k.ready + 1")
+} END) END`
 
 /**
  * How the keys of a list stand that the caller has locked: name, held, room, opens. `took`: how many have become ready of one in
