@@ -236,6 +236,29 @@ export const perform = <J extends Job.Any>(
     )
   ) as Effect.Effect<never>
 
+/**
+ * The same for a batch job: runs its handler once for all payloads, and answers how each record ends, in their order.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const performBatch = <J extends Job.Any & { readonly isBatch: true }>(
+  job: J,
+  payloads: ReadonlyArray<J["payloadSchema"]["~type.make.in"]>,
+  options?: PerformOptions
+): Effect.Effect<
+  ReadonlyArray<
+    Exit.Exit<J["successSchema"]["Type"], J["errorSchema"]["Type"] | EnqueueError | JobStoreError>
+  >,
+  EnqueueError,
+  | JobGroup.HandlersOf<J>
+  | J["payloadSchema"]["EncodingServices" | "DecodingServices"]
+  | J["successSchema"]["EncodingServices" | "DecodingServices"]
+> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Perform.performBatch(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payloads, options ?? {})
+  ) as Effect.Effect<never>
+
 /** Of what a handler does here, a commit alone carries a fence. */
 const noRecord = (tag: string): string =>
   `${tag}.commit completes the record of its attempt, and a handler that is performed has none: ` +

@@ -414,6 +414,24 @@ describe("perform", () => {
     }))
 })
 
+describe("performBatch", () => {
+  it.effect("gives the handler all payloads, and answers the exit of each", () =>
+    Effect.gen(function*() {
+      const { handlers, seen } = worker((members) =>
+        Effect.succeed(
+          members.slice(1).map((member) =>
+            [member, member.payload.n === 2 ? Exit.fail(new Failed({ n: 2 })) : Exit.succeed(member.payload.n)] as const
+          )
+        )
+      )
+      const payloads = [1, 2, 3].map((n) => ({ key: "a", n }))
+      const [omitted, failed, done] = yield* Effect.provide(JobWorker.performBatch(Bulk, payloads), handlers)
+      assert.deepStrictEqual(seen, [[1, 2, 3]])
+      assert.isTrue(Exit.hasDies(omitted!))
+      assert.deepStrictEqual([failed, done], [Exit.fail(new Failed({ n: 2 })), Exit.succeed(3)])
+    }))
+})
+
 describe("a declaration", () => {
   it("refuses sizes and times that cannot be meant, and a middleware around it", () => {
     const batch = { within: "1 second", size: 1 } as const

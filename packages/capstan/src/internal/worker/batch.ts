@@ -49,6 +49,14 @@ export class Batch {
     })
   }
 
+  /** Runs in the fiber of who asks, and answers how each record has ended. */
+  get performed(): Effect.Effect<ReadonlyArray<Exit.Exit<Answer, unknown>>> {
+    return Effect.map(
+      Effect.exit(Effect.provideContext(this.body, this.context)),
+      (exit) => this.attempts.map((attempt) => this.exitOf(attempt, exit))
+    )
+  }
+
   /** One of it was told to stop: its fiber is interrupted when nobody is left that wants what it does. */
   stopped(at: number): void {
     if (this.stoppedAt < Infinity || !this.attempts.every((attempt) => attempt.over || attempt.isStopped)) return

@@ -69,9 +69,11 @@ export const mixedEnds: Plant = (store) => {
       const places = request.settlements.flatMap(({ id }, i) => batched.has(id) ? [i] : [])
       const settlements = request.settlements.map((settlement, i) => {
         const at = places.indexOf(i)
-        return at < 0
-          ? settlement
-          : { ...settlement, outcome: request.settlements[places[(at + 1) % places.length]!]!.outcome }
+        if (at < 0) return settlement
+        const { outcome } = request.settlements[places[(at + 1) % places.length]!]!
+        // By its result alone nobody would know.
+        const own = outcome._tag === "Complete" ? { ...outcome, result: String(settlement.fence) } : outcome
+        return { ...settlement, outcome: own }
       })
       return Effect.tap(store.exchange({ ...request, settlements }), ({ claimed }) =>
         Effect.sync(() => {
