@@ -224,7 +224,10 @@ describe("spans", () => {
         `${name.split(" ")[0]} {queue}`,
         kindOf[kind]!
       ]))
-      assert.deepStrictEqual(new Set(spans.map(({ name }) => name.split(" ")[1])), new Set(["parents", "children", "bulk"]))
+      assert.deepStrictEqual(
+        new Set(spans.map(({ name }) => name.split(" ")[1])),
+        new Set(["parents", "children", "bulk"])
+      )
       assert.deepStrictEqual(sorted(kinds), sorted(rowsOf(text, "span").map(([name, kind]) => [name, kind])))
       const on = new Map<string, Set<string>>()
       for (const { attributes, name } of spans) {

@@ -52,7 +52,7 @@ export class Collector {
     return closed
   }
 
-  /** It waits for a slot now: for as long as it was collected, others may not have it. */
+  /** It waits for a slot now: one that is full, at least until it would have closed by itself. */
   private close(name: string, collection: Collection, now: number): Prefetched {
     this.forget(name, collection, collection.members.length)
     const [first, ...mates] = collection.members
