@@ -516,7 +516,7 @@ BEGIN
         INSERT INTO agenda (id, value)
           VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
       END IF;
-      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now, true);
+      PERFORM bury(c, 'DependencyFailed', p_now, true);
       RETURN;
     END IF;
   END IF;
@@ -665,6 +665,30 @@ BEGIN
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION bury(r record, p_reason text, p_now bigint, p_transaction boolean DEFAULT false)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_spec jsonb;
+  v_digest text;
+BEGIN
+  PERFORM finish(r, 6, p_reason, NULL, p_now, p_transaction);
+  IF r.spec IS NULL OR position('"followed":true' IN r.spec) = 0 THEN RETURN; END IF;
+  v_spec := r.spec::jsonb;
+  IF v_spec -> 'followed' IS DISTINCT FROM 'true' THEN RETURN; END IF;
+  v_digest := md5(r.id || '/' || r.fence);
+  PERFORM enqueue_one(json_build_object(
+    -- Of another life another one.
+    'id', left(r.id::text, 14) || '7' || substr(v_digest, 1, 3) || '-8' || substr(v_digest, 4, 3) || '-' || right(v_digest, 12),
+    'tag', r.tag, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'payload', r.payload, 'delay', 0,
+    'retention', r.retention, 'spec', (
+      v_spec - ARRAY['followed', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
+      || jsonb_build_object('parent', r.id, 'headers', coalesce(v_spec -> 'headers', '{}') || jsonb_build_object(
+        'capstan-ended', value_of(6, p_reason, NULL, r.failures))))::text
+  ), p_now, false, p_transaction);
 END $function$;
 
 CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
@@ -1421,7 +1445,8 @@ DECLARE
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF is_stored(o_id, p_again, p_now) THEN
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  IF is_stored(o_id, p_again OR x -> 'again' IS NOT NULL, p_now) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -1877,7 +1902,7 @@ BEGIN
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
     r.fence := r.fence + 1;
-    PERFORM finish(r, 6, 'Expired', NULL, p_now);
+    PERFORM bury(r, 'Expired', p_now);
     v_count := v_count + 1;
   END LOOP;
   RETURN v_count;
@@ -2790,7 +2815,7 @@ BEGIN
     IF v_cancel IS NOT NULL AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, p_now);
     ELSIF v_crashes >= p_max_crashes AND (is_ending(r) OR NOT must_undo(r, 'Dead', 'Crashed')) THEN
-      PERFORM finish(r, 6, 'Crashed', NULL, p_now);
+      PERFORM bury(r, 'Crashed', p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
     ELSE

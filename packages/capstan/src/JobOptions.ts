@@ -361,8 +361,9 @@ export interface Options<
    */
   readonly onComplete?: ((end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests) | undefined
   /**
-   * The same for an attempt that leaves its record dead. A record that dies without an attempt that says so (its workers
-   * crashed, it expired, what it waited for failed) is followed by nothing: an edge of a flow with `"continue"` sees those too.
+   * The same for a record that is dead. Where no attempt has decided that (its workers crashed, it expired, what it waited for
+   * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
+   * place of the handler. A cancel is no death: somebody wanted it.
    */
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
   /** Events for each of which a record is enqueued: `Topic.on`. */

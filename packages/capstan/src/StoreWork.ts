@@ -95,6 +95,12 @@ export interface NewRecord {
   /** The id of the flow that it is a member of. When this is a UUIDv7, the ids of all members begin with its 48 bits of time. */
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
+  /**
+   * Something follows its death. When the store ends it by itself (it crashed its workers too often, it expired, what it waited
+   * for failed), it stores another record in the same write: with the job, version, queue, payload, tags, retention and headers of this one, this
+   * one for its parent, no keys, and how it ended in the header `endedHeader`.
+   */
+  readonly followed?: true | undefined
   /** Records that must be completed first, by the name under which the attempt finds their results. */
   readonly dependencies?: ReadonlyArray<Dependency> | undefined
   /** Records that are to wait for this one too: each still waits for others. When one has begun, the batch is refused. */

@@ -1,9 +1,10 @@
 /** Events and what follows an attempt, on the memory store in virtual time. */
 import { TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
+import { Flow, Job, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
 import { Effect, Layer, Schema } from "effect"
-import { recordOf, settle, withWorker } from "./harness.ts"
+import { TestClock } from "effect/testing"
+import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
 
 const Placed = Topic.make("OrderPlaced", { id: Schema.String, total: Schema.Number })
 
@@ -104,6 +105,21 @@ class Broken extends Job.make("Broken", {
   }
 }) {}
 
+class Late extends Job.make("Late", {
+  payload: { id: Schema.String },
+  startBefore: "1 minute",
+  onComplete: () => Note.request({ text: "late, and done" }),
+  onFailure: ({ failure, payload, reason }) =>
+    Note.request({ text: `${payload?.id} is dead: ${reason} ${failure?.tag}` })
+}) {}
+class Hopeless extends Job.make("Hopeless", {
+  startBefore: "1 minute",
+  onFailure: ({ reason }) => {
+    throw new Error(`no note for ${reason}`)
+  }
+}) {}
+class Chain extends Flow.make("Chain").node("first", Charge).node("last", Late, { after: { first: "fail" } }) {}
+
 const notes = Effect.map(
   all,
   (records) =>
@@ -137,6 +153,45 @@ describe("onComplete and onFailure", () => {
       assert.strictEqual((yield* recordOf(handle.id)).state, "dead")
       assert.deepStrictEqual(yield* notes, [["a is dead: Failed Declined", "ready"]])
     }).pipe(Effect.provide(charge(Effect.fail(new Declined())))))
+
+  it.effect("follow a death that the store decides, once a life, run by who has the code", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Late.enqueue({ id: "a" })
+      yield* TestClock.adjust("2 minutes")
+      const worker = withOnly(JobGroup.make(Late), Late.toLayer(() => Effect.die("runs")))
+      yield* Effect.provide(settle, worker)
+      assert.strictEqual((yield* recordOf(id)).state, "dead")
+      assert.deepStrictEqual(yield* notes, [["a is dead: Expired undefined", "ready"]])
+      const note = (yield* all).find(({ tag }) => tag === "Note")
+      assert.strictEqual(note?.parent, id)
+      const told = (yield* all).find(({ parent, tag }) => tag === "Late" && parent === id)
+      assert.deepStrictEqual([told?.state, told?.result], ["completed", undefined])
+      yield* Effect.provide(settle, worker)
+      assert.strictEqual((yield* notes).length, 1)
+    }).pipe(Effect.provide(store)))
+
+  it.effect("follow the death of what a failed record was needed for, with what failed", () =>
+    Effect.gen(function*() {
+      yield* Chain.start({ first: { id: "x", amount: 1 }, last: { id: "y" } })
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual((yield* notes).map(([text]) => text), [
+        "x is dead: Failed Declined",
+        "y is dead: DependencyFailed DependencyFailed"
+      ])
+    }).pipe(Effect.provide(withWorker(
+      JobGroup.make(Charge, Late),
+      JobGroup.make(Charge, Late).toLayer({ Charge: () => Effect.fail(new Declined()), Late: () => Effect.void })
+    ))))
+
+  it.effect("take nothing from a death that the store has decided when they cannot be made", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Hopeless.enqueue()
+      yield* TestClock.adjust("2 minutes")
+      yield* Effect.provide(settle, withOnly(JobGroup.make(Hopeless), Hopeless.toLayer(() => Effect.void)))
+      assert.deepStrictEqual((yield* all).map(({ state }) => state), ["dead", "completed"])
+      assert.strictEqual((yield* recordOf(id)).deadReason, "Expired")
+    }).pipe(Effect.provide(store)))
 
   it.effect("take nothing from the end when they cannot be made", () =>
     Effect.gen(function*() {

@@ -18,6 +18,7 @@ import { Effect, Exit, Layer } from "effect"
 import { claimFacts } from "./internal/suite/claim.ts"
 import { enqueueFacts } from "./internal/suite/enqueue.ts"
 import { flowFacts } from "./internal/suite/flow.ts"
+import { followFacts } from "./internal/suite/follow.ts"
 import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
@@ -51,6 +52,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   lease: leaseFacts,
   waiting: waitingFacts,
   flow: flowFacts,
+  followed: followFacts,
   limits: limitFacts,
   schedules: schedulesFacts,
   steps: stepFacts,

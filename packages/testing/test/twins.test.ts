@@ -202,6 +202,32 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a batch that is one thing is stored once"
     ]
   },
+  "a record that is added twice by an attempt that runs again": {
+    file: "enqueue.ts",
+    line: "  if (known !== undefined) return { id: known.id, outcome: \"Existing\" }",
+    instead: "  if (known !== undefined && !known.finished) return { id: known.id, outcome: \"Existing\" }",
+    red: [
+      "flow: what an attempt adds again",
+      "a child that has ended by the time"
+    ]
+  },
+  "a record that lives again beside who has its key": {
+    file: "edges.ts",
+    line: "  return holder === undefined || holder === row\n",
+    instead: "  return true\n",
+    red: [
+      "flow: what is dead because of a record stays so"
+    ]
+  },
+  "a death that nobody tells of": {
+    file: "follow.ts",
+    line: "  if (spec.followed !== true) return\n",
+    instead: "  if (spec.tag !== undefined) return\n",
+    red: [
+      "followed: a record that expires",
+      "followed: so does"
+    ]
+  },
   "a record that is added to what has begun": {
     file: "edges.ts",
     line: `row === undefined || row.state !== "blocked" || !isStrictlyBlocked(row)`,

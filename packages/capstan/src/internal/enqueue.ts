@@ -44,6 +44,8 @@ const chunk = 1000
 
 export const priorities = { low: -10, normal: 0, high: 10 } as const
 
+const followed = { followed: true } as const
+
 const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
 
 /** Stores one record, and answers what `answer` makes of it. */
@@ -320,7 +322,8 @@ const stamp = (
     unique,
     concurrency,
     partitionKey,
-    parent: call.by?.id
+    parent: call.by?.id,
+    ...(job.next?.failure === undefined ? undefined : followed)
   })
 }
 

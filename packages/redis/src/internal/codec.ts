@@ -54,12 +54,12 @@ const hasMembers = (object: object): boolean => {
 
 /** What only readers look at; empty for most. */
 const specOf = (record: JobStore.NewRecord): string => {
-  const { batchKey, concurrency, flowId, headers, idempotencyKey, parent, rateKey, tags, unique } = record
+  const { batchKey, concurrency, flowId, followed, headers, idempotencyKey, parent, rateKey, tags, unique } = record
   const hasHeaders = hasMembers(headers)
   if (
     tags.length === 0 && !hasHeaders && idempotencyKey === undefined && unique === undefined &&
     concurrency === undefined && rateKey === undefined && batchKey === undefined && flowId === undefined &&
-    parent === undefined
+    parent === undefined && followed === undefined
   ) return ""
   return JSON.stringify({
     tags: tags.length > 0 ? tags : undefined,
@@ -70,7 +70,8 @@ const specOf = (record: JobStore.NewRecord): string => {
     rateKey,
     batchKey,
     flowId,
-    parent
+    parent,
+    followed
   })
 }
 

@@ -65,9 +65,10 @@ const refuse = (
     (conflicts ??= new Map()).set(spec, { id, outcome: "UniqueConflict" })
   for (const spec of records) {
     const { flowId, id, tag, unique } = spec
+    if (unique === undefined && spec.dependents === undefined || knownAs(state, spec) !== undefined) continue
     const begun = unready(state, spec)
     if (begun !== undefined) (conflicts ??= new Map()).set(spec, { id: begun, outcome: "Begun" })
-    if (unique === undefined || knownAs(state, spec) !== undefined) continue
+    if (unique === undefined) continue
     const key = scoped(tag, unique.key)
     const holder = state.holder(tag, unique, now)
     const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
@@ -103,12 +104,13 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
     more.blockedOn = waitsFor.id
     waitsFor.grow().successor = row
   }
-  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
-    awaitAll(state, row, spec.dependencies, now)
-  } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
+  // Before its own: one that is dead at once is told to whoever waits for it.
   for (const { id, name, onFailure } of spec.dependents ?? []) {
     connect(state, new Edge(state.rows.get(id)!, spec.id, name, onFailure ?? "fail"))
   }
+  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
+    awaitAll(state, row, spec.dependencies, now)
+  } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
   state.tell("enqueued", row, now)
 }
 

@@ -81,7 +81,8 @@ const isAlike = (a: Spec, b: NewRecord): boolean =>
   a.version === b.version && a.queue === b.queue && a.priority === b.priority && a.delay === b.delay &&
   a.runAt === b.runAt && a.startBefore === b.startBefore && a.retention === b.retention &&
   a.sensitive === b.sensitive && a.tags === b.tags && a.headers === b.headers && a.rateKey === b.rateKey &&
-  a.batchKey === b.batchKey && a.partitionKey === b.partitionKey && a.flowId === b.flowId && a.parent === b.parent
+  a.batchKey === b.batchKey && a.partitionKey === b.partitionKey && a.flowId === b.flowId && a.parent === b.parent &&
+  a.followed === b.followed
 
 export class MemoryState {
   readonly maxCrashes: number

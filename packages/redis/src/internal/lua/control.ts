@@ -36,10 +36,7 @@ function act.Cancel(row) return L.cancel(row, action.reason) end
 function act.Retry(row)
   if row.state == RUNNING then return 'Unchanged' end
   local wasFinal, its = isFinal(row), row.more
-  if wasFinal and its and its.unique then
-    local holder = L.holder(kindOf(row.kind).tag, its.unique.key)
-    if holder and holder ~= row then return 'Unchanged' end
-  end
+  if wasFinal and not L.mayBegin(row) then return 'Unchanged' end
   -- Without what it needs it would not run: that is to run again first, and brings it along.
   if wasFinal and its and (its.broken or 0) > 0 then return 'Unchanged' end
   if not wasFinal and not action.rest and row.state ~= SCHEDULED then return 'Unchanged' end

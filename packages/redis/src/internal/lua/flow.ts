@@ -49,6 +49,9 @@ local function answerOf(row)
   return 'd{"reason":"' .. (its.deadReason or 'Defect') .. '"' .. (failure and ',"failure":' .. failure or '') .. '}'
 end
 
+-- How a dead record has ended, as JSON.
+function L.deathOf(row) return string.sub(answerOf(row), 2) end
+
 -- Notes the edge that a record is waited for by. Answers how it has ended, empty when that is to come.
 function L.watch(other, entry)
   if not other then return 'g' end
@@ -87,6 +90,7 @@ local function die(row, id, policy, name, answer)
     now) .. cjson.encode('it waited for ' .. what .. ', which ' .. words[string.sub(answer, 1, 1)]) .. '}')
   L.errorTag(row, 'DependencyFailed')
   L.finish(row, DEAD, 'DependencyFailed')
+  L.follow(row)
   if policy ~= '1' then return end
   for _, edge in ipairs(call('HVALS', edgesOf(row))) do
     local sibling, _, _, how = partsOf(edge)
@@ -195,6 +199,13 @@ local function forgetSteps(row)
   more(row).undo = nil
 end
 
+-- Whether a final record may live again: no other one has its unique key.
+function L.mayBegin(row)
+  local unique = row.more and row.more.unique
+  local holder = unique and L.holder(kindOf(row.kind).tag, unique.key)
+  return not holder or holder == row
+end
+
 -- A final record begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended.
 function L.begin(row)
   headOf(row)
@@ -243,7 +254,7 @@ local function reopenEdge(entry)
     L.freeSlot(row)
     row.fence = row.fence + 1
     L.block(row, 'Dependencies')
-  elseif row.state == DEAD and its.deadReason == 'DependencyFailed' and (its.broken or 0) == 0 then
+  elseif row.state == DEAD and its.deadReason == 'DependencyFailed' and (its.broken or 0) == 0 and L.mayBegin(row) then
     row.fence = row.fence + 1
     L.begin(row)
     return row

@@ -243,6 +243,7 @@ function L.expire(row)
   row.fence = row.fence + 1
   more(row).deadReason = 'Expired'
   L.finish(row, DEAD, 'Expired')
+  L.follow(row)
 end
 
 -- Forgets a finished record's place on its shelf. The entry stays and is passed over.

@@ -53,9 +53,10 @@ local function insert(spec, waitsFor)
     L.block(row, 'Unique', waitsFor.id)
     more(waitsFor).successor = row.id
   end
+  -- Before its own: one that is dead at once is told to whoever waits for it.
+  for _, each in ipairs(spec.dependents or {}) do L.connect(load(each.id), row.id, each.policy, each.name) end
   if spec.dependencies then L.awaitAll(row, spec.dependencies)
   elseif not waitsFor then L.run(row, due) end
-  for _, each in ipairs(spec.dependents or {}) do L.connect(load(each.id), row.id, each.policy, each.name) end
   tell('enqueued', row.id, kind, 0)
 end
 

@@ -79,6 +79,17 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", two!, H.dead)
     assert.strictEqual((yield* H.claimOne("w")).id, id)
   }),
+  fact("a child that has ended by the time its parent waits for it is not stored anew", function*() {
+    const { id } = yield* H.enqueue()
+    const children = [H.record({ queue: "other" })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "SnoozeFor", delay: 0 }, { children })
+    yield* H.settle("w", yield* H.claimOne("w", "other"), H.complete)
+    const again = yield* H.claimOne("w")
+    yield* H.settle("w", again, { _tag: "WaitForChildren" }, { children })
+    assert.strictEqual(yield* H.stateOf(children[0]!.id), "completed")
+    assert.deepStrictEqual(yield* H.claim("w", 1, "other"), [])
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
   fact("a record that was cancelled while it waited for children goes on when it is retried by hand", function*() {
     const { id } = yield* H.enqueue()
     const children = [H.record({ tag: "Child", queue: "other" })]

@@ -111,7 +111,8 @@ DECLARE
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF ${s}.is_stored(o_id, p_again, p_now) THEN
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  IF ${s}.is_stored(o_id, p_again OR x -> 'again' IS NOT NULL, p_now) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;

@@ -74,7 +74,7 @@ BEGIN
         INSERT INTO ${s}.agenda (id, value)
           VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
       END IF;
-      PERFORM ${s}.finish(c, 6, 'DependencyFailed', NULL, p_now, true);
+      PERFORM ${s}.bury(c, 'DependencyFailed', p_now, true);
       RETURN;
     END IF;
   END IF;
