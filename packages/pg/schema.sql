@@ -329,7 +329,8 @@ CREATE TABLE record (
   due bigint,
   expires bigint,
   attempts jsonb,
-  failures jsonb
+  failures jsonb,
+  listens text[] COLLATE "C"
 ) WITH (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=50000);
 
 ALTER TABLE record ADD CONSTRAINT record_pkey PRIMARY KEY (id);
@@ -341,6 +342,8 @@ CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WH
 CREATE INDEX record_expiring ON record USING btree (expires) WHERE (expires IS NOT NULL);
 
 CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((lane = 3) AND (reason = 'ConcurrencyKey'::text));
+
+CREATE INDEX record_listens ON record USING gin (listens) WHERE (listens IS NOT NULL);
 
 CREATE INDEX record_parked ON record USING btree (tag, version) WHERE ((lane = 3) AND (reason = ANY (ARRAY['NoHandler'::text, 'NewerPayload'::text])));
 
@@ -608,6 +611,9 @@ BEGIN
   r.retention := h.retention;
   r.spec := masked(h.spec, p_sensitive);
   r.payload := coalesce(p_payload, h.payload);
+  IF position('"cancelOn":' IN h.spec) > 0 AND jsonb_typeof(h.spec::jsonb -> 'cancelOn') = 'array' THEN
+    r.listens := ARRAY(SELECT jsonb_array_elements_text(h.spec::jsonb -> 'cancelOn'));
+  END IF;
   r.attempts := attempts_of(h);
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
     INSERT INTO detail (id, logs) VALUES (h.id, h.detail -> 'logs');
@@ -685,10 +691,26 @@ BEGIN
     'id', left(r.id::text, 14) || '7' || substr(v_digest, 1, 3) || '-8' || substr(v_digest, 4, 3) || '-' || right(v_digest, 12),
     'tag', r.tag, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'payload', r.payload, 'delay', 0,
     'retention', r.retention, 'spec', (
-      v_spec - ARRAY['followed', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
+      v_spec - ARRAY['followed', 'cancelOn', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
       || jsonb_build_object('parent', r.id, 'headers', coalesce(v_spec -> 'headers', '{}') || jsonb_build_object(
         'capstan-ended', value_of(6, p_reason, NULL, r.failures))))::text
   ), p_now, false, p_transaction);
+END $function$;
+
+CREATE OR REPLACE FUNCTION cancel_on(p_cancels json, p_now bigint, p_transaction boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_id uuid;
+  v_reason text;
+BEGIN
+  FOR v_id, v_reason IN
+    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
+      JOIN record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
+  LOOP
+    PERFORM control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+  END LOOP;
 END $function$;
 
 CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
@@ -1285,7 +1307,7 @@ BEGIN
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid, p_cancels json DEFAULT NULL::json)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1317,6 +1339,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
+    IF p_cancels IS NOT NULL THEN PERFORM cancel_on(p_cancels, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -1325,7 +1348,10 @@ BEGIN
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      RAISE EXCEPTION USING ERRCODE = 'CAP01';
+    END IF;
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
@@ -1394,8 +1420,8 @@ BEGIN
   WITH given AS (
     SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
       id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
-      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean)
-    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean)
+    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false))
   ), stored AS (
     INSERT INTO record (
@@ -1425,8 +1451,8 @@ BEGIN
       JOIN record r ON r.id = (e ->> 'id')::uuid;
   END IF;
   SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
-    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean, dependencies json)
-    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean, dependencies json)
+    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false)));
   RETURN v_rest;
 END $function$;
@@ -1497,6 +1523,7 @@ BEGIN
   r.retention := x ->> 'retention';
   r.spec := x ->> 'spec';
   r.payload := x ->> 'payload';
+  IF x -> 'cancelOn' IS NOT NULL THEN r.listens := ARRAY(SELECT json_array_elements_text(x -> 'cancelOn')); END IF;
 
   IF v_key IS NOT NULL THEN
     SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
@@ -2068,8 +2095,8 @@ CREATE OR REPLACE FUNCTION insert_record(r record)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
-    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, listens, lane, due, expires)
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, r.listens, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_broken(p_id uuid)
@@ -2778,6 +2805,7 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
+  IF p_contents THEN UPDATE record SET listens = n.listens WHERE id = p_id AND listens IS DISTINCT FROM n.listens; END IF;
   r.flags := r.flags | (n.flags & 32);
   r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN

@@ -15,7 +15,7 @@ import type { Request as InternalRequest } from "./internal/request.ts"
 import type { JobLimit } from "./JobLimit.ts"
 import type { DeadReason, Failure, JobId } from "./JobRecord.ts"
 import type { NewFailure } from "./JobStore.ts"
-import type { Subscription } from "./Topic.ts"
+import type { Match, Subscription } from "./Topic.ts"
 
 // ------------------------------------------------------------------------------------------------- options of calls
 
@@ -275,6 +275,17 @@ export interface Failed<out Payload> {
 }
 
 /**
+ * An event that cancels the records of a job of which `payload` says the same as the event.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CancelOn<in Payload> {
+  readonly event: Match
+  readonly payload: (payload: Payload) => string
+}
+
+/**
  * Options of a declaration.
  *
  * @category options
@@ -368,6 +379,11 @@ export interface Options<
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
   /** Events for each of which a record is enqueued: `Topic.on`. */
   readonly on?: ReadonlyArray<Subscription<MakeIn<NoInfer<Payload>>>> | undefined
+  /**
+   * Events that cancel those of its records which say the same: `Topic.match` of the event, and `payload`. One that waits is cancelled
+   * in the call that publishes, one that runs is asked to stop.
+   */
+  readonly cancelOn?: ReadonlyArray<CancelOn<TypeOf<NoInfer<Payload>>>> | undefined
   /** Labels of all its records. */
   readonly tags?: ReadonlyArray<string> | undefined
   /** References whose values travel from the enqueueing fiber to the handler, and on to its children. */

@@ -95,6 +95,8 @@ export interface NewRecord {
   /** The id of the flow that it is a member of. When this is a UUIDv7, the ids of all members begin with its 48 bits of time. */
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
+  /** Names of what cancels it: see `EnqueueRequest.cancels`. */
+  readonly cancelOn?: ReadonlyArray<string> | undefined
   /**
    * Something follows its death. When the store ends it by itself (it crashed its workers too often, it expired, what it waited
    * for failed), it stores another record in the same write: with the job, version, queue, payload, tags, retention and headers of this one, this
@@ -138,6 +140,11 @@ export interface EnqueueRequest {
    * `UniqueConflict` unless it may be stored beside that one.
    */
   readonly whole?: JobId | undefined
+  /**
+   * What cancels others, in the same write and before the records are stored: whatever has not ended and names it in `cancelOn` is
+   * cancelled, as by `control`. Nothing is cancelled by a batch that is refused. There may be no records beside it. Not with `whole`.
+   */
+  readonly cancels?: ReadonlyArray<{ readonly on: string; readonly reason: string }> | undefined
 }
 
 // --------------------------------------------------------------------------------------------------------- exchange

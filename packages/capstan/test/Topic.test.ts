@@ -82,6 +82,74 @@ describe("Topic", () => {
   })
 })
 
+const Paid = Topic.make("Paid", { id: Schema.String, total: Schema.Number })
+const paid = Topic.match(Paid, ({ id, total }) => total > 0 ? id : undefined)
+
+class Remind extends Job.make("Remind", {
+  payload: { order: Schema.String },
+  cancelOn: [{ event: paid, payload: ({ order }) => order }]
+}) {}
+class Chase extends Job.make("Chase", {
+  payload: { order: Schema.String },
+  cancelOn: [
+    { event: Topic.match(Placed, ({ id }) => id), payload: ({ order }) => order },
+    { event: paid, payload: ({ order }) => order }
+  ]
+}) {}
+
+describe("cancelOn", () => {
+  const stateOf = (id: string) => Effect.map(recordOf(id), ({ state }) => state)
+
+  it.effect("cancels the records that say the same as the event, of each job", () =>
+    Effect.gen(function*() {
+      const a = yield* Remind.enqueue({ order: "a" }, { delay: "1 day" })
+      const b = yield* Remind.enqueue({ order: "b" }, { delay: "1 day" })
+      const chase = yield* Chase.enqueue({ order: "a" })
+      yield* Paid.publish({ id: "a", total: 0 })
+      assert.strictEqual(yield* stateOf(a.id), "scheduled")
+      assert.deepStrictEqual(yield* Paid.publish({ id: "a", total: 1 }), [])
+      assert.deepStrictEqual(yield* Effect.forEach([a, b, chase], ({ id }) => stateOf(id)), [
+        "cancelled",
+        "scheduled",
+        "cancelled"
+      ])
+      assert.strictEqual((yield* recordOf(a.id)).cancelRequested, "Paid was published")
+      const later = yield* Remind.enqueue({ order: "a" })
+      assert.strictEqual(yield* stateOf(later.id), "ready")
+    }).pipe(Effect.provide(store)))
+
+  it.effect("tells who subscribes in the same call, and asks what runs to stop", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Chase.enqueue({ order: "a" })
+      yield* settle
+      assert.strictEqual(yield* stateOf(id), "running")
+      assert.deepStrictEqual(tagsOf(yield* Placed.publish({ id: "a", total: 1 })), ["Receipt"])
+      yield* settle
+      assert.strictEqual(yield* stateOf(id), "cancelled")
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Chase), Chase.toLayer(() => Effect.never)))))
+
+  it.effect("of a commit is part of its transaction", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Remind.enqueue({ order: "a" }, { delay: "1 day" })
+      yield* Pay.enqueue({ id: "a" })
+      yield* settle
+      assert.strictEqual(yield* stateOf(id), "cancelled")
+    }).pipe(Effect.provide(
+      JobWorker.layer(JobGroup.make(Pay), { shutdownGrace: 0 }).pipe(
+        Layer.provide(Pay.toLayer(({ id }) => Pay.commit(Effect.asVoid(Paid.publish({ id, total: 1 }))))),
+        Layer.provideMerge(Jobs.layer),
+        Layer.provideMerge(TransactionalMemory.layer())
+      )
+    )))
+
+  it.effect("refuses a key that is too long", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Remind.enqueue({ order: "x".repeat(2000) }))
+      assert.strictEqual(error.reason._tag, "InvalidOption")
+    }).pipe(Effect.provide(store)))
+})
+
+class Pay extends Job.make("Pay", { payload: { id: Schema.String } }) {}
 class Place extends Job.make("Place", { payload: { id: Schema.String } }) {}
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}

@@ -72,6 +72,31 @@ const twins: Readonly<Record<string, Twin>> = {
       "a higher priority comes before the turns"
     ]
   },
+  "an event that cancels nothing": {
+    changes: [[
+      "    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;\n",
+      ""
+    ]],
+    red: [
+      "cancelOn: what has not ended",
+      "cancelOn: an event cancels before",
+      "cancelOn: a record that lives again"
+    ]
+  },
+  "a death that nobody tells of": {
+    changes: [["  IF r.spec IS NULL OR position('\"followed\":true' IN r.spec) = 0 THEN RETURN; END IF;", "  RETURN;"]],
+    red: [
+      "followed: a record that expires",
+      "followed: so does"
+    ]
+  },
+  "a record that is added twice by an attempt that runs again": {
+    changes: [["p_again OR x -> 'again' IS NOT NULL", "p_again"]],
+    red: [
+      "flow: what an attempt adds again",
+      "a child that has ended by the time"
+    ]
+  },
   "no fence at a completion": {
     changes: [["WHERE r.id = g.id AND r.fence = g.fence", "WHERE r.id = g.id AND r.state = 1"]],
     red: [

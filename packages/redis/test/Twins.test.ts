@@ -67,6 +67,29 @@ const twins: Readonly<Record<string, Twin>> = {
       "a higher priority comes before the turns"
     ]
   },
+  "an event that cancels nothing": {
+    changes: [[["enqueue"], "  if cancel then cancel() end\n", ""]],
+    red: [
+      "cancelOn: what has not ended",
+      "cancelOn: an event cancels before",
+      "cancelOn: a record that lives again"
+    ]
+  },
+  "a death that nobody tells of": {
+    changes: [[
+      ["exchange", "maintain"],
+      "function L.follow(row)\n",
+      "function L.follow(row)\n  if true then return end\n"
+    ]],
+    red: [
+      "followed: a record that expires",
+      "followed: so does"
+    ]
+  },
+  "a record that lives again beside who has its key": {
+    changes: [[["control", "exchange"], "  return not holder or holder == row\n", "  return true\n"]],
+    red: ["flow: what is dead because of a record stays so"]
+  },
   "a settlement with a stale fence counts": {
     changes: [
       [["exchange"], "if row.state ~= RUNNING or row.fence ~= s.fence then", "if row.state ~= RUNNING then"],

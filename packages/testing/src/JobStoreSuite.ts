@@ -17,6 +17,7 @@ import type { JobStore } from "capstan"
 import { Effect, Exit, Layer } from "effect"
 import { claimFacts } from "./internal/suite/claim.ts"
 import { enqueueFacts } from "./internal/suite/enqueue.ts"
+import { eventFacts } from "./internal/suite/events.ts"
 import { flowFacts } from "./internal/suite/flow.ts"
 import { followFacts } from "./internal/suite/follow.ts"
 import { Advance, type Fact } from "./internal/suite/harness.ts"
@@ -53,6 +54,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   waiting: waitingFacts,
   flow: flowFacts,
   followed: followFacts,
+  events: eventFacts,
   limits: limitFacts,
   schedules: schedulesFacts,
   steps: stepFacts,

@@ -219,6 +219,16 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so"
     ]
   },
+  "an event that cancels nothing": {
+    file: "enqueue.ts",
+    line: "  if (cancels !== undefined) cancelOn(state, cancels, now)\n",
+    instead: "",
+    red: [
+      "cancelOn: what has not ended",
+      "cancelOn: an event cancels before",
+      "cancelOn: a record that lives again"
+    ]
+  },
   "a death that nobody tells of": {
     file: "follow.ts",
     line: "  if (spec.followed !== true) return\n",

@@ -73,6 +73,8 @@ export interface Definition {
     | undefined
   readonly limit: Proposal | undefined
   readonly policy: Partial<RunPolicy>
+  /** The events that cancel its records. */
+  readonly cancelOn: ReadonlyArray<{ readonly topic: string; readonly key: (payload: never) => string }>
   /** What follows an attempt, when anything does. */
   readonly next: Next | undefined
   /** A checked payload, from what its constructor takes. */

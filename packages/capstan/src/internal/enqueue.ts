@@ -17,6 +17,7 @@ import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../Job
 import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
 import { capture, inherit } from "./propagate.ts"
+import { nameOf } from "./subscription.ts"
 import { isTraced, send, traceHeaders } from "./tracing.ts"
 import * as Uuid from "./uuid.ts"
 
@@ -304,6 +305,11 @@ const stamp = (
   if (partitionKey !== undefined && partitionKey.length > maxKey) {
     return Effect.fail(keyTooLong(job, "partition", partitionKey, index))
   }
+  const cancelOn = job.cancelOn.length === 0 ?
+    undefined :
+    job.cancelOn.map(({ key, topic }) => nameOf(topic, job.tag, key(payload as never)))
+  const tooLong = cancelOn?.find((name) => name.length > 2 * maxKey)
+  if (tooLong !== undefined) return Effect.fail(keyTooLong(job, "cancelOn", tooLong, index))
   return Effect.succeed({
     id: Uuid.make(fiber),
     tag: job.tag,
@@ -323,6 +329,7 @@ const stamp = (
     concurrency,
     partitionKey,
     parent: call.by?.id,
+    cancelOn,
     ...(job.next?.failure === undefined ? undefined : followed)
   })
 }

@@ -39,6 +39,7 @@ interface Spec {
   readonly batchKey?: string
   readonly flowId?: string
   readonly parent?: string
+  readonly cancelOn?: ReadonlyArray<string>
   readonly followed?: true
 }
 
@@ -51,14 +52,15 @@ const isEmpty = (object: object): boolean => {
 }
 
 export const specOf = (record: JobStore.NewRecord): string | null => {
-  const { batchKey, flowId, followed, headers, idempotencyKey, parent, rateKey, sensitive, startBefore, tags, unique } =
+  const { batchKey, cancelOn, flowId, followed, headers, idempotencyKey, parent, rateKey, sensitive, tags, unique } =
     record
+  const { startBefore } = record
   const isSensitive = sensitive.payload.length + sensitive.result.length + sensitive.error.length +
       sensitive.progress.length > 0
   if (
     tags.length === 0 && !isSensitive && idempotencyKey === undefined && unique === undefined &&
     startBefore === undefined && rateKey === undefined && batchKey === undefined && flowId === undefined &&
-    parent === undefined && followed === undefined && isEmpty(headers)
+    parent === undefined && cancelOn === undefined && followed === undefined && isEmpty(headers)
   ) return null
   return JSON.stringify({
     tags: tags.length > 0 ? tags : undefined,
@@ -71,6 +73,7 @@ export const specOf = (record: JobStore.NewRecord): string | null => {
     batchKey,
     flowId,
     parent,
+    cancelOn,
     followed
   })
 }
@@ -82,7 +85,7 @@ export const isKeyed = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   (record.dependencies !== undefined && record.dependencies.length > 0) || record.dependents !== undefined ||
   // Its id follows from its flow's: it may have been stored before, and have ended.
-  record.flowId !== undefined
+  record.flowId !== undefined || record.cancelOn !== undefined
 
 /** A record whose storing may have to wait for another transaction that has the same key. */
 export const mayWait = (record: JobStore.NewRecord): boolean =>
@@ -134,6 +137,7 @@ export const toJson = (record: JobStore.NewRecord): object => ({
   keyLimit: record.concurrency?.limit,
   awaited: record.dependents === undefined ? undefined : true,
   again: record.flowId === undefined ? undefined : true,
+  cancelOn: record.cancelOn,
   dependencies: edges(record.dependencies),
   dependents: edges(record.dependents)
 })

@@ -6,6 +6,7 @@
  */
 import type { JobId } from "../../JobRecord.ts"
 import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
+import { cancelOn } from "./cancelOn.ts"
 import { awaitAll, connect, Edge, unready } from "./edges.ts"
 import { Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
@@ -21,14 +22,16 @@ export const enqueue = (
     const row = state.rows.get(by.id)
     if (row === undefined || row.state !== "running" || row.fence !== by.fence) return undefined
   }
-  const { records, whole } = request
+  const { cancels, records, whole } = request
   const first = whole === undefined ? undefined : records.find(({ id }) => id === whole)
   const known = first === undefined ? undefined : knownAs(state, first)
   if (known !== undefined) return records.map(({ id }) => ({ id: id === whole ? known.id : id, outcome: "Existing" }))
-  const refusal = records.length > 1 || whole !== undefined || records[0]?.dependents !== undefined
-    ? refuse(state, request, now)
-    : undefined
+  const refusal =
+    records.length > 1 || whole !== undefined || cancels !== undefined || records[0]?.dependents !== undefined
+      ? refuse(state, request, now)
+      : undefined
   if (refusal !== undefined) return refusal
+  if (cancels !== undefined) cancelOn(state, cancels, now)
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
   return answers
@@ -96,6 +99,7 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
   queue.counts.blocked++
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   if (spec.startBefore !== undefined) state.watchExpiry(row)
+  if (spec.cancelOn !== undefined) state.listening.add(row)
   if (waitsFor === undefined) {
     if (spec.unique !== undefined) state.hold(row, now)
   } else {

@@ -8,6 +8,7 @@ import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRe
 import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
+import { Listening } from "./cancelOn.ts"
 import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
@@ -97,6 +98,7 @@ export class MemoryState {
   readonly limits = new Limits()
   readonly unique = new Map<string, UniqueHolder>()
   readonly idempotent = new Map<string, Row>()
+  readonly listening = new Listening()
   readonly parked = new Map<string, Set<Row>>()
   /** One for each rule that a job has had in this process: a few, which stay. */
   readonly shelves: Array<Shelf> = []
@@ -138,10 +140,10 @@ export class MemoryState {
 
   /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
   shared(record: NewRecord): Spec {
-    const { concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
+    const { cancelOn, concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
     if (
       unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined ||
-      dependents !== undefined
+      dependents !== undefined || cancelOn !== undefined
     ) {
       return record
     }
@@ -262,8 +264,10 @@ export class MemoryState {
   /** New contents of a waiting row, and when it is due. A ready row keeps its place unless it is to run later. */
   edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
+    this.listening.remove(row)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
     row.fence++
+    this.listening.add(row)
     this.watchExpiry(row)
     if (row.state === "blocked" && row.more?.blocked !== "ConcurrencyKey") {
       // What it waits for decides when it runs. A worker that sleeps may have the version of the new contents.
@@ -347,6 +351,7 @@ export class MemoryState {
     this.freeSlot(row, now)
     this.move(row, event, to)
     row.at = now
+    if (row.spec.cancelOn !== undefined) this.listening.remove(row)
     if (row.spec.unique !== undefined) {
       // A window outlives a completed record; cancelled and dead ones free their key at once.
       if (to !== "completed" || typeof row.spec.unique.until !== "object") this.freeUnique(row)
@@ -374,6 +379,7 @@ export class MemoryState {
     // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
     row.spec = { ...row.spec, delay: 0, runAt: undefined, startBefore: undefined }
     this.hold(row, now)
+    this.listening.add(row)
     forgetChildren(row)
     if (more.pending > 0) this.block(row, "replay", "Dependencies")
     else this.run(row, "replay", now, now)
@@ -408,6 +414,7 @@ export class MemoryState {
     if (row.spec.startBefore !== undefined) this.expiring.remove(row)
     row.queue.counts[row.state]--
     if (isFinal(row.state)) this.finished--
+    this.listening.remove(row)
     if (row.spec.unique !== undefined) {
       this.freeUnique(row)
       this.releaseSuccessor(row, now)

@@ -25,6 +25,18 @@ function L.cancel(row, reason)
 end
 `
 
+/** Cancels what has not ended and is to be cancelled by something. Cost: some ten commands a record. */
+export const cancelOn = String.raw`
+function L.cancelOn(on, reason)
+  local ids = call('SMEMBERS', P .. ':co:' .. on)
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    local row = load(id)
+    if row then L.cancel(row, reason) else call('SREM', P .. ':co:' .. on, id) end
+  end
+end
+`
+
 /** ARGV: JSON of the action, JSON of the selection, ids. Answers an outcome for each that is selected, or is not there. */
 export const control = String.raw`
 local action, where = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])

@@ -227,6 +227,7 @@ function L.begin(row)
   -- Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
   its.due, its.startBefore = row.head.at, nil
   L.hold(row)
+  L.listen(row, 'SADD')
   forgetChildren(row)
   if (its.pending or 0) > 0 then L.block(row, 'Dependencies') else L.run(row, now) end
 end

@@ -14,11 +14,11 @@ local function dueOf(spec) return spec.runAt or now + spec.delay end
 -- What only some records have, of a spec. A record without any of it has no "more".
 local function moreOf(spec, due)
   if not (spec.unique or spec.key or spec.startBefore or spec.dependencies or spec.idempotencyKey or spec.labels or
-    spec.flow or spec.parent) then return nil end
+    spec.listens or spec.flow or spec.parent) then return nil end
   return {
     due = due, unique = spec.unique, key = spec.key, limit = spec.limit, startBefore = spec.startBefore,
     keys = spec.idempotencyKey and { spec.idempotencyKey } or nil, labels = spec.labels, flow = spec.flow,
-    parent = spec.parent
+    parent = spec.parent, listens = spec.listens
   }
 end
 
@@ -45,6 +45,7 @@ local function insert(spec, waitsFor)
   setIdempotency(row, spec)
   if row.more then
     L.index(row)
+    L.listen(row, 'SADD')
     L.watchExpiry(row)
   end
   if not waitsFor then
@@ -100,6 +101,7 @@ local function replace(row, spec)
   if before.key ~= spec.key then L.freeSlot(row) end
   local queue = queueOf(row)
   L.unindex(row)
+  L.listen(row, 'SREM')
   if before.startBefore then call('ZREM', P .. ':x', row.id) end
   local after = moreOf(spec, dueOf(spec))
   for _, name in ipairs({ 'blocked', 'on', 'pending', 'edges', 'broken', 'awaited', 'left', 'successor', 'keys', 'attempts',
@@ -114,6 +116,7 @@ local function replace(row, spec)
   setCold(row, spec.rest)
   addKey(row, spec)
   L.index(row)
+  L.listen(row, 'SADD')
   L.edit(row, dueOf(spec))
 end
 

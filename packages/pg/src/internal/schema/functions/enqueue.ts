@@ -163,6 +163,7 @@ BEGIN
   r.retention := x ->> 'retention';
   r.spec := x ->> 'spec';
   r.payload := x ->> 'payload';
+  IF x -> 'cancelOn' IS NOT NULL THEN r.listens := ARRAY(SELECT json_array_elements_text(x -> 'cancelOn')); END IF;
 
   IF v_key IS NOT NULL THEN
     SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
@@ -341,6 +342,7 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
+  IF p_contents THEN UPDATE ${s}.record SET listens = n.listens WHERE id = p_id AND listens IS DISTINCT FROM n.listens; END IF;
   r.flags := r.flags | (n.flags & 32);
   r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
@@ -372,6 +374,22 @@ CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 $$`
 
+/** Cancels what has not ended and is to be cancelled by some events, in one order for everybody. */
+export const cancelOn = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.cancel_on(p_cancels json, p_now bigint, p_transaction boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_id uuid;
+  v_reason text;
+BEGIN
+  FOR v_id, v_reason IN
+    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
+      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
+  LOOP
+    PERFORM ${s}.control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+  END LOOP;
+END $$`
+
 /**
  * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
  * is refused whole: the conflict with its holder's id, the others as such. One that is one thing is stored unless the record
@@ -379,7 +397,7 @@ $$`
  */
 export const enqueueEach = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_each(
-  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL
+  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL, p_cancels json DEFAULT NULL
 ) RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
@@ -401,6 +419,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
+    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -409,7 +428,10 @@ BEGIN
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      RAISE EXCEPTION USING ERRCODE = 'CAP01';
+    END IF;
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
@@ -484,8 +506,9 @@ BEGIN
 END $$`
 
 /** What a record has that is stored by itself. */
-const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean`
-const isPlain = `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean`
+const isPlain =
+  `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false))`
 const membersState = "CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END"
 

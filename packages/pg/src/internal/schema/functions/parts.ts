@@ -188,7 +188,8 @@ const stored = [
   "spec",
   "attempts",
   "failures",
-  "payload"
+  "payload",
+  "listens"
 ]
 
 /** Writes what has changed of a live record, and counts its step. */
@@ -337,7 +338,7 @@ BEGIN
     'id', left(r.id::text, 14) || '7' || substr(v_digest, 1, 3) || '-8' || substr(v_digest, 4, 3) || '-' || right(v_digest, 12),
     'tag', r.tag, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'payload', r.payload, 'delay', 0,
     'retention', r.retention, 'spec', (
-      v_spec - ARRAY['followed', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
+      v_spec - ARRAY['followed', 'cancelOn', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
       || jsonb_build_object('parent', r.id, 'headers', coalesce(v_spec -> 'headers', '{}') || jsonb_build_object(
         '${endedHeader}', ${s}.value_of(6, p_reason, NULL, r.failures))))::text
   ), p_now, false, p_transaction);
