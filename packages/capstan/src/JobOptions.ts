@@ -151,7 +151,15 @@ export interface RunOptions<E> {
  * @category options
  * @since 0.1.0
  */
-export interface Unique<P> {
+export type Unique<P> = UniqueOnce<P> | UniqueTrailing<P>
+
+/**
+ * A key that one record has until it starts, until it is finished, or for a while.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface UniqueOnce<in P> {
   readonly key: (payload: P) => string
   /**
    * When the key is free again: when its record starts, when it is finished, or this long after the enqueue. A dead or
@@ -181,6 +189,24 @@ export interface Unique<P> {
    * @default no limit
    */
   readonly maxWait?: Duration.Input | undefined
+}
+
+/**
+ * Throttle: the first record runs at once, and at most one more in each window, with the last payload of those that came in it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface UniqueTrailing<in P> {
+  readonly key: (payload: P) => string
+  /** How far two of its records are apart, from when each is due. */
+  readonly until: { readonly window: Duration.Input }
+  /**
+   * A record that has not begun gets the new payload and options, and stays due when it was. While one that has begun, or has ended,
+   * has its window, another waits for the window's end, and has the key from then on.
+   */
+  readonly onConflict: "trailing"
+  readonly maxWait?: undefined
 }
 
 /**

@@ -17,9 +17,13 @@ import type { DeadReason, Failure, FailureKind, JobId, Retention, Sensitive } fr
  */
 export interface UniqueClaim {
   readonly key: string
-  /** The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue. */
+  /**
+   * The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue; with `trailing`, after it was
+   * due.
+   */
   readonly until: "started" | "finished" | { readonly windowMillis: number }
-  readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter"
+  /** `trailing`, with a window: what comes while a record that has begun has the key waits for the end of the window. */
+  readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter" | "trailing"
   /** A conflict moves the record's due instant no further than this many milliseconds after its first enqueue. */
   readonly maxWait?: number | undefined
 }

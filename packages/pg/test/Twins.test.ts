@@ -199,7 +199,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique: a batch that would replace a member",
       "unique: a member of a flow is never replaced",
       "flow: a batch that is one thing is refused",
-      "a tick's record keeps to the keys of its job"
+      "a tick's record keeps to the keys of its job",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a key slot that a completion leaks": {
@@ -281,7 +282,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a record that goes on while it waits for others": {
@@ -302,7 +305,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -313,7 +319,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
-      "flow: of two failed"
+      "flow: of two failed",
+      "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a retried record that nobody waits for again": {
@@ -322,7 +330,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
-      "flow: a whole flow"
+      "flow: a whole flow",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "siblings of a failed record that go on": {

@@ -265,7 +265,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a dependency is counted down twice": {
@@ -294,7 +296,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
-      "flow: of two failed"
+      "flow: of two failed",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a retried record that nobody waits for again": {

@@ -56,7 +56,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a queue's concurrency holds",
       "records of a dead worker count",
       "racing claims never exceed",
-      "a key's slot is free again"
+      "a key's slot is free again",
+      "flow: what an attempt adds again is Existing"
     ]
   },
   "a lost unique row": {
@@ -75,7 +76,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique: a batch that would replace",
       "unique: a member of a flow",
       "flow: a batch that is one thing is refused",
-      "a tick's record keeps to the keys of its job"
+      "a tick's record keeps to the keys of its job",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "cancelOn: an event that is refused cancels nothing",
+      "cancelOn: a record that lives again is cancelled again"
     ]
   },
   "a key that a start does not free": {
@@ -135,7 +139,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a dependency that is counted down twice": {
@@ -151,7 +157,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -164,7 +171,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
-      "flow: of two failed"
+      "flow: of two failed",
+      "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "siblings of a failed record that go on": {
@@ -183,7 +193,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
-      "flow: a whole flow"
+      "flow: a whole flow",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a retried record that one waits for which has begun": {
@@ -208,7 +219,8 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "  if (known !== undefined && !known.finished) return { id: known.id, outcome: \"Existing\" }",
     red: [
       "flow: what an attempt adds again",
-      "a child that has ended by the time"
+      "a child that has ended by the time",
+      "an idempotency key answers the record that has it, in every state, and is scoped by tag"
     ]
   },
   "a record that lives again beside who has its key": {
@@ -365,6 +377,12 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "row.enqueuedAt + (unique?.maxWait ?? Infinity)",
     instead: "Infinity",
     red: ["unique, maxWait"]
+  },
+  "what trails at once": {
+    file: "enqueue.ts",
+    line: "    insert(state, { ...spec, runAt: due }, now)",
+    instead: "    insert(state, { ...spec, runAt: Math.min(due, now) }, now)",
+    red: ["unique, trailing: of what comes", "unique, trailing: of many"]
   },
   "turns that nobody takes": {
     file: "state.ts",

@@ -40,6 +40,9 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
   const { priority, unique } = options
   const version = options.version ?? 1
   const until = unique?.until ?? "finished"
+  if (unique?.onConflict === "trailing" && typeof until !== "object") {
+    throw new Error(`job ${tag}, option unique.until: what trails does so at the end of a window: give { window }`)
+  }
   let sensitive: Sensitive | undefined
   const job: D.Definition = {
     tag: D.name(tag, "tag", tag),

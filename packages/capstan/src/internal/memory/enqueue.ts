@@ -8,7 +8,7 @@ import type { JobId } from "../../JobRecord.ts"
 import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
 import { cancelOn } from "./cancelOn.ts"
 import { awaitAll, connect, Edge, unready } from "./edges.ts"
-import { Row } from "./row.ts"
+import { dueAt, Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
 
 /** Answers `undefined` when the attempt on whose behalf it is made is stale. */
@@ -76,7 +76,7 @@ const refuse = (
     const holder = state.holder(tag, unique, now)
     const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
     const isOwn = members.has(key) &&
-      (whole !== undefined || unique.onConflict === "replace" || unique.onConflict === "reschedule")
+      (whole !== undefined || changesHolder.includes(unique.onConflict))
     if (row?.spec.flowId !== undefined) conflict(spec, row.id)
     else if (isOwn) conflict(spec, members.get(key)!)
     else if (
@@ -128,22 +128,31 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
     else replace(state, row, spec, now)
     return { id: row.id, outcome: "Replaced" }
   }
+  if (policy === "trailing") {
+    // It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    const due = Math.max(state.heldUntil(holder) ?? now, spec.runAt ?? now + spec.delay)
+    insert(state, { ...spec, runAt: due }, now)
+    return { id: spec.id, outcome: "Inserted" }
+  }
   if (!isFollowed(holder, policy)) return { id: holder.id, outcome: "Existing" }
   // A finished holder has the key for the rest of its window: the new row takes it over.
   insert(state, spec, now, holder.state === "completed" ? undefined : holder)
   return { id: spec.id, outcome: "Inserted" }
 }
 
+/** Policies by which a conflict changes a holder that waits. */
+const changesHolder: ReadonlyArray<UniqueClaim["onConflict"]> = ["replace", "reschedule", "trailing"]
+
 /** The row that a conflict changes: the holder while it waits, else its successor. */
 const replaceable = (state: MemoryState, holder: Row, policy: UniqueClaim["onConflict"]): Row | undefined => {
   if (policy === "keep" || holder.state === "completed") return undefined
   if (holder.waits) return policy === "runAfter" ? undefined : holder
-  return policy === "reschedule" ? undefined : state.successorOf(holder)
+  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)
 }
 
 /** Whether a conflict stores the new record beside a holder that it does not change. */
 const isFollowed = (holder: Row, policy: UniqueClaim["onConflict"]): boolean =>
-  policy === "runAfter" ? !holder.waits : policy === "replace" && holder.state !== "completed"
+  policy === "runAfter" || policy === "trailing" ? !holder.waits : policy === "replace" && holder.state !== "completed"
 
 /**
  * New contents in the same record, due from now on.
@@ -162,7 +171,9 @@ const replace = (state: MemoryState, row: Row, spec: NewRecord, now: number): vo
 
 /** When a record is due that is put off: no later than it may wait in all. */
 const dueOf = (row: Row, { delay, runAt, unique }: NewRecord, now: number): number =>
-  Math.min(runAt ?? now + delay, row.enqueuedAt + (unique?.maxWait ?? Infinity))
+  unique?.onConflict === "trailing"
+    ? dueAt(row)
+    : Math.min(runAt ?? now + delay, row.enqueuedAt + (unique?.maxWait ?? Infinity))
 
 /** Another due instant in the same record: the same call again must not move it once more. */
 const reschedule = (state: MemoryState, row: Row, spec: NewRecord, now: number): void => {

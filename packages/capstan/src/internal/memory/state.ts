@@ -13,7 +13,7 @@ import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
 import { fairFrom, QueueState } from "./queue.ts"
-import type { Row, Spec } from "./row.ts"
+import { dueAt, type Row, type Spec } from "./row.ts"
 import { forgetSteps } from "./write.ts"
 
 /** A worker as the store knows it. */
@@ -314,8 +314,14 @@ export class MemoryState {
   hold(row: Row, now: number): void {
     const claim = row.spec.unique
     if (claim === undefined) return
-    const until = typeof claim.until === "object" ? now + claim.until.windowMillis : undefined
+    const from = claim.onConflict === "trailing" ? Math.max(now, dueAt(row)) : now
+    const until = typeof claim.until === "object" ? from + claim.until.windowMillis : undefined
     this.unique.set(scoped(row.spec.tag, claim.key), { row, until })
+  }
+
+  /** Until when a window keeps the key of a row that has it. */
+  heldUntil(row: Row): number | undefined {
+    return this.unique.get(scoped(row.spec.tag, row.spec.unique!.key))?.until
   }
 
   /** Frees the unique key of a row, if it still has it. */

@@ -189,7 +189,8 @@ function L.hold(row)
   if not unique then return end
   local held = row.id
   if unique.window then
-    unique.heldUntil = now + unique.window
+    -- Of one that another may trail, from when it is due.
+    unique.heldUntil = unique.window + (unique.policy == 'trailing' and math.max(now, row.more.due) or now)
     row.isNewMore = true
     held = held .. string.format('%.0f', unique.heldUntil)
   end

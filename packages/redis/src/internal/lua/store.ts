@@ -65,7 +65,7 @@ end
 local function replaceable(holder, policy)
   if policy == 'keep' or holder.state == COMPLETED then return nil end
   if isWaiting(holder) then return policy ~= 'runAfter' and holder or nil end
-  return policy ~= 'reschedule' and L.successorOf(holder) or nil
+  return policy ~= 'reschedule' and policy ~= 'trailing' and L.successorOf(holder) or nil
 end
 
 -- New contents of a waiting record, and when it is due. A ready one keeps its place unless it is to run later.
@@ -127,7 +127,7 @@ end
 
 -- Whether a conflict stores the new record beside a holder that it does not change.
 local function isFollowed(holder, policy)
-  return policy == 'runAfter' and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
+  return (policy == 'runAfter' or policy == 'trailing') and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
 end
 
 -- The table of unique conflicts, by how the holder stands.
@@ -138,8 +138,16 @@ local function resolve(holder, spec)
     if row.more.flow then return 'UniqueConflict', row.id end
     -- One that is put off again and again is due no later than it may wait in all.
     if spec.unique.maxWait then spec.runAt = math.min(dueOf(spec), headOf(row).at + spec.unique.maxWait) end
+    if policy == 'trailing' then spec.runAt = row.more.due end
     if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
     return 'Replaced', row.id
+  end
+  if policy == 'trailing' then
+    -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    local held = call('HGET', P .. ':u', scoped(spec.tag, spec.unique.key))
+    spec.runAt = math.max(tonumber(string.sub(held, 23)) or now, dueOf(spec))
+    insert(spec)
+    return 'Inserted', spec.id
   end
   if not isFollowed(holder, policy) then return 'Existing', holder.id end
   -- A finished holder has the key for the rest of its window: the new record takes it over.
@@ -175,7 +183,7 @@ local function conflictsOf(specs, isWhole)
       local name = scoped(spec.tag, spec.unique.key)
       local holder = L.holder(spec.tag, spec.unique.key)
       local row = holder and replaceable(holder, policy)
-      local own = (isWhole or policy == 'replace' or policy == 'reschedule') and members[name]
+      local own = (isWhole or policy == 'replace' or policy == 'reschedule' or policy == 'trailing') and members[name]
       if row and row.more.flow then add(i, 'UniqueConflict', row.id)
       elseif own then add(i, 'UniqueConflict', own)
       elseif isWhole and holder and (row or not isFollowed(holder, policy)) then add(i, 'UniqueConflict', holder.id)

@@ -166,7 +166,7 @@ BEGIN
   IF x -> 'cancelOn' IS NOT NULL THEN r.listens := ARRAY(SELECT json_array_elements_text(x -> 'cancelOn')); END IF;
 
   IF v_key IS NOT NULL THEN
-    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+    SELECT u.o_id, u.o_outcome, u.o_after, coalesce(u.o_due, v_due) INTO o_id, o_outcome, v_after, v_due
       FROM ${s}.take_unique(x, r, v_due, p_now, p_transaction) u;
     IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
       UPDATE ${s}.idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
@@ -174,6 +174,8 @@ BEGIN
       DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
     END IF;
     IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    r.at := greatest(v_due, p_now);
+    r.expire_at := v_due + (x ->> 'startBefore')::bigint;
     IF v_after IS NOT NULL THEN
       r.reason := 'Unique';
       r.blocked_on := v_after::text;
@@ -213,6 +215,11 @@ BEGIN
   END IF;
 END $$`
 
+/** Until when the window of a new record keeps its key: from its enqueue, or where another may trail it from when it is due. */
+const windowEnd = `CASE WHEN x ->> 'onConflict' = 'trailing'
+    THEN greatest(p_now, coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)) ELSE p_now END
+    + (x ->> 'window')::bigint`
+
 /**
  * Takes the unique key of a new record, or does what its policy says of the record that has it: the table of unique
  * conflicts (docs/writing-a-store.md). The key's row names the last holder and its successor; both are believed only while
@@ -221,11 +228,12 @@ END $$`
 export const takeUnique = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_unique(
   x json, r ${s}.record, p_due bigint, p_now bigint, p_transaction boolean,
-  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid
+  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid, OUT o_due bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
   v_policy text := x ->> 'onConflict';
   v_lasts bigint := (x ->> 'window')::bigint;
+  v_until bigint := ${windowEnd};
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u ${s}.uniq;
   h ${s}.record;
@@ -236,7 +244,7 @@ BEGIN
   o_id := r.id;
   o_outcome := 'Inserted';
   INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
-    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
   IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM ${s}.record WHERE id = u.id) THEN
@@ -247,9 +255,9 @@ BEGIN
   END IF;
   v_state := ${s}.holds(u, p_now);
   SELECT * INTO h FROM ${s}.record WHERE id = u.id;
-  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
-  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
     v_target := h.id;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
@@ -260,9 +268,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    -- One that is put off again and again is due no later than it may wait in all.
-    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', least(p_due,
-      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -273,7 +281,12 @@ BEGIN
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
-    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = v_until, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_policy = 'trailing' AND NOT v_waits THEN
+    -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    o_due := greatest(u.until, p_due);
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = o_due + v_lasts, lasts = v_lasts
       WHERE tag = u.tag AND key = u.key;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
@@ -366,9 +379,9 @@ CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS
       FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
       WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
     ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
-  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
-    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
-        coalesce((x ->> 'untilStarted')::boolean, false)
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, ${windowEnd},
+        coalesce((x ->> 'untilStarted')::boolean, false), (x ->> 'window')::bigint
       FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
       WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
