@@ -184,7 +184,8 @@ export type Outcome =
   }
   /** With `delay` it goes on after so many milliseconds without the signal. */
   | { readonly _tag: "WaitFor"; readonly waitpoint: string; readonly delay?: number | undefined }
-  | { readonly _tag: "WaitForChildren" }
+  /** With `delay` it goes on after so many milliseconds, whatever has not ended by then. */
+  | { readonly _tag: "WaitForChildren"; readonly delay?: number | undefined }
   | { readonly _tag: "Cancel"; readonly reason: string }
   | { readonly _tag: "Dead"; readonly reason: DeadReason; readonly failure?: NewFailure | undefined }
   | { readonly _tag: "Release" }

@@ -200,7 +200,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique: a member of a flow is never replaced",
       "flow: a batch that is one thing is refused",
       "a tick's record keeps to the keys of its job",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "unique, trailing: "
     ]
   },
   "a key slot that a completion leaks": {

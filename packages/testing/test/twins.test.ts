@@ -79,7 +79,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a tick's record keeps to the keys of its job",
       "flow: what is dead because of a record stays so while another one has its unique key",
       "cancelOn: an event that is refused cancels nothing",
-      "cancelOn: a record that lives again is cancelled again"
+      "cancelOn: a record that lives again is cancelled again",
+      "unique, trailing: "
     ]
   },
   "a key that a start does not free": {
@@ -289,9 +290,26 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a wait that does not end by itself": {
     file: "settle.ts",
-    line: "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n",
-    instead: "",
+    line:
+      "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n      return state.tell",
+    instead: "      return state.tell",
     red: ["a wait with a delay ends by itself"]
+  },
+  "a wait for children that does not end by itself": {
+    file: "settle.ts",
+    line: "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n      return\n",
+    instead: "      return\n",
+    red: [
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
+    ]
+  },
+  "a child that is waited for for ever": {
+    file: "settle.ts",
+    line: "  if (waits) forgetOpenChildren(row)\n",
+    instead: "",
+    red: ["a child that was waited for until an instant"]
   },
   "an end that nothing is undone before": {
     file: "write.ts",
@@ -382,7 +400,7 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "enqueue.ts",
     line: "    insert(state, { ...spec, runAt: due }, now)",
     instead: "    insert(state, { ...spec, runAt: Math.min(due, now) }, now)",
-    red: ["unique, trailing: of what comes", "unique, trailing: of many"]
+    red: ["unique, trailing: of what comes"]
   },
   "turns that nobody takes": {
     file: "state.ts",

@@ -171,10 +171,15 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
 }
 
 /** Forgets the children of the life before. */
-export const forgetChildren = (row: Row): void => {
+export const forgetChildren = (row: Row): void => forget(row, (edge) => edge.isChild)
+
+/** The same of those that were waited for no longer than until an instant: who still waits for one names it again. */
+export const forgetOpenChildren = (row: Row): void => forget(row, (edge) => edge.isChild && edge.answer === undefined)
+
+const forget = (row: Row, isOver: (edge: Edge) => boolean): void => {
   const more = row.grow()
   more.waitsFor = more.waitsFor?.filter((edge) => {
-    edge.isOver = edge.isChild
+    edge.isOver = isOver(edge)
     if (edge.isOver && edge.answer === undefined) more.pending--
     return !edge.isOver
   })

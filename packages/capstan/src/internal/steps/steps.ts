@@ -40,7 +40,7 @@ export interface StepRecord {
 export type Wait =
   | { readonly _tag: "Timer"; readonly until: number }
   | { readonly _tag: "Signal"; readonly waitpoint: string; readonly until: number | undefined }
-  | { readonly _tag: "Child"; readonly record: NewRecord }
+  | { readonly _tag: "Child"; readonly record: NewRecord; readonly until: number | undefined }
 
 /** A fiber inside of a step: what waits may not stand there. */
 export const InStep = Context.Reference<boolean>("capstan/InStep", { defaultValue: () => false })
@@ -258,7 +258,7 @@ export class Steps {
     const children = waits.flatMap((wait) => wait._tag === "Child" ? [wait.record] : [])
     const left = children.length === 0 ? undefined : children
     let until = Infinity
-    for (const wait of waits) if (wait._tag !== "Child" && wait.until !== undefined) until = Math.min(until, wait.until)
+    for (const wait of waits) if (wait.until !== undefined) until = Math.min(until, wait.until)
     const delay = until === Infinity ? undefined : Math.max(0, Math.ceil(until - this.record.storeNow))
     const signal = waits.find((wait) => wait._tag === "Signal")
     if (signal !== undefined) {
@@ -268,9 +268,11 @@ export class Steps {
         left
       )
     }
-    return delay === undefined
-      ? new EndSignal({ _tag: "WaitForChildren" }, left)
-      : new EndSignal({ _tag: "SnoozeFor", delay }, left)
+    if (delay === undefined) return new EndSignal({ _tag: "WaitForChildren" }, left)
+    return new EndSignal(
+      left === undefined ? { _tag: "SnoozeFor", delay } : { _tag: "WaitForChildren", delay },
+      left
+    )
   }
 
   // ------------------------------------------------------------------------------------------------------------- undoing

@@ -175,19 +175,24 @@ function L.tend()
   return true
 end
 
--- Children of the life before are no longer waited for.
-local function forgetChildren(row)
-  local its = row.more
-  if not its.left then return end
-  its.left = nil
+-- Children of the life before are no longer waited for; or those that were waited for until an instant, and are named again by
+-- who still waits for them. Answers which of them have ended, by id.
+function L.forgetChildren(row, onlyOpen)
+  local its, ended = row.more, {}
+  if not its or not its.left then return ended end
+  if not onlyOpen then its.left = nil end
+  row.isNewMore = true
   local all = call('HGETALL', edgesOf(row))
   for i = 1, #all, 2 do
-    local _, policy, _, answer = partsOf(all[i + 1])
-    if policy == '3' then
+    local id, policy, _, answer = partsOf(all[i + 1])
+    if policy == '3' and onlyOpen and answer ~= '' then
+      ended[id] = true
+    elseif policy == '3' then
       call('HDEL', edgesOf(row), all[i])
       if answer == '' then its.pending = its.pending - 1 end
     end
   end
+  return ended
 end
 
 -- Steps of a life that was completed, or undone, are to run again.
@@ -228,7 +233,7 @@ function L.begin(row)
   its.due, its.startBefore = row.head.at, nil
   L.hold(row)
   L.listen(row, 'SADD')
-  forgetChildren(row)
+  L.forgetChildren(row)
   if (its.pending or 0) > 0 then L.block(row, 'Dependencies') else L.run(row, now) end
 end
 

@@ -96,7 +96,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
         // Long enough to be held up in the middle by a freeze, and to be run by another worker meanwhile.
         yield* undoable("a", 3 * given.millis)
         yield* Step.sleep("pause", given.millis)
-        const child = Step.invoke("child", Work, { millis: 100, failures: 0 })
+        const child = Step.invoke("child", Work, { millis: 100, failures: 0 }, { timeout: "400 millis" })
         yield* Effect.all([Effect.ignore(child), undoable("b", 200)], { concurrency: "unbounded" })
         return yield* work(given)
       })

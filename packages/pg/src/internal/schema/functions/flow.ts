@@ -79,7 +79,8 @@ BEGIN
     END IF;
   END IF;
   IF c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children') THEN
-    PERFORM ${s}.let_run(c, c.at, p_now, false);
+    -- What waits for children no longer than until an instant is due by then.
+    PERFORM ${s}.let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
 END $$`
 
