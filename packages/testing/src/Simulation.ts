@@ -306,11 +306,18 @@ const drive = (
           ? "Limited"
           : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
-        const enqueue = job.enqueue(
-          { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
-          { delay: choices.chance(0.3) ? choices.between(1, 5000) : 0 }
-        )
-        yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
+        // What has a rate comes in bursts, of short runs: else nothing would tell that it is kept.
+        const isBurst = name === "Limited" && choices.chance(0.4)
+        for (let left = isBurst ? 6 : 1; left > 0; left--) {
+          const enqueue = job.enqueue(
+            {
+              millis: choices.between(1, isBurst ? 200 : 4000),
+              failures: !isBurst && choices.chance(0.3) ? choices.between(1, 2) : 0
+            },
+            { delay: !isBurst && choices.chance(0.3) ? choices.between(1, 5000) : 0 }
+          )
+          yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
+        }
       }
       if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())
       if (choices.chance(0.03)) yield* inBackground(cluster.schedules.change(cluster.client, choices))

@@ -76,7 +76,7 @@ const refuse = (
     const holder = state.holder(tag, unique, now)
     const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
     const isOwn = members.has(key) &&
-      (whole !== undefined || changesHolder.includes(unique.onConflict))
+      (whole !== undefined || changesHolder.has(unique.onConflict))
     if (row?.spec.flowId !== undefined) conflict(spec, row.id)
     else if (isOwn) conflict(spec, members.get(key)!)
     else if (
@@ -141,7 +141,7 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
 }
 
 /** Policies by which a conflict changes a holder that waits. */
-const changesHolder: ReadonlyArray<UniqueClaim["onConflict"]> = ["replace", "reschedule", "trailing"]
+const changesHolder: ReadonlySet<UniqueClaim["onConflict"]> = new Set(["replace", "reschedule", "trailing"] as const)
 
 /** The row that a conflict changes: the holder while it waits, else its successor. */
 const replaceable = (state: MemoryState, holder: Row, policy: UniqueClaim["onConflict"]): Row | undefined => {

@@ -67,6 +67,8 @@ export class Steps {
   private readonly store: StepStore | undefined
   private readonly known: Map<string, string>
   private isWhole: boolean
+  /** Steps that can be undone, of which nobody knows whether they are in the store: their writes were cut short. */
+  private readonly unanswered = new Set<string>()
   private readonly asked = new Set<string>()
   private active = 0
   private readonly quiet = Latch.makeUnsafe(true)
@@ -170,6 +172,7 @@ export class Steps {
   entryOf(name: string, checkpoint: Partial<Checkpoint.Checkpoint>, replaces?: string): StepEntry {
     const { fence, id } = this.record
     const value = Checkpoint.write({ kind: "step", version: 1, undo: false, value: undefined, ...checkpoint })
+    if (checkpoint.undo === true) this.unanswered.add(name)
     return {
       _tag: "Step",
       at: { id, fence },
@@ -184,6 +187,7 @@ export class Steps {
   kept({ name, replaces, value }: StepEntry): void {
     if (replaces !== undefined) this.known.delete(replaces)
     this.known.set(name, value)
+    this.unanswered.delete(name)
   }
 
   /** Keeps how the record is to end: its next attempt undoes what is done. */
@@ -282,6 +286,11 @@ export class Steps {
     return [...this.known].flatMap(([name, text]) =>
       Checkpoint.read(text).undo && !this.known.has(undoneOf(name)) ? [name] : []
     )
+  }
+
+  /** Something has to be undone when the record ends without success, or may have to: the next attempt finds out. */
+  get mayHaveToUndo(): boolean {
+    return this.unanswered.size > 0 || this.undoable.length > 0
   }
 
   /** What is done of a step can be undone so. */

@@ -31,25 +31,33 @@ class Snoozing extends Job.make("Snoozing", { ...common, onError: { Failed: { sn
 class Deduplicated
   extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } })
 {}
+/** What follows a death, whoever decides that: see `deaths.ts`. */
+class Told extends Job.make("Told", { payload: { of: Schema.String }, success: Schema.Int, retention }) {}
+const onFailure = ({ id }: { readonly id: string }) => Told.request({ of: id })
+
 class Urgent extends Job.make("Urgent", {
   ...common,
+  onFailure,
   startBefore: "100 millis",
   concurrency: { key: () => "k", limit: keyLimit }
 }) {}
 class Limited extends Job.make("Limited", { ...common, limit: { by: SharedLimit, key: () => "k" } }) {}
-class Poison extends Job.make("Poison", common) {}
+class Poison extends Job.make("Poison", { ...common, onFailure }) {}
 
 /** Steps that sleep, wait for a child and are undone. */
 class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
 
+/** What clients enqueue. */
 export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped }
 
 export class NewRelease
-  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped)
+  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Told)
 {}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped) {}
+export class OldRelease
+  extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped, Told)
+{}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -90,6 +98,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
         return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
       }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
+    Told: () => Effect.orDie(work({ millis: 1, failures: 0 })),
     Poison: () => Effect.andThen(kill, Effect.never),
     Stepped: (given) =>
       Effect.gen(function*() {
