@@ -1,7 +1,7 @@
 /** Events and what follows an attempt, on the memory store in virtual time. */
 import { TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Flow, Job, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
+import { Flow, Job, JobBatch, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
 import { Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
@@ -237,6 +237,21 @@ describe("onComplete and onFailure", () => {
       yield* Effect.provide(settle, worker)
       assert.strictEqual((yield* notes).length, 1)
     }).pipe(Effect.provide(store)))
+
+  it.effect("follow a death of a batch job apart from its batches", () => {
+    class Together extends JobBatch.make("Together", {
+      payload: { id: Schema.String },
+      batch: { size: 5, within: "1 hour" },
+      startBefore: "1 minute",
+      onFailure: ({ payload, reason }) => Note.request({ text: `${payload?.id}: ${reason}` })
+    }) {}
+    return Effect.gen(function*() {
+      yield* Together.enqueue({ id: "a" })
+      yield* TestClock.adjust("2 minutes")
+      yield* Effect.provide(settle, withOnly(JobGroup.make(Together), Together.toLayer(() => Effect.die("runs"))))
+      assert.deepStrictEqual(yield* notes, [["a: Expired", "ready"]])
+    }).pipe(Effect.provide(store))
+  })
 
   it.effect("follow the death of what a failed record was needed for, with what failed", () =>
     Effect.gen(function*() {

@@ -2,7 +2,7 @@
  * From the options of a declaration to its definition: defaults filled in, ranges checked, codecs ready to be compiled.
  */
 import type * as Schema from "effect/Schema"
-import type { Options, PreviousVersion } from "../JobOptions.ts"
+import type { Batch, Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
 import type { Match, Subscription } from "../Topic.ts"
 import * as Codec from "./codec.ts"
@@ -23,6 +23,7 @@ export interface Given extends
   readonly previous?: ReadonlyArray<PreviousVersion<unknown>>
   readonly on?: ReadonlyArray<Subscription<unknown>>
   readonly cancelOn?: ReadonlyArray<{ readonly event: Match; readonly payload: (payload: never) => string }>
+  readonly batch?: Batch<unknown>
   readonly onComplete?: (end: never) => Requests
   readonly onFailure?: (end: never) => Requests
 }
@@ -86,6 +87,11 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
       topic: event["~match"].subscriptions.topic,
       key: payload
     })),
+    batch: options.batch === undefined ? undefined : {
+      size: D.integer(tag, "batch.size", options.batch.size, 1, 1000),
+      within: D.millis(tag, "batch.within", options.batch.within),
+      key: options.batch.key as ((payload: never) => string) | undefined
+    },
     policy: D.runPolicy(tag, options as D.RunOptions),
     next: options.onComplete === undefined && options.onFailure === undefined
       ? undefined

@@ -229,7 +229,7 @@ const check = (
   return { delay: Math.ceil(wait), runAt: instant, priority: rank }
 }
 
-/** Characters of an idempotency, unique, concurrency or partition key: a store may have an index on them. */
+/** Characters of an idempotency, unique, concurrency, batch or partition key: a store may have an index on them. */
 const maxKey = 512
 
 const keyTooLong = (job: Definition, option: string, key: string, index?: number): EnqueueError =>
@@ -310,6 +310,10 @@ const stamp = (
     job.cancelOn.map(({ key, topic }) => nameOf(topic, job.tag, key(payload as never)))
   const tooLong = cancelOn?.find((name) => name.length > 2 * maxKey)
   if (tooLong !== undefined) return Effect.fail(keyTooLong(job, "cancelOn", tooLong, index))
+  const batchKey = job.batch?.key?.(payload as never)
+  if (batchKey !== undefined && batchKey.length > maxKey) {
+    return Effect.fail(keyTooLong(job, "batch", batchKey, index))
+  }
   return Effect.succeed({
     id: Uuid.make(fiber),
     tag: job.tag,
@@ -327,6 +331,7 @@ const stamp = (
     idempotencyKey,
     unique,
     concurrency,
+    batchKey,
     partitionKey,
     parent: call.by?.id,
     cancelOn,

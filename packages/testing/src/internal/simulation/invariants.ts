@@ -122,6 +122,7 @@ export class Invariants {
     this.deaths.see(was, is)
     if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
+    world.memberLog.see(was, is, step)
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
     if (was.state === is.state) return
     const transition = `${was.state} → ${is.state}`
