@@ -266,7 +266,12 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a wait that does not end by itself": {
     changes: [["  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;\n", ""]],
-    red: ["a wait with a delay ends by itself"]
+    red: [
+      "a wait with a delay ends by itself",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
+    ]
   },
   "an end that nothing is undone before": {
     changes: [["  IF r.flags & 128 = 0 THEN RETURN false; END IF;\n", "  RETURN false;\n"]],
@@ -301,7 +306,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that waits is freed once",
       "flow: hundreds",
       "flow: what an attempt adds again is Existing",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
     ]
   },
   "a record that goes on while it waits for others": {

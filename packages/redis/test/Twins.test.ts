@@ -206,7 +206,11 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a wait does not end by itself": {
-    changes: [[["exchange"], "if s.delay then L.wakeAt(row, now + s.delay) end", ""]],
+    changes: [[
+      ["exchange"],
+      "L.block(row, 'Waitpoint', s.waitpoint)\n    if s.delay then L.wakeAt(row, now + s.delay) end",
+      "L.block(row, 'Waitpoint', s.waitpoint)"
+    ]],
     red: ["a wait with a delay ends by itself"]
   },
   "nothing is undone before an end": {
@@ -267,7 +271,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that waits is freed once",
       "flow: hundreds",
       "flow: what an attempt adds again is Existing",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
     ]
   },
   "a dependency is counted down twice": {
@@ -285,7 +292,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "a child that ended while its parent ran"
     ]
   },
   "a failed dependency that nobody minds": {

@@ -142,7 +142,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that waits is freed once",
       "flow: hundreds",
       "flow: what an attempt adds again is Existing",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
     ]
   },
   "a dependency that is counted down twice": {
@@ -159,7 +162,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: of two failed",
       "flow: a record that waits is freed once",
       "flow: hundreds",
-      "followed: so does a record that what it waited for has failed"
+      "followed: so does a record that what it waited for has failed",
+      "a child that ended while its parent ran"
     ]
   },
   "a failed dependency that nobody minds": {
