@@ -253,6 +253,11 @@ function L.watchExpiry(row)
   foresee(at)
 end
 
+-- Notes that something is to cancel a record, as long as that has not ended; or forgets it.
+function L.listen(row, command)
+  for _, on in ipairs(row.more and row.more.listens or {}) do call(command, P .. ':co:' .. on, row.id) end
+end
+
 -- Who holds a unique key now. until started: the record that waits for its first start.
 function L.holder(tag, key)
   local held = call('HGET', P .. ':u', scoped(tag, key))
@@ -270,7 +275,8 @@ function L.hold(row)
   if not unique then return end
   local held = row.id
   if unique.window then
-    unique.heldUntil = now + unique.window
+    -- Of one that another may trail, from when it is due.
+    unique.heldUntil = unique.window + (unique.policy == 'trailing' and math.max(now, row.more.due) or now)
     row.isNewMore = true
     held = held .. string.format('%.0f', unique.heldUntil)
   end
@@ -313,6 +319,7 @@ function L.finish(row, to, reason)
   L.move(row, to)
   row.at = now
   local its = row.more
+  L.listen(row, 'SREM')
   if its and its.unique then
     -- A window outlives a completed record; cancelled and dead ones free their key at once.
     if to ~= COMPLETED or not its.unique.window then L.freeUnique(row) end
@@ -329,6 +336,7 @@ function L.expire(row)
   row.fence = row.fence + 1
   more(row).deadReason = 'Expired'
   L.finish(row, DEAD, 'Expired')
+  L.follow(row)
 end
 
 -- Forgets a finished record's place on its shelf. The entry stays and is passed over.
@@ -354,6 +362,7 @@ function L.remove(row, by)
     end
     for _, key in ipairs(its.keys or {}) do call('HDEL', P .. ':i', scoped(kind.tag, key)) end
     L.unindex(row)
+    L.listen(row, 'SREM')
   end
   if its and its.awaited then L.tellGone(row) end
   if its and its.edges then call('DEL', P .. ':dp:' .. row.id) end
