@@ -226,6 +226,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a batch whose records each see all slots of their key": {
     changes: [["<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 * (v_rooms ->> g.key)::int THEN 0"]],
     red: [
+      "a slot moves with its record",
       "of a batch with many keys",
       "what ends in one exchange gives",
       "no more records of a key are ready",
@@ -238,7 +239,12 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a claim that takes one token, whatever it starts": {
     changes: [["m.starts * l.gap", "1 * l.gap"]],
-    red: []
+    red: [
+      "a key starts no more",
+      "a token is taken by the start",
+      "no more records of a key are ready",
+      "one claim takes a token"
+    ]
   },
   "no fence at a step": {
     changes: [[

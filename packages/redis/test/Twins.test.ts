@@ -134,7 +134,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot moves with its record: rescued records do not exceed the limit (P6)",
       "of a batch with many keys",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "unique, trailing: of what comes"
     ]
   },
   "a slot stays with a record that has ended": {
@@ -155,7 +156,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key whose attempts fail in a row",
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "a success between two failures"
     ]
   },
   "a worker takes all that crashed others": {
