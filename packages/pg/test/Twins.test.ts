@@ -226,6 +226,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a batch whose records each see all slots of their key": {
     changes: [["<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 * (v_rooms ->> g.key)::int THEN 0"]],
     red: [
+      "no more records of a concurrency key run",
       "a slot moves with its record",
       "of a batch with many keys",
       "what ends in one exchange gives",
