@@ -83,7 +83,9 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
   HttpApiEndpoint.get("openapi", "/openapi.json", { success: Schema.Json }).annotateMerge(
     view("This description.")
   ),
-  HttpApiEndpoint.get("me", "/me", { success: Model.Me }).annotateMerge(view("Who asks, and what may be asked for."))
+  HttpApiEndpoint.get("me", "/me", { success: Model.Me, error: StoreFailed }).annotateMerge(
+    view("Who asks, and what may be asked for.")
+  )
 ) {}
 
 const selected = { where: Model.Selection }

@@ -33,7 +33,16 @@ const stats = (description: OpenApi.OpenAPISpec) =>
             const { may } = yield* Caller
             return statsOf(yield* jobs.stats, (queue) => may("view", queue))
           })),
-        me: () => Effect.map(Caller, ({ may, name }) => ({ name, everywhere: actions.filter((action) => may(action)) }))
+        me: () =>
+          answered(Effect.gen(function*() {
+            const { may, name } = yield* Caller
+            const everywhere = actions.filter((action) => may(action))
+            if (everywhere.length === actions.length) return { name, everywhere, queues: {} }
+            const queues = (yield* jobs.stats).queues
+              .map(({ queue }) => [queue, actions.filter((action) => may(action, queue))] as const)
+              .filter(([, allowed]) => allowed.length > everywhere.length)
+            return { name, everywhere, queues: Object.fromEntries(queues) }
+          }))
       })))
 
 const records = HttpApiBuilder.group(
