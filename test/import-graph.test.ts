@@ -44,7 +44,8 @@ describe("the sources", () => {
         "effect/http/HttpRouter",
         "effect/http/HttpServer",
         "effect/http/HttpServerRequest",
-        "effect/http/HttpServerResponse"
+        "effect/http/HttpServerResponse",
+        "effect/observability/PrometheusMetrics"
       ],
       pg: ["effect/sql/SqlClient", "effect/sql/SqlError"],
       redis: ["effect/persistence/Redis", "effect/sql/SqlClient"]

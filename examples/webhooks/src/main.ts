@@ -4,7 +4,7 @@
  * `npm run demo -- --seed 7 --store pg --otlp http://localhost:4318`, or `npm run demo -- --serve` for the dashboard.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Jobs, JobWorker } from "capstan"
+import { Jobs, JobSchedules, JobWorker } from "capstan"
 import { Console, Effect, Fiber, Layer, Schedule } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Otlp from "effect/observability/Otlp"
@@ -138,7 +138,7 @@ const program = Effect.gen(function*() {
   return true
 })
 
-const Live = Jobs.layer.pipe(
+const Live = Layer.merge(Jobs.layer, JobSchedules.layer).pipe(
   Layer.provideMerge(store),
   Layer.provideMerge(FetchHttpClient.layer)
 )

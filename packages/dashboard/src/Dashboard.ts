@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { type Auth, JobsHttp, Page } from "@capstan/http"
-import type { Jobs } from "capstan"
+import type { Jobs, JobSchedules } from "capstan"
 import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import { files, index } from "./internal/files.ts"
@@ -36,7 +36,7 @@ export interface Options extends JobsHttp.Options {
  * const Server = HttpRouter.serve(Dashboard.layer({ prefix: "/ops/jobs" })).pipe(
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })),
  *   Layer.provide(AuthLive),
- *   Layer.provide(Jobs.layer),
+ *   Layer.provide([Jobs.layer, JobSchedules.layer]),
  *   Layer.provide(StoreLive)
  * )
  * ```
@@ -46,7 +46,7 @@ export interface Options extends JobsHttp.Options {
  */
 export const layer = (
   { prefix = "/capstan", ...options }: Options = {}
-): Layer.Layer<never, never, HttpRouter.HttpRouter | Jobs.Jobs | Auth.Auth> => {
+): Layer.Layer<never, never, HttpRouter.HttpRouter | Jobs.Jobs | JobSchedules.JobSchedules | Auth.Auth> => {
   const base = prefix.replace(/\/$/, "")
   return Layer.mergeAll(
     Page.layer({ prefix, files: files(), index: index() }),

@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { Jobs } from "capstan"
+import type { JobGroup, Jobs, JobSchedules } from "capstan"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as OpenApi from "effect/http-api/OpenApi"
@@ -41,6 +41,13 @@ export interface Options {
    * @default []
    */
   readonly origins?: ReadonlyArray<string> | undefined
+  /**
+   * The jobs whose records may be edited and run again: a payload is checked by the schema of its job, on the server. Their
+   * payload schemas need no services.
+   *
+   * @default none
+   */
+  readonly groups?: ReadonlyArray<JobGroup.Any> | undefined
 }
 
 /**
@@ -56,7 +63,7 @@ export interface Options {
  * const Server = HttpRouter.serve(JobsHttp.layer({ prefix: "/ops/jobs" })).pipe(
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })),
  *   Layer.provide(AuthLive),
- *   Layer.provide(Jobs.layer),
+ *   Layer.provide([Jobs.layer, JobSchedules.layer]),
  *   Layer.provide(StoreLive)
  * )
  * ```
@@ -64,11 +71,20 @@ export interface Options {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options?: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | Jobs.Jobs | Auth> => {
+export const layer = (options?: Options): Layer.Layer<
+  never,
+  never,
+  HttpRouter.HttpRouter | Jobs.Jobs | JobSchedules.JobSchedules | Auth
+> => {
   const prefix = prefixOf(options?.prefix ?? "/capstan/api", "the jobs API")
   const origins = (options?.origins ?? []).map(originOf)
   const routes = Layer.mergeAll(HttpApiBuilder.layer(JobsApi), unknownRoute).pipe(
-    Layer.provide(Handlers.layer(OpenApi.fromApi(JobsApi.annotate(OpenApi.Servers, [{ url: prefix || "/" }])))),
+    Layer.provide(
+      Handlers.layer(
+        OpenApi.fromApi(JobsApi.annotate(OpenApi.Servers, [{ url: prefix || "/" }])),
+        options?.groups ?? []
+      )
+    ),
     Layer.provide(Guard.layer(origins)),
     Layer.provide(secured(dataHeaders)),
     Layer.provide(under(prefix)),
@@ -92,7 +108,7 @@ export const layer = (options?: Options): Layer.Layer<never, never, HttpRouter.H
  * @since 0.1.0
  */
 export const webHandler = <E>(
-  services: Layer.Layer<Jobs.Jobs | Auth, E>,
+  services: Layer.Layer<Jobs.Jobs | JobSchedules.JobSchedules | Auth, E>,
   options?: Options & { readonly memoMap?: Layer.MemoMap | undefined }
 ): WebHandler =>
   HttpRouter.toWebHandler(Layer.provide(layer(options), services), {

@@ -4,7 +4,9 @@
  * @since 0.1.0
  */
 export * as ApiError from "./ApiError.ts"
+export * as ApiInsight from "./ApiInsight.ts"
 export * as ApiModel from "./ApiModel.ts"
+export * as ApiSettings from "./ApiSettings.ts"
 export * as AuditLog from "./AuditLog.ts"
 export * as Auth from "./Auth.ts"
 export * as Drain from "./Drain.ts"

@@ -11,11 +11,12 @@ import type { AuditLog, Outcome } from "../AuditLog.ts"
 import { Caller } from "../JobsApi.ts"
 import { permit } from "./permit.ts"
 
-type FromJobs = JobError.JobStoreError | JobError.JobControlError
+/** What `Jobs` fails with, and what was found wrong before it was asked. */
+export type FromJobs = JobError.JobStoreError | JobError.JobControlError | BadRequest
 
 /** The errors of `Jobs` as the API has them. */
 export const answered = <A, R>(
-  effect: Effect.Effect<A, FromJobs | Forbidden | BadRequest, R>
+  effect: Effect.Effect<A, FromJobs | Forbidden, R>
 ): Effect.Effect<A, StoreFailed | BadRequest | Forbidden, R> =>
   Effect.mapError(effect, (error) => {
     switch (error._tag) {
@@ -54,18 +55,12 @@ export const make = (jobs: Jobs.Shape, log: (typeof AuditLog)["Service"]) => <A>
           options: change.options ?? {},
           outcome
         }))
-    return yield* Effect.andThen(wanted(change.where), permit(caller, action, change.where, jobs)).pipe(
+    return yield* permit(caller, action, change.where, jobs).pipe(
       Effect.andThen(change.run),
       answered,
       Effect.onExit((exit) => write(outcomeOf(exit, change.count)))
     )
   })
-
-/** A filter that somebody forgot would mean all records of the store. */
-const wanted = (where: JobStore.Selection): Effect.Effect<void, BadRequest> =>
-  Object.keys(where).length > 0
-    ? Effect.void
-    : Effect.fail(new BadRequest({ detail: "where: name at least one condition, else the action meets every record" }))
 
 const outcomeOf = <A>(
   exit: Exit.Exit<A, StoreFailed | BadRequest | Forbidden>,
