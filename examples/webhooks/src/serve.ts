@@ -4,7 +4,7 @@
 import { Dashboard } from "@capstan/dashboard"
 import { Auth } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { JobWorker } from "capstan"
+import { JobSchedules, JobWorker } from "capstan"
 import { Console, Context, Effect, Layer, Random } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
@@ -12,6 +12,7 @@ import { routes } from "./endpoint.ts"
 import { HandlersLive, ServiceAddress } from "./handlers.ts"
 import { listen } from "./http.ts"
 import { Webhooks } from "./jobs.ts"
+import { CountEvents, Report, Reports, ReportsLive } from "./reports.ts"
 import { deliver, type Planned } from "./sender.ts"
 import type { Service } from "./service.ts"
 import { bold, dim } from "./terminal.ts"
@@ -21,12 +22,13 @@ const grace = "1 second"
 
 /** Everybody on this machine, and nobody else. */
 const dashboard = (port: number) =>
-  HttpRouter.serve(Dashboard.layer(), { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.provideMerge(
-      NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "100 millis" })
-    ),
-    Layer.provide(Auth.none)
-  )
+  HttpRouter.serve(Dashboard.layer({ groups: [Webhooks, Reports] }), { disableLogger: true, disableListenLog: true })
+    .pipe(
+      Layer.provideMerge(
+        NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "100 millis" })
+      ),
+      Layer.provide(Auth.none)
+    )
 
 export const serve = (
   { planned, port, seed, service }: {
@@ -44,11 +46,22 @@ export const serve = (
         Layer.provide(Layer.succeed(ServiceAddress, { url: serviceUrl, careless: undefined }))
       )
     )
+    yield* Layer.build(
+      JobWorker.layer(Reports, { concurrency: 2, shutdownGrace: grace }).pipe(Layer.provide(ReportsLive))
+    )
     const endpointUrl = yield* listen(routes)
+    const schedules = yield* JobSchedules.JobSchedules
+    yield* schedules.upsert("count-pushes", CountEvents, { every: "20 seconds", payload: { event: "push" } })
+    yield* schedules.upsert("nightly-count", CountEvents, {
+      cron: "30 2 * * *",
+      timeZone: "Europe/Berlin",
+      payload: { event: "issues" }
+    })
     const { address } = Context.get(yield* Layer.build(dashboard(port)), HttpServer.HttpServer)
     yield* Console.log(`\n  ${bold(`${HttpServer.formatAddress(address)}/capstan`)}`)
     yield* Console.log(dim(`  webhooks are delivered over and over, seed ${seed}; Ctrl-C ends it\n`))
     for (let round = 0;; round++) {
+      yield* Report.start({ counts: ["push", "issues", "release"].map((event) => ({ event })), letter: { round } })
       for (const delivery of planned) {
         // A repetition of another round is a delivery of its own.
         const id = round === 0 ? delivery.id : `${delivery.id}-${round}`

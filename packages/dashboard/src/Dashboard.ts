@@ -25,6 +25,12 @@ export interface Options extends JobsHttp.Options {
    * @default "/capstan"
    */
   readonly prefix?: `/${string}` | undefined
+  /**
+   * Whether the charts show what was before somebody looked.
+   *
+   * @default true
+   */
+  readonly watch?: boolean | undefined
 }
 
 /**
@@ -50,6 +56,6 @@ export const layer = (
   const base = prefix.replace(/\/$/, "")
   return Layer.mergeAll(
     Page.layer({ prefix, files: files(), index: index() }),
-    JobsHttp.layer({ ...options, prefix: `${base}/api` as `/${string}` })
+    JobsHttp.layer({ watch: true, ...options, prefix: `${base}/api` as `/${string}` })
   )
 }

@@ -48,6 +48,13 @@ export interface Options {
    * @default none
    */
   readonly groups?: ReadonlyArray<JobGroup.Any> | undefined
+  /**
+   * Whether the last half hour (`GET /series`) is kept from the start on: one reading of the store's figures every five
+   * seconds, and one subscription to its events. Else it begins with the first who asks, and ends an hour after the last.
+   *
+   * @default false
+   */
+  readonly watch?: boolean | undefined
 }
 
 /**
@@ -82,7 +89,8 @@ export const layer = (options?: Options): Layer.Layer<
     Layer.provide(
       Handlers.layer(
         OpenApi.fromApi(JobsApi.annotate(OpenApi.Servers, [{ url: prefix || "/" }])),
-        options?.groups ?? []
+        options?.groups ?? [],
+        options?.watch ?? false
       )
     ),
     Layer.provide(Guard.layer(origins)),

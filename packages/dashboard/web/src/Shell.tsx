@@ -12,7 +12,14 @@ const places: ReadonlyArray<readonly [to: string, name: string, icon: IconName]>
   ["/", "Overview", "gauge"],
   ["/records", "Records", "list"],
   ["/queues", "Queues", "lanes"],
-  ["/dead", "Dead letters", "dead"]
+  ["/jobs", "Jobs", "jobs"],
+  ["/flows", "Flows", "flow"],
+  ["/schedules", "Schedules", "clock"],
+  ["/workers", "Workers", "workers"],
+  ["/errors", "Errors", "errors"],
+  ["/dead", "Dead letters", "dead"],
+  ["/audit", "Audit", "audit"],
+  ["/settings", "Settings", "gear"]
 ]
 
 export const Shell = () => {

@@ -112,7 +112,7 @@ export const Confirm = (
               <>
                 <p className="font-medium">
                   {found.isAtLeast && "At least "}
-                  {plural(found.applies, "record")}
+                  {plural(found.applies, "record")}{" "}
                   {found.matched !== found.applies && (
                     <span className="font-normal text-soft">of {exact(found.matched)} that match</span>
                   )}

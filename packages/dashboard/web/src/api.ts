@@ -1,5 +1,5 @@
 /** The API as the page speaks to it: the types of the contract, and fetch. Nothing of it is at run time but the paths. */
-import type { ApiModel, Permission } from "@capstan/http"
+import type { ApiInsight, ApiModel, ApiSettings, Permission } from "@capstan/http"
 
 export type State = typeof ApiModel.State.Type
 export type Stats = typeof ApiModel.Stats.Type
@@ -19,6 +19,22 @@ export type Me = typeof ApiModel.Me.Type
 export type Delta = typeof ApiModel.Delta.Type
 export type DeadReason = typeof ApiModel.DeadReason.Type
 export type Action = Permission.Action
+export type Series = typeof ApiInsight.Series.Type
+export type JobsSeen = typeof ApiInsight.JobsSeen.Type
+export type ErrorGroups = typeof ApiInsight.ErrorGroups.Type
+export type FlowsSeen = typeof ApiInsight.FlowsSeen.Type
+export type FlowView = typeof ApiInsight.FlowView.Type
+export type Audit = typeof ApiInsight.Audit.Type
+export type Declarations = typeof ApiInsight.Declarations.Type
+export type Edited = typeof ApiInsight.Edited.Type
+export type Limit = typeof ApiSettings.Limit.Type
+export type Limits = typeof ApiSettings.Limits.Type
+export type LimitOf = typeof ApiSettings.LimitOf.Type
+export type LimitSettings = typeof ApiSettings.LimitSettings.Type
+export type Keys = typeof ApiSettings.Keys.Type
+export type Schedule = typeof ApiSettings.Schedule.Type
+export type Schedules = typeof ApiSettings.Schedules.Type
+export type Run = typeof ApiSettings.Run.Type
 
 export const states: ReadonlyArray<State> = [
   "blocked",

@@ -56,3 +56,47 @@ export const estimateQuery = (action: Api.Estimated, where: Api.Selection) =>
     gcTime: 0,
     staleTime: 0
   })
+
+/** Something that is read as a whole, and again while one looks at it. */
+const usePolled = <A>(path: string, every: number, query: Readonly<Record<string, string>> = {}) =>
+  useQuery({
+    queryKey: [path, query],
+    queryFn: ({ signal }) => Api.get<A>(path, query, signal),
+    refetchInterval: usePolling(every),
+    placeholderData: keepPreviousData
+  })
+
+export const useSeries = (queue?: string) =>
+  usePolled<Api.Series>("/series", 5000, queue === undefined ? {} : { queue })
+export const useJobsSeen = () => usePolled<Api.JobsSeen>("/jobs", 5000)
+export const useErrorGroups = () => usePolled<Api.ErrorGroups>("/errors", 5000)
+export const useFlows = () => usePolled<Api.FlowsSeen>("/flows", 5000)
+export const useFlow = (id: string) => usePolled<Api.FlowView>(`/flows/${encodeURIComponent(id)}`, 3000)
+export const useLimits = () => usePolled<Api.Limits>("/limits", 10_000)
+export const useKeysOf = (limit: string) => usePolled<Api.Keys>(`/limits/${encodeURIComponent(limit)}/keys`, 3000)
+export const useAudit = () => usePolled<Api.Audit>("/audit", 5000)
+export const useDeclarations = () =>
+  useQuery({
+    queryKey: ["declarations"],
+    queryFn: ({ signal }) => Api.get<Api.Declarations>("/declarations", {}, signal),
+    staleTime: Infinity
+  })
+
+/** By the hundred; a store has some, not millions. */
+const schedulesFrom = async (
+  after: string | undefined,
+  before: ReadonlyArray<Api.Schedule>,
+  signal: AbortSignal
+): Promise<ReadonlyArray<Api.Schedule>> => {
+  const page: Api.Schedules = await Api.get("/schedules", { after }, signal)
+  const all = [...before, ...page.schedules]
+  return page.after === undefined || all.length >= 2000 ? all : schedulesFrom(page.after, all, signal)
+}
+
+export const useSchedules = () =>
+  useQuery({
+    queryKey: ["schedules"],
+    queryFn: ({ signal }) => schedulesFrom(undefined, [], signal),
+    refetchInterval: usePolling(5000),
+    placeholderData: keepPreviousData
+  })

@@ -35,7 +35,76 @@ const dead = createRoute({
   component: lazyRouteComponent(() => import("./pages/Dead.tsx"), "Dead")
 })
 
-const tree = root.addChildren([overview, records, record, queues, dead])
+const queue = createRoute({
+  getParentRoute: () => root,
+  path: "/queues/$queue",
+  component: lazyRouteComponent(() => import("./pages/Queue.tsx"), "Queue")
+})
+
+const jobs = createRoute({
+  getParentRoute: () => root,
+  path: "/jobs",
+  component: lazyRouteComponent(() => import("./pages/Jobs.tsx"), "Jobs")
+})
+
+const flows = createRoute({
+  getParentRoute: () => root,
+  path: "/flows",
+  component: lazyRouteComponent(() => import("./pages/Flows.tsx"), "Flows")
+})
+
+const flow = createRoute({
+  getParentRoute: () => root,
+  path: "/flows/$id",
+  component: lazyRouteComponent(() => import("./pages/Flow.tsx"), "Flow")
+})
+
+const schedules = createRoute({
+  getParentRoute: () => root,
+  path: "/schedules",
+  component: lazyRouteComponent(() => import("./pages/Schedules.tsx"), "Schedules")
+})
+
+const workers = createRoute({
+  getParentRoute: () => root,
+  path: "/workers",
+  component: lazyRouteComponent(() => import("./pages/Workers.tsx"), "Workers")
+})
+
+const errors = createRoute({
+  getParentRoute: () => root,
+  path: "/errors",
+  component: lazyRouteComponent(() => import("./pages/Errors.tsx"), "Errors")
+})
+
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  component: lazyRouteComponent(() => import("./pages/Audit.tsx"), "Audit")
+})
+
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("./pages/Settings.tsx"), "Settings")
+})
+
+const tree = root.addChildren([
+  overview,
+  records,
+  record,
+  queues,
+  queue,
+  jobs,
+  flows,
+  flow,
+  schedules,
+  workers,
+  errors,
+  dead,
+  audit,
+  settings
+])
 
 export const makeRouter = () =>
   createRouter({

@@ -214,9 +214,9 @@ const switched = (changed: boolean): Jobs.Counts => ({
 })
 
 /** All routes; `description` is what they are, as OpenAPI. */
-export const layer = (description: OpenApi.OpenAPISpec, groups: ReadonlyArray<JobGroup.Any>) =>
+export const layer = (description: OpenApi.OpenAPISpec, groups: ReadonlyArray<JobGroup.Any>, isWatching: boolean) =>
   Layer.mergeAll(stats(description), records(groups), queues, Settings.layer, Insight.layer(groups), Events.layer).pipe(
-    Layer.provide(Series.layer),
+    Layer.provide(Series.layer(isWatching)),
     Layer.provide(Hubs.layer),
     Layer.provide(Audited.layer)
   )

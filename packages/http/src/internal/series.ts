@@ -1,6 +1,6 @@
 /**
  * The last half hour of one process: a sample every five seconds, kept for whoever asks, however many they are. It begins with
- * the first who does, and ends an hour after the last.
+ * the first who does and ends an hour after the last, where it is not kept from the start on.
  */
 import { Jobs, type JobStore } from "capstan"
 import * as Context from "effect/Context"
@@ -44,14 +44,17 @@ const sampled = (jobs: Jobs.Shape, hubs: Hubs["Service"]) =>
     return { samples }
   })
 
-export const layer: Layer.Layer<Series, never, Jobs.Jobs | Hubs> = Layer.effect(
-  Series,
-  Effect.gen(function*() {
-    const jobs = yield* Jobs.Jobs
-    const hubs = yield* Hubs
-    return yield* RcRef.make({ acquire: sampled(jobs, hubs), idleTimeToLive: linger })
-  })
-)
+export const layer = (isWatching: boolean): Layer.Layer<Series, never, Jobs.Jobs | Hubs> =>
+  Layer.effect(
+    Series,
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const hubs = yield* Hubs
+      const series = yield* RcRef.make({ acquire: sampled(jobs, hubs), idleTimeToLive: linger })
+      if (isWatching) yield* Effect.forkScoped(Effect.andThen(RcRef.get(series), Effect.never))
+      return series
+    })
+  )
 
 /** The samples, of the queues that may be seen. */
 export const seriesOf = (samples: Samples, isSeen: (queue: string) => boolean): typeof Insight.Series.Type => ({

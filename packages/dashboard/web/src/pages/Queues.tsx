@@ -30,11 +30,11 @@ export const Queues = () => {
               <table className="w-full border-collapse">
                 <thead>
                   <tr>
-                    <th className="th">Queue</th>
-                    {shown.map((state) => <th key={state} className="th num">{state}</th>)}
-                    <th className="th num">Oldest ready</th>
-                    <th className="th num">Workers</th>
-                    <th className="th">
+                    <th scope="col" className="th">Queue</th>
+                    {shown.map((state) => <th scope="col" key={state} className="th num">{state}</th>)}
+                    <th scope="col" className="th num">Oldest ready</th>
+                    <th scope="col" className="th num">Workers</th>
+                    <th scope="col" className="th">
                       <span className="sr-only">Actions</span>
                     </th>
                   </tr>
@@ -63,7 +63,7 @@ const Row = ({ stats, workers }: { readonly stats: QueueStats; readonly workers:
     <tr className="hover:bg-raised">
       <td className="td">
         <span className="flex flex-wrap items-center gap-2">
-          <Link to="/records" search={{ queue }} className="font-medium hover:underline">
+          <Link to="/queues/$queue" params={{ queue }} className="font-medium hover:underline">
             <bdi>{queue}</bdi>
           </Link>
           {paused && <Chip tone="text-blocked">paused</Chip>}

@@ -5,8 +5,9 @@ import { acts, Confirm } from "../actions.tsx"
 import { ApiFailure, type Attempt, type Estimated, type Failure, type JobRecord, type State } from "../api.ts"
 import { brief, duration, instant, time, visible } from "../format.ts"
 import { useKeys } from "../keys.ts"
-import { recordQuery, useMay } from "../queries.ts"
+import { recordQuery, useDeclarations, useMay } from "../queries.ts"
 import { useNow } from "../store.ts"
+import { Edit } from "../ui/Edit.tsx"
 import { Icon } from "../ui/Icon.tsx"
 import { JsonView } from "../ui/JsonView.tsx"
 import { Ago, Chip, colourOf, Empty, Failed, Loading, StateMark } from "../ui/parts.tsx"
@@ -71,6 +72,10 @@ const Header = ({ record }: { readonly record: JobRecord }) => {
   const may = useMay()
   const now = useNow()
   const [asked, setAsked] = useState<Estimated>()
+  const [isEditing, setEditing] = useState(false)
+  const { data: declarations } = useDeclarations()
+  const mayEdit = record.state !== "running" && may("edit", record.queue) &&
+    declarations?.jobs.some(({ job }) => job === record.tag) === true
   const can = (action: Estimated) => applies[action].includes(record.state) && may(action, record.queue)
   useKeys({ r: () => can("retry") && setAsked("retry") })
   const main: ReadonlyArray<Estimated> = ["retry", "promote", "reschedule", "reprioritise", "cancel", "delete"]
@@ -91,6 +96,12 @@ const Header = ({ record }: { readonly record: JobRecord }) => {
         </span>
         <span className="flex-1" />
         <div className="flex flex-wrap gap-1.5">
+          {mayEdit && (
+            <button type="button" className="btn" onClick={() => setEditing(true)}>
+              <Icon name="edit" />
+              Edit and run again
+            </button>
+          )}
           {main.filter(can).map((action, i) => (
             <button
               key={action}
@@ -106,6 +117,7 @@ const Header = ({ record }: { readonly record: JobRecord }) => {
           ))}
         </div>
       </div>
+      {isEditing && <Edit record={record} onClose={() => setEditing(false)} />}
       {asked !== undefined && (
         <Confirm
           action={asked}
@@ -206,7 +218,7 @@ const Facts = ({ record }: { readonly record: JobRecord }) => {
       record.flowId === undefined
         ? undefined
         : (
-          <Link to="/records" search={{ flow: record.flowId }} className="link font-mono text-[11.5px]">
+          <Link to="/flows/$id" params={{ id: record.flowId }} className="link font-mono text-[11.5px]">
             {record.flowId}
           </Link>
         )
