@@ -55,6 +55,8 @@ const summary = (done: string, { changed, notFound, requested, unchanged }: Coun
     notFound > 0 ? `${exact(notFound)} gone` : ""
   ].filter((part) => part !== "").join(" · ")
 
+const none: Counts = { changed: 0, requested: 0, unchanged: 0, notFound: 0 }
+
 /** Reads anew whatever an action may have changed. */
 export const useRefresh = () => {
   const queries = useQueryClient()
@@ -63,9 +65,11 @@ export const useRefresh = () => {
 
 /** Asks once more, with how many records it would meet. */
 export const Confirm = (
-  { action, onClose, onDone, where }: {
+  { action, first, onClose, onDone, where }: {
     readonly action: Estimated
     readonly where: Selection
+    /** Of these, those that the action meets before the others. */
+    readonly first?: Selection
     readonly onClose: () => void
     readonly onDone?: () => void
   }
@@ -84,7 +88,18 @@ export const Confirm = (
     ? { priority: /^-?\d+$/.test(priority) ? Number(priority) : priority }
     : {}
   const run = useMutation({
-    mutationFn: () => post<Counts>(`/records/${action}`, { where, ...options }),
+    mutationFn: async () => {
+      const act = (where: Selection) => post<Counts>(`/records/${action}`, { where, ...options })
+      const before = first === undefined ? none : await act(first)
+      const { changed, notFound, requested, unchanged } = await act(where)
+      return {
+        changed: changed + before.changed,
+        requested: requested + before.requested,
+        // Those that were met before are met again.
+        unchanged: Math.max(0, unchanged - before.changed),
+        notFound
+      }
+    },
     onSuccess: (counts) => {
       tell(summary(act.done, counts))
       onClose()

@@ -4,7 +4,7 @@ import { Auth } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import axe from "axe-core"
 import { Flow, Job, JobContext, JobError, JobGroup, JobLimit, Jobs, JobSchedules, JobStore, JobWorker } from "capstan"
-import { Context, Effect, Exit, Layer, Redacted, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Redacted, Schema, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
@@ -111,7 +111,8 @@ export const serve = async (
   }).pipe(
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1", gracefulShutdownTimeout: 0 })),
     Layer.provide(auth),
-    Layer.provideMerge(services)
+    Layer.provideMerge(services),
+    Layer.provide(Logger.layer([]))
   )
   const context = await Effect.runPromise(Layer.buildWithScope(served, scope))
   const base = HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
@@ -160,6 +161,7 @@ export const look = async (world: World, path: string, options: BrowserContextOp
     reducedMotion: "reduce",
     ...options
   })
+  context.setDefaultTimeout(10_000)
   const page = await context.newPage()
   const complaints: Array<string> = []
   page.on("pageerror", ({ message }) => complaints.push(message))

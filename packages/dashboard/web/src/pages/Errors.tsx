@@ -18,8 +18,7 @@ export const Errors = () => {
   return (
     <>
       <Heading title="Errors">
-        By job and error, of the newest {plural(data.looked, "record")}{" "}
-        that are dead or wait to be tried again.
+        By job and error, of the newest {plural(data.looked, "record")} that are dead or wait to be tried again.
       </Heading>
       <div className="panel mx-4 mb-8 overflow-hidden md:mx-6">
         {data.errors.length === 0 ?

@@ -111,6 +111,10 @@ export const Flow = () => {
       {asked !== undefined && (
         <Confirm
           action={asked}
+          {
+            // What waits for others first: else it would be dead for want of them.
+            ...asked === "cancel" ? { first: { flowId: flow.id, states: ["blocked"] } } : {}
+          }
           where={asked === "retry" ? { flowId: flow.id, states: ["dead", "cancelled"] } : { flowId: flow.id }}
           onClose={() => setAsked(undefined)}
         />

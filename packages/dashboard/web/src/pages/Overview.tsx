@@ -207,7 +207,7 @@ const Depths = ({ stats }: { readonly stats: Stats }) => (
     {stats.queues.length === 0
       ? <Empty title="There is no queue yet">A queue is there with its first record, or its first worker.</Empty>
       : (
-        <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Queues by state">
+        <div className="relative overflow-x-auto" tabIndex={0} role="region" aria-label="Queues by state">
           <table className="w-full border-collapse">
             <thead>
               <tr>

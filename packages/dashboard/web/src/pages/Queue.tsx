@@ -231,7 +231,7 @@ const KeyLimit = ({ limit, name }: { readonly name: string; readonly limit: Limi
       {data !== undefined && data.keys.length > 0 && (
         <div className="max-h-80 overflow-y-auto border-t border-line">
           <Table<Key>
-            label={`Keys of ${name}`}
+            label={`The keys of ${name}, one a row`}
             rows={data.keys}
             keyOf={({ key }) => key}
             columns={[

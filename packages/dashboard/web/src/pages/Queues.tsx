@@ -26,7 +26,7 @@ export const Queues = () => {
         ? <Empty title="There is no queue yet">A queue is there with its first record, or its first worker.</Empty>
         : (
           <div className="mx-4 md:mx-6">
-            <div className="panel overflow-x-auto" tabIndex={0} role="region" aria-label="Queues">
+            <div className="panel relative overflow-x-auto" tabIndex={0} role="region" aria-label="Queues">
               <table className="w-full border-collapse">
                 <thead>
                   <tr>

@@ -27,9 +27,11 @@ export const Record = () => {
   const { id } = useParams({ from: "/records/$id" })
   const [isWhole, setWhole] = useState(false)
   const { data: record, error, isFetching, isPending } = useQuery(recordQuery(id, isWhole ? everything : undefined))
-  if (record === undefined) {
+  // What was shown may be gone by now.
+  const isGone = error instanceof ApiFailure && error.tag === "RecordNotFound"
+  if (record === undefined || isGone) {
     if (isPending) return <Loading />
-    return error instanceof ApiFailure && error.tag === "RecordNotFound"
+    return isGone
       ? (
         <Empty title="There is no such record">
           Its retention has passed, somebody removed it, or you may not see it.

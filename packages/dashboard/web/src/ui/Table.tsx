@@ -15,7 +15,7 @@ export const Table = <A extends object>(
     readonly columns: ReadonlyArray<Column<A>>
   }
 ) => (
-  <div className="overflow-x-auto" tabIndex={0} role="region" aria-label={label}>
+  <div className="relative overflow-x-auto" tabIndex={0} role="region" aria-label={label}>
     <table className="w-full border-collapse">
       <thead>
         <tr>
