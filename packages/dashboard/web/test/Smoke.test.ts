@@ -25,7 +25,7 @@ it("the page opens, is told what happens, and cancels what is selected", async (
   await page.keyboard.press("j")
   await page.keyboard.press("x")
   await page.getByText("1 record selected").waitFor()
-  await page.getByRole("button", { name: "Cancel" }).click()
+  await page.getByRole("button", { name: "Cancel", exact: true }).click()
   await page.getByRole("button", { name: "Cancel 1", exact: true }).click()
   await page.getByText("1 record cancelled").waitFor()
   assert.deepStrictEqual(complaints, [])
