@@ -163,7 +163,7 @@ describe("a queue", () => {
     await page.getByLabel("Starts", { exact: true }).fill("10")
     await confirm(page, "Override")
     await told(page, "3 at a time")
-    const [limit] = (await world.run(world.jobs.limits)).filter(({ of }) => "queue" in of)
+    const limit = (await world.run(world.jobs.limits)).find(({ of }) => "queue" in of)
     assert.deepStrictEqual(limit?.holds, { concurrency: 3, rate: { limit: 10, perMillis: 1000, burst: 1 } })
     await button(page, "Clear override").click()
     await told(page, "What code proposes holds again")

@@ -43,7 +43,7 @@ const payloads: Readonly<Record<string, unknown>> = {
   proto: JSON.parse("{\"__proto__\":{\"polluted\":true},\"constructor\":{\"prototype\":{\"polluted\":true}}}"),
   large: { list: Array.from({ length: 50_000 }, (_, i) => ({ i, text: "x".repeat(80) })) },
   long: { text: "word ".repeat(200_000) },
-  numbers: { big: 12345678901234567890, tiny: 1e-300, negative: -0 },
+  numbers: { big: 2 ** 70, tiny: 1e-300, negative: -0 },
   emoji: { family: "👨‍👩‍👧‍👦", half: "\ud83d" }
 }
 
@@ -134,7 +134,7 @@ describe("a record whose payload is hostile", () => {
     const text = await page.locator("main").innerText()
     assert.include(text, markup)
     assert.include(text, "\\u202egnp.exe")
-    assert.notMatch(text, /[\u202A-\u202E\u2066-\u2069\u200B\u0000]/)
+    assert.notMatch(text, /[\p{Cf}\0]/u)
     await isUnharmed(page)
     await accessible(page, "hostile")
     await close()

@@ -1,5 +1,5 @@
 /** A change: allowed or refused, done, and written down either way. */
-import type { JobError, Jobs, JobStore } from "capstan"
+import { type JobError, Jobs, type JobStore } from "capstan"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -7,8 +7,10 @@ import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
 import { BadRequest, Forbidden, StoreFailed } from "../ApiError.ts"
-import type { AuditLog, Outcome } from "../AuditLog.ts"
+import type { Outcome } from "../AuditLog.ts"
 import { Caller } from "../JobsApi.ts"
+import { Audited } from "./audited.ts"
+import { Figures } from "./figures.ts"
 import { permit } from "./permit.ts"
 
 /** What `Jobs` fails with, and what was found wrong before it was asked. */
@@ -39,28 +41,33 @@ export interface Change<A> {
 }
 
 /** Makes the changes of one API: over its `Jobs`, written into its log. */
-export const make = (jobs: Jobs.Shape, log: (typeof AuditLog)["Service"]) => <A>(change: Change<A>) =>
-  Effect.gen(function*() {
-    const caller = yield* Caller
-    const { action, name } = caller
-    const request = yield* HttpServerRequest.HttpServerRequest
-    const write = (outcome: Outcome) =>
-      Effect.flatMap(Clock.currentTimeMillis, (at) =>
-        log.write({
-          at,
-          principal: name,
-          address: Option.getOrUndefined(request.remoteAddress),
-          action,
-          where: change.where,
-          options: change.options ?? {},
-          outcome
-        }))
-    return yield* permit(caller, action, change.where, jobs).pipe(
-      Effect.andThen(change.run),
-      answered,
-      Effect.onExit((exit) => write(outcomeOf(exit, change.count)))
-    )
-  })
+export const make = Effect.gen(function*() {
+  const jobs = yield* Jobs.Jobs
+  const { log } = yield* Audited
+  const figures = yield* Figures
+  return <A>(change: Change<A>) =>
+    Effect.gen(function*() {
+      const caller = yield* Caller
+      const { action, name } = caller
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const write = (outcome: Outcome) =>
+        Effect.flatMap(Clock.currentTimeMillis, (at) =>
+          log.write({
+            at,
+            principal: name,
+            address: Option.getOrUndefined(request.remoteAddress),
+            action,
+            where: change.where,
+            options: change.options ?? {},
+            outcome
+          }))
+      return yield* permit(caller, action, change.where, jobs).pipe(
+        Effect.andThen(change.run),
+        answered,
+        Effect.onExit((exit) => Effect.andThen(figures.changed, write(outcomeOf(exit, change.count))))
+      )
+    })
+})
 
 const outcomeOf = <A>(
   exit: Exit.Exit<A, StoreFailed | BadRequest | Forbidden>,

@@ -16,6 +16,7 @@ import * as Audited from "./audited.ts"
 import { answered, make as makeChange } from "./change.ts"
 import { estimate } from "./estimate.ts"
 import * as Events from "./events.ts"
+import * as Figures from "./figures.ts"
 import * as Hubs from "./hubs.ts"
 import * as Insight from "./insight.ts"
 import { permit, permitQueue, refuse } from "./permit.ts"
@@ -34,22 +35,22 @@ const stats = (description: OpenApi.OpenAPISpec) =>
     JobsApi,
     "stats",
     Effect.fnUntraced(function*(handlers) {
-      const jobs = yield* Jobs.Jobs
       const series = yield* Series.Series
+      const figures = yield* Figures.Figures
       const { last } = yield* Audited.Audited
       return handlers.handleAll({
         openapi: () => Effect.succeed(HttpServerResponse.jsonUnsafe(description)),
         stats: () =>
           answered(Effect.gen(function*() {
             const { may } = yield* Caller
-            return statsOf(yield* jobs.stats, (queue) => may("view", queue))
+            return statsOf(yield* figures.stats, (queue) => may("view", queue))
           })),
         me: () =>
           answered(Effect.gen(function*() {
             const { may, name } = yield* Caller
             const everywhere = actions.filter((action) => may(action))
             if (everywhere.length === actions.length) return { name, everywhere, queues: {} }
-            const queues = (yield* jobs.stats).queues
+            const queues = (yield* figures.stats).queues
               .map(({ queue }) => [queue, actions.filter((action) => may(action, queue))] as const)
               .filter(([, allowed]) => allowed.length > everywhere.length)
             return { name, everywhere, queues: Object.fromEntries(queues) }
@@ -95,7 +96,7 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
     "records",
     Effect.fnUntraced(function*(handlers) {
       const jobs = yield* Jobs.Jobs
-      const change = makeChange(jobs, (yield* Audited.Audited).log)
+      const change = yield* makeChange
       const declared = new Map(groups.flatMap(({ jobs }) => [...jobs]))
       /** An action on a selection, with the options that it was given. */
       const act = (
@@ -186,7 +187,7 @@ const queues = HttpApiBuilder.group(
   "queues",
   Effect.fnUntraced(function*(handlers) {
     const jobs = yield* Jobs.Jobs
-    const change = makeChange(jobs, (yield* Audited.Audited).log)
+    const change = yield* makeChange
     const turn = (queue: string, run: ReturnType<Jobs.Shape["pause"]>) =>
       Effect.map(
         change({ where: { queue }, run, count: switched }),
@@ -218,5 +219,6 @@ export const layer = (description: OpenApi.OpenAPISpec, groups: ReadonlyArray<Jo
   Layer.mergeAll(stats(description), records(groups), queues, Settings.layer, Insight.layer(groups), Events.layer).pipe(
     Layer.provide(Series.layer(isWatching)),
     Layer.provide(Hubs.layer),
-    Layer.provide(Audited.layer)
+    Layer.provide(Audited.layer),
+    Layer.provide(Figures.layer)
   )

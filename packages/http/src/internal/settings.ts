@@ -8,7 +8,6 @@ import * as Stream from "effect/Stream"
 import { BadRequest, ScheduleNotFound } from "../ApiError.ts"
 import type * as Settings from "../ApiSettings.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
-import { Audited } from "./audited.ts"
 import { answered, type FromJobs, make as makeChange } from "./change.ts"
 import { refuse } from "./permit.ts"
 import { present } from "./view.ts"
@@ -43,7 +42,7 @@ const limits = HttpApiBuilder.group(
   "limits",
   Effect.fnUntraced(function*(handlers) {
     const jobs = yield* Jobs.Jobs
-    const change = makeChange(jobs, (yield* Audited).log)
+    const change = yield* makeChange
     const set = (
       of: Jobs.LimitOf,
       run: Effect.Effect<Jobs.Limit, FromJobs>,
@@ -100,9 +99,8 @@ const schedulesGroup = HttpApiBuilder.group(
   JobsApi,
   "schedules",
   Effect.fnUntraced(function*(handlers) {
-    const jobs = yield* Jobs.Jobs
     const schedules = yield* JobSchedules.JobSchedules
-    const change = makeChange(jobs, (yield* Audited).log)
+    const change = yield* makeChange
 
     /** A change of the schedule of this name, by the rights on the queue of its job. Who may not see that finds none. */
     const turn = <A>(
