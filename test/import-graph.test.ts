@@ -23,6 +23,7 @@ describe("the sources", () => {
     expect(unstableModules(sources)).toEqual({
       alerts: ["effect/http/HttpClient", "effect/http/HttpClientRequest", "effect/http/HttpClientResponse"],
       cli: ["effect/cli", "effect/cli/CliError"],
+      dashboard: ["effect/http/HttpRouter"],
       examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
       http: [
         "effect/crypto/Mac",
@@ -45,7 +46,8 @@ describe("the sources", () => {
         "effect/http/HttpRouter",
         "effect/http/HttpServer",
         "effect/http/HttpServerRequest",
-        "effect/http/HttpServerResponse"
+        "effect/http/HttpServerResponse",
+        "effect/observability/PrometheusMetrics"
       ],
       pg: ["effect/sql/SqlClient", "effect/sql/SqlError"],
       redis: ["effect/persistence/Redis", "effect/sql/SqlClient"]
