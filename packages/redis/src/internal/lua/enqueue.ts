@@ -131,6 +131,7 @@ export const all = String.raw`
 local function storeAll(specs, whole, cancel)
   local answers = {}
   local isWhole = whole ~= ''
+  readAll(specs)
   for _, spec in ipairs(specs) do
     local known = spec.id == whole and knownAs(spec)
     if known then

@@ -155,6 +155,29 @@ local function resolve(holder, spec)
   return 'Inserted', spec.id
 end
 
+-- What each record of a batch is to ask, asked once for all: whether it is there, and how its key stands.
+local function readAll(specs)
+  if #specs < 2 then return end
+  local ids, own, shared, seen = {}, {}, {}, {}
+  for i, spec in ipairs(specs) do
+    ids[i] = spec.id
+    if spec.key and not seen[spec.key] then
+      seen[spec.key] = true
+      local keys = L.isShared(spec.key) and shared or own
+      keys[#keys + 1] = spec.key
+    end
+  end
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    local hots, colds = call('HMGET', H, unpack(ids, first, last)), call('HMGET', C, unpack(ids, first, last))
+    for i = first, last do
+      if not hots[i - first + 1] and not colds[i - first + 1] and rows[ids[i]] == nil then rows[ids[i]] = false end
+    end
+  end
+  L.readSlots(own)
+  L.readKeys(shared)
+end
+
 -- Answers outcome and id.
 local function enqueueOne(spec)
   if spec.to then return L.send(spec, '') end
