@@ -1,6 +1,5 @@
 /** What a flow of many records costs: commands of a script, counted on the server. */
 import { assert, describe, it } from "@effect/vitest"
-import { JobStore } from "capstan"
 import { Effect } from "effect"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { clock } from "../src/internal/lua/context.ts"
