@@ -21,6 +21,7 @@ describe("the sources", () => {
 
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
+      alerts: ["effect/http/HttpClient", "effect/http/HttpClientRequest", "effect/http/HttpClientResponse"],
       cli: ["effect/cli", "effect/cli/CliError"],
       dashboard: ["effect/http/HttpRouter"],
       examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
