@@ -27,7 +27,7 @@ export default defineConfig({
     }
   },
   build: {
-    outDir: process.env["CAPSTAN_PAGE"] ?? "../page",
+    outDir: "../page",
     emptyOutDir: true,
     target: "es2022",
     manifest: "manifest.json",
