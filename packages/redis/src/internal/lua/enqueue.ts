@@ -148,10 +148,13 @@ local function storeAll(specs, whole, cancel)
     return answers
   end
   if cancel then cancel() end
-  for i, spec in ipairs(specs) do
-    local outcome, id = enqueueOne(spec)
-    answers[i] = outcome .. ',' .. id
+  local function store()
+    for i, spec in ipairs(specs) do
+      local outcome, id = enqueueOne(spec)
+      answers[i] = outcome .. ',' .. id
+    end
   end
+  if isWhole then L.indexTogether(store) else store() end
   return answers
 end
 `

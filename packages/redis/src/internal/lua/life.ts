@@ -399,8 +399,26 @@ local function indexes(its)
   return keys
 end
 
+-- What is to be added to them, by key, while many records are stored: it is written at once.
+local indexing
+
 function L.index(row)
-  for _, key in ipairs(indexes(row.more)) do call('ZADD', key, row.chunk, row.id) end
+  for _, key in ipairs(indexes(row.more)) do
+    local list = indexing and indexing[key]
+    if indexing and not list then list = {} indexing[key] = list end
+    if list then list[#list + 1], list[#list + 2] = row.chunk, row.id
+    else call('ZADD', key, row.chunk, row.id) end
+  end
+end
+
+-- Stores many, none of which is changed or removed meanwhile.
+function L.indexTogether(store)
+  indexing = {}
+  store()
+  for key, list in pairs(indexing) do
+    for first = 1, #list, 2000 do call('ZADD', key, unpack(list, first, math.min(first + 1999, #list))) end
+  end
+  indexing = nil
 end
 
 function L.unindex(row)
