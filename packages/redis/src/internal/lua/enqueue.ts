@@ -132,6 +132,7 @@ local function storeAll(specs, whole, cancel)
   local answers = {}
   local isWhole = whole ~= ''
   readAll(specs)
+  if areKeyed(specs) and not isWhole then return storeKeyed(specs) end
   for _, spec in ipairs(specs) do
     local known = spec.id == whole and knownAs(spec)
     if known then
