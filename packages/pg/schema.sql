@@ -471,6 +471,7 @@ AS $function$
 DECLARE
   c record;
   d dependency;
+  v_free boolean;
 BEGIN
   SELECT * INTO c FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
@@ -483,8 +484,10 @@ BEGIN
     RETURN;
   END IF;
   IF c.state <> 3 OR c.reason NOT IN ('Dependencies', 'Unique', 'Children') THEN RETURN; END IF;
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  IF p_broken AND c.reason <> 'Children' THEN
+  v_free := c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children');
+  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete. Whoever ended one
+  -- otherwise may have found this record locked, and come back later: so what is free looks for itself.
+  IF (p_broken OR v_free) AND c.reason <> 'Children' THEN
     SELECT * INTO d FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4 ORDER BY parent LIMIT 1;
     IF FOUND THEN
       c.fence := c.fence + 1;
@@ -500,7 +503,7 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  IF c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children') THEN
+  IF v_free THEN
     -- What waits for children no longer than until an instant is due by then.
     PERFORM let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
@@ -700,6 +703,10 @@ DECLARE
   v_count int := 0;
   v_more boolean := false;
 BEGIN
+  -- It may live again by now, and wait for them.
+  IF NOT EXISTS (SELECT FROM history WHERE id = p_id AND state = 6 AND reason = 'DependencyFailed') THEN
+    RETURN false;
+  END IF;
   FOR v_parent IN
     SELECT d.parent FROM dependency d WHERE d.child = p_id AND d.state IS NULL
       AND NOT EXISTS (SELECT FROM cancel q WHERE q.id = d.parent)
@@ -2771,10 +2778,11 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
-    ELSIF r.flags & 2048 = 2048 AND is_waiting(v_id, false) THEN
+    ELSIF r.flags & 2048 = 2048 THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM put(r);
+      PERFORM advance(v_id, p_now, true);
     ELSE
       PERFORM let_run(r, r.at, p_now, false);
     END IF;
@@ -3163,6 +3171,7 @@ DECLARE
   v_tight text[];
   v_locked text[];
   v_starts jsonb;
+  v_counts jsonb;
   v_full jsonb;
   v_refused jsonb;
 BEGIN
@@ -3173,25 +3182,30 @@ BEGIN
     WHERE l.gap IS NOT NULL OR p_now < k.closed_until OR k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
   IF v_tight IS NULL THEN RETURN NULL; END IF;
   v_locked := ARRAY(SELECT name FROM key WHERE name = ANY (v_tight) FOR UPDATE SKIP LOCKED);
+  SELECT jsonb_object_agg(name, n) INTO v_counts FROM unnest(p_keys, p_counts) AS u(name, n);
   SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL),
       jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
     INTO v_starts, v_full, v_refused
     FROM (
       SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + m.starts * l.gap END AS full_at
-      FROM unnest(p_keys, p_counts) AS g(name, n)
+      FROM (SELECT name, (v_counts ->> name)::int AS n FROM unnest(v_locked) AS u(name)) g
       CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) k
       LEFT JOIN LATERAL (SELECT * FROM limits
       WHERE k.name >= '@' AND k.name < 'A' AND name = split_part(k.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
       CROSS JOIN LATERAL (SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE greatest(0, least(g.n,
         CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) END,
         CASE WHEN k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END THEN CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - (SELECT count(*) FROM record WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1) END)) END::int AS starts) m
-      WHERE k.name = ANY (v_locked)
     ) t;
-  UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
-    held = held - coalesce((v_refused ->> name)::int, 0)
-    WHERE name = ANY (v_locked) AND (v_full ->> name IS NOT NULL OR v_refused ->> name IS NOT NULL);
-  RETURN coalesce(v_starts, '{}') || coalesce(
-    (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT name = ANY (v_locked)), '{}');
+  IF v_full IS NOT NULL OR v_refused IS NOT NULL THEN
+    UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
+      held = held - coalesce((v_refused ->> name)::int, 0)
+      WHERE name = ANY (v_locked);
+  END IF;
+  v_starts := coalesce(v_starts, '{}');
+  IF cardinality(v_locked) < cardinality(v_tight) THEN
+    v_starts := v_starts || (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT v_starts ? name);
+  END IF;
+  RETURN v_starts;
 END $function$;
 
 CREATE OR REPLACE FUNCTION sum_counters()
