@@ -471,6 +471,7 @@ AS $function$
 DECLARE
   c record;
   d dependency;
+  v_free boolean;
 BEGIN
   SELECT * INTO c FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
@@ -483,8 +484,10 @@ BEGIN
     RETURN;
   END IF;
   IF c.state <> 3 OR c.reason NOT IN ('Dependencies', 'Unique', 'Children') THEN RETURN; END IF;
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  IF p_broken AND c.reason <> 'Children' THEN
+  v_free := c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children');
+  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete. Whoever ended one
+  -- otherwise may have found this record locked, and come back later: so what is free looks for itself.
+  IF (p_broken OR v_free) AND c.reason <> 'Children' THEN
     SELECT * INTO d FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4 ORDER BY parent LIMIT 1;
     IF FOUND THEN
       c.fence := c.fence + 1;
@@ -500,7 +503,7 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  IF c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children') THEN
+  IF v_free THEN
     -- What waits for children no longer than until an instant is due by then.
     PERFORM let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
@@ -700,6 +703,10 @@ DECLARE
   v_count int := 0;
   v_more boolean := false;
 BEGIN
+  -- It may live again by now, and wait for them.
+  IF NOT EXISTS (SELECT FROM history WHERE id = p_id AND state = 6 AND reason = 'DependencyFailed') THEN
+    RETURN false;
+  END IF;
   FOR v_parent IN
     SELECT d.parent FROM dependency d WHERE d.child = p_id AND d.state IS NULL
       AND NOT EXISTS (SELECT FROM cancel q WHERE q.id = d.parent)
@@ -2771,10 +2778,11 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
-    ELSIF r.flags & 2048 = 2048 AND is_waiting(v_id, false) THEN
+    ELSIF r.flags & 2048 = 2048 THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM put(r);
+      PERFORM advance(v_id, p_now, true);
     ELSE
       PERFORM let_run(r, r.at, p_now, false);
     END IF;

@@ -326,8 +326,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a record that goes on while it waits for others": {
     changes: [[
-      "IF c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children') THEN",
-      "IF c.reason <> 'Unique' THEN"
+      "c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children');",
+      "c.reason <> 'Unique';"
     ]],
     red: [
       "a record waits for its dependencies",
@@ -349,7 +349,7 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a failed dependency that nobody minds": {
-    changes: [["IF p_broken AND c.reason <> 'Children' THEN", "IF false THEN"]],
+    changes: [["IF (p_broken OR v_free) AND c.reason <> 'Children' THEN", "IF false THEN"]],
     red: [
       "a record whose dependency fails",
       "flow: a record that is dead because",

@@ -96,7 +96,7 @@ local function die(row, id, policy, name, answer)
   if policy ~= '1' then return end
   for _, edge in ipairs(call('HVALS', edgesOf(row))) do
     local sibling, _, _, how = partsOf(edge)
-    if how == '' then defer('c' .. sibling .. what .. ', failed beside it', queueOf(row)) end
+    if how == '' then defer('c' .. sibling .. row.id .. what .. ', failed beside it', queueOf(row)) end
   end
 end
 
@@ -170,7 +170,11 @@ function L.tend()
     end
     local row = load(string.sub(item, 2, 23))
     if string.sub(item, 1, 1) == 'c' then
-      if row then L.cancel(row, string.sub(item, 24)) end
+      -- Who waited for it may live again by now, and wait for it.
+      local waiter = load(string.sub(item, 24, 45))
+      if row and waiter and waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed' then
+        L.cancel(row, string.sub(item, 46))
+      end
     else
       if row and isFinal(row) then L.tellEnd(row, tonumber(string.sub(item, 24))) end
       break

@@ -251,10 +251,11 @@ BEGIN
     SELECT * INTO r FROM ${s}.record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM ${s}.look_again(v_id, NULL, p_now);
-    ELSIF r.flags & 2048 = 2048 AND ${s}.is_waiting(v_id, false) THEN
+    ELSIF r.flags & 2048 = 2048 THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM ${s}.put(r);
+      PERFORM ${s}.advance(v_id, p_now, true);
     ELSE
       PERFORM ${s}.let_run(r, r.at, p_now, false);
     END IF;
