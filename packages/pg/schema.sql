@@ -34,13 +34,15 @@ CREATE TABLE checkpoint (
 
 ALTER TABLE checkpoint ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (id, name);
 
+CREATE SEQUENCE claim;
+
 CREATE TABLE claimed (
   worker integer NOT NULL,
-  at bigint NOT NULL,
+  num bigint NOT NULL DEFAULT nextval('claim'::regclass),
   ids uuid[] NOT NULL
 ) WITH (toast_tuple_target=8160, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
 
-CREATE INDEX claimed_worker ON claimed USING btree (worker);
+CREATE INDEX claimed_worker ON claimed USING btree (worker, num);
 
 CREATE TABLE counter (
   part smallint NOT NULL,
@@ -1614,7 +1616,7 @@ BEGIN
   RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
 END $function$;
 
-CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_tidies boolean)
+CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_done bigint[])
  RETURNS text
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
@@ -1633,6 +1635,12 @@ DECLARE
   v_events boolean;
   v_agenda boolean;
   v_expired boolean;
+  v_cancels boolean;
+  v_parked boolean;
+  v_maintain bigint;
+  v_claim bigint;
+  v_last bigint[];
+  v_back boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
   v_claimed int := 0;
@@ -1658,8 +1666,15 @@ DECLARE
   n int;
 BEGIN
   SELECT num, lease_until, wakes_until, handles, EXISTS (SELECT FROM listener WHERE until > v_now),
-      EXISTS (SELECT FROM agenda), EXISTS (SELECT FROM record WHERE expires <= v_now)
-    INTO v_worker, v_lease_until, v_wakes_until, v_handles, v_events, v_agenda, v_expired
+      EXISTS (SELECT FROM agenda), EXISTS (SELECT FROM record WHERE expires <= v_now),
+      EXISTS (SELECT FROM cancel),
+      handles <> '[]' AND EXISTS (SELECT FROM record WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')),
+      least(
+      (SELECT min(lease_until) FROM worker WHERE NOT ended),
+      (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+      (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
+      (SELECT next_at FROM housekeeping))
+    INTO v_worker, v_lease_until, v_wakes_until, v_handles, v_events, v_agenda, v_expired, v_cancels, v_parked, v_maintain
     FROM worker WHERE id = p_worker;
   IF NOT FOUND THEN
     INSERT INTO worker AS k (id, lease_until, queues) VALUES (p_worker, v_now, p_queues)
@@ -1668,6 +1683,13 @@ BEGIN
     v_events := true;
     v_agenda := true;
     v_expired := true;
+    v_cancels := true;
+    v_parked := v_handles <> '[]';
+  END IF;
+  -- One that somebody has locked is being made part of another.
+  IF cardinality(p_done) > 0 THEN
+    DELETE FROM claimed WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM claimed WHERE worker = v_worker AND num = ANY (p_done) FOR UPDATE SKIP LOCKED));
   END IF;
 
   IF cardinality(p_ids) > 0 THEN
@@ -1681,10 +1703,7 @@ BEGIN
   END IF;
 
   IF v_agenda THEN v_next := tend_agenda(v_now); END IF;
-  IF v_handles <> '[]' AND EXISTS (
-    SELECT FROM record WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
-    PERFORM unpark(v_handles, v_now);
-  END IF;
+  IF v_parked THEN PERFORM unpark(v_handles, v_now); END IF;
 
   IF p_total > 0 THEN
     IF v_expired THEN PERFORM expire(v_now, 1000); END IF;
@@ -1758,13 +1777,15 @@ BEGIN
       INSERT INTO delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
     ), noted AS (
-      INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
+      INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
+      RETURNING num
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT num FROM noted), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared FROM claimed;
     IF v_shared > 0 THEN v_next := least(v_next, claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
+    v_last := NULL;
   ELSE
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
@@ -1782,15 +1803,28 @@ BEGIN
       INSERT INTO delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
     ), noted AS (
-      INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
-    ) SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed;
+      INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
+      RETURNING num
+    )
+      SELECT array_agg(id), string_agg(line, ','), (SELECT num FROM noted),
+        (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      INTO v_ids, v_lines, v_claim, v_last FROM claimed;
   END IF;
           IF v_ids IS NOT NULL THEN
-            v_claims := v_claims || concat('[', to_json(p_queues[i]), ',[', v_lines, ']]');
+            v_claims := v_claims || concat('[', to_json(p_queues[i]), ',', v_claim, ',[', v_lines, ']]');
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
             IF v_rooms[i] IS NOT NULL THEN PERFORM queue_starts(p_queues[i], v_ids, v_now); END IF;
+            IF v_events THEN
+              PERFORM tell('started', r, NULL, v_now) FROM record r WHERE r.id = ANY (v_ids);
+            END IF;
+            -- What it has just claimed it need not pass again.
+            IF v_last IS NOT NULL THEN
+              p_mark_priorities[i] := v_last[1];
+              p_mark_turns[i] := v_last[2];
+              p_mark_places[i] := v_last[3];
+            END IF;
           END IF;
           -- A key that others have locked; one that took its records back, whose places are free for others.
           IF v_starts = -1 THEN v_next := least(v_next, v_now + 20); END IF;
@@ -1846,23 +1880,20 @@ BEGIN
         VALUES (v_worker, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
     END IF;
   END IF;
-  IF v_events AND v_claimed > 0 THEN
-    PERFORM tell('started', r, NULL, v_now)
-      FROM claimed c, unnest(c.ids) AS u(id) JOIN record r ON r.id = u.id
-      WHERE c.worker = v_worker AND c.at = v_now AND r.at = v_now;
-  END IF;
-  IF p_tidies THEN
-    PERFORM FROM worker WHERE num = v_worker FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN PERFORM running(v_worker, true); END IF;
-  END IF;
 
+  -- As it was at first, unless more than claims and completions may have changed it.
+  IF v_maintain IS NULL OR v_maintain <= v_now OR p_others IS NOT NULL OR v_agenda THEN
+    v_maintain := v_now + maintain_in(v_now);
+  ELSIF v_claimed > 0 THEN
+    v_maintain := least(v_maintain, v_now + p_lease);
+  END IF;
   -- `greatest` alone takes NULL for less than 0: an idle worker would never sleep.
-  RETURN (SELECT concat(
+  RETURN concat(
     '{"now":', v_now, ',"lost":', to_json(v_lost), ',"others":', to_json(v_others), ',"more":', to_json(v_more),
     ',"nextDueIn":', CASE WHEN v_next IS NULL THEN 'null' ELSE greatest(0, v_next - v_now)::text END,
-    ',"maintainIn":', maintain_in(v_now),
-    ',"cancel":', CASE WHEN EXISTS (SELECT FROM cancel) THEN take_cancels(v_worker) ELSE '[]' END,
-    ',"claimed":[', array_to_string(v_claims, ','), ']}'));
+    ',"maintainIn":', v_maintain - v_now,
+    ',"cancel":', CASE WHEN v_cancels OR p_others IS NOT NULL OR v_agenda THEN take_cancels(v_worker) ELSE '[]' END,
+    ',"claimed":[', array_to_string(v_claims, ','), ']}');
 END $function$;
 
 CREATE OR REPLACE FUNCTION expire(p_now bigint, p_count integer)
@@ -2291,10 +2322,10 @@ CREATE OR REPLACE FUNCTION maintain_in(p_now bigint)
 AS $function$
 BEGIN
   RETURN greatest(0, least(
-    (SELECT min(lease_until) FROM worker WHERE NOT ended),
-    (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
-    (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
-    (SELECT next_at FROM housekeeping)) - p_now);
+      (SELECT min(lease_until) FROM worker WHERE NOT ended),
+      (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+      (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
+      (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
 CREATE OR REPLACE FUNCTION mark_awaited(p_id uuid)
@@ -2837,7 +2868,7 @@ BEGIN
   SELECT array_agg(DISTINCT r.id) INTO v_ids
     FROM gone, unnest(gone.ids) AS u(id) JOIN record r ON r.id = u.id AND r.worker = p_num;
   IF p_keeps AND v_ids IS NOT NULL THEN
-    INSERT INTO claimed (worker, at, ids) VALUES (p_num, 0, v_ids);
+    INSERT INTO claimed (worker, num, ids) VALUES (p_num, 0, v_ids);
   END IF;
   RETURN coalesce(v_ids, '{}');
 END $function$;

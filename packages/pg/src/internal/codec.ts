@@ -198,8 +198,8 @@ export type ClaimedLine = readonly [
   payload: string
 ]
 
-/** A queue, and what was claimed of it, in no order. */
-export type ClaimedLines = readonly [queue: string, lines: Array<ClaimedLine>]
+/** A queue, the number of a claim of it, and what that took, in no order. */
+export type ClaimedLines = readonly [queue: string, num: number, lines: Array<ClaimedLine>]
 
 const none: ReadonlyArray<never> = []
 

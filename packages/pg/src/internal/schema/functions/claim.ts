@@ -32,12 +32,16 @@ export const claiming = (s: string): string => `
       FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
     ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT num FROM noted), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
+      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared FROM claimed;
     IF v_shared > 0 THEN v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
+    v_last := NULL;
   ELSE
-    WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")} ${taken};
+    WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")}
+      SELECT array_agg(id), string_agg(line, ','), (SELECT num FROM noted),
+        (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      INTO v_ids, v_lines, v_claim, v_last FROM claimed;
   END IF;`
 
 /** What was found and locked begins to run. A line has its columns in the order in which the codec reads them. */
@@ -54,10 +58,9 @@ const taking = (s: string, found: string): string =>
       INSERT INTO ${s}.delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
     ), noted AS (
-      INSERT INTO ${s}.claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
+      INSERT INTO ${s}.claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
+      RETURNING num
     )`
-
-const taken = "SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed"
 
 /** Whether this worker could claim another record of the queue after the mark. */
 export const mayClaim = (s: string): string =>
