@@ -370,6 +370,15 @@ ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
 
 CREATE INDEX schedule_attend ON schedule USING btree (attend_at) WHERE (attend_at IS NOT NULL);
 
+CREATE TABLE spent (
+  worker integer NOT NULL,
+  at bigint NOT NULL,
+  ids uuid[] NOT NULL,
+  fences integer[] NOT NULL
+) WITH (toast_tuple_target=8160, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+
+CREATE INDEX spent_worker ON spent USING btree (worker, at);
+
 CREATE TABLE started (
   queue text COLLATE "C" NOT NULL,
   id uuid NOT NULL
@@ -838,6 +847,10 @@ DECLARE
   v_unique uuid[];
   v_detailed uuid[];
   v_awaited uuid[];
+  v_forgotten uuid[];
+  v_tags text[];
+  v_specs text[];
+  v_told json[];
   v_cancels boolean;
   v_id uuid;
 BEGIN
@@ -847,7 +860,8 @@ BEGIN
     WHERE r.id = g.id AND r.fence = g.fence
     RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
       r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age
+      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age,
+      r.retention IS NULL OR keeps(r.retention, 4) AS keeps
   ), kept AS (
     INSERT INTO history (
       id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
@@ -860,14 +874,21 @@ BEGIN
       CASE WHEN flags & 2 = 2 THEN (
         SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = gone.id) END,
       result, payload
-    FROM gone RETURNING part, queue
+    FROM gone WHERE keeps
   ), counted AS (
     INSERT INTO delta (part, queue, running, completed)
-    SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
+    SELECT CASE WHEN keeps THEN part(age, p_now) ELSE -1 END, queue, -count(*), count(*) FILTER (WHERE keeps)
+    FROM gone GROUP BY 1, 2
+  ), noted AS (
+    INSERT INTO spent (worker, at, ids, fences)
+    SELECT p_num, p_now, array_agg(id), array_agg(fence) FROM gone WHERE NOT keeps HAVING count(*) > 0
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
-    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024)
-    INTO v_done, v_keys, v_unique, v_detailed, v_awaited FROM gone;
+    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024),
+    array_agg(id) FILTER (WHERE NOT keeps AND flags & 2081 <> 0), array_agg(tag) FILTER (WHERE NOT keeps AND flags & 2081 <> 0), array_agg(spec) FILTER (WHERE NOT keeps AND flags & 2081 <> 0),
+    array_agg(json_build_object('type', 'completed', 'id', id, 'tag', tag, 'queue', queue, 'at', p_now, 'attempt', attempt))
+      FILTER (WHERE p_events)
+    INTO v_done, v_keys, v_unique, v_detailed, v_awaited, v_forgotten, v_tags, v_specs, v_told FROM gone;
 
   IF v_detailed IS NOT NULL THEN
     DELETE FROM detail WHERE id = ANY (v_detailed);
@@ -883,13 +904,16 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
-  IF p_events THEN
-    PERFORM tell_ended(v_done, p_now);
+  IF v_forgotten IS NOT NULL THEN PERFORM forget_keys(v_forgotten, v_tags, v_specs); END IF;
+  IF v_told IS NOT NULL THEN
+    PERFORM pg_notify('capstan', 'e' || told) FROM unnest(v_told) told;
   END IF;
   IF cardinality(v_done) = cardinality(p_ids) THEN RETURN '{}'; END IF;
   RETURN ARRAY(
     SELECT g.i::int FROM unnest(p_ids, p_fences) WITH ORDINALITY AS g(id, fence, i)
-    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT is_settled(g.id, g.fence));
+    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT is_settled(g.id, g.fence)
+      AND NOT EXISTS (SELECT FROM spent p, unnest(p.ids, p.fences) AS u(id, fence)
+        WHERE p.worker = p_num AND u.id = g.id AND u.fence = g.fence));
 END $function$;
 
 CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload text, p_version integer, p_sensitive jsonb, p_now bigint, p_transaction boolean)
@@ -1423,7 +1447,7 @@ DECLARE
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF is_stored(o_id, p_again, p_now) THEN
+  IF is_stored(o_id, p_again, p_now) OR p_again AND was_stored(o_id) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -1769,10 +1793,12 @@ BEGIN
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
-      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
-        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
-        to_json(r.payload) || ']') AS line
+      RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
+        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+            OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
+          concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
+            coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
+            ']') END) AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
@@ -1781,7 +1807,7 @@ BEGIN
       RETURNING num
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT num FROM noted), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
+    ) SELECT array_agg(id), string_agg(line, E'\x1e'), (SELECT num FROM noted), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
       INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared FROM claimed;
     IF v_shared > 0 THEN v_next := least(v_next, claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
@@ -1795,10 +1821,12 @@ BEGIN
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready))
-      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
-        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
-        to_json(r.payload) || ']') AS line
+      RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
+        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+            OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
+          concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
+            coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
+            ']') END) AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
@@ -1806,12 +1834,12 @@ BEGIN
       INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
       RETURNING num
     )
-      SELECT array_agg(id), string_agg(line, ','), (SELECT num FROM noted),
+      SELECT array_agg(id), string_agg(line, E'\x1e'), (SELECT num FROM noted),
         (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
       INTO v_ids, v_lines, v_claim, v_last FROM claimed;
   END IF;
           IF v_ids IS NOT NULL THEN
-            v_claims := v_claims || concat('[', to_json(p_queues[i]), ',', v_claim, ',[', v_lines, ']]');
+            v_claims := v_claims || concat(E'\x1d', p_queues[i], E'\x1f', v_claim, E'\x1e', v_lines);
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
@@ -1893,7 +1921,7 @@ BEGIN
     ',"nextDueIn":', CASE WHEN v_next IS NULL THEN 'null' ELSE greatest(0, v_next - v_now)::text END,
     ',"maintainIn":', v_maintain - v_now,
     ',"cancel":', CASE WHEN v_cancels OR p_others IS NOT NULL OR v_agenda THEN take_cancels(v_worker) ELSE '[]' END,
-    ',"claimed":[', array_to_string(v_claims, ','), ']}');
+    '}', array_to_string(v_claims, ''));
 END $function$;
 
 CREATE OR REPLACE FUNCTION expire(p_now bigint, p_count integer)
@@ -1938,13 +1966,19 @@ AS $function$
 DECLARE
   v_age bigint := age(r.retention, p_state);
   v_part smallint := part(v_age, p_now);
+  v_keeps boolean := keeps(r.retention, p_state);
   v_was record;
 BEGIN
   DELETE FROM record WHERE id = r.id RETURNING * INTO v_was;
+  IF NOT v_keeps THEN
+    INSERT INTO gone (id, fence, at) VALUES (r.id, r.settled, p_now)
+      ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
+    PERFORM forget_keys(ARRAY[r.id], ARRAY[r.tag], ARRAY[r.spec]);
+  END IF;
   INSERT INTO history (
     id, enqueued_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part, state, priority,
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
-  VALUES (
+  SELECT
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
     r.priority, r.crashes, r.flags & 2081, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
@@ -1952,10 +1986,11 @@ BEGIN
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
         'checkpoints', CASE WHEN p_state > 4 THEN checkpoints_of(r.id) END, 'undo', r.flags & 128)
       FROM (SELECT r.id) one LEFT JOIN detail d ON d.id = one.id) END,
-    p_result, r.payload);
+    p_result, r.payload
+  WHERE v_keeps;
   PERFORM count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO delta (part, queue, completed, cancelled, dead)
-    VALUES (v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int);
+    SELECT v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int WHERE v_keeps;
   DELETE FROM cancel WHERE id = r.id;
   IF r.flags & 2 = 2 THEN
     DELETE FROM detail WHERE id = r.id;
@@ -2143,6 +2178,15 @@ AS $function$
   SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
 $function$;
 
+CREATE OR REPLACE FUNCTION keeps(retention text, state integer)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT retention IS NULL OR (coalesce((retention::json -> (state - 4) ->> 0)::bigint, 1) > 0
+    AND coalesce((retention::json -> (state - 4) ->> 1)::int, 1) > 0)
+$function$;
+
 CREATE OR REPLACE FUNCTION key_failed(p_key text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -2299,6 +2343,10 @@ BEGIN
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
     DELETE FROM listener WHERE until <= v_now;
     DELETE FROM gone WHERE at <= v_now - 3600000;
+    -- A worker sends again what it sent last, however long the store was away.
+    DELETE FROM spent p WHERE p.at <= v_now - 60000
+      AND (p.at <= (SELECT max(q.at) FROM spent q WHERE q.worker = p.worker) - 60000
+        OR NOT EXISTS (SELECT FROM worker k WHERE k.num = p.worker));
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := sweep(v_now, 1000);
   END IF;
@@ -3272,15 +3320,6 @@ BEGIN
     'reason', left(p_reason, 1000)));
 END $function$;
 
-CREATE OR REPLACE FUNCTION tell_ended(p_ids uuid[], p_now bigint)
- RETURNS void
- LANGUAGE sql
-AS $function$
-  SELECT pg_notify('capstan', 'e' || json_build_object(
-    'type', 'completed', 'id', h.id, 'tag', h.tag, 'queue', h.queue, 'at', p_now, 'attempt', h.attempt))
-  FROM history h WHERE h.id = ANY (p_ids)
-$function$;
-
 CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -3544,6 +3583,15 @@ BEGIN
   IF p_now < 0 OR EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
     PERFORM pg_notify('capstan', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION was_stored(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM gone WHERE id = p_id) OR EXISTS (SELECT FROM spent WHERE p_id = ANY (ids));
 END $function$;
 
 CREATE OR REPLACE FUNCTION write_entries(p_entries json)

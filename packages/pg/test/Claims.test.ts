@@ -10,7 +10,10 @@ const schema = Harness.schemaName("claims")
 const side = Harness.shared(schema, Harness.open(schema))
 
 const id = JobRecord.JobId("a")
-const line = (fence: number): ClaimedLine => [id, "Task", 1, 0, 1, fence, 0, 0, 0, 0, 0, 1, null, null, null, "null"]
+const line = (fence: number): ClaimedLine => {
+  const one = Harness.anyLine()
+  return { ...one, claimed: { ...one.claimed, id, fence } }
+}
 const settlement = (fence: number) => ({ id, fence, outcome: Harness.complete, finishedAfter: 0 })
 
 /** As many claims of one record as are forgotten at once. */
@@ -21,7 +24,7 @@ describe("claims of a process", () => {
     const claims = new AllClaims()
     for (const n of ten) {
       assert.deepStrictEqual(claims.takeDone("w"), [])
-      claims.claimed("w", [["q", n, [line(n)]]])
+      claims.claimed("w", [{ queue: "q", num: n, lines: [line(n)] }])
       claims.settled("w", [settlement(n)])
     }
     assert.deepStrictEqual(claims.takeDone("w"), ten)
@@ -31,7 +34,7 @@ describe("claims of a process", () => {
   it("are not forgotten by the settlement of an attempt before", () => {
     const claims = new AllClaims()
     for (const n of ten) {
-      claims.claimed("w", [["q", n, [line(n + 1)]]])
+      claims.claimed("w", [{ queue: "q", num: n, lines: [line(n + 1)] }])
       claims.settled("w", [settlement(n)])
     }
     assert.deepStrictEqual(claims.takeDone("w"), [])
@@ -39,7 +42,7 @@ describe("claims of a process", () => {
 
   it("are left to the renewal that has made them one", () => {
     const claims = new AllClaims()
-    for (const n of ten) claims.claimed("w", [["q", n, [line(n)]]])
+    for (const n of ten) claims.claimed("w", [{ queue: "q", num: n, lines: [line(n)] }])
     claims.renewed("w")
     for (const n of ten) claims.settled("w", [settlement(n)])
     assert.deepStrictEqual(claims.takeDone("w"), [])

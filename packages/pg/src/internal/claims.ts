@@ -43,9 +43,9 @@ export class AllClaims {
     if (answers.length === 0) return
     let claims = this.workers.get(worker)
     if (claims === undefined) this.workers.set(worker, claims = new Claims())
-    for (const [, num, lines] of answers) {
+    for (const { lines, num } of answers) {
       const claim: Claim = { num, left: lines.length }
-      for (const line of lines) claims.held.set(line[0], { claim, fence: line[5] })
+      for (const { claimed: { fence, id } } of lines) claims.held.set(id, { claim, fence })
     }
   }
 

@@ -15,7 +15,6 @@ interface Reply {
   readonly maintainIn: number | null
   readonly cancel: ReadonlyArray<JobStore.CancelRequest>
   readonly more: ReadonlyArray<string>
-  readonly claimed: ReadonlyArray<Codec.ClaimedLines>
 }
 
 /** Completions that leave no children go as columns, all else as JSON. */
@@ -62,17 +61,19 @@ export const exchange = (
           numbers(claims.takeDone(worker))
         ]),
         ([row]): JobStore.ExchangeReply => {
-          const reply: Reply = JSON.parse(row!.reply)
+          const [json, parts] = Codec.partsOf(row!.reply)
+          const reply: Reply = JSON.parse(json)
+          const claimed = parts.map(Codec.toClaimedLines(reply.now))
           claims.settled(worker, settlements)
-          claims.claimed(worker, reply.claimed)
-          for (const [queue, , lines] of reply.claimed) marks.advance(queue, lines)
+          claims.claimed(worker, claimed)
+          for (const { lines, queue } of claimed) marks.advance(queue, lines)
           const settled = new Array<JobStore.Settled>(settlements.length).fill("Done")
           for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
           reply.others.forEach((answer, i) => settled[others[i]!] = answer)
           return {
             now: reply.now,
             settled,
-            claimed: reply.claimed.flatMap(([queue, , lines]) => lines.map((line) => Codec.toClaimed(queue, line))),
+            claimed: claimed.flatMap(({ lines }) => lines.map(({ claimed }) => claimed)),
             nextDueIn: reply.nextDueIn ?? undefined,
             maintainIn: reply.maintainIn ?? undefined,
             cancel: reply.cancel,

@@ -287,6 +287,15 @@ export const tables = (s: string): ReadonlyArray<string> => [
   )`,
   `CREATE INDEX agenda_record ON ${s}.agenda (at, num) WHERE record IS NOT NULL`,
   `CREATE INDEX agenda_record_id ON ${s}.agenda (id) WHERE record IS NOT NULL`,
+  // Of records of which nothing is kept: the settlements of a call, for their worker to send again, and for who asks whether
+  // an enqueue was lost.
+  `CREATE TABLE ${s}.spent (
+    worker int NOT NULL,
+    at bigint NOT NULL,
+    ids uuid[] NOT NULL,
+    fences int[] NOT NULL
+  ) WITH (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`,
+  `CREATE INDEX spent_worker ON ${s}.spent (worker, at)`,
   // Settlements of records that were deleted since, so that one that is sent again is known.
   `CREATE TABLE ${s}.gone (
     id uuid PRIMARY KEY,

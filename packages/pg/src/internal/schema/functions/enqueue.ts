@@ -111,7 +111,7 @@ DECLARE
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF ${s}.is_stored(o_id, p_again, p_now) THEN
+  IF ${s}.is_stored(o_id, p_again, p_now) OR p_again AND ${s}.was_stored(o_id) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -290,6 +290,13 @@ BEGIN
   RETURN EXISTS (SELECT FROM ${s}.record WHERE id = p_id)
     OR p_history AND EXISTS (
       SELECT FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
+END $$`
+
+/** Whether a record had this id that has run meanwhile, and of which nothing is kept. It looks at all of the last minute. */
+export const wasStored = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.was_stored(p_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM ${s}.gone WHERE id = p_id) OR EXISTS (SELECT FROM ${s}.spent WHERE p_id = ANY (ids));
 END $$`
 
 /** The state in which the named record holds its unique key, NULL when it does not any more. */
