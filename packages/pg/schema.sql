@@ -840,7 +840,8 @@ BEGIN
     WHERE r.id = g.id AND r.fence = g.fence
     RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
       r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age,
+      g.result, g.trace,
+      CASE WHEN r.retention IS NULL THEN 86400000 WHEN keeps(r.retention, 4) THEN age(r.retention, 4) END AS age,
       r.retention IS NULL OR keeps(r.retention, 4) AS keeps
   ), kept AS (
     INSERT INTO history (
@@ -2290,8 +2291,8 @@ CREATE OR REPLACE FUNCTION keeps(retention text, state integer)
  LANGUAGE sql
  IMMUTABLE
 AS $function$
-  SELECT retention IS NULL OR (coalesce((retention::json -> (state - 4) ->> 0)::bigint, 1) > 0
-    AND coalesce((retention::json -> (state - 4) ->> 1)::int, 1) > 0)
+  SELECT retention IS NULL OR CASE state WHEN 4 THEN retention NOT LIKE '[[0,%'
+    ELSE coalesce(age(retention, state), 1) > 0 END
 $function$;
 
 CREATE OR REPLACE FUNCTION key_failed(p_key text, p_now bigint)

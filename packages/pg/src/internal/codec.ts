@@ -24,8 +24,11 @@ export const retentionOf = (retention: JobRecord.Retention): string | null =>
       retention[outcome].age === defaults[outcome].age && retention[outcome].count === defaults[outcome].count
     )
     ? null
-    // JSON has no Infinity: null keeps for ever, and does not count.
-    : JSON.stringify(outcomes.map((outcome) => [retention[outcome].age, retention[outcome].count]))
+    // JSON has no Infinity: null keeps for ever, and does not count. The schema knows by the 0 that nothing is kept.
+    : JSON.stringify(outcomes.map((outcome) => {
+      const { age, count } = retention[outcome]
+      return count === 0 ? [0, null] : [age, count]
+    }))
 
 /** The rest of a record. */
 interface Spec {

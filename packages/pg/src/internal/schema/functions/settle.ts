@@ -29,7 +29,8 @@ BEGIN
     WHERE r.id = g.id AND r.fence = g.fence
     RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
       r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE ${s}.age(r.retention, 4) END AS age,
+      g.result, g.trace,
+      CASE WHEN r.retention IS NULL THEN 86400000 WHEN ${s}.keeps(r.retention, 4) THEN ${s}.age(r.retention, 4) END AS age,
       r.retention IS NULL OR ${s}.keeps(r.retention, 4) AS keeps
   ), kept AS (
     INSERT INTO ${s}.history (
