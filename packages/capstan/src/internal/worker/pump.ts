@@ -21,8 +21,11 @@ import { minPatience, slice, type WorkerState } from "./state.ts"
 const maxBatch = 1000
 /** After so many failed writes in a row, settlements go out without. */
 const maxWriteFailures = 3
-/** Records that are claimed ahead of free slots, at most. */
-const maxAhead = 512
+/**
+ * Records that are claimed ahead of free slots, at most. On Postgres an exchange waits about as long for its log to be on disk
+ * as it works: with 512, twice as many take 16.6 us of the server a job in place of 14.6.
+ */
+const maxAhead = 1024
 /** For how many milliseconds it is claimed ahead, at most: batches grow with a store whose answers take up to a quarter of it. */
 const maxHorizon = 100
 /** Over how many milliseconds the rate is taken, at least. */
