@@ -108,10 +108,12 @@ DECLARE
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
   v_after uuid;
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  v_again boolean := p_again OR x -> 'again' IS NOT NULL;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF ${s}.is_stored(o_id, p_again, p_now) OR p_again AND ${s}.was_stored(o_id) THEN
+  IF ${s}.is_stored(o_id, v_again, p_now) OR v_again AND ${s}.was_stored(o_id) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -162,9 +164,10 @@ BEGIN
   r.retention := x ->> 'retention';
   r.spec := x ->> 'spec';
   r.payload := x ->> 'payload';
+  IF x -> 'cancelOn' IS NOT NULL THEN r.listens := ARRAY(SELECT json_array_elements_text(x -> 'cancelOn')); END IF;
 
   IF v_key IS NOT NULL THEN
-    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+    SELECT u.o_id, u.o_outcome, u.o_after, coalesce(u.o_due, v_due) INTO o_id, o_outcome, v_after, v_due
       FROM ${s}.take_unique(x, r, v_due, p_now, p_transaction) u;
     IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
       UPDATE ${s}.idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
@@ -172,6 +175,8 @@ BEGIN
       DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
     END IF;
     IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    r.at := greatest(v_due, p_now);
+    r.expire_at := v_due + (x ->> 'startBefore')::bigint;
     IF v_after IS NOT NULL THEN
       r.reason := 'Unique';
       r.blocked_on := v_after::text;
@@ -228,25 +233,21 @@ BEGIN
   RETURN EXISTS (SELECT FROM ${s}.gone WHERE id = p_id) OR EXISTS (SELECT FROM ${s}.spent WHERE p_id = ANY (ids));
 END $$`
 
-/**
- * Takes the idempotency and unique keys of a batch, where they are free, in one order for everybody. Whoever comes second
- * waits here for the first one's transaction, while it holds no lock that anybody else could want: of the records of a
- * batch one may have to wait, and the others' keys and parents must not wait with it.
- */
-export const claimKeys = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS void LANGUAGE sql AS $$
-  INSERT INTO ${s}.idem AS i (tag, key, id)
-    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'idempotencyKey', (x ->> 'id')::uuid
-      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
-      WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
-    ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
-  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
-    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
-        coalesce((x ->> 'untilStarted')::boolean, false)
-      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
-      WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
-    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
-$$`
+/** Cancels what has not ended and is to be cancelled by some events, in one order for everybody. */
+export const cancelOn = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.cancel_on(p_cancels json, p_now bigint, p_transaction boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_id uuid;
+  v_reason text;
+BEGIN
+  FOR v_id, v_reason IN
+    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
+      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
+  LOOP
+    PERFORM ${s}.control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+  END LOOP;
+END $$`
 
 /**
  * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
@@ -255,7 +256,7 @@ $$`
  */
 export const enqueueEach = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_each(
-  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL
+  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL, p_cancels json DEFAULT NULL
 ) RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
@@ -277,6 +278,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
+    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -285,7 +287,10 @@ BEGIN
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      RAISE EXCEPTION USING ERRCODE = 'CAP01';
+    END IF;
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
@@ -360,8 +365,9 @@ BEGIN
 END $$`
 
 /** What a record has that is stored by itself. */
-const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean`
-const isPlain = `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean`
+const isPlain =
+  `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false))`
 const membersState = "CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END"
 

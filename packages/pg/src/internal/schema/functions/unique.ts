@@ -1,5 +1,10 @@
 /** Unique keys: who holds one, and what a new record does to the one that does. */
 
+/** Until when the window of a new record keeps its key: from its enqueue, or where another may trail it from when it is due. */
+const windowEnd = `CASE WHEN x ->> 'onConflict' = 'trailing'
+    THEN greatest(p_now, coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)) ELSE p_now END
+    + (x ->> 'window')::bigint`
+
 /**
  * Takes the unique key of a new record, or does what its policy says of the record that has it: the table of unique
  * conflicts (docs/writing-a-store.md). The key's row names the last holder and its successor; both are believed only while
@@ -8,11 +13,12 @@
 export const takeUnique = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_unique(
   x json, r ${s}.record, p_due bigint, p_now bigint, p_transaction boolean,
-  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid
+  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid, OUT o_due bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
   v_policy text := x ->> 'onConflict';
   v_lasts bigint := (x ->> 'window')::bigint;
+  v_until bigint := ${windowEnd};
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u ${s}.uniq;
   h ${s}.record;
@@ -23,7 +29,7 @@ BEGIN
   o_id := r.id;
   o_outcome := 'Inserted';
   INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
-    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
   IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM ${s}.record WHERE id = u.id) THEN
@@ -34,9 +40,9 @@ BEGIN
   END IF;
   v_state := ${s}.holds(u, p_now);
   SELECT * INTO h FROM ${s}.record WHERE id = u.id;
-  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
-  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
     v_target := h.id;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
@@ -47,9 +53,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    -- One that is put off again and again is due no later than it may wait in all.
-    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', least(p_due,
-      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -60,7 +66,12 @@ BEGIN
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
-    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = v_until, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_policy = 'trailing' AND NOT v_waits THEN
+    -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    o_due := greatest(u.until, p_due);
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = o_due + v_lasts, lasts = v_lasts
       WHERE tag = u.tag AND key = u.key;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
@@ -119,6 +130,7 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
+  IF p_contents THEN UPDATE ${s}.record SET listens = n.listens WHERE id = p_id AND listens IS DISTINCT FROM n.listens; END IF;
   r.flags := r.flags | (n.flags & 32);
   r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
@@ -129,3 +141,23 @@ BEGIN
   END IF;
   RETURN true;
 END $$`
+
+/**
+ * Takes the idempotency and unique keys of a batch, where they are free, in one order for everybody. Whoever comes second
+ * waits here for the first one's transaction, while it holds no lock that anybody else could want: of the records of a
+ * batch one may have to wait, and the others' keys and parents must not wait with it.
+ */
+export const claimKeys = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO ${s}.idem AS i (tag, key, id)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'idempotencyKey', (x ->> 'id')::uuid
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, ${windowEnd},
+        coalesce((x ->> 'untilStarted')::boolean, false), (x ->> 'window')::bigint
+      FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
+      WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
+$$`
