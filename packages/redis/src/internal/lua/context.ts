@@ -46,10 +46,13 @@ export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
 
 /** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
 export const names = String.raw`
+local interned = {}
 local function intern(text)
-  local number = call('HGET', P, 'k' .. text)
-  if number then return tonumber(number) end
+  local number = interned[text] or tonumber(call('HGET', P, 'k' .. text) or '')
+  interned[text] = number
+  if number then return number end
   number = call('HINCRBY', P, 'kn', 1)
+  interned[text] = number
   call('HSET', P, 'k' .. text, number, 't' .. number, text)
   call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
   return number
