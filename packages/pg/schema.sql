@@ -3245,6 +3245,7 @@ DECLARE
   v_tight text[];
   v_locked text[];
   v_starts jsonb;
+  v_counts jsonb;
   v_full jsonb;
   v_refused jsonb;
 BEGIN
@@ -3255,25 +3256,30 @@ BEGIN
     WHERE l.gap IS NOT NULL OR p_now < k.closed_until OR k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
   IF v_tight IS NULL THEN RETURN NULL; END IF;
   v_locked := ARRAY(SELECT name FROM key WHERE name = ANY (v_tight) FOR UPDATE SKIP LOCKED);
+  SELECT jsonb_object_agg(name, n) INTO v_counts FROM unnest(p_keys, p_counts) AS u(name, n);
   SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL),
       jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
     INTO v_starts, v_full, v_refused
     FROM (
       SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + m.starts * l.gap END AS full_at
-      FROM unnest(p_keys, p_counts) AS g(name, n)
+      FROM (SELECT name, (v_counts ->> name)::int AS n FROM unnest(v_locked) AS u(name)) g
       CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) k
       LEFT JOIN LATERAL (SELECT * FROM limits
       WHERE k.name >= '@' AND k.name < 'A' AND name = split_part(k.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
       CROSS JOIN LATERAL (SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE greatest(0, least(g.n,
         CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) END,
         CASE WHEN k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END THEN CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - (SELECT count(*) FROM record WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1) END)) END::int AS starts) m
-      WHERE k.name = ANY (v_locked)
     ) t;
-  UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
-    held = held - coalesce((v_refused ->> name)::int, 0)
-    WHERE name = ANY (v_locked) AND (v_full ->> name IS NOT NULL OR v_refused ->> name IS NOT NULL);
-  RETURN coalesce(v_starts, '{}') || coalesce(
-    (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT name = ANY (v_locked)), '{}');
+  IF v_full IS NOT NULL OR v_refused IS NOT NULL THEN
+    UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
+      held = held - coalesce((v_refused ->> name)::int, 0)
+      WHERE name = ANY (v_locked);
+  END IF;
+  v_starts := coalesce(v_starts, '{}');
+  IF cardinality(v_locked) < cardinality(v_tight) THEN
+    v_starts := v_starts || (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT v_starts ? name);
+  END IF;
+  RETURN v_starts;
 END $function$;
 
 CREATE OR REPLACE FUNCTION sum_counters()
