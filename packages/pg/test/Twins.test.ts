@@ -75,6 +75,14 @@ const twins: Readonly<Record<string, Twin>> = {
       "a higher priority comes before the turns"
     ]
   },
+  "a completion that nothing knows of": {
+    changes: [["array_agg(fence) FROM gone WHERE NOT keeps", "array_agg(fence) FROM gone WHERE false"]],
+    red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
+  },
+  "a count of what is not kept": {
+    changes: [["count(*) FILTER (WHERE keeps)", "count(*)"]],
+    red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
+  },
   "an event that cancels nothing": {
     changes: [[
       "    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;\n",

@@ -21,8 +21,11 @@ import { minPatience, slice, type WorkerState } from "./state.ts"
 const maxBatch = 1000
 /** After so many failed writes in a row, settlements go out without. */
 const maxWriteFailures = 3
-/** Records that are claimed ahead of free slots, at most. */
-const maxAhead = 512
+/**
+ * Records that are claimed ahead of free slots, at most. On Postgres an exchange waits about as long for its log to be on disk
+ * as it works: with 512, twice as many take 16.6 us of the server a job in place of 14.6.
+ */
+const maxAhead = 1024
 /** For how many milliseconds it is claimed ahead, at most: batches grow with a store whose answers take up to a quarter of it. */
 const maxHorizon = 100
 /** Over how many milliseconds the rate is taken, at least. */
@@ -144,6 +147,7 @@ const startAfresh = (state: WorkerState, now: number): void => {
   state.lastTurnAt = now
   state.pace.settled = 0
   state.pace.elapsed = 0
+  state.pace.idle = 0
 }
 
 const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray<Demand>, total: number) => {
@@ -157,7 +161,7 @@ const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray
  */
 const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.gen(function*() {
-    if (state.waitingCount === 0 && state.running.size === 0) return yield* call
+    if (hasNothing(state)) return yield* idle(state, call)
     const sent = yield* Effect.forkChild(call, { startImmediately: true })
     sent.addObserver(() => state.work.openUnsafe())
     while (sent.pollUnsafe() === undefined) {
@@ -169,9 +173,21 @@ const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.
       // A slot that becomes free meanwhile is not to wait for the store.
       state.work.closeUnsafe()
       if (isWorthBeside(state)) yield* Effect.forkChild(beside(state), { startImmediately: true })
-      yield* state.work.await
+      yield* hasNothing(state) ? idle(state, state.work.await) : state.work.await
     }
     return yield* Fiber.join(sent)
+  })
+
+const hasNothing = ({ running, waitingCount }: WorkerState): boolean => waitingCount === 0 && running.size === 0
+
+/** Time in which it had nothing to run: how long the store took then says nothing of how fast the handlers are. */
+const idle = <A, E>(state: WorkerState, wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const from = state.elapsedNow()
+    return Effect.onExit(wait, () =>
+      Effect.sync(() => {
+        state.pace.idle += state.elapsedNow() - from
+      }))
   })
 
 /**
@@ -264,8 +280,9 @@ const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now
   state.settledSince = 0
   if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
   const { pace } = state
-  const elapsed = now - state.lastTurnAt
+  const elapsed = now - state.lastTurnAt - pace.idle
   state.lastTurnAt = now
+  pace.idle = 0
   // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
   const kept = !isElsewhere(state) ? 0 : pace.elapsed > paceOver ? 0.5 : 1
   pace.settled = pace.settled * kept + settled
