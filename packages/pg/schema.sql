@@ -430,8 +430,8 @@ BEGIN
     CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
   WITH k AS MATERIALIZED (
     SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
-        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
-        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+        CASE WHEN l.gap IS NOT NULL THEN greatest(0, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + 0.901) / l.gap)) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 1000.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
     FROM (SELECT DISTINCT unnest(p_keys) AS name) g
     CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
     LEFT JOIN LATERAL (SELECT * FROM limits
@@ -457,8 +457,8 @@ BEGIN
       array_agg(name) FILTER (WHERE name NOT LIKE '@%' AND room > 0)
     INTO v_opens, v_again
     FROM (SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
-        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
-        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+        CASE WHEN l.gap IS NOT NULL THEN greatest(0, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + 0.901) / l.gap)) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 1000.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
     FROM (SELECT DISTINCT unnest(p_keys) AS name) g
     CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
     LEFT JOIN LATERAL (SELECT * FROM limits
@@ -1439,8 +1439,8 @@ BEGIN
     UPDATE key SET lim = (v_limits ->> name)::int
       WHERE name = ANY (v_keys) AND lim IS DISTINCT FROM (v_limits ->> name)::int;
     SELECT jsonb_object_agg(name, room) INTO v_rooms FROM (SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
-        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
-        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+        CASE WHEN l.gap IS NOT NULL THEN greatest(0, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + 0.901) / l.gap)) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 1000.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
     FROM (SELECT DISTINCT unnest(v_keys) AS name) g
     CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
     LEFT JOIN LATERAL (SELECT * FROM limits
@@ -2800,8 +2800,8 @@ BEGIN
     IF o_room = 0 THEN o_opens := p_now + 250; END IF;
   END IF;
   IF l.gap IS NOT NULL AND o_room > 0 THEN
-    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap));
-    IF o_room = 0 THEN o_opens := ceil(least(l.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (1)) * l.gap - 0.9)::bigint; END IF;
+    o_room := least(o_room, greatest(0, floor(l.burst + (p_now - greatest(least(l.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + 0.901) / l.gap)));
+    IF o_room = 0 THEN o_opens := ceil(least(l.full_at, p_now + l.burst * l.gap + 1000.9) - (l.burst - (1)) * l.gap - 0.9)::bigint; END IF;
   END IF;
 END $function$;
 
@@ -2813,7 +2813,7 @@ BEGIN
   INSERT INTO started (queue, id)
     SELECT p_queue, id FROM unnest(p_ids) AS u(id) WHERE (SELECT concurrency FROM limits WHERE name = p_queue) IS NOT NULL
     ON CONFLICT DO NOTHING;
-  UPDATE limits l SET full_at = greatest(least(l.full_at, p_now + l.burst * l.gap + 0.9), p_now) + cardinality(p_ids) * l.gap WHERE l.name = p_queue AND l.gap IS NOT NULL;
+  UPDATE limits l SET full_at = greatest(least(l.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + cardinality(p_ids) * l.gap WHERE l.name = p_queue AND l.gap IS NOT NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION read_one(p_id uuid)
@@ -3269,13 +3269,13 @@ BEGIN
       jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
     INTO v_starts, v_full, v_refused
     FROM (
-      SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + m.starts * l.gap END AS full_at
+      SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN greatest(least(k.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + m.starts * l.gap END AS full_at
       FROM (SELECT name, (v_counts ->> name)::int AS n FROM unnest(v_locked) AS u(name)) g
       CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) k
       LEFT JOIN LATERAL (SELECT * FROM limits
       WHERE k.name >= '@' AND k.name < 'A' AND name = split_part(k.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
       CROSS JOIN LATERAL (SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE greatest(0, least(g.n,
-        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) END,
+        CASE WHEN l.gap IS NOT NULL THEN greatest(0, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + 0.901) / l.gap)) END,
         CASE WHEN k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END THEN CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - (SELECT count(*) FROM record WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1) END)) END::int AS starts) m
     ) t;
   IF v_full IS NOT NULL OR v_refused IS NOT NULL THEN
@@ -3416,8 +3416,8 @@ BEGIN
   INSERT INTO key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim;
   SELECT * INTO v FROM (SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
-        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
-        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+        CASE WHEN l.gap IS NOT NULL THEN greatest(0, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 1000.9), p_now) + 0.901) / l.gap)) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 1000.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
     FROM (SELECT DISTINCT unnest(ARRAY[p_key]) AS name) g
     CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
     LEFT JOIN LATERAL (SELECT * FROM limits

@@ -3,6 +3,7 @@ import { Job, JobContext, JobError, JobGroup, JobLimit, Jobs, JobStore, JobWorke
 import { Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { nextAt, taken, tokens } from "../src/internal/memory/bucket.ts"
+import { Gate } from "../src/internal/memory/limits.ts"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
 const Api = JobLimit.make("api", { concurrency: 2, rate: { limit: 2, per: "1 second" } })
@@ -59,6 +60,19 @@ describe("a rate", () => {
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(starts.slice(5).map(({ at }) => at - 60_000), [0, 0, 0, 1000])
     }).pipe(Effect.provide(withWorker(group, layer, options)))
+  })
+
+  it("is not refilled by a clock that was read before that of the last start", () => {
+    const gate = new Gate()
+    const settings = { rate: { limit: 3, perMillis: 1000, burst: 3 } }
+    for (let i = 0; i < 3; i++) gate.take(settings, 10_000)
+    assert.strictEqual(gate.open(settings, 9200), 0)
+    assert.strictEqual(gate.open(settings, 10_000), 0)
+    assert.strictEqual(gate.open(settings, 11_000), 3)
+    // One that was set back for good does not close it for as long.
+    for (let i = 0; i < 3; i++) gate.take(settings, 90_000_000)
+    gate.open(settings, 10_000)
+    assert.strictEqual(gate.open(settings, 12_000), 3)
   })
 
   it("lets no window through more than it says, whatever arrives when, and wastes nothing under load", () => {
@@ -195,8 +209,9 @@ describe("limits through Jobs", () => {
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(starts.map(({ at }) => at), [0, 10_000])
       yield* jobs.clearLimit({ key: "api" })
-      yield* TestClock.adjust("500 millis")
-      assert.deepStrictEqual(starts.map(({ at }) => at), [0, 10_000, 10_500])
+      // A faster rate begins within a second, from an empty bucket.
+      yield* TestClock.adjust("1500 millis")
+      assert.deepStrictEqual(starts.map(({ at }) => at), [0, 10_000, 11_500])
       yield* jobs.setLimit({ queue: "default" }, { concurrency: 0 })
       yield* Task.enqueue(1)
       yield* TestClock.adjust("1 minute")

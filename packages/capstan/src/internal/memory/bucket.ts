@@ -13,6 +13,12 @@ const granted = 0.9
 /** What rounding may take of an instant: whoever comes when `nextAt` says finds a token. */
 const rounding = 0.001
 
+/**
+ * How far the clock may be behind an earlier reading of it. A call reads it once, and may be decided after one that read it
+ * later; nothing may be gained by that. A clock that was set back by more must not keep a bucket empty for as long.
+ */
+const leeway = 1000
+
 /** Milliseconds that one token takes. */
 const gap = (rate: Rate): number => rate.perMillis / rate.limit
 
@@ -26,8 +32,8 @@ export const tokens = (rate: Rate, fullAt: number, now: number): number =>
 /** When the bucket is full again, after one more start. */
 export const taken = (rate: Rate, fullAt: number, now: number): number => Math.max(fullAt, now) + gap(rate)
 
-/** When an empty bucket is full: later than this it is only by a slower rate than the present one. */
-export const emptyUntil = (rate: Rate, now: number): number => now + rate.burst * gap(rate) + granted
+/** When an empty bucket is full: later than this it is only by a slower rate than the present one, or by another clock. */
+export const emptyUntil = (rate: Rate, now: number): number => now + rate.burst * gap(rate) + granted + leeway
 
 /** From when on `count` may start. */
 export const nextAt = (rate: Rate, fullAt: number, count: number): number =>

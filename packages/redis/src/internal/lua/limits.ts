@@ -26,8 +26,9 @@ local function limitFrom(text)
   }
 end
 
--- Full later than an empty bucket it is only by a slower rate than the present one.
-local function fullAtOf(limit, fullAt) return math.min(fullAt, now + limit.burst * limit.gap + 0.9) end
+-- Full later than an empty bucket it is only by a slower rate than the present one, or by a clock that was set back: by less
+-- than a second nothing is gained.
+local function fullAtOf(limit, fullAt) return math.min(fullAt, now + limit.burst * limit.gap + 1000.9) end
 
 local function tokensOf(limit, fullAt)
   if not limit.gap then return math.huge end
