@@ -166,8 +166,10 @@ export class Coalescer {
     return Effect.matchCauseEffect(Effect.suspend(() => this.store(records)), {
       onSuccess: (answers) => {
         let at = 0
-        this.answerAll(some, ({ records: { length } }) =>
-          Effect.succeed(some.length === 1 ? answers : answers.slice(at, at += length)))
+        this.answerAll(
+          some,
+          ({ records: { length } }) => Effect.succeed(some.length === 1 ? answers : answers.slice(at, at += length))
+        )
         return Effect.void
       },
       onFailure: (cause) => {

@@ -54,11 +54,10 @@ local function intern(text)
   return number
 end
 
--- Notes ids in the order of enqueue.
-local function log(chunk, ids)
+-- Ids have been noted in the order of enqueue: begins the next chunk when this one is full.
+local function logged(chunk, length, added)
   local key = P .. ':o:' .. chunk
-  local length = call('APPEND', key, ids)
-  if length == #ids then call('HSET', P .. ':og', chunk, 0) end
+  if length == added then call('HSET', P .. ':og', chunk, 0) end
   if length >= 22528 then
     call('HSET', P, 'oc', chunk + 1)
     -- Without the room that the server leaves for more: as much again.
@@ -66,6 +65,8 @@ local function log(chunk, ids)
   end
   return length
 end
+
+local function log(chunk, ids) return logged(chunk, call('APPEND', P .. ':o:' .. chunk, ids), #ids) end
 
 -- A new lane of a queue: highest priority first.
 local function openLane(queue, priority)

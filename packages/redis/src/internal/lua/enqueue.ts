@@ -4,7 +4,7 @@
  * Plain records of one kind come as one group and share a head; whether any is there is one read, storing them two writes
  * and a push. Cost: 12 commands a call and 0.6 us a record on two cores; others some ten commands each.
  */
-import { layout } from "./context.ts"
+import { layout, names } from "./context.ts"
 
 /**
  * ARGV: JSON of specials or '', then for each group its head, how many records it has, and those: id and rest by turns.
@@ -107,18 +107,27 @@ end
  * One plain record that may run now, of a kind that is known: what most enqueues are that come alone. Answers 1, 0 when it
  * is there already, and nothing when it is not as simple as that: then the batch's way is taken.
  *
- * ARGV: kind, queue, priority, id, rest. Cost: seven commands.
+ * ARGV: kind, queue, priority, id, rest. Cost: six commands, 5.5 us on two cores; 5.8 with the closures of `names` made each
+ * time, which a chunk or a lane that begins takes alone.
  */
 export const one = String.raw`
 local read = call('HMGET', P, 'oc', 'lu', 'k' .. ARGV[1], 'z' .. ARGV[2])
 if not read[3] or read[2] and tonumber(read[2]) > now then return '' end
-local chunk, id = tonumber(read[1] or '0'), ARGV[4]
+local chunk, id = read[1] or '0', ARGV[4]
 if call('HSETNX', P .. ':c', id, string.format('%04x%06x%011x', read[3], chunk, now) .. ARGV[5]) == 0 then return 0 end
-log(chunk, id)
+local function rare()
+  ${names}
+  return logged, openLane
+end
+local length = call('APPEND', P .. ':o:' .. chunk, id)
+if length == 22 or length >= 22528 then
+  local logged = rare()
+  logged(chunk, length, 22)
+end
 local queue = P .. ':q:' .. ARGV[2]
-if call('RPUSH', P .. ':l:' .. ARGV[2] .. ':' .. ARGV[3], id) == 1 then
-  local lanes = call('HGET', queue, 'l')
-  if lanes ~= ARGV[3] then openLane(ARGV[2], ARGV[3]) end
+if call('RPUSH', P .. ':l:' .. ARGV[2] .. ':' .. ARGV[3], id) == 1 and call('HGET', queue, 'l') ~= ARGV[3] then
+  local _, openLane = rare()
+  openLane(ARGV[2], ARGV[3])
 end
 call('HINCRBY', queue, 'r', 1)
 if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', S .. ':w', 'w' .. ARGV[2]) end
