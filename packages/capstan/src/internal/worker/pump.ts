@@ -127,6 +127,7 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
     const demand = total === 0 ? [] : slots.demand(total)
     const startedAt = state.elapsedNow()
     if (isAtRest(state, parcel)) startAfresh(state, startedAt)
+    noteIdle(state, startedAt)
     const sent = send(state, parcel, demand, total)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
@@ -138,6 +139,11 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
 /** Nothing has run since the last turn: how long ago that was says nothing of the rate. */
 const isAtRest = ({ isBeside, running, settledSince, waitingCount }: WorkerState, { settlements }: Parcel): boolean =>
   settlements.length === 0 && settledSince === 0 && running.size === 0 && waitingCount === 0 && !isBeside
+
+/** From here on there is nothing to run until the store answers. */
+const noteIdle = (state: WorkerState, now: number): void => {
+  if (state.running.size === 0 && state.waitingCount === 0) state.idleSince = Math.min(state.idleSince, now)
+}
 
 const startAfresh = (state: WorkerState, now: number): void => {
   state.lastTurnAt = now
@@ -165,6 +171,7 @@ const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.
         state.startWaiting()
         continue
       }
+      noteIdle(state, state.elapsedNow())
       // A slot that becomes free meanwhile is not to wait for the store.
       state.work.closeUnsafe()
       if (isWorthBeside(state)) yield* Effect.forkChild(beside(state), { startImmediately: true })
@@ -256,14 +263,17 @@ const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, sta
  * get batches, and handlers of seconds leave everything to whoever is free.
  *
  * With a store elsewhere there are two exchanges to fill, the one under way and the one whose records run beside it; and one
- * that only brought records says nothing of the rate.
+ * that only brought records says nothing of the rate. Nor does the time in which the worker had nothing to run: counted, it
+ * took 28 exchanges to drain 1,000 records of handlers that do nothing, and takes a dozen without.
  */
 const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now: number): number => {
   const settled = state.settledSince
+  const idle = isElsewhere(state) ? Math.max(0, now - state.idleSince) : 0
+  state.idleSince = Infinity
   state.settledSince = 0
   if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
   const { pace } = state
-  const elapsed = now - state.lastTurnAt
+  const elapsed = Math.max(0, now - state.lastTurnAt - idle)
   state.lastTurnAt = now
   // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
   const kept = !isElsewhere(state) ? 0 : pace.elapsed > paceOver ? 0.5 : 1

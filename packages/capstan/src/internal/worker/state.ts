@@ -101,6 +101,8 @@ export class WorkerState implements Host {
   lastTurnAt = 0
   /** How many the store has settled since then. */
   settledSince = 0
+  /** Since when there is nothing to run while an exchange is under way, by the monotonic clock. */
+  idleSince = Infinity
   /** Settlements are under way beside the turn of the loop. */
   isBeside = false
   /** What the last turns settled, and how long they took. */
