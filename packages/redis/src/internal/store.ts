@@ -12,6 +12,7 @@ import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
 import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups } from "./listen.ts"
+import { Nearby } from "./nearby.ts"
 import { spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
 import * as Schedules from "./schedules.ts"
@@ -113,9 +114,16 @@ export const make = Effect.fnUntraced(function*(
             )
         })
       ))
-  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => askAgain(records, enqueuePlain(records))
+  const { wake, wakeups } = makeWakeups(client, scope, listener, settings.beat)
+  const nearby = new Nearby(wake)
+  const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
+    // What waits for a replica goes another way.
+    if (settings.durability === "server") nearby.stores(records)
+    return askAgain(records, call)
+  }
+  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain(records))
   const storeSpecial = ({ by, records, whole }: JobStore.EnqueueRequest) =>
-    askAgain(records, enqueueSpecial(records, by, whole))
+    sending(records, enqueueSpecial(records, by, whole))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
@@ -176,7 +184,7 @@ export const make = Effect.fnUntraced(function*(
           for (let i = 0; i < claimed.length; i += 2) {
             records.push(Decode.toClaimed(claimed[i]!, claimed[i + 1]!, kinds, at))
           }
-          return {
+          const reply = {
             now: at,
             settled,
             claimed: records,
@@ -185,6 +193,8 @@ export const make = Effect.fnUntraced(function*(
             cancel: Decode.linesOf(cancel).map(Decode.toCancel),
             more: Decode.linesOf(more).map(Codec.unclean)
           }
+          nearby.found(request.demand, reply.more)
+          return reply
         }
       )
     },
@@ -296,7 +306,7 @@ export const make = Effect.fnUntraced(function*(
       Schedules.maintained
     ),
 
-    wakeups: makeWakeups(client, scope, listener, settings.beat),
+    wakeups,
     events: makeEvents(client, scope, settings.beat)
   }
   return store

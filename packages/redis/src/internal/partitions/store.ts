@@ -307,7 +307,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
     }),
 
     // All partitions speak on the channels of the first: one subscription hears them all.
-    wakeups: makeWakeups(home!, scope, listener, settings.beat),
+    wakeups: makeWakeups(home!, scope, listener, settings.beat).wakeups,
     events: makeEvents(home!, scope, settings.beat, clients)
   }
   return store
