@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { LongestFirst, workers } from "./scripts/sequencer.ts"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 
@@ -9,9 +10,6 @@ const root = fileURLToPath(new URL(".", import.meta.url))
  * which gets these too: "import" is not among them, for what is required must not be given what is to be imported.
  */
 const conditions = ["@capstan/source", "node", "module-sync", "default"]
-
-/** Vitest leaves a core to itself, which on two cores is half of them; it needs little. */
-const maxWorkers = "100%"
 
 /** What takes longer hangs, also on a machine that has other things to do. */
 const patience = { testTimeout: 30_000, hookTimeout: 30_000 }
@@ -22,7 +20,7 @@ const project = (name: string, folder: string, include: string) => ({
   ssr: { resolve: { conditions } },
   test: {
     name,
-    maxWorkers,
+    maxWorkers: workers,
     ...patience,
     include: [include],
     // Each file is asked whether its server is there; most need none.
@@ -32,7 +30,8 @@ const project = (name: string, folder: string, include: string) => ({
 
 export default defineConfig({
   test: {
-    maxWorkers,
+    maxWorkers: workers,
+    sequence: { sequencer: LongestFirst },
     projects: [
       ...readdirSync(`${root}packages`).map((name) => project(name, `packages/${name}`, "test/**/*.test.ts")),
       project("examples", "examples", "**/test/**/*.test.ts"),

@@ -26,8 +26,11 @@ export interface Postgres extends Server, PostgresPrograms {
   readonly dataFolder: string
 }
 
-/** For tests: a crash of the machine may lose all of it, a crash of Postgres nothing. */
-export const fastPostgres = { fsync: "off", full_page_writes: "off" }
+/**
+ * For tests: a crash of the machine may lose all of it, a crash of Postgres nothing. Several files use it at once, and one of
+ * them has twenty processes, each with a pool.
+ */
+export const fastPostgres = { fsync: "off", full_page_writes: "off", max_connections: "300" }
 
 /** Starts one. Fails with `ServerMissing` where there is none to start. */
 export const startPostgres = async (options: PostgresOptions = {}): Promise<Postgres> => {

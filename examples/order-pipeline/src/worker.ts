@@ -27,7 +27,10 @@ const Handlers = Pipeline.toLayer(Effect.gen(function*() {
   })
 }))
 
-/** Here: a log line. In yours: a pager. Events are hints: who missed some looks at what has died since it began. */
+/**
+ * Here: a log line. In yours: a pager. Events are hints: who missed some looks at what has died since it began. So it begins
+ * before the worker does.
+ */
 const Alerts = Layer.effectDiscard(Effect.gen(function*() {
   const jobs = yield* Jobs.Jobs
   const began = (yield* jobs.stats).now
@@ -53,10 +56,10 @@ const Alerts = Layer.effectDiscard(Effect.gen(function*() {
   ))
 }))
 
-export const WorkerLive = Layer.merge(
-  JobWorker.layer(Pipeline, { concurrency: 20, queues: { shipping: { concurrency: 5 }, crm: { weight: 2 } } }),
-  Alerts
-).pipe(Layer.provide(Handlers), Layer.provideMerge(Jobs.layer))
+export const WorkerLive = JobWorker.layer(Pipeline, {
+  concurrency: 20,
+  queues: { shipping: { concurrency: 5 }, crm: { weight: 2 } }
+}).pipe(Layer.provide(Alerts), Layer.provide(Handlers), Layer.provideMerge(Jobs.layer))
 
 if (import.meta.main) {
   // In memory nobody enqueues into this process: ORDERS_URL names the server that it shares with the web server.

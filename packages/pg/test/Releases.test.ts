@@ -43,7 +43,7 @@ const enqueueOne = (by: Process, job: string) =>
 
 const withWorkers = <A, E>(processes: ReadonlyArray<Process>, use: Effect.Effect<A, E>) =>
   Effect.acquireUseRelease(
-    Effect.forEach(processes, ({ tell }) => tell("work")),
+    Effect.forEach(processes, ({ tell }) => tell("work", { lease: "30 seconds" })),
     () => use,
     () => Effect.forEach(processes, ({ tell }) => tell("rest"))
   )
@@ -352,7 +352,7 @@ for (const version of Releases.kept) {
           const first = yield* Releases.start(release, schema)
           yield* first.tell("open")
           // The first one works while the other one starts, and migrates what there is to migrate.
-          yield* first.tell("work")
+          yield* first.tell("work", { lease: "30 seconds" })
           const early = yield* Effect.forkChild(enqueueSome(first, 0, 60))
           const second = yield* Releases.start(other, schema)
           yield* second.tell("open")
@@ -418,7 +418,7 @@ for (const version of Releases.kept) {
               const victim = yield* Releases.start(two[producer].release, schema)
               yield* victim.tell("open")
               const id = yield* enqueueOne(victim, "Long")
-              yield* victim.tell("work")
+              yield* victim.tell("work", { lease: "2 seconds" })
               yield* Harness.until("its attempt", Effect.sync(() => victim.told.length > 0))
               yield* victim.kill
               yield* withWorkers([two[worker]], atRest(two.side))

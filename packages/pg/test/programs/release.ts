@@ -7,7 +7,7 @@
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { Job, JobContext, JobGroup, JobStore, JobWorker } from "capstan"
-import { Context, Effect, Exit, Layer, Logger, Redacted, Schedule, Schema, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Layer, Logger, Redacted, Schedule, Schema, Scope } from "effect"
 import process from "node:process"
 
 const [url = "", schema = ""] = process.argv.slice(2)
@@ -69,10 +69,11 @@ const commands = {
       context = yield* Layer.buildWithScope(store, opened)
     }),
 
-  work: () =>
+  /** A short lease is for who is to be killed: on a busy machine others must not lose theirs. */
+  work: ({ lease }: { readonly lease: Duration.Input }) =>
     Effect.gen(function*() {
       working = yield* Scope.make()
-      const options = { concurrency: 20, lease: "2 seconds", pollInterval: "200 millis" } as const
+      const options = { concurrency: 20, lease, pollInterval: "200 millis" } as const
       yield* Layer.buildWithScope(Layer.provide(JobWorker.layer(group, options), handlers), working)
     }),
 
