@@ -45,20 +45,21 @@ describe("a worker that sleeps in the process that enqueues", () => {
       "the worker sleeps",
       Effect.map(Harness.send("HEXISTS", `{${prefix}}`, "zdefault"), (flag) => flag === 1 && line.underWay === 0)
     )
+    const many = (n: number) => Task.enqueueMany(Array.from({ length: 200 }, () => n))
     return Effect.gen(function*() {
-      // The first is one of many: alone, the first one of its kind is tried twice.
+      // Scripts are loaded when they are first called.
+      yield* Task.enqueue(0)
+      yield* many(0)
+      yield* Layer.build(Layer.fresh(worker))
       for (let n = 1; n <= 10; n++) {
         yield* asleep
-        if (n % 2 === 0) yield* Task.enqueue(n)
-        // As many go another way.
-        else yield* Task.enqueueMany(Array.from({ length: 200 }, () => n))
+        yield* n % 2 === 0 ? Task.enqueue(n) : many(n)
         yield* Harness.until(`enqueue ${n} is run`, Effect.sync(() => ran.includes(n)))
       }
     }).pipe(
+      Effect.scoped,
       Effect.ensuring(Effect.orDie(Harness.empty(prefix))),
-      Effect.provide(
-        worker.pipe(Layer.provideMerge(Harness.storeOf(prefix)), Layer.provideMerge(deaf(line)), Layer.orDie)
-      )
+      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(deaf(line)), Layer.orDie))
     )
   })
 
