@@ -89,6 +89,21 @@ describe("one call", () => {
   )
 
   it.live(
+    "stores five thousand records of which each is due at another instant",
+    () =>
+      on("instants", () =>
+        Effect.gen(function*() {
+          const store = yield* JobStore.JobStore
+          const records = Array.from({ length: 5000 }, (_, i) => Suite.record({ delay: i }))
+          const answers = yield* store.enqueue({ records })
+          assert.deepStrictEqual([...new Set(answers.map(({ outcome }) => outcome))], ["Inserted"])
+          const { ready, scheduled } = (yield* Suite.statsOf()).counts
+          assert.deepStrictEqual([ready, scheduled], [1, 4999])
+        })),
+    60_000
+  )
+
+  it.live(
     "stores ten thousand lines of one attempt as the last two hundred",
     () =>
       on("lines", () =>

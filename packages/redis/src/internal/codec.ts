@@ -47,8 +47,8 @@ const retentionOf = (retention: JobRecord.Retention): string => {
 type Kind = Pick<JobStore.NewRecord, "tag" | "queue" | "retention" | "priority" | "version">
 
 const isSameKind = (a: Kind, b: Kind): boolean =>
-  a.tag === b.tag && a.queue === b.queue && a.retention === b.retention && a.priority === b.priority &&
-  a.version === b.version
+  a.tag === b.tag && a.queue === b.queue && a.priority === b.priority && a.version === b.version &&
+  (a.retention === b.retention || retentionOf(a.retention) === retentionOf(b.retention))
 
 /** Most records are of the same kind as the one before. */
 let last: Kind & { readonly text: string } | undefined

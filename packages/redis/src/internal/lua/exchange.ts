@@ -39,7 +39,7 @@ local function complete(ids, at, fence, after, traces, results)
       of = false
       if state == RUNNING and flags % 2 == 0 and crashes == 0 and string.sub(hot, HEAD + 1) == worker then
         of = {
-          fence = string.format('%d', its), kind = kind, attempt = attempt, at = startedAt, batch = batch, packed = {},
+          fence = string.format('%d', its), kind = kind, chunk = chunk, attempt = attempt, at = startedAt, batch = batch, packed = {},
           pack = function(endedAt, flag)
             return struct.pack(LAYOUT, COMPLETED, flags - flags % 8 + RAN + BEGUN + flag, priority, 0, its + 1, its,
               attempt, kind, chunk, 0, place, now, startedAt, endedAt) .. worker
@@ -83,6 +83,7 @@ local function complete(ids, at, fence, after, traces, results)
     shelve(kind, COMPLETED, table.concat(list), list.n)
     count(kind.queue, RUNNING, -list.n)
     count(kind.queue, COMPLETED, list.n)
+    noteEnds(of.chunk, list.n)
   end
 end
 

@@ -208,6 +208,7 @@ function L.begin(row)
   L.unfold(row)
   forgetSteps(row)
   L.unshelve(row)
+  noteEnds(row.chunk, -1)
   local its = more(row)
   row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0
   its.failures, its.failedAttempt, its.deadReason, its.cancel = nil, nil, nil, nil
