@@ -21,6 +21,7 @@ describe("the sources", () => {
 
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
+      cli: ["effect/cli", "effect/cli/CliError"],
       examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
       http: [
         "effect/crypto/Mac",

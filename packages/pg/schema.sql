@@ -226,7 +226,6 @@ CREATE TABLE key (
   name text COLLATE "C" NOT NULL,
   lim integer NOT NULL,
   held integer NOT NULL,
-  starting integer NOT NULL DEFAULT 0,
   full_at double precision NOT NULL DEFAULT 0,
   closed_until bigint NOT NULL DEFAULT 0,
   opens_at bigint,
@@ -402,86 +401,64 @@ ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
 
 ALTER TABLE worker ADD CONSTRAINT worker_pkey PRIMARY KEY (num);
 
-CREATE OR REPLACE FUNCTION admit_shared(p_key text, p_now bigint)
+CREATE OR REPLACE FUNCTION admit_keys(p_keys text[], p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  k key;
-  l limits;
-  v record;
-  v_opens bigint;
-  q text;
-  n int;
+  v_queues text[];
+  v_took jsonb;
+  v_opens jsonb;
+  v_again text[];
+  v_queue text;
 BEGIN
-  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND OR k.opens_at IS NULL AND NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN RETURN; END IF;
-  SELECT * INTO l FROM limits
-    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
-  v := key_room(k, l, p_now);
-  IF v.o_room > 0 THEN
-    FOR q, n IN
-      WITH c AS (
-        SELECT id FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
-        ORDER BY priority, turn, place LIMIT least(v.o_room, 1000) FOR UPDATE SKIP LOCKED
-      ), u AS (
-        UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
-        FROM c WHERE r.id = c.id RETURNING r.queue
-      )
-      SELECT queue, count(*)::int FROM u GROUP BY queue
-    LOOP
-      k.held := k.held + n;
-      v.o_ready := v.o_ready + n;
-      v.o_room := v.o_room - n;
-      INSERT INTO delta (queue, blocked, ready) VALUES (q, -n, n);
-      PERFORM wake(q, p_now);
-    END LOOP;
+  PERFORM FROM (SELECT DISTINCT unnest(p_keys) AS name ORDER BY 1) g
+    CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
+  WITH k AS MATERIALIZED (
+    SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
+        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+    FROM (SELECT DISTINCT unnest(p_keys) AS name) g
+    CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
+    LEFT JOIN LATERAL (SELECT * FROM limits
+      WHERE q.name >= '@' AND q.name < 'A' AND name = split_part(q.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
+    CROSS JOIN LATERAL (SELECT q.name, q.lim, q.held + 0 AS held, q.full_at, q.closed_until, q.failed,
+      CASE WHEN l.gap IS NULL THEN 0 ELSE (SELECT count(*) FROM record WHERE key = q.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0) END AS ready) k
+  ), c AS MATERIALIZED (
+    SELECT r.id FROM k CROSS JOIN LATERAL (
+      SELECT id FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey'
+      ORDER BY priority, turn, place LIMIT k.room FOR UPDATE SKIP LOCKED
+    ) r WHERE k.room > 0
+  ), u AS (
+    UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
+    WHERE r.id = ANY (ARRAY(SELECT id FROM c)) RETURNING r.queue, r.key
+  ), counted AS (
+    INSERT INTO delta (queue, blocked, ready) SELECT queue, -count(*), count(*) FROM u GROUP BY queue RETURNING queue
+  )
+  SELECT (SELECT array_agg(queue) FROM counted),
+      (SELECT jsonb_object_agg(key, n) FROM (SELECT key, count(*) AS n FROM u GROUP BY key) t)
+    INTO v_queues, v_took;
+  -- Room is left where those that wait are locked, or more than are taken at a time.
+  SELECT jsonb_object_agg(name, CASE WHEN room > 0 THEN p_now + 50 ELSE opens END) FILTER (WHERE name LIKE '@%'),
+      array_agg(name) FILTER (WHERE name NOT LIKE '@%' AND room > 0)
+    INTO v_opens, v_again
+    FROM (SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
+        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+    FROM (SELECT DISTINCT unnest(p_keys) AS name) g
+    CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
+    LEFT JOIN LATERAL (SELECT * FROM limits
+      WHERE q.name >= '@' AND q.name < 'A' AND name = split_part(q.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
+    CROSS JOIN LATERAL (SELECT q.name, q.lim, q.held + coalesce((v_took ->> q.name)::int, 0) AS held, q.full_at, q.closed_until, q.failed,
+      CASE WHEN l.gap IS NULL THEN 0 ELSE (SELECT count(*) FROM record WHERE key = q.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0) END AS ready) k) k WHERE (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1);
+  UPDATE key SET held = held + coalesce((v_took ->> name)::int, 0), opens_at = (v_opens ->> name)::bigint
+    WHERE name = ANY (p_keys) AND (v_took ->> name IS NOT NULL OR opens_at IS DISTINCT FROM (v_opens ->> name)::bigint);
+  IF v_again IS NOT NULL THEN
+    INSERT INTO agenda (key, at) SELECT name, p_now + 200 FROM unnest(v_again) AS u(name);
   END IF;
-  IF EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
-    -- Room is left: those that wait are locked, or more than are taken at a time.
-    v_opens := CASE WHEN v.o_room > 0 THEN p_now + 50 ELSE opens(k, l, v.o_slots, v.o_ready, p_now) END;
-  END IF;
-  UPDATE key SET held = k.held, opens_at = v_opens
-    WHERE name = p_key AND (held <> k.held OR opens_at IS DISTINCT FROM v_opens);
-END $function$;
-
-CREATE OR REPLACE FUNCTION admit_waiting(p_key text, p_now bigint)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  k key;
-  q text;
-  n int;
-BEGIN
-  IF p_key LIKE '@%' THEN
-    PERFORM admit_shared(p_key, p_now);
-    RETURN;
-  END IF;
-  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND OR k.held >= k.lim
-    OR NOT EXISTS (SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
-    RETURN;
-  END IF;
-  FOR q, n IN
-    WITH c AS (
-      SELECT id FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
-      ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
-    ), u AS (
-      UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
-      FROM c WHERE r.id = c.id RETURNING r.queue
-    )
-    SELECT queue, count(*)::int FROM u GROUP BY queue
-  LOOP
-    UPDATE key SET held = held + n WHERE name = p_key;
-    k.held := k.held + n;
-    INSERT INTO delta (queue, blocked, ready) VALUES (q, -n, n);
-    PERFORM wake(q, p_now);
+  FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
+    PERFORM wake(v_queue, p_now);
   END LOOP;
-  IF k.held < k.lim AND EXISTS (
-    SELECT FROM record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
-    PERFORM look_again(NULL, p_key, p_now);
-  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION advance(p_id uuid, p_now bigint, p_broken boolean)
@@ -764,25 +741,28 @@ AS $function$
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 $function$;
 
-CREATE OR REPLACE FUNCTION claimed_shared(p_queue text, p_ids uuid[], p_keys text[], p_now bigint)
+CREATE OR REPLACE FUNCTION claimed_shared(p_queue text, p_turn bigint, p_keys text[], p_refused uuid[], p_now bigint)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  v_key text;
-  v_turn bigint := (SELECT max(turn) FROM record WHERE id = ANY (p_ids));
+  v_waited text[];
 BEGIN
-  IF p_keys IS NOT NULL THEN
-    UPDATE key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
-    FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
-      PERFORM admit_shared(v_key, p_now);
-    END LOOP;
+  IF p_refused IS NOT NULL THEN
+    UPDATE record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = key, flags = flags & ~24, at = p_now
+      WHERE id = ANY (p_refused);
+    INSERT INTO delta (queue, ready, blocked) VALUES (p_queue, -cardinality(p_refused), cardinality(p_refused));
   END IF;
-  IF v_turn > 0 THEN
+  IF p_keys IS NOT NULL THEN
+    SELECT array_agg(name) INTO v_waited FROM unnest(p_keys) AS u(name)
+      WHERE (SELECT true FROM record WHERE key = u.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) OR (SELECT opens_at FROM key k WHERE k.name = u.name) IS NOT NULL;
+    IF v_waited IS NOT NULL THEN PERFORM admit_keys(v_waited, p_now); END IF;
+  END IF;
+  IF p_turn > 0 THEN
     -- Who has it locked sets about the same.
-    UPDATE queue SET turn = v_turn WHERE name IN (
-      SELECT name FROM queue WHERE name = p_queue AND turn < v_turn FOR UPDATE SKIP LOCKED);
-    INSERT INTO queue (name, turn) SELECT p_queue, v_turn
+    UPDATE queue SET turn = p_turn WHERE name IN (
+      SELECT name FROM queue WHERE name = p_queue AND turn < p_turn FOR UPDATE SKIP LOCKED);
+    INSERT INTO queue (name, turn) SELECT p_queue, p_turn
       WHERE NOT EXISTS (SELECT FROM queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
   END IF;
   RETURN (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
@@ -1327,6 +1307,114 @@ BEGIN
   RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $function$;
 
+CREATE OR REPLACE FUNCTION enqueue_keyed(p_ids uuid[], p_tags text[], p_versions integer[], p_queues text[], p_priorities integer[], p_delays bigint[], p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[], p_transaction boolean, p_keys text[], p_key_limits integer[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  p_now bigint := clock();
+  v_keys text[] := '{}';
+  v_limits jsonb;
+  v_locked int;
+  v_rooms jsonb;
+  v_turns jsonb;
+  v_stored uuid[];
+  v_queues text[];
+  v_took jsonb;
+  v_waiting text[];
+  v_queue text;
+BEGIN
+  IF NOT p_transaction THEN
+    SELECT coalesce(array_agg(key), '{}'), jsonb_object_agg(key, key_limit) INTO v_keys, v_limits FROM (
+      SELECT DISTINCT ON (g.key) g.key, g.key_limit FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads, p_keys, p_key_limits
+      ) WITH ORDINALITY AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload, key,
+        key_limit, n)
+      WHERE g.key IS NOT NULL AND coalesce(g.run_at, p_now + g.delay) <= p_now ORDER BY g.key, g.n DESC
+    ) due;
+    -- Mostly they are there, and say the same. New ones come before all locks, so that nobody waits for one who waits for them.
+    LOOP
+      INSERT INTO key (name, lim, held) SELECT name, (v_limits ->> name)::int, 0 FROM unnest(v_keys) AS u(name)
+        WHERE (SELECT true FROM key k WHERE k.name = u.name) IS NULL ORDER BY name ON CONFLICT (name) DO NOTHING;
+      PERFORM FROM (SELECT DISTINCT unnest(v_keys) AS name ORDER BY 1) g
+    CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
+      GET DIAGNOSTICS v_locked = ROW_COUNT;
+      -- One that nobody held may have been forgotten in between.
+      EXIT WHEN v_locked = cardinality(v_keys);
+    END LOOP;
+    UPDATE key SET lim = (v_limits ->> name)::int
+      WHERE name = ANY (v_keys) AND lim IS DISTINCT FROM (v_limits ->> name)::int;
+    SELECT jsonb_object_agg(name, room) INTO v_rooms FROM (SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
+        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+    FROM (SELECT DISTINCT unnest(v_keys) AS name) g
+    CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
+    LEFT JOIN LATERAL (SELECT * FROM limits
+      WHERE q.name >= '@' AND q.name < 'A' AND name = split_part(q.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
+    CROSS JOIN LATERAL (SELECT q.name, q.lim, q.held + 0 AS held, q.full_at, q.closed_until, q.failed,
+      CASE WHEN l.gap IS NULL THEN 0 ELSE (SELECT count(*) FROM record WHERE key = q.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0) END AS ready) k) k;
+    IF EXISTS (SELECT FROM unnest(v_keys) AS u(name) WHERE name LIKE '@%') THEN
+      v_turns := next_turns(p_queues, p_keys, p_delays, p_run_ats, p_now);
+    END IF;
+  END IF;
+
+  WITH ranked AS (
+    SELECT g.*, due, CASE
+        WHEN due > p_now THEN 2 WHEN g.key IS NULL THEN 0 WHEN p_transaction THEN 3
+        WHEN row_number() OVER (PARTITION BY g.key, due <= p_now ORDER BY g.n) <= (v_rooms ->> g.key)::int THEN 0
+        ELSE 3 END AS state,
+      CASE WHEN due <= p_now AND v_turns IS NOT NULL THEN (v_turns -> g.queue ->> g.key)::bigint - 1
+        + row_number() OVER (PARTITION BY g.queue, g.key, due <= p_now ORDER BY g.n) END AS turn
+    FROM unnest(
+        p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
+        p_payloads, p_keys, p_key_limits
+      ) WITH ORDINALITY AS g(id, tag, version, queue, priority, delay, run_at, start_before, retention, spec, payload, key,
+        key_limit, n) CROSS JOIN LATERAL (SELECT coalesce(g.run_at, p_now + g.delay) AS due) d
+    WHERE (SELECT true FROM record r WHERE r.id = g.id) IS NULL
+  ), stored AS (
+    INSERT INTO record (
+      id, place, turn, at, enqueued_at, ready_at, version, state, lane, priority, queue, tag, payload, spec, retention,
+      expire_at, expires, due, key, key_limit, flags, reason, blocked_on)
+    SELECT id, nextval('place'), coalesce(turn, 0), greatest(due, p_now), p_now, p_now, version, state,
+      CASE WHEN state = 0 AND key LIKE '@%' THEN 1 ELSE state END, priority, queue, tag, payload, spec, retention,
+      due + start_before, due + start_before, CASE WHEN state = 2 THEN due END, key, key_limit,
+      CASE WHEN key LIKE '@%' THEN 512 ELSE 0 END | CASE WHEN key IS NOT NULL AND state = 0 THEN 8 ELSE 0 END,
+      CASE WHEN state = 3 THEN 'ConcurrencyKey' END, CASE WHEN state = 3 THEN key END
+    FROM (SELECT * FROM ranked ORDER BY n) o ON CONFLICT (id) DO NOTHING
+    RETURNING id, place, queue, state, key
+  ), counted AS (
+    INSERT INTO delta (queue, ready, scheduled, blocked)
+    SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
+    FROM stored GROUP BY queue RETURNING queue
+  ), left_for_later AS (
+    INSERT INTO agenda (id) SELECT id FROM stored WHERE p_transaction AND state = 3 ORDER BY place
+  )
+  SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted),
+      (SELECT jsonb_object_agg(key, n) FROM (
+        SELECT key, count(*) AS n FROM stored WHERE state = 0 AND key IS NOT NULL GROUP BY key) t),
+      (SELECT array_agg(DISTINCT key) FROM stored WHERE state = 3 AND key LIKE '@%')
+    INTO v_stored, v_queues, v_took, v_waiting;
+  IF v_took IS NOT NULL THEN
+    UPDATE key SET held = held + (v_took ->> name)::int WHERE name = ANY (v_keys) AND v_took ->> name IS NOT NULL;
+  END IF;
+  -- Each sees to it that it is looked at when its instant comes.
+  IF v_waiting IS NOT NULL AND NOT p_transaction THEN PERFORM admit_keys(v_waiting, p_now); END IF;
+  FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
+    PERFORM wake(v_queue, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END);
+  END LOOP;
+  IF EXISTS (SELECT FROM listener WHERE until > p_now) THEN
+    PERFORM tell('enqueued', r, NULL, p_now) FROM record r WHERE r.id = ANY (v_stored);
+  END IF;
+  RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
+END $function$;
+
 CREATE OR REPLACE FUNCTION enqueue_lone(p_id uuid, p_tag text, p_version integer, p_queue text, p_priority integer, p_delay bigint, p_run_at bigint, p_start_before bigint, p_retention text, p_spec text, p_payload text, p_transaction boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1648,6 +1736,8 @@ DECLARE
   v_keys text[];
   v_starts int;
   v_shared int;
+  v_refused uuid[];
+  v_turn bigint;
   v_rooms int[];
   v_opens bigint;
   v_better boolean;
@@ -1736,16 +1826,23 @@ BEGIN
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), back AS MATERIALIZED (
       SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
       FROM record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
-      ORDER BY r.priority, r.turn, r.place LIMIT n + 100 FOR UPDATE SKIP LOCKED
+      ORDER BY r.priority, r.turn, r.place LIMIT n + CASE WHEN EXISTS (SELECT FROM (SELECT crashes FROM record WHERE queue = p_queues[i] AND lane = 1 AND state = 0
+        ORDER BY priority, turn, place LIMIT n) f WHERE crashes > 0) THEN 100 ELSE 0 END FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
       SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
       UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
       -- A worker takes one at a time of those that crashed others (P10).
       UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT has_suspect(v_worker) LIMIT 1)
+    ), few AS MATERIALIZED (
+      SELECT *, row_number() OVER (PARTITION BY key ORDER BY priority, turn, place) AS nth
+      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) f
+    ), rules AS MATERIALIZED (
+      SELECT start_keys(array_agg(key), array_agg(many), v_now) AS starts
+      FROM (SELECT key, count(*)::int AS many FROM few WHERE key IS NOT NULL GROUP BY key) k HAVING count(*) > 0
     ), chosen AS MATERIALIZED (
-      SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE start_shared(id, key, v_now) END AS starts
-      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
+      SELECT tid, id, key, turn, CASE WHEN most IS NULL OR nth <= most THEN 1 WHEN most < 0 THEN -1 ELSE 0 END AS starts, most
+      FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
@@ -1761,10 +1858,13 @@ BEGIN
       INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
-        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
-    IF v_shared > 0 THEN v_next := least(v_next, claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
+        (SELECT max(turn) FROM chosen WHERE starts > 0)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
+    IF v_shared > 0 THEN
+      v_next := least(v_next, claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
+    END IF;
   ELSE
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
@@ -1984,14 +2084,20 @@ CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed b
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  k text;
-  n int;
+  v_counts jsonb;
+  v_waited text[];
 BEGIN
-  FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
-    UPDATE key SET held = held - n, failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
-      WHERE name = k;
-    PERFORM admit_waiting(k, p_now);
-  END LOOP;
+  PERFORM FROM (SELECT DISTINCT unnest(p_keys) AS name ORDER BY 1) g
+    CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
+  SELECT jsonb_object_agg(name, n) INTO v_counts
+    FROM (SELECT name, count(*) AS n FROM unnest(p_keys) AS u(name) GROUP BY name) g;
+  WITH freed AS (
+    UPDATE key k SET held = held - (v_counts ->> name)::int,
+      failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
+    WHERE name = ANY (p_keys)
+    RETURNING name, opens_at IS NOT NULL OR (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) AS waited
+  ) SELECT array_agg(name) INTO v_waited FROM freed WHERE waited;
+  IF v_waited IS NOT NULL THEN PERFORM admit_keys(v_waited, p_now); END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION has_suspect(p_num integer)
@@ -2119,27 +2225,12 @@ AS $function$
 DECLARE
   l limits;
 BEGIN
-  SELECT * INTO l FROM limits
-    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  SELECT * INTO l FROM (SELECT * FROM limits
+      WHERE p_key >= '@' AND p_key < 'A' AND name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL)) held;
   IF l.trips IS NULL THEN RETURN; END IF;
   UPDATE key SET failed = failed + 1,
     closed_until = CASE WHEN failed + 1 >= l.trips THEN greatest(closed_until, p_now + l.open_for) ELSE closed_until END
   WHERE name = p_key AND closed_until <= p_now;
-END $function$;
-
-CREATE OR REPLACE FUNCTION key_room(k key, l limits, p_now bigint, OUT o_slots integer, OUT o_room integer, OUT o_ready integer)
- RETURNS record
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  o_slots := CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
-  o_room := CASE WHEN p_now < k.closed_until THEN 0 ELSE coalesce(o_slots - k.held, 1000) END;
-  o_ready := 0;
-  IF l.gap IS NOT NULL THEN
-    SELECT count(*) INTO o_ready FROM record
-      WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0;
-    o_room := least(o_room, floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - o_ready);
-  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION let_run(r record, p_due bigint, p_now bigint, p_keeps boolean, p_transaction boolean DEFAULT false)
@@ -2326,7 +2417,7 @@ AS $function$
 DECLARE
   v_from text := (SELECT mended FROM housekeeping);
   v_to text;
-  v_key text;
+  v_keys text[];
   v_count int;
 BEGIN
   -- One part of the keys after the other, and then from the beginning.
@@ -2334,12 +2425,9 @@ BEGIN
     FROM (SELECT name FROM key WHERE name > v_from ORDER BY name LIMIT 5000) few;
   UPDATE housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
-      SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
-    ORDER BY k.name
-  LOOP
-    PERFORM admit_waiting(v_key, p_now);
-  END LOOP;
+  v_keys := ARRAY(SELECT k.name FROM key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
+      SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1));
+  IF v_keys <> '{}' THEN PERFORM admit_keys(v_keys, p_now); END IF;
   PERFORM tend(few.id, p_now) FROM (
     SELECT q.id FROM cancel q
       WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;
@@ -2393,8 +2481,8 @@ DECLARE
   l limits;
   v_turn bigint;
 BEGIN
-  SELECT * INTO l FROM limits
-    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
+  SELECT * INTO l FROM (SELECT * FROM limits
+      WHERE p_key >= '@' AND p_key < 'A' AND name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL)) held;
   IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
   SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = p_queue))
     INTO v_turn FROM key k WHERE k.name = p_key;
@@ -2402,13 +2490,36 @@ BEGIN
   RETURN v_turn;
 END $function$;
 
-CREATE OR REPLACE FUNCTION opens(k key, l limits, p_slots integer, p_ready integer, p_now bigint)
- RETURNS bigint
+CREATE OR REPLACE FUNCTION next_turns(p_queues text[], p_keys text[], p_delays bigint[], p_run_ats bigint[], p_now bigint)
+ RETURNS jsonb
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  v_lasts jsonb;
+  v_firsts jsonb;
 BEGIN
-  IF k.held >= p_slots OR l.gap IS NOT NULL AND p_ready >= floor(l.burst + 0.9 / l.gap) THEN RETURN NULL; END IF;
-  RETURN greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (p_ready + 1)) * l.gap - 0.9)::bigint END);
+  WITH turns AS (
+    SELECT g.queue, g.key, g.n, f.turn FROM (
+      SELECT queue, key, count(*) AS n FROM unnest(p_queues, p_keys, p_delays, p_run_ats) AS g(queue, key, delay, run_at)
+      WHERE key >= '@' AND key < 'A' AND coalesce(run_at, p_now + delay) <= p_now GROUP BY queue, key
+    ) g
+    CROSS JOIN LATERAL (SELECT fair FROM limits
+      WHERE name = split_part(g.key, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l
+    CROSS JOIN LATERAL (
+      SELECT greatest(coalesce((k.turns ->> g.queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = g.queue)) AS turn
+      FROM key k WHERE k.name = g.key LIMIT 1
+    ) f WHERE l.fair
+  )
+  SELECT (SELECT jsonb_object_agg(queue, firsts) FROM (
+      SELECT queue, jsonb_object_agg(key, turn) AS firsts FROM turns GROUP BY queue) q),
+    (SELECT jsonb_object_agg(key, lasts) FROM (
+      SELECT key, jsonb_object_agg(queue, turn + n - 1) AS lasts FROM turns GROUP BY key) k)
+    INTO v_firsts, v_lasts;
+  IF v_lasts IS NOT NULL THEN
+    UPDATE key SET turns = coalesce(turns, '{}') || (v_lasts -> name)
+      WHERE name = ANY (ARRAY(SELECT jsonb_object_keys(v_lasts)));
+  END IF;
+  RETURN v_firsts;
 END $function$;
 
 CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
@@ -2983,37 +3094,43 @@ BEGIN
   RETURN 'Early';
 END $function$;
 
-CREATE OR REPLACE FUNCTION start_shared(p_id uuid, p_key text, p_now bigint)
- RETURNS integer
+CREATE OR REPLACE FUNCTION start_keys(p_keys text[], p_counts integer[], p_now bigint)
+ RETURNS jsonb
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  k key;
-  l limits;
-  v_slots int;
-  v_queue text;
+  v_tight text[];
+  v_locked text[];
+  v_starts jsonb;
+  v_full jsonb;
+  v_refused jsonb;
 BEGIN
-  SELECT * INTO l FROM limits
-    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
-  SELECT * INTO k FROM key WHERE name = p_key;
-  v_slots := CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
-  IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
-  SELECT * INTO k FROM key WHERE name = p_key FOR UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN RETURN -1; END IF;
-  IF p_now >= k.closed_until AND (l.gap IS NULL OR floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) > 0)
-    AND (v_slots IS NULL OR k.held <= v_slots OR v_slots > (
-      SELECT count(*) FROM record WHERE key = p_key AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1
-    ) + k.starting) THEN
-    UPDATE key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 1 * l.gap END,
-      starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
-    WHERE name = p_key;
-    RETURN 2;
-  END IF;
-  UPDATE key SET held = held - 1 WHERE name = p_key;
-  UPDATE record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = p_key, flags = flags & ~24, at = p_now
-    WHERE id = p_id RETURNING queue INTO v_queue;
-  INSERT INTO delta (queue, ready, blocked) VALUES (v_queue, -1, 1);
-  RETURN 0;
+  SELECT array_agg(k.name) INTO v_tight FROM unnest(p_keys) AS g(name)
+    CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) k
+    LEFT JOIN LATERAL (SELECT * FROM limits
+      WHERE k.name >= '@' AND k.name < 'A' AND name = split_part(k.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
+    WHERE l.gap IS NOT NULL OR p_now < k.closed_until OR k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
+  IF v_tight IS NULL THEN RETURN NULL; END IF;
+  v_locked := ARRAY(SELECT name FROM key WHERE name = ANY (v_tight) FOR UPDATE SKIP LOCKED);
+  SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL),
+      jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
+    INTO v_starts, v_full, v_refused
+    FROM (
+      SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + m.starts * l.gap END AS full_at
+      FROM unnest(p_keys, p_counts) AS g(name, n)
+      CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) k
+      LEFT JOIN LATERAL (SELECT * FROM limits
+      WHERE k.name >= '@' AND k.name < 'A' AND name = split_part(k.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
+      CROSS JOIN LATERAL (SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE greatest(0, least(g.n,
+        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) END,
+        CASE WHEN k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END THEN CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - (SELECT count(*) FROM record WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1) END)) END::int AS starts) m
+      WHERE k.name = ANY (v_locked)
+    ) t;
+  UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
+    held = held - coalesce((v_refused ->> name)::int, 0)
+    WHERE name = ANY (v_locked) AND (v_full ->> name IS NOT NULL OR v_refused ->> name IS NOT NULL);
+  RETURN coalesce(v_starts, '{}') || coalesce(
+    (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT name = ANY (v_locked)), '{}');
 END $function$;
 
 CREATE OR REPLACE FUNCTION sum_counters()
@@ -3137,20 +3254,24 @@ CREATE OR REPLACE FUNCTION take_shared(p_key text, p_limit integer, p_now bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  k key;
-  l limits;
   v record;
 BEGIN
-  SELECT * INTO l FROM limits
-    WHERE name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL);
   INSERT INTO key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
-    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING * INTO k;
-  v := key_room(k, l, p_now);
-  IF v.o_room > 0 THEN
+    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim;
+  SELECT * INTO v FROM (SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
+        CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) - k.ready END) END)::int AS room, (CASE WHEN k.held >= CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END OR l.gap IS NOT NULL AND k.ready >= floor(l.burst + 0.9 / l.gap) THEN NULL
+        ELSE greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ceil(least(k.full_at, p_now + l.burst * l.gap + 0.9) - (l.burst - (k.ready + 1)) * l.gap - 0.9)::bigint END) END)::bigint AS opens
+    FROM (SELECT DISTINCT unnest(ARRAY[p_key]) AS name) g
+    CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) q
+    LEFT JOIN LATERAL (SELECT * FROM limits
+      WHERE q.name >= '@' AND q.name < 'A' AND name = split_part(q.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
+    CROSS JOIN LATERAL (SELECT q.name, q.lim, q.held + 0 AS held, q.full_at, q.closed_until, q.failed,
+      CASE WHEN l.gap IS NULL THEN 0 ELSE (SELECT count(*) FROM record WHERE key = q.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0) END AS ready) k) k;
+  IF v.room > 0 THEN
     UPDATE key SET held = held + 1 WHERE name = p_key;
     RETURN true;
   END IF;
-  UPDATE key SET opens_at = opens(k, l, v.o_slots, v.o_ready, p_now) WHERE name = p_key;
+  UPDATE key SET opens_at = v.opens WHERE name = p_key;
   RETURN false;
 END $function$;
 
@@ -3340,7 +3461,7 @@ BEGIN
     ELSIF a.frees THEN
       PERFORM free_slots(ARRAY[a.key], p_now);
     ELSE
-      PERFORM admit_waiting(a.key, p_now);
+      PERFORM admit_keys(ARRAY[a.key], p_now);
     END IF;
   END LOOP;
   -- Each that fails may have waited for a moment, so few may; those that are left come first the next time.
@@ -3386,13 +3507,10 @@ CREATE OR REPLACE FUNCTION tend_keys(p_now bigint)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  v_key text;
+  v_keys text[] := ARRAY(
+    SELECT name FROM key WHERE opens_at <= p_now ORDER BY opens_at LIMIT 200 FOR UPDATE SKIP LOCKED);
 BEGIN
-  FOR v_key IN
-    SELECT name FROM key WHERE opens_at <= p_now ORDER BY opens_at LIMIT 200 FOR UPDATE SKIP LOCKED
-  LOOP
-    PERFORM admit_shared(v_key, p_now);
-  END LOOP;
+  IF v_keys <> '{}' THEN PERFORM admit_keys(v_keys, p_now); END IF;
   -- What others have locked is not asked for without a pause.
   RETURN (SELECT greatest(opens_at, p_now + 1) FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
 END $function$;

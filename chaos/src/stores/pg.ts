@@ -56,7 +56,10 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
   ],
   reconciling: [["renew", "q.at <= v_now - p_older", "false"]],
   rescue: [["maintain", "lease_until <= v_now AND NOT ended", "false"]],
-  slots: [["take_slot", "WHERE k.held < excluded.lim", ""]]
+  slots: [
+    ["take_slot", "WHERE k.held < excluded.lim", ""],
+    ["enqueue_keyed", "<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 THEN 0"]
+  ]
 }
 
 const states: Readonly<Record<number, Stored["state"]>> = { 1: "running", 4: "completed", 5: "cancelled", 6: "dead" }

@@ -288,6 +288,7 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
     _tag: job.tag,
     queue: job.queue,
     annotations,
+    isBatch: job.batch !== undefined,
     ...schemas,
     annotate: (key: Context.Key<unknown, unknown>, value: unknown) =>
       declare(job, schemas, Context.add(annotations, key, value) as Context.Context<never>),

@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import type { Steps } from "./internal/steps/steps.ts"
 import type { JobId } from "./JobRecord.ts"
@@ -63,6 +64,18 @@ export interface Shape {
   readonly elapsed: () => number
   /** @internal */
   readonly write: (entry: WriteEntry) => void
+  /**
+   * The attempt was told to stop: its lease is lost, a cancel was requested, or its time is over.
+   *
+   * @internal
+   */
+  readonly isStopped: boolean
+  /**
+   * The fiber that is interrupted when the attempt is told to stop.
+   *
+   * @internal
+   */
+  readonly watch: (fiber: Fiber.Fiber<unknown, unknown>) => void
   /** @internal */
   readonly steps: Steps
 }

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import { type RunOptions as InternalRunOptions, type RunPolicy, runPolicy } from "./internal/definition.ts"
 import { keyOf, type Middleware, type Registered } from "./internal/handler.ts"
 import * as Job from "./Job.ts"
+import type * as JobBatch from "./JobBatch.ts"
 import type { JobContext } from "./JobContext.ts"
 import type { EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobMiddleware from "./JobMiddleware.ts"
@@ -53,7 +54,10 @@ export interface JobGroup<in out J extends Job.Any, out M = never, out P = never
   /** Policies for those of its jobs that do not set them. */
   defaults(options: Omit<Job.RunOptions<never>, "onError">): JobGroup<J, M, P>
 
-  /** Wraps every attempt of the jobs that the group has now. The first one that is given is the outermost. */
+  /**
+   * Wraps every attempt of the jobs that the group has now. The first one that is given is the outermost. A job of batches among
+   * them throws: it has no single attempt to wrap.
+   */
   middleware<Self, Id extends string, Provides>(
     middleware: JobMiddleware.ServiceClass<Self, Id, Provides>
   ): JobGroup<J, M | Self, P | Provides>
@@ -100,7 +104,11 @@ export type HandlersOf<J extends Job.Any> = J extends Job.Any ? Job.Handler<J["_
  */
 export type HandlersFrom<J extends Job.Any> = { readonly [C in J as C["_tag"]]: HandlerFrom<C> }
 
-type HandlerFrom<J extends Job.Any> = (
+type HandlerFrom<J extends Job.Any> = J extends { readonly isBatch: true }
+  ? JobBatch.Handler<J["payloadSchema"], J["successSchema"], J["errorSchema"], any>
+  : SingleHandlerFrom<J>
+
+type SingleHandlerFrom<J extends Job.Any> = (
   payload: J["payloadSchema"]["Type"]
 ) => Effect.Effect<
   J["successSchema"]["Type"] | Job.Settled<J["successSchema"]["Type"]>,
@@ -167,10 +175,21 @@ const build = (
       const added = runPolicy("group defaults", options)
       return build(list, new Map(list.map(({ _tag }) => [_tag, { ...policies.get(_tag), ...added }])), wraps)
     },
-    middleware: (middleware: AnyMiddleware) =>
-      build(list, policies, new Map(list.map(({ _tag }) => [_tag, [...wraps.get(_tag) ?? [], middleware]])))
+    middleware: (middleware: AnyMiddleware) => {
+      refuseBatches(list)
+      return build(list, policies, new Map(list.map(({ _tag }) => [_tag, [...wraps.get(_tag) ?? [], middleware]])))
+    }
   }
   return Object.assign(function() {}, operations)
+}
+
+const refuseBatches = (jobs: ReadonlyArray<Job.Any>): void => {
+  for (const { [Job.TypeId]: { batch }, _tag } of jobs) {
+    if (batch === undefined) continue
+    throw new Error(
+      `a middleware wraps single attempts, and ${_tag} takes batches: leave it out of this group, and merge the groups`
+    )
+  }
 }
 
 type Handlers = Readonly<Record<string, Registered["run"]>>

@@ -206,6 +206,30 @@ export interface Limited<P> {
   readonly key: (payload: P) => string
 }
 
+/**
+ * How the records of a batch job are collected.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Batch<P> {
+  /** How many records the handler gets at a time, at most: from 1 to 1,000. */
+  readonly size: number
+  /**
+   * How long a worker goes on collecting after the first record of a batch. A batch that is not full by then runs as it is.
+   *
+   * What a worker collects is leased to it: others do not see it meanwhile, and when the worker is closed it is given back,
+   * without an attempt.
+   */
+  readonly within: Duration.Input
+  /**
+   * Such as the tenant, or the account at a third party: only records with the same key come together. Stamped at the enqueue.
+   *
+   * @default one batch for all
+   */
+  readonly key?: ((payload: P) => string) | undefined
+}
+
 type TypeOf<P> = P extends Schema.Top ? P["Type"] : P extends Schema.Struct.Fields ? Schema.Struct<P>["Type"] : never
 type MakeIn<P> = P extends Schema.Top ? P["~type.make.in"]
   : P extends Schema.Struct.Fields ? Schema.Struct<P>["~type.make.in"]

@@ -31,8 +31,9 @@ import { pump } from "./internal/worker/pump.ts"
 import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
 import { shutdown } from "./internal/worker/shutdown.ts"
 import { QueueSlots, Slots } from "./internal/worker/slots.ts"
-import { type Settings, WorkerState } from "./internal/worker/state.ts"
+import { WorkerState } from "./internal/worker/state.ts"
 import { Telemetry } from "./internal/worker/telemetry.ts"
+import type { Settings } from "./internal/worker/timers.ts"
 import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
@@ -134,7 +135,7 @@ export interface Health {
   /** `degraded`: the store does not answer; what runs goes on. */
   readonly status: Status
   readonly running: number
-  /** Claimed, and waiting for a slot. */
+  /** Claimed, and waiting for a slot or for others of their batch. */
   readonly waiting: number
   readonly concurrency: number
   /** By the store's clock. */
@@ -233,6 +234,29 @@ export const perform = <J extends Job.Any>(
       (error) => error instanceof JobStoreError && error.reason._tag === "LeaseLost",
       () => Effect.die(new Error(noRecord(job._tag)))
     )
+  ) as Effect.Effect<never>
+
+/**
+ * The same for a batch job: runs its handler once for all payloads, and answers how each record ends, in their order.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const performBatch = <J extends Job.Any & { readonly isBatch: true }>(
+  job: J,
+  payloads: ReadonlyArray<J["payloadSchema"]["~type.make.in"]>,
+  options?: PerformOptions
+): Effect.Effect<
+  ReadonlyArray<
+    Exit.Exit<J["successSchema"]["Type"], J["errorSchema"]["Type"] | EnqueueError | JobStoreError>
+  >,
+  EnqueueError,
+  | JobGroup.HandlersOf<J>
+  | J["payloadSchema"]["EncodingServices" | "DecodingServices"]
+  | J["successSchema"]["EncodingServices" | "DecodingServices"]
+> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Perform.performBatch(job[Job.TypeId], Context.getUnsafe(context, keyOf(job._tag)), payloads, options ?? {})
   ) as Effect.Effect<never>
 
 /** Of what a handler does here, a commit alone carries a fence. */
@@ -386,9 +410,18 @@ const slotsOf = (group: JobGroup.Any, options: Options): Slots => {
   }
   const names = [...Object.keys(given), ...[...used].filter((name) => !(name in given))]
   const queues = names.map((name) => new QueueSlots(name))
-  for (const queue of queues) configure(queue, given[queue.name] ?? {})
+  for (const queue of queues) {
+    configure(queue, given[queue.name] ?? {})
+    queue.batch = batchOf(group, queue.name)
+  }
   return new Slots(concurrencyOf(options.concurrency ?? 100), options.order ?? "weighted", queues)
 }
+
+/** How many records one slot takes. Where other jobs share the queue, what is claimed may be theirs: one. */
+const batchOf = (group: JobGroup.Any, queue: string): number =>
+  Math.min(
+    ...[...group.jobs.values()].filter((job) => job.queue === queue).map((job) => job[Job.TypeId].batch?.size ?? 1)
+  )
 
 const concurrencyOf = (value: number): number => integer("worker", "concurrency", value, 1, 100_000)
 
@@ -427,7 +460,7 @@ const proposalsOf = (jobs: ReadonlyMap<string, RunnableJob>, { queues = {}, rele
 const healthOf = (state: WorkerState): Health => ({
   status: state.health.status,
   running: state.slots.running,
-  waiting: state.waitingCount,
+  waiting: state.waitingCount + state.collector.size,
   concurrency: state.slots.concurrency,
   lastAnswerAt: state.health.lastAnswerAt,
   lastError: state.health.lastError,

@@ -257,6 +257,8 @@ export interface Claimed {
   readonly idempotencyKey?: string | undefined
   readonly parent?: JobId | undefined
   readonly flowId?: string | undefined
+  /** What the record was enqueued with: a worker collects records with the same one. */
+  readonly batchKey?: string | undefined
   /** Step results and signals by name, up to 64 KiB; those whose names begin with `!` are always among them. */
   readonly checkpoints: Readonly<Record<string, string>>
   /** There are more checkpoints than these: `get` has them all. */

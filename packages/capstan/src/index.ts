@@ -6,6 +6,7 @@
 export * as Coalescer from "./Coalescer.ts"
 export * as Flow from "./Flow.ts"
 export * as Job from "./Job.ts"
+export * as JobBatch from "./JobBatch.ts"
 export * as JobContext from "./JobContext.ts"
 export * as JobError from "./JobError.ts"
 export * as JobGroup from "./JobGroup.ts"

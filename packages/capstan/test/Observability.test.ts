@@ -9,7 +9,7 @@ import {
   SamplingDecision,
   SimpleSpanProcessor
 } from "@opentelemetry/sdk-trace-base"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker, Lifecycle } from "capstan"
+import { Job, JobBatch, JobError, JobGroup, Jobs, JobStore, JobWorker, Lifecycle } from "capstan"
 import { Effect, Layer, Metric, Schedule, Schema, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
@@ -66,7 +66,44 @@ const failed = 2
 
 const named = (spans: ReadonlyArray<ReadableSpan>, name: string) => spans.filter((span) => span.name === name)
 
+class Bulk extends JobBatch.make("Bulk", {
+  payload: Schema.Number,
+  queue: "bulk",
+  batch: { size: 3, within: "1 second" }
+}) {}
+
+const BulkLive = Bulk.toLayer((members) => JobBatch.each(members, (n) => n === 2 ? Effect.die("no") : Effect.void))
+
 describe("spans", () => {
+  it.effect("a batch is one trace, linked to the enqueue of each record, and each has a settlement in it", () => {
+    const { exporter, layer } = traced(1)
+    return Effect.gen(function*() {
+      const handles = yield* Effect.forEach([1, 2, 3], (n) => Effect.withSpan(Bulk.enqueue(n), `request ${n}`))
+      yield* Layer.build(withOnly(JobGroup.make(Bulk), BulkLive))
+      yield* settle
+      const spans = exporter.getFinishedSpans()
+      const sends = named(spans, "send bulk").map((span) => span.spanContext().spanId)
+      const [batch, ...others] = named(spans, "process bulk")
+      assert.deepStrictEqual(others, [])
+      assert.deepStrictEqual(batch!.links.map(({ context }) => context.spanId), sends)
+      assert.deepStrictEqual(
+        batch!.links.map(({ attributes }) => attributes?.["messaging.message.id"]),
+        handles.map(({ id }) => id)
+      )
+      assert.isUndefined(batch!.parentSpanContext)
+      assert.strictEqual(batch!.attributes["messaging.batch.message_count"], 3)
+      const settled = named(spans, "settle bulk")
+      assert.deepStrictEqual(settled.map(({ attributes }) => attributes["capstan.decision"]), [
+        "completed",
+        "retried",
+        "completed"
+      ])
+      for (const span of settled) assert.strictEqual(span.parentSpanContext?.spanId, batch!.spanContext().spanId)
+      const { count } = yield* Metric.value(metrics.batchSize({ queue: "bulk", job: "Bulk" }))
+      assert.strictEqual(Number(count), 1)
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
   it.effect("an enqueue is a child of the request's span, and each attempt a new trace that is linked to it", () => {
     const { exporter, layer } = traced(2)
     return Effect.gen(function*() {
@@ -177,6 +214,8 @@ describe("spans", () => {
     return Effect.gen(function*() {
       yield* Parent.enqueue()
       yield* Child.enqueueMany([1, 2])
+      yield* Layer.build(withOnly(JobGroup.make(Bulk), BulkLive))
+      yield* Effect.forEach([1, 3], (n) => Bulk.enqueue(n))
       yield* settle
       yield* TestClock.adjust("1 hour")
       const spans = exporter.getFinishedSpans()
@@ -185,7 +224,10 @@ describe("spans", () => {
         `${name.split(" ")[0]} {queue}`,
         kindOf[kind]!
       ]))
-      assert.deepStrictEqual(new Set(spans.map(({ name }) => name.split(" ")[1])), new Set(["parents", "children"]))
+      assert.deepStrictEqual(
+        new Set(spans.map(({ name }) => name.split(" ")[1])),
+        new Set(["parents", "children", "bulk"])
+      )
       assert.deepStrictEqual(sorted(kinds), sorted(rowsOf(text, "span").map(([name, kind]) => [name, kind])))
       const on = new Map<string, Set<string>>()
       for (const { attributes, name } of spans) {
@@ -207,7 +249,7 @@ describe("spans", () => {
           name
         )
       }
-    }).pipe(Effect.provide(layer))
+    }).pipe(Effect.scoped, Effect.provide(layer))
   })
 })
 

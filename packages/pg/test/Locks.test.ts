@@ -839,7 +839,9 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
 
   twin("slots of keys", [
     ["NOT p_transaction AND ${s}.take_slot(r.key, r.key_limit, p_now)", "${s}.take_slot(r.key, r.key_limit, p_now)"],
-    ["r.key IS NOT NULL AND p_transaction AND v_due <= p_now", "false"]
+    ["r.key IS NOT NULL AND p_transaction AND v_due <= p_now", "false"],
+    ["  IF NOT p_transaction THEN\n    SELECT", "  IF true THEN\n    SELECT"],
+    ["WHEN g.key IS NULL THEN 0 WHEN p_transaction THEN 3", "WHEN g.key IS NULL THEN 0"]
   ], [
     "of a key whose slot is taken",
     "of a key that is free",

@@ -36,8 +36,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a start that takes no token": {
     changes: [[
-      "UPDATE ${s}.key SET full_at = CASE WHEN l.gap IS NULL THEN",
-      "UPDATE ${s}.key SET full_at = CASE WHEN true THEN"
+      "full_at = coalesce((v_full ->> name)::float8, full_at)",
+      "full_at = full_at"
     ]],
     red: [
       "a key starts no more",
@@ -47,8 +47,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a ready record that need not look at its limit": {
     changes: [[
-      "IF p_now >= k.closed_until AND (l.gap IS NULL OR",
-      "IF true OR p_now >= k.closed_until AND (l.gap IS NULL OR"
+      "SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE",
+      "SELECT CASE WHEN true THEN g.n ELSE"
     ]],
     red: [
       "a limit that is lowered",
@@ -66,9 +66,10 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["unique, maxWait"]
   },
   "turns that nobody takes": {
-    changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"]],
+    changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"], ["f WHERE l.fair\n", "f WHERE false\n"]],
     red: [
       "keys of a fair limit take turns",
+      "records of fair keys that come in one batch",
       "a higher priority comes before the turns"
     ]
   },
@@ -191,6 +192,21 @@ const twins: Readonly<Record<string, Twin>> = {
       "a success between two failures",
       "a wait with a delay ends with its signal"
     ]
+  },
+  "a batch whose records each see all slots of their key": {
+    changes: [["<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 * (v_rooms ->> g.key)::int THEN 0"]],
+    red: [
+      "of a batch with many keys",
+      "what ends in one exchange gives"
+    ]
+  },
+  "ends of one exchange that give each key one slot back": {
+    changes: [["SET held = held - (v_counts ->> name)::int", "SET held = held - 1"]],
+    red: ["what ends in one exchange gives"]
+  },
+  "a claim that takes one token, whatever it starts": {
+    changes: [["taken(\"k.full_at\", \"m.starts\")", "taken(\"k.full_at\", \"1\")"]],
+    red: []
   },
   "no fence at a step": {
     changes: [[

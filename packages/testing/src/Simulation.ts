@@ -85,6 +85,8 @@ export interface Report {
   /** How often each step from state to state was seen. */
   readonly transitions: ReadonlyMap<string, number>
   readonly faults: ReadonlyMap<string, number>
+  /** Whether records of a batch job ran together. */
+  readonly hasBatches: boolean
   /** Calls that the store took. */
   readonly steps: number
   /** The same for every run of the seed. */
@@ -160,13 +162,13 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     yield* invariants.atRest(acknowledged)
     // A store elsewhere would go on waking them.
     cluster.end()
-    const { events, faults, fingerprint, steps, transitions, violations } = world
-    return { seed, violations, events, transitions, faults, steps, fingerprint }
+    const { events, faults, fingerprint, memberLog, steps, transitions, violations } = world
+    return { seed, violations, hasBatches: memberLog.hasMates, events, transitions, faults, steps, fingerprint }
   })
 
 type Release = "old" | "new"
 
-const settings: JobWorker.Options<"default" | "parents"> = {
+const settings: JobWorker.Options<"default" | "parents" | "bulk"> = {
   concurrency: 4,
   lease,
   pollInterval: "1 second",
@@ -306,11 +308,14 @@ const drive = (
           ? "Limited"
           : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
-        const enqueue = job.enqueue(
-          { millis: choices.between(1, 4000), failures: choices.chance(0.3) ? choices.between(1, 2) : 0 },
-          { delay: choices.chance(0.3) ? choices.between(1, 5000) : 0 }
-        )
-        yield* inBackground(Effect.map(enqueue, ({ id }) => acknowledged.add(id)))
+        const payload = () => ({
+          millis: choices.between(1, 4000),
+          failures: choices.chance(0.3) ? choices.between(1, 2) : 0
+        })
+        // Batches come of what comes together.
+        const payloads = name === "Batched" ? [payload(), payload(), payload(), payload()] : [payload()]
+        const enqueue = job.enqueueMany(payloads, { delay: choices.chance(0.3) ? choices.between(1, 5000) : 0 })
+        yield* inBackground(Effect.map(enqueue, (stored) => stored.forEach(({ id }) => acknowledged.add(id))))
       }
       if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())
       if (choices.chance(0.03)) yield* inBackground(cluster.schedules.change(cluster.client, choices))

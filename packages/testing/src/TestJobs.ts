@@ -7,7 +7,7 @@
  */
 import type { JobError, JobRecord } from "capstan"
 import { Job, JobGroup, Jobs, JobStore, JobWorker, type Transactional } from "capstan"
-import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, type Exit, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as TransactionalMemory from "./TransactionalMemory.ts"
 
@@ -46,6 +46,27 @@ export interface Shape {
   ) => Effect.Effect<
     J["successSchema"]["Type"],
     J["errorSchema"]["Type"] | JobError.EnqueueError | JobError.JobStoreError,
+    | J["payloadSchema"]["EncodingServices" | "DecodingServices"]
+    | J["successSchema"]["EncodingServices" | "DecodingServices"]
+  >
+  /**
+   * Runs the handler of a batch job once for all payloads, inline, and answers how each record ends, in their order. See
+   * `JobWorker.performBatch`.
+   *
+   * What workers collect they hold for the job's `within`: `advance` lets it pass.
+   */
+  readonly runBatch: <J extends Job.Any & { readonly isBatch: true }>(
+    job: J,
+    payloads: ReadonlyArray<J["payloadSchema"]["~type.make.in"]>,
+    options?: JobWorker.PerformOptions
+  ) => Effect.Effect<
+    ReadonlyArray<
+      Exit.Exit<
+        J["successSchema"]["Type"],
+        J["errorSchema"]["Type"] | JobError.EnqueueError | JobError.JobStoreError
+      >
+    >,
+    JobError.EnqueueError,
     | J["payloadSchema"]["EncodingServices" | "DecodingServices"]
     | J["successSchema"]["EncodingServices" | "DecodingServices"]
   >
@@ -174,6 +195,11 @@ const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.Job
     run: (job, payload, options) =>
       Effect.updateContext(
         JobWorker.perform(job, payload, options) as Effect.Effect<never>,
+        (context: Context.Context<never>) => Context.merge(handlers, context)
+      ),
+    runBatch: (job, payloads, options) =>
+      Effect.updateContext(
+        JobWorker.performBatch(job, payloads, options) as Effect.Effect<never>,
         (context: Context.Context<never>) => Context.merge(handlers, context)
       ),
     drain,

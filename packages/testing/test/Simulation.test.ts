@@ -3,6 +3,7 @@ import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
 import {
   forgottenSteps,
+  mixedEnds,
   noCompare,
   noFence,
   noLimit,
@@ -28,6 +29,7 @@ describe("Simulation", { timeout: 300_000 }, () => {
       assert.strictEqual(first.fingerprint, second.fingerprint)
       assert.strictEqual(first.steps, second.steps)
       assert.notStrictEqual(first.fingerprint, other.fingerprint)
+      assert.isTrue(first.hasBatches, "no records of a batch job ran together")
     }))
 
   it.live("no invariant breaks while processes freeze and die", (context) =>
@@ -55,7 +57,8 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
     ["a tick that compares nothing", noCompare, true],
     ["a tick that stores nothing", noRecord, false],
     ["no fence at a step", unfencedSteps, true],
-    ["checkpoints that are not read back", forgottenSteps, true]
+    ["checkpoints that are not read back", forgottenSteps, true],
+    ["records of a batch that end by each other's exits", mixedEnds, false]
   ]
   for (const [name, plant, kills] of plants) {
     it.live(name, (context) =>

@@ -2,7 +2,7 @@
  * From the options of a declaration to its definition: defaults filled in, ranges checked, codecs ready to be compiled.
  */
 import type * as Schema from "effect/Schema"
-import type { Options, PreviousVersion } from "../JobOptions.ts"
+import type { Batch, Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
 import type { Subscription } from "../Topic.ts"
 import * as Codec from "./codec.ts"
@@ -22,6 +22,7 @@ export interface Given extends
   readonly payload?: Schema.Top | Schema.Struct.Fields
   readonly previous?: ReadonlyArray<PreviousVersion<unknown>>
   readonly on?: ReadonlyArray<Subscription<unknown>>
+  readonly batch?: Batch<unknown>
   readonly onComplete?: (end: never) => Requests
   readonly onFailure?: (end: never) => Requests
 }
@@ -78,6 +79,11 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     },
     partition: options.partition as ((payload: never) => string) | undefined,
     ...keyOf(tag, options),
+    batch: options.batch === undefined ? undefined : {
+      size: D.integer(tag, "batch.size", options.batch.size, 1, 1000),
+      within: D.millis(tag, "batch.within", options.batch.within),
+      key: options.batch.key as ((payload: never) => string) | undefined
+    },
     policy: D.runPolicy(tag, options as D.RunOptions),
     next: options.onComplete === undefined && options.onFailure === undefined
       ? undefined

@@ -46,6 +46,12 @@ export interface Proposal {
   readonly settings: LimitSettings
 }
 
+export interface Batching {
+  readonly size: number
+  readonly within: number
+  readonly key: ((payload: never) => string) | undefined
+}
+
 export interface Definition {
   readonly tag: string
   readonly version: number
@@ -72,6 +78,8 @@ export interface Definition {
     | { readonly key: (payload: never) => string; readonly limit: number; readonly space: string }
     | undefined
   readonly limit: Proposal | undefined
+  /** Its records are handled together: up to `size` with the same key, collected for up to `within` milliseconds. */
+  readonly batch: Batching | undefined
   readonly policy: Partial<RunPolicy>
   /** What follows an attempt, when anything does. */
   readonly next: Next | undefined

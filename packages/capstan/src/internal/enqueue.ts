@@ -226,7 +226,7 @@ const check = (
   return { delay: Math.ceil(wait), runAt: instant, priority: rank }
 }
 
-/** Characters of an idempotency, unique, concurrency or partition key: a store may have an index on them. */
+/** Characters of an idempotency, unique, concurrency, batch or partition key: a store may have an index on them. */
 const maxKey = 512
 
 const keyTooLong = (job: Definition, option: string, key: string, index?: number): EnqueueError =>
@@ -302,6 +302,10 @@ const stamp = (
   if (partitionKey !== undefined && partitionKey.length > maxKey) {
     return Effect.fail(keyTooLong(job, "partition", partitionKey, index))
   }
+  const batchKey = job.batch?.key?.(payload as never)
+  if (batchKey !== undefined && batchKey.length > maxKey) {
+    return Effect.fail(keyTooLong(job, "batch", batchKey, index))
+  }
   return Effect.succeed({
     id: Uuid.make(fiber),
     tag: job.tag,
@@ -319,6 +323,7 @@ const stamp = (
     idempotencyKey,
     unique,
     concurrency,
+    batchKey,
     partitionKey,
     parent: call.by?.id
   })

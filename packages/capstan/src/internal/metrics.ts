@@ -31,6 +31,7 @@ export const metrics = {
   crashes: counter("capstan_crashes", "Records taken from a worker whose lease had ended, by what became of them"),
   leaseLosses: counter("capstan_lease_losses", "Attempts that lost their lease while they ran, by queue and job"),
   abandoned: counter("capstan_abandoned", "Attempts that could not be interrupted in time, by queue and job"),
+  batchSize: histogram("capstan_batch_size", "Records of one run of a batch job's handler, by queue and job", counts),
   exchangeSize: histogram("capstan_exchange_size", "Settlements and claims of one exchange", counts),
   exchangeTime: histogram("messaging_client_operation_duration_seconds", "Time of one exchange with the store"),
   lateness: histogram(

@@ -74,9 +74,9 @@ export const specOf = (record: JobStore.NewRecord): string | null => {
 
 const parseSpec = (text: unknown): Spec => typeof text === "string" ? JSON.parse(text) : empty
 
-/** A record whose storing takes more than putting it there. */
-export const isKeyed = (record: JobStore.NewRecord): boolean =>
-  record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
+/** A record that is stored by itself: another one may have its key already, or wait for it. */
+export const isSpecial = (record: JobStore.NewRecord): boolean =>
+  record.idempotencyKey !== undefined || record.unique !== undefined ||
   (record.dependencies !== undefined && record.dependencies.length > 0) || record.dependents !== undefined
 
 /** A record whose storing may have to wait for another transaction that has the same key. */
@@ -226,6 +226,7 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent as JobRecord.JobId | undefined,
     flowId: spec.flowId,
+    batchKey: spec.batchKey,
     checkpoints: extra?.checkpoints ?? empty,
     dependencies: extra?.results == null ? empty : withoutNulls(extra.results)
   }

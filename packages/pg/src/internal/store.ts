@@ -45,6 +45,8 @@ export const make = Effect.fnUntraced(function*(
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
     `$8::float8[]::bigint[], $9, $10, $11, $12)::text[] AS stored`
+  const keyedText = `SELECT ${s}.enqueue_keyed($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
+    `$8::float8[]::bigint[], $9, $10, $11, $12, $13, $14::float8[]::int[])::text[] AS stored`
   const loneText =
     `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
     `$8::float8::bigint, $9, $10, $11, $12) AS stored`
@@ -53,28 +55,45 @@ export const make = Effect.fnUntraced(function*(
     `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], ` +
     `$16, $17::float8[]::bigint[], $18::float8[]::bigint[], $19) AS reply`
 
+  const columnsOf = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean): ReadonlyArray<unknown> => [
+    uuids(records.map(({ id }) => id)),
+    texts(records.map(({ tag }) => tag)),
+    ints(records.map(({ version }) => version)),
+    texts(records.map(({ queue }) => queue)),
+    ints(records.map(({ priority }) => -priority)),
+    numbers(records.map(({ delay }) => Math.ceil(delay))),
+    numbers(records.map(({ runAt }) => runAt === undefined ? null : Math.ceil(runAt))),
+    numbers(records.map(({ startBefore }) => startBefore ?? null)),
+    texts(records.map(({ retention }) => Codec.retentionOf(retention))),
+    texts(records.map(Codec.specOf)),
+    texts(records.map(({ payload }) => payload)),
+    inTransaction
+  ]
+
+  const stored = (
+    records: ReadonlyArray<JobStore.NewRecord>,
+    [row]: ReadonlyArray<{ readonly stored: ReadonlyArray<string> | null }>
+  ): ReadonlyArray<JobStore.Enqueued> => {
+    const ids = row!.stored
+    if (ids === null) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
+    const found = new Set(ids)
+    return records.map(({ id }) => ({ id, outcome: found.has(id) ? "Inserted" : "Existing" }))
+  }
+
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
     Effect.map(
-      client.ambient<{ stored: ReadonlyArray<string> | null }>("enqueue", plainText, [
-        uuids(records.map(({ id }) => id)),
-        texts(records.map(({ tag }) => tag)),
-        ints(records.map(({ version }) => version)),
-        texts(records.map(({ queue }) => queue)),
-        ints(records.map(({ priority }) => -priority)),
-        numbers(records.map(({ delay }) => Math.ceil(delay))),
-        numbers(records.map(({ runAt }) => runAt === undefined ? null : Math.ceil(runAt))),
-        numbers(records.map(({ startBefore }) => startBefore ?? null)),
-        texts(records.map(({ retention }) => Codec.retentionOf(retention))),
-        texts(records.map(Codec.specOf)),
-        texts(records.map(({ payload }) => payload)),
-        inTransaction
+      client.ambient<{ stored: ReadonlyArray<string> | null }>("enqueue", plainText, columnsOf(records, inTransaction)),
+      (rows) => stored(records, rows)
+    )
+
+  const enqueueKeyed = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
+    Effect.map(
+      client.ambient<{ stored: ReadonlyArray<string> | null }>("enqueue", keyedText, [
+        ...columnsOf(records, inTransaction),
+        texts(records.map(({ concurrency }) => concurrency?.key ?? null)),
+        numbers(records.map(({ concurrency }) => concurrency?.limit ?? null))
       ]),
-      ([row]): ReadonlyArray<JobStore.Enqueued> => {
-        const stored = row!.stored
-        if (stored === null) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
-        const found = new Set(stored)
-        return records.map(({ id }) => ({ id, outcome: found.has(id) ? "Inserted" : "Existing" }))
-      }
+      (rows) => stored(records, rows)
     )
 
   const enqueueLone = (record: JobStore.NewRecord, inTransaction: boolean) =>
@@ -107,8 +126,10 @@ export const make = Effect.fnUntraced(function*(
 
   const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
     const { records, whole } = request
-    return whole !== undefined || records.some(Codec.isKeyed)
+    return whole !== undefined || records.some(Codec.isSpecial)
       ? enqueueEach(request, false, inTransaction)
+      : records.some(({ concurrency }) => concurrency !== undefined)
+      ? enqueueKeyed(records, inTransaction)
       : records.length === 1
       ? enqueueLone(records[0]!, inTransaction)
       : enqueuePlain(records, inTransaction)

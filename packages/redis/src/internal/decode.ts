@@ -103,6 +103,7 @@ export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number)
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent,
     flowId: spec.flowId,
+    batchKey: spec.batchKey,
     ...(parts === undefined || parts[9] === "" ? nothingKept : keptOf(parts[9]!)),
     dependencies: parts === undefined ? empty : membersOf(parts[10]!)
   }

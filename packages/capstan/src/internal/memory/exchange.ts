@@ -181,6 +181,7 @@ const toClaimed = (row: Row): Claimed => {
     idempotencyKey: spec.idempotencyKey,
     parent: spec.parent,
     flowId: spec.flowId,
+    batchKey: spec.batchKey,
     checkpoints: more?.checkpoints ?? nothing,
     dependencies: more?.waitsFor === undefined ? nothing : resultsOf(more.waitsFor)
   }

@@ -12,6 +12,7 @@ import type { JobId } from "../../JobRecord.ts"
 import type { Claimed, NewRecord, WriteEntry } from "../../JobStore.ts"
 import { EndSignal } from "../handler.ts"
 import { type StepRecord, Steps, type StepStore } from "../steps/steps.ts"
+import type { Batch } from "./batch.ts"
 import { type Answer, plain, type RunnableJob } from "./runner.ts"
 import type { QueueSlots } from "./slots.ts"
 
@@ -72,6 +73,8 @@ export class Attempt implements JobContextShape, StepRecord {
   children: ReadonlyArray<NewRecord> | undefined
   private stepsOf: Steps | undefined
   private latest: string | undefined
+  /** Those that it runs together with. */
+  batch: Batch | undefined
   readonly scope = Scope.makeUnsafe()
   private lines: Array<string> | undefined
   private logged = 0
@@ -162,6 +165,22 @@ export class Attempt implements JobContextShape, StepRecord {
 
   get isLost(): boolean {
     return this.stop?._tag === "Lost"
+  }
+
+  get isStopped(): boolean {
+    return this.stop !== undefined
+  }
+
+  get watch(): (fiber: Fiber.Fiber<unknown, unknown>) => void {
+    return (fiber) => {
+      // One that runs by itself is interrupted as a whole.
+      if (this.batch !== undefined) this.fiber = fiber
+    }
+  }
+
+  /** When what cannot be interrupted is given up, by the monotonic clock. The others of its batch go on without it. */
+  givenUpAfter(grace: number): number {
+    return (this.batch === undefined ? this.stoppedAt : this.batch.stoppedAt) + grace
   }
 
   get log(): (message: string) => Effect.Effect<void> {

@@ -36,7 +36,7 @@ export const keeper = (state: WorkerState): Effect.Effect<never> =>
 const nextAt = (state: WorkerState): number => {
   let at = state.renewing ? Infinity : renewalAt(state)
   if (state.isHolding) at = Math.min(at, state.fencedAt)
-  at = Math.min(at, state.waitingSince + state.patience)
+  at = Math.min(at, state.waitingSince + state.patience, state.collector.nextAt)
   for (const attempt of state.running) at = Math.min(at, checkAt(state, attempt))
   return at
 }
@@ -46,7 +46,7 @@ const checkAt = (state: WorkerState, attempt: Attempt): number =>
     ? Infinity
     : attempt.stop === undefined
     ? attempt.startedAt + attempt.runnable.policy.timeout
-    : attempt.stoppedAt + state.settings.interruptGrace
+    : attempt.givenUpAfter(state.settings.interruptGrace)
 
 const renewalAt = (state: WorkerState): number =>
   state.mustRenew ? Math.max(state.renewAt, state.renewNotBefore) : Infinity
@@ -56,6 +56,7 @@ const look = (state: WorkerState): void => {
   for (const attempt of [...state.running]) {
     if (!attempt.over && now >= checkAt(state, attempt)) stopOrAbandon(state, attempt)
   }
+  state.closeBatches(now)
   if (now >= state.waitingSince + state.patience) {
     state.ahead = 0
     state.releaseStuck()

@@ -1,15 +1,18 @@
 /**
- * One attempt in the caller's fiber. No store holds it: nothing is leased, kept or tried again.
+ * An attempt, or a batch of them, in the caller's fiber. No store holds them: nothing is leased, kept or tried again.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type { EnqueueError } from "../../JobError.ts"
 import type { Outcome } from "../../JobStore.ts"
 import { defaultPolicy, type Definition } from "../definition.ts"
 import { Detached, prepareOne } from "../enqueue.ts"
 import { EndSignal, type Registered, SettledValue } from "../handler.ts"
 import { Attempt, type Host } from "./attempt.ts"
-import { body, contextOf, makeRunnable, UnreadablePayload } from "./runner.ts"
+import { Batch } from "./batch.ts"
+import { type Answer, body, contextOf, makeRunnable, UnreadablePayload } from "./runner.ts"
 import { QueueSlots } from "./slots.ts"
 
 export interface PerformOptions {
@@ -23,8 +26,32 @@ export const perform = (
   job: Definition,
   handler: Registered,
   payload: unknown,
-  { attempt: number = 1, headers, tags }: PerformOptions
+  options: PerformOptions
 ): Effect.Effect<unknown, unknown> =>
+  Effect.gen(function*() {
+    const attempt = yield* attemptOf(job, handler, payload, options)
+    return yield* resultOf(job, Effect.provideContext(body(attempt), contextOf(attempt)))
+  })
+
+/** A batch of them: how each ends. */
+export const performBatch = (
+  job: Definition,
+  handler: Registered,
+  payloads: ReadonlyArray<unknown>,
+  options: PerformOptions
+): Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>, unknown> =>
+  Effect.gen(function*() {
+    const attempts = yield* Effect.forEach(payloads, (payload) => attemptOf(job, handler, payload, options))
+    const exits = yield* new Batch(attempts, 0).performed
+    return yield* Effect.forEach(exits, (exit) => Effect.exit(resultOf(job, exit)))
+  })
+
+const attemptOf = (
+  job: Definition,
+  handler: Registered,
+  payload: unknown,
+  { attempt: number = 1, headers, tags }: PerformOptions
+): Effect.Effect<Attempt, EnqueueError> =>
   Effect.gen(function*() {
     const record = yield* prepareOne(job, payload, { headers, tags })
     const clock = yield* Clock.Clock
@@ -36,7 +63,7 @@ export const perform = (
       writes: () => {},
       steps: undefined
     }
-    const attempt = new Attempt(
+    return new Attempt(
       {
         id: record.id,
         tag: record.tag,
@@ -62,22 +89,26 @@ export const perform = (
       host,
       { at: host.elapsedNow(), storeNow: now }
     )
-    const answer = yield* Effect.provideContext(body(attempt), contextOf(attempt)).pipe(
-      Effect.catchDefect((defect) =>
-        Effect.die(
-          defect instanceof EndSignal
-            ? new Error(`${job.tag} ${pauseOf(defect.outcome)}, and only a worker can run it again then`)
-            : defect
-        )
-      ),
-      Effect.catch((error) =>
-        error instanceof UnreadablePayload
-          ? Effect.die(new Error(`the payload of ${job.tag} encodes, and does not decode again: ${error.issue}`))
-          : Effect.fail(error)
-      )
-    )
-    return answer instanceof SettledValue ? answer.value : yield* Effect.orDie(job.success.decode(answer))
   })
+
+const resultOf = (job: Definition, answered: Effect.Effect<Answer, unknown>): Effect.Effect<unknown, unknown> =>
+  answered.pipe(
+    Effect.catchDefect((defect) =>
+      Effect.die(
+        defect instanceof EndSignal
+          ? new Error(`${job.tag} ${pauseOf(defect.outcome)}, and only a worker can run it again then`)
+          : defect
+      )
+    ),
+    Effect.catch((error) =>
+      error instanceof UnreadablePayload
+        ? Effect.die(new Error(`the payload of ${job.tag} encodes, and does not decode again: ${error.issue}`))
+        : Effect.fail(error)
+    ),
+    Effect.flatMap((answer) =>
+      answer instanceof SettledValue ? Effect.succeed(answer.value) : Effect.orDie(job.success.decode(answer))
+    )
+  )
 
 const pauseOf = (outcome: Outcome): string =>
   outcome._tag === "SnoozeFor" ? `snoozed for ${outcome.delay} ms` : "waits for something outside"

@@ -125,10 +125,11 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
     const { slots } = state
     const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
     const demand = total === 0 ? [] : slots.demand(total)
+    const most = Math.min(maxBatch, slots.most(demand, total))
     const startedAt = state.elapsedNow()
     if (isAtRest(state, parcel)) startAfresh(state, startedAt)
     noteIdle(state, startedAt)
-    const sent = send(state, parcel, demand, total)
+    const sent = send(state, parcel, demand, most)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
       onFailure: (cause) =>

@@ -18,11 +18,11 @@ import { type Codec, issueOf } from "../codec.ts"
 import type { Definition, RunPolicy } from "../definition.ts"
 import { EndSignal, type Registered, SettledValue } from "../handler.ts"
 import { decode } from "../payload.ts"
-import { restore } from "../propagate.ts"
 import { endMark } from "../steps/names.ts"
 import { undoSteps } from "../steps/undo.ts"
 import { remoteSpan, traceparent } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
+import { runAlone, withReferences } from "./member.ts"
 import { decide, type Failed } from "./retry.ts"
 
 /** A job of the worker's group, with everything that its attempts need found beforehand. */
@@ -91,13 +91,19 @@ const wrapped = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unk
 
 /** A record that is to end, and has steps to undo, runs its handler for that alone. */
 const handle = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unknown> => {
-  const { run } = attempt.runnable.handler
   return attempt.claimed.checkpoints[endMark] === undefined
-    ? run(payload as never)
-    : undoSteps(attempt.steps, Effect.suspend(() => run(payload as never)))
+    ? runHandler(attempt, payload)
+    : undoSteps(attempt.steps, Effect.suspend(() => runHandler(attempt, payload)))
 }
 
-const encodeAnswer = (attempt: Attempt, value: unknown): Effect.Effect<Answer> => {
+const runHandler = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unknown> => {
+  const { definition, handler } = attempt.runnable
+  return definition.batch === undefined
+    ? handler.run(payload as never)
+    : runAlone(attempt, payload, handler.run as never)
+}
+
+export const encodeAnswer = (attempt: Attempt, value: unknown): Effect.Effect<Answer> => {
   const encoded = encodeResult(attempt, value)
   return attempt.mayHaveSteps ? Effect.tap(encoded, () => attempt.steps.reportUnasked) : encoded
 }
@@ -114,16 +120,7 @@ const encodeResult = (attempt: Attempt, value: unknown): Effect.Effect<Answer> =
   )
 }
 
-const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(issueOf(error))
-
-const withReferences = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.flatMap(
-    restore(attempt.runnable.definition.propagate, attempt.headers),
-    (values) =>
-      Effect.updateContext(work, (context: Context.Context<never>) =>
-        values.reduce((all, [reference, value]) =>
-          Context.add(all, reference, value) as Context.Context<never>, context))
-  )
+export const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(issueOf(error))
 
 /** The attempt's span: a new trace that is linked to the enqueue, or its child when the declaration asks. */
 const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> => {

@@ -11,6 +11,10 @@ export class QueueSlots {
   readonly name: string
   cap = Infinity
   weight = 1
+  /** How many records one slot takes, where all jobs of the queue take batches. */
+  batch = 1
+  /** Claimed, and collected for a batch that is not closed. */
+  collecting = 0
   running = 0
   /** Claimed, and not started yet. */
   waiting = 0
@@ -54,7 +58,7 @@ export class Slots {
 
   /** Whether a claim for one of the queues may find something that there is room for. */
   mayFind(ahead: number): boolean {
-    return this.room(ahead) > 0 && this.list.some((queue) => queue.mayFind && roomOf(queue) > 0)
+    return this.room(ahead) > 0 && this.list.some((queue) => queue.mayFind && this.roomOf(queue) > 0)
   }
 
   lookEverywhere(): void {
@@ -64,16 +68,34 @@ export class Slots {
   demand(total: number): ReadonlyArray<Demand> {
     if (this.list.length === 1) {
       const queue = this.list[0]!
-      const slots = Math.min(total, roomOf(queue))
+      const slots = Math.min(total * queue.batch, this.roomOf(queue))
       return slots > 0 ? [{ queue: queue.name, slots, share: slots }] : []
     }
     return this.order === "strict" ? this.strict(total) : this.weighted(total)
   }
 
+  /** How many records a demand for so many slots may bring: of batches, all that the slots take. */
+  most(demand: ReadonlyArray<Demand>, total: number): number {
+    if (this.list.every(({ batch }) => batch === 1)) return total
+    const shared = demand.reduce((sum, { share }) => sum + share, 0)
+    return Math.max(total, this.order === "strict" ? Math.max(...demand.map(({ slots }) => slots)) : shared)
+  }
+
+  /**
+   * How many records of the queue may be claimed by its cap. None ahead: what waits for the pool starts when anything ends,
+   * what waits for a cap only holds a place in the pool that others could use. Of batches as many are collected as would fill
+   * the slots that are free.
+   */
+  private roomOf({ batch, cap, collecting, running, waiting }: QueueSlots): number {
+    const room = cap - running - waiting
+    if (batch === 1) return room
+    return Math.max(0, Math.min(room, this.concurrency - this.running - this.waiting)) * batch - collecting
+  }
+
   private open(total: number): ReadonlyArray<readonly [QueueSlots, number]> {
     const found: Array<readonly [QueueSlots, number]> = []
     for (const queue of this.list) {
-      const slots = Math.min(total, roomOf(queue))
+      const slots = Math.min(total * queue.batch, this.roomOf(queue))
       if (slots > 0) found.push([queue, slots])
     }
     return found
@@ -89,7 +111,10 @@ export class Slots {
     for (const [queue] of open) weights += queue.weight
     for (const [queue] of open) queue.credit += (total * queue.weight) / weights
     return open
-      .map(([queue, slots]) => ({ queue, demand: { queue: queue.name, slots, share: share(queue.credit, slots) } }))
+      .map(([queue, slots]) => ({
+        queue,
+        demand: { queue: queue.name, slots, share: share(queue.credit * queue.batch, slots) }
+      }))
       .toSorted((a, b) => b.queue.credit - a.queue.credit)
       .map(({ demand }) => demand)
   }
@@ -111,7 +136,7 @@ export class Slots {
     for (const { queue: name } of demand) {
       const queue = this.queues.get(name)!
       let taken = 0
-      for (const record of claimed) if (record.queue === name) taken++
+      for (const record of claimed) if (record.queue === name) taken += 1 / queue.batch
       const most = queue.mayFind ? Math.min(this.concurrency, queue.cap) : 0
       queue.credit = Math.max(-this.concurrency, Math.min(most, queue.credit - taken))
     }
@@ -126,11 +151,5 @@ export class Slots {
     queue.credit++
   }
 }
-
-/**
- * How many records of the queue may be claimed by its cap. None ahead: what waits for the pool starts when anything ends,
- * what waits for a cap only holds a place in the pool that others could use.
- */
-const roomOf = ({ cap, running, waiting }: QueueSlots): number => cap - running - waiting
 
 const share = (credit: number, slots: number): number => Math.max(0, Math.min(slots, Math.floor(credit)))

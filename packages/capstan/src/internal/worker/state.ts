@@ -18,10 +18,13 @@ import type {
   Shape as Store
 } from "../../JobStore.ts"
 import { following } from "../follow.ts"
+import { endMark } from "../steps/names.ts"
 import type { StepStore } from "../steps/steps.ts"
 import { withSteps } from "../steps/undo.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
+import { Batch } from "./batch.ts"
 import { within } from "./call.ts"
+import { Collector } from "./collector.ts"
 import { Health } from "./health.ts"
 import { Outbox } from "./outbox.ts"
 import {
@@ -36,22 +39,8 @@ import {
 } from "./runner.ts"
 import type { QueueSlots, Slots } from "./slots.ts"
 import type { Telemetry } from "./telemetry.ts"
-
-export interface Settings {
-  readonly id: string
-  /** Milliseconds. */
-  readonly lease: number
-  readonly exchangeTimeout: number
-  readonly pollInterval: number
-  readonly shutdownGrace: number
-  readonly interruptGrace: number
-}
-
-/** A claimed record that waits for a slot. */
-interface Prefetched {
-  readonly claimed: Claimed
-  readonly receipt: Receipt
-}
+import { type Settings, Timers } from "./timers.ts"
+import { membersOf, type Prefetched, without } from "./waiting.ts"
 
 /** Which reason of several holds. */
 const rank: Readonly<Record<Stop["_tag"], number>> = { Cancel: 0, TimedOut: 1, Shutdown: 1, Lost: 2 }
@@ -61,10 +50,8 @@ export const minPatience = 20
 /** How long the worker may keep the thread, in milliseconds. */
 export const slice = 4
 
-export class WorkerState implements Host {
+export class WorkerState extends Timers implements Host {
   readonly store: Store
-  readonly clock: Clock.Clock
-  readonly settings: Settings
   readonly slots: Slots
   readonly jobs: ReadonlyMap<string, RunnableJob>
   readonly telemetry: Telemetry
@@ -72,25 +59,14 @@ export class WorkerState implements Host {
   readonly running = new Set<Attempt>()
   private waiting: Array<Prefetched> = []
   private isStarting = false
+  readonly collector = new Collector()
   readonly outbox = new Outbox()
   /** Wakes the pump. */
   readonly work = Latch.makeUnsafe(true)
-  /** Wakes the keeper. */
-  readonly keep = Latch.makeUnsafe(false)
-  /** Wakes the janitor. */
-  readonly clean = Latch.makeUnsafe(false)
   /** Wakes who waits for the last attempt. */
   readonly empty = Latch.makeUnsafe(true)
   /** A wake-up came, and no exchange has begun since. */
   nudged = false
-  /** When the next record is due, and the next maintenance, by the monotonic clock. */
-  dueAt = Infinity
-  maintainAt = Infinity
-  /** When the store last confirmed that the claims hold, by the monotonic clock: the instant of the request. */
-  confirmedAt = 0
-  /** When the keeper and the janitor wake next. */
-  keeperAt = Infinity
-  janitorAt = Infinity
   /** How many records are claimed ahead of free slots. */
   ahead = 0
   /** How long a claimed record may wait for a slot. */
@@ -120,9 +96,8 @@ export class WorkerState implements Host {
     readonly jobs: ReadonlyMap<string, RunnableJob>
     readonly telemetry: Telemetry
   }) {
+    super(options.clock, options.settings)
     this.store = options.store
-    this.clock = options.clock
-    this.settings = options.settings
     this.slots = options.slots
     this.jobs = options.jobs
     this.telemetry = options.telemetry
@@ -140,8 +115,6 @@ export class WorkerState implements Host {
     results: (id) => within(this, "results", () => this.store.results([id]))
   }
 
-  elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
-
   // ------------------------------------------------------------------------------------------------ taking records in
 
   /** Starts what has a slot; the rest waits for one. A worker that closes gives all of it back. */
@@ -155,12 +128,39 @@ export class WorkerState implements Host {
     for (const record of claimed) {
       const queue = this.slots.queues.get(record.queue)
       if (queue === undefined || !this.runs(record, at)) continue
-      queue.waiting++
-      this.slots.waiting++
-      this.waiting.push({ claimed: record, receipt })
+      const next: Prefetched = { claimed: record, receipt }
+      if (this.isCollected(record)) this.collect(next, queue, at)
+      else this.wait(next, queue)
     }
     // With a store elsewhere the pump starts them, beside its next exchange when there is one.
     if (this.store.notifications === "exact") this.startWaiting()
+  }
+
+  private wait(next: Prefetched, queue: QueueSlots): void {
+    queue.waiting++
+    this.slots.waiting++
+    this.waiting.push(next)
+  }
+
+  /** What has crashed a worker, or is to be undone, runs by itself and at once. */
+  private isCollected({ checkpoints, crashes, tag }: Claimed): boolean {
+    return this.jobs.get(tag)!.definition.batch !== undefined && crashes === 0 && checkpoints[endMark] === undefined
+  }
+
+  private collect(next: Prefetched, queue: QueueSlots, now: number): void {
+    const full = this.collector.add(next, this.jobs.get(next.claimed.tag)!, queue, now)
+    if (full !== undefined) this.wait(full, queue)
+    this.poke(this.collector.nextAt)
+  }
+
+  /** Batches whose time has come run as they are. */
+  closeBatches(now: number): void {
+    const due = this.collector.due(now)
+    if (due.length === 0) return
+    for (const batch of due) this.wait(batch, this.slots.queues.get(batch.claimed.queue)!)
+    this.slots.lookEverywhere()
+    this.startWaiting()
+    this.work.openUnsafe()
   }
 
   /** Parks what this worker has no handler for. */
@@ -226,8 +226,13 @@ export class WorkerState implements Host {
    * has a slot and waits for its handler to be called is no use to anybody else.
    */
   get waitingSince(): number {
-    for (const next of this.waiting) if (!this.isStartable(next)) return next.receipt.at
-    return Infinity
+    let at = Infinity
+    for (const next of this.waiting) {
+      if (this.isStartable(next)) continue
+      at = Math.min(at, next.since ?? next.receipt.at)
+      if (next.since === undefined) return at
+    }
+    return at
   }
 
   private isStartable({ claimed }: Prefetched): boolean {
@@ -236,6 +241,7 @@ export class WorkerState implements Host {
 
   /** Answers the instant after: a clock is read once an attempt. */
   private start(next: Prefetched, queue: QueueSlots, now: number): number {
+    if (next.mates !== undefined && next.mates.length > 0) return this.startBatch(membersOf(next), queue, now)
     const attempt = new Attempt(next.claimed, this.jobs.get(next.claimed.tag)!, queue, this, next.receipt)
     attempt.startedAt = now
     queue.running++
@@ -246,6 +252,21 @@ export class WorkerState implements Host {
     attempt.fiber = fiber
     this.hold(attempt)
     fiber.addObserver((exit) => void this.ended(attempt, exit))
+    return this.elapsedNow()
+  }
+
+  /** One run of the handler, and one slot, for all of them. */
+  private startBatch(members: ReadonlyArray<Prefetched>, queue: QueueSlots, now: number): number {
+    const runnable = this.jobs.get(members[0]!.claimed.tag)!
+    const batch = new Batch(
+      members.map(({ claimed, receipt }) => new Attempt(claimed, runnable, queue, this, receipt)),
+      now
+    )
+    queue.running++
+    this.slots.running++
+    this.telemetry.batched(batch)
+    for (const attempt of batch.attempts) this.hold(attempt)
+    batch.start((attempt, exit) => void this.ended(attempt, exit))
     return this.elapsedNow()
   }
 
@@ -287,8 +308,10 @@ export class WorkerState implements Host {
   private conclude(attempt: Attempt, outcome: Outcome | undefined, elapsed: number): void {
     if (attempt.over) return
     attempt.over = true
-    attempt.slots.running--
-    this.slots.running--
+    if (attempt.batch === undefined || --attempt.batch.left === 0) {
+      attempt.slots.running--
+      this.slots.running--
+    }
     this.running.delete(attempt)
     this.telemetry.ended(attempt, outcome, elapsed)
     if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace, attempt.children)
@@ -317,7 +340,8 @@ export class WorkerState implements Host {
     if (earlier !== undefined) return
     attempt.stoppedAt = this.elapsedNow()
     attempt.fiber?.interruptUnsafe()
-    this.poke(attempt.stoppedAt + this.settings.interruptGrace)
+    attempt.batch?.stopped(attempt.stoppedAt)
+    this.poke(attempt.givenUpAfter(this.settings.interruptGrace))
   }
 
   /** Gives up on an attempt that cannot be interrupted: its slot is free, and the fence refuses what it still writes. */
@@ -366,28 +390,34 @@ export class WorkerState implements Host {
 
   /** Gives back what has no slot. */
   releaseStuck(): void {
-    this.takeWaiting((next) => !this.isStartable(next), { _tag: "Release" })
+    this.takeWaiting((next) => !this.isStartable(next), { _tag: "Release" }, false)
   }
 
   releaseWaiting(): void {
     this.takeWaiting(() => true, { _tag: "Release" })
   }
 
-  private takeWaiting(which: (next: Prefetched) => boolean, outcome: Outcome | undefined): void {
-    if (this.waiting.length === 0) return
+  /** Of a batch it takes only those that are meant, and the others go on. What is collected is among them unless that is said. */
+  private takeWaiting(which: (next: Prefetched) => boolean, outcome: Outcome | undefined, isAll = true): void {
+    const gone = isAll ? [...this.collector.take(which)] : []
     const left: Array<Prefetched> = []
     for (const next of this.waiting) {
-      if (!which(next)) {
-        left.push(next)
+      const rest = without(next, which)
+      gone.push(...rest.taken)
+      if (rest.left !== undefined) {
+        left.push(rest.left)
         continue
       }
       const queue = this.slots.queues.get(next.claimed.queue)!
       queue.waiting--
       this.slots.waiting--
       if (outcome?._tag === "Release") this.slots.giveBack(queue)
-      if (outcome !== undefined) this.settle(next.claimed, outcome, this.elapsedNow() - next.receipt.at)
     }
+    if (gone.length === 0) return
     this.waiting = left
+    for (const { claimed, receipt } of outcome === undefined ? [] : gone) {
+      this.settle(claimed, outcome!, this.elapsedNow() - receipt.at)
+    }
     this.work.openUnsafe()
   }
 
@@ -403,7 +433,8 @@ export class WorkerState implements Host {
   holding(): ReadonlyArray<AttemptRef> {
     return [
       ...[...this.running].filter(({ stop }) => stop?._tag !== "Lost").map(({ fence, id }) => ({ id, fence })),
-      ...this.waiting.map(({ claimed: { fence, id } }) => ({ id, fence })),
+      ...this.waiting.flatMap(membersOf).map(({ claimed: { fence, id } }) => ({ id, fence })),
+      ...this.collector.claimed.map(({ fence, id }) => ({ id, fence })),
       ...this.outbox.unsettled()
     ]
   }
@@ -418,7 +449,7 @@ export class WorkerState implements Host {
 
   /** Something runs or waits here that is not lost. What is only to be settled needs no lease: its fence tells. */
   get isHolding(): boolean {
-    if (this.waiting.length > 0) return true
+    if (this.waiting.length > 0 || this.collector.size > 0) return true
     for (const { stop } of this.running) if (stop?._tag !== "Lost") return true
     return false
   }
@@ -435,40 +466,6 @@ export class WorkerState implements Host {
     this.nudged = true
     this.slots.lookEverywhere()
     this.work.openUnsafe()
-  }
-
-  // ------------------------------------------------------------------------------------------------------------ timers
-
-  /** Makes sure that the keeper looks at this instant, or earlier. */
-  poke(at: number): void {
-    if (at >= this.keeperAt) return
-    this.keeperAt = at
-    this.keep.openUnsafe()
-  }
-
-  get renewAt(): number {
-    return this.confirmedAt + this.settings.lease / 3
-  }
-
-  /** From here on the claims count as lost, though the store may know better. */
-  get fencedAt(): number {
-    return this.confirmedAt + this.settings.lease * 0.8
-  }
-
-  /** The store said, in answer to a request of this instant, that the claims hold. */
-  confirm(requestedAt: number): void {
-    if (requestedAt > this.confirmedAt) this.confirmedAt = requestedAt
-  }
-
-  foreseeMaintenance(inMillis: number | undefined): void {
-    this.maintainAt = inMillis === undefined ? Infinity : this.elapsedNow() + inMillis
-    // Two clocks of whole and of fractional milliseconds disagree by less than this.
-    if (this.maintainAt < this.janitorAt - 2) this.clean.openUnsafe()
-  }
-
-  /** Maintenance is due then at the latest. */
-  foreseeWithin(inMillis: number | undefined): void {
-    if (inMillis !== undefined) this.maintainAt = Math.min(this.maintainAt, this.elapsedNow() + inMillis)
   }
 }
 

@@ -9,6 +9,7 @@ import type { Decision } from "../../JobRecord.ts"
 import type { Claimed, ExchangeReply, ExchangeRequest, MaintainReply, Outcome, Shape as Store } from "../../JobStore.ts"
 import { type Attributes, metrics } from "../metrics.ts"
 import type { Attempt } from "./attempt.ts"
+import type { Batch } from "./batch.ts"
 import { SettleSpans } from "./settleSpans.ts"
 
 /** What a settlement decides, in the words of the record's history. */
@@ -82,6 +83,11 @@ export class Telemetry {
     metrics.failures({ ...job.attributes, error }).updateUnsafe(1, this.context)
     if (outcome._tag !== "Dead") return
     metrics.dead({ ...job.attributes, reason: outcome.reason }).updateUnsafe(1, this.context)
+  }
+
+  batched({ attempts }: Batch): void {
+    const { queue, tag } = attempts[0]!.claimed
+    metrics.batchSize(this.of(queue, tag).attributes).updateUnsafe(attempts.length, this.context)
   }
 
   lost(claimed: Claimed): void {

@@ -8,9 +8,11 @@
 import * as Agenda from "./functions/agenda.ts"
 import * as Control from "./functions/control.ts"
 import * as Enqueue from "./functions/enqueue.ts"
+import * as EnqueueKeyed from "./functions/enqueueKeyed.ts"
 import * as Exchange from "./functions/exchange.ts"
 import * as Flow from "./functions/flow.ts"
 import * as Keep from "./functions/keep.ts"
+import * as Keys from "./functions/keys.ts"
 import * as Limits from "./functions/limits.ts"
 import * as Maintain from "./functions/maintain.ts"
 import * as Parts from "./functions/parts.ts"
@@ -51,6 +53,7 @@ const entries = [
   "enqueue",
   "enqueue_plain",
   "enqueue_each",
+  "enqueue_keyed",
   "renew",
   "write_entries",
   "maintain",
@@ -65,7 +68,24 @@ const entries = [
 ]
 
 const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [Parts, Limits, Flow, Agenda, Enqueue, Steps, Settle, Exchange, Keep, Schedules, Maintain, Control, Public, Read]
+  [
+    Parts,
+    Keys,
+    Limits,
+    Flow,
+    Agenda,
+    Enqueue,
+    EnqueueKeyed,
+    Steps,
+    Settle,
+    Exchange,
+    Keep,
+    Schedules,
+    Maintain,
+    Control,
+    Public,
+    Read
+  ]
     .flatMap((
       module
     ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))

@@ -222,7 +222,6 @@ export const tables = (s: string): ReadonlyArray<string> => [
     name text COLLATE "C" PRIMARY KEY,
     lim int NOT NULL,
     held int NOT NULL,
-    starting int NOT NULL DEFAULT 0,
     full_at float8 NOT NULL DEFAULT 0,
     closed_until bigint NOT NULL DEFAULT 0,
     opens_at bigint,

@@ -103,8 +103,8 @@ local function headOfMany(text)
 end
 
 local warm = {}
--- The same of records that have been scheduled or tried, and have nothing of their own; false of others. Its place is
--- false when it is not in a lane.
+-- The same of records that have been scheduled or tried, or have a key, and nothing of their own; false of others. Its place
+-- is false when it is not in a lane.
 local function warmHead(hot, text)
   local of = warm[hot]
   if not of then of = {} warm[hot] = of end
@@ -115,10 +115,10 @@ local function warmHead(hot, text)
   head = false
   local isEarly = flags >= EARLY
   if isEarly then flags = flags - EARLY end
-  if flags % 2 == 0 and flags < CHECKPOINTS and crashes == 0 then
+  if flags < CHECKPOINTS and crashes == 0 then
     local since = begun == 0 and now or begun
     head = {
-      kind = kind, rank = place, priority = priority, attempt = attempt + 1, isEarly = isEarly,
+      kind = kind, rank = place, priority = priority, attempt = attempt + 1, isEarly = isEarly, isKeyed = flags % 2 == 1,
       place = state == READY and not isEarly and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, batchOf(), place, now, since,
         ready) .. worker,
@@ -173,6 +173,44 @@ local function written(queue, values, n)
   return many
 end
 
+-- What those have that may have a key, by place. Their shared keys are read, since each start asks for one.
+local function moresOf(ids, hots)
+  local found, places = {}, {}
+  for i = 1, #ids do
+    if hots[i] and string.byte(hots[i], 2) % 2 == 1 then
+      found[#found + 1] = ids[i]
+      places[#places + 1] = i
+    end
+  end
+  local mores, shared = {}, {}
+  if #found == 0 then return mores end
+  local lib = general()
+  for i, text in ipairs(call('HMGET', M, unpack(found))) do
+    local its = text and cmsgpack.unpack(text)
+    if its and lib.isLight(its) then
+      mores[places[i]] = its
+      if lib.isShared(its.key) then shared[#shared + 1] = its.key end
+    end
+  end
+  lib.readKeys(shared)
+  return mores
+end
+
+local started = {}
+-- Whether one with a head may start as it says, with all others: it has no key, or a key that lets it. A lane may have more
+-- than one entry of it.
+local function startsWith(queue, head, id, its)
+  if not head.isKeyed then return true end
+  if not its then return false end
+  local lib = general()
+  if lib.isShared(its.key) then
+    if not lib.mayStart(its.key) then return false end
+    lib.noteStart(its.key, queue.name, head.rank)
+  end
+  started[id] = true
+  return true
+end
+
 -- Entries that were popped from a lane, in turn. Answers how many were given out.
 local function takeMany(queue, entries, priority)
   flushAll()
@@ -185,13 +223,18 @@ local function takeMany(queue, entries, priority)
     end
   end
   local hots, colds = call('HMGET', H, unpack(names)), call('HMGET', C, unpack(names))
+  local mores = moresOf(names, hots)
   local given, values, n = 0, {}, 0
   for i = 1, #names do
     local cold = colds[i]
     if cold then
       local counts, head = headOfEntry(entries[i], priority, hots[i], cold)
-      if counts and not head then
-        if take(queue, general().load(names[i])) then given = given + 1 end
+      if started[names[i]] then
+        -- The same one once more.
+      elseif counts and not (head and startsWith(queue, head, names[i], mores[i])) then
+        local lib = general()
+        local row = lib.load(names[i])
+        if lib.isInLane(row, priority, string.sub(entries[i], 23)) and take(queue, row) then given = given + 1 end
       elseif counts then
         give(names[i], head, cold, values, n)
         n = n + 2
@@ -207,11 +250,12 @@ end
 local function takeBack(queue, ids)
   flushAll()
   local hots, colds = call('HMGET', H, unpack(ids)), call('HMGET', C, unpack(ids))
+  local mores = moresOf(ids, hots)
   local given, values, n, gone = 0, {}, 0, {}
   for i, id in ipairs(ids) do
     local hot, cold = hots[i], colds[i]
     local head = hot and cold and warmHead(hot, string.sub(cold, 1, 21))
-    if head and head.isEarly then
+    if head and head.isEarly and startsWith(queue, head, id, mores[i]) then
       give(id, head, cold, values, n)
       n = n + 2
       gone[#gone + 1] = id

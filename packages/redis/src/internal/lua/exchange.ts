@@ -25,10 +25,29 @@ local function settleOther(i, id, fence, after, trace, result)
   if answer ~= 'Done' then lost[#lost + 1] = i end
 end
 
+-- Of records that have a key and nothing else, by place, the key.
+local function keysOf(ids, hots)
+  local found, places = {}, {}
+  for i = 1, #ids do
+    if hots[i] and string.byte(hots[i], 2) % 2 == 1 then
+      found[#found + 1] = ids[i]
+      places[#places + 1] = i
+    end
+  end
+  local keys = {}
+  if #found == 0 then return keys end
+  for i, text in ipairs(call('HMGET', M, unpack(found))) do
+    local its = text and cmsgpack.unpack(text)
+    if its and general().isLight(its) then keys[places[i]] = its.key end
+  end
+  return keys
+end
+
 -- Completions with one fence and one duration: some are the usual ones of one batch of claims.
-local made = {}
+local made, freed = {}, {}
 local function complete(ids, at, fence, after, traces, results)
   local hots = call('HMGET', H, unpack(ids))
+  local keys = keysOf(ids, hots)
   local values, n, kept, k, ended, seen = {}, 0, {}, 0, {}, {}
   for i = 1, #ids do
     local id, hot = ids[i], hots[i]
@@ -37,11 +56,14 @@ local function complete(ids, at, fence, after, traces, results)
       local state, flags, priority, crashes, its, settled, attempt, kind, chunk, batch, place, startedAt =
         struct.unpack(LAYOUT, hot)
       of = false
-      if state == RUNNING and flags % 2 == 0 and crashes == 0 and string.sub(hot, HEAD + 1) == worker then
+      if state == RUNNING and crashes == 0 and string.sub(hot, HEAD + 1) == worker then
+        local isKeyed = flags % 2 == 1
+        local isAdmitted = math.floor(flags / ADMITTED) % 2 == 1
         of = {
-          fence = string.format('%d', its), kind = kind, chunk = chunk, attempt = attempt, at = startedAt, batch = batch, packed = {},
+          isKeyed = isKeyed, isAdmitted = isAdmitted, fence = string.format('%d', its), kind = kind, chunk = chunk,
+            attempt = attempt, at = startedAt, batch = batch, packed = {},
           pack = function(endedAt, flag)
-            return struct.pack(LAYOUT, COMPLETED, flags - flags % 8 + RAN + BEGUN + flag, priority, 0, its + 1, its,
+            return struct.pack(LAYOUT, COMPLETED, flags - flags % (2 * ADMITTED) + (isKeyed and MORE or 0) + RAN + BEGUN + flag, priority, 0, its + 1, its,
               attempt, kind, chunk, 0, place, now, startedAt, endedAt) .. worker
           end
         }
@@ -50,16 +72,18 @@ local function complete(ids, at, fence, after, traces, results)
     end
     if seen[id] then
       -- Sent twice: the first one decided.
-    elseif not of or of.fence ~= fence then
+    elseif not of or of.fence ~= fence or of.isKeyed and not keys[i] then
       settleOther(at + i, id, fence, after, traces and traces[i], results and results[i])
     else
       seen[id] = true
+      local key = of.isAdmitted and keys[i]
+      if key then freed[key] = (freed[key] or 0) + 1 end
       local result, trace = results and results[i], traces and traces[i]
-      local key = result and after .. 'r' or after
-      local value = of.packed[key]
+      local variant = result and after .. 'r' or after
+      local value = of.packed[variant]
       if not value then
         value = of.pack(math.min(now, of.at + tonumber(after)), result and RESULT or 0)
-        of.packed[key] = value
+        of.packed[variant] = value
       end
       values[n + 1], values[n + 2] = id, trace and value .. '\31' .. trace or value
       n = n + 2
@@ -103,6 +127,7 @@ for group in string.gmatch(ARGV[4], '[^\30]+') do
   complete(ids, settledSoFar, fence, after, traces, results)
   settledSoFar = settledSoFar + #ids
 end
+if next(freed) then general().freeSlots(freed) end
 `
 
 export const rest = String.raw`

@@ -63,15 +63,25 @@ function L.limitOf(key)
   return L.limits[name] or nil
 end
 
-function L.keyOf(key)
-  local state = sharedKeys[key]
-  if not state then
-    local text = call('HGET', P .. ':ks', key)
-    state = text and cmsgpack.unpack(text) or { u = 0, r = 0, w = 0, b = 0, l = 1, f = 0, c = 0 }
-    if not text then call('ZADD', P .. ':kn:' .. L.spaceOf(key), 0, key) end
-    sharedKeys[key] = state
-  end
+local function keyFrom(key, text)
+  if not text then call('ZADD', P .. ':kn:' .. L.spaceOf(key), 0, key) end
+  local state = text and cmsgpack.unpack(text) or { u = 0, r = 0, w = 0, b = 0, l = 1, f = 0, c = 0 }
+  sharedKeys[key] = state
   return state
+end
+
+function L.keyOf(key)
+  touchedKeys[key] = true
+  return sharedKeys[key] or keyFrom(key, call('HGET', P .. ':ks', key))
+end
+
+-- Reads many that are about to be asked for.
+function L.readKeys(keys)
+  local unread = {}
+  for _, key in ipairs(keys) do if not sharedKeys[key] then unread[#unread + 1] = key end end
+  if #unread == 0 then return end
+  local texts = call('HMGET', P .. ':ks', unpack(unread))
+  for i, key in ipairs(unread) do if texts[i] then keyFrom(key, texts[i]) end end
 end
 
 local function slotsOf(key, state)
@@ -184,25 +194,33 @@ function L.ended(key, s)
   end
 end
 
--- Takes the token of a ready record; false when its limit is lower than when it became ready, and it waits again.
+-- Whether a ready record of a shared key may start.
+function L.mayStart(key)
+  local limit, state = L.limitOf(key), L.keyOf(key)
+  return now >= state.c and state.u - state.r < slotsOf(key, state) and (not limit or tokensOf(limit, state.f) > 0)
+end
+
+-- One that may has: its token is taken, the next of its key become ready, and the queue's turn goes on.
+function L.noteStart(key, queue, place)
+  local limit, state = L.limitOf(key), L.keyOf(key)
+  state.r = state.r - 1
+  if limit and limit.gap then state.f = takenFrom(limit, state.f, 1) end
+  if state.w > 0 then L.fillKey(key) end
+  if place >= FAIR and place - FAIR > L.turnOf(queue) then
+    L.turns[queue] = place - FAIR
+    call('HSET', P .. ':q:' .. queue, 't', string.format('%.0f', place - FAIR))
+  end
+end
+
+-- Starts a ready record; false when its limit is lower than when it became ready, and it waits again.
 function L.start(row, rank)
   local key = row.more.key
-  local limit, state = L.limitOf(key), L.keyOf(key)
-  local opens = now >= state.c and state.u - state.r < slotsOf(key, state) and (not limit or tokensOf(limit, state.f) > 0)
-  state.r = state.r - 1
-  if opens and limit and limit.gap then state.f = takenFrom(limit, state.f, 1) end
-  if opens then
-    if state.w > 0 then L.fillKey(key) end
-    if row.place >= FAIR then
-      local queue = queueOf(row)
-      if row.place - FAIR > L.turnOf(queue) then
-        L.turns[queue] = row.place - FAIR
-        call('HSET', P .. ':q:' .. queue, 't', string.format('%.0f', row.place - FAIR))
-      end
-    end
+  if L.mayStart(key) then
+    L.noteStart(key, queueOf(row), row.place)
     return true
   end
-  state.u = state.u - 1
+  local state = L.keyOf(key)
+  state.r, state.u = state.r - 1, state.u - 1
   row.admitted = false
   L.waitForKey(row, key, rank)
   return false

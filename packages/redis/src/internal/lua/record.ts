@@ -1,8 +1,8 @@
 /** Reading and writing single records: what is not on the fast way of a verb. Cost: two reads and a write a record. */
 export const record = String.raw`
 local rows = {}
--- How shared keys stand, by name.
-local sharedKeys = {}
+-- How shared keys stand, by name, and which of them are to be written.
+local sharedKeys, touchedKeys = {}, {}
 
 -- The record as it was enqueued: kind, chunk and instant in 21 digits, then what readers look at and the payload.
 local function headText(row)
@@ -76,6 +76,11 @@ local function load(id)
   return row or nil
 end
 
+-- Fields and values by turns, n of both: as many in a command as the stack holds.
+local function setAll(key, values, n)
+  for first = 1, n, 2000 do call('HSET', key, unpack(values, first, math.min(first + 1999, n))) end
+end
+
 local function more(row)
   if not row.more then row.more = {} end
   row.isNewMore = true
@@ -83,11 +88,20 @@ local function more(row)
 end
 
 local function flush()
+  local hots, mores, h, m = {}, {}, 0, 0
   for id, row in pairs(rows) do
     if row then
       local raw = packHot(row)
-      if raw ~= row.raw then call('HSET', H, id, raw) row.raw = raw end
-      if row.isNewMore then call('HSET', M, id, cmsgpack.pack(row.more)) row.isNewMore = nil end
+      if raw ~= row.raw then
+        hots[h + 1], hots[h + 2] = id, raw
+        h = h + 2
+        row.raw = raw
+      end
+      if row.isNewMore then
+        mores[m + 1], mores[m + 2] = id, cmsgpack.pack(row.more)
+        m = m + 2
+        row.isNewMore = nil
+      end
       if row.isNewCold then
         call('HSET', C, id, headText(row) .. row.rest)
         row.isNewCold = nil
@@ -95,8 +109,17 @@ local function flush()
     end
   end
   rows = {}
-  for key, state in pairs(sharedKeys) do call('HSET', P .. ':ks', key, cmsgpack.pack(state)) end
-  sharedKeys = {}
+  setAll(H, hots, h)
+  setAll(M, mores, m)
+  local states, s = {}, 0
+  for key in pairs(touchedKeys) do
+    if sharedKeys[key] then
+      states[s + 1], states[s + 2] = key, cmsgpack.pack(sharedKeys[key])
+      s = s + 2
+    end
+  end
+  touchedKeys = {}
+  setAll(P .. ':ks', states, s)
 end
 
 local function queueOf(row) return kindOf(row.kind).queue end

@@ -119,6 +119,7 @@ export class Invariants {
     if (isStart && is.concurrencyKey?.startsWith("@")) this.started(is, step)
     if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
+    world.memberLog.see(was, is, step)
     if (is.fence < was.fence) world.violate(`${step}: the fence of ${is.id} fell from ${was.fence} to ${is.fence}`)
     if (was.state === is.state) return
     const transition = `${was.state} → ${is.state}`

@@ -1,6 +1,7 @@
 /** Defects of a store that a simulation must find: one that cannot is no evidence. */
 import type { JobStore } from "capstan"
 import { Effect } from "effect"
+import { tag } from "./memberLog.ts"
 
 export type Plant = (store: JobStore.Shape) => JobStore.Shape
 
@@ -58,6 +59,29 @@ export const noRecord: Plant = (store) => ({
   ...store,
   tick: (request) => store.tick({ ...request, ticks: request.ticks.slice(1) })
 })
+
+/** Settles the records of a batch by each other's ends. */
+export const mixedEnds: Plant = (store) => {
+  const batched = new Set<string>()
+  return {
+    ...store,
+    exchange: (request) => {
+      const places = request.settlements.flatMap(({ id }, i) => batched.has(id) ? [i] : [])
+      const settlements = request.settlements.map((settlement, i) => {
+        const at = places.indexOf(i)
+        if (at < 0) return settlement
+        const { outcome } = request.settlements[places[(at + 1) % places.length]!]!
+        // By its result alone nobody would know.
+        const own = outcome._tag === "Complete" ? { ...outcome, result: String(settlement.fence) } : outcome
+        return { ...settlement, outcome: own }
+      })
+      return Effect.tap(store.exchange({ ...request, settlements }), ({ claimed }) =>
+        Effect.sync(() => {
+          for (const { id, tag: of } of claimed) if (of === tag) batched.add(id)
+        }))
+    }
+  }
+}
 
 /** Keeps steps with the fence that the record has by now. */
 export const unfencedSteps: Plant = (store) => ({

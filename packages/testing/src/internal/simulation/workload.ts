@@ -2,9 +2,10 @@
  * The jobs of a simulated cluster. Their handlers answer the fence that they ran with, so that a completion by another
  * attempt than the one that holds the record is seen.
  */
-import { Job, JobContext, JobGroup, JobLimit, Step } from "capstan"
-import { Effect, Schedule, Schema } from "effect"
+import { Job, JobBatch, JobContext, JobGroup, JobLimit, Step } from "capstan"
+import { Effect, Exit, Schedule, Schema } from "effect"
 import { keyLimit, keyRate } from "./invariants.ts"
+import { tag as batchTag } from "./memberLog.ts"
 import type { Node } from "./node.ts"
 import { tag as stepTag } from "./stepLog.ts"
 
@@ -42,14 +43,19 @@ class Poison extends Job.make("Poison", common) {}
 /** Steps that sleep, wait for a child and are undone. */
 class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
 
-export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped }
+/** Records that run together and end each by itself. */
+class Batched extends JobBatch.make(batchTag, { ...common, queue: "bulk", batch: { size: 3, within: "1 second" } }) {}
+
+export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched }
 
 export class NewRelease
-  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped)
+  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched)
 {}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped) {}
+export class OldRelease
+  extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped, Batched)
+{}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -90,6 +96,25 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
         return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
       }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
+    Batched: (members) =>
+      Effect.gen(function*() {
+        const { memberLog } = node.world
+        memberLog.met(members.length)
+        yield* Effect.sleep(Math.max(...members.map(({ payload }) => payload.millis)))
+        if (node.isKilled) return yield* Effect.never
+        const exits: Array<readonly [(typeof members)[number], Exit.Exit<number, Failed>]> = []
+        for (const member of members) {
+          const { fence, id } = member.context
+          const times = failed.get(id) ?? 0
+          failed = new Map(failed).set(id, times + 1)
+          const said = times >= member.payload.failures ? "succeeded" : times === 0 ? "failed" : "left out"
+          memberLog.say(id, fence, said)
+          if (said !== "left out") {
+            exits.push([member, said === "succeeded" ? Exit.succeed(fence) : Exit.fail(new Failed())])
+          }
+        }
+        return exits
+      }),
     Poison: () => Effect.andThen(kill, Effect.never),
     Stepped: (given) =>
       Effect.gen(function*() {

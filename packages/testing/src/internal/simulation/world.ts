@@ -3,6 +3,7 @@
  */
 import type { Lifecycle } from "capstan"
 import type { Effect } from "effect"
+import { MemberLog } from "./memberLog.ts"
 import { StepLog } from "./stepLog.ts"
 
 /** A small generator (mulberry32, public domain): the same seed makes the same choices on every machine. */
@@ -62,6 +63,7 @@ export class World {
   /** Makes one of a step of the store and the look at its records after it. */
   atomically: <A, E>(step: Effect.Effect<A, E>) => Effect.Effect<A, E> = (step) => step
   readonly stepLog = new StepLog(this)
+  readonly memberLog = new MemberLog(this)
   private hash = 2166136261
 
   constructor(seed: number) {

@@ -49,6 +49,31 @@ const drain = (count: number, queue = "default") =>
 
 const rate: JobStore.Rate = { limit: 10, perMillis: 1000, burst: 3 }
 
+/** Records of keys of a job (1 and 2 slots) and of a space (2), with and without a delay; and which of them wait. */
+const batchOfKeys = () => {
+  const own = (key: string, limit: number) => ({ concurrency: { key: `Task/${key}`, limit } })
+  const given: ReadonlyArray<readonly [Partial<JobStore.NewRecord>, boolean]> = [
+    [keyed("a"), false],
+    [own("one", 1), false],
+    [own("one", 1), true],
+    [{}, false],
+    [own("two", 2), false],
+    [keyed("a"), false],
+    [keyed("a", { delay: 60_000 }), false],
+    [own("two", 2), false],
+    [keyed("a"), true],
+    [own("two", 2), true],
+    [keyed("b"), false],
+    [keyed("a"), true],
+    [own("one", 1), false]
+  ]
+  const records = given.map(([one], i) => H.record(i === 12 ? { ...one, delay: 60_000 } : one))
+  return { records, waits: new Set(records.flatMap(({ id }, i) => given[i]![1] ? [id] : [])) }
+}
+
+const ready = (records: ReadonlyArray<JobStore.NewRecord>, waits: ReadonlySet<string>) =>
+  records.flatMap(({ delay, id }) => delay === 0 && !waits.has(id) ? [id] : [])
+
 export const limitFacts: ReadonlyArray<H.Fact> = [
   fact(
     "a queue's concurrency holds for all workers together, whatever claims race, and an end lets the next one start",
@@ -311,6 +336,67 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     const high = yield* H.enqueue(keyed("a", { priority: 5 }))
     const plain = yield* H.enqueue()
     assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ id }) => id), [high.id, plain.id, first])
+  }),
+  fact(
+    "of a batch with many keys as many are ready as each has slots, the first ones; the others wait in their order",
+    function*() {
+      yield* propose("@space", { concurrency: 2 })
+      const { records, waits } = batchOfKeys()
+      const answers = yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records }))
+      assert.deepStrictEqual(answers, records.map(({ id }) => ({ id, outcome: "Inserted" })))
+      const found = yield* Effect.forEach(records, ({ id }) => Effect.map(H.get(id), ({ state }) => state))
+      assert.deepStrictEqual(
+        found,
+        records.map(({ delay, id }) => delay > 0 ? "scheduled" : waits.has(id) ? "blocked" : "ready")
+      )
+      const { counts } = yield* H.statsOf()
+      assert.deepStrictEqual([counts.ready, counts.blocked, counts.scheduled], [7, 4, 2])
+      const claimed = yield* H.claim("w", 20)
+      assert.deepStrictEqual(new Set(claimed.map(({ id }) => id)), new Set(ready(records, waits)))
+      // Sent again it stores nothing.
+      const again = yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records }))
+      assert.deepStrictEqual(again, records.map(({ id }) => ({ id, outcome: "Existing" })))
+      assert.strictEqual((yield* H.statsOf()).counts.blocked, 4)
+    }
+  ),
+  fact("what ends in one exchange gives each key as many slots back as it held, to those that came first", function*() {
+    yield* propose("@space", { concurrency: 2 })
+    const { records, waits } = batchOfKeys()
+    yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records }))
+    const claimed = yield* H.claim("w", 20)
+    const settlements = claimed.map(({ fence, id }) => ({ id, fence, outcome: H.complete, finishedAfter: 1 }))
+    const reply = yield* H.exchange("w", {
+      settlements,
+      demand: [{ queue: "default", slots: 20, share: 20 }],
+      total: 20
+    })
+    assert.deepStrictEqual(reply.settled, settlements.map(() => "Done"))
+    assert.deepStrictEqual(new Set(reply.claimed.map(({ id }) => id)), new Set(waits))
+    for (const { fence, id } of reply.claimed) yield* H.settle("w", { id, fence }, H.complete)
+    // All slots are free again: as many run as at first.
+    const next = batchOfKeys()
+    yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records: next.records }))
+    assert.strictEqual((yield* H.claim("w", 20)).length, 7)
+  }),
+  fact("one claim takes a token for each record that it starts, of each key as many as there are", function*() {
+    yield* propose("@space", { rate: { limit: 1, perMillis: 60_000, burst: 3 } })
+    const records = ["a", "b", "a", "b", "a", "b", "a", "b"].map((key) => H.record(keyed(key)))
+    yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records }))
+    yield* override("@space", { rate: { limit: 1, perMillis: 60_000, burst: 2 } })
+    const claimed = yield* H.claim("w", 10)
+    assert.deepStrictEqual(new Set(claimed.map(({ id }) => id)), new Set(records.slice(0, 4).map(({ id }) => id)))
+    for (const { fence, id } of claimed) yield* H.settle("w", { id, fence }, H.complete)
+    assert.deepStrictEqual(yield* H.claim("w", 10), [])
+  }),
+  fact("records of fair keys that come in one batch take turns, one each", function*() {
+    yield* propose("@space", { order: "fair" })
+    const records = ["a", "a", "a", "b", "b", "c"].map((key) => H.record(keyed(key)))
+    yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records }))
+    const keysOf = (claimed: ReadonlyArray<JobStore.Claimed>) =>
+      claimed.map(({ id }) => records.find((record) => record.id === id)!.concurrency!.key).toSorted()
+    assert.deepStrictEqual(keysOf(yield* H.claim("w", 3)), ["@space/a", "@space/b", "@space/c"])
+    assert.deepStrictEqual(keysOf(yield* H.claim("w", 2)), ["@space/a", "@space/b"])
+    assert.deepStrictEqual(keysOf(yield* H.claim("w", 2)), ["@space/a"])
   }),
   fact("keys are listed by name, page by page, while anything of them waits or runs", function*() {
     const store = yield* JobStore.JobStore

@@ -110,5 +110,14 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     const { id } = yield* H.enqueue(keys)
     const { batchKey, flowId, parent, rateKey } = yield* H.get(id)
     assert.deepStrictEqual({ rateKey, batchKey, flowId, parent: parent! }, keys)
+  }),
+  fact("a worker is given the batch key of what it claims, at the first attempt and later ones", function*() {
+    yield* H.enqueue({ batchKey: "b" })
+    yield* H.enqueue({ batchKey: "c", priority: -1, concurrency: { key: "k", limit: 1 } })
+    yield* H.enqueue({ priority: -2 })
+    const first = yield* H.claim("w", 3)
+    assert.deepStrictEqual(first.map(({ batchKey }) => batchKey), ["b", "c", undefined])
+    for (const { fence, id } of first) yield* H.settle("w", { id, fence }, { _tag: "Release" })
+    assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ batchKey }) => batchKey), ["b", "c", undefined])
   })
 ]

@@ -48,7 +48,7 @@ BEGIN
     ELSIF a.frees THEN
       PERFORM ${s}.free_slots(ARRAY[a.key], p_now);
     ELSE
-      PERFORM ${s}.admit_waiting(a.key, p_now);
+      PERFORM ${s}.admit_keys(ARRAY[a.key], p_now);
     END IF;
   END LOOP;
   -- Each that fails may have waited for a moment, so few may; those that are left come first the next time.

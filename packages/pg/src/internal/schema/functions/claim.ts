@@ -14,28 +14,42 @@ const inTurn = (s: string): string => `
     AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED`
 
+/** Where one of the next has crashed others, a hundred more are looked at: of those all but one are left. */
+const spare = (s: string): string =>
+  `CASE WHEN EXISTS (SELECT FROM (SELECT crashes FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0
+        ORDER BY priority, turn, place LIMIT n) f WHERE crashes > 0) THEN 100 ELSE 0 END`
+
 /** The statements of one claim: into `v_ids`, NULL for none, and their lines into `v_lines`. */
 export const claiming = (s: string): string => `
   IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0) THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), back AS MATERIALIZED (
       SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
       FROM ${s}.record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
-      ORDER BY r.priority, r.turn, r.place LIMIT n + 100 FOR UPDATE SKIP LOCKED
+      ORDER BY r.priority, r.turn, r.place LIMIT n + ${spare(s)} FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
       SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
       UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
       -- A worker takes one at a time of those that crashed others (P10).
       UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT ${s}.has_suspect(v_worker) LIMIT 1)
+    ), few AS MATERIALIZED (
+      SELECT *, row_number() OVER (PARTITION BY key ORDER BY priority, turn, place) AS nth
+      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) f
+    ), rules AS MATERIALIZED (
+      SELECT ${s}.start_keys(array_agg(key), array_agg(many), v_now) AS starts
+      FROM (SELECT key, count(*)::int AS many FROM few WHERE key IS NOT NULL GROUP BY key) k HAVING count(*) > 0
     ), chosen AS MATERIALIZED (
-      SELECT tid, key, CASE WHEN key IS NULL THEN 1 ELSE ${s}.start_shared(id, key, v_now) END AS starts
-      FROM (SELECT * FROM both_of_them ORDER BY priority, turn, place LIMIT n) few
+      SELECT tid, id, key, turn, CASE WHEN most IS NULL OR nth <= most THEN 1 WHEN most < 0 THEN -1 ELSE 0 END AS starts, most
+      FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(key) FROM chosen WHERE starts IN (0, 2)),
-        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared FROM claimed;
-    IF v_shared > 0 THEN v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_ids, v_keys, v_now)); END IF;
+    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
+        (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
+        (SELECT max(turn) FROM chosen WHERE starts > 0)
+      INTO v_ids, v_lines, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
+    IF v_shared > 0 THEN
+      v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
+    END IF;
   ELSE
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")} ${taken};
   END IF;`

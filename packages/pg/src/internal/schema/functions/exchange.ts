@@ -45,6 +45,8 @@ DECLARE
   v_keys text[];
   v_starts int;
   v_shared int;
+  v_refused uuid[];
+  v_turn bigint;
   v_rooms int[];
   v_opens bigint;
   v_better boolean;

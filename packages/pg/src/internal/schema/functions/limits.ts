@@ -7,34 +7,8 @@
  *
  * A claim waits for no lock here: a key, or a queue's limit, that another one has locked is passed over and looked at again.
  */
-import { nextAt, size, taken, tokens } from "../bucket.ts"
-
-/** The limit of a key's space into `l`: all NULL while nobody has proposed or set one. */
-const limitOf = (s: string, key: string): string =>
-  `SELECT * INTO l FROM ${s}.limits
-    WHERE name = split_part(${key}, '/', 1) AND (release >= 0 OR override IS NOT NULL)`
-
-/** How many of key `k` may hold a slot, NULL for no bound. While its circuit is half open, one probes. */
-const slots =
-  `CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END`
-
-const waits = (s: string, key: string): string =>
-  `EXISTS (SELECT FROM ${s}.record WHERE key = ${key} AND lane = 3 AND reason = 'ConcurrencyKey')`
-
-/** How many records of a key may start now and are not ready yet; and its slots, NULL for no bound. */
-export const keyRoom = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.key_room(k ${s}.key, l ${s}.limits, p_now bigint, OUT o_slots int, OUT o_room int, OUT o_ready int)
-LANGUAGE plpgsql AS $$
-BEGIN
-  o_slots := ${slots};
-  o_room := CASE WHEN p_now < k.closed_until THEN 0 ELSE coalesce(o_slots - k.held, 1000) END;
-  o_ready := 0;
-  IF l.gap IS NOT NULL THEN
-    SELECT count(*) INTO o_ready FROM ${s}.record
-      WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 0;
-    o_room := least(o_room, ${tokens("k.full_at")} - o_ready);
-  END IF;
-END $$`
+import { nextAt, taken, tokens } from "../bucket.ts"
+import { limitOf, standing } from "../slots.ts"
 
 /**
  * Takes a slot of a shared key for a record that is to become ready, or says that it must wait. Either way it holds the key's
@@ -43,145 +17,17 @@ END $$`
 export const takeShared = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_shared(p_key text, p_limit int, p_now bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-  k ${s}.key;
-  l ${s}.limits;
   v record;
 BEGIN
-  ${limitOf(s, "p_key")};
   INSERT INTO ${s}.key AS q (name, lim, held) VALUES (p_key, p_limit, 0)
-    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim RETURNING * INTO k;
-  v := ${s}.key_room(k, l, p_now);
-  IF v.o_room > 0 THEN
+    ON CONFLICT (name) DO UPDATE SET lim = excluded.lim;
+  SELECT * INTO v FROM (${standing(s, "ARRAY[p_key]")}) k;
+  IF v.room > 0 THEN
     UPDATE ${s}.key SET held = held + 1 WHERE name = p_key;
     RETURN true;
   END IF;
-  UPDATE ${s}.key SET opens_at = ${s}.opens(k, l, v.o_slots, v.o_ready, p_now) WHERE name = p_key;
+  UPDATE ${s}.key SET opens_at = v.opens WHERE name = p_key;
   RETURN false;
-END $$`
-
-/** When the next record of a key may become ready; NULL while no instant lets it, but the next start or end does. */
-export const opens = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.opens(k ${s}.key, l ${s}.limits, p_slots int, p_ready int, p_now bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
-BEGIN
-  IF k.held >= p_slots OR l.gap IS NOT NULL AND p_ready >= ${size} THEN RETURN NULL; END IF;
-  RETURN greatest(p_now, k.closed_until, CASE WHEN l.gap IS NOT NULL THEN ${nextAt("k.full_at", "p_ready + 1")} END);
-END $$`
-
-/** Lets the next records of a shared key become ready, in their order. One that a transaction has locked is passed over. */
-export const admitShared = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.admit_shared(p_key text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  k ${s}.key;
-  l ${s}.limits;
-  v record;
-  v_opens bigint;
-  q text;
-  n int;
-BEGIN
-  SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND OR k.opens_at IS NULL AND NOT ${waits(s, "p_key")} THEN RETURN; END IF;
-  ${limitOf(s, "p_key")};
-  v := ${s}.key_room(k, l, p_now);
-  IF v.o_room > 0 THEN
-    FOR q, n IN
-      WITH c AS (
-        SELECT id FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
-        ORDER BY priority, turn, place LIMIT least(v.o_room, 1000) FOR UPDATE SKIP LOCKED
-      ), u AS (
-        UPDATE ${s}.record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
-        FROM c WHERE r.id = c.id RETURNING r.queue
-      )
-      SELECT queue, count(*)::int FROM u GROUP BY queue
-    LOOP
-      k.held := k.held + n;
-      v.o_ready := v.o_ready + n;
-      v.o_room := v.o_room - n;
-      INSERT INTO ${s}.delta (queue, blocked, ready) VALUES (q, -n, n);
-      PERFORM ${s}.wake(q, p_now);
-    END LOOP;
-  END IF;
-  IF ${waits(s, "p_key")} THEN
-    -- Room is left: those that wait are locked, or more than are taken at a time.
-    v_opens := CASE WHEN v.o_room > 0 THEN p_now + 50 ELSE ${s}.opens(k, l, v.o_slots, v.o_ready, p_now) END;
-  END IF;
-  UPDATE ${s}.key SET held = k.held, opens_at = v_opens
-    WHERE name = p_key AND (held <> k.held OR opens_at IS DISTINCT FROM v_opens);
-END $$`
-
-/** Looks at the keys whose instant has come, and says when the next one comes. */
-export const tendKeys = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tend_keys(p_now bigint) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  v_key text;
-BEGIN
-  FOR v_key IN
-    SELECT name FROM ${s}.key WHERE opens_at <= p_now ORDER BY opens_at LIMIT 200 FOR UPDATE SKIP LOCKED
-  LOOP
-    PERFORM ${s}.admit_shared(v_key, p_now);
-  END LOOP;
-  -- What others have locked is not asked for without a pause.
-  RETURN (SELECT greatest(opens_at, p_now + 1) FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
-END $$`
-
-/**
- * Whether a ready record of a shared key may start: 1, or 2 where its token is taken, and the key is to be looked at; 0, its
- * limit is lower than when it became ready, and it waits again; -1, somebody has the key locked.
- *
- * While no more hold slots than may, all that are ready may start, and the key is not locked.
- */
-export const startShared = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.start_shared(p_id uuid, p_key text, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-  k ${s}.key;
-  l ${s}.limits;
-  v_slots int;
-  v_queue text;
-BEGIN
-  ${limitOf(s, "p_key")};
-  SELECT * INTO k FROM ${s}.key WHERE name = p_key;
-  v_slots := ${slots};
-  IF l.gap IS NULL AND p_now >= k.closed_until AND (v_slots IS NULL OR k.held <= v_slots) THEN RETURN 1; END IF;
-  SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN RETURN -1; END IF;
-  IF p_now >= k.closed_until AND (l.gap IS NULL OR ${tokens("k.full_at")} > 0)
-    AND (v_slots IS NULL OR k.held <= v_slots OR v_slots > (
-      SELECT count(*) FROM ${s}.record WHERE key = p_key AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1
-    ) + k.starting) THEN
-    UPDATE ${s}.key SET full_at = CASE WHEN l.gap IS NULL THEN k.full_at ELSE ${taken("k.full_at", "1")} END,
-      starting = CASE WHEN k.held > v_slots THEN k.starting + 1 ELSE k.starting END
-    WHERE name = p_key;
-    RETURN 2;
-  END IF;
-  UPDATE ${s}.key SET held = held - 1 WHERE name = p_key;
-  UPDATE ${s}.record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = p_key, flags = flags & ~24, at = p_now
-    WHERE id = p_id RETURNING queue INTO v_queue;
-  INSERT INTO ${s}.delta (queue, ready, blocked) VALUES (v_queue, -1, 1);
-  RETURN 0;
-END $$`
-
-/** After a claim of records with shared keys: the next of each become ready, and the queue's turn goes on. Answers when to look. */
-export const claimedShared = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.claimed_shared(p_queue text, p_ids uuid[], p_keys text[], p_now bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-  v_key text;
-  v_turn bigint := (SELECT max(turn) FROM ${s}.record WHERE id = ANY (p_ids));
-BEGIN
-  IF p_keys IS NOT NULL THEN
-    UPDATE ${s}.key SET starting = 0 WHERE name = ANY (p_keys) AND starting > 0;
-    FOR v_key IN SELECT DISTINCT name FROM unnest(p_keys) AS u(name) ORDER BY name LOOP
-      PERFORM ${s}.admit_shared(v_key, p_now);
-    END LOOP;
-  END IF;
-  IF v_turn > 0 THEN
-    -- Who has it locked sets about the same.
-    UPDATE ${s}.queue SET turn = v_turn WHERE name IN (
-      SELECT name FROM ${s}.queue WHERE name = p_queue AND turn < v_turn FOR UPDATE SKIP LOCKED);
-    INSERT INTO ${s}.queue (name, turn) SELECT p_queue, v_turn
-      WHERE NOT EXISTS (SELECT FROM ${s}.queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
-  END IF;
-  RETURN (SELECT opens_at FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
 END $$`
 
 /**
@@ -195,7 +41,7 @@ DECLARE
   l ${s}.limits;
   v_turn bigint;
 BEGIN
-  ${limitOf(s, "p_key")};
+  SELECT * INTO l FROM (${limitOf(s, "p_key")}) held;
   IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
   SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM ${s}.queue WHERE name = p_queue))
     INTO v_turn FROM ${s}.key k WHERE k.name = p_key;
@@ -279,7 +125,7 @@ CREATE OR REPLACE FUNCTION ${s}.key_failed(p_key text, p_now bigint) RETURNS voi
 DECLARE
   l ${s}.limits;
 BEGIN
-  ${limitOf(s, "p_key")};
+  SELECT * INTO l FROM (${limitOf(s, "p_key")}) held;
   IF l.trips IS NULL THEN RETURN; END IF;
   UPDATE ${s}.key SET failed = failed + 1,
     closed_until = CASE WHEN failed + 1 >= l.trips THEN greatest(closed_until, p_now + l.open_for) ELSE closed_until END

@@ -230,7 +230,7 @@ CREATE OR REPLACE FUNCTION ${s}.mend(p_now bigint) RETURNS int LANGUAGE plpgsql 
 DECLARE
   v_from text := (SELECT mended FROM ${s}.housekeeping);
   v_to text;
-  v_key text;
+  v_keys text[];
   v_count int;
 BEGIN
   -- One part of the keys after the other, and then from the beginning.
@@ -238,12 +238,9 @@ BEGIN
     FROM (SELECT name FROM ${s}.key WHERE name > v_from ORDER BY name LIMIT 5000) few;
   UPDATE ${s}.housekeeping SET mended = CASE WHEN v_count = 5000 THEN v_to ELSE '' END WHERE only_one;
   -- One probe a key: as EXISTS the planner may turn it round and read all that waits.
-  FOR v_key IN SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
-      SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1)
-    ORDER BY k.name
-  LOOP
-    PERFORM ${s}.admit_waiting(v_key, p_now);
-  END LOOP;
+  v_keys := ARRAY(SELECT k.name FROM ${s}.key k WHERE k.name > v_from AND k.name <= v_to AND (k.held < k.lim OR k.name LIKE '@%') AND (
+      SELECT true FROM ${s}.record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1));
+  IF v_keys <> '{}' THEN PERFORM ${s}.admit_keys(v_keys, p_now); END IF;
   PERFORM ${s}.tend(few.id, p_now) FROM (
     SELECT q.id FROM ${s}.cancel q
       WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = q.id AND r.state = 1) LIMIT 100) few;

@@ -87,61 +87,6 @@ BEGIN
   RETURN FOUND;
 END $$`
 
-/**
- * Gives free slots of a key to the records that wait for them, in their order. One that a transaction has locked is passed
- * over and looked at again.
- */
-export const admitWaiting = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.admit_waiting(p_key text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  k ${s}.key;
-  q text;
-  n int;
-BEGIN
-  IF p_key LIKE '@%' THEN
-    PERFORM ${s}.admit_shared(p_key, p_now);
-    RETURN;
-  END IF;
-  SELECT * INTO k FROM ${s}.key WHERE name = p_key FOR UPDATE;
-  IF NOT FOUND OR k.held >= k.lim
-    OR NOT EXISTS (SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
-    RETURN;
-  END IF;
-  FOR q, n IN
-    WITH c AS (
-      SELECT id FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey'
-      ORDER BY priority, turn, place LIMIT k.lim - k.held FOR UPDATE SKIP LOCKED
-    ), u AS (
-      UPDATE ${s}.record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
-      FROM c WHERE r.id = c.id RETURNING r.queue
-    )
-    SELECT queue, count(*)::int FROM u GROUP BY queue
-  LOOP
-    UPDATE ${s}.key SET held = held + n WHERE name = p_key;
-    k.held := k.held + n;
-    INSERT INTO ${s}.delta (queue, blocked, ready) VALUES (q, -n, n);
-    PERFORM ${s}.wake(q, p_now);
-  END LOOP;
-  IF k.held < k.lim AND EXISTS (
-    SELECT FROM ${s}.record WHERE key = p_key AND lane = 3 AND reason = 'ConcurrencyKey') THEN
-    PERFORM ${s}.look_again(NULL, p_key, p_now);
-  END IF;
-END $$`
-
-/** Gives slots back, in the order of keys: the lock order is records, then keys, then the records that wait for them. */
-export const freeSlots = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  k text;
-  n int;
-BEGIN
-  FOR k, n IN SELECT name, count(*)::int FROM unnest(p_keys) AS u(name) GROUP BY name ORDER BY name LOOP
-    UPDATE ${s}.key SET held = held - n, failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
-      WHERE name = k;
-    PERFORM ${s}.admit_waiting(k, p_now);
-  END LOOP;
-END $$`
-
 /** What the indexes go by: see `tables.ts`. */
 const lane = (r: string): string =>
   `CASE WHEN ${r}.state = 3 AND ${r}.flags & 64 = 64 THEN 2 WHEN ${r}.state >= 2 THEN ${r}.state WHEN ${r}.crashes > 0 OR ${r}.flags & 528 <> 0 THEN 1 ELSE 0 END`

@@ -1,0 +1,79 @@
+/**
+ * The commands of `capstan`, to run as they are or to embed with an application's own store.
+ *
+ * Everything goes through `Jobs`, `JobSchedules` and the store's `describe`; what a job marks as sensitive is masked. No
+ * command but `migrate up` changes a schema, and what changes records says how many and asks first.
+ *
+ * @since 0.1.0
+ */
+import { Command } from "effect/cli"
+import { actions, queues } from "./internal/act.ts"
+import { check } from "./internal/check.ts"
+import { type Given, root, sessionOf } from "./internal/connection.ts"
+import { enqueue, replay } from "./internal/enqueue.ts"
+import { limits } from "./internal/limits.ts"
+import { tail, top } from "./internal/live.ts"
+import { exported, inspect, list, stats } from "./internal/look.ts"
+import { migrate } from "./internal/migrate.ts"
+import { schedules } from "./internal/schedules.ts"
+
+/**
+ * Options of the commands.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The store that they work on, such as one over a cluster client or with partitions.
+   *
+   * @default the one that `--store` or `CAPSTAN_STORE` names
+   */
+  readonly store?: Given | undefined
+}
+
+/**
+ * The command `capstan` with all its subcommands, for `Command.run`.
+ *
+ * **Example** (With a store of your own)
+ *
+ * ```ts
+ * import { Cli } from "@capstan/cli"
+ * import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+ * import * as NodeServices from "@effect/platform-node/NodeServices"
+ * import { JobStore } from "capstan"
+ * import { Effect } from "effect"
+ * import { Command } from "effect/cli"
+ *
+ * Cli.make({ store: JobStore.layerMemory() }).pipe(
+ *   Command.run({ version: "1.0.0" }),
+ *   Effect.provide(NodeServices.layer),
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options = {}) => {
+  const session = sessionOf(options)
+  return root.pipe(
+    Command.withDescription("Look at jobs and act on them, migrate and check their store"),
+    Command.withSubcommands([
+      stats(session),
+      list(session),
+      inspect(session),
+      tail(session),
+      top(session),
+      ...actions(session),
+      ...queues(session),
+      enqueue(session),
+      replay(session),
+      exported(session),
+      schedules(session),
+      limits(session),
+      check(session),
+      migrate
+    ])
+  )
+}

@@ -1,0 +1,136 @@
+/** Commands that go on until they are interrupted: `tail` and `top`. */
+import { Jobs, type JobStore } from "capstan"
+import { Command, Flag } from "effect/cli"
+import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as Terminal from "effect/Terminal"
+import { root, type Session } from "./connection.ts"
+import { failed } from "./failure.ts"
+import { jsonLine } from "./print.ts"
+import { cut, instant, plain } from "./text.ts"
+import { queueTable, statsText, workerTable } from "./view.ts"
+
+const types = [
+  "enqueued",
+  "started",
+  "progress",
+  "retried",
+  "blocked",
+  "completed",
+  "cancelled",
+  "dead",
+  "deleted"
+] as const satisfies ReadonlyArray<JobStore.RecordEvent["type"]>
+
+const eventLine = ({ at, attempt, id, queue, reason, tag, type }: JobStore.RecordEvent): string =>
+  [instant(at), type.padEnd(9), id, plain(tag), `${plain(queue)}#${attempt}`, plain(reason ?? "")].join("  ").trimEnd()
+
+export const tail = (session: Session) =>
+  Command.make("tail", {
+    job: Flag.String("job").pipe(Flag.withDescription("The job's tag"), Flag.optional),
+    queue: Flag.String("queue").pipe(Flag.withDescription("The queue"), Flag.optional),
+    type: Flag.Literals("type", types).pipe(
+      Flag.withDescription("What happened; may be given more than once"),
+      Flag.between(0, types.length)
+    )
+  }, ({ job, queue, type }) =>
+    session(Effect.gen(function*() {
+      const { json } = yield* root
+      const isWanted = (event: JobStore.RecordEvent) =>
+        (Option.isNone(job) || job.value === event.tag) && (Option.isNone(queue) || queue.value === event.queue) &&
+        (type.length === 0 || type.includes(event.type as (typeof types)[number]))
+      let isOpen = false
+      yield* Stream.runForEach((yield* Jobs.Jobs).events, (event) => {
+        if (event.type !== "missed") {
+          return isWanted(event) ? Console.log(json ? jsonLine(event) : eventLine(event)) : Effect.void
+        }
+        const said = isOpen ? "… some events were missed" : "listening, until Ctrl-C"
+        isOpen = true
+        return Console.error(said)
+      })
+    }))).pipe(
+      Command.withDescription(
+        "What happens to records, as it happens. Events are hints: a slow reader misses some, and is told"
+      )
+    )
+
+/** What changed in a queue between two looks, a second. */
+const rates = (before: JobStore.Stats, after: JobStore.Stats): string => {
+  const seconds = Math.max(0.001, (after.now - before.now) / 1000)
+  const finished = ({ queues }: JobStore.Stats) =>
+    queues.reduce((sum, { counts }) => sum + counts.completed + counts.cancelled + counts.dead, 0)
+  const live = ({ queues }: JobStore.Stats) =>
+    queues.reduce((sum, { counts }) => sum + counts.ready + counts.running + counts.scheduled + counts.blocked, 0)
+  const perSecond = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value / seconds).toFixed(1)}/s`
+  return `live ${live(after)} (${perSecond(live(after) - live(before))}), kept ${finished(after)} (${
+    perSecond(finished(after) - finished(before))
+  })`
+}
+
+/** One look: a title, what changed, queues and workers, as much as fits. */
+export const screen = (
+  before: JobStore.Stats,
+  after: JobStore.Stats,
+  size: { readonly columns: number; readonly rows: number }
+): ReadonlyArray<string> => {
+  const dead = after.queues.reduce((sum, { counts }) => sum + counts.dead, 0)
+  const holds = after.workers.reduce((sum, worker) => sum + worker.holds, 0)
+  const lines = [
+    `capstan top   ${instant(after.now)}   ${after.workers.length} workers hold ${holds}   ${dead} dead`,
+    rates(before, after),
+    "",
+    ...(after.queues.length === 0 ? ["no queue has a record"] : queueTable(after.queues).split("\n")),
+    "",
+    ...(after.workers.length === 0 ? ["no worker is registered"] : workerTable(after.workers).split("\n"))
+  ]
+  const room = Math.max(1, size.rows - 1)
+  const shown = lines.length <= room ? lines : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`]
+  return shown.map((line) => cut(line, Math.max(20, size.columns)))
+}
+
+/** The other screen, the cursor hidden; and back, also when it is interrupted. */
+const enter = "\u001b[?1049h\u001b[?25l"
+const leave = "\u001b[?25h\u001b[?1049l"
+const home = "\u001b[H"
+const restOfLine = "\u001b[K"
+const restOfScreen = "\u001b[J"
+
+export const top = (session: Session) =>
+  Command.make("top", {
+    every: Flag.Int("every").pipe(Flag.withDescription("Seconds between two looks, 1 to 60"), Flag.withDefault(2))
+  }, ({ every }) =>
+    session(
+      Effect.gen(function*() {
+        if (every < 1 || every > 60) {
+          return yield* failed("Usage", `--every must be from 1 to 60 seconds, it is ${every}`)
+        }
+        const jobs = yield* Jobs.Jobs
+        const terminal = yield* Terminal.Terminal
+        // Without a terminal there is no screen to draw again and again: one look, as `stats` gives it.
+        if (!(yield* (yield* Stdio.Stdio).stdoutIsTerminal)) return yield* Console.log(statsText(yield* jobs.stats))
+        yield* Effect.acquireRelease(terminal.display(enter), () => Effect.ignore(terminal.display(leave)))
+        const keys = yield* terminal.readInput
+        const quits = Effect.repeat(Queue.take(keys), {
+          until: ({ key }) => key.name === "q" || key.name === "escape" || key.ctrl && key.name === "c"
+        })
+        let before = yield* jobs.stats
+        const look = Effect.gen(function*() {
+          const after = yield* jobs.stats
+          const size = { columns: yield* terminal.columns, rows: yield* terminal.rows }
+          const lines = [...screen(before, after, size), "q quits"].map((line) => line + restOfLine)
+          before = after
+          yield* terminal.display(home + lines.join("\r\n") + restOfScreen)
+        })
+        yield* Effect.race(
+          Effect.ignore(quits),
+          Effect.forever(Effect.andThen(look, Effect.sleep(Duration.seconds(every))))
+        )
+      }).pipe(Effect.scoped)
+    )).pipe(
+      Command.withDescription("Queues and workers on one screen, looked at again and again; q quits")
+    )

@@ -1,0 +1,109 @@
+/** Commands that look: `stats`, `list`, `inspect`, `export`. */
+import { Jobs, JobStore } from "capstan"
+import { Argument, Command, Flag } from "effect/cli"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Session } from "./connection.ts"
+import { failed } from "./failure.ts"
+import { jsonLine, print, printAll } from "./print.ts"
+import { counted } from "./text.ts"
+import { recordTable, recordText, statsText } from "./view.ts"
+import { selectionOf, where } from "./where.ts"
+
+export const stats = (session: Session) =>
+  Command.make("stats", {}, () =>
+    session(Effect.gen(function*() {
+      const found = yield* (yield* Jobs.Jobs).stats
+      yield* print(found, () => statsText(found))
+    }))).pipe(
+      Command.withDescription("Queues with their counts and the age of their oldest ready record, and workers"),
+      Command.withAlias("queues")
+    )
+
+export const list = (session: Session) =>
+  Command.make("list", {
+    ...where,
+    order: Flag.Literals("order", ["newest", "oldest"]).pipe(
+      Flag.withDescription("By the enqueue"),
+      Flag.withDefault("newest")
+    ),
+    limit: Flag.Int("limit").pipe(Flag.withDescription("How many, 1 to 1000"), Flag.withDefault(50)),
+    cursor: Flag.String("cursor").pipe(Flag.withDescription("The cursor of the page before"), Flag.optional)
+  }, ({ cursor, limit, order, ...given }) =>
+    session(Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { now } = yield* jobs.stats
+      const selection = yield* selectionOf(given, [], now)
+      const page = yield* jobs.query({ ...selection, order, limit, cursor: Option.getOrUndefined(cursor) })
+      yield* printAll(
+        page.records,
+        () => page.records.length === 0 ? "no record matches" : recordTable(page.records, now)
+      )
+      // Where a person looks, and out of the way of who reads the records.
+      if (Option.isSome(page.cursor)) yield* Console.error(`more: --cursor ${page.cursor.value}`)
+    }))).pipe(
+      Command.withDescription("One page of records, by job, queue, state, tag, error, flow and time"),
+      Command.withAlias("ls"),
+      Command.withExamples([
+        { command: "capstan list --state dead --since 2h", description: "What died of the last two hours' records" },
+        { command: "capstan list --job SendMail --json | jq .id", description: "For programs: one record a line" }
+      ])
+    )
+
+export const inspect = (session: Session) =>
+  Command.make(
+    "inspect",
+    { id: Argument.String("id").pipe(Argument.withDescription("The record's id")) },
+    ({ id }) =>
+      session(Effect.gen(function*() {
+        const jobs = yield* Jobs.Jobs
+        const found = yield* jobs.get(id)
+        if (Option.isNone(found)) return yield* failed("NotFound", `there is no record ${id}`)
+        const { now } = yield* jobs.stats
+        yield* print(found.value, () => recordText(found.value, now))
+      }))
+  ).pipe(Command.withDescription("All of one record: payload, attempts, errors, log; sensitive parts masked"))
+
+/** How many records are written, and read ahead, at a time. */
+const page = 1000
+
+export const exported = (session: Session) =>
+  Command.make("export", {
+    ...where,
+    out: Flag.Path("out").pipe(
+      Flag.withDescription("A file that is not there yet. Without it the records go to the output"),
+      Flag.optional
+    )
+  }, ({ out, ...given }) =>
+    session(Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { now } = yield* jobs.stats
+      const selection = yield* selectionOf(given, [], now)
+      let count = 0
+      const lines = jobs.stream({ ...selection, order: "oldest", limit: page }).pipe(
+        Stream.map((record) => `${jsonLine(record)}\n`),
+        Stream.rechunk(page),
+        Stream.tap(() =>
+          Effect.suspend(() =>
+            ++count % (10 * page) === 0 ? Console.error(`${counted(count, "record")} …`) : Effect.void
+          )
+        )
+      )
+      if (Option.isNone(out)) {
+        yield* Stream.runForEach(lines, (line) => Console.log(line.trimEnd()))
+      } else {
+        const files = yield* FileSystem.FileSystem
+        // Half an export must not pass for a whole one: it has its name when it is complete.
+        const half = `${out.value}.part`
+        yield* Stream.run(Stream.encodeText(lines), files.sink(half, { flag: "wx" })).pipe(
+          Effect.andThen(files.link(half, out.value)),
+          Effect.ensuring(Effect.ignore(files.remove(half)))
+        )
+      }
+      yield* Console.error(counted(count, "record"))
+    }))).pipe(Command.withDescription("Records as NDJSON, oldest first, in bounded memory; sensitive parts masked"))
+
+export const describe = Effect.flatMap(JobStore.JobStore, (store) => store.describe)

@@ -1,0 +1,67 @@
+/** `migrate`: the only command that changes a schema. Redis has none. */
+import { Command } from "effect/cli"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { kindOf, postgres, root } from "./connection.ts"
+import { type CommandFailed, failed, whatWentWrong } from "./failure.ts"
+import { print } from "./print.ts"
+
+type Postgres = Effect.Success<typeof postgres>
+
+const onPostgres = <A, E, R>(
+  use: (
+    given: Pick<Postgres, "PgJobStore"> & { readonly schema: string; readonly client: ReturnType<Postgres["clientOf"]> }
+  ) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function*() {
+    const address = yield* root
+    const { kind, url } = yield* kindOf(address)
+    if (kind === "redis") {
+      return yield* failed("Usage", "a Redis store has no schema to migrate: its scripts come with each process")
+    }
+    const { clientOf, PgJobStore } = yield* postgres
+    return yield* use({ PgJobStore, schema: address.schema, client: clientOf(url) })
+  }).pipe(Effect.mapError(whatWentWrong))
+
+const up = Command.make("up", {}, () =>
+  onPostgres(({ PgJobStore, client, schema }) =>
+    Effect.gen(function*() {
+      const versions = yield* Effect.provide(PgJobStore.migrate({ schema }), client)
+      yield* print({ schema, ...versions }, () =>
+        versions.from === versions.to
+          ? `schema ${schema} has version ${versions.to} already`
+          : `schema ${schema} went from version ${versions.from} to ${versions.to}`)
+    })
+  )).pipe(
+    Command.withDescription("Bring the schema to this release: additive steps, in one transaction, under one lock")
+  )
+
+const script = Command.make("print", {}, () =>
+  Effect.gen(function*() {
+    const { schema } = yield* root
+    const { PgJobStore } = yield* postgres
+    yield* Console.log(yield* PgJobStore.migrationScript({ schema }))
+  }).pipe(Effect.mapError(whatWentWrong))).pipe(
+    Command.withDescription("The SQL that makes the schema from nothing, for whoever runs it by hand")
+  )
+
+const status = Command.make("status", {}, () =>
+  onPostgres(({ PgJobStore, client, schema }) =>
+    Effect.gen(function*() {
+      // It is built and thrown away: building looks at the version, and says what is to be done.
+      yield* Effect.scoped(
+        Layer.build(PgJobStore.layer({ schema, migrate: false, listen: false }).pipe(Layer.provide(client)))
+      ).pipe(Effect.mapError((error): CommandFailed =>
+        error._tag === "JobStoreError" && error.reason._tag === "Incompatible"
+          ? failed("Found", error.message)
+          : whatWentWrong(error)
+      ))
+      yield* print({ schema, isCurrent: true }, () => `schema ${schema} is this release's`)
+    })
+  )).pipe(Command.withDescription("Whether the schema is this release's; exit code 4 when it is not"))
+
+export const migrate = Command.make("migrate").pipe(
+  Command.withDescription("The schema of a Postgres store: what it is, what it would be, and the change"),
+  Command.withSubcommands([up, script, status])
+)

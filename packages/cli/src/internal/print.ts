@@ -1,0 +1,27 @@
+/** For a person or, with `--json`, for a program. */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { root } from "./connection.ts"
+import { plain } from "./text.ts"
+
+/**
+ * Absent values are left out, and `None` is null. What would act on a terminal stands in strings alone, where its escape is
+ * the same JSON.
+ */
+const encode = (value: unknown): string =>
+  plain(JSON.stringify(value, (_, inner: unknown) => Option.isOption(inner) ? Option.getOrNull(inner) : inner))
+
+/** One document, or the text that a person reads. */
+export const print = (value: unknown, text: () => string) =>
+  Effect.flatMap(root, ({ json }) => Console.log(json ? encode(value) : text()))
+
+/** One document a line, or the text. */
+export const printAll = (values: ReadonlyArray<unknown>, text: () => string) =>
+  Effect.flatMap(
+    root,
+    ({ json }) =>
+      json ? Effect.forEach(values, (value) => Console.log(encode(value)), { discard: true }) : Console.log(text())
+  )
+
+export const jsonLine = encode

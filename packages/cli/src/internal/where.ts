@@ -1,0 +1,87 @@
+/** Which records: the same flags for every command that looks at records or acts on them. */
+import { JobRecord, type JobStore } from "capstan"
+import { Argument, Flag } from "effect/cli"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { type CommandFailed, failed } from "./failure.ts"
+
+const deadReasons = [
+  "Failed",
+  "Defect",
+  "TimedOut",
+  "Crashed",
+  "Expired",
+  "InvalidPayload",
+  "DependencyFailed"
+] as const satisfies ReadonlyArray<JobRecord.DeadReason>
+
+const text = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
+
+export const where = {
+  job: text("job", "The job's tag, such as SendMail"),
+  queue: text("queue", "The queue"),
+  state: Flag.Literals("state", JobRecord.states).pipe(
+    Flag.withDescription("The state; may be given more than once"),
+    Flag.between(0, JobRecord.states.length)
+  ),
+  tag: text("tag", "A tag that was given at the enqueue"),
+  error: text("error", "The tag of the last failure's declared error"),
+  dead: Flag.Literals("dead", deadReasons).pipe(Flag.withDescription("Why it is dead"), Flag.optional),
+  flow: text("flow", "The id of a flow"),
+  parent: text("parent", "The id of the record that it is a child of"),
+  since: text("since", "Enqueued at or after: an instant such as 2026-11-26T08:00Z, or an age such as 2h"),
+  before: text("before", "Enqueued before: an instant, or an age")
+}
+
+export type Where = {
+  readonly [K in keyof typeof where]: (typeof where)[K] extends Flag.Flag<infer A> ? A : never
+}
+
+export const ids = Argument.String("id").pipe(
+  Argument.withDescription("Ids of records"),
+  Argument.variadic()
+)
+
+const ages: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Epoch milliseconds of an instant, or of so long ago. */
+const instantOf = (flag: string, value: Option.Option<string>, now: number) =>
+  Option.match(value, {
+    onNone: () => Effect.succeed(undefined),
+    onSome: (text): Effect.Effect<number, CommandFailed> => {
+      const age = /^(\d+)([smhd])$/.exec(text)
+      const at = age === null ? Date.parse(text) : now - Number(age[1]) * ages[age[2]!]!
+      return Number.isNaN(at)
+        ? Effect.fail(
+          failed("Usage", `--${flag} must be an instant such as 2026-11-26T08:00Z, or an age such as 90s, 15m, 2h, 7d`)
+        )
+        : Effect.succeed(at)
+    }
+  })
+
+/** `now` is the store's: ages are counted by its clock. */
+export const selectionOf = (
+  given: Where,
+  idsGiven: ReadonlyArray<string>,
+  now: number
+): Effect.Effect<JobStore.Selection, CommandFailed> =>
+  Effect.gen(function*() {
+    return {
+      ...(idsGiven.length > 0 ? { ids: idsGiven.map((id) => JobRecord.JobId(id)) } : {}),
+      ...(given.state.length > 0 ? { states: given.state } : {}),
+      tag: Option.getOrUndefined(given.job),
+      queue: Option.getOrUndefined(given.queue),
+      label: Option.getOrUndefined(given.tag),
+      errorTag: Option.getOrUndefined(given.error),
+      deadReason: Option.getOrUndefined(given.dead),
+      flowId: Option.getOrUndefined(given.flow),
+      parent: Option.getOrUndefined(Option.map(given.parent, (id) => JobRecord.JobId(id))),
+      enqueuedFrom: yield* instantOf("since", given.since, now),
+      enqueuedBefore: yield* instantOf("before", given.before, now)
+    }
+  })
+
+/** Whether anything narrows the records down. */
+export const isEverything = (selection: JobStore.Selection): boolean =>
+  Object.values(selection).every((value) => value === undefined)

@@ -1,0 +1,320 @@
+import { assert, describe, it } from "@effect/vitest"
+import { JobSchedules, JobStore } from "capstan"
+import { Effect, Redacted } from "effect"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { documents, lines, run, SendMail, work } from "./harness.ts"
+
+const app = fileURLToPath(new URL("app.ts", import.meta.url))
+
+const fact = (name: string, test: () => Effect.Effect<void, unknown, JobStore.JobStore>) =>
+  it.live(name, () => Effect.provide(test(), JobStore.layerMemory(), { local: true }))
+
+/** Two that are done, one that is dead. */
+const some = Effect.gen(function*() {
+  yield* SendMail.enqueue({ to: "ada@example.com" }, { tags: ["first"] })
+  yield* SendMail.enqueue({ to: "grace@example.com" })
+  const { id } = yield* SendMail.enqueue({ to: "bad@example.com" })
+  yield* work
+  return id
+})
+
+describe("looking", () => {
+  fact(
+    "stats names queues, their counts, and says when there is no worker",
+    Effect.fnUntraced(function*() {
+      const empty = yield* run("stats")
+      assert.deepStrictEqual(lines(empty.out), ["no queue has a record", "no worker is registered"])
+      yield* some
+      const { code, out } = yield* run("stats")
+      assert.strictEqual(code, 0)
+      assert.match(out, /^mail +0 +0 +0 +0 +2 +0 +1/m)
+      const [json] = documents((yield* run("stats", "--json")).out)
+      assert.deepInclude(json, { workers: [] })
+    })
+  )
+
+  fact(
+    "list selects by every flag, pages, and says where the next page begins",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const ids = Effect.fnUntraced(function*(...args: ReadonlyArray<string>) {
+        return documents((yield* run("list", "--json", ...args)).out).map(({ id }) => id)
+      })
+      assert.strictEqual((yield* ids()).length, 3)
+      for (
+        const flags of [["--state", "dead"], ["--error", "Refused"], ["--dead", "Failed"], [
+          "--state",
+          "dead",
+          "--job",
+          "SendMail"
+        ]]
+      ) assert.deepStrictEqual(yield* ids(...flags), [dead], flags.join(" "))
+      assert.strictEqual((yield* ids("--tag", "first")).length, 1)
+      assert.strictEqual((yield* ids("--queue", "none")).length, 0)
+      assert.strictEqual((yield* ids("--since", "1h")).length, 3)
+      assert.strictEqual((yield* ids("--before", "1h")).length, 0)
+      assert.strictEqual((yield* ids("--state", "dead", "--state", "completed")).length, 3)
+
+      const first = yield* run("list", "--json", "--limit", "2", "--order", "oldest")
+      const cursor = /--cursor (\S+)/.exec(first.err)![1]!
+      const second = yield* ids("--limit", "2", "--order", "oldest", "--cursor", cursor)
+      assert.deepStrictEqual(second, [dead])
+      const table = yield* run("list", "--state", "dead")
+      assert.match(table.out, /^ID +JOB +QUEUE +STATE +ATTEMPT +AGE +WHY$/m)
+      assert.include(table.out, "Failed, Refused: bad@example.com is on a list")
+    })
+  )
+
+  fact(
+    "a flag that makes no sense is refused, says why, and changes nothing",
+    Effect.fnUntraced(function*() {
+      for (
+        const [args, message] of [
+          [["list", "--since", "yesterday"], "--since must be an instant"],
+          [["list", "--limit", "0"], "must be an integer from 1 to 1000"],
+          [["retry"], "retry what? Give ids, or flags"],
+          [["limits", "set", "mail"], "Give --concurrency"],
+          [["top", "--every", "0"], "from 1 to 60"]
+        ] as const
+      ) {
+        const { code, err, out } = yield* run(...args)
+        assert.notStrictEqual(code, 0, args.join(" "))
+        assert.include(err + out, message)
+      }
+      assert.strictEqual((yield* run("list", "--state", "asleep")).code, 1)
+    })
+  )
+
+  fact(
+    "inspect shows attempts and errors, masks what is secret, and knows when there is none",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const { out } = yield* run("inspect", dead)
+      assert.match(out, /^state +dead: Failed, Refused: bad@example.com is on a list$/m)
+      assert.match(out, /^attempts$\n^ +1 .* dead /m)
+      const { id } = yield* SendMail.enqueue({ to: "x@example.com", token: Redacted.make("s3cret") })
+      for (const args of [["inspect", id], ["inspect", id, "--json"], ["list", "--json"], ["export"]]) {
+        assert.notInclude((yield* run(...args)).out, "s3cret")
+      }
+      const missing = yield* run("inspect", "01a2166b-0000-7000-8000-000000000000")
+      assert.strictEqual(missing.code, 3)
+      assert.include(missing.err, "there is no record")
+    })
+  )
+
+  fact(
+    "text from outside moves no cursor and turns no line",
+    Effect.fnUntraced(function*() {
+      const { id } = yield* SendMail.enqueue({ to: "\u001b[2Jgone\u202egnorw\u0007" }, { tags: ["\u001b]0;title"] })
+      for (const args of [["inspect", id], ["list"], ["inspect", id, "--json"]]) {
+        const { out } = yield* run(...args)
+        // oxlint-disable-next-line no-control-regex
+        assert.notMatch(out, /[\u0000-\u0009\u000b-\u001f\u202e]/)
+      }
+    })
+  )
+
+  fact(
+    "export writes every record as a line, oldest first, and a file only when it is whole",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const { err, out } = yield* run("export")
+      assert.strictEqual(documents(out).length, 3)
+      assert.strictEqual(documents(out).at(-1)!["id"], dead)
+      assert.include(err, "3 records")
+      const folder = mkdtempSync(join(tmpdir(), "capstan-cli-"))
+      try {
+        const file = join(folder, "all.ndjson")
+        assert.strictEqual((yield* run("export", "--out", file)).code, 0)
+        assert.strictEqual(readFileSync(file, "utf8"), `${out}\n`)
+        const again = yield* run("export", "--out", file)
+        assert.strictEqual(again.code, 1)
+        assert.strictEqual(readFileSync(file, "utf8"), `${out}\n`)
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    })
+  )
+})
+
+describe("acting", () => {
+  fact(
+    "asks how many first: nobody answers, so nothing changes",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const dry = yield* run("retry", "--job", "SendMail", "--dry-run")
+      assert.strictEqual(dry.out, "would retry 1 record")
+      const asked = yield* run("retry", "--job", "SendMail")
+      assert.strictEqual(asked.code, 2)
+      assert.include(asked.err, "retry 1 record? Nobody is there to answer: say --yes")
+      const meant = yield* run("retry", "--job", "SendMail", "--yes")
+      assert.deepInclude(meant, { code: 0, out: "1 record to run again" })
+      assert.strictEqual(documents((yield* run("inspect", dead, "--json")).out)[0]!["state"], "ready")
+    })
+  )
+
+  fact(
+    "cancels, promotes, reschedules, reprioritises and deletes what is named",
+    Effect.fnUntraced(function*() {
+      const state = Effect.fnUntraced(function*(id: string) {
+        return documents((yield* run("inspect", id, "--json")).out)[0]
+      })
+      const { id } = yield* SendMail.enqueue({ to: "later@example.com" }, { delay: "1 hour" })
+      yield* run("reschedule", id, "--at", "2099-01-01T00:00Z", "--yes")
+      assert.deepInclude(yield* state(id), { state: "scheduled", dueAt: Date.parse("2099-01-01T00:00Z") })
+      yield* run("promote", id, "--yes")
+      assert.deepInclude(yield* state(id), { state: "ready" })
+      yield* run("reprioritise", id, "--priority", "7", "--yes")
+      assert.deepInclude(yield* state(id), { priority: 7 })
+      yield* run("cancel", id, "--reason", "a mistake", "--yes")
+      assert.deepInclude(yield* state(id), { state: "cancelled" })
+      const again = yield* run("cancel", id, "--yes")
+      assert.strictEqual(again.out, "0 records cancelled, 1 left as they were")
+      yield* run("delete", id, "--yes")
+      assert.strictEqual((yield* run("inspect", id)).code, 3)
+      assert.strictEqual((yield* run("delete", id, "--yes")).code, 3)
+    })
+  )
+
+  fact(
+    "pauses, resumes and drains a queue",
+    Effect.fnUntraced(function*() {
+      yield* SendMail.enqueueMany([{ to: "a@example.com" }, { to: "b@example.com" }])
+      assert.strictEqual((yield* run("pause", "mail")).out, "mail is paused")
+      assert.strictEqual((yield* run("pause", "mail")).out, "mail was paused already")
+      assert.match((yield* run("stats")).out, /paused/)
+      assert.strictEqual((yield* run("resume", "mail")).out, "mail gives out again")
+      assert.strictEqual((yield* run("drain", "mail", "--dry-run")).out, "would cancel 2 records")
+      assert.strictEqual((yield* run("drain", "mail", "--yes")).out, "2 records cancelled")
+      assert.strictEqual((yield* run("drain", "none", "--yes")).code, 3)
+    })
+  )
+
+  fact(
+    "enqueues through the application's schema, or says that it does not",
+    Effect.fnUntraced(function*() {
+      const good = yield* run("enqueue", "Count", `{"at":"2026-11-26T00:00:00.000Z"}`, "--app", app, "--key", "once")
+      assert.match(good.out, /^[0-9a-f-]{36} {2}Inserted$/)
+      const twice = yield* run(
+        "enqueue",
+        "Count",
+        `{"at":"2026-11-26T00:00:00.000Z"}`,
+        "--app",
+        app,
+        "--key",
+        "once",
+        "--json"
+      )
+      assert.deepInclude(documents(twice.out)[0], { id: good.out.split(" ")[0], outcome: "Existing" })
+      const bad = yield* run("enqueue", "Count", `{"at":3}`, "--app", app)
+      assert.strictEqual(bad.code, 2)
+      assert.match(bad.err, /the payload is not what Count takes: .*at/s)
+      assert.strictEqual((yield* run("enqueue", "Count", "{", "--app", app)).code, 2)
+      const unknown = yield* run("enqueue", "Cuont", "{}", "--app", app)
+      assert.include(unknown.err, "exports no job Cuont, but Count, SendMail")
+      const unchecked = yield* run("enqueue", "Count", "3")
+      assert.include(unchecked.err, "unchecked")
+      yield* work
+      const [record] = documents((yield* run("inspect", good.out.split(" ")[0]!, "--json")).out)
+      assert.deepInclude(record, { state: "completed" })
+    })
+  )
+
+  fact(
+    "replays one record, also with another payload through the schema",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const without = yield* run("replay", dead, "--payload", `{"to":"good@example.com"}`)
+      assert.strictEqual(without.code, 2)
+      const wrong = yield* run("replay", dead, "--payload", `{"to":1}`, "--app", app)
+      assert.strictEqual(wrong.code, 2)
+      const right = yield* run("replay", dead, "--payload", `{"to":"good@example.com"}`, "--app", app)
+      assert.strictEqual(right.out, `${dead} runs again with the new payload`)
+      yield* work
+      assert.deepInclude(documents((yield* run("inspect", dead, "--json")).out)[0], { state: "completed" })
+      assert.strictEqual((yield* run("replay", "01a2166b-0000-7000-8000-000000000000")).code, 3)
+    })
+  )
+})
+
+describe("schedules, limits and the state of a store", () => {
+  fact(
+    "lists, pauses, resumes and runs schedules",
+    Effect.fnUntraced(function*() {
+      yield* Effect.provide(
+        Effect.flatMap(JobSchedules.JobSchedules, (schedules) =>
+          schedules.upsert("nightly", SendMail, {
+            cron: "0 3 * * *",
+            timeZone: "UTC",
+            payload: { to: "a@example.com" }
+          })),
+        JobSchedules.layer
+      )
+      assert.match((yield* run("schedules", "list")).out, /^nightly +SendMail +0 3 \* \* \* UTC +active +\d{4}-/m)
+      assert.strictEqual((yield* run("schedules", "pause", "nightly", "--reason", "moving")).out, "nightly is paused")
+      assert.match((yield* run("schedules", "list")).out, /paused: Operator/)
+      assert.match((yield* run("schedules", "run", "nightly")).out, /^enqueued [0-9a-f-]{36}$/)
+      assert.strictEqual((yield* run("schedules", "resume", "nightly")).out, "nightly ticks again")
+      assert.strictEqual((yield* run("schedules", "pause", "none")).code, 1)
+    })
+  )
+
+  fact(
+    "sets and clears limits, and lists keys",
+    Effect.fnUntraced(function*() {
+      const set = yield* run("limits", "set", "mail", "--concurrency", "3", "--rate", "100", "--per", "1 minute")
+      assert.match(set.out, /^mail +concurrency 3, 100 per 1 min +concurrency 3/m)
+      assert.match((yield* run("limits", "list")).out, /^mail +concurrency 3/m)
+      const wrong = yield* run("limits", "set", "mail", "--rate", "1", "--per", "often")
+      assert.notStrictEqual(wrong.code, 0)
+      yield* run("limits", "clear", "mail")
+      assert.notMatch((yield* run("limits", "list")).out, /concurrency 3/)
+      assert.strictEqual((yield* run("limits", "keys", "@none")).out, "no key waits, runs or is limited")
+      assert.strictEqual((yield* run("limits", "keys", "mail")).code, 2)
+    })
+  )
+
+  fact(
+    "check is content with a store at rest, and names what waits for nobody",
+    Effect.fnUntraced(function*() {
+      const rested = yield* run("check")
+      assert.strictEqual(rested.code, 0, rested.out)
+      assert.match(rested.out, /^ok {4}store: memory/m)
+      yield* SendMail.enqueue({ to: "a@example.com" })
+      const waiting = yield* run("check")
+      assert.strictEqual(waiting.code, 4)
+      assert.match(waiting.out, /^WARN {2}queue mail: 1 ready record, and no worker$/m)
+    })
+  )
+
+  fact(
+    "top without a terminal is one look",
+    Effect.fnUntraced(function*() {
+      yield* some
+      assert.strictEqual((yield* run("top")).out, (yield* run("stats")).out)
+    })
+  )
+})
+
+describe("the guide", () => {
+  fact(
+    "names every command, and no other",
+    Effect.fnUntraced(function*() {
+      const guide = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8")
+      const rows = guide.split("## Commands")[1]!.split("\n\n")[1]!.split("\n").slice(2)
+      const named = rows.flatMap((row) =>
+        [...row.split("|")[1]!.matchAll(/`([a-z][a-z ]*)/g)].flatMap(([, words]) => words!.trim().split(" "))
+      )
+      const { out } = yield* run("--help")
+      const offered = out.split("SUBCOMMANDS")[1]!.split("\n").flatMap((line) => /^ {2}([a-z]+)/.exec(line)?.[1] ?? [])
+      for (const group of ["schedules", "limits", "migrate"]) {
+        const help = (yield* run(group, "--help")).out.split("SUBCOMMANDS")[1]!
+        offered.push(...help.split("\n").flatMap((line) => /^ {2}([a-z]+)/.exec(line)?.[1] ?? []))
+      }
+      assert.deepStrictEqual([...new Set(named)].toSorted(), [...new Set(offered)].toSorted())
+    })
+  )
+})

@@ -1,0 +1,144 @@
+/** The program as a process, on the servers of the tests. */
+import { PgJobStore } from "@capstan/pg"
+import { RedisJobStore } from "@capstan/redis"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import { PgClient } from "@effect/sql-pg"
+import type { JobStore } from "capstan"
+import { Effect, Layer, Redacted } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { Client } from "pg"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { documents, type Ran, SendMail, work } from "./harness.ts"
+
+const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
+
+const start = (env: Record<string, string>, args: ReadonlyArray<string>): ChildProcess =>
+  spawn(process.execPath, ["--conditions=@capstan/source", bin, ...args], {
+    env: { ...process.env, NO_COLOR: "1", ...env },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+
+const capstan = (env: Record<string, string>) => async (...args: ReadonlyArray<string>): Promise<Ran> => {
+  const child = start(env, args)
+  let out = ""
+  let err = ""
+  child.stdout!.setEncoding("utf8").on("data", (text: string) => out += text)
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => err += text)
+  const [code] = await once(child, "close")
+  return { code, out, err }
+}
+
+const pg = process.env["CAPSTAN_TEST_PG_URL"]!
+const redis = process.env["CAPSTAN_TEST_REDIS_URL"]!
+const name = `cli_${process.pid}`
+
+const stores: ReadonlyArray<{
+  readonly title: string
+  readonly env: Record<string, string>
+  readonly where: ReadonlyArray<string>
+  readonly layer: () => Layer.Layer<JobStore.JobStore, unknown>
+}> = [
+  {
+    title: "Postgres",
+    env: { CAPSTAN_STORE: pg },
+    where: ["--schema", name],
+    layer: () => PgJobStore.layer({ schema: name }).pipe(Layer.provide(PgClient.layer({ url: Redacted.make(pg) })))
+  },
+  {
+    title: "Redis",
+    env: { CAPSTAN_STORE: redis },
+    where: ["--prefix", name],
+    layer: () => RedisJobStore.layer({ prefix: name }).pipe(Layer.provide(NodeRedis.layer({ url: redis })))
+  }
+]
+
+const admin = new Client({ connectionString: pg })
+beforeAll(() => admin.connect())
+afterAll(async () => {
+  await admin.query(`DROP SCHEMA IF EXISTS ${name} CASCADE`)
+  await admin.end()
+})
+
+describe("migrate", () => {
+  const run = capstan({ CAPSTAN_STORE: pg })
+
+  it("says that there is no schema, makes it once, and then that it is there", async () => {
+    const before = await run("migrate", "status", "--schema", name)
+    assert.strictEqual(before.code, 4, before.out)
+    assert.include(before.err, "schema")
+    const early = await run("list", "--schema", name)
+    assert.strictEqual(early.code, 1)
+    const { rows } = await admin.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", [name])
+    assert.strictEqual(rows.length, 0, "a command that looks has made a schema")
+
+    const up = await run("migrate", "up", "--schema", name, "--json")
+    assert.strictEqual(up.code, 0, up.err)
+    assert.deepInclude(documents(up.out)[0], { schema: name, from: 0 })
+    assert.match((await run("migrate", "up", "--schema", name)).out, /has version \d+ already/)
+    assert.strictEqual((await run("migrate", "status", "--schema", name)).code, 0)
+  })
+
+  it("prints the script without a server", async () => {
+    const { code, out } = await capstan({ CAPSTAN_STORE: "" })("migrate", "print", "--schema", "elsewhere")
+    assert.strictEqual(code, 0)
+    assert.match(out, /CREATE TABLE "?elsewhere"?\.record /)
+  })
+
+  it("has nothing to do on Redis", async () => {
+    assert.strictEqual((await capstan({ CAPSTAN_STORE: redis })("migrate", "up")).code, 2)
+  })
+})
+
+describe.each(stores)("on $title", ({ env, layer, where }) => {
+  const run = capstan(env)
+
+  it("lists what died, tells what happens while it does, and runs the dead again", { timeout: 60_000 }, async () => {
+    const dead = await Effect.gen(function*() {
+      yield* SendMail.enqueue({ to: "ada@example.com" })
+      const { id } = yield* SendMail.enqueue({ to: "bad@example.com" })
+      yield* work
+      return id
+    }).pipe(Effect.provide(layer()), Effect.runPromise)
+
+    const listed = await run("list", "--state", "dead", "--json", ...where)
+    assert.deepStrictEqual(documents(listed.out).map(({ id }) => id), [dead])
+
+    const tail = start(env, ["tail", "--job", "SendMail", "--json", ...where])
+    const [listening] = await once(createInterface({ input: tail.stderr! }), "line")
+    assert.include(listening, "listening")
+    const told = once(createInterface({ input: tail.stdout! }), "line")
+    const enqueued = await run("enqueue", "SendMail", `{"to":"grace@example.com"}`, "--queue", "mail", ...where)
+    const [event] = await told
+    assert.deepInclude(JSON.parse(event), { id: enqueued.out.split(" ")[0], tag: "SendMail", type: "enqueued" })
+    tail.kill("SIGINT")
+    const [code] = await once(tail, "exit")
+    assert.strictEqual(code, 130)
+    const retried = await run("retry", dead, "--yes", ...where)
+    assert.strictEqual(retried.out, "1 record to run again\n")
+  })
+
+  it("check names the store, its durability, and what it lacks", async () => {
+    const { code, out } = await run("check", ...where)
+    assert.match(out, /^ok {4}wake-ups: a subscription opens$/m)
+    // The servers of the tests keep nothing for ever, and other commands say nothing of it.
+    assert.match(out, /^WARN {2}settings: .*an acknowledged enqueue survives/m)
+    assert.match(out, /^ok {4}durability: /m)
+    // Two records wait, and nobody works.
+    assert.strictEqual(code, 4)
+    assert.match(out, /^WARN {2}queue mail: 2 ready records, and no worker$/m)
+  })
+})
+
+describe("an address", () => {
+  it.each(["postgres://ada:s3cret@127.0.0.1:1/x", "redis://ada:s3cret@127.0.0.1:1", "http://ada:s3cret@x"])(
+    "never stands in an error with its password: %s",
+    async (url) => {
+      const { code, err, out } = await capstan({ CAPSTAN_STORE: url })("stats")
+      assert.notStrictEqual(code, 0)
+      assert.notInclude(err + out, "s3cret")
+    }
+  )
+})
