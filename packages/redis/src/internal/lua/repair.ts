@@ -137,6 +137,10 @@ for chunk, many in pairs(chunks) do
   call('HSET', P .. ':oe', chunk, gone + (ended[chunk] or 0))
   mark(0, chunk)
 end
+-- Which chunk was marked last for a kind is not known any more.
+for number = 1, tonumber(call('HGET', P, 'kn') or '0') do
+  call('HSET', P, 'k' .. call('HGET', P, 't' .. number), number)
+end
 for kind, found in pairs(kindsIn) do
   for chunk in pairs(found) do mark(kind, chunk) end
 end
