@@ -5,6 +5,7 @@ import { Redis } from "effect/persistence"
 import { createHash } from "node:crypto"
 import { scripts } from "../src/internal/scripts.ts"
 import * as Harness from "./harness.ts"
+import * as Partitions from "./partitions.ts"
 
 class Task extends Job.make("Task", { payload: Schema.Number }) {}
 const group = JobGroup.make(Task)
@@ -33,8 +34,12 @@ const deaf = (line: Line) =>
   ).pipe(Layer.provide(Harness.client()))
 
 const prefix = Harness.prefixOf("nearby")
+const stores = {
+  "of one partition": () => Harness.storeOf(prefix),
+  "of three partitions": () => Partitions.storeOf(prefix, { counts: new Map([["default", 3]]), many: 3 })
+}
 
-describe("a worker that sleeps in the process that enqueues", () => {
+describe.each(Object.entries(stores))("a worker of a store %s that sleeps in the process that enqueues", (_, store) => {
   it.live("looks right behind an enqueue, though it hears nothing of the server", () => {
     const line: Line = { exchanges: 0, underWay: 0 }
     const ran: Array<number> = []
@@ -58,8 +63,8 @@ describe("a worker that sleeps in the process that enqueues", () => {
       }
     }).pipe(
       Effect.scoped,
-      Effect.ensuring(Effect.orDie(Harness.empty(prefix))),
-      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(deaf(line)), Layer.orDie))
+      Effect.ensuring(Effect.orDie(Harness.emptyAll(prefix))),
+      Effect.provide(store().pipe(Layer.provideMerge(deaf(line)), Layer.orDie))
     )
   })
 
@@ -69,8 +74,8 @@ describe("a worker that sleeps in the process that enqueues", () => {
       for (let n = 0; n < 10; n++) yield* Task.enqueue(n)
       assert.strictEqual(line.exchanges, 0)
     }).pipe(
-      Effect.ensuring(Effect.orDie(Harness.empty(prefix))),
-      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(deaf(line)), Layer.orDie))
+      Effect.ensuring(Effect.orDie(Harness.emptyAll(prefix))),
+      Effect.provide(store().pipe(Layer.provideMerge(deaf(line)), Layer.orDie))
     )
   })
 })

@@ -11,7 +11,7 @@ import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
 import * as Limits from "./limits.ts"
-import { makeEvents, makeWakeups } from "./listen.ts"
+import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
@@ -40,9 +40,11 @@ const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedul
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
 
+/** `wakers`: whom a store of several partitions wakes, who sleep over all of them. */
 export const make = Effect.fnUntraced(function*(
   client: Calls,
-  settings: Settings
+  settings: Settings,
+  wakers?: Wakeups
 ): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
@@ -114,7 +116,7 @@ export const make = Effect.fnUntraced(function*(
             )
         })
       ))
-  const { wake, wakeups } = makeWakeups(client, scope, listener, settings.beat)
+  const { wake, wakeups } = wakers ?? makeWakeups(client, scope, listener, settings.beat)
   const nearby = new Nearby(wake)
   const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
     // What waits for a replica goes another way.
