@@ -2,8 +2,20 @@
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Effect } from "effect"
+import { Redis } from "effect/persistence"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import { Client } from "../src/internal/client.ts"
+import { scripts } from "../src/internal/scripts.ts"
 import { commands, on } from "./counted.ts"
+import * as Harness from "./harness.ts"
+
+/** One call of a script itself. */
+const onClient = <A, E>(prefix: string, run: (client: Client) => Effect.Effect<A, E>) =>
+  Effect.gen(function*() {
+    return yield* run(
+      new Client(yield* Redis.Redis, `{${prefix}}`, scripts(Harness.frozenClock), yield* Effect.scope)
+    )
+  }).pipe(Effect.scoped, Effect.provide(Harness.client()))
 
 const keep = { age: Infinity, count: Infinity }
 
@@ -99,6 +111,37 @@ describe("one call", () => {
           assert.deepStrictEqual([...new Set(answers.map(({ outcome }) => outcome))], ["Inserted"])
           const { ready, scheduled } = (yield* Suite.statsOf()).counts
           assert.deepStrictEqual([ready, scheduled], [1, 4999])
+        })),
+    60_000
+  )
+
+  it.live(
+    "looks at five thousand keys of a limit of which there is nothing to tell, and the answer has those after them",
+    () =>
+      on("keys", () =>
+        Effect.gen(function*() {
+          const store = yield* JobStore.JobStore
+          const rate = { limit: 1, perMillis: 1e9, burst: 1 }
+          yield* store.limits([{ _tag: "Propose", name: "@api", release: 1, settings: { rate } }])
+          const keyed = (i: number) => ({ concurrency: { key: `@api/${String(i).padStart(5, "0")}`, limit: 1 } })
+          for (let from = 0; from < 6000; from += 1000) {
+            yield* store.enqueue({ records: Array.from({ length: 1000 }, (_, i) => Suite.record(keyed(from + i))) })
+            const claimed = yield* Suite.claim("w", 1000)
+            yield* Suite.exchange("w", {
+              settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 }))
+            })
+          }
+          for (const i of [7, 5998, 5999]) yield* Suite.enqueue(keyed(i))
+          const [, next] = yield* onClient(
+            prefix,
+            (client) => client.call<readonly [string, string]>("keys", "keys", ["@api", "", "9"])
+          )
+          assert.strictEqual(next, "@api/04999")
+          const pages = [yield* store.keys({ name: "@api", limit: 2 }), yield* store.keys({ name: "@api", limit: 9 })]
+          assert.deepStrictEqual(pages.map((rows) => rows.map(({ key, waiting }) => [key, waiting])), [
+            [["@api/00007", 1], ["@api/05998", 1]],
+            [["@api/00007", 1], ["@api/05998", 1], ["@api/05999", 1]]
+          ])
         })),
     60_000
   )

@@ -330,10 +330,15 @@ close()
 return call('HGETALL', P .. ':li')
 `
 
-/** `keys`: one page of the keys of a space. ARGV: name, the last key of the page before or '', how many. */
+/**
+ * `keys`: keys of a space with something to tell. ARGV: name, the last key before or '', how many. Answers them, and the key after
+ * which to go on when there may be more: it looks at 5,000 a call, two commands each.
+ */
 export const keys = String.raw`
 local found, after = {}, ARGV[2] ~= '' and '(' .. ARGV[2] or '-'
+local rounds = 0
 repeat
+  rounds = rounds + 1
   local names = call('ZRANGEBYLEX', P .. ':kn:' .. ARGV[1], after, '+', 'LIMIT', 0, 500)
   for _, key in ipairs(names) do
     if #found == tonumber(ARGV[3]) then break end
@@ -344,7 +349,7 @@ repeat
       }, '\31')
     end
   end
-  after = names[1] and '(' .. names[#names]
-until not after or #found == tonumber(ARGV[3])
-return table.concat(found, '\30')
+  after = #names == 500 and '(' .. names[#names] or nil
+until not after or #found == tonumber(ARGV[3]) or rounds == 10
+return { table.concat(found, '\30'), after and string.sub(after, 2) or '' }
 `
