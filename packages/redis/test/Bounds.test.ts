@@ -118,7 +118,7 @@ describe("one call", () => {
   it.live(
     "looks at five thousand keys of a limit of which there is nothing to tell, and the answer has those after them",
     () =>
-      on("keys", () =>
+      on("keys", (prefix) =>
         Effect.gen(function*() {
           const store = yield* JobStore.JobStore
           const rate = { limit: 1, perMillis: 1e9, burst: 1 }
