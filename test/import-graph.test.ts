@@ -21,7 +21,9 @@ describe("the sources", () => {
 
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
+      alerts: ["effect/http/HttpClient", "effect/http/HttpClientRequest", "effect/http/HttpClientResponse"],
       cli: ["effect/cli", "effect/cli/CliError"],
+      dashboard: ["effect/http/HttpRouter"],
       examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
       http: [
         "effect/crypto/Mac",
@@ -44,7 +46,8 @@ describe("the sources", () => {
         "effect/http/HttpRouter",
         "effect/http/HttpServer",
         "effect/http/HttpServerRequest",
-        "effect/http/HttpServerResponse"
+        "effect/http/HttpServerResponse",
+        "effect/observability/PrometheusMetrics"
       ],
       pg: ["effect/sql/SqlClient", "effect/sql/SqlError"],
       redis: ["effect/persistence/Redis", "effect/sql/SqlClient"]

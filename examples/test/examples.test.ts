@@ -71,6 +71,16 @@ describe("examples", () => {
     ])
   })
 
+  it("tenant-fanout delivers to all, in turns, and as slowly as each can take it", { timeout: 30_000 }, async () => {
+    assert.deepStrictEqual(await run("tenant-fanout/src/main.ts"), [
+      "big: 100 delivered",
+      "small: 6 delivered, long before big was through",
+      "busy: 6 delivered after it had said stop 1 time",
+      "down: 6 delivered, and few calls while it was down",
+      "limits: kept"
+    ])
+  })
+
   it("the web entry bundles no worker, the worker entry does", async () => {
     const web = await bundled("order-pipeline/src/web.ts")
     assert.isTrue(web.some((file) => file.endsWith("src/Job.ts")))

@@ -328,7 +328,8 @@ CREATE TABLE record (
   due bigint,
   expires bigint,
   attempts jsonb,
-  failures jsonb
+  failures jsonb,
+  listens text[] COLLATE "C"
 ) WITH (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=50000);
 
 ALTER TABLE record ADD CONSTRAINT record_pkey PRIMARY KEY (id);
@@ -340,6 +341,8 @@ CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WH
 CREATE INDEX record_expiring ON record USING btree (expires) WHERE (expires IS NOT NULL);
 
 CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((lane = 3) AND (reason = 'ConcurrencyKey'::text));
+
+CREATE INDEX record_listens ON record USING gin (listens) WHERE (listens IS NOT NULL);
 
 CREATE INDEX record_parked ON record USING btree (tag, version) WHERE ((lane = 3) AND (reason = ANY (ARRAY['NoHandler'::text, 'NewerPayload'::text])));
 
@@ -493,12 +496,13 @@ BEGIN
         INSERT INTO agenda (id, value)
           VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
       END IF;
-      PERFORM finish(c, 6, 'DependencyFailed', NULL, p_now, true);
+      PERFORM bury(c, 'DependencyFailed', p_now, true);
       RETURN;
     END IF;
   END IF;
   IF c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children') THEN
-    PERFORM let_run(c, c.at, p_now, false);
+    -- What waits for children no longer than until an instant is due by then.
+    PERFORM let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
 END $function$;
 
@@ -585,6 +589,9 @@ BEGIN
   r.retention := h.retention;
   r.spec := masked(h.spec, p_sensitive);
   r.payload := coalesce(p_payload, h.payload);
+  IF position('"cancelOn":' IN h.spec) > 0 AND jsonb_typeof(h.spec::jsonb -> 'cancelOn') = 'array' THEN
+    r.listens := ARRAY(SELECT jsonb_array_elements_text(h.spec::jsonb -> 'cancelOn'));
+  END IF;
   r.attempts := attempts_of(h);
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
     INSERT INTO detail (id, logs) VALUES (h.id, h.detail -> 'logs');
@@ -642,6 +649,46 @@ BEGIN
   PERFORM put(r);
   PERFORM tell('blocked', r, coalesce(CASE WHEN p_reason = 'Waitpoint' THEN p_on END, p_reason), p_now);
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION bury(r record, p_reason text, p_now bigint, p_transaction boolean DEFAULT false)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_spec jsonb;
+  v_digest text;
+BEGIN
+  PERFORM finish(r, 6, p_reason, NULL, p_now, p_transaction);
+  IF r.spec IS NULL OR position('"followed":true' IN r.spec) = 0 THEN RETURN; END IF;
+  v_spec := r.spec::jsonb;
+  IF v_spec -> 'followed' IS DISTINCT FROM 'true' THEN RETURN; END IF;
+  v_digest := md5(r.id || '/' || r.fence);
+  PERFORM enqueue_one(json_build_object(
+    -- Of another life another one.
+    'id', left(r.id::text, 14) || '7' || substr(v_digest, 1, 3) || '-8' || substr(v_digest, 4, 3) || '-' || right(v_digest, 12),
+    'tag', r.tag, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'payload', r.payload, 'delay', 0,
+    'retention', r.retention, 'spec', (
+      v_spec - ARRAY['followed', 'cancelOn', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
+      || jsonb_build_object('parent', r.id, 'headers', coalesce(v_spec -> 'headers', '{}') || jsonb_build_object(
+        'capstan-ended', value_of(6, p_reason, NULL, r.failures))))::text
+  ), p_now, false, p_transaction);
+END $function$;
+
+CREATE OR REPLACE FUNCTION cancel_on(p_cancels json, p_now bigint, p_transaction boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_id uuid;
+  v_reason text;
+BEGIN
+  FOR v_id, v_reason IN
+    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
+      JOIN record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
+  LOOP
+    PERFORM control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+  END LOOP;
 END $function$;
 
 CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
@@ -733,9 +780,11 @@ AS $function$
       FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
       WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
     ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
-  INSERT INTO uniq AS q (tag, key, id, until, until_started)
-    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
-        coalesce((x ->> 'untilStarted')::boolean, false)
+  INSERT INTO uniq AS q (tag, key, id, until, until_started, lasts)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, CASE WHEN x ->> 'onConflict' = 'trailing'
+    THEN greatest(p_now, coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)) ELSE p_now END
+    + (x ->> 'window')::bigint,
+        coalesce((x ->> 'untilStarted')::boolean, false), (x ->> 'window')::bigint
       FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
       WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
@@ -1241,7 +1290,7 @@ BEGIN
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid, p_cancels json DEFAULT NULL::json)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1273,6 +1322,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
+    IF p_cancels IS NOT NULL THEN PERFORM cancel_on(p_cancels, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -1281,7 +1331,10 @@ BEGIN
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      RAISE EXCEPTION USING ERRCODE = 'CAP01';
+    END IF;
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
@@ -1458,8 +1511,8 @@ BEGIN
   WITH given AS (
     SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
       id uuid, tag text, version int, queue text, priority int, delay bigint, "runAt" bigint, "startBefore" bigint,
-      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean)
-    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+      retention text, spec text, payload text, awaited boolean, dependencies json, "idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean)
+    WHERE g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false))
   ), stored AS (
     INSERT INTO record (
@@ -1489,8 +1542,8 @@ BEGIN
       JOIN record r ON r.id = (e ->> 'id')::uuid;
   END IF;
   SELECT coalesce(json_agg(r.e ORDER BY r.n), '[]') INTO v_rest
-    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean, dependencies json)
-    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+    FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n), json_to_record(r.e) AS g("idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean, dependencies json)
+    WHERE NOT (g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false)));
   RETURN v_rest;
 END $function$;
@@ -1509,7 +1562,8 @@ DECLARE
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF is_stored(o_id, p_again, p_now) THEN
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  IF is_stored(o_id, p_again OR x -> 'again' IS NOT NULL, p_now) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -1560,9 +1614,10 @@ BEGIN
   r.retention := x ->> 'retention';
   r.spec := x ->> 'spec';
   r.payload := x ->> 'payload';
+  IF x -> 'cancelOn' IS NOT NULL THEN r.listens := ARRAY(SELECT json_array_elements_text(x -> 'cancelOn')); END IF;
 
   IF v_key IS NOT NULL THEN
-    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+    SELECT u.o_id, u.o_outcome, u.o_after, coalesce(u.o_due, v_due) INTO o_id, o_outcome, v_after, v_due
       FROM take_unique(x, r, v_due, p_now, p_transaction) u;
     IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
       UPDATE idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
@@ -1570,6 +1625,8 @@ BEGIN
       DELETE FROM idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
     END IF;
     IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    r.at := greatest(v_due, p_now);
+    r.expire_at := v_due + (x ->> 'startBefore')::bigint;
     IF v_after IS NOT NULL THEN
       r.reason := 'Unique';
       r.blocked_on := v_after::text;
@@ -1977,7 +2034,7 @@ BEGIN
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
     r.fence := r.fence + 1;
-    PERFORM finish(r, 6, 'Expired', NULL, p_now);
+    PERFORM bury(r, 'Expired', p_now);
     v_count := v_count + 1;
   END LOOP;
   RETURN v_count;
@@ -2149,8 +2206,8 @@ CREATE OR REPLACE FUNCTION insert_record(r record)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, lane, due, expires)
-    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
+  INSERT INTO record (id, place, turn, at, enqueued_at, ready_at, begun_at, expire_at, worker, fence, settled, attempt, version, key_limit, state, priority, crashes, flags, queue, tag, key, reason, blocked_on, retention, spec, attempts, failures, payload, listens, lane, due, expires)
+    VALUES (r.id, r.place, r.turn, r.at, r.enqueued_at, r.ready_at, r.begun_at, r.expire_at, r.worker, r.fence, r.settled, r.attempt, r.version, r.key_limit, r.state, r.priority, r.crashes, r.flags, r.queue, r.tag, r.key, r.reason, r.blocked_on, r.retention, r.spec, r.attempts, r.failures, r.payload, r.listens, CASE WHEN r.state = 3 AND r.flags & 64 = 64 THEN 2 WHEN r.state >= 2 THEN r.state WHEN r.crashes > 0 OR r.flags & 528 <> 0 THEN 1 ELSE 0 END, CASE WHEN r.state = 2 OR r.state = 3 AND r.flags & 64 = 64 THEN r.at END, CASE WHEN r.state <> 1 THEN r.expire_at END);
 END $function$;
 
 CREATE OR REPLACE FUNCTION is_broken(p_id uuid)
@@ -2864,6 +2921,7 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
+  IF p_contents THEN UPDATE record SET listens = n.listens WHERE id = p_id AND listens IS DISTINCT FROM n.listens; END IF;
   r.flags := r.flags | (n.flags & 32);
   r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
@@ -2901,7 +2959,7 @@ BEGIN
     IF v_cancel IS NOT NULL AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, p_now);
     ELSIF v_crashes >= p_max_crashes AND (is_ending(r) OR NOT must_undo(r, 'Dead', 'Crashed')) THEN
-      PERFORM finish(r, 6, 'Crashed', NULL, p_now);
+      PERFORM bury(r, 'Crashed', p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
     ELSE
@@ -2986,10 +3044,13 @@ BEGIN
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
   IF v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 THEN
-    -- Children of a life before, which somebody cut short.
+    -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant.
     DELETE FROM dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
   END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
+    -- It has ended while this one ran, and may be gone: how is known.
+    CONTINUE WHEN v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 AND EXISTS (
+      SELECT FROM dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
     v_child := enqueue_or_defer(c, p_now);
     IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
@@ -3036,7 +3097,7 @@ BEGIN
     IF NOT v_waits THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM block(r, 'Children', NULL, p_now);
+      PERFORM block(r, 'Children', NULL, p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'Cancel' THEN
     PERFORM finish(r, 5, x ->> 'reason', NULL, p_now);
@@ -3286,13 +3347,16 @@ BEGIN
   RETURN FOUND;
 END $function$;
 
-CREATE OR REPLACE FUNCTION take_unique(x json, r record, p_due bigint, p_now bigint, p_transaction boolean, OUT o_id uuid, OUT o_outcome text, OUT o_after uuid)
+CREATE OR REPLACE FUNCTION take_unique(x json, r record, p_due bigint, p_now bigint, p_transaction boolean, OUT o_id uuid, OUT o_outcome text, OUT o_after uuid, OUT o_due bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   v_policy text := x ->> 'onConflict';
   v_lasts bigint := (x ->> 'window')::bigint;
+  v_until bigint := CASE WHEN x ->> 'onConflict' = 'trailing'
+    THEN greatest(p_now, coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)) ELSE p_now END
+    + (x ->> 'window')::bigint;
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u uniq;
   h record;
@@ -3303,7 +3367,7 @@ BEGIN
   o_id := r.id;
   o_outcome := 'Inserted';
   INSERT INTO uniq AS q (tag, key, id, until, until_started, lasts)
-    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
   IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM record WHERE id = u.id) THEN
@@ -3314,9 +3378,9 @@ BEGIN
   END IF;
   v_state := holds(u, p_now);
   SELECT * INTO h FROM record WHERE id = u.id;
-  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
-  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
     v_target := h.id;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     SELECT id INTO v_target FROM record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
@@ -3327,9 +3391,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    -- One that is put off again and again is due no later than it may wait in all.
-    IF replace(v_target, r, v_policy <> 'reschedule', least(p_due,
-      (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
+    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+      (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -3340,7 +3404,12 @@ BEGIN
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
-    UPDATE uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+    UPDATE uniq SET id = r.id, successor = NULL, until = v_until, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_policy = 'trailing' AND NOT v_waits THEN
+    -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    o_due := greatest(u.until, p_due);
+    UPDATE uniq SET id = r.id, successor = NULL, until = o_due + v_lasts, lasts = v_lasts
       WHERE tag = u.tag AND key = u.key;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     UPDATE uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;

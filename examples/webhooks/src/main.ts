@@ -1,10 +1,10 @@
 /**
  * GitHub's published webhook examples, delivered over HTTP, become typed jobs that are retried, snoozed, dead and replayed.
  *
- * `npm run demo -- --seed 7 --store pg --otlp http://localhost:4318`
+ * `npm run demo -- --seed 7 --store pg --otlp http://localhost:4318`, or `npm run demo -- --serve` for the dashboard.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Jobs, JobWorker } from "capstan"
+import { Jobs, JobSchedules, JobWorker } from "capstan"
 import { Console, Effect, Fiber, Layer, Schedule } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Otlp from "effect/observability/Otlp"
@@ -18,6 +18,7 @@ import * as Ledger from "./ledger.ts"
 import { show } from "./progress.ts"
 import { callsTable, deadRecord, deliveriesTable, figures, jobsTable, replayed } from "./report.ts"
 import { deliver, plan, type Sent } from "./sender.ts"
+import { serve } from "./serve.ts"
 import { makeService } from "./service.ts"
 import { storeNamed } from "./stores.ts"
 import { dim, green, red, title } from "./terminal.ts"
@@ -29,7 +30,9 @@ const { values: options } = parseArgs({
     store: { type: "string", default: "memory" },
     url: { type: "string" },
     otlp: { type: "string" },
-    break: { type: "string" }
+    break: { type: "string" },
+    serve: { type: "boolean", default: false },
+    port: { type: "string", default: "0" }
   }
 })
 const seed = Number(options.seed)
@@ -38,6 +41,10 @@ const store = storeNamed(options.store, options.url)
 if (typeof store === "string") exitWith(store)
 const careless = carelessness.find((name) => name === options.break)
 if (careless !== options.break) exitWith(`--break ${options.break}: it can break ${carelessness.join(", ")}`)
+
+const port = Number(options.port)
+if (!Number.isInteger(port) || port < 0 || port > 65_535) exitWith(`--port must be a port, it is ${options.port}`)
+if (options.serve && careless !== undefined) exitWith("--break goes with the demo that ends: leave out --serve")
 
 function exitWith(message: string): never {
   console.error(message)
@@ -131,11 +138,14 @@ const program = Effect.gen(function*() {
   return true
 })
 
-const Live = Jobs.layer.pipe(
+const Live = Layer.merge(Jobs.layer, JobSchedules.layer).pipe(
   Layer.provideMerge(store),
   Layer.provideMerge(FetchHttpClient.layer)
 )
 
-NodeRuntime.runMain(Effect.map(Effect.scoped(program).pipe(Effect.provide(Live)), (isClean) => {
-  process.exitCode = isClean ? 0 : 1
-}))
+if (options.serve) NodeRuntime.runMain(Effect.provide(serve({ planned, service, seed, port }), Live))
+else {
+  NodeRuntime.runMain(Effect.map(Effect.scoped(program).pipe(Effect.provide(Live)), (isClean) => {
+    process.exitCode = isClean ? 0 : 1
+  }))
+}

@@ -52,6 +52,38 @@ describe("a declaration", () => {
     expect(Job.make).type.not.toBeCallableWith("X", { payload, partition: () => 1 })
   })
 
+  test("lets records trail a window alone, and knows the payload of their key", () => {
+    const payload = { tenant: Schema.String, n: Schema.Number }
+    class Sync extends Job.make("Sync", {
+      payload,
+      unique: {
+        key: (payload) => {
+          expect(payload).type.toBe<{ readonly tenant: string; readonly n: number }>()
+          return payload.tenant
+        },
+        until: { window: "1 minute" },
+        onConflict: "trailing"
+      }
+    }) {}
+    expect<(typeof Sync)["_tag"]>().type.toBe<"Sync">()
+    const key = () => "k"
+    expect(Job.make).type.toBeCallableWith("X", {
+      unique: { key, until: { window: "1 minute" as const }, onConflict: "trailing" as const }
+    })
+    expect(Job.make).type.not.toBeCallableWith("X", { unique: { key, onConflict: "trailing" as const } })
+    expect(Job.make).type.not.toBeCallableWith("X", {
+      unique: { key, until: "finished" as const, onConflict: "trailing" as const }
+    })
+    expect(Job.make).type.not.toBeCallableWith("X", {
+      unique: {
+        key,
+        until: { window: "1 minute" as const },
+        onConflict: "trailing" as const,
+        maxWait: "1 hour" as const
+      }
+    })
+  })
+
   test("has the literal types of its tag and queue", () => {
     expect<(typeof Charge)["_tag"]>().type.toBe<"Charge">()
     expect<(typeof Charge)["queue"]>().type.toBe<"billing">()

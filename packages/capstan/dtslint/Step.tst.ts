@@ -80,6 +80,8 @@ describe("each", () => {
   })
 })
 
+const invokeCharge = () => Step.invoke("charge", Charge, { id: "i" })
+
 describe("invoke", () => {
   test("has the other job's success and errors", () => {
     expect(Step.invoke("charge", Charge, { id: "i" })).type.toBe<
@@ -94,6 +96,12 @@ describe("invoke", () => {
         JobContext.JobContext
       >
     >()
+    const inTime = Step.invoke("charge", Charge, { id: "i" }, { timeout: "1 hour" })
+    expect<Effect.Success<typeof inTime>>().type.toBe<number>()
+    expect<Effect.Error<typeof inTime>>().type.toBe<
+      Effect.Error<ReturnType<typeof invokeCharge>> | JobError.InvokeTimedOut
+    >()
+    expect(Step.invoke<typeof Charge>).type.not.toBeCallableWith("charge", Charge, { id: "i" }, { timeout: true })
     expect(Step.invoke<typeof Charge>).type.not.toBeCallableWith("charge", Charge, { id: 1 })
   })
 })

@@ -27,6 +27,40 @@ describe("a subscription", () => {
   })
 })
 
+describe("a cancellation", () => {
+  test("is made of the event and of its job's payload", () => {
+    class A extends Job.make("A", {
+      payload: { order: Schema.String },
+      cancelOn: [{
+        event: Topic.match(Placed, ({ id, total }) => total > 1 ? id : undefined),
+        payload: (payload) => {
+          expect(payload).type.toBe<{ readonly order: string }>()
+          return payload.order
+        }
+      }]
+    }) {}
+    expect(A.request).type.toBeCallableWith({ order: "a" })
+  })
+
+  test("refuses what neither has, and what is no text", () => {
+    const event = Topic.match(Placed, ({ id }) => id)
+    expect(Job.make).type.toBeCallableWith("A", {
+      payload: { order: Schema.String },
+      cancelOn: [{ event, payload: ({ order }: { readonly order: string }) => order }]
+    })
+    expect(Job.make).type.not.toBeCallableWith("A", {
+      payload: { order: Schema.String },
+      cancelOn: [{ event, payload: ({ other }: { readonly other: string }) => other }]
+    })
+    expect(Job.make).type.not.toBeCallableWith("A", {
+      payload: { order: Schema.Number },
+      cancelOn: [{ event, payload: ({ order }: { readonly order: number }) => order }]
+    })
+    expect(Topic.match).type.not.toBeCallableWith(Placed, ({ total }: { readonly total: number }) => total)
+    expect(Topic.match).type.not.toBeCallableWith(Placed, ({ other }: { readonly other: string }) => other)
+  })
+})
+
 describe("a follower", () => {
   test("is made of payload and success", () => {
     class A extends Job.make("A", {

@@ -424,6 +424,22 @@ export class WaitpointTimedOut extends Schema.TaggedError<WaitpointTimedOut>()("
 }
 
 /**
+ * A job that a step has invoked did not end in time. It stays so, however it ends later: `child` is its record, which goes on.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class InvokeTimedOut extends Schema.TaggedError<InvokeTimedOut>()("InvokeTimedOut", {
+  id: Schema.String,
+  step: Schema.String,
+  child: Schema.String
+}) {
+  override get message() {
+    return `what step ${this.step} of record ${this.id} has invoked, record ${this.child}, did not end in time`
+  }
+}
+
+/**
  * A token that completes no waitpoint.
  *
  * - `Malformed`: it is no token

@@ -15,7 +15,7 @@ import type { Request as InternalRequest } from "./internal/request.ts"
 import type { JobLimit } from "./JobLimit.ts"
 import type { DeadReason, Failure, JobId } from "./JobRecord.ts"
 import type { NewFailure } from "./JobStore.ts"
-import type { Subscription } from "./Topic.ts"
+import type { Match, Subscription } from "./Topic.ts"
 
 // ------------------------------------------------------------------------------------------------- options of calls
 
@@ -151,7 +151,15 @@ export interface RunOptions<E> {
  * @category options
  * @since 0.1.0
  */
-export interface Unique<P> {
+export type Unique<P> = UniqueOnce<P> | UniqueTrailing<P>
+
+/**
+ * A key that one record has until it starts, until it is finished, or for a while.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface UniqueOnce<in P> {
   readonly key: (payload: P) => string
   /**
    * When the key is free again: when its record starts, when it is finished, or this long after the enqueue. A dead or
@@ -181,6 +189,24 @@ export interface Unique<P> {
    * @default no limit
    */
   readonly maxWait?: Duration.Input | undefined
+}
+
+/**
+ * Throttle: the first record runs at once, and at most one more in each window, with the last payload of those that came in it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface UniqueTrailing<in P> {
+  readonly key: (payload: P) => string
+  /** How far two of its records are apart, from when each is due. */
+  readonly until: { readonly window: Duration.Input }
+  /**
+   * A record that has not begun gets the new payload and options, and stays due when it was. While one that has begun, or has ended,
+   * has its window, another waits for the window's end, and has the key from then on.
+   */
+  readonly onConflict: "trailing"
+  readonly maxWait?: undefined
 }
 
 /**
@@ -299,6 +325,17 @@ export interface Failed<out Payload> {
 }
 
 /**
+ * An event that cancels the records of a job of which `payload` says the same as the event.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CancelOn<in Payload> {
+  readonly event: Match
+  readonly payload: (payload: Payload) => string
+}
+
+/**
  * Options of a declaration.
  *
  * @category options
@@ -385,12 +422,18 @@ export interface Options<
    */
   readonly onComplete?: ((end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests) | undefined
   /**
-   * The same for an attempt that leaves its record dead. A record that dies without an attempt that says so (its workers
-   * crashed, it expired, what it waited for failed) is followed by nothing: an edge of a flow with `"continue"` sees those too.
+   * The same for a record that is dead. Where no attempt has decided that (its workers crashed, it expired, what it waited for
+   * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
+   * place of the handler. A cancel is no death: somebody wanted it.
    */
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
   /** Events for each of which a record is enqueued: `Topic.on`. */
   readonly on?: ReadonlyArray<Subscription<MakeIn<NoInfer<Payload>>>> | undefined
+  /**
+   * Events that cancel those of its records which say the same: `Topic.match` of the event, and `payload`. One that waits is cancelled
+   * in the call that publishes, one that runs is asked to stop.
+   */
+  readonly cancelOn?: ReadonlyArray<CancelOn<TypeOf<NoInfer<Payload>>>> | undefined
   /** Labels of all its records. */
   readonly tags?: ReadonlyArray<string> | undefined
   /** References whose values travel from the enqueueing fiber to the handler, and on to its children. */

@@ -48,6 +48,17 @@ export type * from "./StoreLimits.ts"
 export type * from "./StoreSchedule.ts"
 export type * from "./StoreWork.ts"
 
+export {
+  /**
+   * The header of a record that a store has stored for a `followed` one which it ended by itself. JSON: `reason`, and the last
+   * `failure` when there is one.
+   *
+   * @category enqueue
+   * @since 0.1.0
+   */
+  endedHeader
+} from "./internal/ended.ts"
+
 /**
  * What a store says of itself.
  *

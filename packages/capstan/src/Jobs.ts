@@ -13,18 +13,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as Codec from "./internal/codec.ts"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
-import { priorities, size } from "./internal/enqueue.ts"
+import { editAndReplay, fromInput, fromJson } from "./internal/edit.ts"
+import { priorities } from "./internal/enqueue.ts"
 import { holding } from "./internal/limit.ts"
 import { masked } from "./internal/view.ts"
-import * as Job from "./Job.ts"
-import { EnqueueError, InvalidPayload, JobControlError, TooLarge } from "./JobError.ts"
-import type { JobStoreError } from "./JobError.ts"
+import type * as Job from "./Job.ts"
+import { type EnqueueError, JobControlError, type JobStoreError } from "./JobError.ts"
 import { cancel as cancelOne, type CancelAnswer } from "./JobHandle.ts"
 import * as JobLimit from "./JobLimit.ts"
-import type { JobId, JobRecord, Sensitive } from "./JobRecord.ts"
+import type { JobId, JobRecord } from "./JobRecord.ts"
 import {
   type ControlAction,
   type ControlOutcome,
@@ -150,6 +149,22 @@ export interface Shape {
     EnqueueError | JobStoreError | JobControlError,
     J["payloadSchema"]["EncodingServices"]
   >
+  /**
+   * The same with the payload as JSON, as `get` shows it: for pages and command lines, where somebody has changed some of it. What
+   * is masked in it stays as it was.
+   *
+   * It is read by the job's schema of now, whatever version the record has. A mask where the record has nothing to keep is
+   * refused, and so is one in a list that has become longer or shorter: which value it stands for is not known.
+   */
+  readonly editAndReplayJson: <J extends Job.Any>(
+    job: J,
+    id: string,
+    json: string
+  ) => Effect.Effect<
+    ControlOutcome,
+    EnqueueError | JobStoreError | JobControlError,
+    J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
+  >
   /** Makes scheduled records ready now. */
   readonly promote: (where: Selection) => Effect.Effect<Counts, JobStoreError>
   /** Gives waiting records another due instant: a delay from now, or an instant. */
@@ -225,7 +240,8 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       cancel: (id, { reason }) => cancelOne(store, id as JobId, reason),
       cancelMany: (where, { reason }) => act({ _tag: "Cancel", reason }, where),
       retry: (where) => act({ _tag: "Retry" }, where),
-      editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, payload),
+      editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, fromInput(job, payload)),
+      editAndReplayJson: (job, id, json) => editAndReplay(store, job, id as JobId, fromJson(job, json)),
       promote: (where) => act({ _tag: "Promote" }, where),
       reschedule: (where, options) =>
         Effect.flatMap(dueOf(options), (due) => act({ _tag: "Reschedule", ...due }, where)),
@@ -352,49 +368,6 @@ const controlAll = (
   })
 
 const countOf = { Changed: "changed", Requested: "requested", Unchanged: "unchanged", NotFound: "notFound" } as const
-
-const editAndReplay = (
-  store: JobStore["Service"],
-  job: Job.Any,
-  id: JobId,
-  input: unknown
-): Effect.Effect<ControlOutcome, EnqueueError | JobStoreError | JobControlError> =>
-  Effect.gen(function*() {
-    const definition = job[Job.TypeId]
-    const record = yield* store.get(id)
-    if (record === undefined) return "NotFound"
-    if (record.tag !== job._tag) {
-      return yield* new JobControlError({
-        option: "job",
-        issue: `record ${id} is one of ${record.tag}, not of ${job._tag}`
-      })
-    }
-    const json = yield* definition.make(input).pipe(
-      Effect.flatMap(definition.payload.encode),
-      Effect.mapError((issue) =>
-        new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: Codec.issueOf(issue) }) })
-      )
-    )
-    const text = json ?? "null"
-    const bytes = size(text, definition.maxPayloadBytes)
-    if (bytes > definition.maxPayloadBytes) {
-      return yield* new EnqueueError({
-        reason: new TooLarge({ job: job._tag, index: 0, bytes, limit: definition.maxPayloadBytes })
-      })
-    }
-    const sensitive = alsoMasked(record.sensitive, definition.sensitive())
-    const payload = { json: text, version: definition.version, sensitive }
-    const reply = yield* store.control({ action: { _tag: "Retry", payload }, where: { ids: [id] }, limit: 1 })
-    return reply.outcomes[0]?.outcome ?? "NotFound"
-  })
-
-/** The places of both: what earlier attempts left behind was encoded by the schema of their time. */
-const alsoMasked = (before: Sensitive, now: Sensitive): Sensitive => ({
-  payload: [...new Set([...before.payload, ...now.payload])],
-  result: [...new Set([...before.result, ...now.result])],
-  error: [...new Set([...before.error, ...now.error])],
-  progress: [...new Set([...before.progress, ...now.progress])]
-})
 
 const dueOf = (
   options: { readonly delay: Duration.Input } | { readonly runAt: DateTime.DateTime.Input }

@@ -21,7 +21,7 @@ import * as Run from "./internal/steps/run.ts"
 import * as Timer from "./internal/steps/timer.ts"
 import { type Any, TypeId } from "./Job.ts"
 import { JobContext } from "./JobContext.ts"
-import { type EnqueueError, type JobStoreError, NoSuchStep, StepError } from "./JobError.ts"
+import { type EnqueueError, type InvokeTimedOut, type JobStoreError, NoSuchStep, StepError } from "./JobError.ts"
 import type { Ended } from "./JobHandle.ts"
 import type { EnqueueOptions, PreviousVersion } from "./JobOptions.ts"
 import type { Transactional } from "./Transactional.ts"
@@ -203,6 +203,28 @@ export const each = <A, Cursor extends Schema.Top, E, R, E2, R2>(
   >
 
 /**
+ * Options of an invoked job.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface InvokeOptions extends Omit<EnqueueOptions, "idempotencyKey" | "unique"> {
+  /**
+   * How long it is waited for, from when the record first comes to the step.
+   *
+   * @default no limit
+   */
+  readonly timeout?: Duration.Input | undefined
+}
+
+type InvokeError<J extends Any> = J["errorSchema"]["Type"] | Ended | EnqueueError | JobStoreError
+type InvokeServices<J extends Any> =
+  | JobContext
+  | J["payloadSchema"]["EncodingServices"]
+  | J["successSchema"]["DecodingServices"]
+  | J["errorSchema"]["DecodingServices"]
+
+/**
  * Lets another job run, and waits for its typed result without holding a slot.
  *
  * **Details**
@@ -210,26 +232,45 @@ export const each = <A, Cursor extends Schema.Top, E, R, E2, R2>(
  * The record becomes a child of this one. How it ended is kept, a failure too: a handler that goes on after it finds the same
  * in every attempt. Several of them side by side (`Effect.all`) are stored together.
  *
+ * With `timeout` it waits no longer than so long from when the record first came here, and fails with `InvokeTimedOut`. That stays, too.
+ *
  * **Gotchas**
  *
- * An invoked record takes no unique key. To cancel this record does not cancel it.
+ * An invoked record takes no unique key. To cancel this record does not cancel it, nor does a time-out: it goes on, and how it ends is
+ * nobody's.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const receipt = yield* Step.invoke("charge", Charge, { orderId }, { timeout: "1 hour" }).pipe(
+ *   Effect.catchTag("InvokeTimedOut", () => new Unpaid())
+ * )
+ * ```
  *
  * @category steps
  * @since 0.1.0
  */
-export const invoke = <J extends Any>(
+export const invoke: {
+  <J extends Any>(
+    name: string,
+    job: J,
+    payload: J["payloadSchema"]["~type.make.in"],
+    options: InvokeOptions & { readonly timeout: Duration.Input }
+  ): Effect.Effect<J["successSchema"]["Type"], InvokeError<J> | InvokeTimedOut, InvokeServices<J>>
+  <J extends Any>(
+    name: string,
+    job: J,
+    payload: J["payloadSchema"]["~type.make.in"],
+    options?: InvokeOptions & { readonly timeout?: undefined }
+  ): Effect.Effect<J["successSchema"]["Type"], InvokeError<J>, InvokeServices<J>>
+} = (
   name: string,
-  job: J,
-  payload: J["payloadSchema"]["~type.make.in"],
-  options?: Omit<EnqueueOptions, "idempotencyKey" | "unique">
-): Effect.Effect<
-  J["successSchema"]["Type"],
-  J["errorSchema"]["Type"] | Ended | EnqueueError | JobStoreError,
-  | JobContext
-  | J["payloadSchema"]["EncodingServices"]
-  | J["successSchema"]["DecodingServices"]
-  | J["errorSchema"]["DecodingServices"]
-> => Invoke.invoke(name, job[TypeId], payload, options ?? {})
+  job: Any,
+  payload: unknown,
+  options?: InvokeOptions
+): Effect.Effect<never, never, JobContext> =>
+  // What the signatures promise is checked where they are used.
+  Invoke.invoke(name, job[TypeId], payload, options ?? {}) as Effect.Effect<never, never, JobContext>
 
 /**
  * Says how to undo a step. When the record ends dead or cancelled, the steps that are done are undone, the last one first.

@@ -17,9 +17,13 @@ import type { DeadReason, Failure, FailureKind, JobId, Retention, Sensitive } fr
  */
 export interface UniqueClaim {
   readonly key: string
-  /** The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue. */
+  /**
+   * The key is free again when its record starts, when it is finished, or `windowMillis` after the enqueue; with `trailing`, after it was
+   * due.
+   */
   readonly until: "started" | "finished" | { readonly windowMillis: number }
-  readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter"
+  /** `trailing`, with a window: what comes while a record that has begun has the key waits for the end of the window. */
+  readonly onConflict: "keep" | "replace" | "reschedule" | "runAfter" | "trailing"
   /** A conflict moves the record's due instant no further than this many milliseconds after its first enqueue. */
   readonly maxWait?: number | undefined
 }
@@ -95,6 +99,14 @@ export interface NewRecord {
   /** The id of the flow that it is a member of. When this is a UUIDv7, the ids of all members begin with its 48 bits of time. */
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
+  /** Names of what cancels it: see `EnqueueRequest.cancels`. */
+  readonly cancelOn?: ReadonlyArray<string> | undefined
+  /**
+   * Something follows its death. When the store ends it by itself (it crashed its workers too often, it expired, what it waited
+   * for failed), it stores another record in the same write: with the job, version, queue, payload, tags, retention and headers of this one, this
+   * one for its parent, no keys, and how it ended in the header `endedHeader`.
+   */
+  readonly followed?: true | undefined
   /** Records that must be completed first, by the name under which the attempt finds their results. */
   readonly dependencies?: ReadonlyArray<Dependency> | undefined
   /** Records that are to wait for this one too: each still waits for others. When one has begun, the batch is refused. */
@@ -132,6 +144,11 @@ export interface EnqueueRequest {
    * `UniqueConflict` unless it may be stored beside that one.
    */
   readonly whole?: JobId | undefined
+  /**
+   * What cancels others, in the same write and before the records are stored: whatever has not ended and names it in `cancelOn` is
+   * cancelled, as by `control`. Nothing is cancelled by a batch that is refused. There may be no records beside it. Not with `whole`.
+   */
+  readonly cancels?: ReadonlyArray<{ readonly on: string; readonly reason: string }> | undefined
 }
 
 // --------------------------------------------------------------------------------------------------------- exchange
@@ -167,7 +184,8 @@ export type Outcome =
   }
   /** With `delay` it goes on after so many milliseconds without the signal. */
   | { readonly _tag: "WaitFor"; readonly waitpoint: string; readonly delay?: number | undefined }
-  | { readonly _tag: "WaitForChildren" }
+  /** With `delay` it goes on after so many milliseconds, whatever has not ended by then. */
+  | { readonly _tag: "WaitForChildren"; readonly delay?: number | undefined }
   | { readonly _tag: "Cancel"; readonly reason: string }
   | { readonly _tag: "Dead"; readonly reason: DeadReason; readonly failure?: NewFailure | undefined }
   | { readonly _tag: "Release" }

@@ -13,7 +13,13 @@ import { issueOf } from "./internal/codec.ts"
 import { name as validName } from "./internal/definition.ts"
 import { attemptOf } from "./internal/enqueue.ts"
 import { recordsOf, Request } from "./internal/request.ts"
-import type { Subscriber, Subscription as InternalSubscription, Subscriptions } from "./internal/subscription.ts"
+import {
+  type Match as InternalMatch,
+  nameOf,
+  type Subscriber,
+  type Subscription as InternalSubscription,
+  type Subscriptions
+} from "./internal/subscription.ts"
 import { EnqueueError, InvalidPayload, UniqueConflict } from "./JobError.ts"
 import type { JobStoreError } from "./JobError.ts"
 import type { Outcome } from "./JobHandle.ts"
@@ -35,8 +41,9 @@ export interface Topic<out Name extends string, in out Event extends Schema.Top>
   /** The tags of the jobs that subscribe to it, of those that this process has loaded. */
   readonly subscribers: () => ReadonlyArray<string>
   /**
-   * Tells every subscriber, in one call of the store. Answers what became of each whose filter lets the event through. Inside a
-   * handler the records are children of the attempt's, and are refused with `LeaseLost` when it is stale.
+   * Cancels the records that are to be cancelled by such an event (`cancelOn`), and tells every subscriber, in one call of the store.
+   * Answers what became of each whose filter lets the event through. Inside a handler the records are children of the attempt's,
+   * and all of it is refused with `LeaseLost` when that is stale.
    */
   readonly publish: (
     event: Event["~type.make.in"],
@@ -80,6 +87,16 @@ export interface Subscription<out Payload> {
   readonly "~payload": Payload
 }
 
+/**
+ * Events with what each has to say for records to be cancelled, for `cancelOn` of a declaration.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Match {
+  readonly "~match": InternalMatch
+}
+
 type SchemaOf<E> = E extends Schema.Top ? E : E extends Schema.Struct.Fields ? Schema.Struct<E> : never
 
 /**
@@ -112,7 +129,7 @@ export const make = <const Name extends string, Event extends Schema.Top | Schem
 ): Topic<Name, SchemaOf<Event>> => {
   validName(`topic ${name}`, "name", name)
   const event = (Schema.isSchema(schema) ? schema : Schema.Struct(schema as Schema.Struct.Fields)) as Schema.Top
-  const subscriptions: Subscriptions = { topic: name, byTag: new Map() }
+  const subscriptions: Subscriptions = { topic: name, byTag: new Map(), cancelled: new Map() }
   return {
     "~subscriptions": subscriptions,
     _tag: name,
@@ -147,6 +164,32 @@ export const on = <Name extends string, Event extends Schema.Top, Payload>(
   return { "~subscription": subscription } as Subscription<Payload>
 }
 
+/**
+ * What an event says, to cancel the records of a job that say the same: those that have not ended when the event is published. What is
+ * enqueued afterwards is not cancelled.
+ *
+ * **Example**
+ *
+ * ```ts
+ * class RemindToPay extends Job.make("RemindToPay", {
+ *   payload: { orderId: Schema.String },
+ *   cancelOn: [{ event: Topic.match(OrderPaid, ({ id }) => id), payload: ({ orderId }) => orderId }]
+ * }) {}
+ * ```
+ *
+ * **Gotchas**
+ *
+ * Who publishes must have loaded the declaration, as of a subscriber. What cancels a record is stamped when that is enqueued.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const match = <Name extends string, Event extends Schema.Top>(
+  topic: Topic<Name, Event>,
+  /** `undefined` for an event that cancels nothing. */
+  key: (event: Event["Type"]) => string | undefined
+): Match => ({ "~match": { subscriptions: topic["~subscriptions"], key } })
+
 const publish = (
   subscriptions: Subscriptions,
   schema: Schema.Top,
@@ -162,9 +205,14 @@ const publish = (
           new EnqueueError({ reason: new InvalidPayload({ job: `topic ${topic}`, index: 0, issue: issueOf(error) }) })
       )
       const subscribers = [...subscriptions.byTag.values()].filter(({ where }) => where?.(event as never) ?? true)
-      if (subscribers.length === 0) return []
+      const cancels = cancelsOf(subscriptions, event)
+      if (subscribers.length === 0 && cancels.length === 0) return []
       const records = yield* recordsOf(subscribers.map((subscriber) => requestOf(topic, subscriber, event, key)))
-      const answers = yield* (yield* JobStore).enqueue({ records, by: attemptOf(fiber) })
+      const answers = yield* (yield* JobStore).enqueue({
+        records,
+        by: attemptOf(fiber),
+        ...(cancels.length === 0 ? undefined : { cancels })
+      })
       const refused = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
       if (refused >= 0) {
         const { tag, unique } = records[refused]!
@@ -172,6 +220,14 @@ const publish = (
         return yield* new EnqueueError({ reason })
       }
       return answers.map(({ id, outcome }, i) => ({ job: records[i]!.tag, id, outcome: outcome as Outcome }))
+    })
+  )
+
+const cancelsOf = ({ cancelled, topic }: Subscriptions, event: unknown) =>
+  [...cancelled].flatMap(([tag, keys]) =>
+    keys.flatMap((keyOf) => {
+      const key = keyOf(event as never)
+      return key === undefined ? [] : [{ on: nameOf(topic, tag, key), reason: `${topic} was published` }]
     })
   )
 

@@ -15,7 +15,7 @@ import { issueOf } from "./internal/codec.ts"
 import { name as checkName } from "./internal/definition.ts"
 import * as Checkpoint from "./internal/steps/checkpoint.ts"
 import type { Steps } from "./internal/steps/steps.ts"
-import { begin } from "./internal/steps/timer.ts"
+import { deadline } from "./internal/steps/timer.ts"
 import * as Token from "./internal/steps/token.ts"
 import { JobContext } from "./JobContext.ts"
 import { InvalidToken, type JobStoreError, StepError, UnreadableStep, WaitpointTimedOut } from "./JobError.ts"
@@ -157,22 +157,10 @@ class One {
       const found = yield* steps.ask(name, "signal", "timeout")
       if (found !== undefined) return yield* this.read(steps, found)
       yield* steps.stopHere
-      const until = duration === undefined ? undefined : yield* this.until(steps, duration)
+      const until = duration === undefined ? undefined : yield* deadline(steps, name, duration)
       if (until !== undefined && steps.record.storeNow >= until) return yield* this.giveUp(steps)
       return yield* steps.wait(name, { _tag: "Signal", waitpoint: name, until })
     })
-  }
-
-  private until(steps: Steps, duration: Duration.Input): Effect.Effect<number, JobStoreError> {
-    const name = `${this.name}~until`
-    return Effect.flatMap(steps.find(name), (found) =>
-      found === undefined
-        ? begin(
-          steps,
-          name,
-          Effect.sync(() => steps.record.storeNow + Duration.toMillis(Duration.fromInputUnsafe(duration)))
-        )
-        : Effect.succeed(Number(found.value)))
   }
 
   /** Who completes it in this moment may be first: what is kept decides. */

@@ -285,9 +285,36 @@ describe("debounce", () => {
 
   it("takes a policy that puts a record off", () => {
     assert.throws(
+      () =>
+        Job.make("X", {
+          payload: Schema.String,
+          unique: { key: (k: string) => k, until: "finished", onConflict: "trailing" } as unknown as Job.Unique<string>
+        }),
+      "what trails does so at the end of a window"
+    )
+    assert.throws(
       () => Job.make("X", { payload: Schema.String, unique: { key: (k) => k, maxWait: "1 second" } }),
       "only onConflict \"replace\" and \"reschedule\" put a record off"
     )
+  })
+})
+
+describe("throttle", () => {
+  it.effect("runs the first at once, and in each window once more, with the last payload that came in it", () => {
+    class Sync extends Job.make("Sync", {
+      payload: Schema.Number,
+      unique: { key: () => "all", until: { window: "10 seconds" }, onConflict: "trailing" }
+    }) {}
+    const runs: Array<readonly [n: number, at: number]> = []
+    const layer = Sync.toLayer((n) => Effect.map(now, (at) => void runs.push([n, at])))
+    return Effect.gen(function*() {
+      for (let n = 0; n < 24; n++) {
+        yield* Sync.enqueue(n)
+        yield* TestClock.adjust("1 second")
+      }
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(runs, [[0, 0], [9, 10_000], [19, 20_000], [23, 30_000]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Sync), layer)))
   })
 })
 

@@ -34,6 +34,8 @@ const record: { readonly [K in keyof Required<NewRecord>]: NewRecord[K] } = {
   partitionKey: undefined,
   flowId: undefined,
   parent: undefined,
+  cancelOn: undefined,
+  followed: undefined,
   dependencies: undefined,
   dependents: undefined
 }
@@ -60,6 +62,8 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   partitionKey: "key",
   flowId: "flow",
   parent: "parent" as JobId,
+  cancelOn: ["event"],
+  followed: true,
   dependencies: [{ name: "a", id: "three" as JobId }],
   dependents: [{ name: "a", id: "four" as JobId }]
 }

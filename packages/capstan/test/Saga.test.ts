@@ -224,4 +224,30 @@ describe("Step.withCompensation", () => {
       )
     }).pipe(Effect.provide(withWorker(group, handlers)))
   })
+
+  class Hold extends Job.make("Hold", { timeout: "1 minute", maxAttempts: 1 }) {}
+
+  for (const ends of ["cancelled", "dead"] as const) {
+    it.effect(`a step whose write is under way when its record ends ${ends} is undone`, () => {
+      const done: Array<string> = []
+      const note = (what: string) => Effect.sync(() => void done.push(what))
+      let isLost = true
+      // The store has it, and its answer does not come.
+      const store = storeWith((store) => ({
+        write: (entries) => Effect.andThen(store.write(entries), isLost ? Effect.never : store.write(entries))
+      }))
+      const handler = Hold.toLayer(() =>
+        Step.run("hold", note("held")).pipe(Step.withCompensation(() => note("freed")))
+      )
+      return Effect.gen(function*() {
+        const handle = yield* Hold.enqueue()
+        yield* settle
+        if (ends === "cancelled") assert.strictEqual(yield* handle.cancel({ reason: "r" }), "Requested")
+        isLost = false
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual((yield* recordOf(handle.id)).state, ends)
+        assert.deepStrictEqual(done, ["held", "freed"])
+      }).pipe(Effect.provide(Layer.provideMerge(withOnly(JobGroup.make(Hold), handler), store)))
+    })
+  }
 })

@@ -1,9 +1,10 @@
 /** Events and what follows an attempt, on the memory store in virtual time. */
 import { TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
+import { Flow, Job, JobBatch, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
 import { Effect, Layer, Schema } from "effect"
-import { recordOf, settle, withWorker } from "./harness.ts"
+import { TestClock } from "effect/testing"
+import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
 
 const Placed = Topic.make("OrderPlaced", { id: Schema.String, total: Schema.Number })
 
@@ -81,6 +82,74 @@ describe("Topic", () => {
   })
 })
 
+const Paid = Topic.make("Paid", { id: Schema.String, total: Schema.Number })
+const paid = Topic.match(Paid, ({ id, total }) => total > 0 ? id : undefined)
+
+class Remind extends Job.make("Remind", {
+  payload: { order: Schema.String },
+  cancelOn: [{ event: paid, payload: ({ order }) => order }]
+}) {}
+class Chase extends Job.make("Chase", {
+  payload: { order: Schema.String },
+  cancelOn: [
+    { event: Topic.match(Placed, ({ id }) => id), payload: ({ order }) => order },
+    { event: paid, payload: ({ order }) => order }
+  ]
+}) {}
+
+describe("cancelOn", () => {
+  const stateOf = (id: string) => Effect.map(recordOf(id), ({ state }) => state)
+
+  it.effect("cancels the records that say the same as the event, of each job", () =>
+    Effect.gen(function*() {
+      const a = yield* Remind.enqueue({ order: "a" }, { delay: "1 day" })
+      const b = yield* Remind.enqueue({ order: "b" }, { delay: "1 day" })
+      const chase = yield* Chase.enqueue({ order: "a" })
+      yield* Paid.publish({ id: "a", total: 0 })
+      assert.strictEqual(yield* stateOf(a.id), "scheduled")
+      assert.deepStrictEqual(yield* Paid.publish({ id: "a", total: 1 }), [])
+      assert.deepStrictEqual(yield* Effect.forEach([a, b, chase], ({ id }) => stateOf(id)), [
+        "cancelled",
+        "scheduled",
+        "cancelled"
+      ])
+      assert.strictEqual((yield* recordOf(a.id)).cancelRequested, "Paid was published")
+      const later = yield* Remind.enqueue({ order: "a" })
+      assert.strictEqual(yield* stateOf(later.id), "ready")
+    }).pipe(Effect.provide(store)))
+
+  it.effect("tells who subscribes in the same call, and asks what runs to stop", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Chase.enqueue({ order: "a" })
+      yield* settle
+      assert.strictEqual(yield* stateOf(id), "running")
+      assert.deepStrictEqual(tagsOf(yield* Placed.publish({ id: "a", total: 1 })), ["Receipt"])
+      yield* settle
+      assert.strictEqual(yield* stateOf(id), "cancelled")
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Chase), Chase.toLayer(() => Effect.never)))))
+
+  it.effect("of a commit is part of its transaction", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Remind.enqueue({ order: "a" }, { delay: "1 day" })
+      yield* Pay.enqueue({ id: "a" })
+      yield* settle
+      assert.strictEqual(yield* stateOf(id), "cancelled")
+    }).pipe(Effect.provide(
+      JobWorker.layer(JobGroup.make(Pay), { shutdownGrace: 0 }).pipe(
+        Layer.provide(Pay.toLayer(({ id }) => Pay.commit(Effect.asVoid(Paid.publish({ id, total: 1 }))))),
+        Layer.provideMerge(Jobs.layer),
+        Layer.provideMerge(TransactionalMemory.layer())
+      )
+    )))
+
+  it.effect("refuses a key that is too long", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Remind.enqueue({ order: "x".repeat(2000) }))
+      assert.strictEqual(error.reason._tag, "InvalidOption")
+    }).pipe(Effect.provide(store)))
+})
+
+class Pay extends Job.make("Pay", { payload: { id: Schema.String } }) {}
 class Place extends Job.make("Place", { payload: { id: Schema.String } }) {}
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
@@ -103,6 +172,21 @@ class Broken extends Job.make("Broken", {
     throw new Error(`no note for ${payload.id}`)
   }
 }) {}
+
+class Late extends Job.make("Late", {
+  payload: { id: Schema.String },
+  startBefore: "1 minute",
+  onComplete: () => Note.request({ text: "late, and done" }),
+  onFailure: ({ failure, payload, reason }) =>
+    Note.request({ text: `${payload?.id} is dead: ${reason} ${failure?.tag}` })
+}) {}
+class Hopeless extends Job.make("Hopeless", {
+  startBefore: "1 minute",
+  onFailure: ({ reason }) => {
+    throw new Error(`no note for ${reason}`)
+  }
+}) {}
+class Chain extends Flow.make("Chain").node("first", Charge).node("last", Late, { after: { first: "fail" } }) {}
 
 const notes = Effect.map(
   all,
@@ -137,6 +221,60 @@ describe("onComplete and onFailure", () => {
       assert.strictEqual((yield* recordOf(handle.id)).state, "dead")
       assert.deepStrictEqual(yield* notes, [["a is dead: Failed Declined", "ready"]])
     }).pipe(Effect.provide(charge(Effect.fail(new Declined())))))
+
+  it.effect("follow a death that the store decides, once a life, run by who has the code", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Late.enqueue({ id: "a" })
+      yield* TestClock.adjust("2 minutes")
+      const worker = withOnly(JobGroup.make(Late), Late.toLayer(() => Effect.die("runs")))
+      yield* Effect.provide(settle, worker)
+      assert.strictEqual((yield* recordOf(id)).state, "dead")
+      assert.deepStrictEqual(yield* notes, [["a is dead: Expired undefined", "ready"]])
+      const note = (yield* all).find(({ tag }) => tag === "Note")
+      assert.strictEqual(note?.parent, id)
+      const told = (yield* all).find(({ parent, tag }) => tag === "Late" && parent === id)
+      assert.deepStrictEqual([told?.state, told?.result], ["completed", undefined])
+      yield* Effect.provide(settle, worker)
+      assert.strictEqual((yield* notes).length, 1)
+    }).pipe(Effect.provide(store)))
+
+  it.effect("follow a death of a batch job apart from its batches", () => {
+    class Together extends JobBatch.make("Together", {
+      payload: { id: Schema.String },
+      batch: { size: 5, within: "1 hour" },
+      startBefore: "1 minute",
+      onFailure: ({ payload, reason }) => Note.request({ text: `${payload?.id}: ${reason}` })
+    }) {}
+    return Effect.gen(function*() {
+      yield* Together.enqueue({ id: "a" })
+      yield* TestClock.adjust("2 minutes")
+      yield* Effect.provide(settle, withOnly(JobGroup.make(Together), Together.toLayer(() => Effect.die("runs"))))
+      assert.deepStrictEqual(yield* notes, [["a: Expired", "ready"]])
+    }).pipe(Effect.provide(store))
+  })
+
+  it.effect("follow the death of what a failed record was needed for, with what failed", () =>
+    Effect.gen(function*() {
+      yield* Chain.start({ first: { id: "x", amount: 1 }, last: { id: "y" } })
+      yield* settle
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual((yield* notes).map(([text]) => text), [
+        "x is dead: Failed Declined",
+        "y is dead: DependencyFailed DependencyFailed"
+      ])
+    }).pipe(Effect.provide(withWorker(
+      JobGroup.make(Charge, Late),
+      JobGroup.make(Charge, Late).toLayer({ Charge: () => Effect.fail(new Declined()), Late: () => Effect.void })
+    ))))
+
+  it.effect("take nothing from a death that the store has decided when they cannot be made", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Hopeless.enqueue()
+      yield* TestClock.adjust("2 minutes")
+      yield* Effect.provide(settle, withOnly(JobGroup.make(Hopeless), Hopeless.toLayer(() => Effect.void)))
+      assert.deepStrictEqual((yield* all).map(({ state }) => state), ["dead", "completed"])
+      assert.strictEqual((yield* recordOf(id)).deadReason, "Expired")
+    }).pipe(Effect.provide(store)))
 
   it.effect("take nothing from the end when they cannot be made", () =>
     Effect.gen(function*() {

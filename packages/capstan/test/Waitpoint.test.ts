@@ -234,4 +234,64 @@ describe("Step.invoke", () => {
       assert.deepStrictEqual(ran, [-1])
     }).pipe(Effect.provide(layer(ran, parent)))
   })
+
+  it.effect("that does not end in time fails typed, stays so, and its child goes on", () => {
+    const ran: Array<number> = []
+    let attempts = 0
+    const parent = () =>
+      Effect.gen(function*() {
+        attempts++
+        const outcome = yield* Step.invoke("one", Child, { n: 1 }, { timeout: "30 seconds" }).pipe(
+          Effect.catchTags({
+            InvokeTimedOut: ({ child, step }) => Effect.succeed(`${step} ${child.length}`),
+            JobDead: Effect.die,
+            JobCancelled: Effect.die,
+            JobGone: Effect.die
+          })
+        )
+        yield* Step.sleep("then", "1 hour")
+        return outcome
+      })
+    return Effect.gen(function*() {
+      const handle = yield* Parent.enqueue()
+      yield* settle
+      assert.strictEqual((yield* recordOf(handle.id)).blocked?.reason, "Children")
+      yield* TestClock.adjust("29 seconds")
+      assert.strictEqual(attempts, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(attempts, 2)
+      yield* TestClock.adjust("2 hours")
+      assert.strictEqual(yield* handle.await, "one 36")
+      assert.deepStrictEqual([ran, attempts], [[1], 3])
+    }).pipe(Effect.provide(layer(ran, parent)))
+  })
+
+  it.effect("that ends in time is the same with a timeout, whatever waits beside it", () => {
+    const ran: Array<number> = []
+    const parent = () =>
+      Effect.gen(function*() {
+        const started = yield* Effect.all([
+          Step.invoke("one", Child, { n: 1 }, { timeout: "1 hour" }),
+          Step.invoke("two", Child, { n: 2 }),
+          Effect.as(Step.sleep("nap", "10 seconds"), 3)
+        ], { concurrency: "unbounded" })
+        return started
+      }).pipe(
+        Effect.catchTags({
+          InvokeTimedOut: Effect.die,
+          JobDead: Effect.die,
+          JobCancelled: Effect.die,
+          JobGone: Effect.die
+        })
+      )
+    return Effect.gen(function*() {
+      const handle = yield* Parent.enqueue()
+      yield* settle
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* recordOf(handle.id)).blocked?.reason, "Children")
+      yield* TestClock.adjust("50 seconds")
+      assert.deepStrictEqual(yield* handle.await, [2, 4, 3])
+      assert.deepStrictEqual(ran, [1, 2])
+    }).pipe(Effect.provide(layer(ran, parent)))
+  })
 })

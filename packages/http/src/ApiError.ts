@@ -78,6 +78,22 @@ export class RecordNotFound extends Schema.TaggedError<RecordNotFound>()(
 }
 
 /**
+ * No schedule has this name, or the caller may not see it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ScheduleNotFound extends Schema.TaggedError<ScheduleNotFound>()(
+  "ScheduleNotFound",
+  { name: Schema.String },
+  { httpApiStatus: 404 }
+) {
+  override get message() {
+    return `there is no schedule ${this.name}`
+  }
+}
+
+/**
  * The API has no such route.
  *
  * @category errors

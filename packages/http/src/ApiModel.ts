@@ -324,8 +324,10 @@ export const Switched = Schema.Struct({ changed: Schema.Boolean }).annotate({ id
  */
 export const Me = Schema.Struct({
   name: Schema.String,
-  /** The actions that are allowed on every queue. Own rules may allow more on some. */
-  everywhere: Schema.Array(Schema.String)
+  /** The actions that are allowed on every queue. */
+  everywhere: Schema.Array(Schema.String),
+  /** Where more than that is allowed on a queue: all that is allowed there. */
+  queues: Schema.Record(Schema.String, Schema.Array(Schema.String))
 }).annotate({ identifier: "Me" })
 
 /**

@@ -19,8 +19,10 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Schema from "effect/Schema"
-import { BadRequest, Forbidden, RecordNotFound, StoreFailed, Unauthorized } from "./ApiError.ts"
+import { BadRequest, Forbidden, RecordNotFound, ScheduleNotFound, StoreFailed, Unauthorized } from "./ApiError.ts"
+import * as Insight from "./ApiInsight.ts"
 import * as Model from "./ApiModel.ts"
+import * as Settings from "./ApiSettings.ts"
 import type { Action } from "./Permission.ts"
 
 /**
@@ -83,7 +85,20 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
   HttpApiEndpoint.get("openapi", "/openapi.json", { success: Schema.Json }).annotateMerge(
     view("This description.")
   ),
-  HttpApiEndpoint.get("me", "/me", { success: Model.Me }).annotateMerge(view("Who asks, and what may be asked for."))
+  HttpApiEndpoint.get("me", "/me", { success: Model.Me, error: StoreFailed }).annotateMerge(
+    view("Who asks, and what may be asked for.")
+  ),
+  HttpApiEndpoint.get("series", "/series", {
+    query: { queue: Schema.optionalKey(Schema.NonEmptyString) },
+    success: Insight.Series,
+    error: StoreFailed
+  }).annotateMerge(view("The last half hour as this process saw it. It looks from the first time that somebody asks.")),
+  HttpApiEndpoint.get("metrics", "/metrics", {
+    success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+  }).annotateMerge(view("The metrics of this process, as Prometheus reads them.")),
+  HttpApiEndpoint.get("audit", "/audit", { success: Insight.Audit }).annotateMerge(
+    view("The last changes that were asked for, of those that this process has seen.")
+  )
 ) {}
 
 const selected = { where: Model.Selection }
@@ -143,6 +158,17 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   }).annotateMerge(annotations("reprioritise", "Gives waiting records another priority.")),
   HttpApiEndpoint.post("delete", "/records/delete", { payload: Schema.Struct(selected), ...acts }).annotateMerge(
     annotations("delete", "Removes records that are not running.")
+  ),
+  HttpApiEndpoint.post("edit", "/records/edit", {
+    payload: Schema.Struct({
+      id: Schema.String.check(Schema.isUUID()),
+      /** JSON text. What is masked in it stays as it was. */
+      payload: Schema.String
+    }),
+    success: Insight.Edited,
+    error: [BadRequest, RecordNotFound, StoreFailed]
+  }).annotateMerge(
+    annotations("edit", "Gives a record another payload, checked by its job's schema, and runs it again.")
   )
 ) {}
 
@@ -173,6 +199,88 @@ export class QueuesGroup extends HttpApiGroup.make("queues").add(
   }).annotateMerge(annotations("purge", "Removes final records of the queue: its history."))
 ) {}
 
+const limited = { success: Settings.Limit, error: [BadRequest, StoreFailed] } as const
+
+/**
+ * Limits, and how their keys stand.
+ *
+ * @category groups
+ * @since 0.1.0
+ */
+export class LimitsGroup extends HttpApiGroup.make("limits").add(
+  HttpApiEndpoint.get("list", "/limits", { success: Settings.Limits, error: StoreFailed }).annotateMerge(
+    view("All limits: what code proposes, what an operator set, and which holds.")
+  ),
+  HttpApiEndpoint.get("keys", "/limits/:name/keys", {
+    params: { name: Schema.NonEmptyString },
+    success: Settings.Keys,
+    error: StoreFailed
+  }).annotateMerge(
+    view("The first 500 keys of a limit by name, for which something waits or runs, or that are limited.")
+  ),
+  HttpApiEndpoint.post("set", "/limits/set", {
+    payload: Schema.Struct({ of: Settings.LimitOf, settings: Settings.LimitSettings }),
+    ...limited
+  }).annotateMerge(annotations("limit", "Sets a limit by hand. It wins over what code proposes until it is cleared.")),
+  HttpApiEndpoint.post("clear", "/limits/clear", { payload: Schema.Struct({ of: Settings.LimitOf }), ...limited })
+    .annotateMerge(annotations("limit", "Lets what code proposes hold again."))
+) {}
+
+const scheduled = Schema.Struct({ name: Schema.NonEmptyString })
+const schedule = { payload: scheduled, error: [BadRequest, ScheduleNotFound, StoreFailed] } as const
+
+/**
+ * Schedules: those that code declares, and those that are data.
+ *
+ * @category groups
+ * @since 0.1.0
+ */
+export class SchedulesGroup extends HttpApiGroup.make("schedules").add(
+  HttpApiEndpoint.get("list", "/schedules", {
+    query: { after: Schema.optionalKey(Schema.String) },
+    success: Settings.Schedules,
+    error: StoreFailed
+  }).annotateMerge(view("Schedules in the order of their names, at most 100, from the one after `after`.")),
+  HttpApiEndpoint.post("pause", "/schedules/pause", { ...schedule, success: Model.Switched }).annotateMerge(
+    annotations("pause", "Stops the ticks of a schedule, across restarts.")
+  ),
+  HttpApiEndpoint.post("resume", "/schedules/resume", { ...schedule, success: Model.Switched }).annotateMerge(
+    annotations("resume", "Lets a schedule tick again, from now on.")
+  ),
+  HttpApiEndpoint.post("run", "/schedules/run", { ...schedule, success: Settings.Run }).annotateMerge(
+    annotations("run", "Runs a schedule once now, besides its plan.")
+  ),
+  HttpApiEndpoint.post("remove", "/schedules/remove", { ...schedule, success: Model.Switched }).annotateMerge(
+    annotations("delete", "Removes a schedule that is data, or that no code declares any more. Its records stay.")
+  )
+) {}
+
+const told = (description: string) => view(`${description} A bounded number of records is looked at.`)
+
+/**
+ * What the newest records say of jobs, of errors and of flows, and the declarations that records can be edited by.
+ *
+ * @category groups
+ * @since 0.1.0
+ */
+export class InsightGroup extends HttpApiGroup.make("insight").add(
+  HttpApiEndpoint.get("jobs", "/jobs", { success: Insight.JobsSeen, error: [BadRequest, StoreFailed] }).annotateMerge(
+    told("The jobs among the newest records, with how long they wait and run.")
+  ),
+  HttpApiEndpoint.get("errors", "/errors", { success: Insight.ErrorGroups, error: [BadRequest, StoreFailed] })
+    .annotateMerge(told("What fails, by job and error.")),
+  HttpApiEndpoint.get("flows", "/flows", { success: Insight.FlowsSeen, error: [BadRequest, StoreFailed] })
+    .annotateMerge(told("The flows among the newest records.")),
+  HttpApiEndpoint.get("flow", "/flows/:id", {
+    params: { id: Schema.String.check(Schema.isUUID()) },
+    success: Insight.FlowView,
+    error: [BadRequest, RecordNotFound, StoreFailed]
+  }).annotateMerge(told("A flow by its nodes.")),
+  HttpApiEndpoint.get("declarations", "/declarations", { success: Insight.Declarations }).annotateMerge(
+    view("The jobs that the API was mounted with, and the schema of their payload.")
+  )
+) {}
+
 /**
  * What happens, as server-sent events.
  *
@@ -195,13 +303,20 @@ export class EventsGroup extends HttpApiGroup.make("events").add(
  * @category api
  * @since 0.1.0
  */
-export class JobsApi
-  extends HttpApi.make("capstan").add(StatsGroup, RecordsGroup, QueuesGroup, EventsGroup).middleware(Guard)
-    .annotateMerge(OpenApi.annotations({
-      title: "Capstan",
-      version: "1",
-      description: "Looks at jobs and acts on them. Instants are epoch milliseconds, durations are milliseconds."
-    }))
+export class JobsApi extends HttpApi.make("capstan").add(
+  StatsGroup,
+  RecordsGroup,
+  QueuesGroup,
+  LimitsGroup,
+  SchedulesGroup,
+  InsightGroup,
+  EventsGroup
+).middleware(Guard)
+  .annotateMerge(OpenApi.annotations({
+    title: "Capstan",
+    version: "1",
+    description: "Looks at jobs and acts on them. Instants are epoch milliseconds, durations are milliseconds."
+  }))
 {}
 
 /**

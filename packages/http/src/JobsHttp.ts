@@ -6,21 +6,19 @@
  *
  * @since 0.1.0
  */
-import type { Jobs } from "capstan"
+import type { JobGroup, Jobs, JobSchedules } from "capstan"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as OpenApi from "effect/http-api/OpenApi"
-import * as HttpEffect from "effect/http/HttpEffect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { RouteNotFound } from "./ApiError.ts"
-import { Auth } from "./Auth.ts"
+import type { Auth } from "./Auth.ts"
 import * as Guard from "./internal/guard.ts"
 import * as Handlers from "./internal/handlers.ts"
-import { isLoopbackAddress } from "./internal/origin.ts"
+import { dataHeaders, prefixOf, refuseOpenServer, secured, under } from "./internal/mount.ts"
 import { JobsApi } from "./JobsApi.ts"
 
 /**
@@ -43,6 +41,20 @@ export interface Options {
    * @default []
    */
   readonly origins?: ReadonlyArray<string> | undefined
+  /**
+   * The jobs whose records may be edited and run again: a payload is checked by the schema of its job, on the server. Their
+   * payload schemas need no services.
+   *
+   * @default none
+   */
+  readonly groups?: ReadonlyArray<JobGroup.Any> | undefined
+  /**
+   * Whether the last half hour (`GET /series`) is kept from the start on: one reading of the store's figures every five
+   * seconds, and one subscription to its events. Else it begins with the first who asks, and ends an hour after the last.
+   *
+   * @default false
+   */
+  readonly watch?: boolean | undefined
 }
 
 /**
@@ -58,7 +70,7 @@ export interface Options {
  * const Server = HttpRouter.serve(JobsHttp.layer({ prefix: "/ops/jobs" })).pipe(
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })),
  *   Layer.provide(AuthLive),
- *   Layer.provide(Jobs.layer),
+ *   Layer.provide([Jobs.layer, JobSchedules.layer]),
  *   Layer.provide(StoreLive)
  * )
  * ```
@@ -66,13 +78,23 @@ export interface Options {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options?: Options): Layer.Layer<never, never, HttpRouter.HttpRouter | Jobs.Jobs | Auth> => {
-  const prefix = prefixOf(options?.prefix ?? "/capstan/api")
+export const layer = (options?: Options): Layer.Layer<
+  never,
+  never,
+  HttpRouter.HttpRouter | Jobs.Jobs | JobSchedules.JobSchedules | Auth
+> => {
+  const prefix = prefixOf(options?.prefix ?? "/capstan/api", "the jobs API")
   const origins = (options?.origins ?? []).map(originOf)
   const routes = Layer.mergeAll(HttpApiBuilder.layer(JobsApi), unknownRoute).pipe(
-    Layer.provide(Handlers.layer(OpenApi.fromApi(JobsApi.annotate(OpenApi.Servers, [{ url: prefix || "/" }])))),
+    Layer.provide(
+      Handlers.layer(
+        OpenApi.fromApi(JobsApi.annotate(OpenApi.Servers, [{ url: prefix || "/" }])),
+        options?.groups ?? [],
+        options?.watch ?? false
+      )
+    ),
     Layer.provide(Guard.layer(origins)),
-    Layer.provide(secured),
+    Layer.provide(secured(dataHeaders)),
     Layer.provide(under(prefix)),
     Layer.provide(HttpServer.layerServices)
   )
@@ -94,7 +116,7 @@ export const layer = (options?: Options): Layer.Layer<never, never, HttpRouter.H
  * @since 0.1.0
  */
 export const webHandler = <E>(
-  services: Layer.Layer<Jobs.Jobs | Auth, E>,
+  services: Layer.Layer<Jobs.Jobs | JobSchedules.JobSchedules | Auth, E>,
   options?: Options & { readonly memoMap?: Layer.MemoMap | undefined }
 ): WebHandler =>
   HttpRouter.toWebHandler(Layer.provide(layer(options), services), {
@@ -113,45 +135,12 @@ export interface WebHandler {
   readonly dispose: () => Promise<void>
 }
 
-const prefixOf = (prefix: string): string => {
-  if (!/^(\/[\w.~-]+)+\/?$|^\/$/.test(prefix)) {
-    throw new Error(`the prefix of the jobs API is a path such as /ops/jobs, it is ${JSON.stringify(prefix)}`)
-  }
-  return prefix.replace(/\/$/, "")
-}
-
 const originOf = (origin: string): string => {
   if (URL.parse(origin)?.origin !== origin) {
     throw new Error(`an origin of the jobs API is one such as https://ops.example.com, it is ${JSON.stringify(origin)}`)
   }
   return origin
 }
-
-/** A router that puts everything under the prefix. */
-const under = (prefix: string) =>
-  Layer.effect(
-    HttpRouter.HttpRouter,
-    Effect.map(HttpRouter.HttpRouter, (router) => prefix === "" ? router : router.prefixed(prefix))
-  )
-
-/** What is data only is neither framed, run nor kept. */
-const headers = {
-  "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
-  "cross-origin-opener-policy": "same-origin",
-  "cross-origin-resource-policy": "same-origin",
-  "permissions-policy": "camera=(), geolocation=(), microphone=()",
-  "referrer-policy": "no-referrer",
-  // Else a proxy holds events back until it has enough of them.
-  "x-accel-buffering": "no",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
-  "cache-control": "no-store"
-}
-
-/** On what is sent, whoever made it: a defect's answer too. */
-const secured = HttpRouter.middleware(
-  HttpEffect.withPreResponseHandler((_, response) => Effect.succeed(HttpServerResponse.setHeaders(response, headers)))
-).layer
 
 /** Under the prefix nobody else's answer is given. */
 const unknownRoute = HttpRouter.add("*", "/*", (request) =>
@@ -163,19 +152,3 @@ const unknownRoute = HttpRouter.add("*", "/*", (request) =>
     } satisfies (typeof RouteNotFound)["Encoded"],
     { status: 404 }
   )))
-
-/** What listens for everybody must know who asks. */
-const refuseOpenServer = Effect.gen(function*() {
-  const { loopbackOnly } = yield* Auth
-  const server = Option.getOrUndefined(yield* Effect.serviceOption(HttpServer.HttpServer))
-  if (!loopbackOnly || server === undefined) return
-  const address = HttpServer.formatAddress(server.address)
-  const host = URL.parse(address)?.hostname.replace(/^\[(.*)\]$/, "$1")
-  if (host !== undefined && host !== "" && !isLoopbackAddress(host)) {
-    return yield* Effect.die(
-      new Error(
-        `Auth.none is for loopback only, and the server listens on ${address}: let it listen on 127.0.0.1, or give an Auth`
-      )
-    )
-  }
-})

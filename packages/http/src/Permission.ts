@@ -29,6 +29,9 @@ export const actions = [
   "reprioritise",
   "pause",
   "resume",
+  "run",
+  "edit",
+  "limit",
   "delete",
   "drain",
   "purge"
@@ -65,6 +68,9 @@ export const leastRole: Readonly<Record<Action, Role>> = {
   reprioritise: "operator",
   pause: "operator",
   resume: "operator",
+  run: "operator",
+  edit: "operator",
+  limit: "operator",
   delete: "admin",
   drain: "admin",
   purge: "admin"

@@ -1,5 +1,5 @@
 /** Who may do what: each principal times each route, and changes that no page of ours has asked for. */
-import { Auth, JobsApi } from "@capstan/http"
+import { Auth, JobsApi, Permission } from "@capstan/http"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Redacted } from "effect"
 import { isLoopbackAddress } from "../src/internal/origin.ts"
@@ -77,11 +77,17 @@ describe("rules per queue", () => {
       )
     }).pipe(Effect.scoped))
 
-  it.live("me says who asks and what is allowed everywhere", () =>
+  it.live("me says who asks, and what is allowed everywhere and where more", () =>
     Effect.gen(function*() {
-      const { ask } = yield* serve()
-      assert.deepStrictEqual((yield* ask("viewer", "/me")).body, { name: "viewer", everywhere: ["view"] })
-      assert.deepStrictEqual((yield* ask("mailAdmin", "/me")).body, { name: "mailAdmin", everywhere: [] })
+      const { ask, context } = yield* serve()
+      yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      yield* Effect.provide(Bill.enqueue({ amount: 1 }), context)
+      assert.deepStrictEqual((yield* ask("viewer", "/me")).body, { name: "viewer", everywhere: ["view"], queues: {} })
+      assert.deepStrictEqual((yield* ask("mailAdmin", "/me")).body, {
+        name: "mailAdmin",
+        everywhere: [],
+        queues: { mail: [...Permission.actions] }
+      })
       assert.include((yield* ask("admin", "/me")).body.everywhere, "purge")
     }).pipe(Effect.scoped))
 })

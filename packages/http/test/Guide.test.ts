@@ -2,7 +2,7 @@
 import { Auth, JobsApi, JobsHttp } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, it } from "@effect/vitest"
-import { Jobs, JobStore } from "capstan"
+import { Jobs, JobSchedules, JobStore } from "capstan"
 import { Effect, Layer, Redacted } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpRouter, HttpServer } from "effect/http"
 import { readFileSync } from "node:fs"
@@ -13,7 +13,7 @@ const token = Redacted.make("a secret of at least sixteen characters")
 const Server = HttpRouter.serve(JobsHttp.layer({ prefix: "/ops/jobs" })).pipe(
   Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
   Layer.provide(Auth.layerBearer([{ token, principal: Auth.principal("deploy script", "operator") }])),
-  Layer.provide(Jobs.layer),
+  Layer.provide([Jobs.layer, JobSchedules.layer]),
   Layer.provide(JobStore.layerMemory())
 )
 

@@ -2,7 +2,7 @@
 import { JobsApi, JobsHttp } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Jobs, JobStore } from "capstan"
+import { Jobs, JobSchedules, JobStore } from "capstan"
 import { Context, Effect, Layer, ManagedRuntime } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
@@ -11,7 +11,7 @@ import { changeOf, credentials, everybody, Greet, serve } from "./harness.ts"
 import { routes } from "./matrix.ts"
 
 const services = (auth = everybody()) =>
-  Layer.mergeAll(auth, Jobs.layer).pipe(Layer.provideMerge(JobStore.layerMemory()))
+  Layer.mergeAll(auth, Jobs.layer, JobSchedules.layer).pipe(Layer.provideMerge(JobStore.layerMemory()))
 
 describe("every answer", () => {
   it.live("keeps a browser from framing, sniffing, running and keeping it", () =>

@@ -1,21 +1,24 @@
 /** What the API does on every store. */
 import { assert, describe, it } from "@effect/vitest"
-import { type JobRecord, JobStore } from "capstan"
+import type { JobRecord, JobSchedules, JobStore } from "capstan"
 import { Effect, type Layer, Option, Redacted, type Scope } from "effect"
 import { Bill, Greet, serve, type Served, worked } from "./harness.ts"
+import { operations } from "./operations.ts"
 import { connect, next, told } from "./reading.ts"
 
 export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
   describe(name, () => {
     const fact = (
       name: string,
-      run: (served: Served) => Effect.Effect<void, unknown, JobStore.JobStore | Scope.Scope>
+      run: (served: Served) => Effect.Effect<void, unknown, JobStore.JobStore | JobSchedules.JobSchedules | Scope.Scope>
     ) =>
       it.live(name, () =>
         Effect.gen(function*() {
           const served = yield* serve({ store })
           yield* Effect.provide(run(served), served.context)
         }).pipe(Effect.scoped))
+
+    operations(fact)
 
     fact("the figures are those of the store", ({ ask }) =>
       Effect.gen(function*() {

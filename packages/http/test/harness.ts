@@ -1,7 +1,7 @@
 /** What the tests of the API are written with: a store, the API on a port of loopback, and requests over real HTTP. */
 import { AuditLog, Auth, JobsApi, JobsHttp } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Job, JobContext, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, JobContext, JobGroup, JobLimit, Jobs, JobSchedules, JobStore, JobWorker } from "capstan"
 import { Context, Effect, Layer, Redacted, Schema, type Scope } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest, HttpRouter, HttpServer } from "effect/http"
 import { createServer, get } from "node:http"
@@ -17,23 +17,35 @@ export class Greet extends Job.make("Greet", {
   maxAttempts: 1
 }) {}
 
+/** Calls of one account, one after the other. */
+export const Calls = JobLimit.make("calls", { concurrency: 1 })
+
+/** A job with a limit by key. */
+export class Call extends Job.make("Call", {
+  payload: { account: Schema.String },
+  queue: "mail",
+  maxAttempts: 1,
+  limit: { by: Calls, key: ({ account }) => account }
+}) {}
+
 /** A job of another queue. */
 export class Bill extends Job.make("Bill", { payload: { amount: Schema.Number }, queue: "billing", maxAttempts: 1 }) {}
 
-class Both extends JobGroup.make(Greet, Bill) {}
+export class All extends JobGroup.make(Greet, Bill, Call) {}
 
-const handlers = Both.toLayer({
+const handlers = All.toLayer({
   Greet: Effect.fnUntraced(function*({ name }) {
     const { log } = yield* JobContext.JobContext
     yield* log(`greeting ${name}`)
     return name === "nobody" ? yield* new Declined() : { greeting: `Hello, ${name}!` }
   }),
-  Bill: () => Effect.void
+  Bill: () => Effect.void,
+  Call: () => Effect.void
 })
 
 /** Works until the effect has ended. */
 export const worked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.provide(effect, JobWorker.layer(Both, { shutdownGrace: 0 }).pipe(Layer.provide(handlers)))
+  Effect.provide(effect, JobWorker.layer(All, { shutdownGrace: 0 }).pipe(Layer.provide(handlers)))
 
 /** A token for each principal of the tests. */
 export const token = (who: string): string => `the token of ${who}, long enough`
@@ -62,7 +74,7 @@ export interface Answer {
 export interface Served {
   readonly url: string
   readonly jobs: Jobs.Shape
-  readonly context: Context.Context<JobStore.JobStore>
+  readonly context: Context.Context<JobStore.JobStore | JobSchedules.JobSchedules>
   /** A request as it is, with nothing added. */
   readonly request: (path: string, init?: RequestInit) => Effect.Effect<Answer>
   /** What a program of a principal asks: a change with a body, else a look. */
@@ -84,17 +96,18 @@ export const serve = (
   Effect.gen(function*() {
     const audited: Array<AuditLog.Entry> = []
     const context = yield* Layer.build(
-      HttpRouter.serve(JobsHttp.layer(options), { disableListenLog: true, disableLogger: true }).pipe(
-        Layer.provideMerge(
-          Layer.orDie(NodeHttpServer.layer(createServer, { port: 0, host, gracefulShutdownTimeout: 0 }))
-        ),
-        Layer.provide(auth),
-        Layer.provide(Layer.succeed(AuditLog.AuditLog, {
-          write: (entry) => Effect.sync(() => void audited.push(entry))
-        })),
-        Layer.provideMerge(Jobs.layer),
-        Layer.provideMerge(store)
-      )
+      HttpRouter.serve(JobsHttp.layer({ groups: [All], ...options }), { disableListenLog: true, disableLogger: true })
+        .pipe(
+          Layer.provideMerge(
+            Layer.orDie(NodeHttpServer.layer(createServer, { port: 0, host, gracefulShutdownTimeout: 0 }))
+          ),
+          Layer.provide(auth),
+          Layer.provide(Layer.succeed(AuditLog.AuditLog, {
+            write: (entry) => Effect.sync(() => void audited.push(entry))
+          })),
+          Layer.provideMerge(Layer.merge(Jobs.layer, JobSchedules.layer)),
+          Layer.provideMerge(store)
+        )
     )
     const base = HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
     const url = `${base}${options.prefix ?? "/capstan/api"}`

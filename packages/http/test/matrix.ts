@@ -1,5 +1,6 @@
 /** Each principal times each route: what is answered, and where that is not what it should be. */
 import { JobsApi, Permission } from "@capstan/http"
+import { JobSchedules } from "capstan"
 import { Context, Effect } from "effect"
 import { changeOf, credentials, Greet, type Served, type Who } from "./harness.ts"
 
@@ -28,6 +29,13 @@ const bodies: Readonly<Record<string, (where: object) => object>> = {
   "records.reschedule": (where) => ({ where, delay: 1000 }),
   "records.reprioritise": (where) => ({ where, priority: "high" }),
   "records.delete": (where) => ({ where }),
+  "records.edit": () => ({ id: "", payload: "{\"name\":\"b\"}" }),
+  "limits.set": () => ({ of: { queue: "mail" }, settings: { concurrency: 2 } }),
+  "limits.clear": () => ({ of: { queue: "mail" } }),
+  "schedules.pause": () => ({ name: "hourly" }),
+  "schedules.resume": () => ({ name: "hourly" }),
+  "schedules.run": () => ({ name: "hourly" }),
+  "schedules.remove": () => ({ name: "hourly" }),
   "queues.pause": () => ({}),
   "queues.resume": () => ({}),
   "queues.drain": () => ({}),
@@ -40,16 +48,31 @@ export const requestOf = (
   id: string,
   where: object = { ids: [id] }
 ): readonly [path: string, init: { readonly method: string; readonly body?: string }] => [
-  path.replace(":id", id).replace(":queue", "mail") + (name === "records.count" ? "?queue=mail&action=cancel" : ""),
-  method === "GET" ? { method } : { method, body: JSON.stringify(bodies[name]!(where)) }
+  path.replace(":id", id).replace(":queue", "mail").replace(":name", "calls") +
+  (name === "records.count" ? "?queue=mail&action=cancel" : ""),
+  method === "GET"
+    ? { method }
+    : { method, body: JSON.stringify({ ...bodies[name]!(where), ...name === "records.edit" ? { id } : {} }) }
 ]
 
+const ofAllQueues: ReadonlySet<string> = new Set(["limits.keys", "stats.metrics"])
+
 /** What the roles promise. */
-export const expected = (who: Who | "nobody", action: Permission.Action): number => {
+export const expected = (who: Who | "nobody", action: Permission.Action, name = ""): number => {
   if (who === "nobody") return 401
+  // What is of all queues together is for who may see all of them.
+  if (who === "mailAdmin" && ofAllQueues.has(name)) return 403
+  // The record is of no flow: that is all that may be said.
+  if (name === "insight.flow") return 404
   const role = who === "mailAdmin" ? "admin" : who
   return Permission.allows(role, action) ? 200 : 403
 }
+
+/** A schedule of the queue mail. */
+export const hourly = Effect.flatMap(
+  JobSchedules.JobSchedules,
+  (schedules) => schedules.upsert("hourly", Greet, { every: "1 hour", payload: { name: "everybody" } })
+)
 
 /** Every cell of the matrix that is not as it should be. */
 export const mismatches = (served: Served, who: ReadonlyArray<Who | "nobody">) =>
@@ -58,6 +81,7 @@ export const mismatches = (served: Served, who: ReadonlyArray<Who | "nobody">) =
     for (const route of routes) {
       for (const one of who) {
         const { id } = yield* Effect.provide(Greet.enqueue({ name: "a" }), served.context)
+        yield* Effect.provide(hourly, served.context)
         const [path, init] = requestOf(route, id)
         const { status } = yield* served.request(path, {
           ...init,
@@ -66,7 +90,7 @@ export const mismatches = (served: Served, who: ReadonlyArray<Who | "nobody">) =
             ...route.method === "GET" ? {} : changeOf(served.url)
           }
         })
-        const right = expected(one, route.action)
+        const right = expected(one, route.action, route.name)
         if (status !== right) wrong.push(`${one} ${route.name}: ${status} instead of ${right}`)
       }
     }

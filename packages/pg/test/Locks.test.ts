@@ -189,6 +189,21 @@ describe("an enqueue in an open transaction holds up nobody", () => {
       )
   })
 
+  for (const isRunning of [false, true]) {
+    holding(`that cancels a record of a key which ${isRunning ? "runs" : "waits"}`, {
+      given: ({ worker }) =>
+        Effect.gen(function*() {
+          const first = yield* running(worker, { ...keyed("k", 2), ...(isRunning ? { cancelOn: ["on"] } : {}) })
+          const { id } = yield* enqueue(worker, { ...keyed("k", 2), ...(isRunning ? {} : { cancelOn: ["on"] }) })
+          return { first, id }
+        }),
+      hold: (caller) => caller.store.enqueue({ records: [], cancels: [{ on: "on", reason: "r" }] }),
+      meanwhile: (worker, { first }) => Effect.andThen(done(worker, first), goesOn(worker)),
+      committed: (worker, { id }) => isState(worker, id, isRunning ? "ready" : "cancelled"),
+      rolledBack: (worker, { id }) => isState(worker, id, "ready")
+    })
+  }
+
   holding("of what waits for a running record", {
     given: ({ worker }) => Effect.map(running(worker, {}), (parent) => ({ parent, id: Harness.newId() })),
     hold: (caller, { id, parent }) => enqueue(caller, { id, ...after(parent.id) }),

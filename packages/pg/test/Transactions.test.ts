@@ -1,12 +1,14 @@
 /** Enqueues, cancels and signals inside a transaction of the caller's: they are part of it (P2). */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Ref, Schema, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Harness from "./harness.ts"
 import { type Side, stateOf } from "./harness.ts"
 
 class Charge extends Job.make("Charge", { payload: { order: Schema.String }, success: Schema.String }) {}
+
+const Paid = Topic.make("Paid", { order: Schema.String })
 
 const schema = Harness.schemaName("transactions")
 
@@ -159,6 +161,25 @@ describe("a control call with conditions", () => {
       assert.deepStrictEqual(outcomes, [])
       assert.strictEqual(yield* stateOf(one, id), "ready")
     }))
+})
+
+class Remind extends Job.make("Remind", {
+  payload: { order: Schema.String },
+  cancelOn: [{ event: Topic.match(Paid, ({ order }) => order), payload: ({ order }) => order }]
+}) {}
+
+describe("an event in the caller's transaction", () => {
+  for (const [ends, state] of [["committed", "cancelled"], ["rolled back", "ready"]] as const) {
+    fact(`cancels what is to be cancelled by it, ${ends} with it`, (one) =>
+      Effect.gen(function*() {
+        const waits = yield* Remind.enqueue({ order: "a" })
+        const other = yield* Remind.enqueue({ order: "b" })
+        yield* one.sql.withTransaction(
+          Effect.andThen(Paid.publish({ order: "a" }), ends === "committed" ? Effect.void : rollback)
+        ).pipe(Effect.exit)
+        assert.deepStrictEqual([yield* stateOf(one, waits.id), yield* stateOf(one, other.id)], [state, "ready"])
+      }))
+  }
 })
 
 describe("a cancel in the caller's transaction", () => {

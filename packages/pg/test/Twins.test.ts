@@ -73,6 +73,31 @@ const twins: Readonly<Record<string, Twin>> = {
       "a higher priority comes before the turns"
     ]
   },
+  "an event that cancels nothing": {
+    changes: [[
+      "    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;\n",
+      ""
+    ]],
+    red: [
+      "cancelOn: what has not ended",
+      "cancelOn: an event cancels before",
+      "cancelOn: a record that lives again"
+    ]
+  },
+  "a death that nobody tells of": {
+    changes: [["  IF r.spec IS NULL OR position('\"followed\":true' IN r.spec) = 0 THEN RETURN; END IF;", "  RETURN;"]],
+    red: [
+      "followed: a record that expires",
+      "followed: so does"
+    ]
+  },
+  "a record that is added twice by an attempt that runs again": {
+    changes: [["p_again OR x -> 'again' IS NOT NULL", "p_again"]],
+    red: [
+      "flow: what an attempt adds again",
+      "a child that has ended by the time"
+    ]
+  },
   "no fence at a completion": {
     changes: [["WHERE r.id = g.id AND r.fence = g.fence", "WHERE r.id = g.id AND r.state = 1"]],
     red: [
@@ -175,7 +200,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique: a batch that would replace a member",
       "unique: a member of a flow is never replaced",
       "flow: a batch that is one thing is refused",
-      "a tick's record keeps to the keys of its job"
+      "a tick's record keeps to the keys of its job",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "unique, trailing: "
     ]
   },
   "a key slot that a completion leaks": {
@@ -239,7 +266,12 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a wait that does not end by itself": {
     changes: [["  IF p_until IS NOT NULL THEN r.flags := r.flags | 64; END IF;\n", ""]],
-    red: ["a wait with a delay ends by itself"]
+    red: [
+      "a wait with a delay ends by itself",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
+    ]
   },
   "an end that nothing is undone before": {
     changes: [["  IF r.flags & 128 = 0 THEN RETURN false; END IF;\n", "  RETURN false;\n"]],
@@ -272,7 +304,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
     ]
   },
   "a record that goes on while it waits for others": {
@@ -293,7 +330,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -304,7 +344,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
-      "flow: of two failed"
+      "flow: of two failed",
+      "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a retried record that nobody waits for again": {
@@ -313,7 +355,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
-      "flow: a whole flow"
+      "flow: a whole flow",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "siblings of a failed record that go on": {

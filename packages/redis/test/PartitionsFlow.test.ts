@@ -9,6 +9,13 @@ import * as Partitions from "./partitions.ts"
 const payload = { n: Schema.Number }
 const Told = Topic.make("Told", payload)
 
+const Over = Topic.make("Over", payload)
+
+class Remind extends Job.make("Remind", {
+  payload,
+  queue: "mail",
+  cancelOn: [{ event: Topic.match(Over, ({ n }) => `${n}`), payload: ({ n }) => `${n}` }]
+}) {}
 class Note extends Job.make("Note", { payload, on: [Topic.on(Told, { payload: (it) => it })] }) {}
 class Letter extends Job.make("Letter", { payload, queue: "mail", on: [Topic.on(Told, { payload: (it) => it })] }) {}
 
@@ -100,6 +107,31 @@ describe("over several partitions", () => {
             assert.strictEqual(flow.outcome, "Existing")
             assert.deepStrictEqual(yield* flow.await, { sum: 2 * n + 1 })
           }
+        })),
+    30_000
+  )
+
+  it.live(
+    "an event cancels what lies in any partition, in one write",
+    () =>
+      opened("cancels", (calls) =>
+        Effect.gen(function*() {
+          const store = yield* JobStore.JobStore
+          const reminders = yield* Effect.forEach(
+            Array.from({ length: 12 }, (_, n) => n),
+            (n) => Remind.enqueue({ n: n % 2 }, { delay: "1 hour" })
+          )
+          assert.isAbove(new Set(calls).size, 1)
+          calls.length = 0
+          assert.deepStrictEqual(yield* Over.publish({ n: 1 }), [])
+          assert.strictEqual(calls.length, 1)
+          yield* Harness.until(
+            "half of them are cancelled",
+            Effect.gen(function*() {
+              const records = yield* Effect.forEach(reminders, ({ id }) => store.get(id))
+              return records.every((record, i) => record?.state === (i % 2 === 1 ? "cancelled" : "scheduled"))
+            })
+          )
         })),
     30_000
   )

@@ -67,6 +67,29 @@ const twins: Readonly<Record<string, Twin>> = {
       "a higher priority comes before the turns"
     ]
   },
+  "an event that cancels nothing": {
+    changes: [[["enqueue"], "  if cancel then cancel() end\n", ""]],
+    red: [
+      "cancelOn: what has not ended",
+      "cancelOn: an event cancels before",
+      "cancelOn: a record that lives again"
+    ]
+  },
+  "a death that nobody tells of": {
+    changes: [[
+      ["exchange", "maintain"],
+      "function L.follow(row)\n",
+      "function L.follow(row)\n  if true then return end\n"
+    ]],
+    red: [
+      "followed: a record that expires",
+      "followed: so does"
+    ]
+  },
+  "a record that lives again beside who has its key": {
+    changes: [[["control", "exchange"], "  return not holder or holder == row\n", "  return true\n"]],
+    red: ["flow: what is dead because of a record stays so"]
+  },
   "a settlement with a stale fence counts": {
     changes: [
       [["exchange"], "if row.state ~= RUNNING or row.fence ~= s.fence then", "if row.state ~= RUNNING then"],
@@ -183,7 +206,11 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a wait does not end by itself": {
-    changes: [[["exchange"], "if s.delay then L.wakeAt(row, now + s.delay) end", ""]],
+    changes: [[
+      ["exchange"],
+      "L.block(row, 'Waitpoint', s.waitpoint)\n    if s.delay then L.wakeAt(row, now + s.delay) end",
+      "L.block(row, 'Waitpoint', s.waitpoint)"
+    ]],
     red: ["a wait with a delay ends by itself"]
   },
   "nothing is undone before an end": {
@@ -242,7 +269,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
     ]
   },
   "a dependency is counted down twice": {
@@ -260,7 +292,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "a child that ended while its parent ran"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -271,7 +304,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
-      "flow: of two failed"
+      "flow: of two failed",
+      "flow: what is dead because of a record stays so while another one has its unique key"
     ]
   },
   "a retried record that nobody waits for again": {

@@ -17,7 +17,9 @@ import type { JobStore } from "capstan"
 import { Effect, Exit, Layer } from "effect"
 import { claimFacts } from "./internal/suite/claim.ts"
 import { enqueueFacts } from "./internal/suite/enqueue.ts"
+import { eventFacts } from "./internal/suite/events.ts"
 import { flowFacts } from "./internal/suite/flow.ts"
+import { followFacts } from "./internal/suite/follow.ts"
 import { Advance, type Fact } from "./internal/suite/harness.ts"
 import { leaseFacts } from "./internal/suite/lease.ts"
 import { lifeFacts } from "./internal/suite/life.ts"
@@ -51,6 +53,8 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   lease: leaseFacts,
   waiting: waitingFacts,
   flow: flowFacts,
+  followed: followFacts,
+  events: eventFacts,
   limits: limitFacts,
   schedules: schedulesFacts,
   steps: stepFacts,

@@ -308,13 +308,17 @@ const drive = (
           ? "Limited"
           : choices.pick(names)
         const job = jobs[name === "Poison" && choices.chance(0.7) ? "Work" : name]
+        // What has a rate comes in bursts, of short runs: else nothing would tell that it is kept.
+        const isBurst = name === "Limited" && choices.chance(0.4)
         const payload = () => ({
-          millis: choices.between(1, 4000),
-          failures: choices.chance(0.3) ? choices.between(1, 2) : 0
+          millis: choices.between(1, isBurst ? 200 : 4000),
+          failures: !isBurst && choices.chance(0.3) ? choices.between(1, 2) : 0
         })
         // Batches come of what comes together.
-        const payloads = name === "Batched" ? [payload(), payload(), payload(), payload()] : [payload()]
-        const enqueue = job.enqueueMany(payloads, { delay: choices.chance(0.3) ? choices.between(1, 5000) : 0 })
+        const payloads = Array.from({ length: isBurst ? 6 : name === "Batched" ? 4 : 1 }, payload)
+        const enqueue = job.enqueueMany(payloads, {
+          delay: !isBurst && choices.chance(0.3) ? choices.between(1, 5000) : 0
+        })
         yield* inBackground(Effect.map(enqueue, (stored) => stored.forEach(({ id }) => acknowledged.add(id))))
       }
       if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())

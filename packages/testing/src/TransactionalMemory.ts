@@ -35,11 +35,14 @@ export const layer = (
 const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const children: Array<JobStore.NewRecord> = []
+    const cancels: Array<NonNullable<JobStore.EnqueueRequest["cancels"]>[number]> = []
     const inside: JobStore.Shape = {
       ...store,
-      enqueue: ({ records }) =>
+      enqueue: (request) =>
         Effect.sync(() => {
+          const { records } = request
           children.push(...records)
+          cancels.push(...request.cancels ?? [])
           return records.map(({ id }) => ({ id, outcome: "Inserted" as const }))
         }),
       results: (ids) => {
@@ -49,12 +52,15 @@ const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>
           : Effect.fail(new JobError.JobStoreError({ reason: new JobError.AwaitInTransaction({ id: own }) }))
       }
     }
-    return Effect.map(Effect.provideService(effect, JobStore.JobStore, inside), (value) => ({ children, value }))
+    return Effect.map(
+      Effect.provideService(effect, JobStore.JobStore, inside),
+      (value) => ({ cancels, children, value })
+    )
   })
 
 const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
   Effect.gen(function*() {
-    const { children, value } = yield* keptBack(store, effect)
+    const { cancels, children, value } = yield* keptBack(store, effect)
     const { finishedAfter, result } = yield* complete(value)
     const reply = yield* store.exchange({
       worker: "transaction",
@@ -63,17 +69,22 @@ const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, ef
       demand: [],
       total: 0
     })
-    if (reply.settled[0] === "Done") return value
+    if (reply.settled[0] === "Done") {
+      if (cancels.length > 0) yield* store.enqueue({ records: [], cancels })
+      return value
+    }
     return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(at) })
   })
 
 const step = (store: JobStore.Shape): Transactional.Shape["step"] => (effect, entryOf) =>
   Effect.gen(function*() {
-    const { children, value } = yield* keptBack(store, effect)
+    const { cancels, children, value } = yield* keptBack(store, effect)
     const entry = yield* entryOf(value)
     // In memory, what follows at once is one step for everybody else.
     const [answer] = yield* store.write([entry])
     if (answer !== "Done") return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(entry.at) })
-    if (children.length > 0) yield* store.enqueue({ records: children, by: entry.at })
+    if (children.length > 0 || cancels.length > 0) {
+      yield* store.enqueue({ records: children, by: entry.at, ...(cancels.length > 0 ? { cancels } : undefined) })
+    }
     return value
   })

@@ -68,6 +68,16 @@ class ReviewOrder extends Job.make("ReviewOrder", {
 
 const placed = OrderPlaced.publish({ orderId: "o1", total: 1200 }, { idempotencyKey: "o1" })
 
+const OrderPaid = Topic.make("OrderPaid", { orderId: Schema.String })
+
+class RemindToPay extends Job.make("RemindToPay", {
+  payload: { orderId: Schema.String },
+  cancelOn: [{ event: Topic.match(OrderPaid, ({ orderId }) => orderId), payload: ({ orderId }) => orderId }]
+}) {}
+
+const remind = RemindToPay.enqueue({ orderId: "o1" }, { delay: "7 days" })
+const paid = OrderPaid.publish({ orderId: "o1" })
+
 class TellSupport extends Job.make("TellSupport", { payload: { text: Schema.String } }) {}
 
 class ChargeCard extends Job.make("ChargeCard", {
@@ -100,6 +110,14 @@ describe("the guides of flows and events", () => {
       yield* test.advanceUntilIdle
       assert.strictEqual((yield* test.enqueued(SendReceipt)).length, 2)
       assert.strictEqual((yield* test.enqueued(TellSupport)).length, 0)
+    }).pipe(Effect.provide(TestJobs.layer(Charging, ChargingLive))))
+
+  it.effect("an event that cancels", () =>
+    Effect.gen(function*() {
+      const test = yield* TestJobs.TestJobs
+      yield* remind
+      yield* paid
+      assert.deepStrictEqual((yield* test.enqueued(RemindToPay)).map(({ record }) => record.state), ["cancelled"])
     }).pipe(Effect.provide(TestJobs.layer(Charging, ChargingLive))))
 
   const text = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")

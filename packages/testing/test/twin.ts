@@ -26,9 +26,9 @@ export const twin = async (name: string, { file, instead, line }: Change): Promi
     const text = readFileSync(`${folder}/${each}`, "utf8")
     writeFileSync(
       `${folder}/${each}`,
-      text.replaceAll(`"../../`, `"../../../capstan/src/`).replaceAll(
-        `"../steps/`,
-        `"../../../capstan/src/internal/steps/`
+      text.replaceAll(
+        /"((?:\.\.\/){1,2})/g,
+        (_, up: string) => `"../../../capstan/src/${up.length === 3 ? "internal/" : ""}`
       )
     )
   }

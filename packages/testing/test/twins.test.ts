@@ -56,7 +56,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a queue's concurrency holds",
       "records of a dead worker count",
       "racing claims never exceed",
-      "a key's slot is free again"
+      "a key's slot is free again",
+      "flow: what an attempt adds again is Existing"
     ]
   },
   "a lost unique row": {
@@ -75,7 +76,11 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique: a batch that would replace",
       "unique: a member of a flow",
       "flow: a batch that is one thing is refused",
-      "a tick's record keeps to the keys of its job"
+      "a tick's record keeps to the keys of its job",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "cancelOn: an event that is refused cancels nothing",
+      "cancelOn: a record that lives again is cancelled again",
+      "unique, trailing: "
     ]
   },
   "a key that a start does not free": {
@@ -135,7 +140,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "flow: what an attempt adds again is Existing",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
     ]
   },
   "a dependency that is counted down twice": {
@@ -151,7 +161,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that waits is freed once",
-      "flow: hundreds"
+      "flow: hundreds",
+      "followed: so does a record that what it waited for has failed",
+      "a child that ended while its parent ran"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -164,7 +176,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
-      "flow: of two failed"
+      "flow: of two failed",
+      "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "siblings of a failed record that go on": {
@@ -183,7 +198,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
-      "flow: a whole flow"
+      "flow: a whole flow",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a retried record that one waits for which has begun": {
@@ -200,6 +216,43 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "  const known = false as boolean ? knownAs(state, first!) : undefined",
     red: [
       "flow: a batch that is one thing is stored once"
+    ]
+  },
+  "a record that is added twice by an attempt that runs again": {
+    file: "enqueue.ts",
+    line: "  if (known !== undefined) return { id: known.id, outcome: \"Existing\" }",
+    instead: "  if (known !== undefined && !known.finished) return { id: known.id, outcome: \"Existing\" }",
+    red: [
+      "flow: what an attempt adds again",
+      "a child that has ended by the time",
+      "an idempotency key answers the record that has it, in every state, and is scoped by tag"
+    ]
+  },
+  "a record that lives again beside who has its key": {
+    file: "edges.ts",
+    line: "  return holder === undefined || holder === row\n",
+    instead: "  return true\n",
+    red: [
+      "flow: what is dead because of a record stays so"
+    ]
+  },
+  "an event that cancels nothing": {
+    file: "enqueue.ts",
+    line: "  if (cancels !== undefined) cancelOn(state, cancels, now)\n",
+    instead: "",
+    red: [
+      "cancelOn: what has not ended",
+      "cancelOn: an event cancels before",
+      "cancelOn: a record that lives again"
+    ]
+  },
+  "a death that nobody tells of": {
+    file: "follow.ts",
+    line: "  if (spec.followed !== true) return\n",
+    instead: "  if (spec.tag !== undefined) return\n",
+    red: [
+      "followed: a record that expires",
+      "followed: so does"
     ]
   },
   "a record that is added to what has begun": {
@@ -241,9 +294,26 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a wait that does not end by itself": {
     file: "settle.ts",
-    line: "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n",
-    instead: "",
+    line:
+      "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n      return state.tell",
+    instead: "      return state.tell",
     red: ["a wait with a delay ends by itself"]
+  },
+  "a wait for children that does not end by itself": {
+    file: "settle.ts",
+    line: "      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))\n      return\n",
+    instead: "      return\n",
+    red: [
+      "a wait for children with a delay",
+      "a child that was waited for until an instant",
+      "a child that ended while its parent ran"
+    ]
+  },
+  "a child that is waited for for ever": {
+    file: "settle.ts",
+    line: "  if (waits) forgetOpenChildren(row)\n",
+    instead: "",
+    red: ["a child that was waited for until an instant"]
   },
   "an end that nothing is undone before": {
     file: "write.ts",
@@ -329,6 +399,12 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "row.enqueuedAt + (unique?.maxWait ?? Infinity)",
     instead: "Infinity",
     red: ["unique, maxWait"]
+  },
+  "what trails at once": {
+    file: "enqueue.ts",
+    line: "    insert(state, { ...spec, runAt: due }, now)",
+    instead: "    insert(state, { ...spec, runAt: Math.min(due, now) }, now)",
+    red: ["unique, trailing: of what comes"]
   },
   "turns that nobody takes": {
     file: "state.ts",

@@ -4,24 +4,25 @@
 import type * as Schema from "effect/Schema"
 import type { Batch, Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
-import type { Subscription } from "../Topic.ts"
+import type { Match, Subscription } from "../Topic.ts"
 import * as Codec from "./codec.ts"
 import * as D from "./definition.ts"
 import { priorities } from "./enqueue.ts"
 import type { Requests } from "./request.ts"
 import { pointers } from "./sensitive.ts"
-import { subscribe } from "./subscription.ts"
+import { listen, subscribe } from "./subscription.ts"
 
 /** The options of a declaration without the types that its generic signature has checked. */
 export interface Given extends
   Omit<
     Options<Schema.Top, Schema.Top, Schema.Top, Schema.Top, string>,
-    "payload" | "previous" | "on" | "onComplete" | "onFailure"
+    "payload" | "previous" | "on" | "cancelOn" | "onComplete" | "onFailure"
   >
 {
   readonly payload?: Schema.Top | Schema.Struct.Fields
   readonly previous?: ReadonlyArray<PreviousVersion<unknown>>
   readonly on?: ReadonlyArray<Subscription<unknown>>
+  readonly cancelOn?: ReadonlyArray<{ readonly event: Match; readonly payload: (payload: never) => string }>
   readonly batch?: Batch<unknown>
   readonly onComplete?: (end: never) => Requests
   readonly onFailure?: (end: never) => Requests
@@ -40,6 +41,9 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
   const { priority, unique } = options
   const version = options.version ?? 1
   const until = unique?.until ?? "finished"
+  if (unique?.onConflict === "trailing" && typeof until !== "object") {
+    throw new Error(`job ${tag}, option unique.until: what trails does so at the end of a window: give { window }`)
+  }
   let sensitive: Sensitive | undefined
   const job: D.Definition = {
     tag: D.name(tag, "tag", tag),
@@ -79,6 +83,10 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     },
     partition: options.partition as ((payload: never) => string) | undefined,
     ...keyOf(tag, options),
+    cancelOn: (options.cancelOn ?? []).map(({ event, payload }) => ({
+      topic: event["~match"].subscriptions.topic,
+      key: payload
+    })),
     batch: options.batch === undefined ? undefined : {
       size: D.integer(tag, "batch.size", options.batch.size, 1, 1000),
       within: D.millis(tag, "batch.within", options.batch.within),
@@ -96,6 +104,7 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     progress: Codec.make(schemas.progressSchema)
   }
   for (const subscription of options.on ?? []) subscribe(job, subscription["~subscription"])
+  listen(job, (options.cancelOn ?? []).map(({ event }) => event["~match"]))
   return job
 }
 

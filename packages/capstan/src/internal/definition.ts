@@ -81,6 +81,8 @@ export interface Definition {
   /** Its records are handled together: up to `size` with the same key, collected for up to `within` milliseconds. */
   readonly batch: Batching | undefined
   readonly policy: Partial<RunPolicy>
+  /** The events that cancel its records. */
+  readonly cancelOn: ReadonlyArray<{ readonly topic: string; readonly key: (payload: never) => string }>
   /** What follows an attempt, when anything does. */
   readonly next: Next | undefined
   /** A checked payload, from what its constructor takes. */

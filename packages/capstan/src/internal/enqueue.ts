@@ -17,6 +17,7 @@ import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../Job
 import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
 import { capture, inherit } from "./propagate.ts"
+import { nameOf } from "./subscription.ts"
 import { isTraced, send, traceHeaders } from "./tracing.ts"
 import * as Uuid from "./uuid.ts"
 
@@ -43,6 +44,8 @@ export const Detached = Context.Reference<boolean>("capstan/Detached", { default
 const chunk = 1000
 
 export const priorities = { low: -10, normal: 0, high: 10 } as const
+
+const followed = { followed: true } as const
 
 const noHeaders: Readonly<Record<string, string>> = Object.freeze({})
 
@@ -302,6 +305,11 @@ const stamp = (
   if (partitionKey !== undefined && partitionKey.length > maxKey) {
     return Effect.fail(keyTooLong(job, "partition", partitionKey, index))
   }
+  const cancelOn = job.cancelOn.length === 0 ?
+    undefined :
+    job.cancelOn.map(({ key, topic }) => nameOf(topic, job.tag, key(payload as never)))
+  const tooLong = cancelOn?.find((name) => name.length > 2 * maxKey)
+  if (tooLong !== undefined) return Effect.fail(keyTooLong(job, "cancelOn", tooLong, index))
   const batchKey = job.batch?.key?.(payload as never)
   if (batchKey !== undefined && batchKey.length > maxKey) {
     return Effect.fail(keyTooLong(job, "batch", batchKey, index))
@@ -325,7 +333,9 @@ const stamp = (
     concurrency,
     batchKey,
     partitionKey,
-    parent: call.by?.id
+    parent: call.by?.id,
+    cancelOn,
+    ...(job.next?.failure === undefined ? undefined : followed)
   })
 }
 

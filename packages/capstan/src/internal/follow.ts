@@ -5,8 +5,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { JobContext } from "../JobContext.ts"
 import type { EnqueueError, JobStoreError } from "../JobError.ts"
-import { JobStore, type NewRecord, type Outcome } from "../JobStore.ts"
+import type { DeadReason, Failure, JobId } from "../JobRecord.ts"
+import { JobStore, type NewFailure, type NewRecord, type Outcome } from "../JobStore.ts"
 import type { Definition } from "./definition.ts"
+import { type Ended, endedHeader } from "./ended.ts"
 import { decode } from "./payload.ts"
 import { recordsOf, type Requests } from "./request.ts"
 import type { Attempt } from "./worker/attempt.ts"
@@ -24,19 +26,42 @@ export interface Next {
  */
 export const following = (attempt: Attempt, decided: Decided): Decided => {
   const next = attempt.runnable.definition.next
+  // What follows the death that it tells of has been said.
+  if (attempt.headers[endedHeader] !== undefined) return decided
   if (next === undefined || decided === undefined) return decided
-  return Effect.tap(Effect.isEffect(decided) ? decided : Effect.succeed(decided), (outcome) =>
-    Effect.catchCause(
-      Effect.map(recordsAfter(attempt, next, outcome), (records) => {
-        if (records.length > 0) attempt.children = records
-      }),
-      (cause) =>
-        Effect.logError(
-          `${attempt.job}: record ${attempt.id} has ended, and what was to follow it was not enqueued`,
-          Cause.squash(cause)
-        )
-    ))
+  return Effect.tap(
+    Effect.isEffect(decided) ? decided : Effect.succeed(decided),
+    (outcome) => leave(attempt, attempt.id, recordsAfter(attempt, next, outcome))
+  )
 }
+
+/** What a record is run for that tells of a death which a store decided: what follows that is stored in the write that ends this one. */
+export const followDeath = (attempt: Attempt, told: string): Effect.Effect<undefined> => {
+  const { claimed: { parent: id }, runnable: { definition } } = attempt
+  const failure = definition.next?.failure
+  if (failure === undefined || id === undefined) return Effect.undefined
+  const records = Effect.map(
+    Effect.suspend(() => requestsAfterDeath(attempt, failure, id, JSON.parse(told) as Ended)),
+    (records) => records.map((record): NewRecord => ({ ...record, parent: id }))
+  )
+  return Effect.as(leave(attempt, id, records), undefined)
+}
+
+const leave = (
+  attempt: Attempt,
+  id: JobId,
+  records: Effect.Effect<ReadonlyArray<NewRecord>, unknown>
+): Effect.Effect<void> =>
+  Effect.catchCause(
+    Effect.map(records, (records) => {
+      if (records.length > 0) attempt.children = records
+    }),
+    (cause) =>
+      Effect.logError(
+        `${attempt.job}: record ${id} has ended, and what was to follow it was not enqueued`,
+        Cause.squash(cause)
+      )
+  )
 
 const recordsAfter = (
   attempt: Attempt,
@@ -45,25 +70,33 @@ const recordsAfter = (
 ): Effect.Effect<ReadonlyArray<NewRecord>, unknown> => {
   const { definition } = attempt.runnable
   const { id } = attempt
-  const prepared = (requests: () => Requests) =>
-    Effect.provideService(Effect.suspend(() => recordsOf(requests())), JobContext, attempt)
   if (outcome?._tag === "Complete" && next.complete !== undefined) {
     const { complete } = next
     return Effect.gen(function*() {
       const payload = yield* decode(definition, attempt.claimed)
       const success = yield* definition.success.decode(outcome.result)
-      return yield* prepared(() => complete({ id, payload, success } as never))
+      return yield* prepared(attempt, () => complete({ id, payload, success } as never))
     })
   }
   if (outcome?._tag === "Dead" && next.failure !== undefined) {
-    const { failure } = next
-    return Effect.gen(function*() {
-      const payload = yield* Effect.orElseSucceed(decode(definition, attempt.claimed), () => undefined)
-      return yield* prepared(() => failure({ id, payload, reason: outcome.reason, failure: outcome.failure } as never))
-    })
+    return requestsAfterDeath(attempt, next.failure, id, outcome)
   }
   return Effect.succeed([])
 }
+
+const requestsAfterDeath = (
+  attempt: Attempt,
+  follower: (end: never) => Requests,
+  id: JobId,
+  { failure, reason }: { readonly reason: DeadReason; readonly failure?: NewFailure | Failure | null | undefined }
+): Effect.Effect<ReadonlyArray<NewRecord>, EnqueueError> =>
+  Effect.flatMap(
+    Effect.orElseSucceed(decode(attempt.runnable.definition, attempt.claimed), () => undefined),
+    (payload) => prepared(attempt, () => follower({ id, payload, reason, failure: failure ?? undefined } as never))
+  )
+
+const prepared = (attempt: Attempt, requests: () => Requests) =>
+  Effect.provideService(Effect.suspend(() => recordsOf(requests())), JobContext, attempt)
 
 /** The same in the transaction of a commit, which stores nothing when it fails. */
 export const followCommit = (

@@ -111,3 +111,76 @@ const maskAt = (value: unknown, path: ReadonlyArray<string>, depth: number): unk
     ) => [name, key === "*" || key === name ? maskAt(item, path, depth + 1) : item])
   )
 }
+
+/**
+ * The text with each mask that was left in it replaced by what the other one has at its place; or why that cannot be done.
+ */
+export const restored = (
+  json: string,
+  original: string,
+  at: ReadonlyArray<string>
+): string | { readonly issue: string } => {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch (error) {
+    return { issue: `is no JSON: ${error instanceof Error ? error.message : String(error)}` }
+  }
+  if (at.length === 0) return json
+  const before = parsed(original)
+  const issues: Array<string> = []
+  for (const pointer of at) {
+    value = restoreAt(value, before, pointer === "" ? [] : pointer.slice(1).split("/"), "", issues)
+  }
+  const [issue] = issues
+  return issue === undefined ? JSON.stringify(value) : { issue }
+}
+
+/** Nothing is kept of a text that is no JSON. */
+const parsed = (json: string): unknown => {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
+}
+
+const restoreAt = (
+  value: unknown,
+  before: unknown,
+  path: ReadonlyArray<string>,
+  here: string,
+  issues: Array<string>
+): unknown => {
+  const [step, ...rest] = path
+  if (step === undefined) {
+    if (value !== mask || before !== undefined) return value === mask ? before : value
+    issues.push(`is masked at ${here === "" ? "its top" : here}, and there is nothing to keep: write a value`)
+    return value
+  }
+  if (typeof value !== "object" || value === null) return value
+  const key = step.replaceAll("~1", "/").replaceAll("~0", "~")
+  const isHere = (name: string) => key === "*" || key === name
+  const old = typeof before === "object" && before !== null ? before : {}
+  if (Array.isArray(value)) {
+    const isSame = Array.isArray(before) && before.length === value.length
+    return value.map((item, i) =>
+      // Which item is which is not known any more: none is taken for another.
+      isHere(String(i)) ? restoreAt(item, isSame ? before[i] : undefined, rest, `${here}/${i}`, issues) : item
+    )
+  }
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [
+      name,
+      isHere(name)
+        ? restoreAt(
+          item,
+          Object.hasOwn(old, name) ? (old as Readonly<Record<string, unknown>>)[name] : undefined,
+          rest,
+          `${here}/${escape(name)}`,
+          issues
+        )
+        : item
+    ])
+  )
+}

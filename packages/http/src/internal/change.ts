@@ -1,5 +1,5 @@
 /** A change: allowed or refused, done, and written down either way. */
-import type { JobError, Jobs, JobStore } from "capstan"
+import { type JobError, Jobs, type JobStore } from "capstan"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -7,15 +7,18 @@ import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
 import { BadRequest, Forbidden, StoreFailed } from "../ApiError.ts"
-import type { AuditLog, Outcome } from "../AuditLog.ts"
+import type { Outcome } from "../AuditLog.ts"
 import { Caller } from "../JobsApi.ts"
+import { Audited } from "./audited.ts"
+import { Figures } from "./figures.ts"
 import { permit } from "./permit.ts"
 
-type FromJobs = JobError.JobStoreError | JobError.JobControlError
+/** What `Jobs` fails with, and what was found wrong before it was asked. */
+export type FromJobs = JobError.JobStoreError | JobError.JobControlError | BadRequest
 
 /** The errors of `Jobs` as the API has them. */
 export const answered = <A, R>(
-  effect: Effect.Effect<A, FromJobs | Forbidden | BadRequest, R>
+  effect: Effect.Effect<A, FromJobs | Forbidden, R>
 ): Effect.Effect<A, StoreFailed | BadRequest | Forbidden, R> =>
   Effect.mapError(effect, (error) => {
     switch (error._tag) {
@@ -38,34 +41,33 @@ export interface Change<A> {
 }
 
 /** Makes the changes of one API: over its `Jobs`, written into its log. */
-export const make = (jobs: Jobs.Shape, log: (typeof AuditLog)["Service"]) => <A>(change: Change<A>) =>
-  Effect.gen(function*() {
-    const caller = yield* Caller
-    const { action, name } = caller
-    const request = yield* HttpServerRequest.HttpServerRequest
-    const write = (outcome: Outcome) =>
-      Effect.flatMap(Clock.currentTimeMillis, (at) =>
-        log.write({
-          at,
-          principal: name,
-          address: Option.getOrUndefined(request.remoteAddress),
-          action,
-          where: change.where,
-          options: change.options ?? {},
-          outcome
-        }))
-    return yield* Effect.andThen(wanted(change.where), permit(caller, action, change.where, jobs)).pipe(
-      Effect.andThen(change.run),
-      answered,
-      Effect.onExit((exit) => write(outcomeOf(exit, change.count)))
-    )
-  })
-
-/** A filter that somebody forgot would mean all records of the store. */
-const wanted = (where: JobStore.Selection): Effect.Effect<void, BadRequest> =>
-  Object.keys(where).length > 0
-    ? Effect.void
-    : Effect.fail(new BadRequest({ detail: "where: name at least one condition, else the action meets every record" }))
+export const make = Effect.gen(function*() {
+  const jobs = yield* Jobs.Jobs
+  const { log } = yield* Audited
+  const figures = yield* Figures
+  return <A>(change: Change<A>) =>
+    Effect.gen(function*() {
+      const caller = yield* Caller
+      const { action, name } = caller
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const write = (outcome: Outcome) =>
+        Effect.flatMap(Clock.currentTimeMillis, (at) =>
+          log.write({
+            at,
+            principal: name,
+            address: Option.getOrUndefined(request.remoteAddress),
+            action,
+            where: change.where,
+            options: change.options ?? {},
+            outcome
+          }))
+      return yield* permit(caller, action, change.where, jobs).pipe(
+        Effect.andThen(change.run),
+        answered,
+        Effect.onExit((exit) => Effect.andThen(figures.changed, write(outcomeOf(exit, change.count))))
+      )
+    })
+})
 
 const outcomeOf = <A>(
   exit: Exit.Exit<A, StoreFailed | BadRequest | Forbidden>,

@@ -1,12 +1,13 @@
 /** The handler of the event stream: what one caller may see of the hub's frames. */
-import { Jobs, type JobStore } from "capstan"
+import type { JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as RcRef from "effect/RcRef"
 import * as Stream from "effect/Stream"
 import type * as Model from "../ApiModel.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
-import * as Hub from "./hub.ts"
+import type * as Hub from "./hub.ts"
+import { Hubs } from "./hubs.ts"
 import { permitQueue } from "./permit.ts"
 import { present } from "./view.ts"
 
@@ -14,15 +15,12 @@ type Event = typeof Model.Event.Type
 
 /** A proxy that cuts silent connections waits longer. */
 const beatEvery = "15 seconds"
-/** The hub stays for who comes back. */
-const linger = "30 seconds"
 
 export const layer = HttpApiBuilder.group(
   JobsApi,
   "events",
   Effect.fnUntraced(function*(handlers) {
-    const jobs = yield* Jobs.Jobs
-    const hub = yield* RcRef.make({ acquire: Hub.make(jobs, Hub.usualSettings), idleTimeToLive: linger })
+    const hub = yield* Hubs
     return handlers.handle("events", ({ headers, query: { queue } }) =>
       Effect.gen(function*() {
         const caller = yield* Caller

@@ -1,20 +1,27 @@
 /** The handlers of the routes: each calls `Jobs` once, in the words of the API. */
-import { JobRecord, Jobs, type JobStore } from "capstan"
+import { type JobError, type JobGroup, JobRecord, Jobs, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import type * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import * as Option from "effect/Option"
-import { RecordNotFound } from "../ApiError.ts"
+import * as RcRef from "effect/RcRef"
+import { BadRequest, RecordNotFound } from "../ApiError.ts"
 import type * as Model from "../ApiModel.ts"
-import { AuditLog } from "../AuditLog.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
 import { actions } from "../Permission.ts"
+import * as Audited from "./audited.ts"
 import { answered, make as makeChange } from "./change.ts"
 import { estimate } from "./estimate.ts"
 import * as Events from "./events.ts"
-import { permit, permitQueue } from "./permit.ts"
+import * as Figures from "./figures.ts"
+import * as Hubs from "./hubs.ts"
+import * as Insight from "./insight.ts"
+import { permit, permitQueue, refuse } from "./permit.ts"
+import * as Series from "./series.ts"
+import * as Settings from "./settings.ts"
 import { recordOf, statsOf, summaryOf, usualLength } from "./view.ts"
 
 const selectionOf = ({ ids, parent, ...rest }: typeof Model.Selection.Type): JobStore.Selection => ({
@@ -24,76 +31,163 @@ const selectionOf = ({ ids, parent, ...rest }: typeof Model.Selection.Type): Job
 })
 
 const stats = (description: OpenApi.OpenAPISpec) =>
-  HttpApiBuilder.group(JobsApi, "stats", (handlers) =>
-    Effect.map(Jobs.Jobs, (jobs) =>
-      handlers.handleAll({
+  HttpApiBuilder.group(
+    JobsApi,
+    "stats",
+    Effect.fnUntraced(function*(handlers) {
+      const series = yield* Series.Series
+      const figures = yield* Figures.Figures
+      const { last } = yield* Audited.Audited
+      return handlers.handleAll({
         openapi: () => Effect.succeed(HttpServerResponse.jsonUnsafe(description)),
         stats: () =>
           answered(Effect.gen(function*() {
             const { may } = yield* Caller
-            return statsOf(yield* jobs.stats, (queue) => may("view", queue))
+            return statsOf(yield* figures.stats, (queue) => may("view", queue))
           })),
-        me: () => Effect.map(Caller, ({ may, name }) => ({ name, everywhere: actions.filter((action) => may(action)) }))
-      })))
-
-const records = HttpApiBuilder.group(
-  JobsApi,
-  "records",
-  Effect.fnUntraced(function*(handlers) {
-    const jobs = yield* Jobs.Jobs
-    const change = makeChange(jobs, yield* AuditLog)
-    /** An action on a selection, with the options that it was given. */
-    const act = (
-      given: typeof Model.Selection.Type,
-      run: (where: JobStore.Selection) => ReturnType<Jobs.Shape["reschedule"]>,
-      options?: Readonly<Record<string, unknown>>
-    ) => {
-      const where = selectionOf(given)
-      return change({ where, run: run(where), count: (counts) => counts, ...options === undefined ? {} : { options } })
-    }
-
-    return handlers.handleAll({
-      list: ({ query: { cursor, limit, order, ...given } }) =>
-        answered(Effect.gen(function*() {
-          const caller = yield* Caller
-          if (given.queue !== undefined) yield* permitQueue(caller, "view", given.queue)
-          const page = yield* jobs.query({ ...selectionOf(given), cursor, limit, order })
-          return {
-            records: page.records.filter(({ queue }) => caller.may("view", queue)).map(summaryOf),
-            ...Option.isSome(page.cursor) ? { cursor: page.cursor.value } : {}
-          }
-        })),
-      count: ({ query: { action, ...given } }) =>
-        answered(Effect.gen(function*() {
-          const where = selectionOf(given)
-          yield* permit(yield* Caller, "view", where, jobs)
-          return yield* estimate(jobs, action, where)
-        })),
-      get: ({ params: { id }, query: { maxText = usualLength } }) =>
-        Effect.gen(function*() {
-          const { may } = yield* Caller
-          const record = yield* answered(jobs.get(id))
-          // Who may not see it is not told that it is there.
-          if (Option.isNone(record) || !may("view", record.value.queue)) return yield* new RecordNotFound({ id })
-          return recordOf(record.value, maxText)
-        }),
-      cancel: ({ payload: { reason, where } }) => act(where, (where) => jobs.cancelMany(where, { reason }), { reason }),
-      retry: ({ payload: { where } }) => act(where, jobs.retry),
-      promote: ({ payload: { where } }) => act(where, jobs.promote),
-      reschedule: ({ payload: { where, ...due } }) => act(where, (where) => jobs.reschedule(where, due), due),
-      reprioritise: ({ payload: { priority, where } }) =>
-        act(where, (where) => jobs.reprioritise(where, priority), { priority }),
-      delete: ({ payload: { where } }) => act(where, jobs.delete)
+        me: () =>
+          answered(Effect.gen(function*() {
+            const { may, name } = yield* Caller
+            const everywhere = actions.filter((action) => may(action))
+            if (everywhere.length === actions.length) return { name, everywhere, queues: {} }
+            const queues = (yield* figures.stats).queues
+              .map(({ queue }) => [queue, actions.filter((action) => may(action, queue))] as const)
+              .filter(([, allowed]) => allowed.length > everywhere.length)
+            return { name, everywhere, queues: Object.fromEntries(queues) }
+          })),
+        series: ({ query: { queue } }) =>
+          answered(Effect.scoped(Effect.gen(function*() {
+            const caller = yield* Caller
+            if (queue !== undefined) yield* permitQueue(caller, "view", queue)
+            const { samples } = yield* RcRef.get(series)
+            return Series.seriesOf(
+              samples,
+              (name) => (queue === undefined || queue === name) && caller.may("view", name)
+            )
+          }))),
+        metrics: () =>
+          Effect.gen(function*() {
+            const { may, name } = yield* Caller
+            // They are of all queues together.
+            return may("view")
+              ? yield* PrometheusMetrics.format()
+              : yield* refuse(`${name} may not view on every queue, and the metrics are of all of them`)
+          }),
+        audit: () =>
+          Effect.map(Caller, ({ may }) => ({
+            entries: last().filter(({ where: { queue } }) => queue === undefined ? may("view") : may("view", queue))
+              .map(Audited.entryOf)
+          }))
+      })
     })
-  })
-)
+  )
+
+/** A filter that somebody forgot would mean all records of the store. */
+const wanted = (where: JobStore.Selection): Effect.Effect<void, BadRequest> =>
+  Object.keys(where).length > 0
+    ? Effect.void
+    : Effect.fail(new BadRequest({ detail: "where: name at least one condition, else the action meets every record" }))
+
+type EditFailure = JobError.EnqueueError | JobError.JobStoreError | JobError.JobControlError
+
+const records = (groups: ReadonlyArray<JobGroup.Any>) =>
+  HttpApiBuilder.group(
+    JobsApi,
+    "records",
+    Effect.fnUntraced(function*(handlers) {
+      const jobs = yield* Jobs.Jobs
+      const change = yield* makeChange
+      const declared = new Map(groups.flatMap(({ jobs }) => [...jobs]))
+      /** An action on a selection, with the options that it was given. */
+      const act = (
+        given: typeof Model.Selection.Type,
+        run: (where: JobStore.Selection) => ReturnType<Jobs.Shape["reschedule"]>,
+        options?: Readonly<Record<string, unknown>>
+      ) => {
+        const where = selectionOf(given)
+        const checked = Effect.andThen(wanted(where), run(where))
+        return change({
+          where,
+          run: checked,
+          count: (counts) => counts,
+          ...options === undefined ? {} : { options }
+        })
+      }
+
+      return handlers.handleAll({
+        list: ({ query: { cursor, limit, order, ...given } }) =>
+          answered(Effect.gen(function*() {
+            const caller = yield* Caller
+            if (given.queue !== undefined) yield* permitQueue(caller, "view", given.queue)
+            const page = yield* jobs.query({ ...selectionOf(given), cursor, limit, order })
+            return {
+              records: page.records.filter(({ queue }) => caller.may("view", queue)).map(summaryOf),
+              ...Option.isSome(page.cursor) ? { cursor: page.cursor.value } : {}
+            }
+          })),
+        count: ({ query: { action, ...given } }) =>
+          answered(Effect.gen(function*() {
+            const where = selectionOf(given)
+            yield* permit(yield* Caller, "view", where, jobs)
+            return yield* estimate(jobs, action, where)
+          })),
+        get: ({ params: { id }, query: { maxText = usualLength } }) =>
+          Effect.gen(function*() {
+            const { may } = yield* Caller
+            const record = yield* answered(jobs.get(id))
+            // Who may not see it is not told that it is there.
+            if (Option.isNone(record) || !may("view", record.value.queue)) return yield* new RecordNotFound({ id })
+            return recordOf(record.value, maxText)
+          }),
+        cancel: ({ payload: { reason, where } }) =>
+          act(where, (where) => jobs.cancelMany(where, { reason }), { reason }),
+        retry: ({ payload: { where } }) => act(where, jobs.retry),
+        promote: ({ payload: { where } }) => act(where, jobs.promote),
+        reschedule: ({ payload: { where, ...due } }) => act(where, (where) => jobs.reschedule(where, due), due),
+        reprioritise: ({ payload: { priority, where } }) =>
+          act(where, (where) => jobs.reprioritise(where, priority), { priority }),
+        delete: ({ payload: { where } }) => act(where, jobs.delete),
+        edit: ({ payload: { id, payload } }) =>
+          Effect.gen(function*() {
+            const { may } = yield* Caller
+            const record = yield* answered(jobs.get(id))
+            if (Option.isNone(record) || !may("view", record.value.queue)) return yield* new RecordNotFound({ id })
+            const job = declared.get(record.value.tag)
+            const run = job === undefined
+              ? Effect.fail(
+                new BadRequest({
+                  detail: `the job ${record.value.tag} is not known here: mount the API with its group`
+                })
+              )
+              : Effect.catchTag(
+                // The schemas of a group that is mounted need no services: the option says so.
+                jobs.editAndReplayJson(job, id, payload) as Effect.Effect<JobStore.ControlOutcome, EditFailure>,
+                "EnqueueError",
+                ({ message }) => Effect.fail(new BadRequest({ detail: message }))
+              )
+            const outcome = yield* change({
+              where: { ids: [JobRecord.JobId(id)] },
+              options: { characters: payload.length },
+              run,
+              count: (outcome) => ({
+                changed: outcome === "Changed" ? 1 : 0,
+                requested: 0,
+                unchanged: outcome === "Unchanged" ? 1 : 0,
+                notFound: outcome === "NotFound" ? 1 : 0
+              })
+            })
+            return { outcome: outcome === "Requested" ? "Changed" : outcome }
+          })
+      })
+    })
+  )
 
 const queues = HttpApiBuilder.group(
   JobsApi,
   "queues",
   Effect.fnUntraced(function*(handlers) {
     const jobs = yield* Jobs.Jobs
-    const change = makeChange(jobs, yield* AuditLog)
+    const change = yield* makeChange
     const turn = (queue: string, run: ReturnType<Jobs.Shape["pause"]>) =>
       Effect.map(
         change({ where: { queue }, run, count: switched }),
@@ -121,5 +215,10 @@ const switched = (changed: boolean): Jobs.Counts => ({
 })
 
 /** All routes; `description` is what they are, as OpenAPI. */
-export const layer = (description: OpenApi.OpenAPISpec) =>
-  Layer.mergeAll(stats(description), records, queues, Events.layer)
+export const layer = (description: OpenApi.OpenAPISpec, groups: ReadonlyArray<JobGroup.Any>, isWatching: boolean) =>
+  Layer.mergeAll(stats(description), records(groups), queues, Settings.layer, Insight.layer(groups), Events.layer).pipe(
+    Layer.provide(Series.layer(isWatching)),
+    Layer.provide(Hubs.layer),
+    Layer.provide(Audited.layer),
+    Layer.provide(Figures.layer)
+  )

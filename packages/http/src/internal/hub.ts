@@ -43,12 +43,44 @@ export interface Reader {
   isDropped: boolean
 }
 
+/** How many attempts ended, by queue, as the store told it. */
+export class Tally {
+  private ended = new Map<string, { completed: number; failed: number }>()
+  private isAtLeast = false
+
+  add(events: ReadonlyArray<JobStore.StoreEvent>): void {
+    for (const event of events) {
+      if (event.type === "missed") this.isAtLeast = true
+      else if (event.type === "completed") this.of(event.queue).completed++
+      else if (event.type === "retried" || event.type === "dead") this.of(event.queue).failed++
+    }
+  }
+
+  /** Since it was taken last. */
+  take(): {
+    readonly ended: ReadonlyMap<string, { readonly completed: number; readonly failed: number }>
+    readonly isAtLeast: boolean
+  } {
+    const { ended, isAtLeast } = this
+    this.ended = new Map()
+    this.isAtLeast = false
+    return { ended, isAtLeast }
+  }
+
+  private of(queue: string) {
+    let found = this.ended.get(queue)
+    if (found === undefined) this.ended.set(queue, found = { completed: 0, failed: 0 })
+    return found
+  }
+}
+
 export class Hub {
   private readonly epoch: string
   private readonly settings: Settings
   private readonly readers = new Set<Reader>()
   private frames: Array<Frame> = []
   private sequence = 0
+  private readonly tallies = new Set<Tally>()
 
   constructor(epoch: string, settings: Settings) {
     this.epoch = epoch
@@ -66,7 +98,18 @@ export class Hub {
       (reader) => Effect.sync(() => this.leave(reader))
     )
 
+  /** Counts what ends from now on, until the scope closes. */
+  readonly tally: Effect.Effect<Tally, never, Scope.Scope> = Effect.acquireRelease(
+    Effect.sync(() => {
+      const tally = new Tally()
+      this.tallies.add(tally)
+      return tally
+    }),
+    (tally) => Effect.sync(() => void this.tallies.delete(tally))
+  )
+
   publish(events: ReadonlyArray<JobStore.StoreEvent>): void {
+    for (const tally of this.tallies) tally.add(events)
     const last = new Map<string, JobStore.RecordEvent>()
     let missed = false
     for (const event of events) {

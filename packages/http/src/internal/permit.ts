@@ -43,4 +43,4 @@ export const permitQueue = (caller: Asking, action: Action, queue: string): Effe
         : `${caller.name} may not ${action} on a queue of these records`
     )
 
-const refuse = (detail: string) => Effect.fail(new Forbidden({ reason: "NotAllowed", detail }))
+export const refuse = (detail: string) => Effect.fail(new Forbidden({ reason: "NotAllowed", detail }))

@@ -39,6 +39,8 @@ interface Spec {
   readonly batchKey?: string
   readonly flowId?: string
   readonly parent?: string
+  readonly cancelOn?: ReadonlyArray<string>
+  readonly followed?: true
 }
 
 const nothingSensitive: JobRecord.Sensitive = { payload: [], result: [], error: [], progress: [] }
@@ -50,13 +52,15 @@ const isEmpty = (object: object): boolean => {
 }
 
 export const specOf = (record: JobStore.NewRecord): string | null => {
-  const { batchKey, flowId, headers, idempotencyKey, parent, rateKey, sensitive, startBefore, tags, unique } = record
+  const { batchKey, cancelOn, flowId, followed, headers, idempotencyKey, parent, rateKey, sensitive, tags, unique } =
+    record
+  const { startBefore } = record
   const isSensitive = sensitive.payload.length + sensitive.result.length + sensitive.error.length +
       sensitive.progress.length > 0
   if (
     tags.length === 0 && !isSensitive && idempotencyKey === undefined && unique === undefined &&
     startBefore === undefined && rateKey === undefined && batchKey === undefined && flowId === undefined &&
-    parent === undefined && isEmpty(headers)
+    parent === undefined && cancelOn === undefined && followed === undefined && isEmpty(headers)
   ) return null
   return JSON.stringify({
     tags: tags.length > 0 ? tags : undefined,
@@ -68,7 +72,9 @@ export const specOf = (record: JobStore.NewRecord): string | null => {
     rateKey,
     batchKey,
     flowId,
-    parent
+    parent,
+    cancelOn,
+    followed
   })
 }
 
@@ -77,7 +83,9 @@ const parseSpec = (text: unknown): Spec => typeof text === "string" ? JSON.parse
 /** A record that is stored by itself: another one may have its key already, or wait for it. */
 export const isSpecial = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined ||
-  (record.dependencies !== undefined && record.dependencies.length > 0) || record.dependents !== undefined
+  (record.dependencies !== undefined && record.dependencies.length > 0) || record.dependents !== undefined ||
+  // Its id follows from its flow's: it may have been stored before, and have ended.
+  record.flowId !== undefined || record.cancelOn !== undefined
 
 /** A record whose storing may have to wait for another transaction that has the same key. */
 export const mayWait = (record: JobStore.NewRecord): boolean =>
@@ -100,6 +108,7 @@ export const batchJson = ({ records, whole }: JobStore.EnqueueRequest): string =
   const awaited = new Set(records.flatMap(({ dependencies }) => dependencies?.map(({ id }) => id) ?? []))
   return JSON.stringify(records.map((record) => ({
     ...toJson(record),
+    again: undefined,
     awaited: awaited.has(record.id) || record.dependents !== undefined ? true : undefined,
     within: record.dependencies?.every(({ id }) => own.has(id))
   })))
@@ -127,6 +136,8 @@ export const toJson = (record: JobStore.NewRecord): object => ({
   key: record.concurrency?.key,
   keyLimit: record.concurrency?.limit,
   awaited: record.dependents === undefined ? undefined : true,
+  again: record.flowId === undefined ? undefined : true,
+  cancelOn: record.cancelOn,
   dependencies: edges(record.dependencies),
   dependents: edges(record.dependents)
 })
@@ -140,6 +151,9 @@ export const failureJson = (failure: JobStore.NewFailure): unknown => ({
   message: clean(failure.message),
   error: failure.error
 })
+
+const isWait = ({ _tag }: JobStore.Outcome): boolean =>
+  _tag === "WaitForChildren" || _tag === "WaitFor" || _tag === "SnoozeFor"
 
 /** Anything but a completion without children. */
 export const settlementJson = (
@@ -158,7 +172,12 @@ export const settlementJson = (
   waitpoint: outcome._tag === "WaitFor" ? outcome.waitpoint : undefined,
   result: outcome._tag === "Complete" ? outcome.result : undefined,
   children: children === undefined || children.length === 0 ? undefined : children.map(
-    (child) => outcome._tag === "WaitForChildren" ? { ...toJson(child), awaited: true } : toJson(child)
+    (child) => ({
+      ...toJson(child),
+      awaited: outcome._tag === "WaitForChildren" ? true : undefined,
+      // An attempt that waits for it once more has the id of the one before.
+      again: isWait(outcome) || child.flowId !== undefined ? true : undefined
+    })
   )
 })
 

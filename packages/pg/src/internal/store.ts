@@ -50,7 +50,7 @@ export const make = Effect.fnUntraced(function*(
   const loneText =
     `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
     `$8::float8::bigint, $9, $10, $11, $12) AS stored`
-  const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3, $4::uuid)`
+  const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3, $4::uuid, $5::text::json)`
   const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
     `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], ` +
     `$16, $17::float8[]::bigint[], $18::float8[]::bigint[], $19) AS reply`
@@ -121,12 +121,13 @@ export const make = Effect.fnUntraced(function*(
       Codec.batchJson(request),
       again,
       inTransaction,
-      request.whole ?? null
+      request.whole ?? null,
+      request.cancels === undefined ? null : JSON.stringify(request.cancels)
     ])
 
   const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
-    const { records, whole } = request
-    return whole !== undefined || records.some(Codec.isSpecial)
+    const { cancels, records, whole } = request
+    return whole !== undefined || cancels !== undefined || records.some(Codec.isSpecial)
       ? enqueueEach(request, false, inTransaction)
       : records.some(({ concurrency }) => concurrency !== undefined)
       ? enqueueKeyed(records, inTransaction)
@@ -199,12 +200,12 @@ export const make = Effect.fnUntraced(function*(
     describe: describe(client, settings),
     enqueue: (request) =>
       Effect.withFiber((fiber) => {
-        const { by, records, whole } = request
+        const { by, cancels, records, whole } = request
         const inTransaction = client.isInTransaction(fiber.context)
         if (by !== undefined) return enqueueBy(by, request, inTransaction)
         if (inTransaction) return enqueueAny(request, true)
         client.warnOfForeignTransaction(fiber.context)
-        if (whole !== undefined || records.length > bulk) return enqueueOutside(request)
+        if (whole !== undefined || cancels !== undefined || records.length > bulk) return enqueueOutside(request)
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 

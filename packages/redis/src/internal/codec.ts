@@ -69,12 +69,12 @@ const hasMembers = (object: object): boolean => {
 
 /** What only readers look at; empty for most. */
 const specOf = (record: JobStore.NewRecord): string => {
-  const { batchKey, concurrency, flowId, headers, idempotencyKey, parent, rateKey, tags, unique } = record
+  const { batchKey, concurrency, flowId, followed, headers, idempotencyKey, parent, rateKey, tags, unique } = record
   const hasHeaders = hasMembers(headers)
   if (
     tags.length === 0 && !hasHeaders && idempotencyKey === undefined && unique === undefined &&
     concurrency === undefined && rateKey === undefined && batchKey === undefined && flowId === undefined &&
-    parent === undefined
+    parent === undefined && followed === undefined
   ) return ""
   return JSON.stringify({
     tags: tags.length > 0 ? tags : undefined,
@@ -85,7 +85,8 @@ const specOf = (record: JobStore.NewRecord): string => {
     rateKey,
     batchKey,
     flowId,
-    parent
+    parent,
+    followed
   })
 }
 
@@ -107,7 +108,7 @@ export const isSpecial = (record: Routed): boolean =>
   record[to] !== undefined ||
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   record.startBefore !== undefined || record.flowId !== undefined || record.parent !== undefined ||
-  record.tags.length > 0 || record.dependents !== undefined ||
+  record.tags.length > 0 || record.dependents !== undefined || record.cancelOn !== undefined ||
   (record.dependencies !== undefined && record.dependencies.length > 0)
 
 /** Workers are UUIDs, and other texts elsewhere. */
@@ -173,6 +174,10 @@ const edgesOf = (dependencies: ReadonlyArray<RoutedDependency> | undefined): unk
       to: other
     }))
 
+/** What a batch cancels before it is stored. */
+export const cancelsOf = (cancels: JobStore.EnqueueRequest["cancels"]): string =>
+  cancels === undefined ? "" : JSON.stringify(cancels.map(({ on, reason }) => ({ on: tidy(on), reason: tidy(reason) })))
+
 /** A record of any kind. One for another partition goes as a text that nobody here reads. */
 export const specialOf = (record: Routed): unknown =>
   record[to] === undefined
@@ -190,6 +195,7 @@ const wholeOf = (record: JobStore.NewRecord): unknown => ({
   unique: record.unique === undefined ? undefined : uniqueOf(record.unique),
   key: record.concurrency === undefined ? undefined : tidy(record.concurrency.key),
   limit: record.concurrency?.limit,
+  listens: record.cancelOn?.map(tidy),
   labels: record.tags.length === 0 ? undefined : record.tags.map(tidy),
   flow: record.flowId === undefined ? undefined : tidy(record.flowId),
   parent: record.parent === undefined ? undefined : packId(record.parent),

@@ -6,10 +6,11 @@
  */
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock as serverClock, context, names } from "./lua/context.ts"
-import { cancel, control, pause } from "./lua/control.ts"
+import { cancel, cancelOn, control, pause } from "./lua/control.ts"
 import { all, one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { dependencies, flow } from "./lua/flow.ts"
+import { follow } from "./lua/follow.ts"
 import * as forward from "./lua/forward.ts"
 import { life } from "./lua/life.ts"
 import { bucket, change, keys, limits, queueRoom } from "./lua/limits.ts"
@@ -71,7 +72,7 @@ export type Scripts = Readonly<Record<Verb, string>>
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
   const beyond = isPartitioned ? [forward.post] : []
-  const library = [bucket, record, life, ...beyond, limits, flow, cancel, store, settle].join("\n")
+  const library = [bucket, record, life, ...beyond, limits, flow, cancel, cancelOn, store, settle, follow].join("\n")
   const bare = (flags: string, ...parts: ReadonlyArray<string>) =>
     `${flags}\n-- capstan ${layout}\n${[start, ...parts].join("\n")}`
   const make = (flags: string, ...parts: ReadonlyArray<string>) => bare(flags, names, ...parts)

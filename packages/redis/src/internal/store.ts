@@ -1,5 +1,5 @@
 /** The verbs of the seam over the scripts. */
-import { Coalescer, JobError, type JobRecord, type JobStore } from "capstan"
+import { Coalescer, JobError, type JobStore } from "capstan"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -13,7 +13,7 @@ import * as Ids from "./ids.ts"
 import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
-import { spared } from "./partitions/route.ts"
+import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
 import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
@@ -76,21 +76,21 @@ export const make = Effect.fnUntraced(function*(
 
   const enqueueSpecial = (
     records: ReadonlyArray<JobStore.NewRecord>,
-    by: JobStore.AttemptRef | undefined,
-    whole?: JobRecord.JobId
+    { by, cancels, whole, [everywhere]: partitions }: RoutedEnqueue
   ): Answers =>
     Effect.flatMap(
       stored<string>("enqueue", [
         JSON.stringify(records.map(Codec.specialOf)),
         by === undefined ? "" : Codec.packId(by.id) + by.fence,
-        whole === undefined ? "" : Codec.packId(whole)
+        whole === undefined ? "" : Codec.packId(whole),
+        ...(cancels === undefined ? [] : [Codec.cancelsOf(cancels), String(partitions ?? 1)])
       ]),
       (reply) => {
         if (reply === "LeaseLost") {
           return Effect.fail(new JobError.JobStoreError({ reason: new JobError.LeaseLost(by!) }))
         }
         return Effect.succeed(
-          reply.split(";").map((answer): JobStore.Enqueued => {
+          (reply === "" ? [] : reply.split(";")).map((answer): JobStore.Enqueued => {
             const [outcome, id] = answer.split(",")
             return { id: Ids.unpack(id!), outcome: outcome as JobStore.Enqueued["outcome"] }
           })
@@ -124,16 +124,16 @@ export const make = Effect.fnUntraced(function*(
     return askAgain(records, call)
   }
   const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain(records))
-  const storeSpecial = ({ by, records, whole }: JobStore.EnqueueRequest) =>
-    sending(records, enqueueSpecial(records, by, whole))
+  const storeSpecial = (request: JobStore.EnqueueRequest) =>
+    sending(request.records, enqueueSpecial(request.records, request))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
   const special = new Coalescer.Coalescer((records) => storeSpecial({ records }), scope)
 
   const enqueue = (request: JobStore.EnqueueRequest): Answers => {
-    const { by, records, whole } = request
-    if (by !== undefined || whole !== undefined) return storeSpecial(request)
+    const { by, cancels, records, whole } = request
+    if (by !== undefined || whole !== undefined || cancels !== undefined) return storeSpecial(request)
     const isSpecial = records.some(Codec.isSpecial)
     if (records.length > bulk) return isSpecial ? storeSpecial(request) : storePlain(records)
     return (isSpecial ? special : plain).enqueue(records)

@@ -3,7 +3,7 @@
  */
 import { isFinal } from "../../JobRecord.ts"
 import type { ControlAction, ControlOutcome, ControlReply, ControlRequest, EditedPayload } from "../../JobStore.ts"
-import { isBroken, reopen } from "./edges.ts"
+import { isBroken, mayBegin, reopen } from "./edges.ts"
 import { select } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -65,10 +65,7 @@ export const cancel = (state: MemoryState, row: Row, reason: string, now: number
 const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined, now: number): ControlOutcome => {
   if (row.state === "running") return "Unchanged"
   const wasFinal = isFinal(row.state)
-  if (wasFinal && row.spec.unique !== undefined) {
-    const holder = state.holder(row.spec.tag, row.spec.unique, now)
-    if (holder !== undefined && holder !== row) return "Unchanged"
-  }
+  if (wasFinal && !mayBegin(state, row, now)) return "Unchanged"
   // Without what it needs it would not run: that is to run again first, and brings it along.
   if (wasFinal && isBroken(row)) return "Unchanged"
   if (!wasFinal && payload === undefined && row.state !== "scheduled") return "Unchanged"

@@ -10,6 +10,7 @@
 import type { Failure, JobId } from "../../JobRecord.ts"
 import type { NewRecord, OnDependencyFailure, ResultAnswer } from "../../JobStore.ts"
 import { cancel } from "./control.ts"
+import { follow } from "./follow.ts"
 import { answerOf } from "./query.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -110,6 +111,7 @@ const die = (state: MemoryState, row: Row, edge: Edge, now: number): void => {
   more.deadReason = "DependencyFailed"
   more.failures = [...more.failures, failureOf(row, edge, now)]
   state.finish(row, "dependencyFailed", "dead", now, "DependencyFailed")
+  follow(state, row, now)
   if (edge.onFailure !== "cancelSiblings") return
   for (const { answer, id } of more.waitsFor!) {
     const sibling = answer === undefined ? state.rows.get(id) : undefined
@@ -133,6 +135,15 @@ const siblingReason = ({ id, name }: Edge): string => `${name}, record ${id}, fa
 /** Whether a record that it waits for has failed, and not been tried again since. */
 export const isBroken = (row: Row): boolean => row.more?.waitsFor?.some((edge) => edge.isBroken) === true
 
+const isDeadForWantOf = (row: Row): boolean => row.state === "dead" && row.more?.deadReason === "DependencyFailed"
+
+/** Whether a final row may live again: no other row has its unique key. */
+export const mayBegin = (state: MemoryState, row: Row, now: number): boolean => {
+  if (row.spec.unique === undefined) return true
+  const holder = state.holder(row.spec.tag, row.spec.unique, now)
+  return holder === undefined || holder === row
+}
+
 /**
  * A row runs again: what has not begun to run waits for it once more, and what is dead because of it lives again, unless
  * another one that it needs has failed too.
@@ -150,7 +161,7 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
         state.freeSlot(dependent, now)
         dependent.fence++
         state.block(dependent, "edit", "Dependencies")
-      } else if (dependent.state === "dead" && more.deadReason === "DependencyFailed" && !isBroken(dependent)) {
+      } else if (isDeadForWantOf(dependent) && !isBroken(dependent) && mayBegin(state, dependent, now)) {
         dependent.fence++
         state.begin(dependent, now)
         again.push(dependent)
@@ -160,10 +171,15 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
 }
 
 /** Forgets the children of the life before. */
-export const forgetChildren = (row: Row): void => {
+export const forgetChildren = (row: Row): void => forget(row, (edge) => edge.isChild)
+
+/** The same of those that were waited for no longer than until an instant: who still waits for one names it again. */
+export const forgetOpenChildren = (row: Row): void => forget(row, (edge) => edge.isChild && edge.answer === undefined)
+
+const forget = (row: Row, isOver: (edge: Edge) => boolean): void => {
   const more = row.grow()
   more.waitsFor = more.waitsFor?.filter((edge) => {
-    edge.isOver = edge.isChild
+    edge.isOver = isOver(edge)
     if (edge.isOver && edge.answer === undefined) more.pending--
     return !edge.isOver
   })

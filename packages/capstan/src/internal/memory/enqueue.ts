@@ -6,8 +6,9 @@
  */
 import type { JobId } from "../../JobRecord.ts"
 import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
+import { cancelOn } from "./cancelOn.ts"
 import { awaitAll, connect, Edge, unready } from "./edges.ts"
-import { Row } from "./row.ts"
+import { dueAt, Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
 
 /** Answers `undefined` when the attempt on whose behalf it is made is stale. */
@@ -21,14 +22,16 @@ export const enqueue = (
     const row = state.rows.get(by.id)
     if (row === undefined || row.state !== "running" || row.fence !== by.fence) return undefined
   }
-  const { records, whole } = request
+  const { cancels, records, whole } = request
   const first = whole === undefined ? undefined : records.find(({ id }) => id === whole)
   const known = first === undefined ? undefined : knownAs(state, first)
   if (known !== undefined) return records.map(({ id }) => ({ id: id === whole ? known.id : id, outcome: "Existing" }))
-  const refusal = records.length > 1 || whole !== undefined || records[0]?.dependents !== undefined
-    ? refuse(state, request, now)
-    : undefined
+  const refusal =
+    records.length > 1 || whole !== undefined || cancels !== undefined || records[0]?.dependents !== undefined
+      ? refuse(state, request, now)
+      : undefined
   if (refusal !== undefined) return refusal
+  if (cancels !== undefined) cancelOn(state, cancels, now)
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
   return answers
@@ -65,14 +68,15 @@ const refuse = (
     (conflicts ??= new Map()).set(spec, { id, outcome: "UniqueConflict" })
   for (const spec of records) {
     const { flowId, id, tag, unique } = spec
+    if (unique === undefined && spec.dependents === undefined || knownAs(state, spec) !== undefined) continue
     const begun = unready(state, spec)
     if (begun !== undefined) (conflicts ??= new Map()).set(spec, { id: begun, outcome: "Begun" })
-    if (unique === undefined || knownAs(state, spec) !== undefined) continue
+    if (unique === undefined) continue
     const key = scoped(tag, unique.key)
     const holder = state.holder(tag, unique, now)
     const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
     const isOwn = members.has(key) &&
-      (whole !== undefined || unique.onConflict === "replace" || unique.onConflict === "reschedule")
+      (whole !== undefined || changesHolder.has(unique.onConflict))
     if (row?.spec.flowId !== undefined) conflict(spec, row.id)
     else if (isOwn) conflict(spec, members.get(key)!)
     else if (
@@ -95,6 +99,7 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
   queue.counts.blocked++
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   if (spec.startBefore !== undefined) state.watchExpiry(row)
+  if (spec.cancelOn !== undefined) state.listening.add(row)
   if (waitsFor === undefined) {
     if (spec.unique !== undefined) state.hold(row, now)
   } else {
@@ -103,12 +108,13 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
     more.blockedOn = waitsFor.id
     waitsFor.grow().successor = row
   }
-  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
-    awaitAll(state, row, spec.dependencies, now)
-  } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
+  // Before its own: one that is dead at once is told to whoever waits for it.
   for (const { id, name, onFailure } of spec.dependents ?? []) {
     connect(state, new Edge(state.rows.get(id)!, spec.id, name, onFailure ?? "fail"))
   }
+  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
+    awaitAll(state, row, spec.dependencies, now)
+  } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
   state.tell("enqueued", row, now)
 }
 
@@ -122,22 +128,31 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
     else replace(state, row, spec, now)
     return { id: row.id, outcome: "Replaced" }
   }
+  if (policy === "trailing") {
+    // It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    const due = Math.max(state.heldUntil(holder) ?? now, spec.runAt ?? now + spec.delay)
+    insert(state, { ...spec, runAt: due }, now)
+    return { id: spec.id, outcome: "Inserted" }
+  }
   if (!isFollowed(holder, policy)) return { id: holder.id, outcome: "Existing" }
   // A finished holder has the key for the rest of its window: the new row takes it over.
   insert(state, spec, now, holder.state === "completed" ? undefined : holder)
   return { id: spec.id, outcome: "Inserted" }
 }
 
+/** Policies by which a conflict changes a holder that waits. */
+const changesHolder: ReadonlySet<UniqueClaim["onConflict"]> = new Set(["replace", "reschedule", "trailing"] as const)
+
 /** The row that a conflict changes: the holder while it waits, else its successor. */
 const replaceable = (state: MemoryState, holder: Row, policy: UniqueClaim["onConflict"]): Row | undefined => {
   if (policy === "keep" || holder.state === "completed") return undefined
   if (holder.waits) return policy === "runAfter" ? undefined : holder
-  return policy === "reschedule" ? undefined : state.successorOf(holder)
+  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)
 }
 
 /** Whether a conflict stores the new record beside a holder that it does not change. */
 const isFollowed = (holder: Row, policy: UniqueClaim["onConflict"]): boolean =>
-  policy === "runAfter" ? !holder.waits : policy === "replace" && holder.state !== "completed"
+  policy === "runAfter" || policy === "trailing" ? !holder.waits : policy === "replace" && holder.state !== "completed"
 
 /**
  * New contents in the same record, due from now on.
@@ -156,7 +171,9 @@ const replace = (state: MemoryState, row: Row, spec: NewRecord, now: number): vo
 
 /** When a record is due that is put off: no later than it may wait in all. */
 const dueOf = (row: Row, { delay, runAt, unique }: NewRecord, now: number): number =>
-  Math.min(runAt ?? now + delay, row.enqueuedAt + (unique?.maxWait ?? Infinity))
+  unique?.onConflict === "trailing"
+    ? dueAt(row)
+    : Math.min(runAt ?? now + delay, row.enqueuedAt + (unique?.maxWait ?? Infinity))
 
 /** Another due instant in the same record: the same call again must not move it once more. */
 const reschedule = (state: MemoryState, row: Row, spec: NewRecord, now: number): void => {

@@ -4,6 +4,7 @@
  */
 import type { Claimed, ExchangeReply, ExchangeRequest, Settled } from "../../JobStore.ts"
 import type { Edge } from "./edges.ts"
+import { follow } from "./follow.ts"
 import { admitDue, start } from "./limits.ts"
 import { fairFrom, type QueueState } from "./queue.ts"
 import type { Row } from "./row.ts"
@@ -147,6 +148,7 @@ export const expire = (state: MemoryState, row: Row, now: number): void => {
   row.fence++
   row.grow().deadReason = "Expired"
   state.finish(row, "expire", "dead", now, "Expired")
+  follow(state, row, now)
 }
 
 /** Results of few go along with a claim; those of many are asked for. */

@@ -3,6 +3,7 @@
  */
 import type { MaintainReply } from "../../JobStore.ts"
 import { expire, maintainIn } from "./exchange.ts"
+import { follow } from "./follow.ts"
 import type { Row } from "./row.ts"
 import { attend, nextAttention } from "./schedules.ts"
 import { endAttempt } from "./settle.ts"
@@ -66,6 +67,7 @@ const rescue = (state: MemoryState, row: Row, isCharged: boolean, now: number): 
   if (row.crashes >= state.maxCrashes && (isEnding(row) || !mustUndo(row, { _tag: "Dead", reason: "Crashed" }))) {
     row.grow().deadReason = "Crashed"
     state.finish(row, "quarantine", "dead", now, "Crashed")
+    follow(state, row, now)
     return true
   }
   state.admit(row, "rescue", now)

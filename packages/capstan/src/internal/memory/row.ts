@@ -173,6 +173,9 @@ export class Row {
   }
 }
 
+/** When it was to run, as it was enqueued or put off. */
+export const dueAt = ({ enqueuedAt, spec }: Row): number => spec.runAt ?? enqueuedAt + spec.delay
+
 /** A row as a reader sees it. */
 export const view = (row: Row): JobRecord => {
   const { more, spec } = row

@@ -6,7 +6,7 @@
  */
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
-import { connect, Edge } from "./edges.ts"
+import { connect, Edge, forgetOpenChildren } from "./edges.ts"
 import { enqueueOne } from "./enqueue.ts"
 import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
@@ -130,7 +130,9 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       row.attempt--
       if (row.grow().pending === 0) return state.run(row, "waitFor", now, now)
       state.freeSlot(row, now)
-      return state.block(row, "waitFor", "Children")
+      state.block(row, "waitFor", "Children")
+      if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))
+      return
     case "Cancel":
       row.grow().cancelReason = outcome.reason
       return state.finish(row, "cancelled", "cancelled", now, outcome.reason)
@@ -168,7 +170,10 @@ const park = (state: MemoryState, row: Row, reason: "NoHandler" | "NewerPayload"
 
 const leaveChildren = (state: MemoryState, row: Row, settlement: Settlement, now: number): void => {
   const waits = settlement.outcome._tag === "WaitForChildren"
+  if (waits) forgetOpenChildren(row)
   for (const spec of settlement.children!) {
+    // It has ended while this one ran, and may be gone: how is known.
+    if (waits && row.more?.waitsFor?.some((edge) => edge.isChild && edge.id === spec.id)) continue
     const { id } = enqueueOne(state, spec, now)
     const child = state.rows.get(id)!
     if (!waits || child.finished) continue

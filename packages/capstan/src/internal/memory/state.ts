@@ -8,11 +8,12 @@ import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRe
 import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
+import { Listening } from "./cancelOn.ts"
 import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
 import { fairFrom, QueueState } from "./queue.ts"
-import type { Row, Spec } from "./row.ts"
+import { dueAt, type Row, type Spec } from "./row.ts"
 import { forgetSteps } from "./write.ts"
 
 /** A worker as the store knows it. */
@@ -81,7 +82,8 @@ const isAlike = (a: Spec, b: NewRecord): boolean =>
   a.version === b.version && a.queue === b.queue && a.priority === b.priority && a.delay === b.delay &&
   a.runAt === b.runAt && a.startBefore === b.startBefore && a.retention === b.retention &&
   a.sensitive === b.sensitive && a.tags === b.tags && a.headers === b.headers && a.rateKey === b.rateKey &&
-  a.batchKey === b.batchKey && a.partitionKey === b.partitionKey && a.flowId === b.flowId && a.parent === b.parent
+  a.batchKey === b.batchKey && a.partitionKey === b.partitionKey && a.flowId === b.flowId && a.parent === b.parent &&
+  a.followed === b.followed
 
 export class MemoryState {
   readonly maxCrashes: number
@@ -96,6 +98,7 @@ export class MemoryState {
   readonly limits = new Limits()
   readonly unique = new Map<string, UniqueHolder>()
   readonly idempotent = new Map<string, Row>()
+  readonly listening = new Listening()
   readonly parked = new Map<string, Set<Row>>()
   /** One for each rule that a job has had in this process: a few, which stay. */
   readonly shelves: Array<Shelf> = []
@@ -137,10 +140,10 @@ export class MemoryState {
 
   /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
   shared(record: NewRecord): Spec {
-    const { concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
+    const { cancelOn, concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
     if (
       unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined ||
-      dependents !== undefined
+      dependents !== undefined || cancelOn !== undefined
     ) {
       return record
     }
@@ -261,8 +264,10 @@ export class MemoryState {
   /** New contents of a waiting row, and when it is due. A ready row keeps its place unless it is to run later. */
   edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
+    this.listening.remove(row)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
     row.fence++
+    this.listening.add(row)
     this.watchExpiry(row)
     if (row.state === "blocked" && row.more?.blocked !== "ConcurrencyKey") {
       // What it waits for decides when it runs. A worker that sleeps may have the version of the new contents.
@@ -309,8 +314,14 @@ export class MemoryState {
   hold(row: Row, now: number): void {
     const claim = row.spec.unique
     if (claim === undefined) return
-    const until = typeof claim.until === "object" ? now + claim.until.windowMillis : undefined
+    const from = claim.onConflict === "trailing" ? Math.max(now, dueAt(row)) : now
+    const until = typeof claim.until === "object" ? from + claim.until.windowMillis : undefined
     this.unique.set(scoped(row.spec.tag, claim.key), { row, until })
+  }
+
+  /** Until when a window keeps the key of a row that has it. */
+  heldUntil(row: Row): number | undefined {
+    return this.unique.get(scoped(row.spec.tag, row.spec.unique!.key))?.until
   }
 
   /** Frees the unique key of a row, if it still has it. */
@@ -346,6 +357,7 @@ export class MemoryState {
     this.freeSlot(row, now)
     this.move(row, event, to)
     row.at = now
+    if (row.spec.cancelOn !== undefined) this.listening.remove(row)
     if (row.spec.unique !== undefined) {
       // A window outlives a completed record; cancelled and dead ones free their key at once.
       if (to !== "completed" || typeof row.spec.unique.until !== "object") this.freeUnique(row)
@@ -373,6 +385,7 @@ export class MemoryState {
     // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
     row.spec = { ...row.spec, delay: 0, runAt: undefined, startBefore: undefined }
     this.hold(row, now)
+    this.listening.add(row)
     forgetChildren(row)
     if (more.pending > 0) this.block(row, "replay", "Dependencies")
     else this.run(row, "replay", now, now)
@@ -407,6 +420,7 @@ export class MemoryState {
     if (row.spec.startBefore !== undefined) this.expiring.remove(row)
     row.queue.counts[row.state]--
     if (isFinal(row.state)) this.finished--
+    this.listening.remove(row)
     if (row.spec.unique !== undefined) {
       this.freeUnique(row)
       this.releaseSuccessor(row, now)

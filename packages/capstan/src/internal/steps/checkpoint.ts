@@ -10,7 +10,7 @@ import * as Codec from "../codec.ts"
  * - `step`: the result of an effect
  * - `timer`: until when it sleeps, by the store's clock
  * - `signal`: what a waitpoint was completed with
- * - `timeout`: nobody completed the waitpoint in time
+ * - `timeout`: nobody completed the waitpoint in time, or the record that it invokes did not end by then
  * - `child`: the id of the record that it invokes
  * - `answer`: how that record ended
  * - `cursor`: how far it is in its items

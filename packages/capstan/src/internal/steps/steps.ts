@@ -40,7 +40,7 @@ export interface StepRecord {
 export type Wait =
   | { readonly _tag: "Timer"; readonly until: number }
   | { readonly _tag: "Signal"; readonly waitpoint: string; readonly until: number | undefined }
-  | { readonly _tag: "Child"; readonly record: NewRecord }
+  | { readonly _tag: "Child"; readonly record: NewRecord; readonly until: number | undefined }
 
 /** A fiber inside of a step: what waits may not stand there. */
 export const InStep = Context.Reference<boolean>("capstan/InStep", { defaultValue: () => false })
@@ -67,6 +67,8 @@ export class Steps {
   private readonly store: StepStore | undefined
   private readonly known: Map<string, string>
   private isWhole: boolean
+  /** Steps that can be undone, of which nobody knows whether they are in the store: their writes were cut short. */
+  private readonly unanswered = new Set<string>()
   private readonly asked = new Set<string>()
   private active = 0
   private readonly quiet = Latch.makeUnsafe(true)
@@ -170,6 +172,7 @@ export class Steps {
   entryOf(name: string, checkpoint: Partial<Checkpoint.Checkpoint>, replaces?: string): StepEntry {
     const { fence, id } = this.record
     const value = Checkpoint.write({ kind: "step", version: 1, undo: false, value: undefined, ...checkpoint })
+    if (checkpoint.undo === true) this.unanswered.add(name)
     return {
       _tag: "Step",
       at: { id, fence },
@@ -184,6 +187,7 @@ export class Steps {
   kept({ name, replaces, value }: StepEntry): void {
     if (replaces !== undefined) this.known.delete(replaces)
     this.known.set(name, value)
+    this.unanswered.delete(name)
   }
 
   /** Keeps how the record is to end: its next attempt undoes what is done. */
@@ -258,7 +262,7 @@ export class Steps {
     const children = waits.flatMap((wait) => wait._tag === "Child" ? [wait.record] : [])
     const left = children.length === 0 ? undefined : children
     let until = Infinity
-    for (const wait of waits) if (wait._tag !== "Child" && wait.until !== undefined) until = Math.min(until, wait.until)
+    for (const wait of waits) if (wait.until !== undefined) until = Math.min(until, wait.until)
     const delay = until === Infinity ? undefined : Math.max(0, Math.ceil(until - this.record.storeNow))
     const signal = waits.find((wait) => wait._tag === "Signal")
     if (signal !== undefined) {
@@ -268,9 +272,11 @@ export class Steps {
         left
       )
     }
-    return delay === undefined
-      ? new EndSignal({ _tag: "WaitForChildren" }, left)
-      : new EndSignal({ _tag: "SnoozeFor", delay }, left)
+    if (delay === undefined) return new EndSignal({ _tag: "WaitForChildren" }, left)
+    return new EndSignal(
+      left === undefined ? { _tag: "SnoozeFor", delay } : { _tag: "WaitForChildren", delay },
+      left
+    )
   }
 
   // ------------------------------------------------------------------------------------------------------------- undoing
@@ -280,6 +286,11 @@ export class Steps {
     return [...this.known].flatMap(([name, text]) =>
       Checkpoint.read(text).undo && !this.known.has(undoneOf(name)) ? [name] : []
     )
+  }
+
+  /** Something has to be undone when the record ends without success, or may have to: the next attempt finds out. */
+  get mayHaveToUndo(): boolean {
+    return this.unanswered.size > 0 || this.undoable.length > 0
   }
 
   /** What is done of a step can be undone so. */

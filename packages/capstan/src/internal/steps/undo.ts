@@ -73,7 +73,7 @@ const concluded = (
   if (outcome === undefined || steps.isOver) return outcome
   if (outcome._tag !== "Dead" && outcome._tag !== "Cancel" && outcome._tag !== "RetryAfter") return outcome
   if (steps.record.claimed.checkpoints[endMark] !== undefined) return againOrDead(steps, outcome)
-  if (outcome._tag === "RetryAfter" || steps.undoable.length === 0) return outcome
+  if (outcome._tag === "RetryAfter" || !steps.mayHaveToUndo) return outcome
   // Without a payload the handler cannot run.
   if (outcome._tag === "Dead" && outcome.reason === "InvalidPayload") return outcome
   const again: Outcome = { _tag: "SnoozeFor", delay: 0 }

@@ -16,6 +16,8 @@ import { JobStoreError } from "../../JobError.ts"
 import type { NewFailure, Outcome } from "../../JobStore.ts"
 import { type Codec, issueOf } from "../codec.ts"
 import type { Definition, RunPolicy } from "../definition.ts"
+import { endedHeader } from "../ended.ts"
+import { followDeath } from "../follow.ts"
 import { EndSignal, type Registered, SettledValue } from "../handler.ts"
 import { decode } from "../payload.ts"
 import { endMark } from "../steps/names.ts"
@@ -62,7 +64,9 @@ export const contextOf = (attempt: Attempt): Context.Context<never> => {
 export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
   const { definition, handler, traced } = attempt.runnable
   // Suspended: what a handler throws while it builds its effect is a defect of the attempt, not of the worker.
-  const run = Effect.suspend(() => {
+  const run = Effect.suspend((): Effect.Effect<Answer, unknown> => {
+    const told = attempt.claimed.headers[endedHeader]
+    if (told !== undefined) return followDeath(attempt, told)
     const payload = Effect.mapErrorEager(decode(definition, attempt.claimed), unreadable)
     const answer = Effect.flatMapEager(
       payload,

@@ -17,6 +17,7 @@ import type {
   Outcome,
   Shape as Store
 } from "../../JobStore.ts"
+import { endedHeader } from "../ended.ts"
 import { following } from "../follow.ts"
 import { endMark } from "../steps/names.ts"
 import type { StepStore } from "../steps/steps.ts"
@@ -143,8 +144,9 @@ export class WorkerState extends Timers implements Host {
   }
 
   /** What has crashed a worker, or is to be undone, runs by itself and at once. */
-  private isCollected({ checkpoints, crashes, tag }: Claimed): boolean {
-    return this.jobs.get(tag)!.definition.batch !== undefined && crashes === 0 && checkpoints[endMark] === undefined
+  private isCollected({ checkpoints, crashes, headers, tag }: Claimed): boolean {
+    return this.jobs.get(tag)!.definition.batch !== undefined && crashes === 0 &&
+      checkpoints[endMark] === undefined && headers[endedHeader] === undefined
   }
 
   private collect(next: Prefetched, queue: QueueSlots, now: number): void {

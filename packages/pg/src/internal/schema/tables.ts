@@ -88,7 +88,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
     due bigint,
     expires bigint,
     attempts jsonb,
-    failures jsonb
+    failures jsonb,
+    listens text[] COLLATE "C"
   ) WITH (
     fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000
@@ -105,6 +106,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // Keys that several jobs share: what is ready of them, or runs.
   `CREATE INDEX record_shared ON ${s}.record (key) WHERE lane = 1 AND key >= '@' AND key < 'A'`,
   `CREATE INDEX record_after ON ${s}.record (blocked_on) WHERE lane = 3 AND reason = 'Unique'`,
+  // What cancels a record, of those that something does. No write changes it but new contents.
+  `CREATE INDEX record_listens ON ${s}.record USING gin (listens) WHERE listens IS NOT NULL`,
   `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
 
   // What each worker has claimed, a row a claim, in place of an index of what runs. It names settled records too, until

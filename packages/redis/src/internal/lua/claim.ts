@@ -291,6 +291,7 @@ end
 -- The first of the records that came back, and whether it is one that crashed a worker: a worker takes one of those at a
 -- time, beside its other work.
 local function returned(queue)
+  flushAll()
   local early = call('ZRANGE', P .. ':e:' .. queue.name, 0, 0, 'WITHSCORES')
   if suspects > 0 then return early[1], tonumber(early[2] or '') end
   local suspect = call('ZRANGE', P .. ':s:' .. queue.name, 0, 0, 'WITHSCORES')
@@ -302,6 +303,7 @@ end
 
 -- Those that came back to a place before this rank, up to a thousand; before one that crashed a worker, where that is its turn.
 local function returnedBefore(queue, rank, limit)
+  flushAll()
   if suspects == 0 then
     local suspect = call('ZRANGE', P .. ':s:' .. queue.name, 0, 0, 'WITHSCORES')
     if suspect[1] then rank = math.min(rank, tonumber(suspect[2])) end

@@ -27,6 +27,7 @@
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
  * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
  * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
+ * | `:co:<name>` | set | records that something cancels, while they have not ended |
  * | `:gone`, `:gl` | hash, list | what removed a record, and its last settlement: of the last ones |
  *
  * Of several partitions the first one has these, and the others `{p/1}` and so on; `pt` of the first says how many each queue

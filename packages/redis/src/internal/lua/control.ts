@@ -25,6 +25,18 @@ function L.cancel(row, reason)
 end
 `
 
+/** Cancels what has not ended and is to be cancelled by something. Cost: some ten commands a record. */
+export const cancelOn = String.raw`
+function L.cancelOn(on, reason)
+  local ids = call('SMEMBERS', P .. ':co:' .. on)
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    local row = load(id)
+    if row then L.cancel(row, reason) else call('SREM', P .. ':co:' .. on, id) end
+  end
+end
+`
+
 /** ARGV: JSON of the action, JSON of the selection, ids. Answers an outcome for each that is selected, or is not there. */
 export const control = String.raw`
 local action, where = cjson.decode(ARGV[1]), cjson.decode(ARGV[2])
@@ -36,10 +48,7 @@ function act.Cancel(row) return L.cancel(row, action.reason) end
 function act.Retry(row)
   if row.state == RUNNING then return 'Unchanged' end
   local wasFinal, its = isFinal(row), row.more
-  if wasFinal and its and its.unique then
-    local holder = L.holder(kindOf(row.kind).tag, its.unique.key)
-    if holder and holder ~= row then return 'Unchanged' end
-  end
+  if wasFinal and not L.mayBegin(row) then return 'Unchanged' end
   -- Without what it needs it would not run: that is to run again first, and brings it along.
   if wasFinal and its and (its.broken or 0) > 0 then return 'Unchanged' end
   if not wasFinal and not action.rest and row.state ~= SCHEDULED then return 'Unchanged' end

@@ -148,9 +148,10 @@ return 1
 /** A batch of records of any kind, all or none: how it is stored, and what is answered for each. */
 export const all = String.raw`
 -- The record that stands for all, when it is one thing, is named by its id, else ''.
-local function storeAll(specs, whole)
+local function storeAll(specs, whole, cancel)
   local answers = {}
   local isWhole = whole ~= ''
+  readAll(specs)
   for _, spec in ipairs(specs) do
     local known = spec.id == whole and knownAs(spec)
     if known then
@@ -158,13 +159,14 @@ local function storeAll(specs, whole)
       return answers
     end
   end
-  local conflicts = (#specs > 1 or isWhole or specs[1].dependents) and conflictsOf(specs, isWhole)
+  local conflicts = (#specs > 1 or isWhole or cancel or specs[1].dependents) and conflictsOf(specs, isWhole)
   if conflicts then
     for i, spec in ipairs(specs) do
       answers[i] = conflicts[i] or 'Refused,' .. spec.id
     end
     return answers
   end
+  if cancel then cancel() end
   for i, spec in ipairs(specs) do
     local outcome, id = enqueueOne(spec)
     answers[i] = outcome .. ',' .. id
@@ -173,7 +175,8 @@ local function storeAll(specs, whole)
 end
 `
 
-/** ARGV[2]: the attempt on whose behalf it is made, id and fence. ARGV[3]: the record that stands for all, when it is one thing. */
+/** ARGV[2]: the attempt on whose behalf it is made, id and fence. ARGV[3]: the record that stands for all, when it is one thing.
+ * ARGV[4]: JSON of what it cancels, if anything, ARGV[5]: how many partitions there are. */
 export const special = String.raw`
 local by = ARGV[2]
 if by ~= '' then
@@ -181,8 +184,20 @@ if by ~= '' then
   if not row or row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23)) then return 'LeaseLost' end
 end
 local specs = cjson.decode(ARGV[1])
+
+-- What the batch cancels, here and in the other partitions.
+local function cancel()
+  local own, many = tonumber(string.match(TAG, '^%d+') or '0'), tonumber(ARGV[5])
+  for _, each in ipairs(cjson.decode(ARGV[4])) do
+    L.cancelOn(each.on, each.reason)
+    for to = 0, many - 1 do
+      if to ~= own then L.post(string.format('%d', to), 'cancel', '', each.on, each.reason) end
+    end
+  end
+end
+
 -- What is one thing goes to another partition as one.
-local answers = ARGV[3] ~= '' and specs[1].to and L.sendAll(specs, ARGV[3]) or storeAll(specs, ARGV[3])
+local answers = ARGV[3] ~= '' and specs[1].to and L.sendAll(specs, ARGV[3]) or storeAll(specs, ARGV[3], ARGV[4] and cancel)
 flush()
 close()
 return table.concat(answers, ';')

@@ -49,6 +49,9 @@ local function answerOf(row)
   return 'd{"reason":"' .. (its.deadReason or 'Defect') .. '"' .. (failure and ',"failure":' .. failure or '') .. '}'
 end
 
+-- How a dead record has ended, as JSON.
+function L.deathOf(row) return string.sub(answerOf(row), 2) end
+
 -- Notes the edge that a record is waited for by. Answers how it has ended, empty when that is to come.
 function L.watch(other, entry)
   if not other then return 'g' end
@@ -87,6 +90,7 @@ local function die(row, id, policy, name, answer)
     now) .. cjson.encode('it waited for ' .. what .. ', which ' .. words[string.sub(answer, 1, 1)]) .. '}')
   L.errorTag(row, 'DependencyFailed')
   L.finish(row, DEAD, 'DependencyFailed')
+  L.follow(row)
   if policy ~= '1' then return end
   for _, edge in ipairs(call('HVALS', edgesOf(row))) do
     local sibling, _, _, how = partsOf(edge)
@@ -178,19 +182,24 @@ function L.tend()
   return true
 end
 
--- Children of the life before are no longer waited for.
-local function forgetChildren(row)
-  local its = row.more
-  if not its.left then return end
-  its.left = nil
+-- Children of the life before are no longer waited for; or those that were waited for until an instant, and are named again by
+-- who still waits for them. Answers which of them have ended, by id.
+function L.forgetChildren(row, onlyOpen)
+  local its, ended = row.more, {}
+  if not its or not its.left then return ended end
+  if not onlyOpen then its.left = nil end
+  row.isNewMore = true
   local all = call('HGETALL', edgesOf(row))
   for i = 1, #all, 2 do
-    local _, policy, _, answer = partsOf(all[i + 1])
-    if policy == '3' then
+    local id, policy, _, answer = partsOf(all[i + 1])
+    if policy == '3' and onlyOpen and answer ~= '' then
+      ended[id] = true
+    elseif policy == '3' then
       call('HDEL', edgesOf(row), all[i])
       if answer == '' then its.pending = its.pending - 1 end
     end
   end
+  return ended
 end
 
 -- Steps of a life that was completed, or undone, are to run again.
@@ -200,6 +209,13 @@ local function forgetSteps(row)
   call('DEL', key)
   row.hasCheckpoints = false
   more(row).undo = nil
+end
+
+-- Whether a final record may live again: no other one has its unique key.
+function L.mayBegin(row)
+  local unique = row.more and row.more.unique
+  local holder = unique and L.holder(kindOf(row.kind).tag, unique.key)
+  return not holder or holder == row
 end
 
 -- A final record begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended.
@@ -224,7 +240,8 @@ function L.begin(row)
   -- Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
   its.due, its.startBefore = row.head.at, nil
   L.hold(row)
-  forgetChildren(row)
+  L.listen(row, 'SADD')
+  L.forgetChildren(row)
   if (its.pending or 0) > 0 then L.block(row, 'Dependencies') else L.run(row, now) end
 end
 
@@ -251,7 +268,7 @@ local function reopenEdge(entry)
     L.freeSlot(row)
     row.fence = row.fence + 1
     L.block(row, 'Dependencies')
-  elseif row.state == DEAD and its.deadReason == 'DependencyFailed' and (its.broken or 0) == 0 then
+  elseif row.state == DEAD and its.deadReason == 'DependencyFailed' and (its.broken or 0) == 0 and L.mayBegin(row) then
     row.fence = row.fence + 1
     L.begin(row)
     return row

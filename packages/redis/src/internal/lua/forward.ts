@@ -105,6 +105,11 @@ function take.close(_, queue, until_)
   return ''
 end
 
+function take.cancel(_, on, reason)
+  L.cancelOn(on, reason)
+  return ''
+end
+
 -- What somebody else has forwarded: a record under its own id is there by this.
 local known = {}
 

@@ -14,7 +14,8 @@ local function leave(row)
   if row.state == READY then
     if row.crashes > 0 then call('ZREM', P .. ':s:' .. queue, row.id)
     elseif row.early then
-      call('ZREM', P .. ':e:' .. queue, row.id)
+      if early[queue] and early[queue][row.id] then early[queue][row.id] = nil
+      else call('ZREM', P .. ':e:' .. queue, row.id) end
       row.early = false
     end
   elseif row.state == SCHEDULED then
@@ -104,14 +105,14 @@ function L.admit(row, isNew)
   if isShared then
     if not L.admitShared(row, key, rank(row)) then return end
   elseif key and not row.admitted then
-    local used = tonumber(call('HGET', P .. ':ku', key) or '0')
-    call('HSET', P .. ':kl', key, row.more.limit)
-    if used >= row.more.limit then
+    local slot = L.slotOf(key)
+    slot.limit = row.more.limit
+    if slot.used >= slot.limit then
       L.block(row, 'ConcurrencyKey', key)
       call('ZADD', P .. ':kw:' .. key, rank(row), row.id)
       return
     end
-    call('HINCRBY', P .. ':ku', key, 1)
+    slot.used = slot.used + 1
     row.admitted = true
   end
   L.move(row, READY)
@@ -123,26 +124,56 @@ function L.admit(row, isNew)
     local lane = P .. ':l:' .. queue .. ':' .. row.priority
     local entry = row.id
     if row.place ~= headOf(row).at then entry = entry .. string.format('%.0f', row.place) end
-    if call('RPUSH', lane, entry) == 1 then openLane(queue, row.priority) end
+    local ready = pushes[lane]
+    if not ready then ready = { queue = queue, priority = row.priority } pushes[lane] = ready end
+    ready[#ready + 1] = entry
+    if #ready == 2000 then flushReady() end
   else
     row.early = true
-    call('ZADD', P .. ':e:' .. queue, rank(row), row.id)
+    early[queue] = early[queue] or {}
+    early[queue][row.id] = rank(row)
   end
   woken[queue] = true
 end
 
--- Gives a freed slot of a key to the next records that wait for it.
-local function handOver(key, used)
-  local limit = tonumber(call('HGET', P .. ':kl', key) or '1')
-  while used < limit do
-    local first = call('ZPOPMIN', P .. ':kw:' .. key)
-    if #first == 0 then break end
-    L.admit(load(first[1]), false)
-    used = used + 1
+-- How a key of one job stands.
+function L.slotOf(key)
+  touchedSlots[key] = true
+  local slot = slots[key]
+  if not slot then
+    slot = { used = tonumber(call('HGET', P .. ':ku', key) or '0'), limit = tonumber(call('HGET', P .. ':kl', key) or '1') }
+    slots[key] = slot
   end
-  if used <= 0 and call('EXISTS', P .. ':kw:' .. key) == 0 then
-    call('HDEL', P .. ':ku', key)
-    call('HDEL', P .. ':kl', key)
+  return slot
+end
+
+-- Reads many that are about to be asked for.
+function L.readSlots(keys)
+  for first = 1, #keys, 1000 do
+    local few = { unpack(keys, first, math.min(first + 999, #keys)) }
+    local used, limits = call('HMGET', P .. ':ku', unpack(few)), call('HMGET', P .. ':kl', unpack(few))
+    for i, key in ipairs(few) do
+      slots[key] = slots[key] or { used = tonumber(used[i] or '0'), limit = tonumber(limits[i] or '1') }
+    end
+  end
+end
+
+-- Whether anybody waits for one of these keys of one job.
+local function areWaitedFor(keys)
+  for first = 1, #keys, 1000 do
+    local waits = {}
+    for i = first, math.min(first + 999, #keys) do waits[#waits + 1] = P .. ':kw:' .. keys[i] end
+    if call('EXISTS', unpack(waits)) > 0 then return true end
+  end
+  return false
+end
+
+-- Gives freed slots of a key to the next records that wait for them.
+local function handOver(key, slot)
+  while slot.used < slot.limit do
+    local first = call('ZPOPMIN', P .. ':kw:' .. key)
+    if #first == 0 then return end
+    L.admit(load(first[1]), false)
   end
 end
 
@@ -152,36 +183,24 @@ function L.freeSlot(row)
   row.admitted = false
   local key = row.more.key
   if L.isShared(key) then return L.freeShared(row, key) end
-  handOver(key, call('HINCRBY', P .. ':ku', key, -1))
+  local slot = L.slotOf(key)
+  slot.used = slot.used - 1
+  handOver(key, slot)
 end
 
 -- The same for records that have completed: how many of each key. Where nobody waits it takes a handful of commands for all.
 function L.freeSlots(freed)
-  local names, waits, gone, left, n = {}, {}, {}, {}, 0
-  local shared = {}
+  local own, shared = {}, {}
   for key in pairs(freed) do
-    if L.isShared(key) then shared[#shared + 1] = key
-    else
-      names[#names + 1] = key
-      waits[#waits + 1] = P .. ':kw:' .. key
-    end
+    local keys = L.isShared(key) and shared or own
+    keys[#keys + 1] = key
   end
-  if #names > 0 then
-    local used, isWaitedFor = call('HMGET', P .. ':ku', unpack(names)), call('EXISTS', unpack(waits)) > 0
-    for i, key in ipairs(names) do
-      local is = tonumber(used[i] or '0') - freed[key]
-      if is <= 0 and not isWaitedFor then gone[#gone + 1] = key
-      else
-        left[n + 1], left[n + 2] = key, is
-        n = n + 2
-      end
-    end
-    setAll(P .. ':ku', left, n)
-    if #gone > 0 then
-      call('HDEL', P .. ':ku', unpack(gone))
-      call('HDEL', P .. ':kl', unpack(gone))
-    end
-    if isWaitedFor then for i = 1, n, 2 do handOver(left[i], left[i + 1]) end end
+  L.readSlots(own)
+  local isWaitedFor = areWaitedFor(own)
+  for _, key in ipairs(own) do
+    local slot = L.slotOf(key)
+    slot.used = slot.used - freed[key]
+    if isWaitedFor then handOver(key, slot) end
   end
   L.readKeys(shared)
   for _, key in ipairs(shared) do
@@ -214,6 +233,11 @@ function L.watchExpiry(row)
   foresee(at)
 end
 
+-- Notes that something is to cancel a record, as long as that has not ended; or forgets it.
+function L.listen(row, command)
+  for _, on in ipairs(row.more and row.more.listens or {}) do call(command, P .. ':co:' .. on, row.id) end
+end
+
 -- Who holds a unique key now. until started: the record that waits for its first start.
 function L.holder(tag, key)
   local held = call('HGET', P .. ':u', scoped(tag, key))
@@ -231,7 +255,8 @@ function L.hold(row)
   if not unique then return end
   local held = row.id
   if unique.window then
-    unique.heldUntil = now + unique.window
+    -- Of one that another may trail, from when it is due.
+    unique.heldUntil = unique.window + (unique.policy == 'trailing' and math.max(now, row.more.due) or now)
     row.isNewMore = true
     held = held .. string.format('%.0f', unique.heldUntil)
   end
@@ -275,6 +300,7 @@ function L.finish(row, to, reason)
   row.at = now
   noteEnds(row.chunk, 1)
   local its = row.more
+  L.listen(row, 'SREM')
   if its and its.unique then
     -- A window outlives a completed record; cancelled and dead ones free their key at once.
     if to ~= COMPLETED or not its.unique.window then L.freeUnique(row) end
@@ -291,6 +317,7 @@ function L.expire(row)
   row.fence = row.fence + 1
   more(row).deadReason = 'Expired'
   L.finish(row, DEAD, 'Expired')
+  L.follow(row)
 end
 
 -- Forgets a finished record's place on its shelf. The entry stays and is passed over.
@@ -316,6 +343,7 @@ function L.remove(row, by)
     end
     for _, key in ipairs(its.keys or {}) do call('HDEL', P .. ':i', scoped(kind.tag, key)) end
     L.unindex(row)
+    L.listen(row, 'SREM')
   end
   if its and its.awaited then L.tellGone(row) end
   if its and its.edges then call('DEL', P .. ':dp:' .. row.id) end

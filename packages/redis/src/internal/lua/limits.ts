@@ -79,9 +79,11 @@ end
 function L.readKeys(keys)
   local unread = {}
   for _, key in ipairs(keys) do if not sharedKeys[key] then unread[#unread + 1] = key end end
-  if #unread == 0 then return end
-  local texts = call('HMGET', P .. ':ks', unpack(unread))
-  for i, key in ipairs(unread) do if texts[i] then keyFrom(key, texts[i]) end end
+  for first = 1, #unread, 1000 do
+    local last = math.min(first + 999, #unread)
+    local texts = call('HMGET', P .. ':ks', unpack(unread, first, last))
+    for i = first, last do if texts[i - first + 1] then keyFrom(unread[i], texts[i - first + 1]) end end
+  end
 end
 
 local function slotsOf(key, state)

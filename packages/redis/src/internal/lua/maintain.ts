@@ -24,6 +24,7 @@ local function rescue(row, isCharged)
   elseif row.crashes >= maxCrashes and (L.isEnding(row) or not L.mustUndo(row, 'Dead', 'Crashed')) then
     more(row).deadReason = 'Crashed'
     L.finish(row, DEAD, 'Crashed')
+    L.follow(row)
     quarantined = quarantined + 1
   else
     L.admit(row, false)

@@ -1,8 +1,10 @@
 /** Reading and writing single records: what is not on the fast way of a verb. Cost: two reads and a write a record. */
 export const record = String.raw`
 local rows = {}
--- How shared keys stand, by name, and which of them are to be written.
-local sharedKeys, touchedKeys = {}, {}
+-- How keys of one job and shared keys stand, by name, and which of them are to be written.
+local slots, touchedSlots, sharedKeys, touchedKeys = {}, {}, {}, {}
+-- What becomes ready and is not in its lane yet, or not among those that came back: by lane, and by queue.
+local pushes, early = {}, {}
 
 -- The record as it was enqueued: kind, chunk and instant in 21 digits, then what readers look at and the payload.
 local function headText(row)
@@ -87,8 +89,66 @@ local function more(row)
   return row.more
 end
 
+-- Keys of one job, at most a thousand: those that nobody uses or waits for are forgotten.
+local function writeSlots(keys)
+  local used, limits, n, idle, waits = {}, {}, 0, {}, {}
+  for _, key in ipairs(keys) do
+    local slot = slots[key]
+    if slot.used <= 0 then
+      idle[#idle + 1] = key
+      waits[#waits + 1] = P .. ':kw:' .. key
+    end
+    used[n + 1], used[n + 2], limits[n + 1], limits[n + 2] = key, slot.used, key, slot.limit
+    n = n + 2
+  end
+  setAll(P .. ':ku', used, n)
+  setAll(P .. ':kl', limits, n)
+  if #idle == 0 then return end
+  local isWaitedFor, gone = call('EXISTS', unpack(waits)) > 0, {}
+  for i, key in ipairs(idle) do
+    if not isWaitedFor or call('EXISTS', waits[i]) == 0 then
+      gone[#gone + 1] = key
+      slots[key] = nil
+    end
+  end
+  if #gone == 0 then return end
+  call('HDEL', P .. ':ku', unpack(gone))
+  call('HDEL', P .. ':kl', unpack(gone))
+end
+
+local function flushSlots()
+  local keys = {}
+  for key in pairs(touchedSlots) do
+    keys[#keys + 1] = key
+    if #keys == 1000 then
+      writeSlots(keys)
+      keys = {}
+    end
+  end
+  touchedSlots = {}
+  writeSlots(keys)
+end
+
+local function flushReady()
+  for lane, ready in pairs(pushes) do
+    if call('RPUSH', lane, unpack(ready)) == #ready then openLane(ready.queue, ready.priority) end
+  end
+  for queue, ranks in pairs(early) do
+    local list = {}
+    for id, rank in pairs(ranks) do
+      list[#list + 1], list[#list + 2] = rank, id
+      if #list == 2000 then
+        call('ZADD', P .. ':e:' .. queue, unpack(list))
+        list = {}
+      end
+    end
+    if #list > 0 then call('ZADD', P .. ':e:' .. queue, unpack(list)) end
+  end
+  pushes, early = {}, {}
+end
+
 local function flush()
-  local hots, mores, h, m = {}, {}, 0, 0
+  local hots, mores, colds, h, m, c = {}, {}, {}, 0, 0, 0
   for id, row in pairs(rows) do
     if row then
       local raw = packHot(row)
@@ -103,7 +163,8 @@ local function flush()
         row.isNewMore = nil
       end
       if row.isNewCold then
-        call('HSET', C, id, headText(row) .. row.rest)
+        colds[c + 1], colds[c + 2] = id, headText(row) .. row.rest
+        c = c + 2
         row.isNewCold = nil
       end
     end
@@ -111,6 +172,9 @@ local function flush()
   rows = {}
   setAll(H, hots, h)
   setAll(M, mores, m)
+  setAll(C, colds, c)
+  flushSlots()
+  flushReady()
   local states, s = {}, 0
   for key in pairs(touchedKeys) do
     if sharedKeys[key] then

@@ -217,6 +217,7 @@ local waits = {
 local function mendKeys(row)
   local its, kind = row.more, kindOf(row.kind)
   L.index(row)
+  if not isFinal(row) then L.listen(row, 'SADD') end
   if isWaiting(row) then L.watchExpiry(row) end
   for _, key in ipairs(its.keys or {}) do call('HSETNX', P .. ':i', scoped(kind.tag, key), row.id) end
   local unique = its.unique

@@ -109,8 +109,11 @@ end
 
 local function leaveChildren(row, s)
   local isAwaited = s.outcome == 'WaitForChildren'
+  local ended = isAwaited and L.forgetChildren(row, true) or {}
   for _, spec in ipairs(s.children) do
-    if spec.to then
+    if ended[spec.id] then
+      -- While this one ran, and it may be gone: how is known.
+    elseif spec.to then
       local number = isAwaited and L.connect(row, spec.id, '3', L.uuidOf(spec.id), true)
       L.send(spec, number and row.id .. number or '')
     else
@@ -154,11 +157,12 @@ local conclude = {
     if s.delay then L.wakeAt(row, now + s.delay) end
     tell('blocked', row.id, kindOf(row.kind), row.attempt, s.waitpoint)
   end,
-  WaitForChildren = function(row)
+  WaitForChildren = function(row, s)
     row.attempt = row.attempt - 1
     if not row.more or (row.more.pending or 0) == 0 then return L.run(row, now) end
     L.freeSlot(row)
     L.block(row, 'Children')
+    if s.delay then L.wakeAt(row, now + s.delay) end
   end,
   Cancel = function(row, s)
     more(row).cancel = s.reason

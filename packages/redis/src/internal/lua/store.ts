@@ -14,11 +14,11 @@ local function dueOf(spec) return spec.runAt or now + spec.delay end
 -- What only some records have, of a spec. A record without any of it has no "more".
 local function moreOf(spec, due)
   if not (spec.unique or spec.key or spec.startBefore or spec.dependencies or spec.idempotencyKey or spec.labels or
-    spec.flow or spec.parent) then return nil end
+    spec.listens or spec.flow or spec.parent) then return nil end
   return {
     due = due, unique = spec.unique, key = spec.key, limit = spec.limit, startBefore = spec.startBefore,
     keys = spec.idempotencyKey and { spec.idempotencyKey } or nil, labels = spec.labels, flow = spec.flow,
-    parent = spec.parent
+    parent = spec.parent, listens = spec.listens
   }
 end
 
@@ -47,6 +47,7 @@ local function insert(spec, waitsFor)
   setIdempotency(row, spec)
   if row.more then
     L.index(row)
+    L.listen(row, 'SADD')
     L.watchExpiry(row)
   end
   if not waitsFor then
@@ -55,9 +56,10 @@ local function insert(spec, waitsFor)
     L.block(row, 'Unique', waitsFor.id)
     more(waitsFor).successor = row.id
   end
+  -- Before its own: one that is dead at once is told to whoever waits for it.
+  for _, each in ipairs(spec.dependents or {}) do L.connect(load(each.id), row.id, each.policy, each.name) end
   if spec.dependencies then L.awaitAll(row, spec.dependencies)
   elseif not waitsFor then L.run(row, due) end
-  for _, each in ipairs(spec.dependents or {}) do L.connect(load(each.id), row.id, each.policy, each.name) end
   tell('enqueued', row.id, kind, 0)
 end
 
@@ -65,7 +67,7 @@ end
 local function replaceable(holder, policy)
   if policy == 'keep' or holder.state == COMPLETED then return nil end
   if isWaiting(holder) then return policy ~= 'runAfter' and holder or nil end
-  return policy ~= 'reschedule' and L.successorOf(holder) or nil
+  return policy ~= 'reschedule' and policy ~= 'trailing' and L.successorOf(holder) or nil
 end
 
 -- New contents of a waiting record, and when it is due. A ready one keeps its place unless it is to run later.
@@ -101,6 +103,7 @@ local function replace(row, spec)
   if before.key ~= spec.key then L.freeSlot(row) end
   local queue = queueOf(row)
   L.unindex(row)
+  L.listen(row, 'SREM')
   if before.startBefore then call('ZREM', P .. ':x', row.id) end
   local after = moreOf(spec, dueOf(spec))
   for _, name in ipairs({ 'blocked', 'on', 'pending', 'edges', 'broken', 'awaited', 'left', 'successor', 'keys', 'attempts',
@@ -115,6 +118,7 @@ local function replace(row, spec)
   setCold(row, spec.rest)
   addKey(row, spec)
   L.index(row)
+  L.listen(row, 'SADD')
   L.edit(row, dueOf(spec))
 end
 
@@ -125,7 +129,7 @@ end
 
 -- Whether a conflict stores the new record beside a holder that it does not change.
 local function isFollowed(holder, policy)
-  return policy == 'runAfter' and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
+  return (policy == 'runAfter' or policy == 'trailing') and not isWaiting(holder) or policy == 'replace' and holder.state ~= COMPLETED
 end
 
 -- The table of unique conflicts, by how the holder stands.
@@ -136,13 +140,44 @@ local function resolve(holder, spec)
     if row.more.flow then return 'UniqueConflict', row.id end
     -- One that is put off again and again is due no later than it may wait in all.
     if spec.unique.maxWait then spec.runAt = math.min(dueOf(spec), headOf(row).at + spec.unique.maxWait) end
+    if policy == 'trailing' then spec.runAt = row.more.due end
     if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
     return 'Replaced', row.id
+  end
+  if policy == 'trailing' then
+    -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    local held = call('HGET', P .. ':u', scoped(spec.tag, spec.unique.key))
+    spec.runAt = math.max(tonumber(string.sub(held, 23)) or now, dueOf(spec))
+    insert(spec)
+    return 'Inserted', spec.id
   end
   if not isFollowed(holder, policy) then return 'Existing', holder.id end
   -- A finished holder has the key for the rest of its window: the new record takes it over.
   insert(spec, holder.state ~= COMPLETED and holder or nil)
   return 'Inserted', spec.id
+end
+
+-- What each record of a batch is to ask, asked once for all: whether it is there, and how its key stands.
+local function readAll(specs)
+  if #specs < 2 then return end
+  local ids, own, shared, seen = {}, {}, {}, {}
+  for i, spec in ipairs(specs) do
+    ids[i] = spec.id
+    if spec.key and not seen[spec.key] then
+      seen[spec.key] = true
+      local keys = L.isShared(spec.key) and shared or own
+      keys[#keys + 1] = spec.key
+    end
+  end
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    local hots, colds = call('HMGET', H, unpack(ids, first, last)), call('HMGET', C, unpack(ids, first, last))
+    for i = first, last do
+      if not hots[i - first + 1] and not colds[i - first + 1] and rows[ids[i]] == nil then rows[ids[i]] = false end
+    end
+  end
+  L.readSlots(own)
+  L.readKeys(shared)
 end
 
 -- Answers outcome and id.
@@ -173,7 +208,7 @@ local function conflictsOf(specs, isWhole)
       local name = scoped(spec.tag, spec.unique.key)
       local holder = L.holder(spec.tag, spec.unique.key)
       local row = holder and replaceable(holder, policy)
-      local own = (isWhole or policy == 'replace' or policy == 'reschedule') and members[name]
+      local own = (isWhole or policy == 'replace' or policy == 'reschedule' or policy == 'trailing') and members[name]
       if row and row.more.flow then add(i, 'UniqueConflict', row.id)
       elseif own then add(i, 'UniqueConflict', own)
       elseif isWhole and holder and (row or not isFollowed(holder, policy)) then add(i, 'UniqueConflict', holder.id)

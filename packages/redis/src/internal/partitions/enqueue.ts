@@ -10,7 +10,7 @@ import type { Choose, Counts } from "./choose.ts"
 import type { Forwarder } from "./forward.ts"
 import { Homes } from "./homes.ts"
 import { groupBy, type Places } from "./places.ts"
-import { crosses, crossing, routed, withDependencies } from "./route.ts"
+import { crosses, crossing, everywhere, routed, type RoutedEnqueue, withDependencies } from "./route.ts"
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
 
@@ -32,14 +32,17 @@ export class Enqueuer {
   private readonly places: Places
   private readonly forwarder: Forwarder
   private readonly store: (partition: number, request: JobStore.EnqueueRequest) => Answers
+  private readonly many: number
 
   constructor(
+    many: number,
     counts: Counts,
     choose: Choose,
     places: Places,
     forwarder: Forwarder,
     store: (partition: number, request: JobStore.EnqueueRequest) => Answers
   ) {
+    this.many = many
     this.homes = new Homes(counts, choose, places)
     this.choose = choose
     this.places = places
@@ -75,7 +78,7 @@ export class Enqueuer {
 
   readonly enqueue = (request: JobStore.EnqueueRequest): Answers =>
     Effect.gen({ self: this }, function*() {
-      const { by, records, whole } = request
+      const { by, cancels, records, whole } = request
       if (records.some(({ dependents }) => dependents !== undefined)) {
         const unseen = yield* this.arrived(records.flatMap(({ dependents = [] }) => dependents.map(({ id }) => id)))
         if (unseen !== undefined) return yield* failed(unseen)
@@ -83,6 +86,7 @@ export class Enqueuer {
       const places = this.place(records, whole)
       if (!Array.isArray(places)) return yield* failed(places as JobError.CrossPartition)
       const [first] = places
+      if (cancels !== undefined) return yield* this.together(request, places)
       if (by === undefined && places.every((place) => place === first) && !records.some(hasDependencies)) {
         return yield* this.stored(first ?? 0, request)
       }
@@ -123,7 +127,7 @@ export class Enqueuer {
     })
   }
 
-  private together({ by, records, whole }: JobStore.EnqueueRequest, places: ReadonlyArray<number>): Answers {
+  private together({ by, cancels, records, whole }: JobStore.EnqueueRequest, places: ReadonlyArray<number>): Answers {
     return Effect.gen({ self: this }, function*() {
       const conflict = yield* this.findDependencies(records, places)
       if (conflict !== undefined) return yield* failed(conflict)
@@ -133,12 +137,15 @@ export class Enqueuer {
         0,
         records.findIndex(({ unique }) => unique !== undefined && unique.onConflict !== "keep")
       )
-      const at = by === undefined ? places[decides]! : this.places.of(by.id) ?? 0
+      const at = by === undefined ? places[decides] ?? 0 : this.places.of(by.id) ?? 0
       const isAway = records.findIndex(({ dependents }, i) => dependents !== undefined && places[i] !== at)
       if (isAway >= 0) return yield* failed(crossing(records[isAway]!, issues.addedFrom))
       const routes = records.map((record, i) => this.route(record, places[i]!, at))
-      const answers = yield* this.stored(at, { records: routes, by, whole })
-      if (!answers.some(({ outcome }) => outcome === "Deferred") && !routes.some(crosses)) return answers
+      const routed: RoutedEnqueue = { records: routes, by, whole, cancels, [everywhere]: this.many }
+      const answers = yield* this.stored(at, routed)
+      if (cancels === undefined && !answers.some(({ outcome }) => outcome === "Deferred") && !routes.some(crosses)) {
+        return answers
+      }
       const outcomes = yield* this.forwarder.from(at)
       return answers.map((answer, i) => {
         const outcome = answer.outcome === "Deferred" ? outcomes.get(answer.id) ?? answer : answer

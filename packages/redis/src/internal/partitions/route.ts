@@ -14,6 +14,11 @@ export const among: unique symbol = Symbol("capstan/redis/among")
 
 export type RoutedSnooze = JobStore.Outcome & { readonly [among]?: Readonly<Record<string, number>> }
 
+/** How many partitions there are, for a batch that cancels what lies in any of them. */
+export const everywhere: unique symbol = Symbol("capstan/redis/everywhere")
+
+export type RoutedEnqueue = JobStore.EnqueueRequest & { readonly [everywhere]?: number }
+
 export type RoutedDependency = JobStore.Dependency & { readonly [to]?: number }
 
 /** A record in `its` partition, as the one `at` which it is stored is told of it. */

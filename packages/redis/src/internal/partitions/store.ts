@@ -49,7 +49,14 @@ export const makePartitioned = Effect.fnUntraced(function*(
   const partitions = Object.fromEntries(counts)
   const places = new Places(clients)
   const forwarder = new Forwarder(clients)
-  const enqueuer = new Enqueuer(counts, choose, places, forwarder, (at, request) => stores[at]!.enqueue(request))
+  const enqueuer = new Enqueuer(
+    clients.length,
+    counts,
+    choose,
+    places,
+    forwarder,
+    (at, request) => stores[at]!.enqueue(request)
+  )
 
   /** After a call of a partition that has something to do at once: it may be something for another one. */
   const forwarding = (partition: number, maintainIn: number | undefined): Effect.Effect<unknown> =>

@@ -3,6 +3,7 @@
  */
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect } from "effect"
+import { Deaths, tells } from "./deaths.ts"
 import { chargesOf, eventOf } from "./events.ts"
 import type { Schedules } from "./schedules.ts"
 import { tag } from "./stepLog.ts"
@@ -34,6 +35,7 @@ export class Invariants {
   private readonly waited = new Set<string>()
   private starts: ReadonlyArray<number> = []
   private readonly schedules: Schedules | undefined
+  private readonly deaths = new Deaths()
   private before = new Map<string, JobRecord.JobRecord>()
 
   constructor(
@@ -117,6 +119,7 @@ export class Invariants {
     }
     const isStart = is.state === "running" && (was?.state !== "running" || was.fence !== is.fence)
     if (isStart && is.concurrencyKey?.startsWith("@")) this.started(is, step)
+    this.deaths.see(was, is)
     if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
     world.memberLog.see(was, is, step)
@@ -129,7 +132,7 @@ export class Invariants {
       world.violate(`${step}: ${is.id} ended an attempt with the same fence`)
     }
     // Handlers answer the fence that they ran with.
-    if (is.state === "completed" && is.result !== String(was.fence)) {
+    if (is.state === "completed" && !tells(is) && is.result !== String(was.fence)) {
       world.violate(
         `${step}: ${is.id} was completed by the attempt of fence ${is.result}, it was held with ${was.fence}`
       )
@@ -228,6 +231,7 @@ export class Invariants {
         else if (!JobRecord.isFinal(record.state)) this.world.violate(`${id} is stranded: ${record.state}`)
       }
       for (const key of this.lostTicks) this.world.violate(`the tick of ${key} was lost`)
+      this.deaths.check(records, this.world)
     })
   }
 

@@ -32,13 +32,18 @@ class Snoozing extends Job.make("Snoozing", { ...common, onError: { Failed: { sn
 class Deduplicated
   extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } })
 {}
+/** What follows a death, whoever decides that: see `deaths.ts`. */
+class Told extends Job.make("Told", { payload: { of: Schema.String }, success: Schema.Int, retention }) {}
+const onFailure = ({ id }: { readonly id: string }) => Told.request({ of: id })
+
 class Urgent extends Job.make("Urgent", {
   ...common,
+  onFailure,
   startBefore: "100 millis",
   concurrency: { key: () => "k", limit: keyLimit }
 }) {}
 class Limited extends Job.make("Limited", { ...common, limit: { by: SharedLimit, key: () => "k" } }) {}
-class Poison extends Job.make("Poison", common) {}
+class Poison extends Job.make("Poison", { ...common, onFailure }) {}
 
 /** Steps that sleep, wait for a child and are undone. */
 class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
@@ -46,15 +51,16 @@ class Stepped extends Job.make(stepTag, { ...common, maxAttempts: 3 }) {}
 /** Records that run together and end each by itself. */
 class Batched extends JobBatch.make(batchTag, { ...common, queue: "bulk", batch: { size: 3, within: "1 second" } }) {}
 
+/** What clients enqueue. */
 export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched }
 
 export class NewRelease
-  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched)
+  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched, Told)
 {}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
 export class OldRelease
-  extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped, Batched)
+  extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped, Batched, Told)
 {}
 
 /** The handlers as one process runs them. */
@@ -96,6 +102,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
         return yield* Effect.catch(work(given), () => limited("key", "1500 millis"))
       }),
     Parent: (given) => Effect.andThen(Work.enqueue({ millis: given.millis, failures: 0 }), work(given)),
+    Told: () => Effect.orDie(work({ millis: 1, failures: 0 })),
     Batched: (members) =>
       Effect.gen(function*() {
         const { memberLog } = node.world
@@ -121,7 +128,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
         // Long enough to be held up in the middle by a freeze, and to be run by another worker meanwhile.
         yield* undoable("a", 3 * given.millis)
         yield* Step.sleep("pause", given.millis)
-        const child = Step.invoke("child", Work, { millis: 100, failures: 0 })
+        const child = Step.invoke("child", Work, { millis: 100, failures: 0 }, { timeout: "400 millis" })
         yield* Effect.all([Effect.ignore(child), undoable("b", 200)], { concurrency: "unbounded" })
         return yield* work(given)
       })

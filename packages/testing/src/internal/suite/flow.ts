@@ -180,7 +180,53 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     assert.isFalse(yield* H.exists(late.id))
   }),
 
+  fact(
+    "flow: what an attempt adds again is Existing, also when it has ended, and when who waits for it has begun",
+    function*() {
+      const a = yield* H.enqueue()
+      const { id } = yield* after({ a: a.id })
+      yield* H.enqueue({ queue: "adds" })
+      const by = yield* H.claimOne("v", "adds")
+      const store = yield* JobStore.JobStore
+      const added = H.record({ flowId: "f", dependents: [{ id, name: "b" }] })
+      const loose = H.record({ flowId: "f" })
+      const add = Effect.map(store.enqueue({ records: [added, loose], by }), outcomesOf)
+      assert.deepStrictEqual(yield* add, ["Inserted", "Inserted"])
+      for (const one of [added, loose]) yield* end(one.id, result("1"))
+      assert.deepStrictEqual(yield* add, ["Existing", "Existing"])
+      assert.deepStrictEqual([yield* H.stateOf(added.id), yield* H.stateOf(loose.id)], ["completed", "completed"])
+      yield* end(a.id, result("1"))
+      assert.strictEqual((yield* H.claimOne("w")).id, id)
+      assert.deepStrictEqual(yield* add, ["Existing", "Existing"])
+      assert.deepStrictEqual(yield* H.claim("w", 10), [])
+    }
+  ),
+  fact("flow: a record that is dead as soon as it is added counts for who waits for it", function*() {
+    const a = yield* H.enqueue()
+    const { id } = yield* after({ a: a.id })
+    const store = yield* JobStore.JobStore
+    const added = H.record({ dependencies: [{ name: "x", id: H.newId() }], dependents: [{ id, name: "b" }] })
+    yield* store.enqueue({ records: [added] })
+    yield* H.exchange("x")
+    assert.deepStrictEqual([yield* H.stateOf(added.id), yield* H.stateOf(id)], ["dead", "dead"])
+  }),
+
   // again
+  fact("flow: what is dead because of a record stays so while another one has its unique key", function*() {
+    const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "keep" }
+    const a = yield* H.enqueue()
+    const b = yield* after({ a: a.id }, "fail", { unique })
+    yield* end(a.id, H.dead)
+    const other = yield* H.enqueue({ unique })
+    assert.strictEqual(other.outcome, "Inserted")
+    yield* H.control({ _tag: "Retry" }, a.id)
+    assert.strictEqual(yield* H.stateOf(b.id), "dead")
+    yield* end(a.id, result("1"))
+    yield* end(other.id, H.complete)
+    assert.strictEqual(yield* H.stateOf(b.id), "dead")
+    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, b.id), ["Changed"])
+    assert.strictEqual((yield* H.claimOne("w")).id, b.id)
+  }),
   fact(
     "flow: a failed record that is retried brings along what is dead because of it, to the end of the chain",
     function*() {

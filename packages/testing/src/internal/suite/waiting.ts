@@ -79,6 +79,67 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", two!, H.dead)
     assert.strictEqual((yield* H.claimOne("w")).id, id)
   }),
+  fact("a wait for children with a delay goes on with what comes first", function*() {
+    const { id } = yield* H.enqueue({ concurrency: { key: "k", limit: 1 } })
+    const children = [H.record({ queue: "other" })]
+    const wait: JobStore.Outcome = { _tag: "WaitForChildren", delay: 5000 }
+    yield* H.settle("w", yield* H.claimOne("w"), wait, { children })
+    const waiting = yield* H.get(id)
+    assert.deepStrictEqual([waiting.blocked?.reason, waiting.attempt], ["Children", 0])
+    const demand = [{ queue: "default", slots: 1, share: 1 }]
+    const idle = yield* H.exchange("w", { demand, total: 1 })
+    assert.deepStrictEqual([idle.claimed.length, idle.nextDueIn], [0, 5000])
+    yield* H.advance(5000)
+    yield* H.settle("w", yield* H.claimOne("w"), wait, { children })
+    assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+    yield* H.advance(1000)
+    yield* H.settle("w", yield* H.claimOne("w", "other"), H.complete)
+    const attempt = yield* H.claimOne("w")
+    yield* H.advance(5000)
+    assert.deepStrictEqual(yield* H.claim("w"), [])
+    yield* H.settle("w", attempt, H.complete)
+    assert.strictEqual((yield* H.statsOf()).counts.blocked, 0)
+  }),
+  fact("a child that was waited for until an instant, and is not named again, is waited for no more", function*() {
+    const { id } = yield* H.enqueue()
+    const [first, second] = [H.record({ queue: "first" }), H.record({ queue: "second" })]
+    const settle = (outcome: JobStore.Outcome, ...children: ReadonlyArray<JobStore.NewRecord>) =>
+      Effect.flatMap(H.claimOne("w"), (attempt) => H.settle("w", attempt, outcome, { children }))
+    yield* settle({ _tag: "WaitForChildren", delay: 1000 }, first)
+    yield* H.advance(1000)
+    yield* settle({ _tag: "WaitForChildren" }, second)
+    assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+    yield* H.settle("w", yield* H.claimOne("w", "second"), H.complete)
+    const attempt = yield* H.claimOne("w")
+    assert.strictEqual(attempt.id, id)
+    yield* H.settle("w", yield* H.claimOne("w", "first"), H.complete)
+    yield* H.settle("w", attempt, H.complete)
+    assert.strictEqual(yield* H.stateOf(id), "completed")
+  }),
+  fact("a child that ended while its parent ran, and is removed, is not stored anew: its result is there", function*() {
+    yield* H.enqueue()
+    const { retention } = H.record()
+    const children = [H.record({ queue: "other", retention: { ...retention, completed: { age: 0, count: 0 } } })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren", delay: 1000 }, { children })
+    yield* H.advance(1000)
+    const attempt = yield* H.claimOne("w")
+    yield* H.settle("w", yield* H.claimOne("w", "other"), { _tag: "Complete", result: "1" })
+    yield* H.maintainAll
+    yield* H.settle("w", attempt, { _tag: "WaitForChildren" }, { children })
+    assert.deepStrictEqual(yield* H.claim("w", 1, "other"), [])
+    assert.deepStrictEqual((yield* H.claimOne("w")).dependencies, { [children[0]!.id]: "1" })
+  }),
+  fact("a child that has ended by the time its parent waits for it is not stored anew", function*() {
+    const { id } = yield* H.enqueue()
+    const children = [H.record({ queue: "other" })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "SnoozeFor", delay: 0 }, { children })
+    yield* H.settle("w", yield* H.claimOne("w", "other"), H.complete)
+    const again = yield* H.claimOne("w")
+    yield* H.settle("w", again, { _tag: "WaitForChildren" }, { children })
+    assert.strictEqual(yield* H.stateOf(children[0]!.id), "completed")
+    assert.deepStrictEqual(yield* H.claim("w", 1, "other"), [])
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
   fact("a record that was cancelled while it waited for children goes on when it is retried by hand", function*() {
     const { id } = yield* H.enqueue()
     const children = [H.record({ tag: "Child", queue: "other" })]

@@ -163,6 +163,9 @@ BEGIN
   r.retention := h.retention;
   r.spec := ${s}.masked(h.spec, p_sensitive);
   r.payload := coalesce(p_payload, h.payload);
+  IF position('"cancelOn":' IN h.spec) > 0 AND jsonb_typeof(h.spec::jsonb -> 'cancelOn') = 'array' THEN
+    r.listens := ARRAY(SELECT jsonb_array_elements_text(h.spec::jsonb -> 'cancelOn'));
+  END IF;
   r.attempts := ${s}.attempts_of(h);
   IF h.detail -> 'logs' IS NOT NULL AND h.detail -> 'logs' <> 'null' THEN
     INSERT INTO ${s}.detail (id, logs) VALUES (h.id, h.detail -> 'logs');

@@ -111,7 +111,8 @@ DECLARE
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF ${s}.is_stored(o_id, p_again, p_now) THEN
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  IF ${s}.is_stored(o_id, p_again OR x -> 'again' IS NOT NULL, p_now) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -162,9 +163,10 @@ BEGIN
   r.retention := x ->> 'retention';
   r.spec := x ->> 'spec';
   r.payload := x ->> 'payload';
+  IF x -> 'cancelOn' IS NOT NULL THEN r.listens := ARRAY(SELECT json_array_elements_text(x -> 'cancelOn')); END IF;
 
   IF v_key IS NOT NULL THEN
-    SELECT u.o_id, u.o_outcome, u.o_after INTO o_id, o_outcome, v_after
+    SELECT u.o_id, u.o_outcome, u.o_after, coalesce(u.o_due, v_due) INTO o_id, o_outcome, v_after, v_due
       FROM ${s}.take_unique(x, r, v_due, p_now, p_transaction) u;
     IF o_outcome = 'Replaced' AND v_idem IS NOT NULL THEN
       UPDATE ${s}.idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
@@ -172,6 +174,8 @@ BEGIN
       DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
     END IF;
     IF o_outcome <> 'Inserted' THEN RETURN; END IF;
+    r.at := greatest(v_due, p_now);
+    r.expire_at := v_due + (x ->> 'startBefore')::bigint;
     IF v_after IS NOT NULL THEN
       r.reason := 'Unique';
       r.blocked_on := v_after::text;
@@ -211,6 +215,11 @@ BEGIN
   END IF;
 END $$`
 
+/** Until when the window of a new record keeps its key: from its enqueue, or where another may trail it from when it is due. */
+const windowEnd = `CASE WHEN x ->> 'onConflict' = 'trailing'
+    THEN greatest(p_now, coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint)) ELSE p_now END
+    + (x ->> 'window')::bigint`
+
 /**
  * Takes the unique key of a new record, or does what its policy says of the record that has it: the table of unique
  * conflicts (docs/writing-a-store.md). The key's row names the last holder and its successor; both are believed only while
@@ -219,11 +228,12 @@ END $$`
 export const takeUnique = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_unique(
   x json, r ${s}.record, p_due bigint, p_now bigint, p_transaction boolean,
-  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid
+  OUT o_id uuid, OUT o_outcome text, OUT o_after uuid, OUT o_due bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
   v_policy text := x ->> 'onConflict';
   v_lasts bigint := (x ->> 'window')::bigint;
+  v_until bigint := ${windowEnd};
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u ${s}.uniq;
   h ${s}.record;
@@ -234,7 +244,7 @@ BEGIN
   o_id := r.id;
   o_outcome := 'Inserted';
   INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
-    VALUES (r.tag, x ->> 'uniqueKey', r.id, p_now + v_lasts, v_started, v_lasts)
+    VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
   IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM ${s}.record WHERE id = u.id) THEN
@@ -245,9 +255,9 @@ BEGIN
   END IF;
   v_state := ${s}.holds(u, p_now);
   SELECT * INTO h FROM ${s}.record WHERE id = u.id;
-  v_waits := v_state <> 4 AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
-  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule') THEN
+  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
     v_target := h.id;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
@@ -258,9 +268,9 @@ BEGIN
       o_outcome := 'UniqueConflict';
       RETURN;
     END IF;
-    -- One that is put off again and again is due no later than it may wait in all.
-    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', least(p_due,
-      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint), p_now, p_transaction) THEN
+    -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+      (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
@@ -271,7 +281,12 @@ BEGIN
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
-    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = p_now + v_lasts, until_started = v_started, lasts = v_lasts
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = v_until, until_started = v_started, lasts = v_lasts
+      WHERE tag = u.tag AND key = u.key;
+  ELSIF v_policy = 'trailing' AND NOT v_waits THEN
+    -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
+    o_due := greatest(u.until, p_due);
+    UPDATE ${s}.uniq SET id = r.id, successor = NULL, until = o_due + v_lasts, lasts = v_lasts
       WHERE tag = u.tag AND key = u.key;
   ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
     UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
@@ -340,6 +355,7 @@ BEGIN
     r.key := n.key;
     r.key_limit := n.key_limit;
   END IF;
+  IF p_contents THEN UPDATE ${s}.record SET listens = n.listens WHERE id = p_id AND listens IS DISTINCT FROM n.listens; END IF;
   r.flags := r.flags | (n.flags & 32);
   r.expire_at := p_due + (r.spec::json ->> 'startBefore')::bigint;
   IF r.state = 3 AND r.reason <> 'ConcurrencyKey' THEN
@@ -363,13 +379,29 @@ CREATE OR REPLACE FUNCTION ${s}.claim_keys(p_records json, p_now bigint) RETURNS
       FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
       WHERE x ->> 'idempotencyKey' IS NOT NULL ORDER BY 1, 2, n
     ON CONFLICT (tag, key) DO UPDATE SET id = i.id;
-  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started)
-    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, p_now + (x ->> 'window')::bigint,
-        coalesce((x ->> 'untilStarted')::boolean, false)
+  INSERT INTO ${s}.uniq AS q (tag, key, id, until, until_started, lasts)
+    SELECT DISTINCT ON (1, 2) x ->> 'tag', x ->> 'uniqueKey', (x ->> 'id')::uuid, ${windowEnd},
+        coalesce((x ->> 'untilStarted')::boolean, false), (x ->> 'window')::bigint
       FROM json_array_elements(p_records) WITH ORDINALITY AS e(x, n)
       WHERE x ->> 'uniqueKey' IS NOT NULL ORDER BY 1, 2, n
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 $$`
+
+/** Cancels what has not ended and is to be cancelled by some events, in one order for everybody. */
+export const cancelOn = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.cancel_on(p_cancels json, p_now bigint, p_transaction boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_id uuid;
+  v_reason text;
+BEGIN
+  FOR v_id, v_reason IN
+    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
+      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
+  LOOP
+    PERFORM ${s}.control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+  END LOOP;
+END $$`
 
 /**
  * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
@@ -378,7 +410,7 @@ $$`
  */
 export const enqueueEach = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_each(
-  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL
+  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL, p_cancels json DEFAULT NULL
 ) RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
@@ -400,6 +432,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
+    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -408,7 +441,10 @@ BEGIN
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
     END LOOP;
-    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL) THEN RAISE EXCEPTION USING ERRCODE = 'CAP01'; END IF;
+    IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      RAISE EXCEPTION USING ERRCODE = 'CAP01';
+    END IF;
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
@@ -483,8 +519,9 @@ BEGIN
 END $$`
 
 /** What a record has that is stored by itself. */
-const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "within" boolean`
-const isPlain = `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL
+const keys = `"idempotencyKey" text, "uniqueKey" text, key text, dependents json, "cancelOn" json, "within" boolean`
+const isPlain =
+  `g."idempotencyKey" IS NULL AND g."uniqueKey" IS NULL AND g.key IS NULL AND g.dependents IS NULL AND g."cancelOn" IS NULL
       AND (g.dependencies IS NULL OR coalesce(g."within", false))`
 const membersState = "CASE WHEN dependencies IS NOT NULL THEN 3 WHEN goes > p_now THEN 2 ELSE 0 END"
 

@@ -74,12 +74,13 @@ BEGIN
         INSERT INTO ${s}.agenda (id, value)
           VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
       END IF;
-      PERFORM ${s}.finish(c, 6, 'DependencyFailed', NULL, p_now, true);
+      PERFORM ${s}.bury(c, 'DependencyFailed', p_now, true);
       RETURN;
     END IF;
   END IF;
   IF c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children') THEN
-    PERFORM ${s}.let_run(c, c.at, p_now, false);
+    -- What waits for children no longer than until an instant is due by then.
+    PERFORM ${s}.let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
 END $$`
 

@@ -75,7 +75,7 @@ BEGIN
     IF v_cancel IS NOT NULL AND NOT ${s}.must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
     ELSIF v_crashes >= p_max_crashes AND (${s}.is_ending(r) OR NOT ${s}.must_undo(r, 'Dead', 'Crashed')) THEN
-      PERFORM ${s}.finish(r, 6, 'Crashed', NULL, p_now);
+      PERFORM ${s}.bury(r, 'Crashed', p_now);
       v_quarantined := v_quarantined + 1;
       CONTINUE;
     ELSE
@@ -98,7 +98,7 @@ BEGIN
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
     r.fence := r.fence + 1;
-    PERFORM ${s}.finish(r, 6, 'Expired', NULL, p_now);
+    PERFORM ${s}.bury(r, 'Expired', p_now);
     v_count := v_count + 1;
   END LOOP;
   RETURN v_count;

@@ -5,6 +5,10 @@
  * these never wait for a record other than their own: they pass it over and leave it to the agenda.
  */
 
+import { JobStore } from "capstan"
+
+const { endedHeader } = JobStore
+
 /** The store's clock: the only one that decides. Epoch milliseconds. Simple enough for the planner to inline. */
 export const clock = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.clock() RETURNS bigint LANGUAGE sql VOLATILE AS $$
@@ -129,7 +133,8 @@ const stored = [
   "spec",
   "attempts",
   "failures",
-  "payload"
+  "payload",
+  "listens"
 ]
 
 /** Writes what has changed of a live record, and counts its step. */
@@ -254,6 +259,34 @@ BEGIN
       PERFORM ${s}.let_run(r, r.at, p_now, false);
     END IF;
   END LOOP;
+END $$`
+
+/**
+ * Ends a record's life as dead where no attempt has decided it. One that is followed leaves a record which tells of it: what its
+ * worker settles leaves what follows by itself.
+ */
+export const bury = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.bury(
+  r ${s}.record, p_reason text, p_now bigint, p_transaction boolean DEFAULT false
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_spec jsonb;
+  v_digest text;
+BEGIN
+  PERFORM ${s}.finish(r, 6, p_reason, NULL, p_now, p_transaction);
+  IF r.spec IS NULL OR position('"followed":true' IN r.spec) = 0 THEN RETURN; END IF;
+  v_spec := r.spec::jsonb;
+  IF v_spec -> 'followed' IS DISTINCT FROM 'true' THEN RETURN; END IF;
+  v_digest := md5(r.id || '/' || r.fence);
+  PERFORM ${s}.enqueue_one(json_build_object(
+    -- Of another life another one.
+    'id', left(r.id::text, 14) || '7' || substr(v_digest, 1, 3) || '-8' || substr(v_digest, 4, 3) || '-' || right(v_digest, 12),
+    'tag', r.tag, 'version', r.version, 'queue', r.queue, 'priority', r.priority, 'payload', r.payload, 'delay', 0,
+    'retention', r.retention, 'spec', (
+      v_spec - ARRAY['followed', 'cancelOn', 'idempotencyKey', 'uniqueKey', 'startBefore', 'rateKey', 'batchKey', 'flowId']
+      || jsonb_build_object('parent', r.id, 'headers', coalesce(v_spec -> 'headers', '{}') || jsonb_build_object(
+        '${endedHeader}', ${s}.value_of(6, p_reason, NULL, r.failures))))::text
+  ), p_now, false, p_transaction);
 END $$`
 
 /**

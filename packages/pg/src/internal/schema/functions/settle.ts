@@ -114,10 +114,13 @@ BEGIN
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
   IF v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 THEN
-    -- Children of a life before, which somebody cut short.
+    -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant.
     DELETE FROM ${s}.dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
   END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
+    -- It has ended while this one ran, and may be gone: how is known.
+    CONTINUE WHEN v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 AND EXISTS (
+      SELECT FROM ${s}.dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
     v_child := ${s}.enqueue_or_defer(c, p_now);
     IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
@@ -164,7 +167,7 @@ BEGIN
     IF NOT v_waits THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
-      PERFORM ${s}.block(r, 'Children', NULL, p_now);
+      PERFORM ${s}.block(r, 'Children', NULL, p_now, p_now + (x ->> 'delay')::bigint);
     END IF;
   WHEN 'Cancel' THEN
     PERFORM ${s}.finish(r, 5, x ->> 'reason', NULL, p_now);

@@ -1,0 +1,239 @@
+/**
+ * Channels: where an alert goes. A channel that is away is tried again, with what it says of when; one that refuses is
+ * wrongly set up, and its message is dead.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type { Alert as AlertSchema } from "./internal/alert.ts"
+
+/**
+ * What is told: `key` is the same for every message about the same thing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Alert = typeof AlertSchema.Type
+
+/**
+ * The channel is away: the message is sent again, later and later.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ChannelAway extends Schema.TaggedError<ChannelAway>()("ChannelAway", {
+  message: Schema.String
+}) {}
+
+/**
+ * The channel asks to wait: the message is sent again then, and no attempt is charged.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ChannelBusy extends Schema.TaggedError<ChannelBusy>()("ChannelBusy", {
+  message: Schema.String,
+  /** In milliseconds. */
+  retryAfter: Schema.Number
+}) {}
+
+/**
+ * The channel does not take it: a wrong address, token or form. Sending it again would not help.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ChannelRefused extends Schema.TaggedError<ChannelRefused>()("ChannelRefused", {
+  message: Schema.String
+}) {}
+
+/**
+ * How a channel does not take a message.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ChannelError = ChannelAway | ChannelBusy | ChannelRefused
+
+/**
+ * Where alerts go. `send` is an attempt of a job: it may run twice for one alert, so a channel with a key of its own should
+ * give it `alert.key`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AlertChannel {
+  readonly send: (alert: Alert) => Effect.Effect<void, ChannelError, HttpClient.HttpClient>
+}
+
+/** Longer than that and the channel is away. */
+const patience = Duration.seconds(10)
+
+/** The longest wait that a channel may ask for. */
+const longest = 3_600_000
+
+/** What an answer means. Its address may hold a token, so no error repeats it. */
+const judge = (
+  name: string,
+  { headers, status }: HttpClientResponse.HttpClientResponse
+): Effect.Effect<void, ChannelError> => {
+  if (status < 300) return Effect.void
+  const message = `${name} answered ${status}`
+  const seconds = Number(headers["retry-after"])
+  if ((status === 429 || status === 503) && seconds > 0) {
+    return Effect.fail(new ChannelBusy({ message, retryAfter: Math.min(longest, seconds * 1000) }))
+  }
+  return status === 408 || status === 429 || status >= 500
+    ? Effect.fail(new ChannelAway({ message }))
+    : Effect.fail(new ChannelRefused({ message }))
+}
+
+const post = (
+  name: string,
+  url: string | Redacted.Redacted,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {}
+): Effect.Effect<void, ChannelError, HttpClient.HttpClient> =>
+  Effect.gen(function*() {
+    const client = yield* HttpClient.HttpClient
+    const request = HttpClientRequest.post(Redacted.isRedacted(url) ? Redacted.value(url) : url).pipe(
+      HttpClientRequest.setHeaders(headers),
+      HttpClientRequest.bodyJsonUnsafe(body)
+    )
+    const response = yield* client.execute(request).pipe(
+      Effect.timeout(patience),
+      Effect.mapError(() => new ChannelAway({ message: `${name} is not reached, or does not answer` }))
+    )
+    return yield* judge(name, response)
+  })
+
+const signs = { critical: "🔴", warning: "🟡" } as const
+
+/** One text for who shows no fields: what it is, since when, and details. */
+export const textOf = ({ detail, severity, since, state, title }: Alert): string =>
+  [
+    `${state === "firing" ? signs[severity] : "🟢"} ${state === "firing" ? "" : "resolved: "}${title}`,
+    `since ${new Date(since).toISOString()}`,
+    detail
+  ].filter((line) => line !== "").join("\n")
+
+/** What comes from outside must not be read as Slack's markup. */
+const slackText = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+
+/**
+ * A Slack incoming webhook.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const slack = (options: { readonly url: Redacted.Redacted }): AlertChannel => ({
+  send: (alert) => post("Slack", options.url, { text: slackText(textOf(alert)) })
+})
+
+/**
+ * A message of a Telegram bot.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const telegram = (options: {
+  readonly token: Redacted.Redacted
+  readonly chatId: string
+  /** @default "https://api.telegram.org" */
+  readonly api?: string | undefined
+}): AlertChannel => ({
+  send: (alert) =>
+    post(
+      "Telegram",
+      Redacted.make(`${options.api ?? "https://api.telegram.org"}/bot${Redacted.value(options.token)}/sendMessage`),
+      { chat_id: options.chatId, text: textOf(alert) }
+    )
+})
+
+/**
+ * PagerDuty's Events API v2: an incident that is opened once by `key`, and resolved with the alert.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const pagerDuty = (options: {
+  readonly routingKey: Redacted.Redacted
+  /** What it is told about, such as `"shop, production"`. @default "capstan" */
+  readonly source?: string | undefined
+  /** @default "https://events.pagerduty.com" */
+  readonly api?: string | undefined
+}): AlertChannel => ({
+  send: (alert) =>
+    post("PagerDuty", `${options.api ?? "https://events.pagerduty.com"}/v2/enqueue`, {
+      routing_key: Redacted.value(options.routingKey),
+      event_action: alert.state === "firing" ? "trigger" : "resolve",
+      dedup_key: alert.key,
+      payload: {
+        summary: alert.title,
+        source: options.source ?? "capstan",
+        severity: alert.severity,
+        timestamp: new Date(alert.at).toISOString(),
+        custom_details: { detail: alert.detail }
+      }
+    })
+})
+
+/**
+ * The alert as JSON, to an address of yours.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const webhook = (options: {
+  readonly url: string | Redacted.Redacted
+  /** Such as one that authorises. */
+  readonly headers?: Readonly<Record<string, Redacted.Redacted>> | undefined
+}): AlertChannel => ({
+  send: (alert) =>
+    post(
+      "the webhook",
+      options.url,
+      alert,
+      Object.fromEntries(Object.entries(options.headers ?? {}).map(([name, value]) => [name, Redacted.value(value)]))
+    )
+})
+
+/**
+ * A mail, by whatever sends yours: no mail server is spoken to from here.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const mail = (
+  send: (mail: { readonly subject: string; readonly text: string }) => Effect.Effect<void, ChannelError>
+): AlertChannel => ({
+  send: (alert) =>
+    send({
+      // A line break in a subject would be a header.
+      subject: `${alert.state === "firing" ? `[${alert.severity}] ` : "[resolved] "}${alert.title}`.replaceAll(
+        /\s+/g,
+        " "
+      ),
+      text: textOf(alert)
+    })
+})
+
+/**
+ * The log of the process that sends it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const log: AlertChannel = {
+  send: (alert) =>
+    (alert.state === "resolved" ? Effect.logInfo : alert.severity === "critical" ? Effect.logError : Effect.logWarning)(
+      textOf(alert)
+    )
+}

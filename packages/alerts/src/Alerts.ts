@@ -1,0 +1,191 @@
+/**
+ * Alerts: rules that are looked at by one process at a time, and told by jobs.
+ *
+ * Guarantees: however many processes run this layer, a schedule of the store ticks once, so one of them looks. What stands is
+ * told once, again only after `repeatEvery`, and its end is told too. A message is a record: a channel that is away delays its
+ * own messages and nobody else's, a process that dies between looking and telling tells after all, and of one thing the end
+ * is never told before the beginning.
+ *
+ * @since 0.1.0
+ */
+import { Job, JobGroup, Jobs, JobSchedule, JobSchedules, type JobStore, JobWorker } from "capstan"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { type AlertChannel, ChannelAway, ChannelBusy, ChannelRefused } from "./AlertChannel.ts"
+import { type AlertRule, usual } from "./AlertRule.ts"
+import { Alert, Finding } from "./internal/alert.ts"
+import { inBounds, Snapshot, take } from "./internal/snapshot.ts"
+
+/**
+ * Options of the alerts.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Where alerts go, each by a name of yours. */
+  readonly channels: Readonly<Record<string, AlertChannel>>
+  /** @default AlertRule.usual */
+  readonly rules?: ReadonlyArray<AlertRule> | undefined
+  /**
+   * How often rules are looked at.
+   *
+   * @default "30 seconds"
+   */
+  readonly every?: Duration.Input | undefined
+  /**
+   * What still stands is told again after that.
+   *
+   * @default "4 hours"
+   */
+  readonly repeatEvery?: Duration.Input | undefined
+  /**
+   * The queue of the looks and messages. Two programs that share a store and have rules of their own name two.
+   *
+   * @default "capstan.alerts"
+   */
+  readonly queue?: string | undefined
+}
+
+/** Something that stands, since when, and when it was told last. */
+const Standing = Schema.Struct({ finding: Finding, since: Schema.Number, toldAt: Schema.optionalKey(Schema.Number) })
+
+type Standing = typeof Standing.Type
+
+/** What one look leaves for the next: the record of the look is the memory, so it survives every process. */
+const Look = Schema.Struct({ snapshot: Snapshot, standing: Schema.Array(Standing) })
+
+/** Its message about one thing to one channel. */
+const Message = { channel: Schema.String, alert: Alert }
+
+const jobsOf = (queue: string) => ({
+  look: Job.make(`${queue}.look`, {
+    queue,
+    success: Look,
+    priority: "high",
+    // The next look is near: this one need not be tried for long, and an old one says nothing.
+    maxAttempts: 3,
+    startBefore: "10 minutes",
+    retention: { completed: { count: 3 }, dead: { count: 10 } }
+  }),
+  tell: Job.make(`${queue}.tell`, {
+    queue,
+    payload: Message,
+    error: Schema.Union([ChannelAway, ChannelBusy, ChannelRefused]),
+    // An end must not overtake its beginning: of one thing to one channel a message waits until the one before has ended, and
+    // of those that wait the last is told.
+    unique: { key: ({ alert, channel }) => `${channel}/${alert.key}`, onConflict: "runAfter" },
+    maxAttempts: 100,
+    retryFor: "12 hours",
+    onError: {
+      ChannelRefused: "dead",
+      ChannelBusy: { snooze: ({ retryAfter }) => retryAfter }
+    }
+  })
+})
+
+/**
+ * The alerts, with a worker for their own queue. Give it to every process, or to one.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const AlertsLive = Alerts.layer({
+ *   channels: {
+ *     oncall: AlertChannel.pagerDuty({ routingKey }),
+ *     team: AlertChannel.slack({ url })
+ *   },
+ *   rules: [...AlertRule.usual, AlertRule.failureRate({ above: 0.2 })]
+ * })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<never, never, JobStore.JobStore | HttpClient.HttpClient> => {
+  const { channels, every = "30 seconds", queue = "capstan.alerts", repeatEvery = "4 hours", rules = usual } = options
+  const { look, tell } = jobsOf(queue)
+  const repeatMillis = Duration.toMillis(Duration.fromInputUnsafe(repeatEvery))
+
+  const handlers = Layer.mergeAll(
+    look.toLayer(() =>
+      Effect.gen(function*() {
+        const before = yield* lastLook(look._tag)
+        const snapshot = yield* take
+        const { standing, told } = judge({ rules, snapshot, before, repeatMillis, ignored: queue })
+        for (const alert of told) {
+          for (const channel of Object.keys(channels)) {
+            // The same message when this look is tried again: it is about the same beginning, and the same time of telling.
+            yield* tell.enqueue({ channel, alert }, {
+              idempotencyKey: `${channel}/${alert.key}/${alert.state}/${alert.since}/${before?.snapshot.at ?? 0}`
+            })
+          }
+        }
+        return { snapshot, standing }
+      })
+    ),
+    tell.toLayer(({ alert, channel }) => {
+      const found = channels[channel]
+      return found === undefined
+        ? Effect.fail(new ChannelRefused({ message: `no channel is named ${channel} any more` }))
+        : found.send(alert)
+    })
+  )
+  const working = Layer.mergeAll(
+    JobWorker.layer(JobGroup.make(look, tell), { concurrency: 10 }),
+    JobSchedule.layer(look, { every, overlap: "skip", missed: "runOnce" })
+  ).pipe(Layer.provide(handlers), Layer.provide(Layer.mergeAll(Jobs.layer, JobSchedules.layer)))
+  // Built, and not handed out: the application's own `JobWorker` is another one.
+  return Layer.effectDiscard(Layer.build(working))
+}
+
+type Look = typeof Look.Type
+
+/** The newest look that came to its end; one that an older release wrote, and that no longer decodes, is as none. */
+const lastLook = (tag: string) =>
+  Effect.gen(function*() {
+    const { records } = yield* (yield* Jobs.Jobs).query({ tag, states: ["completed"], limit: 1 }).pipe(inBounds)
+    const result = records[0]?.result
+    if (result === undefined) return undefined
+    const decoded = yield* Effect.option(Schema.decodeUnknownEffect(Schema.fromJsonString(Look))(result))
+    return Option.getOrUndefined(decoded)
+  })
+
+/** What stands now, and what of it is to be told. */
+export const judge = ({ before, ignored, repeatMillis, rules, snapshot }: {
+  readonly rules: ReadonlyArray<AlertRule>
+  readonly snapshot: Snapshot
+  readonly before: Look | undefined
+  readonly repeatMillis: number
+  /** The queue of the alerts themselves: what cannot be told cannot be told of, and would only make more. */
+  readonly ignored: string
+}): { readonly standing: ReadonlyArray<Standing>; readonly told: ReadonlyArray<typeof Alert.Type> } => {
+  const others = <A extends { readonly queue: string }>(list: ReadonlyArray<A>) =>
+    list.filter(({ queue }) => queue !== ignored)
+  const seen = { ...snapshot, queues: others(snapshot.queues), dead: others(snapshot.dead) }
+  const stood = new Map((before?.standing ?? []).map((standing) => [standing.finding.key, standing]))
+  const told: Array<typeof Alert.Type> = []
+  const say = (state: "firing" | "resolved", { finding, since }: Standing) =>
+    void told.push({ ...finding, state, since, at: snapshot.at })
+
+  const standing = rules.flatMap((rule) =>
+    rule.look(seen, before?.snapshot).map((finding): Standing => {
+      const earlier = stood.get(finding.key)
+      stood.delete(finding.key)
+      const since = earlier?.since ?? snapshot.at
+      const now: Standing = { ...earlier, finding, since }
+      const isDue = now.toldAt === undefined
+        ? snapshot.at - since >= rule.forMillis
+        : snapshot.at - now.toldAt >= repeatMillis
+      if (!isDue) return now
+      say("firing", now)
+      return { ...now, toldAt: snapshot.at }
+    })
+  )
+  for (const over of stood.values()) if (over.toldAt !== undefined) say("resolved", over)
+  return { standing, told }
+}

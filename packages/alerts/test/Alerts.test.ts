@@ -1,0 +1,179 @@
+/** The alerts at work, in virtual time, on the memory store. */
+import { type AlertChannel, AlertRule, Alerts } from "@capstan/alerts"
+import { AlertChannel as Channel } from "@capstan/alerts"
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, JobStore, JobWorker } from "capstan"
+import { Effect, Layer, Schema } from "effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import { TestClock } from "effect/testing"
+
+class Ship extends Job.make("Ship", { payload: { n: Schema.Int }, maxAttempts: 1 }) {}
+
+const WorkerLive = JobWorker.layer(JobGroup.make(Ship), { shutdownGrace: 0 }).pipe(
+  Layer.provide(Ship.toLayer(({ n }) => n < 0 ? Effect.die(new Error(`no ${n}`)) : Effect.void))
+)
+
+/** A channel that writes down what it is told, once it is there. */
+const ear = () => {
+  const told: Array<AlertChannel.Alert> = []
+  const channel = {
+    told,
+    isAway: false,
+    send: (alert: AlertChannel.Alert) =>
+      Effect.suspend(() => {
+        if (channel.isAway) return Effect.fail(new Channel.ChannelAway({ message: "away" }))
+        told.push(alert)
+        return Effect.void
+      })
+  }
+  return channel
+}
+
+const said = ({ told }: ReturnType<typeof ear>) => told.map(({ key, state }) => `${state} ${key}`)
+
+/** So many processes with the alerts, and one that works. */
+const running = (
+  options: Partial<Alerts.Options> & Pick<Alerts.Options, "channels">,
+  processes: number,
+  test: Effect.Effect<void, unknown, JobStore.JobStore>
+) =>
+  Effect.gen(function*() {
+    const store = yield* JobStore.JobStore
+    const here = Layer.succeed(JobStore.JobStore, store)
+    for (let i = 0; i < processes; i++) {
+      yield* Layer.build(
+        Layer.fresh(Alerts.layer(options)).pipe(Layer.provide(here), Layer.provide(FetchHttpClient.layer))
+      )
+    }
+    yield* Layer.build(WorkerLive.pipe(Layer.provide(here)))
+    yield* TestClock.adjust("1 minute")
+    yield* test
+  }).pipe(Effect.scoped, Effect.provide(JobStore.layerMemory(), { local: true }))
+
+const rules = [AlertRule.dead({ within: "15 minutes" })]
+
+describe("alerts", () => {
+  it.effect("tell a death once, however many processes look, and its end", () => {
+    const team = ear()
+    return running(
+      { channels: { team }, rules },
+      3,
+      Effect.gen(function*() {
+        assert.deepStrictEqual(team.told, [])
+        yield* Ship.enqueueMany([{ n: -1 }, { n: -2 }, { n: 3 }])
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship"])
+        assert.strictEqual(team.told[0]!.title, "Ship: 2 records died")
+        yield* TestClock.adjust("10 minutes")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship"])
+        yield* TestClock.adjust("10 minutes")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship", "resolved dead/Ship"])
+        assert.strictEqual(team.told[1]!.since, team.told[0]!.since)
+        // What comes after the end is another beginning.
+        yield* Ship.enqueue({ n: -4 })
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team).slice(2), ["firing dead/Ship"])
+      })
+    )
+  })
+
+  it.effect("tell again what still stands, after `repeatEvery` and not before", () => {
+    const team = ear()
+    const rule = AlertRule.oldestReady({ longerThan: "5 minutes" })
+    return running(
+      { channels: { team }, rules: [rule], repeatEvery: "1 hour" },
+      1,
+      Effect.gen(function*() {
+        yield* Job.make("Nobody", { queue: "lonely" }).enqueue()
+        yield* TestClock.adjust("6 minutes")
+        assert.deepStrictEqual(said(team), ["firing oldestReady/lonely"])
+        yield* TestClock.adjust("55 minutes")
+        assert.strictEqual(team.told.length, 1)
+        yield* TestClock.adjust("10 minutes")
+        assert.strictEqual(team.told.length, 2)
+      })
+    )
+  })
+
+  it.effect("a channel that is away delays nobody else, and hears of an end only after the beginning", () => {
+    const [away, team] = [ear(), ear()]
+    away.isAway = true
+    return running(
+      { channels: { away, team }, rules },
+      2,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship"])
+        yield* TestClock.adjust("20 minutes")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship", "resolved dead/Ship"])
+        assert.deepStrictEqual(said(away), [])
+        away.isAway = false
+        yield* TestClock.adjust("20 minutes")
+        assert.deepStrictEqual(said(away), ["firing dead/Ship", "resolved dead/Ship"])
+      })
+    )
+  })
+
+  it.effect("a channel that asks to wait hears of an end only after the beginning", () => {
+    const busy = ear()
+    const first = { isOver: false }
+    const channel: AlertChannel.AlertChannel = {
+      send: (alert) =>
+        Effect.suspend((): Effect.Effect<void, Channel.ChannelError> => {
+          if (first.isOver) return busy.send(alert)
+          first.isOver = true
+          return Effect.fail(new Channel.ChannelBusy({ message: "429", retryAfter: 3_600_000 }))
+        })
+    }
+    return running(
+      { channels: { channel }, rules },
+      1,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        // The end is found meanwhile, and the channel would take it.
+        yield* TestClock.adjust("50 minutes")
+        assert.deepStrictEqual(said(busy), [])
+        yield* TestClock.adjust("20 minutes")
+        assert.deepStrictEqual(said(busy), ["firing dead/Ship", "resolved dead/Ship"])
+      })
+    )
+  })
+
+  it.effect("are silent about a queue without a worker until it has been so for a while", () => {
+    const team = ear()
+    return running(
+      { channels: { team }, rules: [AlertRule.noWorker({ for: "2 minutes" })] },
+      1,
+      Effect.gen(function*() {
+        const lonely = Job.make("Nobody", { queue: "lonely" })
+        yield* lonely.enqueue()
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), [])
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(said(team), ["firing noWorker/lonely"])
+        yield* Layer.build(
+          JobWorker.layer(JobGroup.make(lonely), { shutdownGrace: 0 }).pipe(
+            Layer.provide(lonely.toLayer(() => Effect.void))
+          )
+        )
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing noWorker/lonely", "resolved noWorker/lonely"])
+      }).pipe(Effect.scoped)
+    )
+  })
+
+  it.effect("do not tell of their own messages that died", () => {
+    const team = ear()
+    const refusing = { send: () => Effect.fail(new Channel.ChannelRefused({ message: "401" })) }
+    return running(
+      { channels: { team, refusing }, rules },
+      1,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("5 minutes")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship"])
+      })
+    )
+  })
+})

@@ -1,0 +1,97 @@
+import { AlertRule } from "@capstan/alerts"
+import { assert, describe, it } from "vitest"
+
+type Snapshot = Parameters<AlertRule.AlertRule["look"]>[0]
+
+const queue = (over: Partial<Snapshot["queues"][number]> = {}): Snapshot["queues"][number] => ({
+  queue: "mail",
+  ready: 0,
+  completed: 0,
+  dead: 0,
+  paused: false,
+  isServed: true,
+  ...over
+})
+
+const at = 10_000_000
+const snapshot = (over: Partial<Snapshot> = {}): Snapshot => ({ at, queues: [], dead: [], schedules: [], ...over })
+
+const death = (over: Partial<Snapshot["dead"][number]> = {}): Snapshot["dead"][number] => ({
+  id: "1",
+  job: "SendMail",
+  queue: "mail",
+  reason: "Failed, Refused",
+  finishedAt: at - 1000,
+  ...over
+})
+
+const titles = (rule: AlertRule.AlertRule, now: Snapshot, before?: Snapshot) =>
+  rule.look(now, before).map(({ title }) => title)
+
+describe("rules", () => {
+  it("dead: one finding a job, of those that died lately", () => {
+    const now = snapshot({
+      dead: [death(), death({ id: "2" }), death({ job: "Bill", queue: "bills" }), death({ finishedAt: at - 3_600_000 })]
+    })
+    assert.deepStrictEqual(titles(AlertRule.dead(), now), ["SendMail: 2 records died", "Bill: 1 record died"])
+    assert.deepStrictEqual(titles(AlertRule.dead({ jobs: ["Bill"] }), now), ["Bill: 1 record died"])
+    assert.deepStrictEqual(titles(AlertRule.dead({ queues: ["mail"] }), now), ["SendMail: 2 records died"])
+    assert.deepStrictEqual(titles(AlertRule.dead({ within: "0 seconds" }), now), [])
+  })
+
+  it("crashLoop: only those whose workers died", () => {
+    const now = snapshot({ dead: [death(), death({ id: "2", reason: "Crashed" })] })
+    assert.deepStrictEqual(titles(AlertRule.crashLoop(), now), ["SendMail: 1 record crashed workers again and again"])
+    assert.deepStrictEqual(titles(AlertRule.crashLoop({ atLeast: 2 }), now), [])
+  })
+
+  it("oldestReady: beyond the bound, and not where it is paused", () => {
+    const rule = AlertRule.oldestReady({ longerThan: "5 minutes" })
+    const waits = { ready: 3, oldestReadyAge: 300_001 }
+    assert.deepStrictEqual(titles(rule, snapshot({ queues: [queue(waits)] })), [
+      "queue mail: the oldest ready record waits for 5m"
+    ])
+    assert.deepStrictEqual(titles(rule, snapshot({ queues: [queue({ ...waits, oldestReadyAge: 300_000 })] })), [])
+    assert.deepStrictEqual(titles(rule, snapshot({ queues: [queue({ ...waits, paused: true })] })), [])
+  })
+
+  it("failureRate: of what ended between two looks, and only of enough", () => {
+    const rule = AlertRule.failureRate({ above: 0.2, atLeast: 10 })
+    const before = snapshot({ at: at - 30_000, queues: [queue({ completed: 100, dead: 5 })] })
+    const after = (completed: number, dead: number) => snapshot({ queues: [queue({ completed, dead })] })
+    assert.deepStrictEqual(titles(rule, after(107, 8), before), ["queue mail: 30 % of what ended is dead"])
+    assert.deepStrictEqual(titles(rule, after(108, 7), before), [])
+    assert.deepStrictEqual(titles(rule, after(100, 14), before), [], "too few")
+    // Retention has taken some away meanwhile.
+    assert.deepStrictEqual(titles(rule, after(20, 0), before), [])
+    assert.deepStrictEqual(titles(rule, after(107, 8)), [], "the first look")
+  })
+
+  it("noWorker: something is ready, nobody takes it, and it is not paused", () => {
+    const alone = { ready: 1, isServed: false }
+    assert.deepStrictEqual(titles(AlertRule.noWorker(), snapshot({ queues: [queue(alone)] })), [
+      "queue mail: no worker"
+    ])
+    for (const over of [{ ready: 0 }, { isServed: true }, { paused: true }]) {
+      assert.deepStrictEqual(titles(AlertRule.noWorker(), snapshot({ queues: [queue({ ...alone, ...over })] })), [])
+    }
+  })
+
+  it("scheduleLate: overdue, or its last run died", () => {
+    const rule = AlertRule.scheduleLate({ by: "1 minute" })
+    const schedules = [
+      { name: "late", overdue: 60_001 },
+      { name: "near", overdue: 60_000 },
+      { name: "died", overdue: -5, failed: "dead" }
+    ]
+    assert.deepStrictEqual(titles(rule, snapshot({ schedules })), [
+      "schedule late is late",
+      "schedule died: the last run is dead"
+    ])
+  })
+
+  it("refuse options that make no sense", () => {
+    assert.throws(() => AlertRule.failureRate({ above: 20 }), /above must be from 0 to 1/)
+    assert.throws(() => AlertRule.oldestReady({ longerThan: "Infinity" }), /longerThan must be a finite duration/)
+  })
+})

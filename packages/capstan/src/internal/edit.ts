@@ -1,0 +1,81 @@
+/**
+ * Another payload for a record, which then runs again: made by the job's constructor, or read from JSON in which somebody has
+ * changed some of what they were shown.
+ */
+import * as Effect from "effect/Effect"
+import * as Job from "../Job.ts"
+import { EnqueueError, InvalidPayload, JobControlError, type JobStoreError, TooLarge } from "../JobError.ts"
+import type { JobId, JobRecord, Sensitive } from "../JobRecord.ts"
+import type { ControlOutcome, JobStore } from "../JobStore.ts"
+import * as Codec from "./codec.ts"
+import { size } from "./enqueue.ts"
+import { restored } from "./sensitive.ts"
+
+type Failure = EnqueueError | JobStoreError | JobControlError
+
+/** The payload of a record, encoded. */
+type Edit = (record: JobRecord) => Effect.Effect<string, EnqueueError | JobControlError>
+
+export const editAndReplay = (
+  store: JobStore["Service"],
+  job: Job.Any,
+  id: JobId,
+  edit: Edit
+): Effect.Effect<ControlOutcome, Failure> =>
+  Effect.gen(function*() {
+    const definition = job[Job.TypeId]
+    const record = yield* store.get(id)
+    if (record === undefined) return "NotFound"
+    if (record.tag !== job._tag) {
+      return yield* new JobControlError({
+        option: "job",
+        issue: `record ${id} is one of ${record.tag}, not of ${job._tag}`
+      })
+    }
+    const json = yield* edit(record)
+    const bytes = size(json, definition.maxPayloadBytes)
+    if (bytes > definition.maxPayloadBytes) {
+      return yield* new EnqueueError({
+        reason: new TooLarge({ job: job._tag, index: 0, bytes, limit: definition.maxPayloadBytes })
+      })
+    }
+    const sensitive = alsoMasked(record.sensitive, definition.sensitive())
+    const payload = { json, version: definition.version, sensitive }
+    const reply = yield* store.control({ action: { _tag: "Retry", payload }, where: { ids: [id] }, limit: 1 })
+    return reply.outcomes[0]?.outcome ?? "NotFound"
+  })
+
+export const fromInput = (job: Job.Any, input: unknown): Edit => () => {
+  const { make, payload } = job[Job.TypeId]
+  return encoded(job, Effect.flatMap(make(input), payload.encode))
+}
+
+export const fromJson = (job: Job.Any, json: string): Edit => (record) =>
+  Effect.gen(function*() {
+    const { payload, sensitive } = job[Job.TypeId]
+    const { payload: at } = alsoMasked(record.sensitive, sensitive())
+    const whole = restored(json, record.payload, at)
+    if (typeof whole !== "string") {
+      return yield* new JobControlError({ option: "payload", issue: whole.issue })
+    }
+    return yield* encoded(job, Effect.flatMap(payload.decode(whole), payload.encode))
+  })
+
+const encoded = (
+  job: Job.Any,
+  payload: Effect.Effect<string | undefined, unknown>
+): Effect.Effect<string, EnqueueError> =>
+  payload.pipe(
+    Effect.map((json) => json ?? "null"),
+    Effect.mapError((issue) =>
+      new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: Codec.issueOf(issue) }) })
+    )
+  )
+
+/** The places of both: what earlier attempts left behind was encoded by the schema of their time. */
+const alsoMasked = (before: Sensitive, now: Sensitive): Sensitive => ({
+  payload: [...new Set([...before.payload, ...now.payload])],
+  result: [...new Set([...before.result, ...now.result])],
+  error: [...new Set([...before.error, ...now.error])],
+  progress: [...new Set([...before.progress, ...now.progress])]
+})

@@ -1,0 +1,83 @@
+/** A payload that somebody edits as JSON, where some of it is masked. */
+import { assert, describe, it } from "@effect/vitest"
+import { Job, JobGroup, Jobs, JobStore } from "capstan"
+import { Effect, Layer, Option, Redacted, Schema } from "effect"
+import { settle, withWorker } from "./harness.ts"
+
+class Pay extends Job.make("Pay", {
+  payload: {
+    to: Schema.NonEmptyString,
+    card: Schema.optionalKey(Schema.Redacted(Schema.String)),
+    accounts: Schema.Array(Schema.Struct({ name: Schema.String, pin: Schema.Redacted(Schema.String) }))
+  },
+  success: Schema.String,
+  maxPayloadBytes: 256
+}) {}
+
+const layer = withWorker(
+  JobGroup.make(Pay),
+  Pay.toLayer(({ accounts, card, to }) =>
+    Effect.succeed(
+      [to, card === undefined ? "none" : Redacted.value(card), ...accounts.map(({ pin }) => Redacted.value(pin))].join(
+        " "
+      )
+    )
+  )
+)
+
+const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
+
+const paid = Pay.enqueue({
+  to: "a",
+  card: Redacted.make("4242"),
+  accounts: [{ name: "x", pin: Redacted.make("1") }, { name: "y", pin: Redacted.make("2") }]
+})
+
+/** What somebody is shown, changed. */
+const edit = (id: string, change: (shown: any) => unknown) =>
+  Effect.gen(function*() {
+    const jobs = yield* Jobs.Jobs
+    const { payload } = Option.getOrThrow(yield* jobs.get(id))
+    return yield* jobs.editAndReplayJson(Pay, id, JSON.stringify(change(JSON.parse(payload))))
+  })
+
+describe("a payload that is edited as JSON", () => {
+  it.effect("keeps what is masked in it, and takes what is written in its place", () =>
+    Effect.gen(function*() {
+      const { await: ended, id } = yield* paid
+      yield* settle
+      assert.strictEqual(yield* ended, "a 4242 1 2")
+      const outcome = yield* edit(id, (shown) => {
+        assert.notInclude(JSON.stringify(shown), "4242")
+        return { ...shown, to: "b", accounts: [shown.accounts[0], { name: "y", pin: "3" }] }
+      })
+      assert.strictEqual(outcome, "Changed")
+      yield* settle
+      assert.strictEqual(yield* Pay.handle(id).await, "b 4242 1 3")
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("is refused where a mask stands for nothing, or for nobody knows what", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Pay.enqueue({ to: "a", accounts: [{ name: "x", pin: Redacted.make("1") }] })
+      const added = yield* Effect.flip(edit(id, (shown) => ({ ...shown, card: "<redacted>" })))
+      assert.include(added.message, "/card")
+      const longer = yield* Effect.flip(
+        edit(id, (shown) => ({ ...shown, accounts: [{ name: "new", pin: "7" }, ...shown.accounts] }))
+      )
+      assert.include(longer.message, "/accounts/1/pin")
+      assert.strictEqual(longer._tag, "JobControlError")
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("is refused when it is no JSON, does not fit its schema or is too large", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Pay.enqueue({ to: "a", accounts: [] })
+      const text = yield* Effect.flip(jobs.editAndReplayJson(Pay, id, "{"))
+      assert.include(text.message, "is no JSON")
+      const wrong = yield* Effect.flip(edit(id, (shown) => ({ ...shown, to: "" })))
+      assert.deepInclude(wrong, { _tag: "EnqueueError" })
+      const large = yield* Effect.flip(edit(id, (shown) => ({ ...shown, to: "x".repeat(300) })))
+      assert.include(large.message, "256")
+      assert.strictEqual(Option.getOrThrow(yield* jobs.get(id)).payload, "{\"to\":\"a\",\"accounts\":[]}")
+    }).pipe(Effect.provide(storeOnly)))
+})

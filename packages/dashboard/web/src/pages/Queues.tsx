@@ -1,0 +1,170 @@
+import { useMutation } from "@tanstack/react-query"
+import { Link } from "@tanstack/react-router"
+import { useState } from "react"
+import { acts, useRefresh } from "../actions.tsx"
+import { type Counts, post, type QueueStats, type State, type Switched } from "../api.ts"
+import { brief, count, exact, plural } from "../format.ts"
+import { useMay, useStats } from "../queries.ts"
+import { tell } from "../store.ts"
+import { Dialog } from "../ui/Dialog.tsx"
+import { Icon } from "../ui/Icon.tsx"
+import { Chip, colourOf, Empty, Failed, Heading, Loading } from "../ui/parts.tsx"
+
+const shown: ReadonlyArray<State> = ["ready", "running", "scheduled", "blocked", "dead"]
+
+export const Queues = () => {
+  const { data: stats, error, isPending } = useStats()
+  if (stats === undefined) return isPending ? <Loading /> : <Failed error={error!} />
+  const workersOf = (queue: string) =>
+    stats.workers.filter(({ leaseLeft, queues }) => leaseLeft > 0 && queues.includes(queue)).length
+  return (
+    <>
+      <Heading title="Queues">
+        {plural(stats.queues.length, "queue")}, {plural(stats.workers.length, "worker")}.
+      </Heading>
+      {stats.queues.length === 0
+        ? <Empty title="There is no queue yet">A queue is there with its first record, or its first worker.</Empty>
+        : (
+          <div className="mx-4 md:mx-6">
+            <div className="panel relative overflow-x-auto" tabIndex={0} role="region" aria-label="Queues">
+              <table className="w-full border-collapse">
+                <thead>
+                  <tr>
+                    <th scope="col" className="th">Queue</th>
+                    {shown.map((state) => <th scope="col" key={state} className="th num">{state}</th>)}
+                    <th scope="col" className="th num">Oldest ready</th>
+                    <th scope="col" className="th num">Workers</th>
+                    <th scope="col" className="th">
+                      <span className="sr-only">Actions</span>
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {stats.queues.map((queue) => (
+                    <Row
+                      key={queue.queue}
+                      stats={queue}
+                      workers={workersOf(queue.queue)}
+                    />
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          </div>
+        )}
+    </>
+  )
+}
+
+const Row = ({ stats, workers }: { readonly stats: QueueStats; readonly workers: number }) => {
+  const { counts, oldestReadyAge, parked, paused, queue } = stats
+  const isForgotten = workers === 0 && counts.ready + counts.scheduled > 0
+  return (
+    <tr className="hover:bg-raised">
+      <td className="td">
+        <span className="flex flex-wrap items-center gap-2">
+          <Link to="/queues/$queue" params={{ queue }} className="font-medium hover:underline">
+            <bdi>{queue}</bdi>
+          </Link>
+          {paused && <Chip tone="text-blocked">paused</Chip>}
+          {parked > 0 && <Chip tone="text-blocked">{exact(parked)} parked</Chip>}
+          {isForgotten && <Chip tone="text-dead">no worker</Chip>}
+        </span>
+      </td>
+      {shown.map((state) => (
+        <td key={state} className="td num">
+          {counts[state] === 0 ?
+            <span className="text-faint">0</span> :
+            (
+              <Link
+                to="/records"
+                search={{ queue, state }}
+                className={`hover:underline ${state === "dead" ? colourOf(state) : ""}`}
+                title={exact(counts[state])}
+              >
+                {count(counts[state])}
+              </Link>
+            )}
+        </td>
+      ))}
+      <td className="td num">
+        {oldestReadyAge === undefined ? <span className="text-faint">–</span> : brief(oldestReadyAge)}
+      </td>
+      <td className={`td num ${isForgotten ? "text-dead" : ""}`}>{workers}</td>
+      <td className="td">
+        <QueueActions stats={stats} />
+      </td>
+    </tr>
+  )
+}
+
+export const QueueActions = ({ stats: { counts, paused, queue } }: { readonly stats: QueueStats }) => {
+  const may = useMay()
+  const refresh = useRefresh()
+  const [isDraining, setDraining] = useState(false)
+  const turn = useMutation({
+    mutationFn: () => post<Switched>(`/queues/${encodeURIComponent(queue)}/${paused ? "resume" : "pause"}`),
+    onSuccess: () => tell(paused ? `${queue} goes on` : `${queue} is paused: what runs goes on, nothing new starts`),
+    onError: (error) => tell(error.message, true),
+    onSettled: refresh
+  })
+  const drain = useMutation({
+    mutationFn: () => post<Counts>(`/queues/${encodeURIComponent(queue)}/drain`),
+    onSuccess: ({ changed }) => {
+      tell(`${plural(changed, "record")} of ${queue} cancelled`)
+      setDraining(false)
+    },
+    onError: (error) => tell(error.message, true),
+    onSettled: refresh
+  })
+  const waiting = counts.ready + counts.scheduled + counts.blocked
+  return (
+    <span className="flex justify-end gap-1.5">
+      {may(paused ? "resume" : "pause", queue) && (
+        <button
+          type="button"
+          className="btn"
+          disabled={turn.isPending}
+          aria-label={`${paused ? "Resume" : "Pause"} ${queue}`}
+          onClick={() => turn.mutate()}
+        >
+          <Icon name={paused ? "play" : "pause"} />
+          {paused ? "Resume" : "Pause"}
+        </button>
+      )}
+      {may("drain", queue) && (
+        <button
+          type="button"
+          className="btn btn-danger"
+          disabled={waiting === 0}
+          aria-label={`Drain ${queue}`}
+          onClick={() => setDraining(true)}
+        >
+          Drain
+        </button>
+      )}
+      {isDraining && (
+        <Dialog title={`Drain ${queue}`} onClose={() => setDraining(false)}>
+          <p className="text-soft">
+            Everything of the queue that waits is cancelled. What runs goes on. {acts.retry.verb} brings records back.
+          </p>
+          <p className="my-3 rounded-md bg-raised px-3 py-2 font-medium">
+            {plural(waiting, "record")} would be cancelled
+          </p>
+          <div className="flex justify-end gap-2">
+            <button type="button" className="btn" onClick={() => setDraining(false)}>Back</button>
+            <button
+              type="button"
+              autoFocus
+              className="btn btn-main !border-dead !bg-dead"
+              disabled={drain.isPending}
+              onClick={() => drain.mutate()}
+            >
+              Cancel {exact(waiting)}
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </span>
+  )
+}

@@ -1,0 +1,67 @@
+import { Link } from "@tanstack/react-router"
+import type { Stats } from "../api.ts"
+import { brief, exact } from "../format.ts"
+import { useStats } from "../queries.ts"
+import { Chip, Empty, Failed, Heading, Loading } from "../ui/parts.tsx"
+import { Table } from "../ui/Table.tsx"
+
+type Row = Stats["workers"][number]
+
+export const Workers = () => {
+  const { data: stats, error, isPending } = useStats()
+  if (stats === undefined) return isPending ? <Loading /> : <Failed error={error!} />
+  return (
+    <>
+      <Heading title="Workers">
+        One for each process that works. What a worker holds is given to others when its lease ends.
+      </Heading>
+      <div className="panel mx-4 mb-8 overflow-hidden md:mx-6">
+        {stats.workers.length === 0
+          ? <Empty title="No worker is there">What is enqueued waits until one starts.</Empty>
+          : (
+            <Table<Row>
+              label="Workers"
+              rows={stats.workers}
+              keyOf={({ worker }) => worker}
+              columns={[
+                {
+                  name: "Worker",
+                  cell: ({ leaseLeft, worker }) => (
+                    <span className="flex items-center gap-2">
+                      <span
+                        aria-hidden
+                        className={`size-2 rounded-full ${leaseLeft > 0 ? "bg-completed" : "bg-dead"}`}
+                      />
+                      <span className="font-mono text-[12px]">{worker}</span>
+                      {leaseLeft <= 0 && <Chip tone="text-dead">lease ended</Chip>}
+                    </span>
+                  )
+                },
+                { name: "Holds", isNumber: true, cell: ({ holds }) => exact(holds) },
+                {
+                  name: "Lease",
+                  isNumber: true,
+                  cell: ({ leaseLeft }) =>
+                    leaseLeft > 0
+                      ? `${brief(leaseLeft)} left`
+                      : <span className="text-dead">ended {brief(-leaseLeft)} ago</span>
+                },
+                {
+                  name: "Queues",
+                  cell: ({ queues }) => (
+                    <span className="flex flex-wrap gap-1">
+                      {queues.map((queue) => (
+                        <Link key={queue} to="/queues/$queue" params={{ queue }}>
+                          <Chip>{queue}</Chip>
+                        </Link>
+                      ))}
+                    </span>
+                  )
+                }
+              ]}
+            />
+          )}
+      </div>
+    </>
+  )
+}

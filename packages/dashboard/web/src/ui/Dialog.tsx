@@ -1,0 +1,35 @@
+/** The browser's own dialog: it keeps the focus inside and gives it back. */
+import { type ReactNode, useEffect, useRef } from "react"
+
+export const Dialog = (
+  { children, onClose, title, wide = false }: {
+    readonly title: string
+    readonly onClose: () => void
+    readonly children: ReactNode
+    readonly wide?: boolean
+  }
+) => {
+  const dialog = useRef<HTMLDialogElement>(null)
+  useEffect(() => {
+    const shown = dialog.current!
+    if (!shown.open) shown.showModal()
+    return () => shown.close()
+  }, [])
+  return (
+    <dialog
+      ref={dialog}
+      aria-label={title}
+      onCancel={(event) => {
+        event.preventDefault()
+        onClose()
+      }}
+      onClick={(event) => event.target === dialog.current && onClose()}
+      className={`panel w-[calc(100vw-1.5rem)] p-0 shadow-xl ${wide ? "max-w-3xl" : "max-w-md"}`}
+    >
+      <div className="p-4">
+        <h2 className="mb-2 text-[15px] font-semibold">{title}</h2>
+        {children}
+      </div>
+    </dialog>
+  )
+}

@@ -1,0 +1,338 @@
+/**
+ * Records as rows, of which those are drawn that are seen. Each page that is scrolled to is asked for by its cursor; what
+ * happens meanwhile is counted and shown when it is asked for, so that no row moves under the pointer.
+ */
+import { useInfiniteQuery } from "@tanstack/react-query"
+import { Link, useNavigate } from "@tanstack/react-router"
+import { useVirtualizer } from "@tanstack/react-virtual"
+import { useEffect, useRef, useState } from "react"
+import { acts, Confirm } from "../actions.tsx"
+import { type Estimated, type RecordSummary, type Selection } from "../api.ts"
+import { brief, exact, plural, shortId, visible } from "../format.ts"
+import { useKeys } from "../keys.ts"
+import { live } from "../live.ts"
+import { recordsQuery, useMay } from "../queries.ts"
+import { payloads, useNow } from "../store.ts"
+import { Icon } from "./Icon.tsx"
+import { Ago, Failed, Loading, StateMark } from "./parts.tsx"
+
+interface Asked {
+  readonly action: Estimated
+  readonly where: Selection
+}
+
+const columns = "md:grid-cols-[28px_104px_minmax(120px,1fr)_minmax(90px,0.6fr)_52px_minmax(0,2.4fr)_92px]"
+
+export const RecordTable = (
+  { actions, empty, order = "newest", where }: {
+    readonly where: Selection
+    readonly order?: "newest" | "oldest"
+    readonly actions: ReadonlyArray<Estimated>
+    readonly empty: React.ReactNode
+  }
+) => {
+  const navigate = useNavigate()
+  const may = useMay()
+  const scroller = useRef<HTMLDivElement>(null)
+  const query = useInfiniteQuery(recordsQuery(where, order))
+  const rows = query.data?.pages.flatMap(({ records }) => records) ?? []
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
+  const [isAll, setAll] = useState(false)
+  const [cursor, setCursor] = useState(-1)
+  const [asked, setAsked] = useState<Asked>()
+  const fresh = live.useFresh()
+  const key = JSON.stringify([where, order])
+
+  const letGo = () => {
+    setSelected(new Set())
+    setAll(false)
+  }
+  useEffect(() => {
+    letGo()
+    setCursor(-1)
+    live.seen()
+    scroller.current?.scrollTo({ top: 0 })
+  }, [key])
+
+  // At the top and with nothing chosen it follows by itself; else it says how much is new.
+  const [isTop, setTop] = useState(true)
+  const isFollowing = isTop && selected.size === 0 && cursor < 0 && asked === undefined
+  const { refetch } = query
+  useEffect(() => {
+    if (!isFollowing || fresh.size === 0 || query.isFetching) return
+    const timer = setTimeout(() => {
+      live.seen()
+      void refetch()
+    }, 1200)
+    return () => clearTimeout(timer)
+  }, [isFollowing, fresh, query.isFetching, refetch])
+
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => matchMedia("(min-width: 768px)").matches ? 33 : 62,
+    overscan: 12,
+    getItemKey: (index) => rows[index]!.id
+  })
+  const items = virtual.getVirtualItems()
+  const last = items.at(-1)?.index ?? -1
+  const { fetchNextPage, hasNextPage, isFetchingNextPage } = query
+  useEffect(() => {
+    if (hasNextPage && !isFetchingNextPage && last >= rows.length - 20) void fetchNextPage()
+  }, [last, rows.length, hasNextPage, isFetchingNextPage, fetchNextPage])
+
+  const toggle = (id: string) => {
+    setAll(false)
+    setSelected((before) => {
+      const next = new Set(before)
+      if (!next.delete(id)) next.add(id)
+      return next
+    })
+  }
+  const chosen = (): Selection | undefined =>
+    isAll ? where : selected.size > 0
+      ? { ids: [...selected].slice(0, 1000) as unknown as NonNullable<Selection["ids"]> }
+      : undefined
+  const ask = (action: Estimated) => {
+    const one = rows[cursor]
+    const where = chosen() ?? (one === undefined ? undefined : { ids: [one.id] as const })
+    if (where !== undefined) setAsked({ action, where })
+  }
+  const move = (by: number) => {
+    const next = Math.min(rows.length - 1, Math.max(0, cursor + by))
+    setCursor(next)
+    if (rows.length > 0) virtual.scrollToIndex(next)
+  }
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    x: () => rows[cursor] !== undefined && toggle(rows[cursor].id),
+    r: () => actions.includes("retry") && isAllowed("retry") && ask("retry"),
+    Enter: () => rows[cursor] !== undefined && void navigate({ to: "/records/$id", params: { id: rows[cursor].id } }),
+    Escape: () => {
+      letGo()
+      setCursor(-1)
+    }
+  })
+
+  const isAllowed = (action: Estimated) => may(action, where.queue) || rows.some(({ queue }) => may(action, queue))
+  const allowed = actions.filter(isAllowed)
+  const many = isAll ? "all that match" : plural(selected.size, "record")
+  const isEverySelected = rows.length > 0 && rows.every(({ id }) => selected.has(id))
+
+  return (
+    <section className="flex min-h-0 flex-1 flex-col" aria-label="Records">
+      <div className="flex min-h-[38px] flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1 md:px-6">
+        {selected.size > 0 || isAll
+          ? (
+            <>
+              <strong>{many} selected</strong>
+              {!isAll && isEverySelected && hasNextPage && (
+                <button
+                  type="button"
+                  className="link"
+                  onClick={() => setAll(true)}
+                >
+                  Select all that match
+                </button>
+              )}
+              <button type="button" className="link" onClick={letGo}>Let go</button>
+              <span className="flex-1" />
+              {allowed.map((action) => (
+                <button
+                  key={action}
+                  type="button"
+                  className={`btn ${acts[action].isDanger === true ? "btn-danger" : ""}`}
+                  onClick={() => ask(action)}
+                >
+                  <Icon name={acts[action].icon} />
+                  {acts[action].verb}
+                </button>
+              ))}
+            </>
+          )
+          : (
+            <>
+              <span className="text-soft">
+                {query.isSuccess &&
+                  `${exact(rows.length)}${
+                    hasNextPage ? " shown, more below" : rows.length === 1 ? " record" : " records"
+                  }`}
+              </span>
+              <span className="flex-1" />
+              {!isFollowing && fresh.size > 0 && (
+                <button
+                  type="button"
+                  className="btn"
+                  onClick={() => {
+                    live.seen()
+                    setCursor(-1)
+                    scroller.current?.scrollTo({ top: 0 })
+                    void refetch()
+                  }}
+                >
+                  {exact(fresh.size)} changed since · show
+                </button>
+              )}
+              {allowed.length > 0 && rows.length > 0 && (
+                <button
+                  type="button"
+                  className="btn"
+                  onClick={() => setAll(true)}
+                >
+                  Select all that match
+                </button>
+              )}
+            </>
+          )}
+      </div>
+      {query.isError && rows.length === 0
+        ? <Failed error={query.error} />
+        : query.isPending
+        ? <Loading />
+        : rows.length === 0
+        ? empty
+        : (
+          <div
+            ref={scroller}
+            className="min-h-0 flex-1 overflow-auto bg-panel"
+            onScroll={(event) => setTop(event.currentTarget.scrollTop < 40)}
+            tabIndex={0}
+            role="region"
+            aria-label="The list of records"
+          >
+            <div role="table" aria-label="Records" aria-rowcount={hasNextPage ? -1 : rows.length}>
+              <div role="rowgroup" className="sticky top-0 z-10 bg-panel max-md:sr-only">
+                <div role="row" className={`grid items-center border-b border-line px-6 ${columns}`}>
+                  <span role="columnheader" className="py-1.5">
+                    <input
+                      type="checkbox"
+                      aria-label="Select what is shown"
+                      checked={isAll || isEverySelected}
+                      onChange={() =>
+                        isEverySelected || isAll ? letGo() : setSelected(new Set(rows.map(({ id }) => id)))}
+                    />
+                  </span>
+                  {["State", "Job", "Queue"].map((name) => (
+                    <span key={name} role="columnheader" className="label">{name}</span>
+                  ))}
+                  <span role="columnheader" className="label num pr-3">Tries</span>
+                  <span role="columnheader" className="label">Last failure, or payload</span>
+                  <span role="columnheader" className="label num">When</span>
+                </div>
+              </div>
+              <div role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
+                {items.map(({ index, size, start }) => (
+                  <Row
+                    key={rows[index]!.id}
+                    index={index}
+                    record={rows[index]!}
+                    top={start}
+                    height={size}
+                    isSelected={isAll || selected.has(rows[index]!.id)}
+                    isCurrent={index === cursor}
+                    onToggle={() => toggle(rows[index]!.id)}
+                  />
+                ))}
+              </div>
+            </div>
+          </div>
+        )}
+      {asked !== undefined && <Confirm {...asked} onClose={() => setAsked(undefined)} onDone={letGo} />}
+    </section>
+  )
+}
+
+const Row = (
+  { height, index, isCurrent, isSelected, onToggle, record, top }: {
+    readonly record: RecordSummary
+    readonly index: number
+    readonly top: number
+    readonly height: number
+    readonly isSelected: boolean
+    readonly isCurrent: boolean
+    readonly onToggle: () => void
+  }
+) => (
+  <div
+    role="row"
+    aria-rowindex={index + 1}
+    aria-selected={isSelected}
+    data-current={isCurrent}
+    style={{ height, transform: `translateY(${top}px)` }}
+    className={`absolute inset-x-0 grid grid-cols-[28px_1fr_auto] items-center gap-x-0 border-b border-line px-4 hover:bg-raised data-[current=true]:bg-raised data-[current=true]:shadow-[inset_3px_0_0_var(--accent)] aria-selected:bg-accent/10 md:px-6 ${columns}`}
+  >
+    <span role="cell">
+      <input
+        type="checkbox"
+        aria-label={`Select ${record.tag} ${shortId(record.id)}`}
+        checked={isSelected}
+        onChange={onToggle}
+      />
+    </span>
+    <span role="cell" className="max-md:order-1">
+      <StateMark state={record.state} />
+    </span>
+    <span role="cell" className="min-w-0 truncate pr-3 max-md:order-0">
+      <Link to="/records/$id" params={{ id: record.id }} className="font-medium hover:underline" title={record.id}>
+        <bdi>{record.tag}</bdi>
+      </Link>{" "}
+      <span className="font-mono text-[11px] text-faint">{shortId(record.id)}</span>
+    </span>
+    <span role="cell" className="truncate pr-3 text-soft max-md:hidden">
+      <bdi>{record.queue}</bdi>
+    </span>
+    <span role="cell" className={`num pr-3 max-md:hidden ${record.attempt > 1 ? "" : "text-faint"}`}>
+      {record.attempt}
+    </span>
+    <span
+      role="cell"
+      className="min-w-0 truncate pr-3 max-md:order-2 max-md:col-span-2 max-md:col-start-2 max-md:row-start-2"
+    >
+      <Gist record={record} />
+    </span>
+    <span role="cell" className="num whitespace-nowrap text-soft max-md:order-3 max-md:hidden">
+      <When record={record} />
+    </span>
+  </div>
+)
+
+/** What one wants to know of it first. */
+const Gist = ({ record }: { readonly record: RecordSummary }) => {
+  const isHidden = payloads.useHidden()
+  const { blocked, lastFailure, state } = record
+  if (state === "blocked" && blocked !== undefined) {
+    return (
+      <span className="text-blocked">
+        waits: {blocked.reason}
+        {blocked.on !== undefined && ` · ${visible(blocked.on)}`}
+      </span>
+    )
+  }
+  if (lastFailure !== undefined && state !== "completed") {
+    return (
+      <>
+        <span className="text-dead">
+          <bdi>{visible(lastFailure.tag ?? lastFailure.kind)}</bdi>
+        </span>{" "}
+        <span className="text-soft">
+          <bdi>{visible(lastFailure.message)}</bdi>
+        </span>
+      </>
+    )
+  }
+  return (
+    <span className="font-mono text-[11.5px] text-faint">
+      {isHidden ? "hidden" : <bdi>{visible(record.payload.text)}</bdi>}
+    </span>
+  )
+}
+
+const When = ({ record }: { readonly record: RecordSummary }) => {
+  const now = useNow()
+  if (record.state === "scheduled" && record.dueAt !== undefined) {
+    return record.dueAt > now ? <>in {brief(record.dueAt - now)}</> : <>due</>
+  }
+  if (record.state === "running" && record.claimedAt !== undefined) return <>for {brief(now - record.claimedAt)}</>
+  return <Ago at={record.finishedAt ?? record.enqueuedAt} />
+}

@@ -1,0 +1,187 @@
+/** Each page in a real browser, over a real store: what it shows, that it is accessible, and that the policy is kept. */
+import { Auth } from "@capstan/http"
+import { Effect, Redacted } from "effect"
+import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
+import { accessible, closeBrowser, filled, look, type Looked, Mail, serve, type World } from "./harness.ts"
+
+let world: World
+let ids: Awaited<ReturnType<typeof filled>>
+const open: Array<Looked> = []
+
+const at = async (path: string, options?: Parameters<typeof look>[2]) => {
+  const looked = await look(world, path, options)
+  open.push(looked)
+  return looked
+}
+
+beforeAll(async () => {
+  world = await serve()
+  ids = await filled(world)
+})
+afterEach(async () => {
+  // Nothing that was shown broke the policy, or threw.
+  const complaints = open.flatMap(({ complaints }) => complaints)
+  await Promise.all(open.splice(0).map(({ close }) => close()))
+  assert.deepStrictEqual(complaints, [])
+})
+afterAll(async () => {
+  await closeBrowser()
+  await world.close()
+})
+
+/** A page, with a text that it shows when it is complete. */
+const pages = (): ReadonlyArray<readonly [path: string, shows: string]> => [
+  ["/", "Needs attention"],
+  ["/records", "user29@example.com"],
+  [`/records/${ids.bad}`, "the bank said: no funds"],
+  ["/queues", "billing"],
+  ["/queues/sync", "Keys of accounts"],
+  ["/jobs", "Charge"],
+  ["/flows", "Order"],
+  [`/flows/${ids.flow}`, "mails"],
+  ["/schedules", "At 02:30"],
+  ["/workers", "No worker is there"],
+  ["/errors", "Declined"],
+  ["/dead", "Undecodable"],
+  ["/audit", "Nobody has changed anything yet"],
+  ["/settings", "nobody in particular"]
+]
+
+describe.each(["light", "dark"] as const)("in %s", (colorScheme) => {
+  it("every page shows what it is for, and axe finds nothing", async () => {
+    for (const [path, shows] of pages()) {
+      const { close, page } = await at(path, { colorScheme })
+      await page.getByText(shows).first().waitFor()
+      await accessible(page, path)
+      await close()
+    }
+  }, 120_000)
+})
+
+it("every page fits a phone: nothing is wider than the screen", async () => {
+  for (const [path, shows] of pages()) {
+    const { close, page } = await at(path, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true })
+    await page.getByText(shows).first().waitFor()
+    const width = await page.evaluate(() => document.documentElement.scrollWidth)
+    assert.isAtMost(width, 390, path)
+    await accessible(page, path)
+    await close()
+  }
+}, 120_000)
+
+describe("the address", () => {
+  it("has the filters, and comes back to them", async () => {
+    const { page } = await at("/records?state=dead&queue=billing")
+    await page.getByRole("button", { name: "dead 2", exact: false, pressed: true }).waitFor()
+    assert.strictEqual((await page.getByLabel("Search records").inputValue()).trim(), "queue:billing")
+    await page.getByRole("link", { name: "Charge" }).first().click()
+    await page.getByRole("heading", { name: "Charge" }).waitFor()
+    assert.match(page.url(), /\/ops\/jobs\/records\/[0-9a-f-]{36}$/)
+    await page.goBack()
+    await page.getByRole("button", { name: "dead 2", exact: false, pressed: true }).waitFor()
+    assert.match(page.url(), /state=dead/)
+  })
+
+  it("is told when there is nothing at it", async () => {
+    const { page } = await at("/nowhere/at/all")
+    await page.getByText("Nothing is here").waitFor()
+    const record = await at("/records/01890000-0000-7000-8000-000000000000")
+    await record.page.getByText("There is no such record").waitFor()
+  })
+})
+
+describe("the search", () => {
+  it("takes words, completes them, and says what it does not know", async () => {
+    const { page } = await at("/records")
+    await page.getByText("user29@example.com").waitFor()
+    await page.keyboard.press("/")
+    const field = page.getByLabel("Search records")
+    await field.fill("queue:bil")
+    await page.getByRole("option", { name: "queue:billing" }).click()
+    await page.waitForURL(/queue=billing/)
+    await page.getByText("user29@example.com").waitFor({ state: "detached" })
+    await field.fill("error:Declined job:Charge")
+    await field.press("Enter")
+    await page.waitForURL(/error=Declined/)
+    await page.getByText("the bank said: no funds").first().waitFor()
+    await field.fill("colour:red")
+    await field.press("Enter")
+    await page.getByRole("alert").getByText("colour: is no word of the search").waitFor()
+    await field.fill(ids.good)
+    await field.press("Enter")
+    await page.waitForURL(/id=/)
+    await page.getByText("completed", { exact: true }).last().waitFor()
+  })
+})
+
+it("a secret is marked, and is nowhere in what the browser was sent", async () => {
+  const { page } = await at(`/records/${ids.bad}`)
+  await page.getByText("redacted", { exact: true }).waitFor()
+  assert.notInclude(await page.content(), "4242")
+})
+
+it("what happens is shown without asking", async () => {
+  const { page } = await at("/records?queue=mail")
+  await page.getByRole("button", { name: "Live.", exact: false }).waitFor()
+  await world.run(Mail.enqueue({ to: "somebody.new@example.com", body: 1 }))
+  await page.getByText("somebody.new@example.com").waitFor()
+})
+
+it("a store without anything says what will be there", async () => {
+  const empty = await serve({ prefix: "/" })
+  try {
+    for (
+      const [path, text] of [
+        ["/", "Nothing has been enqueued yet"],
+        ["/records", "The store has no records"],
+        ["/queues", "There is no queue yet"],
+        ["/jobs", "No job has a record yet"],
+        ["/flows", "No flow among them"],
+        ["/schedules", "There is no schedule"],
+        ["/workers", "No worker is there"],
+        ["/errors", "Nothing fails"],
+        ["/dead", "Nothing is dead"]
+      ] as const
+    ) {
+      const looked = await look(empty, path)
+      await looked.page.getByText(text).first().waitFor()
+      assert.deepStrictEqual(looked.complaints, [])
+      await looked.close()
+    }
+  } finally {
+    await empty.close()
+  }
+}, 60_000)
+
+it("a store that is away is said to be, what was shown stays, and goes on when it is back", async () => {
+  const { page } = await at("/")
+  await page.getByText("Needs attention").waitFor()
+  world.setAway(true)
+  try {
+    await page.getByRole("alert").getByText("The store does not answer").waitFor({ timeout: 25_000 })
+    assert.isTrue(await page.getByText("Needs attention").isVisible())
+    await accessible(page, "away")
+  } finally {
+    world.setAway(false)
+  }
+  await page.getByRole("alert").waitFor({ state: "detached", timeout: 25_000 })
+}, 60_000)
+
+it("who is not signed in is told so, and who only looks sees no buttons", async () => {
+  const token = "a token of the tests, long enough"
+  const guarded = await serve({
+    auth: Auth.layerBearer([{ token: Redacted.make(token), principal: Auth.principal("viewer", "viewer") }])
+  })
+  try {
+    await guarded.run(Effect.asVoid(Mail.enqueue({ to: "a", body: 1 })))
+    const stranger = await look(guarded, "/queues")
+    await stranger.page.getByText("Not signed in").waitFor()
+    await stranger.close()
+    const viewer = await look(guarded, "/queues", { extraHTTPHeaders: { authorization: `Bearer ${token}` } })
+    await viewer.page.getByRole("link", { name: "mail" }).waitFor()
+    assert.strictEqual(await viewer.page.getByRole("button", { name: /Pause mail|Drain mail/ }).count(), 0)
+    await viewer.close()
+  } finally {
+    await guarded.close()
+  }
+})

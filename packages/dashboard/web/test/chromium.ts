@@ -1,0 +1,42 @@
+/** A headless Chromium of the system. In CI, as root, it is installed where it is missing; elsewhere it is said what to type. */
+import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { type Browser, chromium } from "playwright-core"
+import { mayInstall } from "../../../../scripts/servers/install.ts"
+
+const places = [
+  process.env["CAPSTAN_CHROMIUM"],
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+]
+
+const find = (): string | undefined => places.find((path) => path !== undefined && existsSync(path))
+
+const run = (...args: ReadonlyArray<string>) => {
+  const { status, stderr } = spawnSync("apt-get", args, {
+    encoding: "utf8",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
+  })
+  if (status !== 0) throw new Error(`apt-get ${args.join(" ")} failed\n${stderr}`)
+}
+
+const installed = (): string => {
+  const found = find()
+  if (found !== undefined) return found
+  if (mayInstall()) {
+    console.log("installing chromium")
+    run("update", "-qq")
+    run("install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core")
+    const now = find()
+    if (now !== undefined) return now
+  }
+  throw new Error(
+    "Chromium was not found. Type: sudo apt-get install chromium, or name it with CAPSTAN_CHROMIUM=/path/to/chromium"
+  )
+}
+
+/** Its sandbox needs rights that a container does not give; it opens nothing but our own page on loopback. */
+export const launch = (): Promise<Browser> =>
+  chromium.launch({ executablePath: installed(), args: ["--no-sandbox", "--disable-dev-shm-usage"] })

@@ -1,0 +1,170 @@
+/**
+ * The bodies of what is told from a bounded number of records, or from what this process heard: never from all of them.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { Failure, RecordSummary, State } from "./ApiModel.ts"
+
+const counts = Schema.Record(State, Schema.Int)
+
+/**
+ * The last half hour as this process saw it: depths as the store keeps them, and what ended as it was told of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Series = Schema.Struct({
+  /** Milliseconds between two samples. */
+  every: Schema.Int,
+  samples: Schema.Array(Schema.Struct({
+    at: Schema.Number,
+    ready: Schema.Int,
+    running: Schema.Int,
+    /** Blocked and scheduled. */
+    waiting: Schema.Int,
+    dead: Schema.Int,
+    oldestReadyAge: Schema.optionalKey(Schema.Number),
+    /** Since the sample before. */
+    completed: Schema.Int,
+    /** Retried or dead since the sample before. */
+    failed: Schema.Int,
+    /** More ended than was told. */
+    isAtLeast: Schema.Boolean
+  }))
+}).annotate({ identifier: "Series" })
+
+/** Milliseconds; absent where nothing was measured. */
+const Percentiles = Schema.Struct({ p50: Schema.Number, p95: Schema.Number })
+
+/**
+ * The jobs among the newest records.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const JobsSeen = Schema.Struct({
+  /** How many records this is told from. */
+  looked: Schema.Int,
+  jobs: Schema.Array(Schema.Struct({
+    job: Schema.String,
+    queues: Schema.Array(Schema.String),
+    versions: Schema.Array(Schema.Int),
+    counts,
+    attempts: Schema.Int,
+    failures: Schema.Int,
+    /** From the enqueue to the first attempt. */
+    wait: Schema.optionalKey(Percentiles),
+    /** Of one attempt. */
+    run: Schema.optionalKey(Percentiles),
+    newest: Schema.Number
+  }))
+}).annotate({ identifier: "JobsSeen" })
+
+/**
+ * Failures of one kind, among the newest records that are dead or wait for another try.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ErrorGroups = Schema.Struct({
+  looked: Schema.Int,
+  errors: Schema.Array(Schema.Struct({
+    job: Schema.String,
+    /** The declared error's tag, or the name of the defect. */
+    tag: Schema.optionalKey(Schema.String),
+    kind: Failure.fields.kind,
+    /** Of the newest; what differs from record to record is left as it is there. */
+    message: Schema.String,
+    dead: Schema.Int,
+    retrying: Schema.Int,
+    first: Schema.Number,
+    last: Schema.Number,
+    queues: Schema.Array(Schema.String),
+    /** The newest record of it. */
+    example: Schema.String
+  }))
+}).annotate({ identifier: "ErrorGroups" })
+
+/**
+ * The flows among the newest records.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const FlowsSeen = Schema.Struct({
+  looked: Schema.Int,
+  flows: Schema.Array(Schema.Struct({
+    id: Schema.String,
+    name: Schema.optionalKey(Schema.String),
+    counts,
+    newest: Schema.Number
+  }))
+}).annotate({ identifier: "FlowsSeen" })
+
+/**
+ * One flow: its records by node, as many as are looked at.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const FlowView = Schema.Struct({
+  id: Schema.String,
+  name: Schema.optionalKey(Schema.String),
+  counts,
+  nodes: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    counts,
+    /** At most 50 of each node, those that have not ended well first. */
+    records: Schema.Array(RecordSummary)
+  })),
+  /** Whether it has more records than these 1,000. */
+  isCut: Schema.Boolean
+}).annotate({ identifier: "FlowView" })
+
+/**
+ * The last changes that were asked for, of those that this process has seen.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Audit = Schema.Struct({
+  entries: Schema.Array(Schema.Struct({
+    at: Schema.Number,
+    principal: Schema.String,
+    address: Schema.optionalKey(Schema.String),
+    action: Schema.String,
+    /** Which records, as JSON. */
+    where: Schema.String,
+    /** What else was given, as JSON. */
+    options: Schema.String,
+    outcome: Schema.Literals(["Done", "Refused", "Failed", "Interrupted"]),
+    changed: Schema.optionalKey(Schema.Int),
+    requested: Schema.optionalKey(Schema.Int),
+    detail: Schema.optionalKey(Schema.String)
+  }))
+}).annotate({ identifier: "Audit" })
+
+/**
+ * The jobs whose records can be edited here: those that the API was mounted with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Declarations = Schema.Struct({
+  jobs: Schema.Array(Schema.Struct({
+    job: Schema.String,
+    queue: Schema.String,
+    /** The JSON Schema of its payload. */
+    payload: Schema.Json
+  }))
+}).annotate({ identifier: "Declarations" })
+
+/**
+ * How a record took an edit. `Unchanged`: it runs, and was left alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Edited = Schema.Struct({ outcome: Schema.Literals(["Changed", "Unchanged", "NotFound"]) })
+  .annotate({ identifier: "Edited" })

@@ -1,0 +1,151 @@
+/** The handlers of limits and schedules. */
+import { type JobError, type JobLimit, Jobs, JobSchedules, type JobStore } from "capstan"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { BadRequest, ScheduleNotFound } from "../ApiError.ts"
+import type * as Settings from "../ApiSettings.ts"
+import { Caller, JobsApi } from "../JobsApi.ts"
+import { answered, type FromJobs, make as makeChange } from "./change.ts"
+import { refuse } from "./permit.ts"
+import { present } from "./view.ts"
+
+const mostKeys = 500
+
+const settingsOf = ({ rate, ...rest }: JobStore.LimitSettings): typeof Settings.LimitSettings.Type =>
+  present({ ...rest, rate: rate === undefined ? undefined : { ...rate } })
+
+const limitOf = ({ of, holds, override, proposed, release }: Jobs.Limit): typeof Settings.Limit.Type =>
+  present({
+    of,
+    release: Option.getOrUndefined(release),
+    proposed: settingsOf(proposed),
+    override: Option.getOrUndefined(Option.map(override, settingsOf)),
+    holds: settingsOf(holds)
+  })
+
+const optionsOf = ({ breaker, rate, ...rest }: typeof Settings.LimitSettings.Type): JobLimit.KeyOptions => ({
+  ...rest,
+  ...rate === undefined ? {} : { rate: { limit: rate.limit, per: rate.perMillis, burst: rate.burst } },
+  ...breaker === undefined ? {} : {
+    breaker: { consecutive: breaker.consecutive, openDuration: breaker.openMillis }
+  }
+})
+
+/** A limit of keys is of every queue: so are the rights that it takes. */
+const whereOf = (of: Jobs.LimitOf): JobStore.Selection => "queue" in of ? { queue: of.queue } : {}
+
+const limits = HttpApiBuilder.group(
+  JobsApi,
+  "limits",
+  Effect.fnUntraced(function*(handlers) {
+    const jobs = yield* Jobs.Jobs
+    const change = yield* makeChange
+    const set = (
+      of: Jobs.LimitOf,
+      run: Effect.Effect<Jobs.Limit, FromJobs>,
+      options: Readonly<Record<string, unknown>>
+    ) =>
+      Effect.map(
+        change({ where: whereOf(of), run, count: () => one, options: { limit: of, ...options } }),
+        limitOf
+      )
+    return handlers.handleAll({
+      list: () =>
+        answered(Effect.gen(function*() {
+          const { may } = yield* Caller
+          const all = yield* jobs.limits
+          return {
+            limits: all.filter(({ of }) => "queue" in of ? may("view", of.queue) : may("view")).map(limitOf)
+          }
+        })),
+      keys: ({ params: { name } }) =>
+        answered(Effect.gen(function*() {
+          const { may, name: who } = yield* Caller
+          if (!may("view")) return yield* refuse(`${who} may not view on every queue, and a key is of all of them`)
+          const found = yield* Stream.runCollect(Stream.take(jobs.keys(name), mostKeys + 1))
+          return {
+            keys: found.slice(0, mostKeys).map(({ limitedUntil, ...key }) =>
+              present({ ...key, limitedUntil: Option.getOrUndefined(limitedUntil) })
+            ),
+            isCut: found.length > mostKeys
+          }
+        })),
+      set: ({ payload: { of, settings } }) => set(of, jobs.setLimit(of, optionsOf(settings)), { settings }),
+      clear: ({ payload: { of } }) => set(of, jobs.clearLimit(of), { settings: "cleared" })
+    })
+  })
+)
+
+const one: Jobs.Counts = { changed: 1, requested: 0, unchanged: 0, notFound: 0 }
+const none: Jobs.Counts = { changed: 0, requested: 0, unchanged: 1, notFound: 0 }
+
+const scheduleOf = (
+  { last, next, paused, ...schedule }: JobSchedules.Schedule
+): typeof Settings.Schedule.Type =>
+  present({
+    ...schedule,
+    paused: Option.getOrUndefined(paused),
+    next: Option.getOrUndefined(next),
+    last: Option.getOrUndefined(
+      Option.map(last, ({ run, ...tick }) =>
+        present({ ...tick, run: Option.getOrUndefined(Option.map(run, (run) => present(run))) }))
+    )
+  })
+
+const schedulesGroup = HttpApiBuilder.group(
+  JobsApi,
+  "schedules",
+  Effect.fnUntraced(function*(handlers) {
+    const schedules = yield* JobSchedules.JobSchedules
+    const change = yield* makeChange
+
+    /** A change of the schedule of this name, by the rights on the queue of its job. Who may not see that finds none. */
+    const turn = <A>(
+      name: string,
+      run: Effect.Effect<A, JobError.ScheduleError | JobError.JobStoreError>,
+      count: (answer: A) => Jobs.Counts
+    ) =>
+      Effect.gen(function*() {
+        const { may } = yield* Caller
+        const found = yield* answered(schedules.get(name))
+        if (Option.isNone(found) || !may("view", found.value.queue)) return yield* new ScheduleNotFound({ name })
+        return yield* change({
+          where: { queue: found.value.queue },
+          options: { schedule: name },
+          run: Effect.mapError(run, (error) =>
+            error._tag === "ScheduleError" ? new BadRequest({ detail: error.message }) : error),
+          count
+        })
+      })
+    const turned = (name: string, run: Effect.Effect<boolean, JobError.ScheduleError | JobError.JobStoreError>) =>
+      Effect.map(turn(name, run, (changed) => changed ? one : none), (changed) => ({ changed }))
+
+    return handlers.handleAll({
+      list: ({ query: { after } }) =>
+        answered(Effect.gen(function*() {
+          const { may } = yield* Caller
+          const found = yield* schedules.list({ after })
+          return {
+            schedules: found.filter(({ queue }) => may("view", queue)).map(scheduleOf),
+            ...found.length < 100 ? {} : { after: found.at(-1)!.name }
+          }
+        })),
+      pause: ({ payload: { name } }) => turned(name, schedules.pause(name)),
+      resume: ({ payload: { name } }) => turned(name, schedules.resume(name)),
+      run: ({ payload: { name } }) =>
+        Effect.map(
+          turn(name, schedules.runNow(name), (answer) => answer._tag === "Skipped" ? none : one),
+          (answer) => ({
+            outcome: answer._tag,
+            ..."id" in answer ? { id: answer.id } : {}
+          })
+        ),
+      remove: ({ payload: { name } }) => turned(name, Effect.as(schedules.remove(name), true))
+    })
+  })
+)
+
+export const layer = Layer.mergeAll(limits, schedulesGroup)

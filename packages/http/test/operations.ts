@@ -1,0 +1,170 @@
+/** What the API does on every store with limits, schedules and payloads, and what it tells of the newest records. */
+import { assert } from "@effect/vitest"
+import { Flow, type JobSchedules, type JobStore } from "capstan"
+import { Effect, Option, Redacted, Schedule, type Scope } from "effect"
+import { Bill, Call, Greet, type Served, worked } from "./harness.ts"
+import { hourly } from "./matrix.ts"
+
+class Party extends Flow.make("Party").list("greetings", Greet).node("bill", Bill, { after: { greetings: "fail" } }) {}
+
+type Fact = (
+  name: string,
+  run: (
+    served: Served
+  ) => Effect.Effect<void, unknown, JobStore.JobStore | JobSchedules.JobSchedules | Scope.Scope>
+) => void
+
+export const operations = (fact: Fact): void => {
+  fact("a limit of a queue is set by hand, holds, and is cleared", ({ audited, client }) =>
+    Effect.gen(function*() {
+      const { limits } = yield* client("operator")
+      const of = { queue: "mail" }
+      const set = yield* limits.set({
+        payload: { of, settings: { concurrency: 3, rate: { limit: 10, perMillis: 1000 } } }
+      })
+      assert.deepStrictEqual(set.holds, { concurrency: 3, rate: { limit: 10, perMillis: 1000, burst: 1 } })
+      assert.deepStrictEqual(set.override, set.holds)
+      assert.deepStrictEqual((yield* limits.list()).limits.find((one) => "queue" in one.of)?.holds, set.holds)
+      const cleared = yield* limits.clear({ payload: { of } })
+      assert.deepStrictEqual([cleared.holds, cleared.override], [{}, undefined])
+      const refused = yield* Effect.flip(limits.set({ payload: { of, settings: { concurrency: -1 } } }))
+      assert.strictEqual(refused._tag, "BadRequest")
+      assert.deepStrictEqual(audited.map(({ action, outcome: { _tag }, where }) => [action, where, _tag]), [
+        ["limit", of, "Done"],
+        ["limit", of, "Done"],
+        ["limit", of, "Failed"]
+      ])
+    }))
+
+  fact(
+    "the keys of a limit say how they stand, to who may see all queues",
+    ({ ask, client }) =>
+      Effect.gen(function*() {
+        const { limits } = yield* client("viewer")
+        yield* Call.enqueueMany([{ account: "a" }, { account: "a" }, { account: "b" }])
+        yield* (yield* client("operator")).limits.set({
+          payload: { of: { key: "calls" }, settings: { concurrency: 1 } }
+        })
+        const { isCut, keys } = yield* limits.keys({ params: { name: "calls" } })
+        assert.isFalse(isCut)
+        assert.deepStrictEqual(keys.map(({ key }) => key), ["a", "b"])
+        assert.deepStrictEqual(keys.map(({ ready, running, waiting }) => ready + running + waiting), [2, 1])
+        assert.strictEqual((yield* ask("mailAdmin", "/limits/calls/keys")).status, 403)
+        const seen = yield* ask("mailAdmin", "/limits")
+        assert.notInclude(JSON.stringify(seen.body), "calls")
+        const set = yield* ask("mailAdmin", "/limits/set", { of: { key: "calls" }, settings: { concurrency: 2 } })
+        assert.strictEqual(set.status, 403)
+      })
+  )
+
+  fact("a schedule is listed, paused, resumed, run and removed", ({ ask, client, jobs }) =>
+    Effect.gen(function*() {
+      yield* hourly
+      const { schedules } = yield* client("admin")
+      const payload = { name: "hourly" }
+      const only = Effect.map(schedules.list({ query: {} }), ({ schedules }) => schedules[0]!)
+      assert.deepInclude(yield* only, { name: "hourly", job: "Greet", queue: "mail", origin: "data", status: "active" })
+      assert.isDefined((yield* only).next)
+      assert.deepStrictEqual(yield* schedules.pause({ payload }), { changed: true })
+      assert.deepStrictEqual(yield* schedules.pause({ payload }), { changed: false })
+      assert.deepInclude((yield* only).paused, { reason: "Operator" })
+      assert.deepStrictEqual(yield* schedules.resume({ payload }), { changed: true })
+      const { id, outcome } = yield* schedules.run({ payload })
+      assert.strictEqual(outcome, "Enqueued")
+      assert.strictEqual(Option.getOrUndefined(yield* jobs.get(id!))?.tag, "Greet")
+      assert.strictEqual((yield* ask("operator", "/schedules/remove", payload)).status, 403)
+      assert.deepStrictEqual(yield* schedules.remove({ payload }), { changed: true })
+      assert.deepInclude(yield* Effect.flip(schedules.pause({ payload })), { _tag: "ScheduleNotFound", name: "hourly" })
+    }))
+
+  fact(
+    "a payload is edited through its schema, keeps what is masked, and runs again",
+    ({ audited, client, jobs }) =>
+      Effect.gen(function*() {
+        const { records } = yield* client("operator")
+        const { await: ended, id } = yield* Greet.enqueue({ name: "nobody", card: Redacted.make("4242") })
+        yield* worked(Effect.flip(ended))
+        const shown = (yield* records.get({ params: { id }, query: {} })).payload.text
+        assert.deepStrictEqual(JSON.parse(shown), { name: "nobody", card: "<redacted>" })
+        const wrong = yield* Effect.flip(records.edit({ payload: { id, payload: "{\"name\":7}" } }))
+        assert.deepInclude(wrong, { _tag: "BadRequest" })
+        assert.include(wrong.message, "name")
+        const edited = yield* records.edit({ payload: { id, payload: shown.replace("nobody", "you") } })
+        assert.deepStrictEqual(edited, { outcome: "Changed" })
+        const done = yield* worked(Greet.handle(id).await)
+        assert.deepStrictEqual(done, { greeting: "Hello, you!" })
+        const record = Option.getOrThrow(yield* jobs.get(id))
+        assert.deepStrictEqual(JSON.parse(record.payload), { name: "you", card: "<redacted>" })
+        assert.notInclude(JSON.stringify(audited), "4242")
+        assert.deepStrictEqual(audited.map(({ action, outcome: { _tag } }) => [action, _tag]), [
+          ["edit", "Failed"],
+          ["edit", "Done"]
+        ])
+      })
+  )
+
+  fact(
+    "the newest records say which jobs there are, what fails and which flows",
+    ({ client }) =>
+      Effect.gen(function*() {
+        const { insight } = yield* client("viewer")
+        const { id } = yield* Party.start({ greetings: [{ name: "nobody" }, { name: "you" }], bill: { amount: 1 } })
+        const ended = Effect.repeat(
+          Effect.flatMap(insight.flow({ params: { id } }), ({ counts }) => Effect.succeed(counts)),
+          {
+            schedule: Schedule.spaced("20 millis"),
+            until: ({ completed, dead }) => completed + dead === 3
+          }
+        )
+        yield* worked(ended)
+        const flow = yield* insight.flow({ params: { id } })
+        assert.deepInclude(flow, { id, name: "Party", isCut: false })
+        assert.deepInclude(flow.counts, { completed: 1, dead: 2 })
+        assert.sameMembers(flow.nodes.map(({ name }) => name), ["greetings", "bill"])
+        const { flows } = yield* insight.flows()
+        assert.deepStrictEqual(flows.map(({ id, name }) => [id, name]), [[id as string, "Party"]])
+        const { jobs, looked } = yield* insight.jobs()
+        assert.strictEqual(looked, 3)
+        const greet = jobs.find(({ job }) => job === "Greet")
+        assert.deepInclude(greet, { queues: ["mail"], attempts: 2, failures: 1 })
+        assert.isAtLeast(greet!.run!.p95, 0)
+        const { errors } = yield* insight.errors()
+        assert.sameDeepMembers(errors.map(({ dead, job, kind, tag }) => [job, kind, tag, dead]), [
+          ["Greet", "Declared", "Declined", 1],
+          ["Bill", "Dependency", errors.find(({ job }) => job === "Bill")?.tag, 1]
+        ])
+        assert.deepStrictEqual((yield* insight.declarations()).jobs.map(({ job }) => job), ["Greet", "Bill", "Call"])
+        const unknown = "01890000-0000-7000-8000-000000000000"
+        assert.strictEqual((yield* Effect.flip(insight.flow({ params: { id: unknown } })))._tag, "RecordNotFound")
+      })
+  )
+
+  fact("the last half hour begins with the first who asks", ({ ask, client }) =>
+    Effect.gen(function*() {
+      yield* Greet.enqueueMany([{ name: "a" }, { name: "b" }])
+      const { stats } = yield* client("viewer")
+      const { samples } = yield* stats.series({ query: {} })
+      assert.strictEqual(samples.length, 1)
+      assert.deepInclude(samples[0], { ready: 2, running: 0, dead: 0 })
+      assert.deepInclude((yield* stats.series({ query: { queue: "billing" } })).samples[0], { ready: 0 })
+      assert.strictEqual((yield* ask("mailAdmin", "/series?queue=billing")).status, 403)
+      assert.strictEqual((yield* ask("mailAdmin", "/series")).body.samples[0].ready, 2)
+    }))
+
+  fact("who may see it reads what was asked for lately", ({ ask, client }) =>
+    Effect.gen(function*() {
+      const { queues, stats } = yield* client("operator")
+      yield* queues.pause({ params: { queue: "mail" } })
+      yield* ask("viewer", "/queues/billing/pause", {})
+      const { entries } = yield* stats.audit()
+      assert.deepStrictEqual(
+        entries.map(({ action, outcome, principal, where }) => [principal, action, where, outcome]),
+        [
+          ["viewer", "pause", "{\"queue\":\"billing\"}", "Refused"],
+          ["operator", "pause", "{\"queue\":\"mail\"}", "Done"]
+        ]
+      )
+      const some = yield* ask("mailAdmin", "/audit")
+      assert.deepStrictEqual(some.body.entries.map((entry: any) => entry.principal), ["operator"])
+    }))
+}
