@@ -75,6 +75,8 @@ local function promote(queue)
       end
     end
   end
+  -- Where records stand that went one by one is written: one may have opened a lane.
+  flushAll()
   queues[queue.name] = nil
   local again = queueState(queue.name)
   local rest = call('ZRANGE', P .. ':d:' .. queue.name, 0, 0, 'WITHSCORES')
