@@ -1,6 +1,7 @@
 /** The examples on Postgres: on the server of the tests, in databases of their own. */
 import { Client } from "pg"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
+import { type Span, startCollector } from "./otel.ts"
 import { endAll, pay, programs, shop } from "./programs.ts"
 
 const admin = new Client({ connectionString: process.env["CAPSTAN_TEST_PG_URL"] })
@@ -61,4 +62,42 @@ it("the scratchpad's play file on Postgres retries, succeeds, and rolls back", {
   assert.strictEqual(await exited, 0, lines.join("\n"))
   assert.include(lines, "works after 3 attempts")
   assert.strictEqual(lines.at(-1), "1 record is left")
+})
+
+describe("the order pipeline as a collector sees it", { timeout: 60_000 }, () => {
+  it("is one picture: request, jobs, the jobs that they leave behind, and the database", async () => {
+    await using collector = await startCollector()
+    const { exited, lines } = run("otel/src/main.ts", { OTLP_URL: collector.url })
+    assert.strictEqual(await exited, 0, lines.join("\n"))
+    assert.deepStrictEqual(collector.rejects, [])
+
+    const { spans } = collector
+    const byId = new Map(spans.map((span) => [span.spanId, span]))
+    const pathOf = (span: Span): ReadonlyArray<string> => {
+      const parent = byId.get(span.parentSpanId ?? "")
+      return parent === undefined ? [span.name] : [...pathOf(parent), span.name]
+    }
+    const mails = spans.filter(({ name }) => name === "process mail")
+    // Three parcels are announced; an attempt more stands beside the first of its record.
+    assert.strictEqual(new Set(mails.map(({ parentSpanId }) => parentSpanId)).size, 3)
+    for (const mail of mails) {
+      const path = pathOf(mail)
+      assert.match(path[0]!, /POST/)
+      assert.deepStrictEqual(
+        path.filter((name) => /^(send|process) /.test(name)),
+        ["send shipping", "process shipping", "send mail", "process mail"]
+      )
+      assert.strictEqual(byId.get(mail.parentSpanId!)?.traceId, mail.traceId)
+    }
+    const statements = spans.filter((span) => span.attributes.some(({ key }) => key.startsWith("db.")))
+    const inRequests = statements.filter((span) => pathOf(span)[0]!.includes("POST"))
+    assert.isAbove(inRequests.length, 0, "no statement stands below a request")
+
+    // Three orders were refused by somebody: the span says so.
+    const refused = spans.filter(({ name, status }) => name.startsWith("process ") && status.code === 2)
+    assert.isAtLeast(refused.length, 3)
+    for (const name of ["capstan_attempts", "messaging_process_duration_seconds"]) {
+      assert.include([...collector.metrics], name)
+    }
+  })
 })

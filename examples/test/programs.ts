@@ -8,9 +8,9 @@ const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.u
 const running = new Set<ChildProcess>()
 
 /** Programs of the example on this server, each with its lines of output. */
-export const programs = (url: string) => (name: string) => {
+export const programs = (url: string) => (name: string, env: Readonly<Record<string, string>> = {}) => {
   const child = spawn(process.execPath, ["--conditions=@capstan/source", path(name)], {
-    env: { ...process.env, ORDERS_URL: url, PORT: "0" },
+    env: { ...process.env, ORDERS_URL: url, PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
   running.add(child)

@@ -25,8 +25,10 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
 const error = Schema.Union([Refused, Unreachable])
 const onError = { Refused: "dead" } as const
 const retry = Schedule.exponential("50 millis").pipe(Schedule.jittered)
+/** What follows a payment at once is one trace with it. A job that waits for days is better off with a trace of its own. */
+const trace = "child"
 
-export class UpdateCrm extends Job.make("UpdateCrm", { payload: Order, queue: "crm", error, onError, retry }) {}
+export class UpdateCrm extends Job.make("UpdateCrm", { payload: Order, queue: "crm", error, onError, retry, trace }) {}
 
 export class ShipOrder extends Job.make("ShipOrder", {
   payload: Order,
@@ -35,11 +37,14 @@ export class ShipOrder extends Job.make("ShipOrder", {
   error,
   onError,
   retry,
+  trace,
   // One parcel per order, however often the payment is announced.
   unique: { key: ({ orderId }) => orderId }
 }) {}
 
-export class SendInvoice extends Job.make("SendInvoice", { payload: Order, queue: "billing", error, onError, retry }) {}
+export class SendInvoice
+  extends Job.make("SendInvoice", { payload: Order, queue: "billing", error, onError, retry, trace })
+{}
 
 export class SendMail extends Job.make("SendMail", {
   payload: { to: Schema.String, subject: Schema.String },
@@ -47,6 +52,7 @@ export class SendMail extends Job.make("SendMail", {
   error,
   onError,
   retry,
+  trace,
   priority: "low"
 }) {}
 

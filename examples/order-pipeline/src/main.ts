@@ -60,4 +60,7 @@ const Live = Layer.merge(webLive(0), WorkerLive).pipe(
   Layer.provideMerge(StoresLive)
 )
 
-NodeRuntime.runMain(Effect.provide(program, Live))
+/** The whole shop: it takes the payments, and ends when all is done. */
+export const shop = Effect.provide(program, Live)
+
+if (import.meta.main) NodeRuntime.runMain(shop)

@@ -12,6 +12,7 @@ import { routes } from "./endpoint.ts"
 import { HandlersLive, ServiceAddress } from "./handlers.ts"
 import { listen } from "./http.ts"
 import { Webhooks } from "./jobs.ts"
+import { chance } from "./random.ts"
 import { CountEvents, Report, Reports, ReportsLive } from "./reports.ts"
 import { deliver, type Planned } from "./sender.ts"
 import type { Service } from "./service.ts"
@@ -51,6 +52,8 @@ export const serve = (
     )
     const endpointUrl = yield* listen(routes)
     const schedules = yield* JobSchedules.JobSchedules
+    // The examples are in the order of their kinds: as they come in, they are not.
+    const mixed = planned.toSorted((a, b) => chance(seed, "order", a.id) - chance(seed, "order", b.id))
     yield* schedules.upsert("count-pushes", CountEvents, { every: "20 seconds", payload: { event: "push" } })
     yield* schedules.upsert("nightly-count", CountEvents, {
       cron: "30 2 * * *",
@@ -62,7 +65,7 @@ export const serve = (
     yield* Console.log(dim(`  webhooks are delivered over and over, seed ${seed}; Ctrl-C ends it\n`))
     for (let round = 0;; round++) {
       yield* Report.start({ counts: ["push", "issues", "release"].map((event) => ({ event })), letter: { round } })
-      for (const delivery of planned) {
+      for (const delivery of mixed) {
         // A repetition of another round is a delivery of its own.
         const id = round === 0 ? delivery.id : `${delivery.id}-${round}`
         yield* deliver(endpointUrl, [{ ...delivery, id }], () => {})

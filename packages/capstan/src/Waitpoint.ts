@@ -15,6 +15,7 @@ import { issueOf } from "./internal/codec.ts"
 import { name as checkName } from "./internal/definition.ts"
 import * as Checkpoint from "./internal/steps/checkpoint.ts"
 import type { Steps } from "./internal/steps/steps.ts"
+import { timedOut } from "./internal/steps/telemetry.ts"
 import { deadline } from "./internal/steps/timer.ts"
 import * as Token from "./internal/steps/token.ts"
 import { JobContext } from "./JobContext.ts"
@@ -169,6 +170,7 @@ class One {
       yield* steps.keep(this.name, { kind: "timeout" })
       yield* steps.readAll
       const kept = yield* steps.find(this.name)
+      if (kept?.kind === "timeout") yield* timedOut(steps.record, "waitpoint")
       return yield* this.read(steps, kept!)
     })
   }

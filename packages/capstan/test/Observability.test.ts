@@ -9,7 +9,7 @@ import {
   SamplingDecision,
   SimpleSpanProcessor
 } from "@opentelemetry/sdk-trace-base"
-import { Job, JobBatch, JobError, JobGroup, Jobs, JobStore, JobWorker, Lifecycle } from "capstan"
+import { Job, JobBatch, JobError, JobGroup, Jobs, JobStore, JobWorker, Lifecycle, Step, Waitpoint } from "capstan"
 import { Effect, Layer, Metric, Schedule, Schema, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
@@ -34,6 +34,7 @@ class Child extends Job.make("Child", { payload: Schema.Number, queue: "children
 class Parent
   extends Job.make("Parent", { queue: "parents", retry: Schedule.spaced("1 second"), error: Schema.String })
 {}
+class Approval extends Waitpoint.make("Approval") {}
 class Family extends JobGroup.make(Parent, Child) {}
 
 const traced = (
@@ -50,7 +51,7 @@ const traced = (
   let runs = 0
   const handlers = Family.toLayer({
     Parent: () => ++runs < attempts ? Effect.fail("again") : Effect.asVoid(Child.enqueue(1)),
-    Child: () => Effect.void
+    Child: () => Step.run("once", Effect.void)
   })
   const store = Layer.effect(
     JobStore.JobStore,
@@ -145,6 +146,46 @@ describe("spans", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("a step that runs is a child of its attempt, and one that is done opens none; all are counted", () => {
+    class Stepped
+      extends Job.make("Stepped", { queue: "steps", error: Schema.String, retry: Schedule.spaced("1 second") })
+    {}
+    const { exporter, layer } = traced(1)
+    let runs = 0
+    const handler = Stepped.toLayer(() =>
+      Effect.gen(function*() {
+        yield* Step.run("first", Effect.sleep("2 seconds"))
+        if (++runs === 1) return yield* Step.run("second", Effect.fail("again"))
+        yield* Effect.ignore(Approval.awaitFor("1 minute"))
+      })
+    )
+    return Effect.gen(function*() {
+      yield* Layer.build(withOnly(JobGroup.make(Stepped), handler))
+      const { id } = yield* Stepped.enqueue()
+      yield* settle
+      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+      const spans = exporter.getFinishedSpans()
+      const [process] = named(spans, "process steps")
+      const steps = named(spans, "step steps")
+      assert.deepStrictEqual(steps.map(({ attributes }) => attributes["capstan.step"]), ["first", "second"])
+      assert.deepStrictEqual(
+        new Set(steps.map(({ parentSpanContext }) => parentSpanContext?.spanId)),
+        new Set([process!.spanContext().spanId])
+      )
+      assert.deepStrictEqual(steps.map(({ status }) => status.code === failed), [false, true])
+      const { count, max } = yield* Metric.value(metrics.stepTime({ job: "Stepped", outcome: "done" }))
+      assert.deepStrictEqual([count, max], [1, 2])
+      const counted = [
+        metrics.waits({ job: "Stepped", kind: "waitpoint" }),
+        metrics.waitTimeouts({ job: "Stepped", kind: "waitpoint" })
+      ]
+      for (const metric of counted) assert.strictEqual((yield* Metric.value(metric)).count, 1)
+    }).pipe(Effect.scoped, Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
+
   it.effect("a settlement is a child of its attempt, and says what it decides", () => {
     const { exporter, layer } = traced(2)
     return Effect.gen(function*() {
@@ -197,7 +238,8 @@ describe("spans", () => {
   it.effect("an attempt that is not sampled has no settlement", () => {
     const sampler: Sampler = {
       shouldSample: (_context, _traceId, name) => ({
-        decision: name.startsWith("process") ? SamplingDecision.NOT_RECORD : SamplingDecision.RECORD_AND_SAMPLED
+        // As those that go by the parent do: what is in an attempt is sampled with it.
+        decision: /^(process|step) /.test(name) ? SamplingDecision.NOT_RECORD : SamplingDecision.RECORD_AND_SAMPLED
       }),
       toString: () => "no attempts"
     }
@@ -235,7 +277,7 @@ describe("spans", () => {
           on.set(attribute, (on.get(attribute) ?? new Set()).add(name.split(" ")[0]!))
         }
       }
-      const operations = ["send", "process", "settle"]
+      const operations = ["send", "process", "step", "settle"]
       const found = [...on].map(([attribute, names]) => [
         attribute,
         names.size === operations.length ? "all" : operations.filter((name) => names.has(name)).join(", ")
@@ -244,7 +286,7 @@ describe("spans", () => {
       assert.deepStrictEqual(sorted(found), sorted(rows.map(([attribute, on]) => [attribute, on])))
       for (const name of ["messaging.operation.type", "messaging.operation.name"]) {
         assert.deepStrictEqual(
-          new Set(spans.map(({ attributes }) => attributes[name])),
+          new Set(spans.flatMap(({ attributes }) => attributes[name] ?? [])),
           new Set(rows.find(([attribute]) => attribute === name)![2]!.split(", ")),
           name
         )

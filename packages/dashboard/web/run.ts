@@ -1,6 +1,7 @@
 /**
  * `npm run dashboard -- build` makes the page anew and puts it into the package; `-- test` tests it in a browser, `-- smoke`
- * the few tests of those that CI runs; `-- dev` serves the sources over an API that runs already (CAPSTAN_API).
+ * the few tests of those that CI runs; `-- dev` serves the sources over an API that runs already (CAPSTAN_API), and
+ * `-- tabs` measures what ten open pages take of a worker's throughput.
  *
  * Its packages are apart from the repository's own, with a lock file of their own, and are installed with the first use.
  */
@@ -64,6 +65,7 @@ switch (what) {
     build()
     break
   case "test":
+    node(`${root}node_modules/typescript/bin/tsc`, "-p", "tsconfig.node.json")
     vitest(...rest)
     break
   case "smoke":
@@ -72,7 +74,10 @@ switch (what) {
   case "dev":
     node("node_modules/vite/bin/vite.js", ...rest)
     break
+  case "tabs":
+    run(process.execPath, ["--conditions=@capstan/source", "measure/tabs.ts", ...rest])
+    break
   default:
-    console.error("say what: build, test, smoke or dev")
+    console.error("say what: build, test, smoke, dev or tabs")
     process.exit(2)
 }

@@ -42,7 +42,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a key starts no more",
       "a token is taken by the start",
-      "no more records of a key are ready"
+      "no more records of a key are ready",
+      "one claim takes a token"
     ]
   },
   "a ready record that need not look at its limit": {
@@ -54,7 +55,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a limit that is lowered",
       "an override of 0",
       "what was enqueued before a limit was known",
-      "a key whose attempts fail in a row"
+      "a key whose attempts fail in a row",
+      "one claim takes a token"
     ]
   },
   "a circuit that failures do not open": {
@@ -217,14 +219,19 @@ const twins: Readonly<Record<string, Twin>> = {
       "keys are listed by name",
       "a key whose attempts fail in a row",
       "a success between two failures",
-      "a wait with a delay ends with its signal"
+      "a wait with a delay ends with its signal",
+      "what ends in one exchange gives"
     ]
   },
   "a batch whose records each see all slots of their key": {
     changes: [["<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 * (v_rooms ->> g.key)::int THEN 0"]],
     red: [
+      "no more records of a concurrency key run",
+      "a slot moves with its record",
       "of a batch with many keys",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "no more records of a key are ready",
+      "keys are listed by name"
     ]
   },
   "ends of one exchange that give each key one slot back": {
@@ -232,8 +239,13 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["what ends in one exchange gives"]
   },
   "a claim that takes one token, whatever it starts": {
-    changes: [["taken(\"k.full_at\", \"m.starts\")", "taken(\"k.full_at\", \"1\")"]],
-    red: []
+    changes: [["m.starts * l.gap", "1 * l.gap"]],
+    red: [
+      "a key starts no more",
+      "a token is taken by the start",
+      "no more records of a key are ready",
+      "one claim takes a token"
+    ]
   },
   "no fence at a step": {
     changes: [[

@@ -36,20 +36,22 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a start that takes no token": {
-    changes: [[["exchange"], "if opens and limit and limit.gap then", "if false then"]],
+    changes: [[["exchange"], "if limit and limit.gap then state.f = takenFrom(limit, state.f, 1) end", ""]],
     red: [
       "a key starts no more",
       "a token is taken by the start",
-      "no more records of a key are ready"
+      "no more records of a key are ready",
+      "one claim takes a token"
     ]
   },
   "a ready record that need not look at its limit": {
-    changes: [[["exchange"], "local opens = now >= state.c and", "local opens = true or"]],
+    changes: [[["exchange"], "return now >= state.c and", "return true or"]],
     red: [
       "a limit that is lowered",
       "an override of 0",
       "what was enqueued before a limit was known",
-      "a key whose attempts fail in a row"
+      "a key whose attempts fail in a row",
+      "one claim takes a token"
     ]
   },
   "a circuit that failures do not open": {
@@ -64,7 +66,8 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
     red: [
       "keys of a fair limit take turns",
-      "a higher priority comes before the turns"
+      "a higher priority comes before the turns",
+      "records of fair keys that come in one batch"
     ]
   },
   "an event that cancels nothing": {
@@ -93,7 +96,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a settlement with a stale fence counts": {
     changes: [
       [["exchange"], "if row.state ~= RUNNING or row.fence ~= s.fence then", "if row.state ~= RUNNING then"],
-      [["exchange"], "elseif not of or of.fence ~= fence then", "elseif not of then"]
+      [["exchange"], "elseif not of or of.fence ~= fence or", "elseif not of or"]
     ],
     red: ["a settle with a stale fence changes nothing (P3)"]
   },
@@ -126,10 +129,13 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["a settlement that is sent again is Done, also after the record is gone (P13)"]
   },
   "keys have no limit": {
-    changes: [[["enqueue", "exchange", "maintain"], "if used >= row.more.limit then", "if false then"]],
+    changes: [[["enqueue", "exchange", "maintain"], "if slot.used >= slot.limit then", "if false then"]],
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
-      "a slot moves with its record: rescued records do not exceed the limit (P6)"
+      "a slot moves with its record: rescued records do not exceed the limit (P6)",
+      "of a batch with many keys",
+      "what ends in one exchange gives",
+      "unique, trailing: of what comes"
     ]
   },
   "a slot stays with a record that has ended": {
@@ -137,7 +143,7 @@ const twins: Readonly<Record<string, Twin>> = {
       ["exchange", "control", "maintain"],
       "function L.freeSlot(row)\n  if not row.admitted",
       "function L.freeSlot(row)\n  if true or not row.admitted"
-    ]],
+    ], [["exchange"], "if next(freed) then general().freeSlots(freed) end", ""]],
     red: [
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
@@ -149,7 +155,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "keys are listed by name",
       "a key whose attempts fail in a row",
       "records that must wait for each other by a key",
-      "a wait with a delay ends with its signal"
+      "a wait with a delay ends with its signal",
+      "what ends in one exchange gives",
+      "a success between two failures"
     ]
   },
   "a worker takes all that crashed others": {

@@ -187,7 +187,8 @@ const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.Job
           store.query({ where: { tag: job._tag }, order: "oldest", limit: 10_000 })
         )
         return yield* Effect.forEach(
-          records,
+          // Nobody enqueued what tells of a death.
+          records.filter(({ headers }) => headers[JobStore.endedHeader] === undefined),
           (record) =>
             Effect.map(Effect.orDie(Job.decodePayload(job, record)), (payload) => ({ id: record.id, payload, record }))
         )

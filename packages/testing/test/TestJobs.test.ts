@@ -28,6 +28,22 @@ const BillingLive = Billing.toLayer({
 const test = TestJobs.layer(Billing, BillingLive)
 
 describe("TestJobs", () => {
+  it.effect("shows what was enqueued, and not what tells of a death", () => {
+    class Sorry extends Job.make("Sorry") {}
+    class Late extends Job.make("Late", { queue: "late", startBefore: "1 minute", onFailure: () => Sorry.request() }) {}
+    const late = JobGroup.make(Late, Sorry)
+    return Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      yield* Effect.flatMap(JobStore.JobStore, ({ pause }) => pause("late", true))
+      yield* Late.enqueue()
+      yield* jobs.advance("2 minutes")
+      yield* Effect.flatMap(JobStore.JobStore, ({ pause }) => pause("late", false))
+      yield* jobs.advanceUntilIdle
+      assert.deepStrictEqual((yield* jobs.enqueued(Late)).map(({ record }) => record.deadReason), ["Expired"])
+      assert.strictEqual((yield* jobs.enqueued(Sorry)).length, 1)
+    }).pipe(Effect.provide(TestJobs.layer(late, late.toLayer({ Late: () => Effect.void, Sorry: () => Effect.void }))))
+  })
+
   it.effect("fails twice, backs off, succeeds, and reminds after a month", () =>
     Effect.gen(function*() {
       const jobs = yield* TestJobs.TestJobs

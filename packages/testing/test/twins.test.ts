@@ -340,7 +340,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "keys are listed by name",
       "a key whose attempts fail in a row",
       "records that must wait for each other by a key",
-      "a wait with a delay ends with its signal"
+      "a wait with a delay ends with its signal",
+      "what ends in one exchange gives"
     ]
   },
   "a queue whose limit nobody looks at": {
@@ -362,7 +363,8 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: [
       "a key starts no more",
-      "a token is taken by the start"
+      "a token is taken by the start",
+      "one claim takes a token"
     ]
   },
   "a ready record that need not look at its limit": {
@@ -373,7 +375,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a limit that is lowered",
       "an override of 0",
       "what was enqueued before a limit was known",
-      "a key whose attempts fail in a row"
+      "a key whose attempts fail in a row",
+      "one claim takes a token"
     ]
   },
   "a key that lets all become ready": {
@@ -385,7 +388,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "a slot moves with its record",
       "keys are listed by name",
       "under random calls",
-      "records that must wait for each other by a key"
+      "records that must wait for each other by a key",
+      "of a batch with many keys",
+      "what ends in one exchange gives"
     ]
   },
   "a circuit that failures do not open": {
@@ -412,7 +417,8 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "    if (concurrency !== undefined && concurrency.limit < 0) {",
     red: [
       "keys of a fair limit take turns",
-      "a higher priority comes before the turns"
+      "a higher priority comes before the turns",
+      "records of fair keys that come in one batch"
     ]
   },
   "a tick without a compare": {

@@ -34,6 +34,10 @@ export const metrics = {
   batchSize: histogram("capstan_batch_size", "Records of one run of a batch job's handler, by queue and job", counts),
   exchangeSize: histogram("capstan_exchange_size", "Settlements and claims of one exchange", counts),
   exchangeTime: histogram("messaging_client_operation_duration_seconds", "Time of one exchange with the store"),
+  stepTime: histogram("capstan_step_seconds", "Time of a step that ran, by job and outcome"),
+  waits: counter("capstan_waits", "Waits of steps that ended an attempt, by job and kind"),
+  waitTimeouts: counter("capstan_wait_timeouts", "Waits that were over before what they waited for, by job and kind"),
+  undone: counter("capstan_steps_undone", "Steps that were undone, or could not be, by job and outcome"),
   lateness: histogram(
     "capstan_schedule_lateness_seconds",
     "From the instant at which a tick was due to its enqueue, by schedule and job"

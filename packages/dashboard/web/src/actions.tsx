@@ -1,6 +1,6 @@
 /** What can be done to records: said with a count before, and with what came of it after. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
-import { useState } from "react"
+import { useEffect, useRef, useState } from "react"
 import { type Counts, type Estimated, post, type Selection, states } from "./api.ts"
 import { exact, plural } from "./format.ts"
 import { estimateQuery } from "./queries.ts"
@@ -109,6 +109,12 @@ export const Confirm = (
     onSettled: refresh
   })
   const found = estimate.data
+  // Enter does it once the count is there; what cannot be taken back wants more than that.
+  const main = useRef<HTMLButtonElement>(null)
+  const isReady = found !== undefined && found.applies > 0 && act.isDanger !== true
+  useEffect(() => {
+    if (isReady && !(document.activeElement instanceof HTMLInputElement)) main.current?.focus()
+  }, [isReady])
   return (
     <Dialog title={act.verb} onClose={onClose}>
       <form
@@ -181,8 +187,8 @@ export const Confirm = (
         <div className="flex justify-end gap-2">
           <button type="button" className="btn" onClick={onClose}>Back</button>
           <button
+            ref={main}
             type="submit"
-            autoFocus
             className={`btn btn-main ${act.isDanger === true ? "!bg-dead !border-dead" : ""}`}
             disabled={run.isPending || found === undefined || found.applies === 0}
           >

@@ -40,7 +40,7 @@ export const each = (given: string, options: Options): Effect.Effect<number, unk
     const { steps } = yield* JobContext
     const found = yield* steps.ask(name, "items")
     if (found !== undefined) return Number(found.value)
-    return yield* steps.run(through(steps, name, every, options))
+    return yield* steps.run(name, through(steps, name, every, options))
   }) as Effect.Effect<number, unknown, JobContext>
 }
 

@@ -16,6 +16,7 @@ import type { Definition } from "../definition.ts"
 import { type Options, prepareOne } from "../enqueue.ts"
 import { checked, takeUndo } from "./run.ts"
 import type { Steps } from "./steps.ts"
+import * as Telemetry from "./telemetry.ts"
 import { deadline } from "./timer.ts"
 
 export interface InvokeOptions extends Options {
@@ -54,6 +55,7 @@ export const invoke = (
       const until = timeout === undefined ? undefined : yield* deadline(steps, name, timeout)
       if (until !== undefined && steps.record.storeNow >= until) {
         yield* steps.keep(name, { kind: "timeout", value: JSON.stringify(id) }, childOf(name))
+        yield* Telemetry.timedOut(steps.record, "invoke")
         return yield* timedOut(id)
       }
       const record: NewRecord = { ...yield* prepared, id }

@@ -37,7 +37,7 @@ export const run = (
   options: Options,
   effect: Effect.Effect<unknown, unknown, unknown>
 ): Effect.Effect<unknown, unknown, unknown> =>
-  step(name, options, (steps, keep) => steps.run(Effect.flatMap(effect, keep)))
+  step(name, options, (steps, keep) => steps.run(name, Effect.flatMap(effect, keep)))
 
 /** Runs and keeps in one transaction. A reply that was lost is no answer: the next attempt finds what came of it. */
 export const commit = (
@@ -50,11 +50,14 @@ export const commit = (
     options,
     (steps, _, entryOf) =>
       Effect.flatMap(Transactional, (transactional) =>
-        steps.run(Effect.suspend(() => {
-          let entry: Entry | undefined
-          const write = (value: unknown) => Effect.tap(entryOf(value), (made) => Effect.sync(() => entry = made))
-          return Effect.tap(transactional.step(effect, write), () => Effect.sync(() => steps.kept(entry!)))
-        })))
+        steps.run(
+          name,
+          Effect.suspend(() => {
+            let entry: Entry | undefined
+            const write = (value: unknown) => Effect.tap(entryOf(value), (made) => Effect.sync(() => entry = made))
+            return Effect.tap(transactional.step(effect, write), () => Effect.sync(() => steps.kept(entry!)))
+          })
+        ))
   )
 
 type Entry = ReturnType<Steps["entryOf"]>

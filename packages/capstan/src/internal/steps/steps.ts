@@ -15,6 +15,7 @@ import type { Claimed, NewRecord, ResultAnswer, Settled, WriteEntry } from "../.
 import { EndSignal } from "../handler.ts"
 import * as Checkpoint from "./checkpoint.ts"
 import { endMark } from "./names.ts"
+import * as Telemetry from "./telemetry.ts"
 
 /** What steps ask of the store. */
 export interface StepStore {
@@ -214,7 +215,7 @@ export class Steps {
   // ------------------------------------------------------------------------------------------------------------ running
 
   /** Runs what has no checkpoint yet. Whoever waits beside it waits until it is through. */
-  run<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  run<A, E, R>(name: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const begin = Effect.sync(() => {
       this.active++
       this.quiet.closeUnsafe()
@@ -224,7 +225,11 @@ export class Steps {
     })
     return Effect.andThen(
       this.stopHere,
-      Effect.acquireUseRelease(begin, () => Effect.provideService(effect, InStep, true), () => end)
+      Effect.acquireUseRelease(
+        begin,
+        () => Effect.provideService(Telemetry.observed(this.record, name, effect), InStep, true),
+        () => end
+      )
     )
   }
 
@@ -238,7 +243,11 @@ export class Steps {
         this.stopHere,
         Effect.acquireUseRelease(
           Effect.sync(() => this.waits.add(wait)),
-          () => Effect.andThen(this.untilQuiet, Effect.suspend(() => Effect.die(this.signalOf()))),
+          () =>
+            Effect.andThen(
+              Effect.andThen(this.untilQuiet, Telemetry.waits(this.record, wait._tag)),
+              Effect.suspend(() => Effect.die(this.signalOf()))
+            ),
           () => Effect.sync(() => this.waits.delete(wait))
         )
       )

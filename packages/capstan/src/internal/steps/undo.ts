@@ -13,6 +13,7 @@ import type { NewFailure, Outcome } from "../../JobStore.ts"
 import { EndSignal } from "../handler.ts"
 import { endMark, undoneMark } from "./names.ts"
 import { type Steps, undoneOf } from "./steps.ts"
+import { undoing } from "./telemetry.ts"
 
 /** How often a record is tried whose steps cannot be undone, before it is dead. */
 const maxFailures = 25
@@ -35,7 +36,7 @@ export const undoSteps = (
       if (missing.length > 0) return yield* missed(steps.record.job, missing, exit)
       for (const { effect, name } of steps.undos.toReversed()) {
         if ((yield* steps.find(undoneOf(name))) !== undefined) continue
-        yield* Effect.orDie(effect)
+        yield* undoing(steps.record, Effect.orDie(effect))
         yield* steps.keep(undoneOf(name), { kind: "undone" })
       }
       yield* steps.keep(undoneMark, { kind: "undone" })

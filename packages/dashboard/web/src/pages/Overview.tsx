@@ -86,7 +86,7 @@ export const Overview = () => {
           >
             <Bars series={series} />
           </Panel>
-          <Attention stats={stats} />
+          <Attention stats={stats} failing={share} />
         </div>
         <Depths stats={stats} />
       </div>
@@ -114,10 +114,21 @@ const Figure = (
   </div>
 )
 
-const Attention = ({ stats }: { readonly stats: Stats }) => {
+const Attention = ({ failing, stats }: { readonly stats: Stats; readonly failing: number | undefined }) => {
   const served = new Set(stats.workers.filter(({ leaseLeft }) => leaseLeft > 0).flatMap(({ queues }) => queues))
   const lost = stats.workers.filter(({ leaseLeft }) => leaseLeft <= 0)
   const items: ReadonlyArray<readonly [key: string, what: React.ReactNode]> = [
+    ...failing !== undefined && failing > 0.25
+      ? [
+        [
+          "failing",
+          <>
+            <strong className="text-dead">{(failing * 100).toFixed(0)} % of what ends fails</strong>: see{" "}
+            <Link to="/errors" className="link">errors</Link>
+          </>
+        ] as const
+      ]
+      : [],
     ...stats.queues.filter(({ counts, queue }) => !served.has(queue) && counts.ready + counts.scheduled > 0)
       .map(({ counts, queue }) =>
         [

@@ -8,7 +8,7 @@ import { useMay, useStats } from "../queries.ts"
 import { tell } from "../store.ts"
 import { Dialog } from "../ui/Dialog.tsx"
 import { Icon } from "../ui/Icon.tsx"
-import { Chip, colourOf, Empty, Failed, Heading, Loading } from "../ui/parts.tsx"
+import { Chip, colourOf, Empty, Failed, Heading, Loading, StateMark } from "../ui/parts.tsx"
 
 const shown: ReadonlyArray<State> = ["ready", "running", "scheduled", "blocked", "dead"]
 
@@ -31,7 +31,11 @@ export const Queues = () => {
                 <thead>
                   <tr>
                     <th scope="col" className="th">Queue</th>
-                    {shown.map((state) => <th scope="col" key={state} className="th num">{state}</th>)}
+                    {shown.map((state) => (
+                      <th scope="col" key={state} className="th num">
+                        <StateMark state={state} />
+                      </th>
+                    ))}
                     <th scope="col" className="th num">Oldest ready</th>
                     <th scope="col" className="th num">Workers</th>
                     <th scope="col" className="th">

@@ -304,7 +304,8 @@ const momentsOf = (record: JobRecord): ReadonlyArray<Moment> => {
     moments.push({ at: record.dueAt, what: "due", state: "scheduled" })
   }
   const last = record.attempts.at(-1)
-  if (record.finishedAt !== undefined && (last === undefined || record.finishedAt > last.endedAt)) {
+  // An attempt that ended it has said so already.
+  if (record.finishedAt !== undefined && (last === undefined || endOf[last.decision] !== record.state)) {
     moments.push({ at: record.finishedAt, what: record.state, state: record.state })
   }
   return moments.toSorted((a, b) => a.at - b.at)
@@ -325,8 +326,7 @@ const Timeline = ({ record }: { readonly record: JobRecord }) => {
               </time>
               <span aria-hidden className={`size-2 self-center rounded-full bg-current ${colourOf(state)}`} />
               <span className="min-w-0 truncate">
-                {what}
-                {note !== undefined && (
+                {what} {note !== undefined && (
                   <span className="text-dead">
                     · <bdi>{visible(note)}</bdi>
                   </span>

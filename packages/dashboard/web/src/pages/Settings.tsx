@@ -18,7 +18,7 @@ export const Settings = () => {
             <label htmlFor="theme" className="text-soft">Colours</label>
             <select
               id="theme"
-              className="field w-48"
+              className="field w-60"
               value={chosen}
               onChange={(event) => theme.set(event.target.value as Theme)}
             >

@@ -150,7 +150,8 @@ const Branch = ({ depth, value }: { readonly value: object; readonly depth: numb
               <>
                 <span className="text-soft">
                   <bdi>{visible(name)}</bdi>
-                </span>:
+                </span>
+                {": "}
               </>
             )}
             <Value value={child} depth={depth + 1} />

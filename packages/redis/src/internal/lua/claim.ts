@@ -75,7 +75,7 @@ local function promote(queue)
       end
     end
   end
-  -- Where records stand that went one by one is written: one may have opened a lane.
+  -- Some may have opened a lane.
   flushAll()
   queues[queue.name] = nil
   local again = queueState(queue.name)
@@ -124,7 +124,8 @@ local function warmHead(hot, text)
       place = state == READY and not isEarly and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, batchOf(), place, now, since,
         ready) .. worker,
-      reply = '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, string.format('%.0f', since),
+      -- One that nobody has touched but to give it a slot: the reader knows the rest.
+      reply = not (fence == 0 and attempt == 0 and since == now and ready == tonumber(string.sub(text, 11), 16)) and '\31' .. table.concat({ kind, priority, attempt + 1, fence + 1, 0, string.format('%.0f', since),
         string.format('%.0f', ready), '', '', '' }, '\31')
     }
   end

@@ -48,14 +48,19 @@ export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
 
 /** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
 export const names = String.raw`
+local interned, chunkOf = {}, {}
 -- Answers the last chunk that has some of it, too.
 local function intern(text)
-  local known = call('HGET', P, 'k' .. text)
-  if known then return tonumber(string.match(known, '^%d+')), string.match(known, ':(%d+)$') end
-  local number = call('HINCRBY', P, 'kn', 1)
-  call('HSET', P, 'k' .. text, number, 't' .. number, text)
-  call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
-  return number
+  if not interned[text] then
+    local number, chunk = string.match(call('HGET', P, 'k' .. text) or '', '^(%d+):?(%d*)$')
+    if not number then
+      number = call('HINCRBY', P, 'kn', 1)
+      call('HSET', P, 'k' .. text, number, 't' .. number, text)
+      call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
+    end
+    interned[text], chunkOf[text] = tonumber(number), tonumber(chunk)
+  end
+  return interned[text], chunkOf[text]
 end
 
 local function mark(kind, chunk) call('ZADD', P .. ':ok:' .. kind, chunk, chunk) end
@@ -63,6 +68,7 @@ local function mark(kind, chunk) call('ZADD', P .. ':ok:' .. kind, chunk, chunk)
 -- A chunk has its first record of a kind.
 local function markKind(text, number, chunk)
   mark(number, chunk)
+  chunkOf[text] = chunk
   call('HSET', P, 'k' .. text, number .. ':' .. chunk)
 end
 

@@ -152,6 +152,7 @@ local function storeAll(specs, whole, cancel)
   local answers = {}
   local isWhole = whole ~= ''
   readAll(specs)
+  if areKeyed(specs) and not isWhole then return storeKeyed(specs) end
   for _, spec in ipairs(specs) do
     local known = spec.id == whole and knownAs(spec)
     if known then
@@ -167,10 +168,13 @@ local function storeAll(specs, whole, cancel)
     return answers
   end
   if cancel then cancel() end
-  for i, spec in ipairs(specs) do
-    local outcome, id = enqueueOne(spec)
-    answers[i] = outcome .. ',' .. id
+  local function store()
+    for i, spec in ipairs(specs) do
+      local outcome, id = enqueueOne(spec)
+      answers[i] = outcome .. ',' .. id
+    end
   end
+  if isWhole then L.indexTogether(store) else store() end
   return answers
 end
 `

@@ -62,7 +62,7 @@ end
 
 -- Lets a record wait for another one, or notes how that one has ended. Of one that lies elsewhere this is told. Answers the
 -- number of the edge.
-function L.connect(row, id, policy, name, isElsewhere)
+function L.connect(row, id, policy, name, isElsewhere, edges)
   local its = more(row)
   its.edges = (its.edges or 0) + 1
   its.pending = its.pending or 0
@@ -70,7 +70,9 @@ function L.connect(row, id, policy, name, isElsewhere)
   if answer == '' then its.pending = its.pending + 1 end
   if breaks(policy, answer) then its.broken = (its.broken or 0) + 1 end
   if policy == '3' then its.left = true end
-  call('HSET', edgesOf(row), its.edges, id .. policy .. name .. '\31' .. answer)
+  local edge = id .. policy .. name .. '\31' .. answer
+  if edges then edges[#edges + 1], edges[#edges + 2] = its.edges, edge
+  else call('HSET', edgesOf(row), its.edges, edge) end
   return its.edges
 end
 
@@ -101,10 +103,12 @@ end
 -- A new record waits for its dependencies; it is dead when one of them has failed already.
 function L.awaitAll(row, dependencies)
   if not more(row).blocked then L.block(row, 'Dependencies') end
+  local edges = {}
   for _, each in ipairs(dependencies) do
-    local number = L.connect(row, each.id, each.policy, each.name, each.to)
+    local number = L.connect(row, each.id, each.policy, each.name, each.to, edges)
     if each.to then L.post(each.to, 'await', each.id, row.id .. number) end
   end
+  setAll(edgesOf(row), edges, #edges)
   if not row.more.broken then return goOn(row) end
   for _, edge in ipairs(call('HVALS', edgesOf(row))) do
     local id, policy, name, answer = partsOf(edge)

@@ -92,10 +92,34 @@ function L.run(row, dueAt)
     call('ZADD', P .. ':d:' .. queue, dueAt, row.id)
     woken[queue] = true
   else
-    row.place = L.placeOf(row)
+    row.place = L.placeOf(row.more and row.more.key, queueOf(row))
     row.ready = now
     L.admit(row, true)
   end
+end
+
+-- Takes a slot of a key of one job, where there is one.
+function L.takeSlot(key, limit)
+  local slot = L.slotOf(key)
+  slot.limit = limit
+  if slot.used >= slot.limit then return false end
+  slot.used = slot.used + 1
+  return true
+end
+
+-- Has an entry pushed to the end of a lane.
+local function push(queue, priority, entry)
+  local lane = P .. ':l:' .. queue .. ':' .. priority
+  local ready = pushes[lane]
+  if not ready then ready = { queue = queue, priority = priority } pushes[lane] = ready end
+  ready[#ready + 1] = entry
+  if #ready == 2000 then flushReady() end
+end
+
+-- Has a record added to those that came back, or look at their key.
+local function addEarly(queue, id, rank)
+  early[queue] = early[queue] or {}
+  early[queue][id] = rank
 end
 
 -- Makes a record ready, at the end of its lane or at the place that it had; or blocked while its key has no slot.
@@ -105,14 +129,11 @@ function L.admit(row, isNew)
   if isShared then
     if not L.admitShared(row, key, rank(row)) then return end
   elseif key and not row.admitted then
-    local slot = L.slotOf(key)
-    slot.limit = row.more.limit
-    if slot.used >= slot.limit then
+    if not L.takeSlot(key, row.more.limit) then
       L.block(row, 'ConcurrencyKey', key)
       call('ZADD', P .. ':kw:' .. key, rank(row), row.id)
       return
     end
-    slot.used = slot.used + 1
     row.admitted = true
   end
   L.move(row, READY)
@@ -121,19 +142,18 @@ function L.admit(row, isNew)
   if row.crashes > 0 then
     call('ZADD', P .. ':s:' .. queue, rank(row), row.id)
   elseif isNew and not isShared then
-    local lane = P .. ':l:' .. queue .. ':' .. row.priority
     local entry = row.id
     if row.place ~= headOf(row).at then entry = entry .. string.format('%.0f', row.place) end
-    local ready = pushes[lane]
-    if not ready then ready = { queue = queue, priority = row.priority } pushes[lane] = ready end
-    ready[#ready + 1] = entry
-    if #ready == 2000 then flushReady() end
+    push(queue, row.priority, entry)
   else
     row.early = true
-    early[queue] = early[queue] or {}
-    early[queue][row.id] = rank(row)
+    addEarly(queue, row.id, rank(row))
   end
   woken[queue] = true
+end
+
+local function slotFrom(used, limit)
+  return { used = tonumber(used or '0'), limit = tonumber(limit or '1'), kept = tonumber(limit or '') }
 end
 
 -- How a key of one job stands.
@@ -141,7 +161,7 @@ function L.slotOf(key)
   touchedSlots[key] = true
   local slot = slots[key]
   if not slot then
-    slot = { used = tonumber(call('HGET', P .. ':ku', key) or '0'), limit = tonumber(call('HGET', P .. ':kl', key) or '1') }
+    slot = slotFrom(call('HGET', P .. ':ku', key), call('HGET', P .. ':kl', key))
     slots[key] = slot
   end
   return slot
@@ -153,7 +173,7 @@ function L.readSlots(keys)
     local few = { unpack(keys, first, math.min(first + 999, #keys)) }
     local used, limits = call('HMGET', P .. ':ku', unpack(few)), call('HMGET', P .. ':kl', unpack(few))
     for i, key in ipairs(few) do
-      slots[key] = slots[key] or { used = tonumber(used[i] or '0'), limit = tonumber(limits[i] or '1') }
+      slots[key] = slots[key] or slotFrom(used[i], limits[i])
     end
   end
 end
@@ -382,8 +402,26 @@ local function indexes(its)
   return keys
 end
 
+-- What is to be added to them, by key, while many records are stored: it is written at once.
+local indexing
+
 function L.index(row)
-  for _, key in ipairs(indexes(row.more)) do call('ZADD', key, row.chunk, row.id) end
+  for _, key in ipairs(indexes(row.more)) do
+    local list = indexing and indexing[key]
+    if indexing and not list then list = {} indexing[key] = list end
+    if list then list[#list + 1], list[#list + 2] = row.chunk, row.id
+    else call('ZADD', key, row.chunk, row.id) end
+  end
+end
+
+-- Stores many, none of which is changed or removed meanwhile.
+function L.indexTogether(store)
+  indexing = {}
+  store()
+  for key, list in pairs(indexing) do
+    for first = 1, #list, 2000 do call('ZADD', key, unpack(list, first, math.min(first + 1999, #list))) end
+  end
+  indexing = nil
 end
 
 function L.unindex(row)

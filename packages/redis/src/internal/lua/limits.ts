@@ -158,18 +158,23 @@ function L.waitForKey(row, key, rank)
   L.watchKey(key)
 end
 
+-- Takes a slot of a shared key, where there is one.
+function L.takeShared(key, limit)
+  local state = L.keyOf(key)
+  state.l = limit
+  if roomFor(key, state) <= 0 then return false end
+  state.u = state.u + 1
+  return true
+end
+
 -- Takes a slot of its shared key for a record that is to become ready, or lets it wait.
 function L.admitShared(row, key, rank)
   local state = L.keyOf(key)
-  if not row.admitted then
-    state.l = row.more.limit
-    if roomFor(key, state) <= 0 then
-      L.waitForKey(row, key, rank)
-      -- It may be the first that waits for an instant: somebody has to know of it.
-      woken[queueOf(row)] = true
-      return false
-    end
-    state.u = state.u + 1
+  if not row.admitted and not L.takeShared(key, row.more.limit) then
+    L.waitForKey(row, key, rank)
+    -- It may be the first that waits for an instant: somebody has to know of it.
+    woken[queueOf(row)] = true
+    return false
   end
   if not row.admitted or row.state ~= READY then state.r = state.r + 1 end
   row.admitted = true
@@ -237,11 +242,10 @@ end
 
 -- Where a record stands that becomes ready: by age, or where its limit is fair, by the turn of its key. Every key has a
 -- virtual time, which goes on by one with each of its records and never lies behind that of the queue.
-function L.placeOf(row)
-  local key = row.more and row.more.key
+function L.placeOf(key, queue)
   local limit = L.isShared(key) and L.limitOf(key)
   if not limit or not limit.fair then return now end
-  local state, queue = L.keyOf(key), queueOf(row)
+  local state = L.keyOf(key)
   state.t = state.t or {}
   state.t[queue] = math.max(L.turnOf(queue), (state.t[queue] or -1) + 1)
   return FAIR + state.t[queue]

@@ -91,18 +91,23 @@ end
 
 -- Keys of one job, at most a thousand: those that nobody uses or waits for are forgotten.
 local function writeSlots(keys)
-  local used, limits, n, idle, waits = {}, {}, 0, {}, {}
+  local used, limits, n, l, idle, waits = {}, {}, 0, 0, {}, {}
   for _, key in ipairs(keys) do
     local slot = slots[key]
     if slot.used <= 0 then
       idle[#idle + 1] = key
       waits[#waits + 1] = P .. ':kw:' .. key
     end
-    used[n + 1], used[n + 2], limits[n + 1], limits[n + 2] = key, slot.used, key, slot.limit
+    used[n + 1], used[n + 2] = key, slot.used
     n = n + 2
+    if slot.limit ~= slot.kept then
+      limits[l + 1], limits[l + 2] = key, slot.limit
+      l = l + 2
+      slot.kept = slot.limit
+    end
   end
   setAll(P .. ':ku', used, n)
-  setAll(P .. ':kl', limits, n)
+  setAll(P .. ':kl', limits, l)
   if #idle == 0 then return end
   local isWaitedFor, gone = call('EXISTS', unpack(waits)) > 0, {}
   for i, key in ipairs(idle) do

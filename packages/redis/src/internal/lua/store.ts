@@ -191,6 +191,68 @@ local function enqueueOne(spec)
   return 'Inserted', spec.id
 end
 
+-- Records with a key and nothing else that another one could have too, of a batch that was read: those that may run now are
+-- stored in some commands for all of them. Cost: 5 us a record on two cores, most of it their JSON.
+local function storeKeyed(specs)
+  local kinds, mores, made, answers = {}, {}, {}, {}
+  local hots, packed, colds, ids, n = {}, {}, {}, {}, 0
+  local chunk = tonumber(meta[4] or '0')
+  for i, spec in ipairs(specs) do
+    local key, due = spec.key, dueOf(spec)
+    local isShared = L.isShared(key)
+    if rows[spec.id] ~= false or due > now or not (isShared and L.takeShared or L.takeSlot)(key, spec.limit) then
+      local outcome, id = enqueueOne(spec)
+      answers[i] = outcome .. ',' .. id
+    else
+      local kind = kinds[spec.kind]
+      if not kind then kind = kindOf(intern(spec.kind)) kinds[spec.kind] = kind end
+      local place = L.placeOf(key, kind.queue)
+      local variant = kind.number .. (isShared and 's' or 'k') .. place
+      local hot = made[variant]
+      if not hot then
+        hot = struct.pack(LAYOUT, READY, MORE + ADMITTED + (isShared and EARLY or 0), kind.priority, 0, 0, 0, 0, kind.number,
+          chunk, 0, place, now, 0, now)
+        made[variant] = hot
+      end
+      local about = key .. '\31' .. spec.limit .. '\31' .. due
+      local its = mores[about]
+      if not its then its = cmsgpack.pack({ due = due, key = key, limit = spec.limit }) mores[about] = its end
+      ids[#ids + 1] = spec.id
+      hots[n + 1], packed[n + 1], colds[n + 1] = spec.id, spec.id, spec.id
+      hots[n + 2], packed[n + 2] = hot, its
+      colds[n + 2] = string.format('%04x%06x%011x', kind.number, chunk, now) .. spec.rest
+      n = n + 2
+      rows[spec.id] = nil
+      if isShared then
+        local state = L.keyOf(key)
+        state.r = state.r + 1
+        addEarly(kind.queue, spec.id, -kind.priority * 17592186044416 + place)
+      else
+        push(kind.queue, kind.priority, spec.id)
+      end
+      count(kind.queue, READY, 1)
+      woken[kind.queue] = true
+      tell('enqueued', spec.id, kind, 0)
+      answers[i] = 'Inserted,' .. spec.id
+    end
+  end
+  if n > 0 and log(chunk, table.concat(ids)) >= 22528 then meta[4] = chunk + 1 end
+  setAll(H, hots, n)
+  setAll(M, packed, n)
+  setAll(C, colds, n)
+  return answers
+end
+
+-- Whether none of them has anything but a key.
+local function areKeyed(specs)
+  if #specs < 2 then return false end
+  for _, spec in ipairs(specs) do
+    if not spec.key or spec.to or spec.unique or spec.idempotencyKey or spec.startBefore or spec.dependencies or
+      spec.dependents or spec.labels or spec.flow or spec.parent then return false end
+  end
+  return true
+end
+
 -- What a batch is refused for, by position, nil when it is not: members of flows that it would replace, records that it would
 -- leave out though it is one thing, records that have begun and were to wait for one of it.
 local function conflictsOf(specs, isWhole)

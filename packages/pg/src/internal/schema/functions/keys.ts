@@ -85,6 +85,7 @@ DECLARE
   v_tight text[];
   v_locked text[];
   v_starts jsonb;
+  v_counts jsonb;
   v_full jsonb;
   v_refused jsonb;
 BEGIN
@@ -94,24 +95,29 @@ BEGIN
     WHERE l.gap IS NOT NULL OR p_now < k.closed_until OR k.held > ${slots};
   IF v_tight IS NULL THEN RETURN NULL; END IF;
   v_locked := ARRAY(SELECT name FROM ${s}.key WHERE name = ANY (v_tight) FOR UPDATE SKIP LOCKED);
+  SELECT jsonb_object_agg(name, n) INTO v_counts FROM unnest(p_keys, p_counts) AS u(name, n);
   SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL),
       jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
     INTO v_starts, v_full, v_refused
     FROM (
       SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN ${taken("k.full_at", "m.starts")} END AS full_at
-      FROM unnest(p_keys, p_counts) AS g(name, n)
+      FROM (SELECT name, (v_counts ->> name)::int AS n FROM unnest(v_locked) AS u(name)) g
       CROSS JOIN LATERAL (SELECT * FROM ${s}.key WHERE name = g.name LIMIT 1) k
       LEFT JOIN LATERAL (${limitOf(s, "k.name")} LIMIT 1) l ON true
       CROSS JOIN LATERAL (SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE greatest(0, least(g.n,
         CASE WHEN l.gap IS NOT NULL THEN ${tokens("k.full_at")} END,
         CASE WHEN k.held > ${slots} THEN ${slots} - ${sharedIn(s, "k.name", 1)} END)) END::int AS starts) m
-      WHERE k.name = ANY (v_locked)
     ) t;
-  UPDATE ${s}.key SET full_at = coalesce((v_full ->> name)::float8, full_at),
-    held = held - coalesce((v_refused ->> name)::int, 0)
-    WHERE name = ANY (v_locked) AND (v_full ->> name IS NOT NULL OR v_refused ->> name IS NOT NULL);
-  RETURN coalesce(v_starts, '{}') || coalesce(
-    (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT name = ANY (v_locked)), '{}');
+  IF v_full IS NOT NULL OR v_refused IS NOT NULL THEN
+    UPDATE ${s}.key SET full_at = coalesce((v_full ->> name)::float8, full_at),
+      held = held - coalesce((v_refused ->> name)::int, 0)
+      WHERE name = ANY (v_locked);
+  END IF;
+  v_starts := coalesce(v_starts, '{}');
+  IF cardinality(v_locked) < cardinality(v_tight) THEN
+    v_starts := v_starts || (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT v_starts ? name);
+  END IF;
+  RETURN v_starts;
 END $$`
 
 /**
