@@ -134,8 +134,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot moves with its record: rescued records do not exceed the limit (P6)",
       "of a batch with many keys",
-      "what ends in one exchange gives",
-      "unique, trailing: of what comes"
+      "what ends in one exchange gives"
     ]
   },
   "a slot stays with a record that has ended": {
