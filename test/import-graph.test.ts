@@ -24,7 +24,13 @@ describe("the sources", () => {
       alerts: ["effect/http/HttpClient", "effect/http/HttpClientRequest", "effect/http/HttpClientResponse"],
       cli: ["effect/cli", "effect/cli/CliError"],
       dashboard: ["effect/http/HttpRouter"],
-      examples: ["effect/http", "effect/observability/Otlp", "effect/persistence/Redis", "effect/sql/SqlError"],
+      examples: [
+        "effect/http",
+        "effect/http/FetchHttpClient",
+        "effect/observability/Otlp",
+        "effect/persistence/Redis",
+        "effect/sql/SqlError"
+      ],
       http: [
         "effect/crypto/Mac",
         "effect/crypto/SecureRandom",

@@ -34,13 +34,15 @@ CREATE TABLE checkpoint (
 
 ALTER TABLE checkpoint ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (id, name);
 
+CREATE SEQUENCE claim;
+
 CREATE TABLE claimed (
   worker integer NOT NULL,
-  at bigint NOT NULL,
+  num bigint NOT NULL DEFAULT nextval('claim'::regclass),
   ids uuid[] NOT NULL
 ) WITH (toast_tuple_target=8160, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
 
-CREATE INDEX claimed_worker ON claimed USING btree (worker);
+CREATE INDEX claimed_worker ON claimed USING btree (worker, num);
 
 CREATE TABLE counter (
   part smallint NOT NULL,
@@ -370,6 +372,15 @@ ALTER TABLE schedule ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
 
 CREATE INDEX schedule_attend ON schedule USING btree (attend_at) WHERE (attend_at IS NOT NULL);
 
+CREATE TABLE spent (
+  worker integer NOT NULL,
+  at bigint NOT NULL,
+  ids uuid[] NOT NULL,
+  fences integer[] NOT NULL
+) WITH (toast_tuple_target=8160, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+
+CREATE INDEX spent_worker ON spent USING btree (worker, at);
+
 CREATE TABLE started (
   queue text COLLATE "C" NOT NULL,
   id uuid NOT NULL
@@ -471,6 +482,7 @@ AS $function$
 DECLARE
   c record;
   d dependency;
+  v_free boolean;
 BEGIN
   SELECT * INTO c FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
@@ -483,8 +495,10 @@ BEGIN
     RETURN;
   END IF;
   IF c.state <> 3 OR c.reason NOT IN ('Dependencies', 'Unique', 'Children') THEN RETURN; END IF;
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  IF p_broken AND c.reason <> 'Children' THEN
+  v_free := c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children');
+  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete. Whoever ended one
+  -- otherwise may have found this record locked, and come back later: so what is free looks for itself.
+  IF (p_broken OR v_free) AND c.reason <> 'Children' THEN
     SELECT * INTO d FROM dependency WHERE child = p_id AND on_failure < 2 AND state <> 4 ORDER BY parent LIMIT 1;
     IF FOUND THEN
       c.fence := c.fence + 1;
@@ -500,7 +514,7 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  IF c.reason <> 'Unique' AND NOT is_waiting(p_id, c.reason = 'Children') THEN
+  IF v_free THEN
     -- What waits for children no longer than until an instant is due by then.
     PERFORM let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
@@ -700,6 +714,10 @@ DECLARE
   v_count int := 0;
   v_more boolean := false;
 BEGIN
+  -- It may live again by now, and wait for them.
+  IF NOT EXISTS (SELECT FROM history WHERE id = p_id AND state = 6 AND reason = 'DependencyFailed') THEN
+    RETURN false;
+  END IF;
   FOR v_parent IN
     SELECT d.parent FROM dependency d WHERE d.child = p_id AND d.state IS NULL
       AND NOT EXISTS (SELECT FROM cancel q WHERE q.id = d.parent)
@@ -865,6 +883,10 @@ DECLARE
   v_unique uuid[];
   v_detailed uuid[];
   v_awaited uuid[];
+  v_forgotten uuid[];
+  v_tags text[];
+  v_specs text[];
+  v_told json[];
   v_cancels boolean;
   v_id uuid;
 BEGIN
@@ -874,7 +896,9 @@ BEGIN
     WHERE r.id = g.id AND r.fence = g.fence
     RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
       r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE age(r.retention, 4) END AS age
+      g.result, g.trace,
+      CASE WHEN r.retention IS NULL THEN 86400000 WHEN keeps(r.retention, 4) THEN age(r.retention, 4) END AS age,
+      r.retention IS NULL OR keeps(r.retention, 4) AS keeps
   ), kept AS (
     INSERT INTO history (
       id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
@@ -887,14 +911,21 @@ BEGIN
       CASE WHEN flags & 2 = 2 THEN (
         SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM detail d WHERE d.id = gone.id) END,
       result, payload
-    FROM gone RETURNING part, queue
+    FROM gone WHERE keeps
   ), counted AS (
     INSERT INTO delta (part, queue, running, completed)
-    SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
+    SELECT CASE WHEN keeps THEN part(age, p_now) ELSE -1 END, queue, -count(*), count(*) FILTER (WHERE keeps)
+    FROM gone GROUP BY 1, 2
+  ), noted AS (
+    INSERT INTO spent (worker, at, ids, fences)
+    SELECT p_num, p_now, array_agg(id), array_agg(fence) FROM gone WHERE NOT keeps HAVING count(*) > 0
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
-    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024)
-    INTO v_done, v_keys, v_unique, v_detailed, v_awaited FROM gone;
+    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024),
+    array_agg(id) FILTER (WHERE NOT keeps AND flags & 2081 <> 0), array_agg(tag) FILTER (WHERE NOT keeps AND flags & 2081 <> 0), array_agg(spec) FILTER (WHERE NOT keeps AND flags & 2081 <> 0),
+    array_agg(json_build_object('type', 'completed', 'id', id, 'tag', tag, 'queue', queue, 'at', p_now, 'attempt', attempt))
+      FILTER (WHERE p_events)
+    INTO v_done, v_keys, v_unique, v_detailed, v_awaited, v_forgotten, v_tags, v_specs, v_told FROM gone;
 
   IF v_detailed IS NOT NULL THEN
     DELETE FROM detail WHERE id = ANY (v_detailed);
@@ -910,13 +941,16 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
-  IF p_events THEN
-    PERFORM tell_ended(v_done, p_now);
+  IF v_forgotten IS NOT NULL THEN PERFORM forget_keys(v_forgotten, v_tags, v_specs); END IF;
+  IF v_told IS NOT NULL THEN
+    PERFORM pg_notify('capstan', 'e' || told) FROM unnest(v_told) told;
   END IF;
   IF cardinality(v_done) = cardinality(p_ids) THEN RETURN '{}'; END IF;
   RETURN ARRAY(
     SELECT g.i::int FROM unnest(p_ids, p_fences) WITH ORDINALITY AS g(id, fence, i)
-    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT is_settled(g.id, g.fence));
+    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT is_settled(g.id, g.fence)
+      AND NOT EXISTS (SELECT FROM spent p, unnest(p.ids, p.fences) AS u(id, fence)
+        WHERE p.worker = p_num AND u.id = g.id AND u.fence = g.fence));
 END $function$;
 
 CREATE OR REPLACE FUNCTION control_finished(p_id uuid, p_action text, p_payload text, p_version integer, p_sensitive jsonb, p_now bigint, p_transaction boolean)
@@ -1559,11 +1593,12 @@ DECLARE
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
   v_after uuid;
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  v_again boolean := p_again OR x -> 'again' IS NOT NULL;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  -- What an attempt stores again, which runs again, may have ended meanwhile.
-  IF is_stored(o_id, p_again OR x -> 'again' IS NOT NULL, p_now) THEN
+  IF is_stored(o_id, v_again, p_now) OR v_again AND was_stored(o_id) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -1759,7 +1794,7 @@ BEGIN
   RETURN CASE WHEN cardinality(v_stored) = cardinality(p_ids) THEN NULL ELSE coalesce(v_stored, '{}') END;
 END $function$;
 
-CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_tidies boolean)
+CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_done bigint[])
  RETURNS text
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
@@ -1778,6 +1813,12 @@ DECLARE
   v_events boolean;
   v_agenda boolean;
   v_expired boolean;
+  v_cancels boolean;
+  v_parked boolean;
+  v_maintain bigint;
+  v_claim bigint;
+  v_last bigint[];
+  v_back boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
   v_claimed int := 0;
@@ -1805,8 +1846,15 @@ DECLARE
   n int;
 BEGIN
   SELECT num, lease_until, wakes_until, handles, EXISTS (SELECT FROM listener WHERE until > v_now),
-      EXISTS (SELECT FROM agenda), EXISTS (SELECT FROM record WHERE expires <= v_now)
-    INTO v_worker, v_lease_until, v_wakes_until, v_handles, v_events, v_agenda, v_expired
+      EXISTS (SELECT FROM agenda), EXISTS (SELECT FROM record WHERE expires <= v_now),
+      EXISTS (SELECT FROM cancel),
+      handles <> '[]' AND EXISTS (SELECT FROM record WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')),
+      least(
+      (SELECT min(lease_until) FROM worker WHERE NOT ended),
+      (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+      (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
+      (SELECT next_at FROM housekeeping))
+    INTO v_worker, v_lease_until, v_wakes_until, v_handles, v_events, v_agenda, v_expired, v_cancels, v_parked, v_maintain
     FROM worker WHERE id = p_worker;
   IF NOT FOUND THEN
     INSERT INTO worker AS k (id, lease_until, queues) VALUES (p_worker, v_now, p_queues)
@@ -1815,6 +1863,13 @@ BEGIN
     v_events := true;
     v_agenda := true;
     v_expired := true;
+    v_cancels := true;
+    v_parked := v_handles <> '[]';
+  END IF;
+  -- One that somebody has locked is being made part of another.
+  IF cardinality(p_done) > 0 THEN
+    DELETE FROM claimed WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM claimed WHERE worker = v_worker AND num = ANY (p_done) FOR UPDATE SKIP LOCKED));
   END IF;
 
   IF cardinality(p_ids) > 0 THEN
@@ -1828,10 +1883,7 @@ BEGIN
   END IF;
 
   IF v_agenda THEN v_next := tend_agenda(v_now); END IF;
-  IF v_handles <> '[]' AND EXISTS (
-    SELECT FROM record WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')) THEN
-    PERFORM unpark(v_handles, v_now);
-  END IF;
+  IF v_parked THEN PERFORM unpark(v_handles, v_now); END IF;
 
   IF p_total > 0 THEN
     IF v_expired THEN PERFORM expire(v_now, 1000); END IF;
@@ -1904,24 +1956,29 @@ BEGIN
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
-      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
-        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
-        to_json(r.payload) || ']') AS line
+      RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
+        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+            OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
+          concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
+            coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
+            ']') END) AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
     ), noted AS (
-      INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
+      INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
+      RETURNING num
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
+    ) SELECT array_agg(id), string_agg(line, E'\x1e'), (SELECT num FROM noted),
+        (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
         (SELECT max(turn) FROM chosen WHERE starts > 0)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
+      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
     IF v_shared > 0 THEN
       v_next := least(v_next, claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
     END IF;
+    v_last := NULL;
   ELSE
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
@@ -1931,23 +1988,38 @@ BEGIN
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready))
-      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
-        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
-        to_json(r.payload) || ']') AS line
+      RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
+        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+            OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
+          concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
+            coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
+            ']') END) AS line
     ), counted AS (
       INSERT INTO delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
     ), noted AS (
-      INSERT INTO claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
-    ) SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed;
+      INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
+      RETURNING num
+    )
+      SELECT array_agg(id), string_agg(line, E'\x1e'), (SELECT num FROM noted),
+        (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      INTO v_ids, v_lines, v_claim, v_last FROM claimed;
   END IF;
           IF v_ids IS NOT NULL THEN
-            v_claims := v_claims || concat('[', to_json(p_queues[i]), ',[', v_lines, ']]');
+            v_claims := v_claims || concat(E'\x1d', p_queues[i], E'\x1f', v_claim, E'\x1e', v_lines);
             v_taken[i] := v_taken[i] + cardinality(v_ids);
             v_claimed := v_claimed + cardinality(v_ids);
             n := n - cardinality(v_ids);
             IF v_rooms[i] IS NOT NULL THEN PERFORM queue_starts(p_queues[i], v_ids, v_now); END IF;
+            IF v_events THEN
+              PERFORM tell('started', r, NULL, v_now) FROM record r WHERE r.id = ANY (v_ids);
+            END IF;
+            -- What it has just claimed it need not pass again.
+            IF v_last IS NOT NULL THEN
+              p_mark_priorities[i] := v_last[1];
+              p_mark_turns[i] := v_last[2];
+              p_mark_places[i] := v_last[3];
+            END IF;
           END IF;
           -- A key that others have locked; one that took its records back, whose places are free for others.
           IF v_starts = -1 THEN v_next := least(v_next, v_now + 20); END IF;
@@ -2003,23 +2075,20 @@ BEGIN
         VALUES (v_worker, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
     END IF;
   END IF;
-  IF v_events AND v_claimed > 0 THEN
-    PERFORM tell('started', r, NULL, v_now)
-      FROM claimed c, unnest(c.ids) AS u(id) JOIN record r ON r.id = u.id
-      WHERE c.worker = v_worker AND c.at = v_now AND r.at = v_now;
-  END IF;
-  IF p_tidies THEN
-    PERFORM FROM worker WHERE num = v_worker FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN PERFORM running(v_worker, true); END IF;
-  END IF;
 
+  -- As it was at first, unless more than claims and completions may have changed it.
+  IF v_maintain IS NULL OR v_maintain <= v_now OR p_others IS NOT NULL OR v_agenda THEN
+    v_maintain := v_now + maintain_in(v_now);
+  ELSIF v_claimed > 0 THEN
+    v_maintain := least(v_maintain, v_now + p_lease);
+  END IF;
   -- `greatest` alone takes NULL for less than 0: an idle worker would never sleep.
-  RETURN (SELECT concat(
+  RETURN concat(
     '{"now":', v_now, ',"lost":', to_json(v_lost), ',"others":', to_json(v_others), ',"more":', to_json(v_more),
     ',"nextDueIn":', CASE WHEN v_next IS NULL THEN 'null' ELSE greatest(0, v_next - v_now)::text END,
-    ',"maintainIn":', maintain_in(v_now),
-    ',"cancel":', CASE WHEN EXISTS (SELECT FROM cancel) THEN take_cancels(v_worker) ELSE '[]' END,
-    ',"claimed":[', array_to_string(v_claims, ','), ']}'));
+    ',"maintainIn":', v_maintain - v_now,
+    ',"cancel":', CASE WHEN v_cancels OR p_others IS NOT NULL OR v_agenda THEN take_cancels(v_worker) ELSE '[]' END,
+    '}', array_to_string(v_claims, ''));
 END $function$;
 
 CREATE OR REPLACE FUNCTION expire(p_now bigint, p_count integer)
@@ -2064,13 +2133,19 @@ AS $function$
 DECLARE
   v_age bigint := age(r.retention, p_state);
   v_part smallint := part(v_age, p_now);
+  v_keeps boolean := keeps(r.retention, p_state);
   v_was record;
 BEGIN
   DELETE FROM record WHERE id = r.id RETURNING * INTO v_was;
+  IF NOT v_keeps THEN
+    INSERT INTO gone (id, fence, at) VALUES (r.id, r.settled, p_now)
+      ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
+    PERFORM forget_keys(ARRAY[r.id], ARRAY[r.tag], ARRAY[r.spec]);
+  END IF;
   INSERT INTO history (
     id, enqueued_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part, state, priority,
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
-  VALUES (
+  SELECT
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
     r.priority, r.crashes, r.flags & 2081, keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
@@ -2078,10 +2153,11 @@ BEGIN
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
         'checkpoints', CASE WHEN p_state > 4 THEN checkpoints_of(r.id) END, 'undo', r.flags & 128)
       FROM (SELECT r.id) one LEFT JOIN detail d ON d.id = one.id) END,
-    p_result, r.payload);
+    p_result, r.payload
+  WHERE v_keeps;
   PERFORM count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO delta (part, queue, completed, cancelled, dead)
-    VALUES (v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int);
+    SELECT v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int WHERE v_keeps;
   DELETE FROM cancel WHERE id = r.id;
   IF r.flags & 2 = 2 THEN
     DELETE FROM detail WHERE id = r.id;
@@ -2275,6 +2351,15 @@ AS $function$
   SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
 $function$;
 
+CREATE OR REPLACE FUNCTION keeps(retention text, state integer)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT retention IS NULL OR CASE state WHEN 4 THEN retention NOT LIKE '[[0,%'
+    ELSE coalesce(age(retention, state), 1) > 0 END
+$function$;
+
 CREATE OR REPLACE FUNCTION key_failed(p_key text, p_now bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -2416,6 +2501,10 @@ BEGIN
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
     DELETE FROM listener WHERE until <= v_now;
     DELETE FROM gone WHERE at <= v_now - 3600000;
+    -- A worker sends again what it sent last, however long the store was away.
+    DELETE FROM spent p WHERE p.at <= v_now - 60000
+      AND (p.at <= (SELECT max(q.at) FROM spent q WHERE q.worker = p.worker) - 60000
+        OR NOT EXISTS (SELECT FROM worker k WHERE k.num = p.worker));
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := sweep(v_now, 1000);
   END IF;
@@ -2439,10 +2528,10 @@ CREATE OR REPLACE FUNCTION maintain_in(p_now bigint)
 AS $function$
 BEGIN
   RETURN greatest(0, least(
-    (SELECT min(lease_until) FROM worker WHERE NOT ended),
-    (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
-    (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
-    (SELECT next_at FROM housekeeping)) - p_now);
+      (SELECT min(lease_until) FROM worker WHERE NOT ended),
+      (SELECT expires FROM record WHERE expires IS NOT NULL ORDER BY expires LIMIT 1),
+      (SELECT attend_at FROM schedule WHERE attend_at IS NOT NULL ORDER BY attend_at LIMIT 1),
+      (SELECT next_at FROM housekeeping)) - p_now);
 END $function$;
 
 CREATE OR REPLACE FUNCTION mark_awaited(p_id uuid)
@@ -2771,10 +2860,11 @@ BEGIN
     SELECT * INTO r FROM record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM look_again(v_id, NULL, p_now);
-    ELSIF r.flags & 2048 = 2048 AND is_waiting(v_id, false) THEN
+    ELSIF r.flags & 2048 = 2048 THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM put(r);
+      PERFORM advance(v_id, p_now, true);
     ELSE
       PERFORM let_run(r, r.at, p_now, false);
     END IF;
@@ -3006,7 +3096,7 @@ BEGIN
   SELECT array_agg(DISTINCT r.id) INTO v_ids
     FROM gone, unnest(gone.ids) AS u(id) JOIN record r ON r.id = u.id AND r.worker = p_num;
   IF p_keeps AND v_ids IS NOT NULL THEN
-    INSERT INTO claimed (worker, at, ids) VALUES (p_num, 0, v_ids);
+    INSERT INTO claimed (worker, num, ids) VALUES (p_num, 0, v_ids);
   END IF;
   RETURN coalesce(v_ids, '{}');
 END $function$;
@@ -3163,6 +3253,7 @@ DECLARE
   v_tight text[];
   v_locked text[];
   v_starts jsonb;
+  v_counts jsonb;
   v_full jsonb;
   v_refused jsonb;
 BEGIN
@@ -3173,25 +3264,30 @@ BEGIN
     WHERE l.gap IS NOT NULL OR p_now < k.closed_until OR k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END;
   IF v_tight IS NULL THEN RETURN NULL; END IF;
   v_locked := ARRAY(SELECT name FROM key WHERE name = ANY (v_tight) FOR UPDATE SKIP LOCKED);
+  SELECT jsonb_object_agg(name, n) INTO v_counts FROM unnest(p_keys, p_counts) AS u(name, n);
   SELECT jsonb_object_agg(name, starts), jsonb_object_agg(name, full_at) FILTER (WHERE full_at IS NOT NULL),
       jsonb_object_agg(name, n - starts) FILTER (WHERE n > starts)
     INTO v_starts, v_full, v_refused
     FROM (
       SELECT k.name, g.n, m.starts, CASE WHEN l.gap IS NOT NULL THEN greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + m.starts * l.gap END AS full_at
-      FROM unnest(p_keys, p_counts) AS g(name, n)
+      FROM (SELECT name, (v_counts ->> name)::int AS n FROM unnest(v_locked) AS u(name)) g
       CROSS JOIN LATERAL (SELECT * FROM key WHERE name = g.name LIMIT 1) k
       LEFT JOIN LATERAL (SELECT * FROM limits
       WHERE k.name >= '@' AND k.name < 'A' AND name = split_part(k.name, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l ON true
       CROSS JOIN LATERAL (SELECT CASE WHEN p_now < k.closed_until THEN 0 ELSE greatest(0, least(g.n,
         CASE WHEN l.gap IS NOT NULL THEN floor(l.burst + (p_now - greatest(least(k.full_at, p_now + l.burst * l.gap + 0.9), p_now) + 0.901) / l.gap) END,
         CASE WHEN k.held > CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END THEN CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - (SELECT count(*) FROM record WHERE key = k.name AND key >= '@' AND key < 'A' AND lane = 1 AND state = 1) END)) END::int AS starts) m
-      WHERE k.name = ANY (v_locked)
     ) t;
-  UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
-    held = held - coalesce((v_refused ->> name)::int, 0)
-    WHERE name = ANY (v_locked) AND (v_full ->> name IS NOT NULL OR v_refused ->> name IS NOT NULL);
-  RETURN coalesce(v_starts, '{}') || coalesce(
-    (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT name = ANY (v_locked)), '{}');
+  IF v_full IS NOT NULL OR v_refused IS NOT NULL THEN
+    UPDATE key SET full_at = coalesce((v_full ->> name)::float8, full_at),
+      held = held - coalesce((v_refused ->> name)::int, 0)
+      WHERE name = ANY (v_locked);
+  END IF;
+  v_starts := coalesce(v_starts, '{}');
+  IF cardinality(v_locked) < cardinality(v_tight) THEN
+    v_starts := v_starts || (SELECT jsonb_object_agg(name, -1) FROM unnest(v_tight) AS u(name) WHERE NOT v_starts ? name);
+  END IF;
+  RETURN v_starts;
 END $function$;
 
 CREATE OR REPLACE FUNCTION sum_counters()
@@ -3430,15 +3526,6 @@ BEGIN
     'type', p_type, 'id', r.id, 'tag', r.tag, 'queue', r.queue, 'at', p_now, 'attempt', r.attempt,
     'reason', left(p_reason, 1000)));
 END $function$;
-
-CREATE OR REPLACE FUNCTION tell_ended(p_ids uuid[], p_now bigint)
- RETURNS void
- LANGUAGE sql
-AS $function$
-  SELECT pg_notify('capstan', 'e' || json_build_object(
-    'type', 'completed', 'id', h.id, 'tag', h.tag, 'queue', h.queue, 'at', p_now, 'attempt', h.attempt))
-  FROM history h WHERE h.id = ANY (p_ids)
-$function$;
 
 CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)
  RETURNS void
@@ -3700,6 +3787,15 @@ BEGIN
   IF p_now < 0 OR EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
     PERFORM pg_notify('capstan', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION was_stored(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM gone WHERE id = p_id) OR EXISTS (SELECT FROM spent WHERE p_id = ANY (ids));
 END $function$;
 
 CREATE OR REPLACE FUNCTION write_entries(p_entries json)

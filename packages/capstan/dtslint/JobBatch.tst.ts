@@ -71,8 +71,8 @@ describe("a handler", () => {
   })
 
   test("does not answer one value, bare results, or exits without their members", () => {
-    expect(Index.toLayer).type.not.toBeCallableWith((_: Members) => Effect.succeed(1))
-    expect(Index.toLayer).type.not.toBeCallableWith((_: Members) => Effect.void)
+    expect(Index.toLayer).type.not.toBeCallableWith((members: Members) => Effect.succeed(members.length))
+    expect(Index.toLayer).type.not.toBeCallableWith((members: Members) => Effect.asVoid(Effect.succeed(members)))
     expect(Index.toLayer).type.not.toBeCallableWith((members: Members) => Effect.succeed(members.map(() => 1)))
     expect(Index.toLayer).type.not.toBeCallableWith((members: Members) =>
       Effect.succeed(members.map(() => Exit.succeed(1)))

@@ -403,7 +403,8 @@ export interface Options<
   readonly partition?: ((payload: TypeOf<NoInfer<Payload>>) => string) | undefined
   /**
    * How long finished records are kept, by how they ended. Whoever awaits a record finds its result while it is kept: with
-   * 0 it is removed as soon as it has ended, and an awaiter may be told that it is gone.
+   * 0 it is removed as soon as it has ended, and an awaiter may be told that it is gone. On Postgres no history is written
+   * then, which spares the server a sixth of its CPU and half of its log: `docs/postgres.md`.
    *
    * @default completed 1 day, cancelled 7 days, dead 30 days
    */

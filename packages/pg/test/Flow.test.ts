@@ -1,7 +1,7 @@
 /** Flows and topics in a caller's transaction, and under two exchanges at the same time. */
 import { assert, describe, it } from "@effect/vitest"
-import { Flow, Job, JobError, Jobs, JobStore, Topic } from "capstan"
-import { Effect, Layer, Schema } from "effect"
+import { Flow, Job, JobError, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
+import { Effect, Layer, Random, Schema } from "effect"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import * as Harness from "./harness.ts"
 import type { Side } from "./harness.ts"
@@ -106,6 +106,79 @@ describe("a topic in the caller's transaction", () => {
       ])
       assert.strictEqual(yield* total, 3)
     }))
+})
+
+class Broken extends Schema.TaggedError<Broken>()("Broken", {}) {}
+const flaky = {
+  payload: { n: Schema.Number },
+  success: Schema.Number,
+  error: Broken,
+  onError: { Broken: "dead" }
+} as const
+class Top extends Job.make("Top", flaky) {}
+class Side1 extends Job.make("Side1", { ...flaky, queue: "sums" }) {}
+class Side2 extends Job.make("Side2", flaky) {}
+class Bottom extends Job.make("Bottom", { ...flaky, queue: "sums" }) {}
+class Diamond extends Flow.make("Diamond")
+  .node("top", Top)
+  .list("left", Side1, { after: { top: "fail" } })
+  .node("right", Side2, { after: { top: "cancelSiblings" } })
+  .node("bottom", Bottom, { after: { left: "cancelSiblings", right: "fail", top: "fail" } })
+{}
+const Diamonds = JobGroup.make(Top, Side1, Side2, Bottom)
+
+describe("diamonds whose nodes fail, are cancelled, and are retried", () => {
+  fact("come to an end under several workers, with the results of all, once for a key", () =>
+    Effect.gen(function*() {
+      let isHostile = true
+      const tried = <E, R>(answer: Effect.Effect<number, E, R>): Effect.Effect<number, E | Broken, R> =>
+        Effect.flatMap(
+          Random.next,
+          (dice): Effect.Effect<number, E | Broken, R> => isHostile && dice < 0.3 ? Effect.fail(new Broken()) : answer
+        )
+      const handlers = Diamonds.toLayer({
+        Top: ({ n }) => tried(Effect.succeed(n)),
+        Side1: ({ n }) => tried(Effect.succeed(n)),
+        Side2: ({ n }) => tried(Effect.map(Diamond.results("right"), ({ top }) => top + n)),
+        Bottom: () =>
+          tried(
+            Effect.map(Diamond.results("bottom"), ({ left, right, top }) => left.reduce((a, b) => a + b, right + top))
+          )
+      })
+      const worker = () =>
+        Layer.build(
+          Layer.fresh(
+            JobWorker.layer(Diamonds, { concurrency: 5, shutdownGrace: 0 }).pipe(Layer.provide(Layer.orDie(handlers)))
+          )
+        )
+      for (let i = 0; i < 3; i++) yield* worker()
+      const numbers = Array.from({ length: 12 }, (_, n) => n)
+      const start = (n: number) =>
+        Diamond.start({ top: { n }, left: [{ n: 1 }, { n: 2 }, { n: 3 }], right: { n: 10 }, bottom: { n: 0 } }, {
+          idempotencyKey: `${n}`
+        })
+      const twice = [...numbers, ...numbers]
+      const flows = (yield* Effect.forEach(twice, start, { concurrency: "unbounded" })).slice(0, numbers.length)
+      for (let round = 0; round < 6; round++) {
+        isHostile = round < 4
+        yield* Effect.forEach(flows, (flow, i) =>
+          isHostile && (i + round) % 4 === 0
+            ? Effect.andThen(flow.cancel({ from: "left", reason: "test" }), flow.retry())
+            : flow.retry(), { concurrency: 4 })
+        yield* Harness.until(
+          "every flow to come to rest",
+          Effect.map(
+            Effect.forEach(flows, (flow) => flow.status),
+            (all) => all.every(({ isFinished }) => isFinished)
+          )
+        )
+      }
+      for (const [n, flow] of flows.entries()) {
+        const { counts, nodes } = yield* flow.status
+        assert.strictEqual(counts.completed, 6, JSON.stringify([flow.outcome, nodes]))
+        assert.deepStrictEqual(yield* flow.await, { bottom: 6 + (n + 10) + n })
+      }
+    }).pipe(Effect.scoped))
 })
 
 describe("many that wait for one, and one that waits for many", () => {

@@ -1,30 +1,13 @@
 /** From where claims begin: past what they have read, and back for what committed late. */
 import { assert, describe, it } from "@effect/vitest"
-import { JobRecord } from "capstan"
+import type { JobRecord } from "capstan"
 import { Clock, Deferred, Effect, Fiber, Stream } from "effect"
 import type { ClaimedLine } from "../src/internal/codec.ts"
 import { type Mark, Marks } from "../src/internal/marks.ts"
 import * as Harness from "./harness.ts"
 import type { Side } from "./harness.ts"
 
-const line = (place: number, priority = 0): ClaimedLine => [
-  JobRecord.JobId("a"),
-  "Task",
-  1,
-  priority,
-  1,
-  1,
-  0,
-  0,
-  0,
-  0,
-  0,
-  place,
-  null,
-  null,
-  null,
-  "null"
-]
+const line = (place: number, priority = 0): ClaimedLine => ({ ...Harness.anyLine(), place, priority })
 
 const front: Mark = [-1000, 0, 0]
 const at = (marks: Marks, now: number) => {

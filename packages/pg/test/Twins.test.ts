@@ -75,6 +75,14 @@ const twins: Readonly<Record<string, Twin>> = {
       "a higher priority comes before the turns"
     ]
   },
+  "a completion that nothing knows of": {
+    changes: [["array_agg(fence) FROM gone WHERE NOT keeps", "array_agg(fence) FROM gone WHERE false"]],
+    red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
+  },
+  "a count of what is not kept": {
+    changes: [["count(*) FILTER (WHERE keeps)", "count(*)"]],
+    red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
+  },
   "an event that cancels nothing": {
     changes: [[
       "    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;\n",
@@ -326,8 +334,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a record that goes on while it waits for others": {
     changes: [[
-      "IF c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children') THEN",
-      "IF c.reason <> 'Unique' THEN"
+      "c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children');",
+      "c.reason <> 'Unique';"
     ]],
     red: [
       "a record waits for its dependencies",
@@ -349,7 +357,7 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a failed dependency that nobody minds": {
-    changes: [["IF p_broken AND c.reason <> 'Children' THEN", "IF false THEN"]],
+    changes: [["IF (p_broken OR v_free) AND c.reason <> 'Children' THEN", "IF false THEN"]],
     red: [
       "a record whose dependency fails",
       "flow: a record that is dead because",

@@ -6,6 +6,7 @@ import { JobRecord, JobStore, type Transactional } from "capstan"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
+import { type ClaimedLine, toClaimedLines } from "../src/internal/codec.ts"
 import { bookkeeping, migrations, record as entry } from "../src/internal/schema/migrations.ts"
 import { client, type ClientOptions, store } from "./server.ts"
 
@@ -187,6 +188,10 @@ export const claimOne = (side: HasStore, queue = "default") =>
     assert.isDefined(claimed, "there was nothing to claim")
     return claimed!
   })
+
+/** A claimed record as the schema writes it. */
+export const anyLine = (): ClaimedLine =>
+  toClaimedLines(1)("default\x1f1\x1e" + [newId(), "Task", 1, 0, 1, 1, 0, 1, "null"].join("\x1f")).lines[0]!
 
 export const complete: JobStore.Outcome = { _tag: "Complete", result: "1" }
 export const failure: JobStore.NewFailure = { kind: "Declared", tag: "Oops", message: "oops" }

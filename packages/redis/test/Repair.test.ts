@@ -30,6 +30,7 @@ const fill = Effect.gen(function*() {
   })
   yield* Suite.enqueue({ queue: "keyed", concurrency: { key: "c", limit: 1 } })
   yield* Suite.enqueue({ queue: "keyed", concurrency: { key: "c", limit: 1 } })
+  yield* Suite.enqueue({ queue: "listens", cancelOn: ["on"] })
   const { id } = yield* Suite.enqueue({ queue: "ends" })
   yield* Suite.enqueue({ queue: "other", dependencies: [{ name: "d", id }] })
   yield* Suite.enqueueMany(5, { queue: "ends" })
@@ -103,10 +104,22 @@ const future = (running: JobStore.Claimed) =>
     const promoted = yield* Suite.claim("w", 10)
     const unparked = (yield* Suite.renew("w", { handles: [{ tag: "Task", version: 1 }] })).unparked
     const settled = yield* Suite.settle("w", running, Suite.complete)
-    return [again.outcome, held.outcome, ready, noMore.length, next.length, promoted.length, unparked, settled]
+    yield* store.enqueue({ records: [], cancels: [{ on: "on", reason: "r" }] })
+    const { cancelled } = (yield* Suite.statsOf("listens")).counts
+    return [
+      again.outcome,
+      held.outcome,
+      ready,
+      noMore.length,
+      next.length,
+      promoted.length,
+      unparked,
+      settled,
+      cancelled
+    ]
   })
 
-const expected = ["Existing", "Existing", [5, 0, 0, 0], 0, 1, 2, 1, "Done"]
+const expected = ["Existing", "Existing", [5, 0, 0, 0], 0, 1, 2, 1, "Done", 1]
 
 describe("repair", () => {
   it.live("changes nothing where nothing is lost", () =>

@@ -177,7 +177,7 @@ describe("a queue", () => {
 describe("a schedule", () => {
   it("is run, paused, resumed and removed", async () => {
     const page = await at("/schedules")
-    await button(page, "Run nightly now").click()
+    await button(page, "Run now: nightly").click()
     await told(page, "nightly was enqueued")
     await button(page, "Pause nightly").click()
     await told(page, "nightly is paused")

@@ -100,6 +100,8 @@ describe("the search", () => {
     await page.getByRole("option", { name: "queue:billing" }).click()
     await page.waitForURL(/queue=billing/)
     await page.getByText("user29@example.com").waitFor({ state: "detached" })
+    await field.fill("job:Cha")
+    await page.getByRole("option", { name: "job:Charge" }).waitFor()
     await field.fill("error:Declined job:Charge")
     await field.press("Enter")
     await page.waitForURL(/error=Declined/)

@@ -24,8 +24,11 @@ export const retentionOf = (retention: JobRecord.Retention): string | null =>
       retention[outcome].age === defaults[outcome].age && retention[outcome].count === defaults[outcome].count
     )
     ? null
-    // JSON has no Infinity: null keeps for ever, and does not count.
-    : JSON.stringify(outcomes.map((outcome) => [retention[outcome].age, retention[outcome].count]))
+    // JSON has no Infinity: null keeps for ever, and does not count. The schema knows by the 0 that nothing is kept.
+    : JSON.stringify(outcomes.map((outcome) => {
+      const { age, count } = retention[outcome]
+      return count === 0 ? [0, null] : [age, count]
+    }))
 
 /** The rest of a record. */
 interface Spec {
@@ -193,53 +196,75 @@ export const writeJson = (entry: JobStore.WriteEntry): unknown => {
   }
 }
 
-/** The columns of a claimed record, in the order of `claim.ts`. */
-export type ClaimedLine = readonly [
-  id: JobRecord.JobId,
-  tag: string,
-  version: number,
-  priority: number,
-  attempt: number,
-  fence: number,
+/** A claimed record, and where it lay in its queue: priority as it is kept (negated), then turn, then place. */
+export interface ClaimedLine {
+  readonly claimed: JobStore.Claimed
+  readonly priority: number
+  readonly turn: number
+  readonly place: number
+}
+
+/** What a claim took of a queue, in no order; the claim's number. */
+export interface ClaimedLines {
+  readonly queue: string
+  readonly num: number
+  readonly lines: Array<ClaimedLine>
+}
+
+/** What few records have, in the order of `claim.ts`. */
+type Rest = readonly [
   crashes: number,
-  enqueuedAt: number,
   begunAt: number,
   readyAt: number,
   turn: number,
-  place: number,
   spec: Spec | null,
   failures: ReadonlyArray<JobRecord.Failure> | null,
   extra: {
     readonly checkpoints: Record<string, string> | null
     readonly results: Record<string, string | null> | null
     readonly isCut: boolean | null
-  } | null,
-  payload: string
+  } | null
 ]
-
-/** A queue, and what was claimed of it, in no order. */
-export type ClaimedLines = readonly [queue: string, lines: Array<ClaimedLine>]
 
 const none: ReadonlyArray<never> = []
 
-export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed => {
-  const [id, tag, version, priority, attempt, fence, crashes, enqueuedAt, begunAt, readyAt] = line
-  const spec = line[12] ?? empty as Spec
-  const extra = line[14]
+/** Between claims, their lines and their columns: control characters, which JSON has as escapes alone, and names not at all. */
+const separators = { claim: "\x1d", line: "\x1e", column: "\x1f" }
+
+/** The two parts of a reply to an exchange: its JSON, and the claims. */
+export const partsOf = (reply: string): readonly [json: string, claims: ReadonlyArray<string>] => {
+  const end = reply.indexOf(separators.claim)
+  return end < 0 ? [reply, none] : [reply.slice(0, end), reply.slice(end + 1).split(separators.claim)]
+}
+
+export const toClaimedLines = (now: number) => (claim: string): ClaimedLines => {
+  const [head, ...lines] = claim.split(separators.line)
+  const [queue, num] = head!.split(separators.column)
+  return { queue: queue!, num: Number(num), lines: lines.map((line) => toClaimedLine(queue!, now, line)) }
+}
+
+/** A record without a rest has begun now, and was ready when it was enqueued. */
+const toClaimedLine = (queue: string, now: number, line: string): ClaimedLine => {
+  const columns = line.split(separators.column)
+  const enqueuedAt = Number(columns[6])
+  const rest: Rest = columns.length > 9 ? JSON.parse(columns[9]!) : [0, now, enqueuedAt, 0, null, null, null]
+  const spec = rest[4] ?? empty as Spec
+  const extra = rest[6]
+  const priority = Number(columns[3])
   const claimed: JobStore.Claimed = {
-    id,
-    tag,
-    version,
+    id: columns[0] as JobRecord.JobId,
+    tag: columns[1]!,
+    version: Number(columns[2]),
     queue,
     priority: priority === 0 ? 0 : -priority,
-    payload: line[15],
-    attempt,
-    fence,
-    crashes,
+    payload: columns[8]!,
+    attempt: Number(columns[4]),
+    fence: Number(columns[5]),
+    crashes: rest[0],
     enqueuedAt,
-    begunAt,
-    readyAt,
-    failures: line[13] ?? none,
+    begunAt: rest[1],
+    readyAt: rest[2],
+    failures: rest[5] ?? none,
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,
@@ -249,7 +274,12 @@ export const toClaimed = (queue: string, line: ClaimedLine): JobStore.Claimed =>
     checkpoints: extra?.checkpoints ?? empty,
     dependencies: extra?.results == null ? empty : withoutNulls(extra.results)
   }
-  return extra?.isCut === true ? { ...claimed, isCut: true } : claimed
+  return {
+    claimed: extra?.isCut === true ? { ...claimed, isCut: true } : claimed,
+    priority,
+    turn: rest[3],
+    place: Number(columns[7])
+  }
 }
 
 const withoutNulls = (results: Record<string, string | null>): Record<string, string | undefined> =>

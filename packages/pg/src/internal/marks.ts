@@ -81,15 +81,16 @@ export class Marks {
   advance(queue: string, lines: Array<ClaimedLine>): void {
     lines.sort(inOrder)
     // Records that take turns are claimed from beside the others, whose place their turns say nothing of.
-    const last = lines.findLast((line) => line[10] === 0)
+    const last = lines.findLast(({ turn }) => turn === 0)
     if (last === undefined) return
-    const mark: Mark = [last[3], last[10], last[11]]
+    const mark: Mark = [last.priority, last.turn, last.place]
     const trail = this.trails.get(queue)
     if (trail === undefined) this.trails.set(queue, { now: mark, recent: front, before: front })
     else if (isBefore(trail.now, mark)) trail.now = mark
   }
 }
 
-const inOrder = (a: ClaimedLine, b: ClaimedLine): number => a[3] - b[3] || a[10] - b[10] || a[11] - b[11]
+const inOrder = (a: ClaimedLine, b: ClaimedLine): number =>
+  a.priority - b.priority || a.turn - b.turn || a.place - b.place
 
 const isBefore = (a: Mark, b: Mark): boolean => a[0] !== b[0] ? a[0] < b[0] : a[1] !== b[1] ? a[1] < b[1] : a[2] < b[2]

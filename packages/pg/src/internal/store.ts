@@ -1,19 +1,20 @@
 /** The verbs of the seam over the functions of the schema. */
 import { Coalescer, JobError, type JobRecord, JobStore } from "capstan"
-import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { bounded, search, usual } from "./bounded.ts"
+import { AllClaims } from "./claims.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
+import { exchange } from "./exchange.ts"
 import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
-import { type Mark, Marks } from "./marks.ts"
+import { Marks } from "./marks.ts"
 import * as Query from "./query.ts"
 import * as Schedules from "./schedules.ts"
 
@@ -28,9 +29,6 @@ export interface Settings {
 /** More than this in one call goes out alone. */
 const bulk = 100
 
-/** Every so many exchanges the claims of the worker are made one row, of what it still runs. */
-const tidies = 50
-
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 export const make = Effect.fnUntraced(function*(
@@ -41,6 +39,7 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const listenerId = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
   const marks = new Marks()
+  const claims = new AllClaims()
   const listener = new Listener(client, scope, listenerId, marks.late, settings.beat)
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
@@ -51,9 +50,6 @@ export const make = Effect.fnUntraced(function*(
     `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
     `$8::float8::bigint, $9, $10, $11, $12) AS stored`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3, $4::uuid, $5::text::json)`
-  const exchangeText = `SELECT ${s}.exchange($1, $2::float8::bigint, $3, $4, $5::float8[]::bigint[], $6, $7, ` +
-    `$8::text::json, $9, $10, $11, $12, $13, $14::float8[]::bigint[], $15::float8[]::bigint[], ` +
-    `$16, $17::float8[]::bigint[], $18::float8[]::bigint[], $19) AS reply`
 
   const columnsOf = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean): ReadonlyArray<unknown> => [
     uuids(records.map(({ id }) => id)),
@@ -160,7 +156,6 @@ export const make = Effect.fnUntraced(function*(
   const enqueueOutside = (request: JobStore.EnqueueRequest) =>
     askAgain(request.records, enqueueAny(request, false), Effect.suspend(() => enqueueEach(request, true, false)))
 
-  let exchanges = 0
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside({ records }))
   const coalescer = new Coalescer.Coalescer(outside, scope)
   /** On a way of their own, so that nobody else's enqueue waits with them. */
@@ -209,61 +204,7 @@ export const make = Effect.fnUntraced(function*(
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 
-    exchange: (request) =>
-      Clock.clockWith((clock) => {
-        const plain: Array<number> = []
-        const others: Array<number> = []
-        request.settlements.forEach(({ children, outcome }, i) => {
-          const isPlain = outcome._tag === "Complete" && (children === undefined || children.length === 0)
-          ;(isPlain ? plain : others).push(i)
-        })
-        const settlements = plain.map((i) => request.settlements[i]!)
-        const queues = request.demand.map(({ queue }) => queue)
-        // Not the time of day, which may be set back.
-        const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
-        const asked = now()
-        const from = marks.from(queues, asked)
-        const exchanged = Effect.map(
-          client.call<{ reply: string }>("exchange", exchangeText, [
-            request.worker,
-            request.lease,
-            uuids(settlements.map(({ id }) => id)),
-            ints(settlements.map(({ fence }) => fence)),
-            numbers(settlements.map(({ finishedAfter }) => Math.ceil(finishedAfter))),
-            texts(settlements.map(({ outcome }) => outcome._tag === "Complete" ? outcome.result ?? null : null)),
-            texts(settlements.map(({ trace }) => trace ?? null)),
-            others.length === 0
-              ? null
-              : JSON.stringify(others.map((i) => Codec.settlementJson(request.settlements[i]!))),
-            texts(queues),
-            ints(request.demand.map(({ slots }) => slots)),
-            ints(request.demand.map(({ share }) => share)),
-            request.demand.length === 0 ? 0 : request.total,
-            ...markParams(from.marks),
-            ...markParams(from.trails),
-            ++exchanges % tidies === 0
-          ]),
-          ([row]): JobStore.ExchangeReply => {
-            const reply: ExchangeJson = JSON.parse(row!.reply)
-            for (const [queue, lines] of reply.claimed) marks.advance(queue, lines)
-            const settled = new Array<JobStore.Settled>(request.settlements.length).fill("Done")
-            for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
-            reply.others.forEach((answer, i) => settled[others[i]!] = answer)
-            return {
-              now: reply.now,
-              settled,
-              claimed: reply.claimed.flatMap(([queue, lines]) => lines.map((line) => Codec.toClaimed(queue, line))),
-              nextDueIn: reply.nextDueIn ?? undefined,
-              maintainIn: reply.maintainIn ?? undefined,
-              cancel: reply.cancel,
-              more: reply.more
-            }
-          }
-        )
-        return from.isFromFront
-          ? Effect.ensuring(exchanged, Effect.sync(() => marks.ended(now() - asked, now())))
-          : exchanged
-      }),
+    exchange: exchange(client, marks, claims),
 
     renew: (request) =>
       Effect.map(
@@ -281,7 +222,10 @@ export const make = Effect.fnUntraced(function*(
             Math.min(request.reconcileOlderThan, 1e15)
           ]
         ),
-        ([row]) => ({ ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined })
+        ([row]) => {
+          claims.renewed(request.worker)
+          return { ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined }
+        }
       ),
 
     write: (entries) =>
@@ -412,23 +356,6 @@ export const make = Effect.fnUntraced(function*(
   }
   return settings.listen ? store : withLocalWakeups(store, client, marks.late)
 })
-
-const markParams = (marks: ReadonlyArray<Mark>): ReadonlyArray<unknown> => [
-  ints(marks.map(([priority]) => priority)),
-  numbers(marks.map(([, turn]) => turn)),
-  numbers(marks.map(([, , place]) => place))
-]
-
-interface ExchangeJson {
-  readonly now: number
-  readonly lost: ReadonlyArray<number>
-  readonly others: ReadonlyArray<JobStore.Settled>
-  readonly nextDueIn: number | null
-  readonly maintainIn: number | null
-  readonly cancel: ReadonlyArray<JobStore.CancelRequest>
-  readonly more: ReadonlyArray<string>
-  readonly claimed: ReadonlyArray<Codec.ClaimedLines>
-}
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }
 

@@ -21,8 +21,11 @@ import { minPatience, slice, type WorkerState } from "./state.ts"
 const maxBatch = 1000
 /** After so many failed writes in a row, settlements go out without. */
 const maxWriteFailures = 3
-/** Records that are claimed ahead of free slots, at most. */
-const maxAhead = 512
+/**
+ * Records that are claimed ahead of free slots, at most. On Postgres an exchange waits about as long for its log to be on disk
+ * as it works: with 512, twice as many take 16.6 us of the server a job in place of 14.6.
+ */
+const maxAhead = 1024
 /** For how many milliseconds it is claimed ahead, at most: batches grow with a store whose answers take up to a quarter of it. */
 const maxHorizon = 100
 /** Over how many milliseconds the rate is taken, at least. */
@@ -128,7 +131,6 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
     const most = Math.min(maxBatch, slots.most(demand, total))
     const startedAt = state.elapsedNow()
     if (isAtRest(state, parcel)) startAfresh(state, startedAt)
-    noteIdle(state, startedAt)
     const sent = send(state, parcel, demand, most)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
@@ -141,15 +143,11 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
 const isAtRest = ({ isBeside, running, settledSince, waitingCount }: WorkerState, { settlements }: Parcel): boolean =>
   settlements.length === 0 && settledSince === 0 && running.size === 0 && waitingCount === 0 && !isBeside
 
-/** From here on there is nothing to run until the store answers. */
-const noteIdle = (state: WorkerState, now: number): void => {
-  if (state.running.size === 0 && state.waitingCount === 0) state.idleSince = Math.min(state.idleSince, now)
-}
-
 const startAfresh = (state: WorkerState, now: number): void => {
   state.lastTurnAt = now
   state.pace.settled = 0
   state.pace.elapsed = 0
+  state.pace.idle = 0
 }
 
 const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray<Demand>, total: number) => {
@@ -163,7 +161,7 @@ const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray
  */
 const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.gen(function*() {
-    if (state.waitingCount === 0 && state.running.size === 0) return yield* call
+    if (hasNothing(state)) return yield* idle(state, call)
     const sent = yield* Effect.forkChild(call, { startImmediately: true })
     sent.addObserver(() => state.work.openUnsafe())
     while (sent.pollUnsafe() === undefined) {
@@ -172,13 +170,24 @@ const alongside = <A, E>(state: WorkerState, call: Effect.Effect<A, E>): Effect.
         state.startWaiting()
         continue
       }
-      noteIdle(state, state.elapsedNow())
       // A slot that becomes free meanwhile is not to wait for the store.
       state.work.closeUnsafe()
       if (isWorthBeside(state)) yield* Effect.forkChild(beside(state), { startImmediately: true })
-      yield* state.work.await
+      yield* hasNothing(state) ? idle(state, state.work.await) : state.work.await
     }
     return yield* Fiber.join(sent)
+  })
+
+const hasNothing = ({ running, waitingCount }: WorkerState): boolean => waitingCount === 0 && running.size === 0
+
+/** Time in which it had nothing to run: how long the store took then says nothing of how fast the handlers are. */
+const idle = <A, E>(state: WorkerState, wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const from = state.elapsedNow()
+    return Effect.onExit(wait, () =>
+      Effect.sync(() => {
+        state.pace.idle += state.elapsedNow() - from
+      }))
   })
 
 /**
@@ -264,18 +273,16 @@ const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, sta
  * get batches, and handlers of seconds leave everything to whoever is free.
  *
  * With a store elsewhere there are two exchanges to fill, the one under way and the one whose records run beside it; and one
- * that only brought records says nothing of the rate. Nor does the time in which the worker had nothing to run: counted, it
- * took 28 exchanges to drain 1,000 records of handlers that do nothing, and takes a dozen without.
+ * that only brought records says nothing of the rate.
  */
 const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now: number): number => {
   const settled = state.settledSince
-  const idle = isElsewhere(state) ? Math.max(0, now - state.idleSince) : 0
-  state.idleSince = Infinity
   state.settledSince = 0
   if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
   const { pace } = state
-  const elapsed = Math.max(0, now - state.lastTurnAt - idle)
+  const elapsed = now - state.lastTurnAt - pace.idle
   state.lastTurnAt = now
+  pace.idle = 0
   // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
   const kept = !isElsewhere(state) ? 0 : pace.elapsed > paceOver ? 0.5 : 1
   pace.settled = pace.settled * kept + settled

@@ -78,12 +78,10 @@ export class WorkerState extends Timers implements Host {
   lastTurnAt = 0
   /** How many the store has settled since then. */
   settledSince = 0
-  /** Since when there is nothing to run while an exchange is under way, by the monotonic clock. */
-  idleSince = Infinity
   /** Settlements are under way beside the turn of the loop. */
   isBeside = false
-  /** What the last turns settled, and how long they took. */
-  readonly pace = { settled: 0, elapsed: 0 }
+  /** What the last turns settled, how long that took, and how long since the last one there was nothing to run. */
+  readonly pace = { settled: 0, elapsed: 0, idle: 0 }
   /** A renewal is under way. */
   renewing = false
   /** After a renewal that failed. */

@@ -1,7 +1,7 @@
 import { useNavigate, useSearch } from "@tanstack/react-router"
 import { type State, states } from "../api.ts"
 import { count } from "../format.ts"
-import { useStats } from "../queries.ts"
+import { useDeclarations, useStats } from "../queries.ts"
 import { type RecordsSearch, selectionOf, words } from "../search.ts"
 import { Empty } from "../ui/parts.tsx"
 import { RecordTable } from "../ui/RecordTable.tsx"
@@ -11,6 +11,7 @@ export const Records = () => {
   const search = useSearch({ from: "/records" })
   const navigate = useNavigate({ from: "/records" })
   const { data: stats } = useStats()
+  const { data: declarations } = useDeclarations()
   const go = (next: RecordsSearch) => void navigate({ to: "/records", search: next })
 
   /** The store keeps counts by queue and state; of anything else it would have to look. */
@@ -31,7 +32,10 @@ export const Records = () => {
       <div className="flex flex-wrap items-center gap-2 px-4 pt-3 pb-2 md:px-6">
         <Search
           search={search}
-          known={{ queues: stats?.queues.map(({ queue }) => queue) ?? [], jobs: [] }}
+          known={{
+            queues: stats?.queues.map(({ queue }) => queue) ?? [],
+            jobs: declarations?.jobs.map(({ job }) => job) ?? []
+          }}
           onSearch={(next) =>
             go({
               ...search.state === undefined ? {} : { state: search.state },

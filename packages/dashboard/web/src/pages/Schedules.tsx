@@ -164,7 +164,7 @@ const Actions = ({ schedule: { name, origin, paused, queue, status } }: { readon
         <button
           type="button"
           className="btn"
-          aria-label={`Run ${name} now`}
+          aria-label={`Run now: ${name}`}
           disabled={run.isPending}
           onClick={() => run.mutate()}
         >

@@ -21,6 +21,7 @@ import * as Read from "./functions/read.ts"
 import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
 import * as Steps from "./functions/steps.ts"
+import * as Unique from "./functions/unique.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -75,6 +76,7 @@ const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
     Flow,
     Agenda,
     Enqueue,
+    Unique,
     EnqueueKeyed,
     Steps,
     Settle,

@@ -15,6 +15,7 @@
 /** All tables, indexes and sequences of a schema, in the order in which they are made. */
 export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE SEQUENCE ${s}.place`,
+  `CREATE SEQUENCE ${s}.claim`,
 
   `CREATE TABLE ${s}.housekeeping (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -110,15 +111,16 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE INDEX record_listens ON ${s}.record USING gin (listens) WHERE listens IS NOT NULL`,
   `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
 
-  // What each worker has claimed, a row a claim, in place of an index of what runs. It names settled records too, until
-  // the worker's rows are made one of what it still runs. Kept in the row itself: a list of 500 fits.
+  // What each worker has claimed, a row a claim, in place of an index of what runs. It goes when the process that has the
+  // answer says that all of it is settled; else a renewal makes the worker's rows one, of number 0, of what it still runs.
+  // Kept in the row itself: a list of 500 fits.
   `CREATE TABLE ${s}.claimed (
     worker int NOT NULL,
-    at bigint NOT NULL,
+    num bigint NOT NULL DEFAULT nextval('${s}.claim'),
     ids uuid[] NOT NULL
   ) WITH (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`,
   `ALTER TABLE ${s}.claimed ALTER ids SET STORAGE EXTERNAL`,
-  `CREATE INDEX claimed_worker ON ${s}.claimed (worker)`,
+  `CREATE INDEX claimed_worker ON ${s}.claimed (worker, num)`,
 
   `CREATE TABLE ${s}.detail (
     id uuid PRIMARY KEY,
@@ -287,6 +289,15 @@ export const tables = (s: string): ReadonlyArray<string> => [
   )`,
   `CREATE INDEX agenda_record ON ${s}.agenda (at, num) WHERE record IS NOT NULL`,
   `CREATE INDEX agenda_record_id ON ${s}.agenda (id) WHERE record IS NOT NULL`,
+  // Of records of which nothing is kept: the settlements of a call, for their worker to send again, and for who asks whether
+  // an enqueue was lost.
+  `CREATE TABLE ${s}.spent (
+    worker int NOT NULL,
+    at bigint NOT NULL,
+    ids uuid[] NOT NULL,
+    fences int[] NOT NULL
+  ) WITH (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`,
+  `CREATE INDEX spent_worker ON ${s}.spent (worker, at)`,
   // Settlements of records that were deleted since, so that one that is sent again is known.
   `CREATE TABLE ${s}.gone (
     id uuid PRIMARY KEY,

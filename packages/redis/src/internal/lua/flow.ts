@@ -96,7 +96,7 @@ local function die(row, id, policy, name, answer)
   if policy ~= '1' then return end
   for _, edge in ipairs(call('HVALS', edgesOf(row))) do
     local sibling, _, _, how = partsOf(edge)
-    if how == '' then defer('c' .. sibling .. what .. ', failed beside it', queueOf(row)) end
+    if how == '' then defer('c' .. sibling .. row.id .. what .. ', failed beside it', queueOf(row)) end
   end
 end
 
@@ -173,7 +173,11 @@ function L.tend()
     local kind, id = string.sub(item, 1, 1), string.sub(item, 2, 23)
     local row = load(id)
     if kind == 'c' then
-      if row then L.cancel(row, string.sub(item, 24)) end
+      -- Who waited for it may live again by now, and wait for it.
+      local waiter = load(string.sub(item, 24, 45))
+      if row and waiter and waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed' then
+        L.cancel(row, string.sub(item, 46))
+      end
     elseif kind == 'g' then
       local queue, answer = string.match(item, '^([^\31]*)\31(.*)$', 24)
       closeSome(id, answer, queue)

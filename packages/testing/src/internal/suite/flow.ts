@@ -81,6 +81,19 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual((yield* H.exchange("v")).cancel.map(({ id }) => id), [running.id])
     assert.strictEqual(yield* H.stateOf(apart.id), "ready")
   }),
+  fact("flow: what lives again is not undone by what its death had left to do", function*() {
+    const a = yield* H.enqueue()
+    const b = yield* H.enqueue({ queue: "later" })
+    const { id } = yield* after({ a: a.id, b: b.id }, "cancelSiblings")
+    yield* H.control({ _tag: "Cancel", reason: "r" }, a.id)
+    assert.strictEqual(yield* H.stateOf(id), "dead")
+    yield* H.control({ _tag: "Retry" }, a.id)
+    // A store cancels siblings at once, or later: then it lives again by now, and waits for them.
+    const state = yield* H.stateOf(id)
+    yield* H.exchange("x")
+    assert.strictEqual(yield* H.stateOf(id), state)
+    assert.strictEqual(yield* H.stateOf(b.id), state === "dead" ? "cancelled" : "ready")
+  }),
   fact(
     "flow: with continue a record runs when all have ended, and finds results and failures, a page at a time",
     function*() {

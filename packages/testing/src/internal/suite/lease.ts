@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { JobRecord } from "capstan"
+import { JobRecord, JobStore } from "capstan"
 import { Effect } from "effect"
 import * as H from "./harness.ts"
 
@@ -151,6 +151,31 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     const left = yield* Effect.filter(ids, H.exists)
     assert.deepStrictEqual(left, ids.slice(3))
   }),
+  ...(["completed", "cancelled", "dead"] as const).map((end) =>
+    fact(`a record of which nothing is kept is gone after its end, key and count included: ${end}`, function*() {
+      const store = yield* JobStore.JobStore
+      const kept: JobRecord.Keep = { age: Infinity, count: Infinity }
+      const retention = { completed: kept, cancelled: kept, dead: kept, [end]: { age: 0, count: Infinity } }
+      const given = { retention, idempotencyKey: "k" }
+      const { id } = yield* H.enqueue(given)
+      const attempt = yield* H.claimOne("w")
+      const outcome: JobStore.Outcome = end === "completed"
+        ? H.complete
+        : end === "cancelled"
+        ? { _tag: "Cancel", reason: "r" }
+        : H.dead
+      assert.strictEqual(yield* H.settle("w", attempt, outcome), "Done")
+      // It is known that it was settled, though nothing else is (P13).
+      assert.strictEqual(yield* H.settle("w", attempt, outcome), "Done")
+      yield* H.advance(1)
+      yield* H.maintainAll
+      assert.isFalse(yield* H.exists(id))
+      assert.strictEqual((yield* store.results([id]))[0]?._tag, "NotFound")
+      const { counts } = yield* H.statsOf()
+      assert.deepStrictEqual([counts.running, counts[end]], [0, 0])
+      assert.strictEqual((yield* H.enqueue(given)).outcome, "Inserted")
+    })
+  ),
   fact("a sweep of more than one call takes says that there is more to do", function*() {
     const keep: JobRecord.Keep = { age: Infinity, count: 100 }
     yield* H.enqueueMany(2600, { retention: { completed: keep, cancelled: keep, dead: keep } })

@@ -43,35 +43,45 @@ export const claiming = (s: string): string => `
       FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, ','), (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
+    ) SELECT array_agg(id), string_agg(line, E'\\x1e'), (SELECT num FROM noted),
+        (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
         (SELECT max(turn) FROM chosen WHERE starts > 0)
-      INTO v_ids, v_lines, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
+      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
     IF v_shared > 0 THEN
       v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
     END IF;
+    v_last := NULL;
   ELSE
-    WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")} ${taken};
+    WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")}
+      SELECT array_agg(id), string_agg(line, E'\\x1e'), (SELECT num FROM noted),
+        (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      INTO v_ids, v_lines, v_claim, v_last FROM claimed;
   END IF;`
 
-/** What was found and locked begins to run. A line has its columns in the order in which the codec reads them. */
+/**
+ * What was found and locked begins to run. A line has its columns in the order in which the codec reads them, behind each
+ * other with a separator that no JSON has; what few records have comes last, where a record has any of it. As JSON of all
+ * columns a line took 2.4 us of the 5.3 of a claimed record, so it takes 1.1 of 4.
+ */
 const taking = (s: string, found: string): string =>
   `claimed AS (
       UPDATE ${s}.record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(${found}))
-      RETURNING r.id, r.crashes, concat_ws(',', '["' || r.id || '"', to_json(r.tag), r.version, r.priority, r.attempt,
-        r.fence, r.crashes, r.enqueued_at, r.begun_at, r.ready_at, r.turn, r.place, coalesce(r.spec, 'null'),
-        coalesce(r.failures::text, 'null'), CASE WHEN r.flags & 2050 <> 0 THEN ${s}.extra_of(r.id) ELSE 'null' END,
-        to_json(r.payload) || ']') AS line
+      RETURNING r.id, r.crashes, concat_ws(E'\\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
+        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+            OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
+          concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
+            coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN ${s}.extra_of(r.id) ELSE 'null' END,
+            ']') END) AS line
     ), counted AS (
       INSERT INTO ${s}.delta (queue, ready, running)
       SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
     ), noted AS (
-      INSERT INTO ${s}.claimed (worker, at, ids) SELECT v_worker, v_now, array_agg(id) FROM claimed HAVING count(*) > 0
+      INSERT INTO ${s}.claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
+      RETURNING num
     )`
-
-const taken = "SELECT array_agg(id), string_agg(line, ',') INTO v_ids, v_lines FROM claimed"
 
 /** Whether this worker could claim another record of the queue after the mark. */
 export const mayClaim = (s: string): string =>

@@ -49,6 +49,7 @@ CREATE OR REPLACE FUNCTION ${s}.advance(p_id uuid, p_now bigint, p_broken boolea
 DECLARE
   c ${s}.record;
   d ${s}.dependency;
+  v_free boolean;
 BEGIN
   SELECT * INTO c FROM ${s}.record WHERE id = p_id FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN
@@ -61,8 +62,10 @@ BEGIN
     RETURN;
   END IF;
   IF c.state <> 3 OR c.reason NOT IN ('Dependencies', 'Unique', 'Children') THEN RETURN; END IF;
-  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete.
-  IF p_broken AND c.reason <> 'Children' THEN
+  v_free := c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children');
+  -- Children may end as they like: the attempt that left them behind decides. A dependency must complete. Whoever ended one
+  -- otherwise may have found this record locked, and come back later: so what is free looks for itself.
+  IF (p_broken OR v_free) AND c.reason <> 'Children' THEN
     SELECT * INTO d FROM ${s}.dependency WHERE child = p_id AND on_failure < 2 AND state <> 4 ORDER BY parent LIMIT 1;
     IF FOUND THEN
       c.fence := c.fence + 1;
@@ -78,7 +81,7 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  IF c.reason <> 'Unique' AND NOT ${s}.is_waiting(p_id, c.reason = 'Children') THEN
+  IF v_free THEN
     -- What waits for children no longer than until an instant is due by then.
     PERFORM ${s}.let_run(c, CASE WHEN c.reason = 'Children' THEN p_now ELSE c.at END, p_now, false);
   END IF;
@@ -150,6 +153,10 @@ DECLARE
   v_count int := 0;
   v_more boolean := false;
 BEGIN
+  -- It may live again by now, and wait for them.
+  IF NOT EXISTS (SELECT FROM ${s}.history WHERE id = p_id AND state = 6 AND reason = 'DependencyFailed') THEN
+    RETURN false;
+  END IF;
   FOR v_parent IN
     SELECT d.parent FROM ${s}.dependency d WHERE d.child = p_id AND d.state IS NULL
       AND NOT EXISTS (SELECT FROM ${s}.cancel q WHERE q.id = d.parent)

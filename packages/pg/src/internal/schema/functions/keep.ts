@@ -74,7 +74,7 @@ BEGIN
   SELECT array_agg(DISTINCT r.id) INTO v_ids
     FROM gone, unnest(gone.ids) AS u(id) JOIN ${s}.record r ON r.id = u.id AND r.worker = p_num;
   IF p_keeps AND v_ids IS NOT NULL THEN
-    INSERT INTO ${s}.claimed (worker, at, ids) VALUES (p_num, 0, v_ids);
+    INSERT INTO ${s}.claimed (worker, num, ids) VALUES (p_num, 0, v_ids);
   END IF;
   RETURN coalesce(v_ids, '{}');
 END $$`

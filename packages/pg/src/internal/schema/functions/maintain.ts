@@ -30,6 +30,10 @@ BEGIN
       AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
     DELETE FROM ${s}.listener WHERE until <= v_now;
     DELETE FROM ${s}.gone WHERE at <= v_now - 3600000;
+    -- A worker sends again what it sent last, however long the store was away.
+    DELETE FROM ${s}.spent p WHERE p.at <= v_now - 60000
+      AND (p.at <= (SELECT max(q.at) FROM ${s}.spent q WHERE q.worker = p.worker) - 60000
+        OR NOT EXISTS (SELECT FROM ${s}.worker k WHERE k.num = p.worker));
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := ${s}.sweep(v_now, 1000);
   END IF;

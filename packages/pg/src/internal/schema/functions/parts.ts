@@ -30,6 +30,16 @@ CREATE OR REPLACE FUNCTION ${s}.keep_count(retention text, state int) RETURNS in
   SELECT CASE WHEN retention IS NOT NULL THEN (retention::json -> (state - 4) ->> 1)::int END
 $$`
 
+/**
+ * Whether anything is kept of a record that ended so: with an age of 0 it is gone at its end. Of completed ones by the text
+ * alone: to read the JSON takes as long as the row of history that it saves.
+ */
+export const keeps = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.keeps(retention text, state int) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT retention IS NULL OR CASE state WHEN 4 THEN retention NOT LIKE '[[0,%'
+    ELSE coalesce(${s}.age(retention, state), 1) > 0 END
+$$`
+
 /** The partition of a record that ends now: its class, and the slot of the present quarter of its class's age. */
 export const part = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.part(age bigint, now bigint) RETURNS smallint LANGUAGE sql IMMUTABLE AS $$
@@ -251,10 +261,11 @@ BEGIN
     SELECT * INTO r FROM ${s}.record WHERE id = v_id AND lane = 3 AND reason = 'Unique' FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
       PERFORM ${s}.look_again(v_id, NULL, p_now);
-    ELSIF r.flags & 2048 = 2048 AND ${s}.is_waiting(v_id, false) THEN
+    ELSIF r.flags & 2048 = 2048 THEN
       r.reason := 'Dependencies';
       r.blocked_on := NULL;
       PERFORM ${s}.put(r);
+      PERFORM ${s}.advance(v_id, p_now, true);
     ELSE
       PERFORM ${s}.let_run(r, r.at, p_now, false);
     END IF;
@@ -300,13 +311,19 @@ CREATE OR REPLACE FUNCTION ${s}.finish(
 DECLARE
   v_age bigint := ${s}.age(r.retention, p_state);
   v_part smallint := ${s}.part(v_age, p_now);
+  v_keeps boolean := ${s}.keeps(r.retention, p_state);
   v_was ${s}.record;
 BEGIN
   DELETE FROM ${s}.record WHERE id = r.id RETURNING * INTO v_was;
+  IF NOT v_keeps THEN
+    INSERT INTO ${s}.gone (id, fence, at) VALUES (r.id, r.settled, p_now)
+      ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
+    PERFORM ${s}.forget_keys(ARRAY[r.id], ARRAY[r.tag], ARRAY[r.spec]);
+  END IF;
   INSERT INTO ${s}.history (
     id, enqueued_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part, state, priority,
     crashes, flags, keep_count, queue, tag, key, reason, retention, spec, attempts, failures, detail, result, payload)
-  VALUES (
+  SELECT
     r.id, r.enqueued_at, p_now, p_now + v_age, r.fence, r.settled, r.attempt, r.version, r.key_limit, v_part, p_state,
     r.priority, r.crashes, r.flags & 2081, ${s}.keep_count(r.retention, p_state), r.queue, r.tag, r.key, p_reason,
     r.retention, r.spec, r.attempts, r.failures,
@@ -314,10 +331,11 @@ BEGIN
       SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs,
         'checkpoints', CASE WHEN p_state > 4 THEN ${s}.checkpoints_of(r.id) END, 'undo', r.flags & 128)
       FROM (SELECT r.id) one LEFT JOIN ${s}.detail d ON d.id = one.id) END,
-    p_result, r.payload);
+    p_result, r.payload
+  WHERE v_keeps;
   PERFORM ${s}.count_move(r.queue, v_was.state, v_was.reason, NULL, NULL);
   INSERT INTO ${s}.delta (part, queue, completed, cancelled, dead)
-    VALUES (v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int);
+    SELECT v_part, r.queue, (p_state = 4)::int, (p_state = 5)::int, (p_state = 6)::int WHERE v_keeps;
   DELETE FROM ${s}.cancel WHERE id = r.id;
   IF r.flags & 2 = 2 THEN
     DELETE FROM ${s}.detail WHERE id = r.id;

@@ -1,7 +1,11 @@
 /** The ends of attempts: each fenced, in the write that moves the record on. */
 
-/** Completions that leave no children. Answers the positions, from 1, of those that were stale. */
-export const complete = (s: string): string => `
+/**
+ * Completions that leave no children. Answers the positions, from 1, of those that were stale.
+ *
+ * A record whose retention keeps nothing goes without a trace but in \`spent\`, a row for all of a call.
+ */
+export const complete = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.complete(
   p_num int, p_worker text, p_ids uuid[], p_fences int[], p_afters bigint[], p_results text[], p_traces text[],
   p_now bigint, p_events boolean
@@ -12,6 +16,10 @@ DECLARE
   v_unique uuid[];
   v_detailed uuid[];
   v_awaited uuid[];
+  v_forgotten uuid[];
+  v_tags text[];
+  v_specs text[];
+  v_told json[];
   v_cancels boolean;
   v_id uuid;
 BEGIN
@@ -21,7 +29,9 @@ BEGIN
     WHERE r.id = g.id AND r.fence = g.fence
     RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
       r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace, CASE WHEN r.retention IS NULL THEN 86400000 ELSE ${s}.age(r.retention, 4) END AS age
+      g.result, g.trace,
+      CASE WHEN r.retention IS NULL THEN 86400000 WHEN ${s}.keeps(r.retention, 4) THEN ${s}.age(r.retention, 4) END AS age,
+      r.retention IS NULL OR ${s}.keeps(r.retention, 4) AS keeps
   ), kept AS (
     INSERT INTO ${s}.history (
       id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
@@ -34,14 +44,21 @@ BEGIN
       CASE WHEN flags & 2 = 2 THEN (
         SELECT jsonb_build_object('progress', d.progress, 'logs', d.logs) FROM ${s}.detail d WHERE d.id = gone.id) END,
       result, payload
-    FROM gone RETURNING part, queue
+    FROM gone WHERE keeps
   ), counted AS (
     INSERT INTO ${s}.delta (part, queue, running, completed)
-    SELECT part, queue, -count(*), count(*) FROM kept GROUP BY part, queue
+    SELECT CASE WHEN keeps THEN ${s}.part(age, p_now) ELSE -1 END, queue, -count(*), count(*) FILTER (WHERE keeps)
+    FROM gone GROUP BY 1, 2
+  ), noted AS (
+    INSERT INTO ${s}.spent (worker, at, ids, fences)
+    SELECT p_num, p_now, array_agg(id), array_agg(fence) FROM gone WHERE NOT keeps HAVING count(*) > 0
   )
   SELECT array_agg(id), array_agg(key) FILTER (WHERE flags & 8 = 8), array_agg(id) FILTER (WHERE flags & 1 = 1),
-    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024)
-    INTO v_done, v_keys, v_unique, v_detailed, v_awaited FROM gone;
+    array_agg(id) FILTER (WHERE flags & 2 = 2), array_agg(id) FILTER (WHERE flags & 1024 = 1024),
+    array_agg(id) FILTER ${forgotten}, array_agg(tag) FILTER ${forgotten}, array_agg(spec) FILTER ${forgotten},
+    array_agg(json_build_object('type', 'completed', 'id', id, 'tag', tag, 'queue', queue, 'at', p_now, 'attempt', attempt))
+      FILTER (WHERE p_events)
+    INTO v_done, v_keys, v_unique, v_detailed, v_awaited, v_forgotten, v_tags, v_specs, v_told FROM gone;
 
   IF v_detailed IS NOT NULL THEN
     DELETE FROM ${s}.detail WHERE id = ANY (v_detailed);
@@ -57,14 +74,20 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM ${s}.cancel WHERE id = ANY (v_done); END IF;
-  IF p_events THEN
-    PERFORM ${s}.tell_ended(v_done, p_now);
+  IF v_forgotten IS NOT NULL THEN PERFORM ${s}.forget_keys(v_forgotten, v_tags, v_specs); END IF;
+  IF v_told IS NOT NULL THEN
+    PERFORM pg_notify('${channel}', 'e' || told) FROM unnest(v_told) told;
   END IF;
   IF cardinality(v_done) = cardinality(p_ids) THEN RETURN '{}'; END IF;
   RETURN ARRAY(
     SELECT g.i::int FROM unnest(p_ids, p_fences) WITH ORDINALITY AS g(id, fence, i)
-    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT ${s}.is_settled(g.id, g.fence));
+    WHERE NOT g.id = ANY (coalesce(v_done, '{}')) AND NOT ${s}.is_settled(g.id, g.fence)
+      AND NOT EXISTS (SELECT FROM ${s}.spent p, unnest(p.ids, p.fences) AS u(id, fence)
+        WHERE p.worker = p_num AND u.id = g.id AND u.fence = g.fence));
 END $$`
+
+/** Of those of which nothing is kept: who has keys, or waited for others. */
+const forgotten = "(WHERE NOT keeps AND flags & 2081 <> 0)"
 
 /** Whether the attempt with this fence has settled before: its settlement was sent again. */
 export const isSettled = (s: string): string => `
@@ -74,13 +97,6 @@ BEGIN
     OR EXISTS (SELECT FROM ${s}.history WHERE id = p_id AND settled = p_fence)
     OR EXISTS (SELECT FROM ${s}.gone WHERE id = p_id AND fence = p_fence);
 END $$`
-
-export const tellEnded = (s: string, channel: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.tell_ended(p_ids uuid[], p_now bigint) RETURNS void LANGUAGE sql AS $$
-  SELECT pg_notify('${channel}', 'e' || json_build_object(
-    'type', 'completed', 'id', h.id, 'tag', h.tag, 'queue', h.queue, 'at', p_now, 'attempt', h.attempt))
-  FROM ${s}.history h WHERE h.id = ANY (p_ids)
-$$`
 
 /** One settlement of any kind. */
 export const settleOne = (s: string): string => `
