@@ -7,7 +7,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import { JobStoreError, OutcomeUnknown, Unavailable } from "./JobError.ts"
 import type { Enqueued, NewRecord } from "./JobStore.ts"
 
@@ -46,8 +47,8 @@ const least = 16
  *
  * **Details**
  *
- * The call runs in a fiber of the scope: who is interrupted takes back what was not sent, and waits for nothing. When the
- * scope closes, those who were not sent fail with `Unavailable`, those who were with `OutcomeUnknown`.
+ * A call runs in a fiber of its own: who is interrupted takes back what was not sent, and waits for nothing. When the scope
+ * closes, those who were not sent fail with `Unavailable`, those who were with `OutcomeUnknown`.
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +56,13 @@ const least = 16
 export class Coalescer {
   private waiting: Array<Waiting> = []
   private readonly sent = new Set<Waiting>()
-  private running = 0
+  private readonly calls = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** Callers are being answered: what they store next goes along with what waits. */
+  private isAnswering = false
+  /** Another call is about to begin, beside one that is under way. */
+  private isBeginning = false
+  /** Calls begin in a loop: one that is answered at once leaves the next to it. */
+  private isStarting = false
   private readonly store: Store
   private readonly scope: Scope.Scope
   private readonly inFlight: number
@@ -68,6 +75,7 @@ export class Coalescer {
     this.store = store
     this.scope = scope
     this.inFlight = inFlight
+    Effect.runSync(Scope.addFinalizer(scope, Effect.suspend(() => this.close())))
   }
 
   /** Stores records with whatever else is stored at this moment. */
@@ -76,10 +84,10 @@ export class Coalescer {
       if (this.scope.state._tag === "Closed") return resume(notSent)
       const one: Waiting = { records, resume }
       this.waiting.push(one)
-      if (this.running < this.inFlight) {
+      if (!this.isAnswering && this.calls.size < this.inFlight) {
         // A lone caller waits for nobody. Beside a call that is under way, whoever is about to come goes along.
-        const startImmediately = this.running++ === 0
-        Effect.runFork(Effect.forkIn(this.run, this.scope, { startImmediately }))
+        if (this.calls.size === 0) this.begin()
+        else this.beginSoon()
       }
       // Whoever is interrupted before it was sent leaves nothing behind.
       return Effect.sync(() => {
@@ -88,16 +96,41 @@ export class Coalescer {
       })
     })
 
-  private readonly run: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
-    while (this.waiting.length > 0) yield* this.send(this.take())
-  }).pipe(Effect.ensuring(Effect.sync(() => {
-    this.running--
-    if (this.running > 0) return
-    // It ends with callers left over only when the store is closing.
-    for (const one of this.sent) this.answer(one, notAnswered)
-    for (const { resume } of this.waiting) resume(notSent)
+  private begin(): void {
+    if (this.isStarting) return
+    this.isStarting = true
+    while (this.waiting.length > 0 && this.calls.size < this.inFlight) this.call(this.send(this.take()))
+    this.isStarting = false
+  }
+
+  private beginSoon(): void {
+    if (this.isBeginning) return
+    this.isBeginning = true
+    Effect.runFork(Effect.andThen(
+      Effect.yieldNow,
+      Effect.sync(() => {
+        this.isBeginning = false
+        this.begin()
+      })
+    ))
+  }
+
+  private call(sending: Effect.Effect<void>): void {
+    const fiber = Effect.runFork(sending)
+    this.calls.add(fiber)
+    fiber.addObserver(() => {
+      this.calls.delete(fiber)
+      this.begin()
+    })
+  }
+
+  private close(): Effect.Effect<void> {
+    const { sent, waiting } = this
     this.waiting = []
-  })))
+    for (const one of sent) this.answer(one, notAnswered)
+    for (const { resume } of waiting) resume(notSent)
+    return Fiber.interruptAll(this.calls)
+  }
 
   /** The next call's share: where several may be under way, they carry as many callers each, so that one is always. */
   private take(): ReadonlyArray<Waiting> {
@@ -119,22 +152,33 @@ export class Coalescer {
     one.resume(answer)
   }
 
+  private answerAll(some: ReadonlyArray<Waiting>, answerOf: (one: Waiting) => Answer): void {
+    this.isAnswering = true
+    try {
+      for (const one of some) this.answer(one, answerOf(one))
+    } finally {
+      this.isAnswering = false
+    }
+  }
+
   private send(some: ReadonlyArray<Waiting>): Effect.Effect<void> {
     const records = some.length === 1 ? some[0]!.records : some.flatMap(({ records }) => records)
     return Effect.matchCauseEffect(Effect.suspend(() => this.store(records)), {
-      onSuccess: (answers) =>
-        Effect.sync(() => {
-          let at = 0
-          for (const one of some) this.answer(one, Effect.succeed(answers.slice(at, at += one.records.length)))
-        }),
+      onSuccess: (answers) => {
+        let at = 0
+        this.answerAll(
+          some,
+          ({ records: { length } }) => Effect.succeed(some.length === 1 ? answers : answers.slice(at, at += length))
+        )
+        return Effect.void
+      },
       onFailure: (cause) => {
         const refused = some.length > 1 &&
           cause.reasons.some((reason) => reason._tag === "Fail" && !reason.error.isTransient)
         // The server refused one of them and stored none: now each for itself.
         if (refused) return Effect.forEach(some, (one) => this.send([one]), { discard: true })
-        return Effect.sync(() => {
-          for (const one of some) this.answer(one, Effect.failCause(cause))
-        })
+        this.answerAll(some, () => Effect.failCause(cause))
+        return Effect.void
       }
     })
   }

@@ -4,27 +4,10 @@ import { JobStore } from "capstan"
 import { Effect } from "effect"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { clock } from "../src/internal/lua/context.ts"
-import * as Harness from "./harness.ts"
+import * as Counted from "./counted.ts"
 
-/** Counts its commands in a key of the namespace. */
-const counting = `local count = call\ncall = function(...) count('INCR', P .. ':calls') return count(...) end\n${clock}`
-
-const on = <A, E>(theme: string, run: (prefix: string) => Effect.Effect<A, E, JobStore.JobStore>) =>
-  Effect.gen(function*() {
-    const prefix = Harness.prefixOf(theme)
-    yield* Harness.empty(prefix)
-    yield* Effect.provideService(run(prefix), JobStore.JobStore, yield* Harness.open(prefix, counting))
-    yield* Harness.empty(prefix)
-  }).pipe(Effect.scoped, Effect.provide(Harness.client()))
-
-/** How many commands scripts sent meanwhile. */
-const commands = <A, E, R>(prefix: string, effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    yield* Effect.provide(Harness.send("SET", `{${prefix}}:calls`, "0"), Harness.client())
-    const answer = yield* effect
-    const many = Number(yield* Effect.provide(Harness.send("GET", `{${prefix}}:calls`), Harness.client()))
-    return [answer, many] as const
-  })
+const { commands } = Counted
+const on: typeof Counted.on = (theme, run) => Counted.on(theme, run, clock)
 
 describe("records that come back", () => {
   it.live("are claimed at once, in their place among the others", () =>

@@ -118,9 +118,18 @@ const picture = Effect.gen(function*() {
     queues: queues.map(({ counts, parked, queue }) => ({ queue, counts, parked })),
     holds: workers.map(({ holds, worker }) => [worker, holds]),
     searches: yield* Effect.forEach(
-      [{ states: ["dead"] }, { states: ["cancelled"] }, { blockedReason: "Unique" }, { blockedReason: "Waitpoint" }, {
-        label: "t"
-      }, { errorTag: "Oops" }] as const,
+      [
+        { states: ["dead"] },
+        { states: ["cancelled"] },
+        { blockedReason: "Unique" },
+        { blockedReason: "Waitpoint" },
+        {
+          label: "t"
+        },
+        { errorTag: "Oops" },
+        { queue: "default" },
+        { states: ["ready", "running", "scheduled", "blocked"] }
+      ] as const,
       found
     )
   }
@@ -151,7 +160,12 @@ const check = ({ holds, queues, records }: Effect.Success<typeof picture>) => {
 }
 
 /** Indexes that hold no more and no less than the records say; in others what has left is passed over. */
-const isExact = (key: string): boolean => /^[^}]*}:((b|d|kw|pk|il|ie|if|ip|wn):|(x|i|ku|kl)$)/.test(key)
+const isExact = (key: string): boolean => /^[^}]*}:((b|d|kw|pk|il|ie|if|ip|wn|ok):|(x|i|ku|kl|oe)$)/.test(key)
+
+/** Which chunks of the log have records of a kind: one whose last record of it is gone may stay. */
+const mayHaveMore = (key: string): boolean => key.includes("}:ok:")
+
+const textsOf = (items: unknown): Array<string> => Array.isArray(items) ? items.map((item) => JSON.stringify(item)) : []
 
 /** The exact indexes, with all that is in them. */
 const indexes = (prefix: string) =>
@@ -171,7 +185,10 @@ const indexes = (prefix: string) =>
         ? Harness.send<ReadonlyArray<string> | Readonly<Record<string, string>>>("HGETALL", key)
         : Harness.send<ReadonlyArray<string>>("ZRANGE", key, "0", "-1", "WITHSCORES")
       const items = Array.isArray(flat) ? flat as ReadonlyArray<string> : Object.entries(flat).flat()
-      found[key] = isHash ? items.map((_, i) => items.slice(i, i + 2)).filter((_, i) => i % 2 === 0).toSorted() : items
+      found[key] = isHash ?
+        items.map((_, i) => items.slice(i, i + 2)).filter((_, i) => i % 2 === 0).filter(([, value]) => value !== "0")
+          .toSorted() :
+        items
     }
     return found
   })
@@ -201,7 +218,11 @@ describe("under random calls", () => {
             yield* repair(client)
             const anew = yield* indexes(prefix)
             for (const key of new Set([...Object.keys(kept), ...Object.keys(anew)])) {
-              assert.deepStrictEqual(JSON.stringify(kept[key]), JSON.stringify(anew[key]), `${key} after ${i} calls`)
+              if (mayHaveMore(key)) {
+                assert.includeMembers(textsOf(kept[key]), textsOf(anew[key]), key)
+                continue
+              }
+              assert.deepStrictEqual(textsOf(kept[key]), textsOf(anew[key]), `${key} after ${i} calls`)
             }
           }
         }).pipe(

@@ -95,7 +95,8 @@ describe("wake-ups", () => {
       const redis = yield* Redis.Redis
       const client = new Client(redis, `{${prefix}}`, lua, yield* Effect.scope)
       const store = yield* make(client, { ...usualSettings, identity: prefix, beat: "200 millis" })
-      const on = Effect.provideService(JobStore.JobStore, store)
+      const another = yield* make(client, { ...usualSettings, identity: prefix })
+      const on = Effect.provideService(JobStore.JobStore, another)
       yield* Effect.forkScoped(Stream.runForEach(store.wakeups("w", ["default"]), () => Effect.sync(() => woken++)))
       yield* Harness.until("the subscription", Effect.sync(() => woken > 0))
       const look = store.exchange({

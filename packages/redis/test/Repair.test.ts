@@ -68,9 +68,23 @@ const picture = Effect.gen(function*() {
     holds: workers.map(({ holds, worker }) => [worker, holds]),
     schedules: (yield* store.schedules({ limit: 10 })).rows,
     searches: yield* Effect.forEach(
-      [{ label: "label" }, { flowId: "f" }, { errorTag: "Oops" }, { states: ["dead"] }, { states: ["cancelled"] }, {
-        blockedReason: "Waitpoint"
-      }, { blockedReason: "NoHandler" }] as const,
+      [
+        { label: "label" },
+        { flowId: "f" },
+        { errorTag: "Oops" },
+        { states: ["dead"] },
+        { states: ["cancelled"] },
+        {
+          blockedReason: "Waitpoint"
+        },
+        { blockedReason: "NoHandler" },
+        { tag: "Task" },
+        { queue: "ends" },
+        { enqueuedFrom: 1, enqueuedBefore: 9e12 },
+        {
+          states: ["ready", "running", "blocked"]
+        }
+      ] as const,
       ids
     )
   }

@@ -157,7 +157,9 @@ export class Client {
           this.pending.delete(one)
           this.hear(one, exit)
           resume(
-            Effect.mapError(exit, (error) => error._tag === "RedisError" ? toStoreError(operation, error) : error)
+            exit._tag === "Success"
+              ? Effect.succeed(exit.value)
+              : Effect.mapError(exit, (error) => error._tag === "RedisError" ? toStoreError(operation, error) : error)
           )
         })
         return Effect.sync(end)

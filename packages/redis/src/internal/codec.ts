@@ -43,9 +43,24 @@ const retentionOf = (retention: JobRecord.Retention): string => {
   return text
 }
 
-/** What records of a kind share: job, queue, retention, priority, payload version. */
-const kindOf = ({ priority, queue, retention, tag, version }: JobStore.NewRecord): string =>
-  clean(tag) + field + clean(queue) + field + retentionOf(retention) + field + priority + field + version
+/** What records of a kind share. */
+type Kind = Pick<JobStore.NewRecord, "tag" | "queue" | "retention" | "priority" | "version">
+
+const isSameKind = (a: Kind, b: Kind): boolean =>
+  a.tag === b.tag && a.queue === b.queue && a.priority === b.priority && a.version === b.version &&
+  (a.retention === b.retention || retentionOf(a.retention) === retentionOf(b.retention))
+
+/** Most records are of the same kind as the one before. */
+let last: Kind & { readonly text: string } | undefined
+
+/** Job, queue, retention, priority, payload version. */
+const kindOf = (of: Kind): string => {
+  if (last !== undefined && isSameKind(last, of)) return last.text
+  const { priority, queue, retention, tag, version } = of
+  const text = clean(tag) + field + clean(queue) + field + retentionOf(retention) + field + priority + field + version
+  last = { priority, queue, retention, tag, version, text }
+  return text
+}
 
 const hasMembers = (object: object): boolean => {
   for (const _ in object) return true
@@ -122,9 +137,7 @@ export const plainArgs = (records: ReadonlyArray<JobStore.NewRecord>): ReadonlyA
   let last: JobStore.NewRecord | undefined
   let from = 0
   for (const one of records) {
-    const isSame = last !== undefined && last.tag === one.tag && last.queue === one.queue &&
-      last.retention === one.retention && last.priority === one.priority && last.version === one.version &&
-      last.delay === one.delay && last.runAt === one.runAt
+    const isSame = last !== undefined && isSameKind(last, one) && last.delay === one.delay && last.runAt === one.runAt
     if (!isSame) {
       if (last !== undefined) args[from - 1] = String((args.length - from) / 2)
       const runAt = one.runAt === undefined ? "" : Math.ceil(one.runAt)

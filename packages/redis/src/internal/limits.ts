@@ -44,8 +44,15 @@ const argsOf = (change: JobStore.LimitChange): ReadonlyArray<string> => [
 export const verbs = ({ call }: Calls): Pick<JobStore.Shape, "limits" | "keys"> => ({
   limits: (changes) => Effect.map(call<ReadonlyArray<string>>("limits", "limits", changes.flatMap(argsOf)), limitsOf),
   keys: ({ after, limit, name }) =>
-    Effect.map(
-      call<string>("keys", "keys", [name, after === undefined ? "" : Codec.clean(after), String(limit)]),
-      (reply) => Decode.linesOf(reply).map(keyOf)
-    )
+    Effect.gen(function*() {
+      const rows: Array<JobStore.KeyRow> = []
+      let from = after === undefined ? "" : Codec.clean(after)
+      do {
+        const args = [name, from, String(limit - rows.length)]
+        const [lines, next] = yield* call<readonly [string, string]>("keys", "keys", args)
+        rows.push(...Decode.linesOf(lines).map(keyOf))
+        from = next
+      } while (from !== "" && rows.length < limit)
+      return rows
+    })
 })

@@ -43,12 +43,18 @@ class Once {
   }
 }
 
+export interface Wakeups {
+  readonly wakeups: JobStore.Shape["wakeups"]
+  /** Wakes who sleeps here over one of these queues, without the server. */
+  readonly wake: (queues: ReadonlySet<string>) => void
+}
+
 export const makeWakeups = (
   client: Calls,
   scope: Scope.Scope,
   id: string,
   every: Duration.Input = usualBeat
-): JobStore.Shape["wakeups"] => {
+): Wakeups => {
   const sleepers = new Set<Sleeper>()
   const channel = `${client.key}:w`
   let isConnected = false
@@ -80,7 +86,7 @@ export const makeWakeups = (
     }),
     scope
   )
-  return (worker, queues) =>
+  const wakeups: Wakeups["wakeups"] = (worker, queues) =>
     Stream.unwrap(Effect.gen(function*() {
       const queue = yield* Queue.dropping<void>(1)
       const sleeper: Sleeper = { worker: packWorker(worker), queues: new Set(queues.map(clean)), queue }
@@ -91,6 +97,7 @@ export const makeWakeups = (
       session.start()
       return Stream.fromQueue(queue)
     }))
+  return { wakeups, wake: (queues) => wake((sleeper) => [...queues].some((queue) => sleeper.queues.has(queue))) }
 }
 
 export const makeEvents = (

@@ -73,11 +73,12 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
   const beyond = isPartitioned ? [forward.post] : []
   const library = [bucket, record, life, ...beyond, limits, flow, cancel, cancelOn, store, settle, follow].join("\n")
-  const make = (flags: string, ...parts: ReadonlyArray<string>) =>
-    `${flags}\n-- capstan ${layout}\n${[start, names, ...parts].join("\n")}`
+  const bare = (flags: string, ...parts: ReadonlyArray<string>) =>
+    `${flags}\n-- capstan ${layout}\n${[start, ...parts].join("\n")}`
+  const make = (flags: string, ...parts: ReadonlyArray<string>) => bare(flags, names, ...parts)
   const worker = "local worker, lease = ARGV[1], tonumber(ARGV[2])"
   return {
-    one: make(withRoom, one),
+    one: bare(withRoom, one),
     enqueue: make(withRoom, plain, context, library, all, special),
     exchange: make(
       always,

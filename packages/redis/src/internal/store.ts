@@ -11,7 +11,8 @@ import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
 import * as Ids from "./ids.ts"
 import * as Limits from "./limits.ts"
-import { makeEvents, makeWakeups } from "./listen.ts"
+import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
+import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
 import * as Schedules from "./schedules.ts"
@@ -39,9 +40,11 @@ const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedul
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
 
+/** `wakers`: whom a store of several partitions wakes, who sleep over all of them. */
 export const make = Effect.fnUntraced(function*(
   client: Calls,
-  settings: Settings
+  settings: Settings,
+  wakers?: Wakeups
 ): Effect.fn.Return<JobStore.Shape, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
@@ -113,9 +116,16 @@ export const make = Effect.fnUntraced(function*(
             )
         })
       ))
-  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => askAgain(records, enqueuePlain(records))
+  const { wake, wakeups } = wakers ?? makeWakeups(client, scope, listener, settings.beat)
+  const nearby = new Nearby(wake)
+  const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
+    // What waits for a replica goes another way.
+    if (settings.durability === "server") nearby.stores(records)
+    return askAgain(records, call)
+  }
+  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain(records))
   const storeSpecial = (request: JobStore.EnqueueRequest) =>
-    askAgain(request.records, enqueueSpecial(request.records, request))
+    sending(request.records, enqueueSpecial(request.records, request))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
@@ -176,7 +186,7 @@ export const make = Effect.fnUntraced(function*(
           for (let i = 0; i < claimed.length; i += 2) {
             records.push(Decode.toClaimed(claimed[i]!, claimed[i + 1]!, kinds, at))
           }
-          return {
+          const reply = {
             now: at,
             settled,
             claimed: records,
@@ -185,6 +195,8 @@ export const make = Effect.fnUntraced(function*(
             cancel: Decode.linesOf(cancel).map(Decode.toCancel),
             more: Decode.linesOf(more).map(Codec.unclean)
           }
+          nearby.found(request.demand, reply.more)
+          return reply
         }
       )
     },
@@ -296,7 +308,7 @@ export const make = Effect.fnUntraced(function*(
       Schedules.maintained
     ),
 
-    wakeups: makeWakeups(client, scope, listener, settings.beat),
+    wakeups,
     events: makeEvents(client, scope, settings.beat)
   }
   return store

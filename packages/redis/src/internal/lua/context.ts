@@ -11,6 +11,8 @@
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
  * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
+ * | `:oa`, `:oe` | hash | of each chunk when it was begun, and how many of its records have ended or are gone |
+ * | `:ok:<kind>` | sorted set | chunks that have records of a kind; of kind 0 all of them. `k<kind>` has the last one beside the number |
  * | `:q:<queue>` | hash | counts by state, lanes, `p` paused; `m` limited, `lf` when its bucket is full, `lc` closed until, `t` the turn that was claimed last |
  * | `:l:<queue>:<priority>` | list | ready records in turn: id, and place unless that is the instant of its enqueue. Entries of records that left are passed over |
  * | `:e:<queue>`, `:s:<queue>` | sorted set | ready records that came back to their place; those that crashed a worker |
@@ -46,23 +48,38 @@ export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
 
 /** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
 export const names = String.raw`
-local interned = {}
+local interned, chunkOf = {}, {}
+-- Answers the last chunk that has some of it, too.
 local function intern(text)
-  local number = interned[text] or tonumber(call('HGET', P, 'k' .. text) or '')
-  interned[text] = number
-  if number then return number end
-  number = call('HINCRBY', P, 'kn', 1)
-  interned[text] = number
-  call('HSET', P, 'k' .. text, number, 't' .. number, text)
-  call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
-  return number
+  if not interned[text] then
+    local number, chunk = string.match(call('HGET', P, 'k' .. text) or '', '^(%d+):?(%d*)$')
+    if not number then
+      number = call('HINCRBY', P, 'kn', 1)
+      call('HSET', P, 'k' .. text, number, 't' .. number, text)
+      call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))
+    end
+    interned[text], chunkOf[text] = tonumber(number), tonumber(chunk)
+  end
+  return interned[text], chunkOf[text]
 end
 
--- Notes ids in the order of enqueue.
-local function log(chunk, ids)
+local function mark(kind, chunk) call('ZADD', P .. ':ok:' .. kind, chunk, chunk) end
+
+-- A chunk has its first record of a kind.
+local function markKind(text, number, chunk)
+  mark(number, chunk)
+  chunkOf[text] = chunk
+  call('HSET', P, 'k' .. text, number .. ':' .. chunk)
+end
+
+-- Ids have been noted in the order of enqueue: begins the next chunk when this one is full.
+local function logged(chunk, length, added)
   local key = P .. ':o:' .. chunk
-  local length = call('APPEND', key, ids)
-  if length == #ids then call('HSET', P .. ':og', chunk, 0) end
+  if length == added then
+    call('HSET', P .. ':og', chunk, 0)
+    call('HSET', P .. ':oa', chunk, string.format('%.0f', now))
+    mark(0, chunk)
+  end
   if length >= 22528 then
     call('HSET', P, 'oc', chunk + 1)
     -- Without the room that the server leaves for more: as much again.
@@ -70,6 +87,8 @@ local function log(chunk, ids)
   end
   return length
 end
+
+local function log(chunk, ids) return logged(chunk, call('APPEND', P .. ':o:' .. chunk, ids), #ids) end
 
 -- A new lane of a queue: highest priority first.
 local function openLane(queue, priority)
@@ -106,6 +125,10 @@ local function count(queue, state, by)
   if not of then of = {} counts[queue] = of end
   of[state] = (of[state] or 0) + by
 end
+
+local ends = {}
+-- So many records of a chunk are not to run any more.
+local function noteEnds(chunk, by) ends[chunk] = (ends[chunk] or 0) + by end
 
 -- maintain has work at this instant, or earlier.
 local function foresee(at)
@@ -179,6 +202,9 @@ local function close()
     for state, by in pairs(of) do
       if by ~= 0 then call('HINCRBY', P .. ':q:' .. queue, letters[state], by) end
     end
+  end
+  for chunk, by in pairs(ends) do
+    if by ~= 0 then call('HINCRBY', P .. ':oe', chunk, by) end
   end
   local fields = {}
   for field, value in pairs(changed) do

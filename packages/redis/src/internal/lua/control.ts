@@ -57,7 +57,7 @@ function act.Retry(row)
   if action.rest then
     -- What is to be masked comes with the payload; the rest stays.
     local kind = kindOf(row.kind)
-    row.kind = kindWith(kind, kind.queue, kind.priority, action.version)
+    row.kind = kindWith(kind, row.chunk, kind.queue, kind.priority, action.version)
     setCold(row, (string.match(row.rest, '^[^\31]*\31') or '\31') .. action.rest)
   end
   if wasFinal then

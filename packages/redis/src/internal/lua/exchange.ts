@@ -60,7 +60,8 @@ local function complete(ids, at, fence, after, traces, results)
         local isKeyed = flags % 2 == 1
         local isAdmitted = math.floor(flags / ADMITTED) % 2 == 1
         of = {
-          isKeyed = isKeyed, isAdmitted = isAdmitted, fence = string.format('%d', its), kind = kind, attempt = attempt, at = startedAt, batch = batch, packed = {},
+          isKeyed = isKeyed, isAdmitted = isAdmitted, fence = string.format('%d', its), kind = kind, chunk = chunk,
+            attempt = attempt, at = startedAt, batch = batch, packed = {},
           pack = function(endedAt, flag)
             return struct.pack(LAYOUT, COMPLETED, flags - flags % (2 * ADMITTED) + (isKeyed and MORE or 0) + RAN + BEGUN + flag, priority, 0, its + 1, its,
               attempt, kind, chunk, 0, place, now, startedAt, endedAt) .. worker
@@ -106,6 +107,7 @@ local function complete(ids, at, fence, after, traces, results)
     shelve(kind, COMPLETED, table.concat(list), list.n)
     count(kind.queue, RUNNING, -list.n)
     count(kind.queue, COMPLETED, list.n)
+    noteEnds(of.chunk, list.n)
   end
 end
 

@@ -153,12 +153,14 @@ function L.tellEnd(row, from)
   end
 end
 
--- A record is about to be gone.
-function L.tellGone(row)
-  local answer = isFinal(row) and answerOf(row) or 'g'
-  for _, entry in ipairs(call('LRANGE', awaitedBy(row), 0, -1)) do L.closeEdge(entry, answer, true) end
-  call('DEL', awaitedBy(row))
+-- A record is gone, or is about to be: the first of who waits for it are told, the others in the next exchanges.
+local function closeSome(id, answer, queue)
+  local key = P .. ':dw:' .. id
+  for _, entry in ipairs(call('LPOP', key, EDGES) or {}) do L.closeEdge(entry, answer, true) end
+  if call('EXISTS', key) == 1 then defer('g' .. id .. queue .. '\31' .. answer, queue) end
 end
+
+function L.tellGone(row) closeSome(row.id, isFinal(row) and answerOf(row) or 'g', queueOf(row)) end
 
 -- Does some of what was left. Answers whether there is more.
 function L.tend()
@@ -168,13 +170,18 @@ function L.tend()
       changed.ag = 0
       return false
     end
-    local row = load(string.sub(item, 2, 23))
-    if string.sub(item, 1, 1) == 'c' then
+    local kind, id = string.sub(item, 1, 1), string.sub(item, 2, 23)
+    local row = load(id)
+    if kind == 'c' then
       -- Who waited for it may live again by now, and wait for it.
       local waiter = load(string.sub(item, 24, 45))
       if row and waiter and waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed' then
         L.cancel(row, string.sub(item, 46))
       end
+    elseif kind == 'g' then
+      local queue, answer = string.match(item, '^([^\31]*)\31(.*)$', 24)
+      closeSome(id, answer, queue)
+      break
     else
       if row and isFinal(row) then L.tellEnd(row, tonumber(string.sub(item, 24))) end
       break
@@ -225,6 +232,7 @@ function L.begin(row)
   L.unfold(row)
   forgetSteps(row)
   L.unshelve(row)
+  noteEnds(row.chunk, -1)
   local its = more(row)
   row.attempt, row.hasBegun, row.begun, row.crashes = 0, false, 0, 0
   its.failures, its.failedAttempt, its.deadReason, its.cancel = nil, nil, nil, nil

@@ -318,6 +318,7 @@ function L.finish(row, to, reason)
   L.freeSlot(row)
   L.move(row, to)
   row.at = now
+  noteEnds(row.chunk, 1)
   local its = row.more
   L.listen(row, 'SREM')
   if its and its.unique then
@@ -351,7 +352,7 @@ function L.remove(row, by)
   local kind = kindOf(row.kind)
   L.freeSlot(row)
   leave(row)
-  if isFinal(row) then L.unshelve(row) end
+  if isFinal(row) then L.unshelve(row) else noteEnds(row.chunk, 1) end
   count(kind.queue, row.state, -1)
   local its = row.more
   if its then
@@ -376,8 +377,10 @@ function L.remove(row, by)
   if row.hasCheckpoints then call('DEL', P .. ':cp:' .. row.id) end
   local gone = call('HINCRBY', P .. ':og', row.chunk, 1)
   if row.chunk < tonumber(meta[4] or '0') and gone * 22 >= call('STRLEN', P .. ':o:' .. row.chunk) then
-    call('HDEL', P .. ':og', row.chunk)
+    for _, about in ipairs({ ':og', ':oa', ':oe' }) do call('HDEL', P .. about, row.chunk) end
     call('DEL', P .. ':o:' .. row.chunk)
+    for kind = 0, tonumber(call('HGET', P, 'kn')) do call('ZREM', P .. ':ok:' .. kind, row.chunk) end
+    ends[row.chunk] = nil
   end
   L.remember(row, by)
   tell('deleted', row.id, kind, row.attempt)

@@ -303,21 +303,31 @@ end
 
 /**
  * `limits`: proposes and overrides. ARGV: for each change P or O, name, release, settings as JSON or ''. Answers all of them.
- * Cost: some five commands for each key of a space that is changed.
+ * Cost: some five commands for each key of a space whose limit is another than before. Each worker proposes at its start, most
+ * of them what is there.
  */
 export const change = String.raw`
+local function set(name, text)
+  call('HSET', P .. ':li', name, text)
+  L.limits = nil
+end
+
 for i = 1, #ARGV, 4 do
   local kind, name, release, settings = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  local before, proposed, override = string.match(call('HGET', P .. ':li', name) or '-1\31{}\31', '^(%-?%d+)\31([^\31]*)\31(.*)$')
+  local text = call('HGET', P .. ':li', name)
+  local before, proposed, override = string.match(text or '-1\31{}\31', '^(%-?%d+)\31([^\31]*)\31(.*)$')
   before = tonumber(before)
   if kind == 'O' then override = settings
   elseif release >= before then before, proposed = release, settings end
-  call('HSET', P .. ':li', name, string.format('%d', before) .. '\31' .. proposed .. '\31' .. override)
-  L.limits = nil
-  if string.byte(name) == 64 then
+  local made = string.format('%d', before) .. '\31' .. proposed .. '\31' .. override
+  if made == text then
+    -- As it was.
+  elseif string.byte(name) == 64 then
+    set(name, made)
     for _, key in ipairs(call('ZRANGE', P .. ':kn:' .. name, 0, -1)) do L.watchKey(key) end
     for _, queue in ipairs(call('SMEMBERS', P .. ':qs')) do woken[queue] = true end
   else
+    set(name, made)
     call('HSET', P .. ':q:' .. name, 'm', 1)
     woken[name] = true
   end
@@ -327,10 +337,15 @@ close()
 return call('HGETALL', P .. ':li')
 `
 
-/** `keys`: one page of the keys of a space. ARGV: name, the last key of the page before or '', how many. */
+/**
+ * `keys`: keys of a space with something to tell. ARGV: name, the last key before or '', how many. Answers them, and the key after
+ * which to go on when there may be more: it looks at 5,000 a call, two commands each.
+ */
 export const keys = String.raw`
 local found, after = {}, ARGV[2] ~= '' and '(' .. ARGV[2] or '-'
+local rounds = 0
 repeat
+  rounds = rounds + 1
   local names = call('ZRANGEBYLEX', P .. ':kn:' .. ARGV[1], after, '+', 'LIMIT', 0, 500)
   for _, key in ipairs(names) do
     if #found == tonumber(ARGV[3]) then break end
@@ -341,7 +356,7 @@ repeat
       }, '\31')
     end
   end
-  after = names[1] and '(' .. names[#names]
-until not after or #found == tonumber(ARGV[3])
-return table.concat(found, '\30')
+  after = #names == 500 and '(' .. names[#names] or nil
+until not after or #found == tonumber(ARGV[3]) or rounds == 10
+return { table.concat(found, '\30'), after and string.sub(after, 2) or '' }
 `

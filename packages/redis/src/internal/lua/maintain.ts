@@ -1,6 +1,7 @@
 /**
  * `maintain`: rescue from dead workers, expiry, retention. Bounded, safe to race. Cost: some ten commands for each record
- * that is rescued or expires, five for each that is swept; at most a thousand of the latter two a call.
+ * that is rescued or expires, five for each that is swept, at most a thousand of each a call, and the rest of a worker; three
+ * for an entry of a shelf whose record has left, at most five thousand.
  */
 
 /** ARGV: how many crashes a record is allowed. */
@@ -35,6 +36,8 @@ end
 local forgetAfter = 86400000
 local ended = call('ZRANGEBYSCORE', P .. ':ws', '-inf', now, 'WITHSCORES')
 for i = 1, #ended, 2 do
+  -- A worker's records are looked at together: which of them may have crashed it. The other workers' are for the next call.
+  if rescued + quarantined >= chunk then break end
   local worker = ended[i]
   local held = L.heldBy(worker)
   if #held == 0 then
@@ -64,12 +67,16 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. ':x', '-inf', now, 'LIMIT', 0, ch
 end
 flush()
 
+-- Entries of shelves whose records have left: they run again, or were deleted by hand.
+local passed = 0
+local function isSpent() return swept >= chunk or passed >= 5 * chunk end
+
 local function sweep(shelf)
   local letter, age, limit = string.match(shelf, ':f:(%a):.*\31([^,]*),([^,]*)$')
   age, limit = tonumber(age) or math.huge, tonumber(limit) or math.huge
   local state = letter == 'c' and COMPLETED or letter == 'x' and CANCELLED or DEAD
   local size = limit < math.huge and tonumber(call('HGET', P .. ':fs', shelf) or '0') or 0
-  while swept < chunk do
+  while not isSpent() do
     local entry = call('LINDEX', shelf, 0)
     if not entry then
       call('ZREM', P .. ':sw', shelf)
@@ -77,17 +84,21 @@ local function sweep(shelf)
     end
     local at = tonumber(string.sub(entry, 1, 13))
     for cut = 14, #entry, 22 do
-      local row = load(string.sub(entry, cut, cut + 21))
-      if row and row.state == state and row.at == at then
-        if size <= limit and at + age > now or swept == chunk then
-          if cut > 14 then call('LSET', shelf, 0, string.sub(entry, 1, 13) .. string.sub(entry, cut)) end
-          if swept == chunk then return end
-          if age < math.huge then call('ZADD', P .. ':sw', at + age, shelf) else call('ZREM', P .. ':sw', shelf) end
-          return
-        end
+      local row = not isSpent() and load(string.sub(entry, cut, cut + 21))
+      local isHere = row and row.state == state and row.at == at
+      local isKept = isHere and size <= limit and at + age > now
+      if isKept or isSpent() then
+        if cut > 14 then call('LSET', shelf, 0, string.sub(entry, 1, 13) .. string.sub(entry, cut)) end
+        if not isKept then return end
+        if age < math.huge then call('ZADD', P .. ':sw', at + age, shelf) else call('ZREM', P .. ':sw', shelf) end
+        return
+      end
+      if isHere then
         L.remove(row, 'r')
         swept = swept + 1
         size = size - 1
+      else
+        passed = passed + 1
       end
     end
     call('LPOP', shelf)
@@ -95,11 +106,11 @@ local function sweep(shelf)
   end
 end
 for _, shelf in ipairs(call('ZRANGEBYSCORE', P .. ':sw', '-inf', now)) do
-  if swept < chunk then sweep(shelf) end
+  if not isSpent() then sweep(shelf) end
 end
 flush()
 
-local isLeft = meta[6] == '1' and L.tend()
+local isLeft = (meta[6] == '1' or changed.ag == 1) and L.tend()
 flush()
 
 -- When there is more to do.

@@ -1,6 +1,7 @@
 /** `get`, `query`, `results`, `stats`: reads. Cost: three to six commands a record that is looked at. */
 
 import { gather } from "./gather.ts"
+import { walk } from "./walk.ts"
 
 /** Whether a record is among the selected. */
 export const matches = String.raw`
@@ -132,26 +133,12 @@ local function walkIndex(key)
   end
 end
 
-local function walkLog()
-  local chunks = {}
-  for _, chunk in ipairs(call('HKEYS', P .. ':og')) do
-    chunk = tonumber(chunk)
-    if not fromChunk or chunk == fromChunk or isNewest == (chunk < fromChunk) then chunks[#chunks + 1] = chunk end
-  end
-  table.sort(chunks, function(a, b) if isNewest then return a > b end return a < b end)
-  for _, chunk in ipairs(chunks) do
-    local ids, text = {}, call('GET', P .. ':o:' .. chunk) or ''
-    for id in string.gmatch(text, '......................') do ids[#ids + 1] = id end
-    table.sort(ids, function(a, b) if isNewest then return a > b end return a < b end)
-    for i, id in ipairs(ids) do if id ~= ids[i - 1] and not look(chunk, id) then return end end
-  end
-end
-
 ${gather}
+${walk}
 local key = index()
 local ids = not key and gathered()
 if key then walkIndex(P .. key) elseif ids then walkGathered(ids) else walkLog() end
-return { cursor, texts(), table.concat(list, '\30'), left, table.concat(chunksOf, ',') }
+return { cursor, texts(), table.concat(list, '\30'), math.ceil(left), table.concat(chunksOf, ',') }
 `
 
 /** ARGV: ids. Answers state, progress, result, reason and last failure of each that is there. */

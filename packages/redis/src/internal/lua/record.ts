@@ -29,8 +29,10 @@ local function setCold(row, rest)
 end
 
 -- The kind of a record with another priority or version.
-local function kindWith(kind, queue, priority, version)
-  return intern(kind.tag .. '\31' .. (queue or kind.queue) .. '\31' .. kind.keep .. '\31' .. priority .. '\31' .. version)
+local function kindWith(kind, chunk, queue, priority, version)
+  local number = intern(kind.tag .. '\31' .. (queue or kind.queue) .. '\31' .. kind.keep .. '\31' .. priority .. '\31' .. version)
+  mark(number, chunk)
+  return number
 end
 
 local function hasFlag(flags, flag) return math.floor(flags / flag) % 2 == 1 end

@@ -10,12 +10,20 @@
 export const recount = String.raw`
 local readyOf, waitingOf = {}, {}
 local queues, slots, limits, lanes, shelves, parkedOf, chunks, held, total = {}, {}, {}, {}, {}, {}, {}, {}, 0
+local begun, ended, kindsIn = {}, {}, {}
 
 local function add(list, name, by) list[name] = (list[name] or 0) + by end
 
+local function seeKind(number, chunk)
+  kindsIn[number] = kindsIn[number] or {}
+  kindsIn[number][chunk] = true
+  return kindOf(number)
+end
+
 local function seeHot(id, hot)
-  local state, flags, priority, crashes, _, _, _, kind, _, batch = struct.unpack(LAYOUT, hot)
-  kind = kindOf(kind)
+  local state, flags, priority, crashes, _, _, _, kind, chunk, batch = struct.unpack(LAYOUT, hot)
+  kind = seeKind(kind, chunk)
+  if state >= COMPLETED then add(ended, chunk, 1) end
   queues[kind.queue] = queues[kind.queue] or {}
   add(queues[kind.queue], state, 1)
   if state == READY and crashes == 0 and not hasFlag(flags, EARLY) then
@@ -54,10 +62,13 @@ repeat
     local hots = call('HMGET', H, unpack(ids, first, math.min(first + 999, #ids)))
     for i, hot in ipairs(hots) do
       total = total + 1
-      add(chunks, tonumber(string.sub(colds[first + i - 1], 5, 10), 16), 1)
+      local cold = colds[first + i - 1]
+      local chunk, at = tonumber(string.sub(cold, 5, 10), 16), tonumber(string.sub(cold, 11, 21), 16)
+      add(chunks, chunk, 1)
+      begun[chunk] = math.min(begun[chunk] or at, at)
       if hot then seeHot(ids[first + i - 1], hot)
       else
-        local kind = kindOf(tonumber(string.sub(colds[first + i - 1], 1, 4), 16))
+        local kind = seeKind(tonumber(string.sub(cold, 1, 4), 16), chunk)
         queues[kind.queue] = queues[kind.queue] or {}
         add(queues[kind.queue], READY, 1)
         add(lanes, P .. ':l:' .. kind.queue .. ':' .. kind.priority, 1)
@@ -118,9 +129,20 @@ for worker, batches in pairs(held) do
   -- The next batch must not have the number of one of these.
   call('HSET', about, 'b', last)
 end
-call('DEL', P .. ':og')
+call('DEL', P .. ':og', P .. ':oa', P .. ':oe')
 for chunk, many in pairs(chunks) do
-  call('HSET', P .. ':og', chunk, math.max(0, call('STRLEN', P .. ':o:' .. chunk) / 22 - many))
+  local gone = math.max(0, call('STRLEN', P .. ':o:' .. chunk) / 22 - many)
+  call('HSET', P .. ':og', chunk, gone)
+  call('HSET', P .. ':oa', chunk, string.format('%.0f', begun[chunk]))
+  call('HSET', P .. ':oe', chunk, gone + (ended[chunk] or 0))
+  mark(0, chunk)
+end
+-- Which chunk was marked last for a kind is not known any more.
+for number = 1, tonumber(call('HGET', P, 'kn') or '0') do
+  call('HSET', P, 'k' .. call('HGET', P, 't' .. number), number)
+end
+for kind, found in pairs(kindsIn) do
+  for chunk in pairs(found) do mark(kind, chunk) end
 end
 
 local broken = {}

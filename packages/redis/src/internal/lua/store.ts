@@ -29,9 +29,11 @@ end
 
 -- A new record. It waits for the end of another one when it is that one's successor; else it takes its unique key.
 local function insert(spec, waitsFor)
-  local kind = kindOf(intern(spec.kind))
+  local number, last = intern(spec.kind)
+  local kind = kindOf(number)
   local due = dueOf(spec)
   local chunk = tonumber(meta[4] or '0')
+  if tonumber(last) ~= chunk then markKind(spec.kind, number, chunk) end
   if log(chunk, spec.id) >= 22528 then meta[4] = chunk + 1 end
   local row = {
     id = spec.id, state = BLOCKED, crashes = 0, fence = 0, settled = 0, attempt = 0, batch = 0, begun = 0, tail = '',
@@ -111,7 +113,7 @@ local function replace(row, spec)
   row.more = after
   headOf(row)
   local kind = kindOf(intern(spec.kind))
-  row.kind = kindWith(kind, queue, kind.priority, kind.version)
+  row.kind = kindWith(kind, row.chunk, queue, kind.priority, kind.version)
   row.priority = kind.priority
   setCold(row, spec.rest)
   addKey(row, spec)

@@ -21,11 +21,12 @@ for i, entry in ipairs(cjson.decode(ARGV[1])) do
       tell('progress', row.id, kindOf(row.kind), row.attempt)
     else
       local lines = {}
-      for n, message in ipairs(entry.lines) do
-        lines[n] = string.format('{"attempt":%d,"at":%.0f,"message":', row.attempt, now) .. cjson.encode(message) .. '}'
-      end
       local key = P .. ':lg:' .. entry.id
       -- The newest 200 are kept.
+      for n = math.max(1, #entry.lines - 199), #entry.lines do
+        lines[#lines + 1] = string.format('{"attempt":%d,"at":%.0f,"message":', row.attempt, now) ..
+          cjson.encode(entry.lines[n]) .. '}'
+      end
       if #lines > 0 and call('RPUSH', key, unpack(lines)) > 200 then call('LTRIM', key, -200, -1) end
       row.hasLogs = row.hasLogs or #lines > 0
     end

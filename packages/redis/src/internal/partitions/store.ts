@@ -40,10 +40,11 @@ export const makePartitioned = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const [home] = clients
   const listener = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
+  const wakers = makeWakeups(home!, scope, listener, settings.beat)
   // What an open transaction means is decided once, for all partitions.
   const stores = yield* Effect.forEach(
     clients,
-    (client) => make(client, { ...settings, insideSqlTransaction: "ignore" })
+    (client) => make(client, { ...settings, insideSqlTransaction: "ignore" }, wakers)
   )
   const partitions = Object.fromEntries(counts)
   const places = new Places(clients)
@@ -314,7 +315,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
     }),
 
     // All partitions speak on the channels of the first: one subscription hears them all.
-    wakeups: makeWakeups(home!, scope, listener, settings.beat),
+    wakeups: wakers.wakeups,
     events: makeEvents(home!, scope, settings.beat, clients)
   }
   return store
