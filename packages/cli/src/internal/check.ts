@@ -107,7 +107,7 @@ export const check = (session: Session) =>
         () => findings.map(({ detail, is, what }) => `${signs[is]}  ${plain(`${what}: ${detail}`)}`).join("\n")
       )
       const warnings = findings.filter(({ is }) => is === "warning").length
-      if (warnings > 0) yield* failed("Found", `${counted(warnings, "warning")}`)
+      if (warnings > 0) return yield* failed("Found", `${counted(warnings, "warning")}`)
     })).pipe(
       Command.withDescription(
         "Durability, settings, clock, wake-ups, workers, and what waits for nobody; exit code 4 with a warning"
