@@ -10,8 +10,11 @@ const seed = ["--seed", "3"]
 describe("the demo", { timeout: 120_000 }, () => {
   it("prints the same in memory, on Postgres and on PGlite, times apart, and leaves nothing there", async () => {
     const url = process.env["CAPSTAN_TEST_PG_URL"]!
-    const memory = await demo(...seed)
-    const pg = await demo(...seed, "--store", "pg", "--url", url)
+    const [memory, pg, pglite] = await Promise.all([
+      demo(...seed),
+      demo(...seed, "--store", "pg", "--url", url),
+      demo(...seed, "--store", "pglite")
+    ])
     assert.strictEqual(pg.status, 0, pg.stderr)
     assert.strictEqual(comparable(pg.stdout), comparable(memory.stdout))
     assert.match(pg.stdout, /^postgres \d+.*: an acknowledged enqueue survives/m)
@@ -23,7 +26,6 @@ describe("the demo", { timeout: 120_000 }, () => {
     await client.end()
     assert.deepStrictEqual(rows, [])
 
-    const pglite = await demo(...seed, "--store", "pglite")
     assert.strictEqual(pglite.status, 0, pglite.stderr)
     assert.strictEqual(comparable(pglite.stdout), comparable(memory.stdout))
     assert.match(pglite.stdout, /^pglite [\d.]+ \(postgres \d+/m)
