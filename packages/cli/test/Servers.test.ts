@@ -10,16 +10,27 @@ import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Client } from "pg"
-import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
 import { documents, type Ran, SendMail, work } from "./harness.ts"
 
 const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 
-const start = (env: Record<string, string>, args: ReadonlyArray<string>): ChildProcess =>
-  spawn(process.execPath, ["--conditions=@capstan/source", bin, ...args], {
+const running = new Set<ChildProcess>()
+
+const start = (env: Record<string, string>, args: ReadonlyArray<string>): ChildProcess => {
+  const child = spawn(process.execPath, ["--conditions=@capstan/source", bin, ...args], {
     env: { ...process.env, NO_COLOR: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
+  running.add(child)
+  child.once("exit", () => running.delete(child))
+  return child
+}
+
+// A test that fails leaves nobody behind.
+afterEach(() => {
+  for (const child of running) child.kill("SIGKILL")
+})
 
 const capstan = (env: Record<string, string>) => async (...args: ReadonlyArray<string>): Promise<Ran> => {
   const child = start(env, args)
