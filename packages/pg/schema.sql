@@ -1397,6 +1397,8 @@ END $function$;
 CREATE OR REPLACE FUNCTION enqueue_keyed(p_ids uuid[], p_tags text[], p_versions integer[], p_queues text[], p_priorities integer[], p_delays bigint[], p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[], p_transaction boolean, p_keys text[], p_key_limits integer[])
  RETURNS uuid[]
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'

@@ -22,7 +22,7 @@ const safeguards: Readonly<
   reconciling: [["renew", "not known[row.id] and row.at <= before", "false"]],
   rescue: [["maintain", "if #held == 0 then", "if true then"]],
   slots: (["exchange", "enqueue", "renew", "maintain"] as const)
-    .map((verb) => [verb, "used >= row.more.limit", "false"] as const)
+    .map((verb) => [verb, "slot.used >= slot.limit", "false"] as const)
 }
 
 export const names = Object.keys(safeguards) as ReadonlyArray<Safeguard>

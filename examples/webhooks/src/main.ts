@@ -5,7 +5,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Jobs, JobSchedules, JobWorker } from "capstan"
-import { Console, Effect, Fiber, Layer, Schedule } from "effect"
+import { Cause, Console, Effect, Exit, Fiber, Layer, Runtime, Schedule } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Otlp from "effect/observability/Otlp"
 import { parseArgs } from "node:util"
@@ -143,9 +143,14 @@ const Live = Layer.merge(Jobs.layer, JobSchedules.layer).pipe(
   Layer.provideMerge(FetchHttpClient.layer)
 )
 
-if (options.serve) NodeRuntime.runMain(Effect.provide(serve({ planned, service, seed, port }), Live))
+/** Ctrl-C is what ended it, also when a connection fails that was in the middle of something. */
+const teardown: Runtime.Teardown = (exit, onExit) =>
+  Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause) ? onExit(130) : Runtime.defaultTeardown(exit, onExit)
+
+if (options.serve) NodeRuntime.runMain(Effect.provide(serve({ planned, service, seed, port }), Live), { teardown })
 else {
-  NodeRuntime.runMain(Effect.map(Effect.scoped(program).pipe(Effect.provide(Live)), (isClean) => {
+  const checked = Effect.map(Effect.scoped(program).pipe(Effect.provide(Live)), (isClean) => {
     process.exitCode = isClean ? 0 : 1
-  }))
+  })
+  NodeRuntime.runMain(checked, { teardown })
 }

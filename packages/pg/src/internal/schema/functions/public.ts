@@ -184,7 +184,7 @@ DO $do$
 DECLARE f regprocedure;
 BEGIN
   FOR f IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = '${s}'::regnamespace
-    AND p.proname IN ('enqueue', 'enqueue_lone', 'enqueue_plain', 'enqueue_each')
+    AND p.proname IN ('enqueue', 'enqueue_lone', 'enqueue_plain', 'enqueue_keyed', 'enqueue_each')
   LOOP
     EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', f);
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
