@@ -193,7 +193,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a slot moves with its record",
       "records of a dead worker count",
       "a record with a step to undo that is cancelled while it runs",
-      "a record with a step to undo whose workers die too often"
+      "a record with a step to undo whose workers die too often",
+      "followed: so does a record whose workers died too often"
     ]
   },
   "a unique row that is not believed": {
@@ -212,6 +213,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a batch that is one thing is refused",
       "a tick's record keeps to the keys of its job",
       "flow: what is dead because of a record stays so while another one has its unique key",
+      "cancelOn: an event that is refused cancels nothing",
+      "cancelOn: a record that lives again is cancelled again",
       "unique, trailing: "
     ]
   },
@@ -314,6 +317,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record that was cancelled while it waited for children",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
+      "flow: what lives again is not undone",
       "flow: with continue",
       "flow: one name may",
       "flow: a dependency that is deleted",
@@ -343,6 +347,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "waitForChildren blocks",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
+      "flow: what lives again is not undone",
       "flow: with continue",
       "flow: one name may",
       "flow: a dependency that is deleted",
@@ -362,11 +367,13 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
+      "flow: what lives again is not undone",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is dead as soon as it is added counts for who waits for it",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a retried record that nobody waits for again": {

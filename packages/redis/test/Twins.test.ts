@@ -122,7 +122,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a settlement that is sent again is not known": {
     changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
-    red: ["a settlement that is sent again is Done, also after the record is gone (P13)"]
+    red: [
+      "a settlement that is sent again is Done, also after the record is gone (P13)",
+      "a record of which nothing is kept is gone after its end"
+    ]
   },
   "a settlement of a record that is gone is not known": {
     changes: [[["control", "maintain"], "  L.remember(row, by)\n", ""]],
@@ -309,6 +312,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
+      "flow: what lives again is not undone",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
       "flow: of two failed",
