@@ -16,10 +16,10 @@ const operator = ManagedRuntime.make(Layer.orDie(Cluster.client(servers, prefix)
 afterAll(() => operator.dispose().finally(() => servers.stop()))
 
 const layer = Partitions.storeOf(prefix, {
-  counts: new Map(Partitions.queues.map((queue) => [queue, many])),
+  counts: Partitions.countsOf(many),
   many,
   clock: Harness.frozenClock,
-  choose: () => 2
+  choose: Partitions.choosingFor(() => 2)
 }).pipe(
   Layer.provideMerge(
     Layer.effectDiscard(Effect.andThen(Partitions.empty(prefix, many), Partitions.freeze(prefix, many)))

@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, ManagedRuntime } from "effect"
 import { afterAll } from "vitest"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import { choosing } from "../src/internal/partitions/choose.ts"
 import { scripts, type Verb } from "../src/internal/scripts.ts"
 import * as Harness from "./harness.ts"
 import * as Partitions from "./partitions.ts"
@@ -35,15 +36,20 @@ const within: Readonly<Record<string, string>> = {
   "a higher priority comes before the turns of fair keys, and a record without a key before them": "order",
   "flow: with cancelSiblings what a record waits for beside the failed one is cancelled":
     "a policy that holds within one: CrossPartition",
+  "flow: what lives again is not undone by what its death had left to do":
+    "a policy that holds within one: CrossPartition",
   "flow: a record may be added to what another one waits for, until that one has begun":
+    "added by a record in another one: CrossPartition",
+  "flow: what an attempt adds again is Existing, also when it has ended, and when who waits for it has begun":
     "added by a record in another one: CrossPartition",
   "a queue that was limited gives nothing out until then": "order"
 }
 
 const layerOf = (prefix: string, options: Partial<Partitions.Options>) => {
   afterAll(() => operator.runPromise(Partitions.empty(prefix, many)))
-  const counts = new Map(Partitions.queues.map((queue) => [queue, many]))
-  return Partitions.storeOf(prefix, { counts, many, clock: Harness.frozenClock, ...options }).pipe(
+  const counts = Partitions.countsOf(many)
+  const choose = Partitions.choosingFor(options.choose ?? choosing(counts))
+  return Partitions.storeOf(prefix, { counts, many, clock: Harness.frozenClock, ...options, choose }).pipe(
     Layer.provideMerge(
       Layer.effectDiscard(Effect.andThen(Partitions.empty(prefix, many), Partitions.freeze(prefix, many)))
     ),

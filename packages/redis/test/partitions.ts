@@ -1,13 +1,13 @@
 /** What the tests of partitions are written with: stores of several, each with a clock that stands still. */
 import { JobStoreSuite } from "@capstan/testing"
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { type Calls, Client } from "../src/internal/client.ts"
 import { serviceOf } from "../src/internal/nodes.ts"
-import type { Choose } from "../src/internal/partitions/choose.ts"
+import type { Choose, Counts } from "../src/internal/partitions/choose.ts"
 import { choosing } from "../src/internal/partitions/choose.ts"
 import { clientsOf } from "../src/internal/partitions/open.ts"
 import { makePartitioned } from "../src/internal/partitions/store.ts"
@@ -26,11 +26,14 @@ const refused: ReadonlySet<string> = new Set([
 
 export const facts = JobStoreSuite.facts.filter(({ name }) => !refused.has(name))
 
-/** The queues of the facts. */
-export const queues = [
+/** The queues in which the facts store records. */
+const queues = [
   "default",
   "other",
+  "first",
+  "second",
   "third",
+  "adds",
   "later",
   "leaves",
   "sink",
@@ -40,8 +43,21 @@ export const queues = [
   "low",
   "high",
   "ends",
-  "q"
+  "q",
+  "qa"
 ]
+
+/** Every queue of the facts has as many partitions. */
+export const countsOf = (many: number): Counts => new Map(queues.map((queue) => [queue, many]))
+
+/**
+ * Chooses for the facts. A queue that is not listed has one partition: what another choice puts elsewhere, nobody claims, and
+ * the records of the facts are not spread.
+ */
+export const choosingFor = (choose: Choose): Choose => (record) => {
+  assert.include(queues, record.queue, "partitions.ts lists the queues in which the facts store records")
+  return choose(record)
+}
 
 /** Declares the facts that hold in one of several partitions. */
 export const suite = (

@@ -173,12 +173,15 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual({ rateKey, batchKey, flowId, parent: parent! }, keys)
   }),
   fact("a worker is given the batch key of what it claims, at the first attempt and later ones", function*() {
-    yield* H.enqueue({ batchKey: "b" })
-    yield* H.enqueue({ batchKey: "c", priority: -1, concurrency: { key: "k", limit: 1 } })
-    yield* H.enqueue({ priority: -2 })
+    const b = yield* H.enqueue({ batchKey: "b" })
+    const c = yield* H.enqueue({ batchKey: "c", concurrency: { key: "k", limit: 1 } })
+    const without = yield* H.enqueue()
+    const keys = { [b.id]: "b", [c.id]: "c", [without.id]: undefined }
+    const keysOf = (claimed: ReadonlyArray<JobStore.Claimed>) =>
+      Object.fromEntries(claimed.map(({ batchKey, id }) => [id, batchKey]))
     const first = yield* H.claim("w", 3)
-    assert.deepStrictEqual(first.map(({ batchKey }) => batchKey), ["b", "c", undefined])
+    assert.deepStrictEqual(keysOf(first), keys)
     for (const { fence, id } of first) yield* H.settle("w", { id, fence }, { _tag: "Release" })
-    assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ batchKey }) => batchKey), ["b", "c", undefined])
+    assert.deepStrictEqual(keysOf(yield* H.claim("w", 3)), keys)
   })
 ]
