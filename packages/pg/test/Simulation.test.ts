@@ -5,7 +5,7 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { noFence, noReconcile, type Plant } from "../../testing/src/internal/simulation/plants.ts"
+import { noReconcile, type Plant } from "../../testing/src/internal/simulation/plants.ts"
 import * as Harness from "./harness.ts"
 
 const schema = Harness.schemaName("simulation")
@@ -70,6 +70,6 @@ describe("a cluster on Postgres", () => {
         assert.isDefined(failed, "no seed of 30 has found it")
         console.log(`${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
       }), 300_000)
-  control("a store without a fence", noFence, true, 11)
+  // One without a fence is looked for in memory, by the twins and by chaos (F6): here it took seeds for a minute and more.
   control("a store that does not reconcile", noReconcile, false, 2)
 })

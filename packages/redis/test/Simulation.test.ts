@@ -6,7 +6,7 @@ import { Simulation } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Redis } from "effect/persistence"
-import { noFence, noReconcile, type Plant } from "../../testing/src/internal/simulation/plants.ts"
+import { noReconcile, type Plant } from "../../testing/src/internal/simulation/plants.ts"
 import * as Harness from "./harness.ts"
 import * as Partitions from "./partitions.ts"
 
@@ -89,7 +89,7 @@ const control = (name: string, plant: Plant, kills: boolean, first: number) =>
 
 describe("a cluster on Redis", () => {
   hold(one)
-  control("a store without a fence", noFence, true, 11)
+  // One without a fence is looked for in memory, by the twins and by chaos (F6): here it took seeds for a minute and more.
   control("a store that does not reconcile", noReconcile, false, 2)
 })
 
