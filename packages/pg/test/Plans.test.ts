@@ -191,7 +191,7 @@ describe("at a million ready records", () => {
     settle
   )
 
-  hot("claim of 100 in an empty queue", { rows: 10, pages: 80 }, nothing, (one) => claim(one, 100, "empty"), settle)
+  hot("claim of 100 in an empty queue", { rows: 10, pages: 120 }, nothing, (one) => claim(one, 100, "empty"), settle)
 
   hot("settlement of 100", { rows: 200, pages: 3000 }, (one) => claim(one, 100), settle)
 
@@ -256,7 +256,7 @@ describe("at a million ready records", () => {
 
   hot("get of a live record", { rows: 5, pages: 40 }, nothing, (one) => one.store.get(idOf(2, 77)))
 
-  hot("get of a finished record", { rows: 5, pages: 80 }, nothing, (one) => one.store.get(idOf(0, 78)))
+  hot("get of a finished record", { rows: 5, pages: 120 }, nothing, (one) => one.store.get(idOf(0, 78)))
 
   hot(
     "results of 100",

@@ -28,10 +28,12 @@ const layer = Partitions.storeOf(prefix, {
   Layer.orDie
 )
 
+// All facts are asked of partitions on one server, and of one partition on a cluster: both together are asked some.
 Partitions.suite(
   "a partition of a store on a cluster",
   layer,
-  (millis) => Effect.promise(() => operator.runPromise(Partitions.advance(prefix, many, millis)))
+  (millis) => Effect.promise(() => operator.runPromise(Partitions.advance(prefix, many, millis))),
+  3
 )
 
 class Task extends Job.make("Task", { payload: { n: Schema.Number }, queue: "mail" }) {}
