@@ -52,6 +52,8 @@ export const startRedisCluster = async (options: RedisClusterOptions = {}): Prom
             // Beside its own, and with it below those of outgoing connections. By default it is 10,000 above.
             "cluster-port": String(port + 1),
             "cluster-node-timeout": String(nodeTimeout),
+            // A replica that a busy machine kept from its master for a while takes over all the same.
+            "cluster-replica-validity-factor": "0",
             "repl-diskless-sync-delay": "0",
             ...typeof settings === "function" ? settings(port) : settings
           })

@@ -128,7 +128,7 @@ describe("the loss of a master", () => {
       // It follows now: what is to be replicated needs a replica.
       yield* Effect.promise(() => master.restart())
       const before = producers.acknowledged.length
-      yield* Harness.until("enqueues go on", Effect.sync(() => producers.acknowledged.length > before + 200), 40)
+      yield* Harness.until("enqueues go on", Effect.sync(() => producers.acknowledged.length > before + 200), 75)
       yield* producers.stop
 
       const ran = new Map<number, number>()

@@ -73,7 +73,8 @@ describe("partitions on a cluster", () => {
             )
           const numbers = Array.from({ length: 60 }, (_, i) => 1000 + i)
           yield* Effect.forEach(numbers, enqueue, { concurrency: 20, discard: true })
-          assert.isAbove(acknowledged.length, 20)
+          // Those of the other masters, as many as a busy machine takes in half a second.
+          assert.isAbove(acknowledged.length, 5)
           yield* Harness.until(
             "what the other nodes took runs",
             Effect.sync(() => acknowledged.every((n) => ran.has(n))),
