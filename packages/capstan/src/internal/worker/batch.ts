@@ -98,6 +98,7 @@ export class Batch {
         else exits.set(attempt, Exit.fail(unreadable(Cause.squash(payload.cause))))
       }
       if (members.size === 0) return
+      // Its types are those of its job alone: the members' payloads were decoded by that job's schema.
       const answers = (yield* handler.run([...members.keys()] as never)) as MemberExits
       for (const [member, exit] of answers) {
         const attempt = members.get(member)

@@ -100,6 +100,7 @@ const handle = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unkn
     : undoSteps(attempt.steps, Effect.suspend(() => runHandler(attempt, payload)))
 }
 
+/** A handler knows its job's types, and a runner those of no job: what is handed over was decoded by that job's schema. */
 const runHandler = (attempt: Attempt, payload: unknown): Effect.Effect<unknown, unknown> => {
   const { definition, handler } = attempt.runnable
   return definition.batch === undefined
