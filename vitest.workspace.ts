@@ -14,6 +14,12 @@ const conditions = ["@capstan/source", "node", "module-sync", "default"]
 /** What takes longer hangs, also on a machine that has other things to do. */
 const patience = { testTimeout: 30_000, hookTimeout: 30_000 }
 
+/**
+ * Its files share what they import, where each else reads effect anew: that took half of their time. They keep nothing from
+ * one file to the next, in whatever order. Others have servers, which end with their file.
+ */
+const sharing: ReadonlySet<string> = new Set(["capstan"])
+
 const project = (name: string, folder: string, include: string) => ({
   root: root + folder,
   resolve: { conditions },
@@ -22,6 +28,7 @@ const project = (name: string, folder: string, include: string) => ({
     name,
     maxWorkers: workers,
     ...patience,
+    isolate: !sharing.has(name),
     include: [include],
     // Each file is asked whether its server is there; most need none.
     setupFiles: [`${root}scripts/servers/required.ts`]

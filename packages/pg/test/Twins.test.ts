@@ -333,8 +333,13 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "a wait for children with a delay",
       "a child that was waited for until an instant",
-      "a child that ended while its parent ran"
+      "a child that ended while its parent ran",
+      "followed: so does a record that what it waited for has failed"
     ]
+  },
+  "a record that was dead at once, which nobody looks for": {
+    changes: [["is_stored(o_id, v_again OR v_depends, p_now)", "is_stored(o_id, v_again, p_now)"]],
+    red: ["flow: what is dead as soon as it is stored"]
   },
   "a record that goes on while it waits for others": {
     changes: [[
@@ -342,6 +347,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "c.reason <> 'Unique';"
     ]],
     red: [
+      "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "a record whose dependency fails",
       "waitForChildren blocks",
@@ -358,7 +364,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: hundreds",
       "flow: what an attempt adds again is Existing",
       "flow: a record that is dead as soon as it is added counts for who waits for it",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -372,6 +379,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is dead as soon as it is added counts for who waits for it",
+      "flow: what is dead as soon as it is stored",
       "flow: what is dead because of a record stays so while another one has its unique key",
       "followed: so does a record that what it waited for has failed"
     ]

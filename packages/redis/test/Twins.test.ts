@@ -106,7 +106,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a child of a stale attempt is stored": {
     changes: [[["enqueue"], "row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23))", "false"]],
-    red: ["a child of a stale attempt is refused, and nothing of its batch is stored (P3)"]
+    red: [
+      "a child of a stale attempt is refused, and nothing of its batch is stored (P3)",
+      "cancelOn: an event that is refused cancels nothing"
+    ]
   },
   "the fence does not rise when an attempt ends": {
     changes: [
@@ -303,7 +306,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: of two failed",
       "flow: a record that waits is freed once",
       "flow: hundreds",
-      "a child that ended while its parent ran"
+      "a child that ended while its parent ran",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a failed dependency that nobody minds": {
@@ -316,7 +320,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
       "flow: of two failed",
-      "flow: what is dead because of a record stays so while another one has its unique key"
+      "flow: what is dead because of a record stays so while another one has its unique key",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "a retried record that nobody waits for again": {
@@ -325,7 +330,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
-      "flow: a whole flow"
+      "flow: a whole flow",
+      "followed: so does a record that what it waited for has failed"
     ]
   },
   "claims are not counted": {

@@ -225,6 +225,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "  if (known !== undefined && !known.finished) return { id: known.id, outcome: \"Existing\" }",
     red: [
       "flow: what an attempt adds again",
+      "flow: what is dead as soon as it is stored",
       "a child that has ended by the time",
       "an idempotency key answers the record that has it, in every state, and is scoped by tag"
     ]

@@ -223,6 +223,21 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     yield* H.exchange("x")
     assert.deepStrictEqual([yield* H.stateOf(added.id), yield* H.stateOf(id)], ["dead", "dead"])
   }),
+  fact("flow: what is dead as soon as it is stored is stored once, however often that is asked", function*() {
+    const store = yield* JobStore.JobStore
+    const lone = H.record({ dependencies: [{ name: "x", id: H.newId() }] })
+    const leaf = H.record({ dependencies: [{ name: "x", id: H.newId() }] })
+    const sink = H.record({ dependencies: [{ name: "leaf", id: leaf.id }] })
+    const ask = Effect.gen(function*() {
+      const [alone] = yield* store.enqueue({ records: [lone] })
+      return outcomesOf([alone!, ...yield* whole(leaf, sink)])
+    })
+    assert.deepStrictEqual(yield* ask, ["Inserted", "Inserted", "Inserted"])
+    yield* H.exchange("x")
+    assert.strictEqual(yield* H.stateOf(sink.id), "dead")
+    assert.deepStrictEqual(yield* ask, ["Existing", "Existing", "Existing"])
+    assert.strictEqual((yield* H.statsOf()).counts.dead, 3)
+  }),
 
   // again
   fact("flow: what is dead because of a record stays so while another one has its unique key", function*() {

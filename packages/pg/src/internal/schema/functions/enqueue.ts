@@ -110,10 +110,12 @@ DECLARE
   v_after uuid;
   -- What an attempt stores again, which runs again, may have ended meanwhile.
   v_again boolean := p_again OR x -> 'again' IS NOT NULL;
+  -- It is dead as soon as it is stored when one of them has failed.
+  v_depends boolean := json_array_length(coalesce(x -> 'dependencies', '[]')) > 0;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF ${s}.is_stored(o_id, v_again, p_now) OR v_again AND ${s}.was_stored(o_id) THEN
+  IF ${s}.is_stored(o_id, v_again OR v_depends, p_now) OR v_again AND ${s}.was_stored(o_id) THEN
     o_outcome := 'Existing';
     RETURN;
   END IF;
@@ -183,7 +185,7 @@ BEGIN
     END IF;
   END IF;
 
-  IF json_array_length(coalesce(x -> 'dependencies', '[]')) > 0 THEN
+  IF v_depends THEN
     r.reason := coalesce(r.reason, 'Dependencies');
     r.flags := r.flags | 2048;
   ELSIF r.reason IS NULL AND r.key IS NOT NULL AND p_transaction AND v_due <= p_now THEN
@@ -271,7 +273,8 @@ BEGIN
     SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
     SELECT i.id INTO v_owner FROM ${s}.idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
     v_owner := coalesce(v_owner, p_whole);
-    IF ${s}.is_stored(v_owner, p_again OR v_owner <> p_whole, v_now) THEN
+    -- Also in history: it may have ended in the call that stored it, with a member that was dead as soon as it was stored.
+    IF ${s}.is_stored(v_owner, true, v_now) THEN
       RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
         FROM json_array_elements(p_records) e;
       RETURN;
