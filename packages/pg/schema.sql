@@ -2107,6 +2107,8 @@ BEGIN
   FOR r IN SELECT * FROM record WHERE expires <= p_now
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
+    -- What waited for another one of them is dead of that by now.
+    CONTINUE WHEN NOT EXISTS (SELECT FROM record WHERE id = r.id);
     r.fence := r.fence + 1;
     PERFORM bury(r, 'Expired', p_now);
     v_count := v_count + 1;

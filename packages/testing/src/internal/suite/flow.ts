@@ -238,6 +238,19 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* ask, ["Existing", "Existing", "Existing"])
     assert.strictEqual((yield* H.statsOf()).counts.dead, 3)
   }),
+  fact("flow: what expires together with what it waited for is dead once", function*() {
+    const a = yield* H.enqueue({ startBefore: 1000 })
+    const b = yield* after({ a: a.id }, undefined, { startBefore: 1000 })
+    yield* H.advance(1000)
+    yield* H.maintain
+    yield* H.exchange("x")
+    assert.deepStrictEqual([yield* H.stateOf(a.id), yield* H.stateOf(b.id)], ["dead", "dead"])
+    const { blocked, dead, ready } = (yield* H.statsOf()).counts
+    assert.deepStrictEqual([blocked, ready, dead], [0, 0, 2])
+    const store = yield* JobStore.JobStore
+    const { records } = yield* store.query({ where: { ids: [a.id, b.id] }, order: "oldest", limit: 10 })
+    assert.strictEqual(records.length, 2)
+  }),
 
   // again
   fact("flow: what is dead because of a record stays so while another one has its unique key", function*() {

@@ -101,6 +101,8 @@ BEGIN
   FOR r IN SELECT * FROM ${s}.record WHERE expires <= p_now
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
+    -- What waited for another one of them is dead of that by now.
+    CONTINUE WHEN NOT EXISTS (SELECT FROM ${s}.record WHERE id = r.id);
     r.fence := r.fence + 1;
     PERFORM ${s}.bury(r, 'Expired', p_now);
     v_count := v_count + 1;
