@@ -119,10 +119,13 @@ export const webHandler = <E>(
   services: Layer.Layer<Jobs.Jobs | JobSchedules.JobSchedules | Auth, E>,
   options?: Options & { readonly memoMap?: Layer.MemoMap | undefined }
 ): WebHandler =>
-  HttpRouter.toWebHandler(Layer.provide(layer(options), services), {
-    disableLogger: true,
-    ...options?.memoMap === undefined ? {} : { memoMap: options.memoMap }
-  })
+  HttpRouter.toWebHandler(Layer.provide(layer(options), shared(services, options?.memoMap)), { disableLogger: true })
+
+/** By another memo map than that of the handler: its router is its own, also when a program makes several. */
+const shared = <A, E>(services: Layer.Layer<A, E>, memoMap: Layer.MemoMap | undefined): Layer.Layer<A, E> =>
+  memoMap === undefined
+    ? services
+    : Layer.effectContext(Effect.flatMap(Effect.scope, (scope) => Layer.buildWithMemoMap(services, memoMap, scope)))
 
 /**
  * What `webHandler` answers.

@@ -34,9 +34,23 @@ it.live("the program of the guide runs", () =>
     assert.deepStrictEqual(yield* program, { applies: 0, changed: 0 })
   }))
 
+const text = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")
+
 it("the guide has the program that runs here", () => {
-  const text = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")
   const [, block] = /```ts\n([^]*?)```/.exec(text("../../../docs/http.md"))!
   const [, program] = /\n\n([^]*)/.exec(block ?? "")!
   assert.include(text("./Guide.test.ts"), program ?? "the guide has no program")
+})
+
+/** As a program has it that installs the package, where the recipe keeps it apart. */
+const imports = [
+  ["import { express } from", `import express from "express"`],
+  ["import { fastify } from", `import { fastify } from "fastify"`],
+  ["import { Hono } from", `import { Hono } from "hono"`]
+] as const
+
+it.each(["jobs", "express", "fastify", "hono", "next"])("the guide of frameworks has the recipe %s", (name) => {
+  let recipe = text(`../../../recipes/frameworks/${name}.ts`).replace(/^\/\*\*.*\*\/\n/, "")
+  for (const [kept, own] of imports) recipe = recipe.replace(`${kept} "./client/index.ts"`, own)
+  assert.include(text("../../../docs/frameworks.md"), `\`\`\`ts\n${recipe}\`\`\``)
 })

@@ -115,6 +115,24 @@ describe("the web-standard handler", () => {
       assert.strictEqual((yield* ask("/stats")).status, 401)
     }).pipe(Effect.scoped))
 
+  it.live("may be made again, as a host does that loads its module twice", () =>
+    Effect.gen(function*() {
+      const all = services()
+      const runtime = ManagedRuntime.make(all)
+      const handlers = [0, 1].map(() => JobsHttp.webHandler(all, { memoMap: runtime.memoMap }))
+      yield* Effect.addFinalizer(() =>
+        Effect.promise(() => Promise.all([...handlers.map(({ dispose }) => dispose()), runtime.dispose()]))
+      )
+      const { id } = yield* Effect.promise(() => runtime.runPromise(Greet.enqueue({ name: "a" })))
+      for (const { handler } of handlers) {
+        const response = yield* Effect.promise(() =>
+          handler(new Request(`${url}/records`, { headers: credentials("viewer") }))
+        )
+        const { records }: any = yield* Effect.promise(() => response.json())
+        assert.deepStrictEqual(records.map((record: any) => record.id), [id])
+      }
+    }).pipe(Effect.scoped))
+
   it.live("refuses everything without authorisation", () =>
     Effect.gen(function*() {
       const { dispose, handler } = JobsHttp.webHandler(services(Auth.none))

@@ -1,0 +1,8 @@
+/**
+ * `npm run test:frameworks`: installs Express, Fastify, Hono and Next.js (250 MB) and runs the recipes on loopback.
+ */
+import { recipeIn } from "../run.ts"
+
+const recipe = recipeIn(import.meta.url)
+recipe.install()
+recipe.runRecipe()
