@@ -305,6 +305,13 @@ export interface ExchangeReply {
   readonly cancel: ReadonlyArray<CancelRequest>
   /** The demanded queues of which this worker could claim more right now. */
   readonly more: ReadonlyArray<string>
+  /**
+   * Whether a claim renewed the lease of all that the worker holds. A store of several places renews it where it gave something,
+   * and its workers renew by themselves however often they claim.
+   *
+   * @default true
+   */
+  readonly renewsLease?: boolean | undefined
 }
 
 /**

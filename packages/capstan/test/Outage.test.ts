@@ -54,6 +54,44 @@ describe("a request that arrives twice", () => {
   })
 })
 
+describe("a store of several places", () => {
+  /** A store that says which renewals its claims are, and how often it was asked for one. */
+  const renewing = (renewsLease: boolean | undefined) => {
+    const asked = { times: 0 }
+    const layer = storeWith((store) => ({
+      notifications: "hint",
+      exchange: (request) => Effect.map(store.exchange(request), (reply) => ({ ...reply, renewsLease })),
+      renew: (request) => {
+        asked.times++
+        return store.renew(request)
+      }
+    }))
+    return { asked, layer }
+  }
+
+  /** Renewals of twelve seconds by a worker with a lease of six that claims each second. */
+  const renewalsOf = (renewsLease: boolean | undefined) => {
+    const { asked, layer } = renewing(renewsLease)
+    return Effect.gen(function*() {
+      yield* Layer.build(withOnly(group, Task.toLayer(() => Effect.void), { lease: "6 seconds" }))
+      yield* settle
+      asked.times = 0
+      for (let second = 0; second < 12; second++) {
+        yield* Task.enqueue()
+        yield* TestClock.adjust("1 second")
+      }
+      return asked.times
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  }
+
+  it.effect("is asked for renewals on time, however often the worker claims there", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* renewalsOf(false), 6)
+      // Where a claim renews the lease, nobody asks for more.
+      assert.strictEqual(yield* renewalsOf(undefined), 0)
+    }))
+})
+
 describe("an outage of the store", () => {
   it.effect("degrades the worker's health, loses no settlement, and ends by itself (P13)", () => {
     const { layer, state } = fragile()

@@ -2,9 +2,11 @@
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Cause, Effect, Exit, Layer, Schema, type Scope } from "effect"
+import { Cause, Clock, Effect, Exit, Layer, Schema, type Scope } from "effect"
+import { TestClock } from "effect/testing"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import type { Calls } from "../src/internal/client.ts"
+import { Away } from "../src/internal/partitions/away.ts"
 import { choosing } from "../src/internal/partitions/choose.ts"
 import { grants, split } from "../src/internal/partitions/exchange.ts"
 import * as Harness from "./harness.ts"
@@ -417,6 +419,35 @@ describe("a partition that is silent", () => {
       })
     ))
 })
+
+it.effect("a partition that was away is asked again after a while, though the wall clock was set back meanwhile", () =>
+  Effect.gen(function*() {
+    const away = new Away()
+    const reason = new JobError.Unavailable({ operation: "exchange", detail: "test" })
+    yield* Effect.exit(away.ask(1, "exchange", 6000, Effect.fail(new JobError.JobStoreError({ reason }))))
+    const present = Effect.map(away.present(2), (found) => [...found])
+    assert.deepStrictEqual(yield* present, [0])
+    const clock = yield* Clock.Clock
+    const hour = 3_600_000
+    const setBack: Clock.Clock = {
+      ...clock,
+      currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() - hour,
+      currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now - hour),
+      monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+      monotonicTimeNanos: clock.monotonicTimeNanos
+    }
+    yield* TestClock.adjust("6 seconds")
+    assert.deepStrictEqual(yield* Effect.provideService(present, Clock.Clock, setBack), [0, 1])
+  }))
+
+it.live("a claim renews the lease in its own partition only, and says so: what is held in another one is renewed by itself", () =>
+  withStore("lease", { partitions: { mail: 4 } }, () =>
+    Effect.gen(function*() {
+      yield* Suite.enqueueMany(8, { queue: "mail" })
+      const demand = [{ queue: "mail", slots: 1, share: 1 }]
+      const { claimed, renewsLease } = yield* Suite.exchange("w", { demand, total: 1 })
+      assert.deepStrictEqual([claimed.length, renewsLease], [1, false])
+    })))
 
 describe("repair", () => {
   it.live("sees to every partition", () =>

@@ -248,7 +248,7 @@ const accept = (
 ): void => {
   const now = state.elapsedNow()
   delivered(state, parcel, reply, startedAt)
-  if (reply.claimed.length > 0) state.confirm(startedAt)
+  if (reply.claimed.length > 0 && reply.renewsLease !== false) state.confirm(startedAt)
   if (demand.length > 0) {
     state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
     state.slots.charge(demand, reply.claimed, reply.more)

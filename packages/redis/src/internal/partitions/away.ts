@@ -11,6 +11,12 @@ const rest = 5000
 /** The longest that a silent one holds up the others, in milliseconds. */
 const patience = 2000
 
+/** By this process's monotonic clock, in milliseconds: its wall clock may be set back, or ahead. */
+export const monotonicMillis: Effect.Effect<number> = Effect.map(
+  Clock.Clock,
+  (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+)
+
 const detail = "the partition is silent: the others go on without it"
 
 export class Away {
@@ -18,7 +24,7 @@ export class Away {
 
   /** The partitions that are worth asking now. */
   readonly present = (many: number): Effect.Effect<ReadonlySet<number>> =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
+    Effect.map(monotonicMillis, (now) => {
       const found = new Set<number>()
       for (let at = 0; at < many; at++) if (!(this.until[at]! > now)) found.add(at)
       return found
@@ -39,7 +45,7 @@ export class Away {
       }),
       Effect.tapError((error) =>
         error.isTransient
-          ? Effect.map(Clock.currentTimeMillis, (now) => void (this.until[partition] = now + rest))
+          ? Effect.map(monotonicMillis, (now) => void (this.until[partition] = now + rest))
           : Effect.void
       )
     )

@@ -5,10 +5,9 @@
  */
 import type { JobError, JobRecord, JobStore } from "capstan"
 import type * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { Away } from "./away.ts"
+import { type Away, monotonicMillis } from "./away.ts"
 import type { Counts } from "./choose.ts"
 import { groupBy, nowhere, type Places } from "./places.ts"
 import { spared } from "./route.ts"
@@ -153,7 +152,9 @@ export class Exchanger {
         nextDueIn: sum.nextDueIn,
         maintainIn: sum.maintainIn,
         cancel: sum.cancel,
-        more: request.demand.flatMap(({ queue }) => (this.more(sum, queue) ? [queue] : []))
+        more: request.demand.flatMap(({ queue }) => (this.more(sum, queue) ? [queue] : [])),
+        // In the others what it holds would be rescued while it claims here, again and again.
+        renewsLease: false
       }
     })
   }
@@ -251,7 +252,7 @@ export class Exchanger {
   }
 }
 
-/** How long ago each partition confirmed a worker's lease, by this process's clock. */
+/** How long ago each partition confirmed a worker's lease. */
 export class Renewals {
   private readonly confirmed = new Map<string, Array<number>>()
 
@@ -262,7 +263,7 @@ export class Renewals {
     lease: number,
     isConfirmed: boolean
   ): Effect.Effect<boolean> =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
+    Effect.map(monotonicMillis, (now) => {
       if (lease === 0) {
         this.confirmed.delete(worker)
         return false
