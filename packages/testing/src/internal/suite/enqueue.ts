@@ -13,6 +13,103 @@ const trailing = (payload: string, key = "u") => ({
   unique: { key, until: { windowMillis: 1000 }, onConflict: "trailing" } as const
 })
 
+/** How a holder stands, and what brings it there. */
+type Stand = "waits" | "runs" | "retries" | "has ended"
+
+interface Conflict {
+  /** What the second and the third enqueue are answered, and about which record. */
+  readonly answers: readonly [string, string]
+  /** How records stand then: state, payload, and when they are due after their own enqueue. */
+  readonly holder: string
+  readonly next?: string
+}
+
+const both = (outcome: string): readonly [string, string] => [`${outcome} holder`, `${outcome} holder`]
+const leftAs = (holder: string): Conflict => ({ answers: both("Existing"), holder })
+const followedAs = (holder: string): Conflict => ({
+  answers: ["Inserted next", "Replaced next"],
+  holder,
+  next: "blocked 2"
+})
+
+/** The table of unique conflicts. The holder has payload 0; 1 comes with a delay of 5,000, 2 with one of 7,000. */
+const conflicts: Record<Stand, Record<"keep" | "replace" | "reschedule" | "runAfter", Conflict>> = {
+  waits: {
+    keep: leftAs("ready 0"),
+    replace: { answers: both("Replaced"), holder: "scheduled 2 in 7000" },
+    reschedule: { answers: both("Replaced"), holder: "scheduled 0 in 7000" },
+    runAfter: leftAs("ready 0")
+  },
+  runs: {
+    keep: leftAs("running 0"),
+    replace: followedAs("running 0"),
+    reschedule: leftAs("running 0"),
+    runAfter: followedAs("running 0")
+  },
+  retries: {
+    keep: leftAs("scheduled 0 in 9000"),
+    replace: followedAs("scheduled 0 in 9000"),
+    reschedule: leftAs("scheduled 0 in 9000"),
+    runAfter: followedAs("scheduled 0 in 9000")
+  },
+  "has ended": {
+    keep: leftAs("completed 0"),
+    replace: leftAs("completed 0"),
+    reschedule: leftAs("completed 0"),
+    // The new one has the key: it is what the third finds.
+    runAfter: { answers: ["Inserted next", "Existing next"], holder: "completed 0", next: "scheduled 1 in 5000" }
+  }
+}
+
+const conflictFacts = (Object.keys(conflicts) as ReadonlyArray<Stand>).map((stand) =>
+  fact(`unique, a holder that ${stand}: what each policy answers and leaves, also within a window`, function*() {
+    for (
+      const until of stand === "has ended"
+        ? [{ windowMillis: 60_000 }]
+        : ["finished", { windowMillis: 60_000 }] as const
+    ) {
+      for (const [policy, expected] of Object.entries(conflicts[stand])) {
+        const key = `${policy} ${JSON.stringify(until)}`
+        const ask = (payload: string, delay: number) =>
+          H.enqueue({
+            payload,
+            delay,
+            unique: { key, until, onConflict: policy as JobStore.UniqueClaim["onConflict"] }
+          })
+        const holder = yield* ask("0", 0)
+        const attempt = stand === "waits" ? undefined : yield* H.claimOne("w")
+        if (stand === "retries") yield* H.settle("w", attempt!, H.retryAfter(9000))
+        if (stand === "has ended") yield* H.settle("w", attempt!, H.complete)
+        const answers = [yield* ask("1", 5000), yield* ask("2", 7000)]
+        const nameOf = (id: JobRecord.JobId) => id === holder.id ? "holder" : "next"
+        assert.deepStrictEqual(answers.map(({ id, outcome }) => `${outcome} ${nameOf(id)}`), expected.answers, key)
+        assert.strictEqual(new Set(answers.map(({ id }) => id)).size, 1, key)
+        const next = answers.find(({ id }) => id !== holder.id)
+        assert.strictEqual(yield* standOf(holder.id), expected.holder, key)
+        assert.strictEqual(next === undefined ? undefined : yield* standOf(next.id), expected.next, key)
+        // Each of them runs in the end, and one after the other.
+        if (stand === "runs") yield* H.settle("w", attempt!, H.complete)
+        yield* H.advance(9000)
+        for (
+          const id of [...(stand === "waits" || stand === "retries" ? [holder.id] : []), ...(next ? [next.id] : [])]
+        ) {
+          const claimed = yield* H.claim("w", 2)
+          assert.deepStrictEqual(claimed.map((claimed) => claimed.id), [id], key)
+          yield* H.settle("w", claimed[0]!, H.complete)
+        }
+        assert.deepStrictEqual(yield* H.claim("w"), [], key)
+      }
+    }
+  })
+)
+
+const standOf = (id: JobRecord.JobId) =>
+  Effect.map(
+    H.get(id),
+    ({ dueAt, enqueuedAt, payload, state }) =>
+      `${state} ${payload}${state === "scheduled" ? ` in ${dueAt! - enqueuedAt}` : ""}`
+  )
+
 export const enqueueFacts: ReadonlyArray<H.Fact> = [
   fact("a record without a delay is ready at once", function*() {
     const { id, outcome } = yield* H.enqueue({ payload: `{"a":1}` })
@@ -82,6 +179,30 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
   }),
 
   // the table of unique conflicts
+  ...conflictFacts,
+  fact(
+    "unique, until started: no policy finds a holder that has begun, whether it runs, retries or has ended",
+    function*() {
+      for (const stand of ["runs", "retries", "has ended"] as const) {
+        for (const policy of ["keep", "replace", "reschedule", "runAfter"] as const) {
+          const given = {
+            payload: stand,
+            unique: { key: `${stand} ${policy}`, until: "started", onConflict: policy }
+          } as const
+          const holder = yield* H.enqueue(given)
+          const attempt = yield* H.claimOne("w")
+          if (stand === "retries") yield* H.settle("w", attempt, H.retryAfter(9000))
+          if (stand === "has ended") yield* H.settle("w", attempt, H.complete)
+          const next = yield* H.enqueue({ ...given, payload: "next" })
+          assert.deepStrictEqual([next.outcome, yield* H.stateOf(next.id)], ["Inserted", "ready"], given.unique.key)
+          assert.strictEqual((yield* H.get(holder.id)).payload, stand)
+          // It has the key now.
+          assert.strictEqual((yield* H.enqueue(given)).id, next.id)
+          yield* H.control({ _tag: "Delete" }, next.id)
+        }
+      }
+    }
+  ),
   fact("unique, keep: a second enqueue answers the holder while it waits, runs and retries", function*() {
     const first = yield* H.enqueue(unique("keep"))
     const existing = { id: first.id, outcome: "Existing" } as const
