@@ -1010,6 +1010,11 @@ BEGIN
     RETURN 'Requested';
   END IF;
 
+  IF p_action = 'Reschedule' AND (r.state = 2 AND r.at = p_due OR r.state = 0 AND p_due <= p_now)
+    AND (r.expire_at IS NULL OR r.expire_at = p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0)) THEN
+    RETURN 'Unchanged';
+  END IF;
+
   -- The slot is given back after the commit: its key's row is one that settlements wait for.
   IF p_transaction AND r.flags & 8 = 8 AND p_action IN ('Cancel', 'Delete', 'Reschedule') THEN
     INSERT INTO agenda (key, frees) VALUES (r.key, true);
@@ -1052,7 +1057,7 @@ BEGIN
       r.expire_at := p_due + coalesce((r.spec::json ->> 'startBefore')::bigint, 0);
     END IF;
     r.fence := r.fence + 1;
-    PERFORM let_run(r, p_due, p_now, false, p_transaction);
+    PERFORM let_run(r, p_due, p_now, r.state = 0, p_transaction);
   WHEN 'Reprioritise' THEN
     IF r.priority = p_priority THEN RETURN 'Unchanged'; END IF;
     r.fence := r.fence + 1;

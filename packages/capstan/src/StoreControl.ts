@@ -71,6 +71,7 @@ export type ControlAction =
   | { readonly _tag: "Retry"; readonly payload?: EditedPayload | undefined }
   /** Makes scheduled records ready now. */
   | { readonly _tag: "Promote" }
+  /** Another due instant for what is scheduled or ready. A ready record that is to run at once keeps its place. */
   | { readonly _tag: "Reschedule"; readonly delay: number; readonly runAt?: number | undefined }
   | { readonly _tag: "Reprioritise"; readonly priority: number }
   /** Removes records that are not running. */

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore } from "capstan"
+import { Job, JobError, JobGroup, type JobRecord, Jobs, JobStore } from "capstan"
 import { Effect, Fiber, Layer, Logger, Redacted, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
@@ -22,6 +22,7 @@ const layer = withWorker(
       : Effect.succeed(Number(text))
   )
 )
+const none: Jobs.Counts = { changed: 0, requested: 0, unchanged: 0, notFound: 0 }
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
 
 describe("Jobs", () => {
@@ -76,7 +77,6 @@ describe("Jobs", () => {
     Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs
       yield* Parse.enqueueMany(Array.from({ length: 1200 }, () => ({ text: "1" })), { delay: "1 hour" })
-      const none = { changed: 0, requested: 0, unchanged: 0, notFound: 0 }
       assert.deepStrictEqual(yield* jobs.reprioritise({ tag: "Parse" }, "high"), { ...none, changed: 1200 })
       assert.deepStrictEqual(yield* jobs.promote({ tag: "Parse" }), { ...none, changed: 1200 })
       assert.deepStrictEqual(yield* jobs.promote({ tag: "Parse" }), { ...none, unchanged: 1200 })
@@ -88,6 +88,88 @@ describe("Jobs", () => {
       assert.deepStrictEqual(yield* jobs.purge({ tag: "Parse" }), { ...none, changed: 1200 })
       assert.strictEqual((yield* Stream.runCollect(jobs.stream({}))).length, 0)
     }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("each action is idempotent: it says what it changed, and the second time that nothing is left to change", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const twice = function*<E>(
+        action: Effect.Effect<Jobs.Counts, E>,
+        first: Partial<Jobs.Counts>,
+        then = first.changed
+      ) {
+        assert.deepStrictEqual(yield* action, { ...none, ...first })
+        assert.deepStrictEqual(yield* action, { ...none, unchanged: then ?? 0 })
+      }
+      const where = { tag: "Parse" }
+      yield* Parse.enqueueMany(Array.from({ length: 3 }, () => ({ text: "1" })), { delay: "1 hour" })
+      yield* twice(jobs.reprioritise(where, 7), { changed: 3 })
+      yield* twice(jobs.reschedule(where, { delay: "1 minute" }), { changed: 3 })
+      yield* twice(jobs.reschedule(where, { runAt: 5000 }), { changed: 3 })
+      yield* twice(jobs.promote(where), { changed: 3 })
+      yield* twice(jobs.reschedule(where, { delay: 0 }), { unchanged: 3 }, 3)
+      yield* twice(jobs.cancelMany(where, { reason: "r" }), { changed: 3 })
+      yield* twice(jobs.retry(where), { changed: 3 })
+      const [{ id }] = (yield* jobs.query(where)).records as [JobRecord.JobRecord]
+      assert.deepStrictEqual([yield* jobs.cancel(id, { reason: "r" }), yield* jobs.cancel(id, { reason: "s" })], [
+        "Cancelled",
+        "Settled"
+      ])
+      assert.deepInclude(yield* Effect.flip(Parse.handle(id).await), { _tag: "JobCancelled", cancelReason: "r" })
+      yield* twice(jobs.purge(where), { changed: 1 }, 0)
+      yield* twice(jobs.delete(where), { changed: 2 }, 0)
+      assert.strictEqual(yield* jobs.cancel(id, { reason: "r" }), "NotFound")
+      yield* twice(jobs.delete({ ids: [id] }), { notFound: 1 }, 0)
+      for (const action of [jobs.pause("default"), jobs.resume("default")]) {
+        assert.deepStrictEqual([yield* action, yield* action], [true, false])
+      }
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("a drain leaves what runs, and a purge what lives; both say that nothing is left the second time", () => {
+    class Long extends Job.make("Long", { queue: "long" }) {}
+    class After extends Job.make("After", { queue: "long", unique: { key: () => "k", onConflict: "runAfter" } }) {}
+    const Both = JobGroup.make(Long, After)
+    const live = withWorker(Both, Both.toLayer({ Long: () => Effect.never, After: () => Effect.never }))
+    return Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const running = [yield* Long.enqueue(), yield* After.enqueue()]
+      yield* settle
+      yield* jobs.pause("long")
+      const waiting = [
+        yield* Long.enqueue(),
+        yield* Long.enqueue(undefined, { delay: "1 hour" }),
+        yield* After.enqueue()
+      ]
+      const statesOf = (handles: ReadonlyArray<{ readonly id: string }>) =>
+        Effect.forEach(handles, ({ id }) => Effect.map(recordOf(id), ({ state }) => state))
+      assert.deepStrictEqual(yield* statesOf([...running, ...waiting]), [
+        "running",
+        "running",
+        "ready",
+        "scheduled",
+        "blocked"
+      ])
+      assert.deepStrictEqual(yield* jobs.purge({ queue: "long" }), none)
+      assert.deepStrictEqual(yield* jobs.drain("long"), { ...none, changed: 3 })
+      assert.deepStrictEqual(yield* jobs.drain("long"), none)
+      assert.deepStrictEqual(yield* statesOf(waiting), ["cancelled", "cancelled", "cancelled"])
+      yield* jobs.resume("long")
+      yield* settle
+      assert.deepStrictEqual(yield* statesOf(running), ["running", "running"])
+      // What lives is none of its business, even by name.
+      assert.deepStrictEqual(yield* jobs.purge({ queue: "long", states: ["running"] }), none)
+      assert.deepStrictEqual(yield* jobs.purge({ queue: "long" }), { ...none, changed: 3 })
+      assert.deepStrictEqual(yield* jobs.purge({ queue: "long" }), none)
+      assert.deepStrictEqual(yield* jobs.delete({ queue: "long" }), { ...none, unchanged: 2 })
+      assert.deepStrictEqual(yield* statesOf(running), ["running", "running"])
+      // Asked twice, it stops once, for the first reason.
+      for (const reason of ["r", "s"]) {
+        assert.deepStrictEqual(yield* jobs.cancelMany({ queue: "long" }, { reason }), { ...none, requested: 2 })
+      }
+      const ended = yield* Effect.flip(running[0]!.await)
+      assert.deepInclude(ended, { _tag: "JobCancelled", cancelReason: "r" })
+      assert.deepStrictEqual(yield* jobs.cancelMany({ queue: "long" }, { reason: "t" }), { ...none, unchanged: 2 })
+    }).pipe(Effect.provide(live))
+  })
 
   it.effect("streams all that match, page by page", () =>
     Effect.gen(function*() {

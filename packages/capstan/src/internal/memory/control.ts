@@ -5,7 +5,7 @@ import { isFinal } from "../../JobRecord.ts"
 import type { ControlAction, ControlOutcome, ControlReply, ControlRequest, EditedPayload } from "../../JobStore.ts"
 import { isBroken, mayBegin, reopen } from "./edges.ts"
 import { select } from "./query.ts"
-import type { Row } from "./row.ts"
+import { dueAt, type Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
 import { isEnding, mustUndo } from "./write.ts"
 
@@ -86,9 +86,12 @@ const retry = (state: MemoryState, row: Row, payload: EditedPayload | undefined,
   return "Changed"
 }
 
-const reschedule = (state: MemoryState, row: Row, dueAt: number, now: number): ControlOutcome => {
+const reschedule = (state: MemoryState, row: Row, due: number, now: number): ControlOutcome => {
   if (row.state !== "scheduled" && row.state !== "ready") return "Unchanged"
-  state.edit(row, row.spec, dueAt, now)
+  const isDueThen = row.state === "scheduled" ? row.at === due : due <= now
+  const expiresElsewhere = row.untouched && row.spec.startBefore !== undefined && dueAt(row) !== due
+  if (isDueThen && !expiresElsewhere) return "Unchanged"
+  state.edit(row, row.spec, due, now)
   return "Changed"
 }
 

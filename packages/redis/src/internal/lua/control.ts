@@ -83,7 +83,10 @@ end
 
 function act.Reschedule(row)
   if row.state ~= SCHEDULED and row.state ~= READY then return 'Unchanged' end
-  L.edit(row, action.runAt or now + action.delay)
+  local due, its = action.runAt or now + action.delay, row.more
+  local isDueThen = row.state == SCHEDULED and row.at == due or row.state == READY and due <= now
+  if isDueThen and not (its and its.startBefore and its.due ~= due) then return 'Unchanged' end
+  L.edit(row, due)
   return 'Changed'
 end
 
