@@ -197,9 +197,44 @@ const twins: Readonly<Record<string, Twin>> = {
       "followed: so does a record whose workers died too often"
     ]
   },
+  "a reschedule that moves what has begun": {
+    changes: [
+      [
+        "v_waits AND v_policy IN ('replace', 'reschedule', 'trailing')",
+        "(v_waits AND v_policy IN ('replace', 'trailing') OR v_state = 2 AND v_policy = 'reschedule')"
+      ],
+      ["WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE", "WHERE id = p_id AND state <> 1 FOR UPDATE"]
+    ],
+    red: ["unique, a holder that retries"]
+  },
+  "a runAfter that finds what has ended": {
+    changes: [["IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN", "IF v_state IS NULL THEN"]],
+    red: ["unique, a holder that has ended"]
+  },
+  "a key that a start does not free": {
+    changes: [["CASE WHEN u.until_started AND", "CASE WHEN false AND"]],
+    red: [
+      "unique, until started: the key is free once",
+      "unique, until started: a record that is given back",
+      "unique, until started: no policy"
+    ]
+  },
+  "a reschedule that always changes something": {
+    changes: [["IF p_action = 'Reschedule' AND (", "IF false AND ("]],
+    red: ["a record that is rescheduled to when it is due"]
+  },
+  "a reschedule that gives another place": {
+    changes: [[
+      "let_run(r, p_due, p_now, r.state = 0, p_transaction)",
+      "let_run(r, p_due, p_now, false, p_transaction)"
+    ]],
+    red: ["a record that is rescheduled to when it is due"]
+  },
   "a unique row that is not believed": {
     changes: [["  IF u.id = r.id THEN RETURN; END IF;", "  RETURN;"]],
     red: [
+      "unique, a holder that ",
+      "unique, until started: no policy",
       "unique, keep:",
       "unique, window:",
       "unique, replace:",

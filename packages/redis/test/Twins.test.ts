@@ -62,6 +62,38 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["enqueue"], "if spec.unique.maxWait then", "if false then"]],
     red: ["unique, maxWait"]
   },
+  "a reschedule that moves what has begun": {
+    changes: [[
+      ["enqueue"],
+      "  if isWaiting(holder) then return policy",
+      "  if policy == 'reschedule' and holder.state == SCHEDULED then return holder end\n  if isWaiting(holder) then return policy"
+    ]],
+    red: ["unique, a holder that retries"]
+  },
+  "a replace of what has ended": {
+    changes: [[
+      ["enqueue"],
+      "policy == 'replace' and holder.state ~= COMPLETED\n",
+      "policy == 'replace'\n"
+    ]],
+    red: ["unique, a holder that has ended"]
+  },
+  "a key that a start does not free": {
+    changes: [[
+      ["enqueue"],
+      "if row.more.unique.started then return isWaiting(row) and row or nil end",
+      "if row.more.unique.started then return row end"
+    ]],
+    red: [
+      "unique, until started: the key is free once",
+      "unique, until started: a record that is given back",
+      "unique, until started: no policy"
+    ]
+  },
+  "a reschedule that always changes something": {
+    changes: [[["control"], "if isDueThen and not (", "if false and not ("]],
+    red: ["a record that is rescheduled to when it is due"]
+  },
   "turns that nobody takes": {
     changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
     red: [

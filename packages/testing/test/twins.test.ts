@@ -65,8 +65,10 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
     instead: "    void until",
     red: [
+      "unique, a holder that ",
       "unique, keep: ",
       "unique, until started: a record that is given back",
+      "unique, until started: no policy",
       "unique, window: ",
       "unique, replace: ",
       "unique, maxWait: ",
@@ -87,7 +89,11 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: `    if (row.spec.unique?.until === "started") return row.waits ? row : undefined\n`,
     instead: "",
-    red: ["unique, until started: the key is free once", "unique, until started: a record that is given back"]
+    red: [
+      "unique, until started: the key is free once",
+      "unique, until started: a record that is given back",
+      "unique, until started: no policy"
+    ]
   },
   "a release that clears the crashes": {
     file: "settle.ts",
@@ -114,7 +120,37 @@ const twins: Readonly<Record<string, Twin>> = {
       }
     }
     this.shelve`,
-    red: ["unique, window: a successor goes on"]
+    red: ["unique, window: a successor goes on", "unique, a holder that runs", "unique, a holder that retries"]
+  },
+  "a reschedule that moves what has begun": {
+    file: "enqueue.ts",
+    line: `  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)`,
+    instead: `  if (policy === "reschedule" && holder.state === "scheduled") return holder
+  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)`,
+    red: ["unique, a holder that retries"]
+  },
+  "a replace of what has ended": {
+    file: "enqueue.ts",
+    line: `policy === "replace" && holder.state !== "completed"`,
+    instead: `policy === "replace"`,
+    red: ["unique, a holder that has ended"]
+  },
+  "a successor of what waits": {
+    file: "enqueue.ts",
+    line: `  policy === "runAfter" || policy === "trailing" ? !holder.waits`,
+    instead: `  policy === "runAfter" || policy === "trailing" ? true`,
+    red: [
+      "unique, a holder that waits",
+      "unique, a holder that has ended",
+      "unique, until started: no policy",
+      "unique, window: a successor goes on"
+    ]
+  },
+  "a reschedule that always changes something": {
+    file: "control.ts",
+    line: `  if (isDueThen && !expiresElsewhere) return "Unchanged"\n`,
+    instead: "",
+    red: ["a record that is rescheduled to when it is due"]
   },
   "an idempotency key that is forgotten with its contents": {
     file: "enqueue.ts",
