@@ -201,7 +201,7 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [
       [
         "v_waits AND v_policy IN ('replace', 'reschedule', 'trailing')",
-        "(v_waits AND v_policy IN ('replace', 'trailing') OR v_state = 2 AND v_policy = 'reschedule')"
+        "(v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') OR v_state = 2 AND v_policy = 'reschedule')"
       ],
       ["WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE", "WHERE id = p_id AND state <> 1 FOR UPDATE"]
     ],

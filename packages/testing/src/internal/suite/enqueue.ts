@@ -82,7 +82,7 @@ const conflictFacts = (Object.keys(conflicts) as ReadonlyArray<Stand>).map((stan
         if (stand === "has ended") yield* H.settle("w", attempt!, H.complete)
         const answers = [yield* ask("1", 5000), yield* ask("2", 7000)]
         const nameOf = (id: JobRecord.JobId) => id === holder.id ? "holder" : "next"
-        assert.deepStrictEqual(answers.map(({ id, outcome }) => `${outcome} ${nameOf(id)}`), expected.answers, key)
+        assert.deepStrictEqual(answers.map(({ id, outcome }) => `${outcome} ${nameOf(id)}`), [...expected.answers], key)
         assert.strictEqual(new Set(answers.map(({ id }) => id)).size, 1, key)
         const next = answers.find(({ id }) => id !== holder.id)
         assert.strictEqual(yield* standOf(holder.id), expected.holder, key)
