@@ -184,8 +184,7 @@ describe("an enqueue of a job with a unique key", () => {
       const [member] = (yield* jobs.query({ tag: "Render" })).records
       const one = Render.enqueue({ page: "a", text: "2" })
       const many = Render.enqueueMany([{ page: "b", text: "3" }, { page: "a", text: "4" }])
-      for (const enqueue of [one, many]) {
-        const error = yield* Effect.flip(enqueue)
+      for (const error of [yield* Effect.flip(one), yield* Effect.flip(many)]) {
         assert.instanceOf(error, JobError.EnqueueError)
         assert.deepInclude(error.reason as JobError.UniqueConflict, {
           _tag: "UniqueConflict",

@@ -228,7 +228,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "let_run(r, p_due, p_now, r.state = 0, p_transaction)",
       "let_run(r, p_due, p_now, false, p_transaction)"
     ]],
-    red: ["a record that is rescheduled to when it is due"]
+    red: ["a ready record that is rescheduled to run at once"]
   },
   "a unique row that is not believed": {
     changes: [["  IF u.id = r.id THEN RETURN; END IF;", "  RETURN;"]],

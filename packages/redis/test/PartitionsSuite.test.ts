@@ -29,6 +29,7 @@ const within: Readonly<Record<string, string>> = {
   "when a worker dies with a record that crashed others, that one alone is charged (P10)":
     "a fact of its own has more records",
   "promote, reschedule and reprioritise move what waits": "order",
+  "a ready record that is rescheduled to run at once keeps its place": "order",
   "a retention by count keeps the newest, in bounded chunks": "a count of records",
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",
   "an edited payload brings along which places are masked, and leaves the keys as they were stamped":

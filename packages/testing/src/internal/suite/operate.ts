@@ -68,7 +68,7 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.get(id)).fence, fence + 1)
     }
   }),
-  fact("a record that is rescheduled to when it is due is Unchanged, and a ready one keeps its place", function*() {
+  fact("a record that is rescheduled to when it is due is Unchanged, unless it expires later then", function*() {
     const later = yield* H.enqueue({ delay: 5000 })
     const again = H.control({ _tag: "Reschedule", delay: 1000 }, later.id)
     assert.deepStrictEqual(yield* again, ["Changed"])
@@ -77,15 +77,18 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* H.get(later.id), before)
     yield* H.advance(100)
     assert.deepStrictEqual(yield* again, ["Changed"])
-    const first = yield* H.enqueue()
+    const ready = yield* H.enqueue()
     const expires = yield* H.enqueue({ startBefore: 60_000 })
-    const last = yield* H.enqueue()
     yield* H.advance(10)
     const now = (id: JobRecord.JobId) => H.control({ _tag: "Reschedule", delay: 0 }, id)
-    assert.deepStrictEqual(yield* now(first.id), ["Unchanged"])
-    // Its expiry counts from now on.
+    assert.deepStrictEqual(yield* now(ready.id), ["Unchanged"])
     assert.deepStrictEqual([yield* now(expires.id), yield* now(expires.id)], [["Changed"], ["Unchanged"]])
-    assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ id }) => id), [first.id, expires.id, last.id])
+  }),
+  fact("a ready record that is rescheduled to run at once keeps its place", function*() {
+    const ids = yield* H.enqueueMany(3, { startBefore: 60_000 })
+    yield* H.advance(10)
+    for (const id of [ids[1]!, ids[0]!]) yield* H.control({ _tag: "Reschedule", delay: 0 }, id)
+    assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ id }) => id), ids)
   }),
   fact("a record that is rescheduled expires by its new due instant", function*() {
     const { id } = yield* H.enqueue({ startBefore: 1000 })
