@@ -130,8 +130,8 @@ const resolved = (store: JobStore.Shape, { tag, unique }: JobStore.NewRecord, id
   Effect.gen(function*(): Effect.fn.Return<JobStore.Enqueued, JobError.JobStoreError> {
     const { onConflict } = unique!
     const holder = yield* store.get(id)
-    const waits = holder?.attempt === 0 && waiting.has(holder.state)
-    if (holder !== undefined && waits && !isKept(unique!)) return replaced(id, holder)
+    const waits = holder !== undefined && isUntouched(holder)
+    if (waits && !isKept(unique!)) return replaced(id, holder)
     if (holder?.state === "completed" || waits || onConflict === "keep" || onConflict === "reschedule") {
       return { id, outcome: "Existing" }
     }
@@ -140,7 +140,10 @@ const resolved = (store: JobStore.Shape, { tag, unique }: JobStore.NewRecord, id
     return next === undefined ? { id, outcome: "Existing" } : replaced(next.id, next)
   })
 
-const waiting: ReadonlySet<JobRecord.State> = new Set(["scheduled", "ready", "blocked"])
+/** It waits for its first start. An attempt that gave itself back has begun; one of an earlier life has ended that. */
+const isUntouched = ({ attempt, attempts, state }: JobRecord.JobRecord): boolean =>
+  attempt === 0 && (state === "scheduled" || state === "ready" || state === "blocked") &&
+  (attempts.length === 0 || attempts.at(-1)?.decision === "dead" || attempts.at(-1)?.decision === "cancelled")
 
 const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
   Effect.gen(function*() {

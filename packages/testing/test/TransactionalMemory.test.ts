@@ -64,6 +64,15 @@ const holders: ReadonlyArray<
     (given) =>
       Effect.andThen(H.enqueue(given), Effect.flatMap(H.claimOne("w"), (at) => H.settle("w", at, H.retryAfter(1000))))
   ],
+  ...([["released", { _tag: "Release" }], ["asleep", { _tag: "SnoozeFor", delay: 1000 }]] as const).map((
+    [name, outcome]
+  ) =>
+    [
+      `one that is ${name}`,
+      (given: Given) =>
+        Effect.andThen(H.enqueue(given), Effect.flatMap(H.claimOne("w"), (at) => H.settle("w", at, outcome)))
+    ] as const
+  ),
   [
     "one that is completed",
     (given) => Effect.andThen(H.enqueue(given), Effect.flatMap(H.claimOne("w"), (at) => H.settle("w", at, H.complete)))
@@ -71,6 +80,16 @@ const holders: ReadonlyArray<
   [
     "one that is dead",
     (given) => Effect.andThen(H.enqueue(given), Effect.flatMap(H.claimOne("w"), (at) => H.settle("w", at, H.dead)))
+  ],
+  [
+    "one that is dead and lives again",
+    (given) =>
+      Effect.gen(function*() {
+        yield* H.enqueue(given)
+        const at = yield* H.claimOne("w")
+        yield* H.settle("w", at, H.dead)
+        yield* H.control({ _tag: "Retry" }, at.id)
+      })
   ]
 ]
 
@@ -194,6 +213,21 @@ describe("an enqueue of a commit answers what the store would", () => {
       const states: Array<string> = []
       for (const { id } of [a, b, added]) states.push((yield* H.get(id)).state)
       assert.deepStrictEqual(states, ["ready", "blocked", "ready"])
+    }).pipe(Effect.provide(TransactionalMemory.layer())))
+})
+
+describe("a key that another caller gives back before the commit", () => {
+  it.effect("was the other's when it was asked for: no record is stored", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const holder = yield* H.enqueue({ unique: keeping })
+      const ends = Effect.flatMap(H.claimOne("w"), (at) => H.settle("w", at, H.complete))
+      const answer = yield* committed(
+        Effect.tap(H.enqueue({ unique: keeping }), Effect.provideService(ends, JobStore.JobStore, store))
+      )
+      assert.deepStrictEqual(answer, { id: holder.id, outcome: "Existing" })
+      assert.deepStrictEqual(yield* tasks, [[holder.id, "null"]])
+      assert.strictEqual((yield* H.get(holder.id)).state, "completed")
     }).pipe(Effect.provide(TransactionalMemory.layer())))
 })
 
