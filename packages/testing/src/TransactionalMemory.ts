@@ -49,25 +49,22 @@ const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>
     const inside: JobStore.Shape = {
       ...store,
       enqueue: Effect.fnUntraced(function*(request) {
+        const { records, whole } = request
+        const all = [...kept]
         const before = kept.length
         const answers: Array<JobStore.Enqueued> = []
-        for (const record of request.records) {
-          const answer = yield* foreseen(store, request, record, kept)
-          if (record.id === request.whole && answer.outcome === "Existing") {
-            kept.length = before
-            return request.records.map(({ id }) => id === record.id ? answer : { id, outcome: "Existing" })
+        for (const record of records) {
+          const answer = yield* foreseen(store, request, record, all)
+          if (record.id === whole && answer.outcome === "Existing") {
+            return records.map(({ id }) => id === whole ? answer : { id, outcome: "Existing" })
           }
           answers.push(answer)
-          if (answer.outcome !== "Existing") kept.push({ record, id: answer.id })
+          if (answer.outcome !== "Existing") all.push({ record, id: answer.id })
         }
-        if (answers.some(({ outcome }) => outcome === "UniqueConflict" || outcome === "Begun")) {
-          kept.length = before
-          return answers.map((answer, i): JobStore.Enqueued =>
-            answer.outcome === "UniqueConflict" || answer.outcome === "Begun"
-              ? answer
-              : { id: request.records[i]!.id, outcome: "Refused" }
-          )
+        if (answers.some(isRefusal)) {
+          return answers.map((answer, i) => isRefusal(answer) ? answer : { id: records[i]!.id, outcome: "Refused" })
         }
+        kept.push(...all.slice(before))
         cancels.push(...request.cancels ?? [])
         return answers
       }),
@@ -83,6 +80,9 @@ const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>
       (value) => ({ cancels, children: kept.map(({ record }) => record), value })
     )
   })
+
+/** Nothing of its batch is stored. */
+const isRefusal = ({ outcome }: JobStore.Enqueued): boolean => outcome === "UniqueConflict" || outcome === "Begun"
 
 /** What the store would answer if what was kept back were in it. */
 const foreseen = (
