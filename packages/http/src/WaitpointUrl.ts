@@ -64,7 +64,7 @@ export const at = (base: string): (token: string) => string => {
   }
   return (token) => {
     const url = new URL(base)
-    url.searchParams.set("token", token)
+    url.searchParams.set(parameter, token)
     return url.href
   }
 }
@@ -145,11 +145,14 @@ export const layer = <Name extends string, Success extends Schema.Top, R = never
   )
 }
 
+/** One of the names whose values OpenTelemetry, and so Effect's spans, leave out of `url.full`. */
+const parameter = "sig"
+
 /** As the waitpoint has it, which would only say so when the first one comes. */
 const shortest = 32
 
 const tokenOf = ({ url }: HttpServerRequest.HttpServerRequest): string =>
-  new URLSearchParams(url.slice(url.indexOf("?") + 1)).get("token") ?? ""
+  new URLSearchParams(url.slice(url.indexOf("?") + 1)).get(parameter) ?? ""
 
 /** What holds no value is not read at all. */
 const decoderOf = <Success extends Schema.Top>(success: Success) => {

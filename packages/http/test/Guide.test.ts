@@ -67,7 +67,7 @@ it.live("the link of the guide of steps lets its record go on", () =>
     )
     const buy = yield* Effect.provide(Buy.enqueue(), context)
     const url = yield* Deferred.await(sent)
-    assert.isTrue(url.startsWith("https://shop.example.com/approvals?token="))
+    assert.isTrue(url.startsWith("https://shop.example.com/approvals?sig="))
     const origin = HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
     const here = url.replace("https://shop.example.com", origin)
     const response = yield* Effect.promise(() => fetch(here, { method: "POST", body: `{"by":"ada"}` }))

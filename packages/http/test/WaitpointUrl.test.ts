@@ -3,7 +3,7 @@ import { WaitpointUrl } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, type JobRecord, JobStore, JobWorker, Waitpoint } from "capstan"
-import { Context, DateTime, Effect, Layer, Redacted, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Redacted, Schema, Tracer } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { createServer } from "node:http"
@@ -200,6 +200,27 @@ describe("a token", () => {
       assert.deepStrictEqual(statusOf(yield* post(other)), [410, "Expired"])
     }).pipe(Effect.scoped))
 
+  it.live("is in no span of the server", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Layer.succeed(
+        Tracer.Tracer,
+        Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          }
+        })
+      )
+      const { later, linkOf } = yield* serve({}, Layer.merge(JobStore.layerMemory(), tracer))
+      const token = yield* Approval.sign((yield* later).id, inAnHour)
+      assert.strictEqual((yield* post(linkOf(token))).status, 200)
+      const attributes = spans.flatMap((span) => [...span.attributes.values()].map(String))
+      assert.isTrue(attributes.some((text) => text.includes("/approvals?sig=")), attributes.join("\n"))
+      assert.isFalse(attributes.some((text) => text.includes(token)))
+    }).pipe(Effect.scoped))
+
   it.live("of a record that is not there says so", () =>
     Effect.gen(function*() {
       const { linkOf } = yield* serve()
@@ -321,6 +342,6 @@ describe("at construction", () => {
   )
 
   it("a URL keeps the query that it has", () => {
-    assert.strictEqual(WaitpointUrl.at("https://a.example/x?y=1")("t.m"), "https://a.example/x?y=1&token=t.m")
+    assert.strictEqual(WaitpointUrl.at("https://a.example/x?y=1")("t.m"), "https://a.example/x?y=1&sig=t.m")
   })
 })
