@@ -94,8 +94,8 @@ describe("the instant of a failure", () => {
 
   // What the wall clock of each attempt's worker is off by, when the attempt begins and when it ends.
   const cases: ReadonlyArray<readonly [string, ReadonlyArray<readonly [number, number]>]> = [
-    ["an hour ahead", Array(4).fill([hour, hour])],
-    ["an hour behind", Array(4).fill([-hour, -hour])],
+    ["an hour ahead", begins.map(() => [hour, hour])],
+    ["an hour behind", begins.map(() => [-hour, -hour])],
     ["ahead for one worker and behind for the next", [[hour, hour], [-hour, -hour], [hour, hour], [-hour, -hour]]],
     ["stepped by an hour while the handler runs", [[0, hour], [hour, 0], [0, -hour], [-hour, 0]]]
   ]
