@@ -39,9 +39,9 @@ describe("Simulation", { timeout: 300_000 }, () => {
   it.live("a seed makes the same run, whatever its caller has done before", () =>
     Effect.gen(function*() {
       const fingerprints = new Set<string>()
-      for (let i = 0; i < 4; i++) {
-        // Every step of the caller's fiber brings it nearer to where it yields.
-        for (let step = 0; step < 5 * i; step++) yield* Effect.void
+      // Every step of the caller's fiber brings it nearer to where it yields.
+      for (let steps = 0; steps <= 64; steps += 8) {
+        for (let i = 0; i < steps; i++) yield* Effect.sync(() => {})
         fingerprints.add((yield* Simulation.run({ seed: 13 })).fingerprint)
       }
       assert.strictEqual(fingerprints.size, 1)
