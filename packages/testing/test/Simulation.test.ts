@@ -12,6 +12,7 @@ import {
   noLimit,
   noReconcile,
   noRecord,
+  noUnique,
   type Plant,
   racyClaim,
   unfencedSteps
@@ -68,6 +69,7 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
     ["no fence", noFence, true],
     ["no reconciling", noReconcile, false],
     ["no limit", noLimit, false],
+    ["no unique key", noUnique, false],
     ["a racy claim", racyClaim, true],
     ["a tick that compares nothing", noCompare, true],
     ["a tick that stores nothing", noRecord, false],

@@ -24,6 +24,9 @@ const isDirect = (from: JobRecord.State, to: JobRecord.State): boolean =>
 const isLegal = (from: JobRecord.State, to: JobRecord.State): boolean =>
   isDirect(from, to) || JobRecord.states.some((middle) => isDirect(from, middle) && isDirect(middle, to))
 
+/** Records of this job have one unique key among them, with `runAfter`: one has it, and one more may wait for its end. */
+export const uniqueTag = "Deduplicated"
+
 export class Invariants {
   private readonly world: World
   private readonly store: JobStore.Shape
@@ -60,13 +63,21 @@ export class Invariants {
     return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
       let inQueue = 0
+      const ofKey = { have: 0, wait: 0 }
       for (const record of after.values()) {
         const key = record.concurrencyKey
         if (record.state === "running") {
           if (key !== undefined) running.set(key, (running.get(key) ?? 0) + 1)
           if (record.queue === queueLimit.queue) inQueue++
         }
+        if (record.tag === uniqueTag && !JobRecord.isFinal(record.state)) {
+          if (record.blocked?.reason === "Unique") ofKey.wait++
+          else ofKey.have++
+        }
         this.compare(this.before.get(record.id), record, step)
+      }
+      if (ofKey.have > 1 || ofKey.wait > 1) {
+        this.world.violate(`${step}: ${ofKey.have} live records have one unique key, and ${ofKey.wait} wait for it`)
       }
       for (const [key, count] of running) {
         if (count > keyLimit) this.world.violate(`${step}: ${count} records of ${key} run, its limit is ${keyLimit}`)

@@ -26,6 +26,13 @@ export const noReconcile: Plant = (store) => ({
 /** No limit that a worker proposes holds. */
 export const noLimit: Plant = (store) => ({ ...store, limits: () => store.limits([]) })
 
+/** Stores each record as if it had no unique key. */
+export const noUnique: Plant = (store) => ({
+  ...store,
+  enqueue: (request) =>
+    store.enqueue({ ...request, records: request.records.map((record) => ({ ...record, unique: undefined })) })
+})
+
 /** Who comes right after a claim is given the same record. */
 export const racyClaim: Plant = (store) => {
   let last: { readonly worker: string; readonly claimed: JobStore.Claimed } | undefined

@@ -4,7 +4,7 @@
  */
 import { Job, JobBatch, JobContext, JobGroup, JobLimit, Step } from "capstan"
 import { Effect, Exit, Schedule, Schema } from "effect"
-import { keyLimit, keyRate } from "./invariants.ts"
+import { keyLimit, keyRate, uniqueTag } from "./invariants.ts"
 import { tag as batchTag } from "./memberLog.ts"
 import type { Node } from "./node.ts"
 import { tag as stepTag } from "./stepLog.ts"
@@ -29,9 +29,7 @@ class Keyed extends Job.make("Keyed", {
 }) {}
 class Parent extends Job.make("Parent", { ...common, queue: "parents" }) {}
 class Snoozing extends Job.make("Snoozing", { ...common, onError: { Failed: { snooze: "700 millis" } } }) {}
-class Deduplicated
-  extends Job.make("Deduplicated", { ...common, unique: { key: () => "u", onConflict: "runAfter" } })
-{}
+class Deduplicated extends Job.make(uniqueTag, { ...common, unique: { key: () => "u", onConflict: "runAfter" } }) {}
 /** What follows a death, whoever decides that: see `deaths.ts`. */
 class Told extends Job.make("Told", { payload: { of: Schema.String }, success: Schema.Int, retention }) {}
 const onFailure = ({ id }: { readonly id: string }) => Told.request({ of: id })

@@ -418,6 +418,26 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     const next = yield* H.enqueue(trailing("21"))
     assert.deepStrictEqual([next.outcome, yield* H.stateOf(next.id)], ["Inserted", "ready"])
   }),
+  fact("unique: of many at the same time one has the key, and with runAfter one more waits for it", function*() {
+    for (const onConflict of ["keep", "replace", "reschedule", "runAfter"] as const) {
+      const ask = (n: number) =>
+        H.enqueue({ payload: String(n), unique: { key: onConflict, until: "finished", onConflict } })
+      const many = Effect.forEach(Array.from({ length: 20 }, (_, n) => n), ask, { concurrency: "unbounded" })
+      const waiting = yield* many
+      assert.strictEqual(waiting.filter(({ outcome }) => outcome === "Inserted").length, 1, onConflict)
+      assert.strictEqual(new Set(waiting.map(({ id }) => id)).size, 1, onConflict)
+      const attempt = yield* H.claimOne("w")
+      const running = yield* many
+      const others = onConflict === "replace" || onConflict === "runAfter"
+      assert.strictEqual(running.filter(({ outcome }) => outcome === "Inserted").length, others ? 1 : 0, onConflict)
+      assert.strictEqual(new Set(running.map(({ id }) => id)).size, 1, onConflict)
+      assert.strictEqual(running[0]!.id === attempt.id, !others, onConflict)
+      const { counts } = yield* H.statsOf()
+      assert.deepStrictEqual([counts.running, counts.ready, counts.blocked], [1, 0, others ? 1 : 0], onConflict)
+      yield* H.settle("w", attempt, H.complete)
+      if (others) yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    }
+  }),
   fact("unique, trailing: a member of a flow is not replaced, and two of one batch are one", function*() {
     const store = yield* JobStore.JobStore
     const records = [H.record(trailing("1")), H.record(trailing("2"))]
