@@ -4,12 +4,11 @@
 import { Jobs } from "capstan"
 import { Effect, Schedule } from "effect"
 import type { Sent } from "./sender.ts"
-import { bar, barSize, bold, dim, red, redraw, yellow } from "./terminal.ts"
+import { bar, barSize, bold, dim, type Output, red, redrawn, yellow } from "./terminal.ts"
 
-const draw = (sent: ReadonlyArray<Sent>, planned: number) =>
+const linesOf = (sent: ReadonlyArray<Sent>, planned: number, size: number) =>
   Effect.gen(function*() {
     const { queues } = yield* (yield* Jobs.Jobs).stats
-    const size = barSize()
     const lines = [`  ${bold("delivered".padEnd(10))} ${bar(sent.length, planned, size)} ${sent.length}/${planned}`]
     for (const { counts, queue } of queues) {
       const all = Object.values(counts).reduce((sum, count) => sum + count, 0)
@@ -24,12 +23,13 @@ const draw = (sent: ReadonlyArray<Sent>, planned: number) =>
         }`
       )
     }
-    redraw(lines)
+    return lines
   })
 
 /** Draws ten times a second until it is interrupted, and once more at the end. */
-export const show = (sent: ReadonlyArray<Sent>, planned: number) =>
-  Effect.repeat(draw(sent, planned), Schedule.spaced("100 millis")).pipe(
-    Effect.ensuring(Effect.orDie(draw(sent, planned))),
-    Effect.withTracerEnabled(false)
-  )
+export const show = (sent: ReadonlyArray<Sent>, planned: number, output: Output = process.stdout) =>
+  Effect.suspend(() => {
+    const redraw = redrawn(output)
+    const draw = Effect.map(linesOf(sent, planned, barSize(output)), redraw)
+    return Effect.repeat(draw, Schedule.spaced("100 millis")).pipe(Effect.ensuring(Effect.orDie(draw)))
+  }).pipe(Effect.withTracerEnabled(false))

@@ -51,6 +51,23 @@ describe("the demo", { timeout: 60_000 }, () => {
     assert.match(first.stdout, /none lost, doubled or invented;\n {2}the table of jobs counts what they count/)
   })
 
+  it("has figures of how long each job waited and ran", () => {
+    const table = first.stdout.split("wait p50/p95")[1]!.split("Deliveries")[0]!
+    const rows = table.split("\n").filter((line) => /^ +\w/.test(line) && !line.includes("run p50/p95"))
+    assert.strictEqual(rows.length, 5)
+    const millis = rows.map((row) => {
+      const cells = /(\d+) ms \/ (\d+) ms +(\d+) ms \/ (\d+) ms$/.exec(row)
+      assert.isNotNull(cells, row)
+      return cells!.slice(1).map(Number)
+    })
+    for (const [wait50, wait95, run50, run95] of millis) {
+      assert.isAtMost(wait50!, wait95!)
+      assert.isAtMost(run50!, run95!)
+    }
+    // An attempt calls a service over HTTP.
+    assert.isAbove(Math.max(...millis.map(([, , , run95]) => run95!)), 0)
+  })
+
   it("prints the same for the same seed, times apart", () => {
     assert.strictEqual(programs.comparable(second.stdout), programs.comparable(first.stdout))
   })

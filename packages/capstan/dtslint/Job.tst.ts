@@ -1,10 +1,10 @@
 /**
  * What the types of a job promise, and what they must refuse.
  */
-import type { JobContext, JobError, Transactional } from "capstan"
+import type { JobContext, JobError, JobRecord, Transactional } from "capstan"
 import { Job, JobGroup, JobLimit, JobMiddleware, JobStore, JobWorker } from "capstan"
 import type { Scope } from "effect"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schedule, Schema } from "effect"
 import { describe, expect, test } from "tstyche"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", { code: Schema.String }) {}
@@ -88,6 +88,45 @@ describe("a declaration", () => {
     expect<(typeof Charge)["_tag"]>().type.toBe<"Charge">()
     expect<(typeof Charge)["queue"]>().type.toBe<"billing">()
     expect<(typeof Tick)["queue"]>().type.toBe<"default">()
+  })
+})
+
+describe("a schedule of retries", () => {
+  const plain = Schedule.spaced("1 second")
+  const ofDeclined = Schedule.setInputType<Declined>()(plain)
+  const wider = Schedule.setInputType<Declined | Other>()(plain)
+  const ofOther = Schedule.setInputType<Other>()(plain)
+  const failing = plain.pipe(Schedule.modifyDelay(() => Effect.fail(new Other())))
+  const needing = plain.pipe(Schedule.modifyDelay(() => Effect.as(Stripe, "1 second" as const)))
+
+  test("takes the job's error", () => {
+    expect(Job.make).type.toBeCallableWith("X", { error: Declined, retry: plain })
+    expect(Job.make).type.toBeCallableWith("X", { error: Declined, retry: ofDeclined })
+    expect(Job.make).type.toBeCallableWith("X", { error: Declined, retry: wider })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, retry: ofOther })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Schema.Union([Declined, Busy]), retry: ofDeclined })
+  })
+
+  test("has no error and no environment", () => {
+    expect(failing).type.toBe<Schedule.Schedule<number, unknown, Other>>()
+    expect(needing).type.toBe<Schedule.Schedule<number, unknown, never, Stripe>>()
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, retry: failing })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, retry: needing })
+  })
+
+  test("of one tag takes the error of that tag, and has no error and no environment", () => {
+    expect(Job.make).type.toBeCallableWith("X", { error: Declined, onError: { Declined: { retry: ofDeclined } } })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, onError: { Declined: { retry: ofOther } } })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, onError: { Declined: { retry: failing } } })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, onError: { Declined: { retry: needing } } })
+  })
+
+  test("of other failures takes what is recorded of them, and has no error and no environment", () => {
+    const ofFailure = Schedule.setInputType<JobRecord.Failure>()(plain)
+    expect(Job.make).type.toBeCallableWith("X", { error: Declined, retryDefects: ofFailure })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, retryDefects: ofDeclined })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, retryDefects: failing })
+    expect(Job.make).type.not.toBeCallableWith("X", { error: Declined, retryDefects: needing })
   })
 })
 

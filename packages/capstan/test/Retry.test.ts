@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobError, JobGroup, Jobs, JobStore } from "capstan"
+import { Job, JobContext, JobError, JobGroup, type JobRecord, Jobs, JobStore } from "capstan"
 import { Duration, Effect, Layer, Schedule, Schema, SchemaTransformation } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
@@ -74,6 +74,33 @@ describe("retry", () => {
       assert.deepStrictEqual(gaps(at), [1000, 60_000, 2000, 60_000])
     }))
 
+  it.effect("timeouts between declared failures go by retryDefects, replayed over them and the defects alone", () =>
+    Effect.gen(function*() {
+      const told: Array<ReadonlyArray<string | number>> = []
+      const retryDefects = Schedule.exponential("1 minute").pipe(
+        Schedule.setInputType<JobRecord.Failure>(),
+        Schedule.modifyDelay(({ duration, input: { at, attempt, kind } }) =>
+          Effect.sync(() => (told.push([kind, attempt, at]), duration))
+        )
+      )
+      const { at, record } = yield* life(
+        { retry: Schedule.exponential("1 second"), retryDefects, timeout: "10 seconds", maxAttempts: 7 },
+        (n) => n === 4 ? Effect.die("boom") : n % 2 === 0 ? Effect.never : Effect.fail(new Busy({ n }))
+      )
+      assert.deepStrictEqual(gaps(at), [1000, 70_000, 2000, 120_000, 4000, 250_000])
+      assert.deepStrictEqual(record.failures.map(({ kind }) => kind), [
+        "Declared",
+        "TimedOut",
+        "Declared",
+        "Defect",
+        "Declared",
+        "TimedOut",
+        "Declared"
+      ])
+      const steps = [["TimedOut", 2, 11_000], ["Defect", 4, 73_000], ["TimedOut", 6, 207_000]]
+      assert.deepStrictEqual(told, [1, 2, 3].flatMap((count) => steps.slice(0, count)))
+    }))
+
   it.effect("a schedule that ends makes the record dead", () =>
     Effect.gen(function*() {
       const { at, record } = yield* life({ retry: Schedule.recurs(2) }, (n) => Effect.fail(new Busy({ n })))
@@ -125,6 +152,29 @@ describe("retry", () => {
       assert.deepStrictEqual(gaps(at), [500, 500, 500, 500, 500, 7000])
       assert.strictEqual(record.attempt, 2)
       assert.strictEqual(record.failures.at(-1)?.tag, "Fatal")
+    }))
+
+  it.effect("onError \"retry\" goes by the job's schedule, with all that was declared before it; { retry } counts its tag alone", () =>
+    Effect.gen(function*() {
+      const errors = [
+        new Busy({ n: 1 }),
+        new Wait({ millis: 1 }),
+        new Fatal(),
+        new Wait({ millis: 1 }),
+        new Busy({ n: 2 }),
+        new Busy({ n: 3 })
+      ]
+      const { at, record } = yield* life(
+        {
+          retry: Schedule.exponential("1 second"),
+          maxAttempts: errors.length,
+          onError: { Busy: "retry", Wait: { retry: Schedule.exponential("1 minute") } }
+        },
+        (n) => Effect.fail(errors[n - 1]!)
+      )
+      // Of the job's schedule: the first, third and fifth step.
+      assert.deepStrictEqual(gaps(at), [1000, 60_000, 4000, 120_000, 16_000])
+      assert.deepStrictEqual([record.state, record.deadReason, record.attempt], ["dead", "Failed", 6])
     }))
 
   it.effect("JobContext.snooze runs finalizers and charges no attempt", () =>

@@ -69,6 +69,80 @@ describe("a jittered schedule", () => {
   })
 })
 
+describe("the instant of a failure", () => {
+  const hour = 3_600_000
+  /** The clock of the test, with a wall clock that is off. Its monotonic time is right. */
+  const clockThatIsOff = (by: () => number) =>
+    Effect.map(Clock.Clock, (clock): Clock.Clock => {
+      const millis = () => clock.currentTimeMillisUnsafe() + by()
+      const nanos = () => clock.currentTimeNanosUnsafe() + BigInt(by()) * 1_000_000n
+      return {
+        currentTimeMillisUnsafe: millis,
+        currentTimeMillis: Effect.sync(millis),
+        currentTimeNanosUnsafe: nanos,
+        currentTimeNanos: Effect.sync(nanos),
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+    })
+
+  /** Attempts of 3 seconds and pauses of 10: the one that ends 39 seconds after the first is too late for another. */
+  const elapsed = Schedule.spaced("10 seconds").pipe(Schedule.upTo({ duration: "35 seconds" }))
+  const begins = [0, 13_000, 26_000, 39_000]
+  const ends = begins.map((at) => at + 3000)
+
+  // What the wall clock of each attempt's worker is off by, when the attempt begins and when it ends.
+  const cases: ReadonlyArray<readonly [string, ReadonlyArray<readonly [number, number]>]> = [
+    ["an hour ahead", begins.map(() => [hour, hour])],
+    ["an hour behind", begins.map(() => [-hour, -hour])],
+    ["ahead for one worker and behind for the next", [[hour, hour], [-hour, -hour], [hour, hour], [-hour, -hour]]],
+    ["stepped by an hour while the handler runs", [[0, hour], [hour, 0], [0, -hour], [-hour, 0]]]
+  ]
+  for (const [name, offsets] of cases) {
+    it.effect(`is that of its claim by the store's clock, and what passed since, with a wall clock ${name}`, () => {
+      /** The instants of all failures, as each decision was told them. */
+      const told: Array<Array<number>> = []
+      let attempt = 0
+      let offset = offsets[0]![0]
+      const retry = elapsed.pipe(Schedule.modifyDelay(({ attempt: step, duration, now: at }) =>
+        Effect.sync(() => {
+          if (step === 1) told.push([])
+          told.at(-1)!.push(at)
+          return duration
+        })
+      ))
+      class Task extends Job.make("OffClock", { error: Busy, retry }) {}
+      const handler = Effect.gen(function*() {
+        yield* Effect.sleep("3 seconds")
+        offset = offsets[attempt++]![1]
+        return yield* busy
+      })
+      const worker = withOnly(JobGroup.make(Task), Task.toLayer(() => handler))
+      return Effect.gen(function*() {
+        const clock = yield* clockThatIsOff(() => offset)
+        const { id } = yield* Task.enqueue()
+        yield* TestClock.adjust(0)
+        yield* Effect.forEach(offsets, ([atFirst]) =>
+          Effect.scoped(Effect.gen(function*() {
+            offset = atFirst
+            yield* Effect.provideService(Layer.build(worker), Clock.Clock, clock)
+            yield* settle
+            // Its attempt is over, and the next one has not begun.
+            yield* TestClock.adjust("12 seconds")
+          })).pipe(Effect.andThen(TestClock.adjust("1 second"))))
+        const { attempts, failures, state } = yield* recordOf(id)
+        assert.deepStrictEqual(attempts.map(({ startedAt }) => startedAt), begins)
+        assert.deepStrictEqual(attempts.map(({ endedAt }) => endedAt), ends)
+        assert.deepStrictEqual(failures.map(({ at }) => at), ends)
+        assert.strictEqual(state, "dead")
+        // The last decision has no delay to modify: the schedule has ended.
+        assert.deepStrictEqual(told, [1, 2, 3, 3].map((steps) => ends.slice(0, steps)))
+      }).pipe(Effect.provide(storeOnly))
+    })
+  }
+})
+
 describe("beyond 32 failures", () => {
   /** One second longer with every failure. */
   const rising = Schedule.forever.pipe(

@@ -1,6 +1,9 @@
 import { Simulation } from "@capstan/testing"
 import { assert, describe, it, type TestContext } from "@effect/vitest"
 import { Effect } from "effect"
+import { spawnSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import {
   forgottenSteps,
   mixedEnds,
@@ -19,6 +22,7 @@ import { twin } from "./twin.ts"
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
 
+const root = fileURLToPath(new URL("../../../", import.meta.url))
 const seeds = Array.from({ length: 100 }, (_, i) => i + 1)
 
 describe("Simulation", { timeout: 300_000 }, () => {
@@ -31,6 +35,18 @@ describe("Simulation", { timeout: 300_000 }, () => {
       assert.strictEqual(first.steps, second.steps)
       assert.notStrictEqual(first.fingerprint, other.fingerprint)
       assert.isTrue(first.hasBatches, "no records of a batch job ran together")
+    }))
+
+  it.live("a seed makes the same run, whatever its caller has done before", () =>
+    Effect.gen(function*() {
+      const fingerprints = new Set<string>()
+      // How many steps the caller's fiber has made since it yielded.
+      for (const steps of [0, 3, 20, 40]) {
+        yield* Effect.yieldNow
+        for (let i = 0; i < steps; i++) yield* Effect.sync(() => {})
+        fingerprints.add((yield* Simulation.run({ seed: 13 })).fingerprint)
+      }
+      assert.strictEqual(fingerprints.size, 1)
     }))
 
   it.live("no invariant breaks while processes freeze and die", (context) =>
@@ -84,6 +100,52 @@ describe("a planted race is found", { timeout: 300_000 }, () => {
         assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
         assert.match(failed!.violations[0]!, /waits, and all that it waits for has ended|runs, and .* has not ended/)
         yield* tell(context, `${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
+      }))
+  }
+})
+
+describe("a failed seed can be seen again", { timeout: 300_000 }, () => {
+  const plants: ReadonlyArray<readonly [string, Plant, boolean]> = [
+    ["no fence, while processes die", noFence, true],
+    ["a racy claim, while processes die", racyClaim, true],
+    ["no limit, while none dies", noLimit, false]
+  ]
+  for (const [name, plant, kills] of plants) {
+    it.live(`${name}: the same run, with the same violations`, () =>
+      Effect.gen(function*() {
+        const { failed } = yield* Simulation.explore(seeds, { plant, kills })
+        assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
+        const again = yield* Simulation.run({ seed: failed!.seed, plant, kills })
+        assert.isAbove(again.violations.length, 0)
+        assert.deepStrictEqual(again.violations, failed!.violations)
+        assert.strictEqual(again.fingerprint, failed!.fingerprint)
+        assert.strictEqual(again.steps, failed!.steps)
+        // It is the plant's doing.
+        assert.deepStrictEqual((yield* Simulation.run({ seed: failed!.seed, kills })).violations, [])
+      }))
+  }
+
+  it.live("what is said of it names the seed, every violation, and the command", () =>
+    Effect.gen(function*() {
+      const report = { ...(yield* Simulation.run({ seed: 7, records: 1 })), violations: ["at 1 ms: x", "at 2 ms: y"] }
+      const said = "seed 7:\n  at 1 ms: x\n  at 2 ms: y\nreplay with: npm run simulate -- --seed 7"
+      assert.strictEqual(Simulation.describeFailure(report, true), said)
+      assert.strictEqual(Simulation.describeFailure(report, false), `${said} --no-kills`)
+    }))
+
+  for (const kills of [true, false]) {
+    it.live(`the command makes the run of its seed, in a process of its own, ${kills ? "with" : "without"} kills`, () =>
+      Effect.gen(function*() {
+        const report = yield* Simulation.run({ seed: 7, kills })
+        const [, script, options] = /npm run (\w+) -- (.*)$/.exec(Simulation.describeFailure(report, kills))!
+        const { scripts } = JSON.parse(readFileSync(`${root}package.json`, "utf8"))
+        const [node, ...args] = scripts[script!].split(" ")
+        assert.strictEqual(node, "node")
+        const { status, stderr, stdout } = yield* Effect.sync(() =>
+          spawnSync(process.execPath, [...args, ...options!.split(" ")], { cwd: root, encoding: "utf8" })
+        )
+        assert.strictEqual(status, 0, stderr)
+        assert.match(stdout, new RegExp(`^1 seeds, ${report.steps} steps of the store`, "m"))
       }))
   }
 })
