@@ -32,8 +32,8 @@ export const dashboard = (session: Session) =>
       yield* session(
         Effect.gen(function*() {
           const url = yield* serve({ port, role, groups })
+          yield* Console.error(`the dashboard, as ${role}, until Ctrl-C; this address opens it once, in one browser:`)
           yield* print({ url, role }, () => url)
-          yield* Console.error(`opens the dashboard once, in one browser, as ${role}; Ctrl-C ends it`)
           return yield* Effect.never
         }).pipe(Effect.scoped)
       )
