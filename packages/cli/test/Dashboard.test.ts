@@ -28,11 +28,12 @@ const ask = (url: string, { body, headers = {}, method = "GET" }: Asked = {}): E
     const sent = request(url, { method, headers, agent: false }, (response) => {
       let text = ""
       response.setEncoding("utf8").on("data", (part: string) => text += part)
-      response.on("end", () =>
-        resume(Effect.succeed({ status: response.statusCode!, headers: response.headers, body: text })))
+      response.on(
+        "end",
+        () => resume(Effect.succeed({ status: response.statusCode!, headers: response.headers, body: text }))
+      )
     })
-    sent.on("error", (error) =>
-      resume(Effect.fail(error)))
+    sent.on("error", (error) => resume(Effect.fail(error)))
     sent.end(body === undefined ? undefined : JSON.stringify(body))
   })
 
@@ -53,8 +54,7 @@ const opened = Effect.fnUntraced(function*(...args: ReadonlyArray<string>) {
   return {
     ...dashboard,
     cookie,
-    get: (path: string, headers: Asked["headers"] = {}) =>
-      ask(`${origin}${path}`, { headers: { cookie, ...headers } }),
+    get: (path: string, headers: Asked["headers"] = {}) => ask(`${origin}${path}`, { headers: { cookie, ...headers } }),
     /** As the page asks for a change. */
     change: (path: string, body: unknown = {}, headers: Asked["headers"] = {}) =>
       ask(`${origin}/capstan/api${path}`, {

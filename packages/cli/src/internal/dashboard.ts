@@ -29,7 +29,7 @@ export const dashboard = (session: Session) =>
       if (port < 0 || port > 65535) return yield* failed("Usage", `--port must be from 0 to 65535, it is ${port}`)
       const { serve } = yield* served
       const groups = yield* appGroup(app)
-      yield* session(
+      return yield* session(
         Effect.gen(function*() {
           const url = yield* serve({ port, role, groups })
           yield* Console.error(`the dashboard, as ${role}, until Ctrl-C; this address opens it once, in one browser:`)
@@ -41,6 +41,9 @@ export const dashboard = (session: Session) =>
       Command.withDescription("The dashboard in a browser on this machine, behind an address that opens it once"),
       Command.withExamples([
         { command: "capstan dashboard --role viewer", description: "To look only" },
-        { command: "capstan dashboard --app ./dist/jobs.js", description: "Payloads may be edited, by the jobs' schemas" }
+        {
+          command: "capstan dashboard --app ./dist/jobs.js",
+          description: "Payloads may be edited, by the jobs' schemas"
+        }
       ])
     )

@@ -20,7 +20,8 @@ const secretBytes = 32
 const mostWrong = 10
 
 /** Why nobody is let in, and what to do, as every refusal says it. */
-export const notSignedIn = "not signed in: `capstan dashboard` has printed an address, in the terminal where it runs, " +
+export const notSignedIn =
+  "not signed in: `capstan dashboard` has printed an address, in the terminal where it runs, " +
   "that opens the dashboard once. If it was used, end it there with Ctrl-C and start it again for a new one"
 
 export interface Door {
@@ -91,7 +92,8 @@ export const make = (
     return { token, isIn, guard }
   }).pipe(Effect.provide(SecureRandom.layerWebCrypto))
 
-const used = "this address was used already, and it opens the dashboard once. In the terminal, end `capstan dashboard` " +
+const used =
+  "this address was used already, and it opens the dashboard once. In the terminal, end `capstan dashboard` " +
   "with Ctrl-C and start it again for a new one"
 
 const tooMany = `${mostWrong} wrong tokens were sent, so nobody gets in any more. In the terminal, end ` +
@@ -110,8 +112,7 @@ const refusal = (status: number, why: string) => answer(HttpServerResponse.text(
 /** No cache keeps it, no page frames it, and the token goes nowhere else. */
 const answer = HttpServerResponse.setHeaders({
   "cache-control": "no-store",
-  "content-security-policy":
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+  "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
   "cross-origin-resource-policy": "same-origin",
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
