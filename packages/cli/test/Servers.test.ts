@@ -141,13 +141,18 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     const headers = { cookie }
     const stats = await fetch(`${origin}/capstan/api/stats`, { headers })
     assert.include(await stats.text(), `"mail"`)
-    // A page that listens, and a connection that a browser has opened ahead.
+    // A page that listens, a connection that a browser has opened ahead, and one on which a request has only begun.
     const events = await fetch(`${origin}/capstan/api/events`, { headers })
     assert.strictEqual(events.status, 200)
     const stream = events.body!.getReader()
     await stream.read()
-    const ahead = connect(Number(port), "127.0.0.1").on("error", () => {})
-    await once(ahead, "connect")
+    for (const text of ["", "GET /capstan HTTP/1.1\r\nHost: localhost\r\n"]) {
+      const ahead = connect(Number(port), "127.0.0.1").on("error", () => {})
+      await once(ahead, "connect")
+      ahead.write(text)
+    }
+    // Answered after what was sent before it.
+    await (await fetch(`${origin}/capstan`, { headers })).text()
     const told = performance.now()
     dashboard.kill("SIGINT")
     const [code] = await once(dashboard, "exit")

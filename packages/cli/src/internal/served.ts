@@ -24,12 +24,10 @@ const page = "/capstan"
 /** Serves until the scope closes, and answers the address that opens it once. */
 export const serve = ({ groups, port, role }: Options) =>
   Effect.gen(function*() {
-    const server = createServer()
     const listening = yield* Layer.build(
-      NodeHttpServer.layer(() => server, { host: "127.0.0.1", port, gracefulShutdownTimeout: "100 millis" })
+      // Pages that are open end their streams only when the server does.
+      NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "100 millis" })
     ).pipe(Effect.mapError(({ cause }) => failed("Failed", notListening(port, cause))))
-    // A browser opens connections ahead, and says nothing on them: Node waits for those, for up to a minute.
-    yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
     const address = HttpServer.formatAddress(Context.get(listening, HttpServer.HttpServer).address)
     const door = yield* Door.make({ name: `capstan-${new URL(address).port}`, page, api: `${page}/api` })
     const principal = Auth.principal("capstan dashboard", role)
