@@ -5,8 +5,8 @@ export class Bank extends Context.Service<Bank, {
   readonly reserve: (payee: string, cents: number) => Effect.Effect<string>
   readonly free: (reservation: string) => Effect.Effect<void>
   readonly transfer: (reservation: string) => Effect.Effect<string>
-  readonly mail: (payee: string, token: string) => Effect.Effect<void>
-  /** The token of the mail about a payee's payout. */
+  readonly mail: (payee: string, link: string) => Effect.Effect<void>
+  /** The link in the mail about a payee's payout. */
   readonly inbox: (payee: string) => string | undefined
   readonly ledger: ReadonlyArray<string>
 }>()("approval/Bank") {
@@ -18,8 +18,8 @@ export class Bank extends Context.Service<Bank, {
       reserve: (payee, cents) => note(`reserved ${cents} for ${payee}`, `R-${payee}`),
       free: (reservation) => note(`freed ${reservation}`, undefined),
       transfer: (reservation) => note(`transferred ${reservation}`, `T-${reservation}`),
-      mail: (payee, token) =>
-        Effect.andThen(Effect.sync(() => inbox.set(payee, token)), note(`mailed about ${payee}`, undefined)),
+      mail: (payee, link) =>
+        Effect.andThen(Effect.sync(() => inbox.set(payee, link)), note(`mailed about ${payee}`, undefined)),
       inbox: (payee) => inbox.get(payee),
       ledger
     })

@@ -1,9 +1,13 @@
 /**
  * Three payouts: one is approved, one is refused, and about one nobody decides. Two of them end as if nothing had been done.
  */
+import { WaitpointUrl } from "@capstan/http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { JobStore } from "capstan"
-import { Console, Effect, Layer, Redacted, Schedule } from "effect"
+import { Console, Effect, Layer, Redacted, Schedule, Schema } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse, HttpRouter, HttpServer } from "effect/http"
+import { createServer } from "node:http"
 import { Bank } from "./bank.ts"
 import { Decision, Payout } from "./jobs.ts"
 import { workerLive } from "./worker.ts"
@@ -11,19 +15,22 @@ import { workerLive } from "./worker.ts"
 // Yours comes from the configuration of every process that signs or checks.
 const secret = Redacted.make("an example's secret is no secret at all")
 
-/** What the HTTP endpoint of the link does. */
-const follow = (token: string, isApproved: boolean) =>
-  Effect.catchTag(
-    Decision.completeByToken(token, { isApproved, by: "ada" }, { secret }),
-    "InvalidToken",
-    ({ reason }) => Effect.succeed(reason)
+const Answer = Schema.Struct({ outcome: Schema.optional(Schema.String), reason: Schema.optional(Schema.String) })
+
+/** What the page behind the link sends, once somebody has decided. */
+const follow = (link: string, isApproved: boolean) =>
+  HttpClientRequest.post(link).pipe(
+    HttpClientRequest.bodyJsonUnsafe({ isApproved, by: "ada" }),
+    HttpClient.execute,
+    Effect.flatMap(HttpClientResponse.schemaBodyJson(Answer)),
+    Effect.map(({ outcome, reason }) => outcome ?? reason)
   )
 
 const mailAbout = (payee: string) =>
   Effect.flatMap(Bank, ({ inbox }) =>
     Effect.suspend(() => {
-      const token = inbox(payee)
-      return token === undefined ? Effect.fail("not yet") : Effect.succeed(token)
+      const link = inbox(payee)
+      return link === undefined ? Effect.fail("not yet") : Effect.succeed(link)
     })).pipe(Effect.retry(Schedule.spaced("10 millis")))
 
 const outcome = (payee: string, id: string) =>
@@ -35,9 +42,9 @@ const outcome = (payee: string, id: string) =>
 
 const program = Effect.gen(function*() {
   const bob = yield* Payout.enqueue({ payee: "bob", cents: 500 })
-  const token = yield* mailAbout("bob")
-  yield* Console.log(`a forged link: ${yield* follow(`${token.slice(0, -4)}AAAA`, true)}`)
-  yield* Console.log(`the link: ${yield* follow(token, true)}`)
+  const link = yield* mailAbout("bob")
+  yield* Console.log(`a forged link: ${yield* follow(`${link.slice(0, -4)}AAAA`, true)}`)
+  yield* Console.log(`the link: ${yield* follow(link, true)}`)
   yield* outcome("bob", bob.id)
 
   const eve = yield* Payout.enqueue({ payee: "eve", cents: 900_000 })
@@ -50,9 +57,21 @@ const program = Effect.gen(function*() {
   for (const line of (yield* Bank).ledger) yield* Console.log(`bank: ${line}`)
 })
 
-const Live = workerLive({ secret, patience: "3 seconds" }).pipe(
-  Layer.provideMerge(Bank.layer),
-  Layer.provideMerge(JobStore.layerMemory())
+const Work = Layer.unwrap(Effect.map(HttpServer.HttpServer, ({ address }) =>
+  workerLive({
+    secret,
+    patience: "3 seconds",
+    linkOf: WaitpointUrl.at(`${HttpServer.formatAddress(address)}/decisions`)
+  })))
+
+const Server = HttpRouter.serve(WaitpointUrl.layer(Decision, { path: "/decisions", secret }), {
+  disableListenLog: true,
+  disableLogger: true
+})
+
+const Live = Layer.merge(Work, Server).pipe(
+  Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
+  Layer.provideMerge(Layer.mergeAll(Bank.layer, FetchHttpClient.layer, JobStore.layerMemory()))
 )
 
 NodeRuntime.runMain(Effect.provide(program, Live))

@@ -11,6 +11,8 @@ export const workerLive = (options: {
   readonly secret: Redacted.Redacted<string>
   /** How long somebody may take to decide. */
   readonly patience: Duration.Input
+  /** The link with a token in it. */
+  readonly linkOf: (token: string) => string
 }) =>
   JobWorker.layer(Payouts).pipe(
     Layer.provide(Payout.toLayer(({ cents, payee }) =>
@@ -24,7 +26,7 @@ export const workerLive = (options: {
           "ask",
           Effect.flatMap(
             Decision.token({ secret: options.secret, expiresIn: options.patience }),
-            (token) => bank.mail(payee, token)
+            (token) => bank.mail(payee, options.linkOf(token))
           )
         )
         // No worker is held while somebody thinks about it.

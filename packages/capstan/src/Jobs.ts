@@ -4,6 +4,9 @@
  * Guarantees: what a job marks as sensitive never leaves it unmasked; every action is idempotent, works in bounded chunks
  * and says how many records it changed; figures are maintained by the store and never scanned.
  *
+ * **Gotchas**: in the message of a declared error a sensitive value is found as it is encoded. What shows a part of it, or the
+ * value in another form, is not; nor is what the message of a defect or a line of a log says.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

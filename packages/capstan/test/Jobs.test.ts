@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, Jobs, JobStore } from "capstan"
-import { Effect, Fiber, Layer, Logger, Redacted, Schema, Stream } from "effect"
+import { Effect, Fiber, Layer, Logger, Redacted, Schedule, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
 
@@ -115,6 +115,110 @@ describe("Jobs", () => {
       const event = yield* Fiber.join(alert)
       assert.deepInclude(event._tag === "Some" ? event.value : {}, { type: "dead", id, tag: "Parse", reason: "Broken" })
     }).pipe(Effect.provide(layer)))
+})
+
+describe("what a job marks as sensitive", () => {
+  const Secret = Schema.String.annotate({ sensitive: true })
+  class Declined extends Schema.TaggedError<Declined>()("Declined", {
+    card: Secret,
+    pin: Schema.Redacted(Schema.Number),
+    bank: Schema.String
+  }) {
+    override get message(): string {
+      return `card ${this.card}, pin ${Redacted.value(this.pin)}: ${this.bank} says no`
+    }
+  }
+  class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Secret }) {}
+  class Pay extends Job.make("Pay", {
+    payload: { card: Secret, amount: Schema.Number },
+    success: Schema.Struct({ receipt: Secret, amount: Schema.Number }),
+    progress: Schema.Struct({ token: Secret, step: Schema.Number }),
+    error: Schema.Union([Declined, Refused]),
+    maxAttempts: 2,
+    retry: Schedule.recurs(1)
+  }) {}
+  const secrets = ["4111-1111", "1234", "r-secret", "t-secret"]
+
+  const declined = new Declined({ card: "4111-1111", pin: Redacted.make(1234), bank: "Acme" })
+  const program = (answer: Effect.Effect<typeof Pay.successSchema.Type, Declined | Refused>) => {
+    const handlers = Pay.toLayer(() => Effect.andThen(Pay.progress({ token: "t-secret", step: 1 }), answer))
+    return withWorker(JobGroup.make(Pay), handlers)
+  }
+  /** All that is told of all records, by every way. */
+  const seen = Effect.gen(function*() {
+    const jobs = yield* Jobs.Jobs
+    const { records } = yield* jobs.query({ order: "oldest" })
+    const streamed = yield* Stream.runCollect(jobs.stream({ order: "oldest" }))
+    const got = yield* Effect.forEach(records, ({ id }) => recordOf(id))
+    const all = JSON.stringify([records, streamed, got])
+    for (const secret of secrets) assert.notInclude(all, secret)
+    return got
+  })
+  const enqueue = Pay.enqueue({ card: "4111-1111", amount: 1 })
+
+  it.effect("is masked in a result and in progress", () =>
+    Effect.gen(function*() {
+      const { id } = yield* enqueue
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Pay.handle(id).await, { receipt: "r-secret", amount: 1 })
+      const [record] = yield* seen
+      assert.strictEqual(record?.payload, `{"card":"<redacted>","amount":1}`)
+      assert.strictEqual(record?.result, `{"receipt":"<redacted>","amount":1}`)
+      assert.strictEqual(record?.progress, `{"token":"<redacted>","step":1}`)
+    }).pipe(Effect.provide(program(Effect.succeed({ receipt: "r-secret", amount: 1 })))))
+
+  it.effect("is masked in the message that an error makes of it, in failures and attempts; who awaits it is told all", () =>
+    Effect.gen(function*() {
+      const { id } = yield* enqueue
+      const error = yield* Effect.flip(Pay.handle(id).await)
+      assert.strictEqual((error as Declined).message, declined.message)
+      const [record] = yield* seen
+      assert.deepStrictEqual([record?.failures.length, record?.attempts.length], [2, 2])
+      for (const failure of [...record!.failures, ...record!.attempts.map(({ failure }) => failure)]) {
+        assert.strictEqual(failure?.message, "card <redacted>, pin <redacted>: Acme says no")
+      }
+    }).pipe(Effect.provide(program(Effect.fail(declined)))))
+
+  it.effect("is masked where the message is the sensitive field", () =>
+    Effect.gen(function*() {
+      const { id } = yield* enqueue
+      yield* settle
+      yield* seen
+      assert.strictEqual((yield* recordOf(id)).failures[0]?.message, "<redacted>")
+    }).pipe(Effect.provide(program(Effect.fail(new Refused({ message: "no funds on 4111-1111" }))))))
+
+  it.effect("takes the whole message along, when the error was too long to be kept whole", () =>
+    Effect.gen(function*() {
+      const { id } = yield* enqueue
+      yield* settle
+      yield* seen
+      assert.strictEqual((yield* recordOf(id)).failures[0]?.message, "<redacted>")
+    }).pipe(Effect.provide(program(Effect.fail(
+      new Declined({ card: "4111-1111", pin: Redacted.make(1234), bank: "Acme".repeat(2000) })
+    )))))
+
+  it.effect("is masked in the header of a record that tells its handler of a death", () =>
+    Effect.gen(function*() {
+      yield* enqueue
+      yield* settle
+      const store = yield* JobStore.JobStore
+      yield* store.pause("default", true)
+      const [dead] = (yield* store.query({ where: { tag: "Pay" }, order: "oldest", limit: 1 })).records
+      const told = JSON.stringify({ reason: "Crashed", failure: dead?.failures[0] })
+      const { id } = yield* Pay.enqueue({ card: "4111-1111", amount: 1 }, {
+        headers: { [JobStore.endedHeader]: told, a: "b" }
+      })
+      assert.include((yield* store.get(id))?.headers[JobStore.endedHeader] ?? "", "4111-1111")
+      yield* seen
+      const { a, [JobStore.endedHeader]: ended } = (yield* recordOf(id)).headers
+      const { failure, reason } = JSON.parse(ended ?? "{}")
+      assert.deepStrictEqual([a, reason, failure?.message], [
+        "b",
+        "Crashed",
+        "card <redacted>, pin <redacted>: Acme says no"
+      ])
+    }).pipe(Effect.provide(program(Effect.fail(declined)))))
 })
 
 const keeping = (maxFinished: number) =>

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Redacted, Schema } from "effect"
-import { maskJson, pointers } from "../src/internal/sensitive.ts"
+import { maskError, maskJson, pointers } from "../src/internal/sensitive.ts"
 
 const Secret = Schema.String.annotate({ sensitive: true })
 
@@ -109,4 +109,36 @@ describe("sensitive values", () => {
         assert.notInclude(maskJson(json, pointers(schema)), "SECRET")
       }))
   }
+})
+
+/** An error, the pointers into it, a message, and what is left of that. */
+const messages: ReadonlyArray<
+  readonly [name: string, error: unknown, at: ReadonlyArray<string>, message: string, left: string]
+> = [
+  ["a value as often as it is there", { a: "x1" }, ["/a"], "x1 is x1", "<redacted> is <redacted>"],
+  ["a short value", { a: "7" }, ["/a"], "7 of 17", "<redacted> of 1<redacted>"],
+  ["a value that begins with another one", { a: "41", b: "4111" }, ["/a", "/b"], "n 4111", "n <redacted>"],
+  ["values that overlap", { a: "abc", b: "cde" }, ["/a", "/b"], "-abcde-", "-<redacted>-"],
+  ["a value that the mask is made of", { a: "red", b: "x" }, ["/a", "/b"], "x red", "<redacted> <redacted>"],
+  ["numbers and truth values", { a: 1.5, b: true }, ["/*"], "1.5 true 2", "<redacted> <redacted> 2"],
+  ["what is within a value", { a: { k: ["v", 9] } }, ["/a"], "v, 9, k!", "<redacted>, <redacted>, <redacted>!"],
+  ["a value within JSON", { a: "q\"\n" }, ["/a"], `{"a":"q\\"\\n"}`, `{"a":"<redacted>"}`],
+  ["a value that was stored without NUL", { a: "s\0t" }, ["/a"], "is st", "is <redacted>"],
+  ["the beginning of a value where the message was cut", { a: "secret" }, ["/a"], "for secr…", "for <redacted>…"],
+  ["the same within a character", { a: "s😀t" }, ["/a"], "for s\uFFFD…", "for <redacted>\uFFFD…"],
+  ["an empty value", { a: "" }, ["/a"], "as it was", "as it was"],
+  ["a value that only looks like a pattern", { a: "." }, ["/a"], "a.b", "a<redacted>b"]
+]
+
+describe("a message", () => {
+  for (const [name, error, at, message, left] of messages) {
+    it(`hides ${name}`, () => {
+      assert.strictEqual(maskError({ error: JSON.stringify(error), message }, at).message, left)
+    })
+  }
+
+  it("is masked whole when its error is no JSON any more", () => {
+    const cut = { error: `{"a":"secr`, message: "for secret" }
+    assert.deepStrictEqual(maskError(cut, ["/a"]), { error: `"<redacted>"`, message: "<redacted>" })
+  })
 })

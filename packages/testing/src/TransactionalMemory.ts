@@ -4,11 +4,15 @@
  * What the effect of a commit enqueues is kept back and stored in the write that completes the attempt; nothing of it is
  * stored when the effect fails or the attempt is stale. Business writes are the test's own matter.
  *
- * **Gotchas**: while the effect runs, an enqueue answers `Inserted` with the record's own id: keys are decided at the commit.
+ * An enqueue in the effect answers what the store would as it stands then, and as it will stand with what was kept back before.
+ *
+ * **Gotchas**: no key is held before the commit, which decides anew. Where another caller takes a key in between, no second record
+ * is stored, and the handle that was answered is of a record that never came: awaiting it fails with `JobGone`. Postgres lets
+ * the other caller wait for the commit.
  *
  * @since 0.1.0
  */
-import { JobError, JobStore, Transactional } from "capstan"
+import { JobError, type JobRecord, JobStore, Transactional } from "capstan"
 import { Context, Effect, Layer } from "effect"
 
 /**
@@ -31,22 +35,41 @@ export const layer = (
     )
   }))
 
+/** A record that the commit is to store, and the id that its enqueue was answered with. */
+interface Kept {
+  readonly record: JobStore.NewRecord
+  readonly id: JobRecord.JobId
+}
+
 /** Runs an effect whose records are kept back, and answers them with its value. */
 const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
-    const children: Array<JobStore.NewRecord> = []
+    const kept: Array<Kept> = []
     const cancels: Array<NonNullable<JobStore.EnqueueRequest["cancels"]>[number]> = []
     const inside: JobStore.Shape = {
       ...store,
-      enqueue: (request) =>
-        Effect.sync(() => {
-          const { records } = request
-          children.push(...records)
-          cancels.push(...request.cancels ?? [])
-          return records.map(({ id }) => ({ id, outcome: "Inserted" as const }))
-        }),
+      enqueue: Effect.fnUntraced(function*(request) {
+        const { records, whole } = request
+        const all = [...kept]
+        const before = kept.length
+        const answers: Array<JobStore.Enqueued> = []
+        for (const record of records) {
+          const answer = yield* foreseen(store, request, record, all)
+          if (record.id === whole && answer.outcome === "Existing") {
+            return records.map(({ id }) => id === whole ? answer : { id, outcome: "Existing" })
+          }
+          answers.push(answer)
+          if (answer.outcome !== "Existing") all.push({ record, id: answer.id })
+        }
+        if (answers.some(isRefusal)) {
+          return answers.map((answer, i) => isRefusal(answer) ? answer : { id: records[i]!.id, outcome: "Refused" })
+        }
+        kept.push(...all.slice(before))
+        cancels.push(...request.cancels ?? [])
+        return answers
+      }),
       results: (ids) => {
-        const own = ids.find((id) => children.some((child) => child.id === id))
+        const own = ids.find((id) => kept.some(({ record }) => record.id === id))
         return own === undefined
           ? store.results(ids)
           : Effect.fail(new JobError.JobStoreError({ reason: new JobError.AwaitInTransaction({ id: own }) }))
@@ -54,9 +77,73 @@ const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>
     }
     return Effect.map(
       Effect.provideService(effect, JobStore.JobStore, inside),
-      (value) => ({ cancels, children, value })
+      (value) => ({ cancels, children: kept.map(({ record }) => record), value })
     )
   })
+
+/** Nothing of its batch is stored. */
+const isRefusal = ({ outcome }: JobStore.Enqueued): boolean => outcome === "UniqueConflict" || outcome === "Begun"
+
+/** What the store would answer if what was kept back were in it. */
+const foreseen = (
+  store: JobStore.Shape,
+  { by, whole }: JobStore.EnqueueRequest,
+  record: JobStore.NewRecord,
+  kept: ReadonlyArray<Kept>
+): Effect.Effect<JobStore.Enqueued, JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const { id, idempotencyKey, tag, unique } = record
+    const same = kept.filter((one) => one.record.tag === tag)
+    const known = same.find((one) =>
+      one.record.id === id || idempotencyKey !== undefined && one.record.idempotencyKey === idempotencyKey
+    )
+    if (known !== undefined) return { id: known.id, outcome: "Existing" }
+    // A record that is to come before itself is refused in any case: the store says what it makes of its keys, and stores nothing.
+    const others = record.dependents?.filter((one) => !kept.some(({ record }) => record.id === one.id)) ?? []
+    const [answer] = yield* store.enqueue({
+      records: [{ ...record, dependents: [...others, { name: "itself", id }] }],
+      by,
+      whole: id
+    })
+    if (answer!.outcome === "Existing") return answer!
+    const held = unique === undefined ? undefined : same.find((one) => one.record.unique?.key === unique.key)
+    if (held !== undefined) {
+      if (whole !== undefined) return { id: held.id, outcome: "UniqueConflict" }
+      return isKept(unique!) ? { id: held.id, outcome: "Existing" } : replaced(held.id, held.record)
+    }
+    if (answer!.outcome === "UniqueConflict") {
+      return whole === undefined ? yield* resolved(store, record, answer!.id) : answer!
+    }
+    return answer!.id === id ? { id, outcome: "Inserted" } : answer!
+  })
+
+/** A holder that waits stays as it is. */
+const isKept = ({ onConflict }: JobStore.UniqueClaim): boolean => onConflict === "keep" || onConflict === "runAfter"
+
+const replaced = (id: JobRecord.JobId, { flowId }: { readonly flowId?: string | undefined }): JobStore.Enqueued => ({
+  id,
+  outcome: flowId === undefined ? "Replaced" : "UniqueConflict"
+})
+
+/** What a conflict that stores no record does: it changes the holder while that waits, else the one that waits for its end, or nothing. */
+const resolved = (store: JobStore.Shape, { tag, unique }: JobStore.NewRecord, id: JobRecord.JobId) =>
+  Effect.gen(function*(): Effect.fn.Return<JobStore.Enqueued, JobError.JobStoreError> {
+    const { onConflict } = unique!
+    const holder = yield* store.get(id)
+    const waits = holder !== undefined && isUntouched(holder)
+    if (waits && !isKept(unique!)) return replaced(id, holder)
+    if (holder?.state === "completed" || waits || onConflict === "keep" || onConflict === "reschedule") {
+      return { id, outcome: "Existing" }
+    }
+    const { records } = yield* store.query({ where: { tag, blockedReason: "Unique" }, order: "oldest", limit: 10_000 })
+    const next = records.find(({ blocked }) => blocked?.on === id)
+    return next === undefined ? { id, outcome: "Existing" } : replaced(next.id, next)
+  })
+
+/** It waits for its first start. An attempt that gave itself back has begun; one of an earlier life has ended that. */
+const isUntouched = ({ attempt, attempts, state }: JobRecord.JobRecord): boolean =>
+  attempt === 0 && (state === "scheduled" || state === "ready" || state === "blocked") &&
+  (attempts.length === 0 || attempts.at(-1)?.decision === "dead" || attempts.at(-1)?.decision === "cancelled")
 
 const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
   Effect.gen(function*() {

@@ -73,6 +73,20 @@ describe("a step of the store", () => {
       }))
   }
 
+  it.effect("that rescues a record and holds it at once, for its limit is full by then, is two events", () =>
+    Effect.gen(function*() {
+      const held = (reason: JobRecord.BlockedReason): Given => ({
+        state: "blocked",
+        fence: 2,
+        attempt: 1,
+        attempts: [ended("crashed")],
+        blocked: { reason }
+      })
+      assert.deepStrictEqual(yield* step(running, held("ConcurrencyKey")), { events: [], violations: [] })
+      const { violations } = yield* step(running, held("Dependencies"))
+      assert.isTrue(violations.some((each) => /took rescue from running to blocked/.test(each)), violations.join("\n"))
+    }))
+
   const wrong: ReadonlyArray<readonly [string, Given, Given, RegExp]> = [
     ["from a state that the event has not", { state: "scheduled" }, { state: "dead" }, /took dependencyFailed/],
     [

@@ -87,29 +87,95 @@ const parts = (ast: SchemaAST.AST): ReadonlyArray<readonly [step: string, part: 
 }
 
 /** The JSON text with every pointed-at value replaced. Text that is no JSON is masked whole. */
-export const maskJson = (json: string, at: ReadonlyArray<string>): string => {
-  if (at.length === 0) return json
+export const maskJson = (json: string, at: ReadonlyArray<string>): string =>
+  at.length === 0 ? json : hide(json, at).json
+
+/** What is left to be seen of a JSON text, and what was hidden of it; of a text that is no JSON that cannot be told. */
+const hide = (
+  json: string,
+  at: ReadonlyArray<string>
+): { readonly json: string; readonly hidden: ReadonlyArray<unknown> | undefined } => {
+  const hidden: Array<unknown> = []
   try {
     let value: unknown = JSON.parse(json)
-    for (const pointer of at) value = maskAt(value, pointer === "" ? [] : pointer.slice(1).split("/"), 0)
-    return JSON.stringify(value)
+    for (const pointer of at) value = maskAt(value, pointer === "" ? [] : pointer.slice(1).split("/"), 0, hidden)
+    return { json: JSON.stringify(value), hidden }
   } catch {
-    return JSON.stringify(mask)
+    return { json: JSON.stringify(mask), hidden: undefined }
   }
 }
 
-const maskAt = (value: unknown, path: ReadonlyArray<string>, depth: number): unknown => {
-  if (depth === path.length) return mask
+const maskAt = (value: unknown, path: ReadonlyArray<string>, depth: number, hidden: Array<unknown>): unknown => {
+  if (depth === path.length) {
+    hidden.push(value)
+    return mask
+  }
   if (typeof value !== "object" || value === null) return value
   const key = path[depth]!.replaceAll("~1", "/").replaceAll("~0", "~")
   if (Array.isArray(value)) {
-    return value.map((item, i) => key === "*" || key === String(i) ? maskAt(item, path, depth + 1) : item)
+    return value.map((item, i) => key === "*" || key === String(i) ? maskAt(item, path, depth + 1, hidden) : item)
   }
   return Object.fromEntries(
     Object.entries(value).map((
       [name, item]
-    ) => [name, key === "*" || key === name ? maskAt(item, path, depth + 1) : item])
+    ) => [name, key === "*" || key === name ? maskAt(item, path, depth + 1, hidden) : item])
   )
+}
+
+/**
+ * An error's JSON and its message, both without what the pointers hide. Of an error that is no JSON the message is masked whole.
+ *
+ * A value is found in the message as it is encoded. What a message makes of it otherwise (a date in words, half of a number)
+ * is not known for it.
+ */
+export const maskError = (
+  { error, message }: { readonly error: string; readonly message: string },
+  at: ReadonlyArray<string>
+): { readonly error: string; readonly message: string } => {
+  const { hidden, json } = hide(error, at)
+  return { error: json, message: hidden === undefined ? mask : maskText(message, textsOf(hidden)) }
+}
+
+/** How a text may show values: each leaf and key by itself, as it is and within JSON. */
+const textsOf = (values: ReadonlyArray<unknown>): ReadonlySet<string> => {
+  const texts = new Set<string>()
+  const add = (value: unknown): void => {
+    if (typeof value === "object" && value !== null) {
+      if (!Array.isArray(value)) Object.keys(value).forEach(add)
+      return Object.values(value).forEach(add)
+    }
+    // As a message is stored.
+    const text = String(value).replaceAll("\0", "").toWellFormed()
+    texts.add(text).add(JSON.stringify(text).slice(1, -1))
+  }
+  values.forEach(add)
+  texts.delete("")
+  return texts
+}
+
+/** Every place is looked at before any is masked: a shorter text takes nothing from a longer one, or from one that it overlaps. */
+const maskText = (message: string, texts: ReadonlySet<string>): string => {
+  const isHidden = new Array<boolean>(message.length).fill(false)
+  // A message that was cut may end within a text, and within a character of it.
+  const end = message.endsWith("…") ? message.replace(/\uFFFD?…$/, "").length : undefined
+  for (const text of texts) {
+    for (let i = message.indexOf(text); i >= 0; i = message.indexOf(text, i + 1)) {
+      isHidden.fill(true, i, i + text.length)
+    }
+    if (end === undefined) continue
+    for (let i = Math.max(0, end - text.length); i < end; i++) {
+      if (text.startsWith(message.slice(i, end))) {
+        isHidden.fill(true, i, end)
+        break
+      }
+    }
+  }
+  let shown = ""
+  for (let i = 0; i < message.length; i++) {
+    if (!isHidden[i]) shown += message[i]
+    else if (!isHidden[i - 1]) shown += mask
+  }
+  return shown
 }
 
 /**

@@ -2,7 +2,8 @@
  * A record as it may leave the store: what its job marked as sensitive is masked, also for a reader without the schema.
  */
 import type { Attempt, Failure, JobRecord } from "../JobRecord.ts"
-import { mask, maskJson } from "./sensitive.ts"
+import { type Ended, endedHeader } from "./ended.ts"
+import { mask, maskError, maskJson } from "./sensitive.ts"
 
 export const masked = (given: JobRecord): JobRecord => {
   const record = given.checkpoints === undefined ? given : withoutValues(given)
@@ -13,6 +14,7 @@ export const masked = (given: JobRecord): JobRecord => {
   ) return record
   return {
     ...record,
+    headers: maskEnded(record.headers, sensitive.error),
     payload: maskJson(record.payload, sensitive.payload),
     result: record.result === undefined ? undefined : maskJson(record.result, sensitive.result),
     progress: record.progress === undefined ? undefined : maskJson(record.progress, sensitive.progress),
@@ -29,5 +31,22 @@ const withoutValues = (record: JobRecord): JobRecord => ({
   checkpoints: Object.fromEntries(Object.keys(record.checkpoints ?? {}).map((name) => [name, mask]))
 })
 
-const maskFailure = (failure: Failure, at: ReadonlyArray<string>): Failure =>
-  failure.error === undefined ? failure : { ...failure, error: maskJson(failure.error, at) }
+const maskFailure = (failure: Failure, at: ReadonlyArray<string>): Failure => {
+  const { error, message } = failure
+  return error === undefined || at.length === 0 ? failure : { ...failure, ...maskError({ error, message }, at) }
+}
+
+/** What a record tells of a death is for its handler alone; the failure in it is masked as any other. */
+const maskEnded = (headers: JobRecord["headers"], at: ReadonlyArray<string>): JobRecord["headers"] => {
+  const told = headers[endedHeader]
+  return told === undefined || at.length === 0 ? headers : { ...headers, [endedHeader]: endedWithout(told, at) }
+}
+
+const endedWithout = (told: string, at: ReadonlyArray<string>): string => {
+  try {
+    const ended = JSON.parse(told) as Ended
+    return JSON.stringify(ended.failure ? { ...ended, failure: maskFailure(ended.failure, at) } : ended)
+  } catch {
+    return mask
+  }
+}

@@ -43,6 +43,9 @@ export const dataHeaders = {
   "cache-control": "no-store"
 }
 
+/** A page of the application whose URL is a secret: nobody keeps it, frames it, or is told it as the one before. */
+export const linkHeaders = { ...always, "cache-control": "no-store" }
+
 /** A page runs the scripts of its own origin and speaks to that alone; nothing inline, nothing evaluated. */
 export const pageHeaders = {
   ...always,

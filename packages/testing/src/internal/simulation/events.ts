@@ -40,9 +40,14 @@ const endOf = (was: Record_, is: Record_): Lifecycle.Event | undefined => {
     case "dead":
       return is.deadReason === "Crashed" ? "quarantine" : "bury"
     default:
-      return is.attempts.length > was.attempts.length ? events[is.attempts.at(-1)!.decision] : unstarted(is)
+      if (is.attempts.length === was.attempts.length) return unstarted(is)
+      return wasHeld(is) ? undefined : events[is.attempts.at(-1)!.decision]
   }
 }
+
+/** It was rescued, and in the same step its limit had become too low for it: two events. */
+const wasHeld = ({ attempts, blocked }: Record_): boolean =>
+  attempts.at(-1)!.decision === "crashed" && blocked?.reason === "ConcurrencyKey"
 
 /** What a history does not show: the attempt counts as never begun. */
 const unstarted = ({ state }: Record_): Lifecycle.Event => state === "blocked" ? "park" : "release"

@@ -30,7 +30,7 @@ export const noLimit: Plant = (store) => ({ ...store, limits: () => store.limits
 export const noUnique: Plant = (store) => ({
   ...store,
   enqueue: (request) =>
-    store.enqueue({ ...request, records: request.records.map(({ unique: _, ...record }) => record) })
+    store.enqueue({ ...request, records: request.records.map((record) => ({ ...record, unique: undefined })) })
 })
 
 /** Who comes right after a claim is given the same record. */
