@@ -146,11 +146,11 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     assert.strictEqual(events.status, 200)
     const stream = events.body!.getReader()
     await stream.read()
-    for (const text of ["", "GET /capstan HTTP/1.1\r\nHost: localhost\r\n"]) {
+    await Promise.all(["", "GET /capstan HTTP/1.1\r\nHost: localhost\r\n"].map(async (text) => {
       const ahead = connect(Number(port), "127.0.0.1").on("error", () => {})
       await once(ahead, "connect")
       ahead.write(text)
-    }
+    }))
     // Answered after what was sent before it.
     await (await fetch(`${origin}/capstan`, { headers })).text()
     const told = performance.now()
