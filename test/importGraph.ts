@@ -21,7 +21,8 @@ interface Import {
 const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["capstan"],
   ["pg", "redis", "testing", "http", "alerts"],
-  ["dashboard", "cli"],
+  ["dashboard"],
+  ["cli"],
   ["examples"]
 ]
 

@@ -10,6 +10,7 @@ import { Command } from "effect/cli"
 import { actions, queues } from "./internal/act.ts"
 import { check } from "./internal/check.ts"
 import { type Given, root, sessionOf } from "./internal/connection.ts"
+import { dashboard } from "./internal/dashboard.ts"
 import { enqueue, replay } from "./internal/enqueue.ts"
 import { limits } from "./internal/limits.ts"
 import { tail, top } from "./internal/live.ts"
@@ -65,6 +66,7 @@ export const make = (options: Options = {}) => {
       inspect(session),
       tail(session),
       top(session),
+      dashboard(session),
       ...actions(session),
       ...queues(session),
       enqueue(session),

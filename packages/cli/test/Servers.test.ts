@@ -7,6 +7,7 @@ import type { JobStore } from "capstan"
 import { Effect, Layer, Redacted } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { connect } from "node:net"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Client } from "pg"
@@ -131,6 +132,35 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     assert.strictEqual(retried.out, "1 record to run again\n")
   })
 
+  it("shows the dashboard, and ends at once on Ctrl-C with pages open", { timeout: 60_000 }, async () => {
+    const dashboard = start(env, ["dashboard", "--port", "0", ...where])
+    const [address] = await once(createInterface({ input: dashboard.stdout! }), "line")
+    const { origin, port } = new URL(address)
+    const login = await fetch(address, { redirect: "manual" })
+    const cookie = login.headers.get("set-cookie")!.split(";")[0]!
+    const headers = { cookie }
+    const stats = await fetch(`${origin}/capstan/api/stats`, { headers })
+    assert.include(await stats.text(), `"mail"`)
+    // A page that listens, a connection that a browser has opened ahead, and one on which a request has only begun.
+    const events = await fetch(`${origin}/capstan/api/events`, { headers })
+    assert.strictEqual(events.status, 200)
+    const stream = events.body!.getReader()
+    await stream.read()
+    await Promise.all(["", "GET /capstan HTTP/1.1\r\nHost: localhost\r\n"].map(async (text) => {
+      const ahead = connect(Number(port), "127.0.0.1").on("error", () => {})
+      await once(ahead, "connect")
+      ahead.write(text)
+    }))
+    // Answered after what was sent before it.
+    await (await fetch(`${origin}/capstan`, { headers })).text()
+    const told = performance.now()
+    dashboard.kill("SIGINT")
+    const [code] = await once(dashboard, "exit")
+    assert.strictEqual(code, 130)
+    assert.isBelow(performance.now() - told, 2000)
+    await stream.cancel().catch(() => {})
+  })
+
   it("check names the store, its durability, and what it lacks", async () => {
     const { code, out } = await run("check", ...where)
     assert.match(out, /^ok {4}wake-ups: a subscription opens$/m)
@@ -140,6 +170,19 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     // Two records wait, and nobody works.
     assert.strictEqual(code, 4)
     assert.match(out, /^WARN {2}queue mail: 2 ready records, and no worker$/m)
+  })
+})
+
+describe("the dashboard's packages", () => {
+  it.each(["@capstan/dashboard", "@capstan/http"])("are asked for where %s is not installed", async (missing) => {
+    const hook = `import { registerHooks } from "node:module"
+registerHooks({ resolve: (name, context, next) => next(name === "${missing}" ? "not-installed" : name, context) })`
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}`, CAPSTAN_STORE: redis }
+    const { code, err } = await capstan(env)("dashboard")
+    assert.strictEqual(code, 1)
+    assert.include(err, "the dashboard needs @capstan/dashboard and @capstan/http beside @capstan/cli")
+    // What needs none of them works without.
+    assert.strictEqual((await capstan(env)("stats", "--prefix", name)).code, 0)
   })
 })
 

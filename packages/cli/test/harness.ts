@@ -2,7 +2,7 @@
 import { Cli } from "@capstan/cli"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Job, JobGroup, JobStore, JobWorker } from "capstan"
-import { Console, Effect, Exit, Layer, Runtime, Schedule, Schema } from "effect"
+import { Console, Deferred, Effect, Exit, Layer, Runtime, Schedule, Schema } from "effect"
 import { Command } from "effect/cli"
 
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
@@ -41,29 +41,42 @@ export interface Ran {
   readonly err: string
 }
 
+/** Runs a command line, and hands on what it prints. */
+const execute = (args: ReadonlyArray<string>, print: (to: "out" | "err", line: string) => void) =>
+  Effect.gen(function*() {
+    const store = yield* JobStore.JobStore
+    const to = (name: "out" | "err") => (...parts: ReadonlyArray<unknown>) => print(name, parts.map(String).join(" "))
+    const console = { ...globalThis.console, log: to("out"), error: to("err") }
+    return yield* Command.runWith(Cli.make({ store: Layer.succeed(JobStore.JobStore, store) }), {
+      version: "0.0.0"
+    })(args).pipe(
+      Effect.provideService(Console.Console, console),
+      Effect.provide(NodeServices.layer)
+    )
+  })
+
 /** A command line, split at spaces; what holds one itself is given as a list. */
 export const run = (
   ...args: ReadonlyArray<string>
 ): Effect.Effect<Ran, never, JobStore.JobStore> =>
   Effect.gen(function*() {
-    const store = yield* JobStore.JobStore
-    const out: Array<string> = []
-    const err: Array<string> = []
-    const console = {
-      ...globalThis.console,
-      log: (...parts: ReadonlyArray<unknown>) => void out.push(parts.map(String).join(" ")),
-      error: (...parts: ReadonlyArray<unknown>) => void err.push(parts.map(String).join(" "))
-    }
-    const exit = yield* Command.runWith(Cli.make({ store: Layer.succeed(JobStore.JobStore, store) }), {
-      version: "0.0.0"
-    })(args).pipe(
-      Effect.provideService(Console.Console, console),
-      Effect.provide(NodeServices.layer),
-      Effect.exit
-    )
+    const printed = { out: new Array<string>(), err: new Array<string>() }
+    const exit = yield* Effect.exit(execute(args, (to, line) => void printed[to].push(line)))
     let code = 0
     Runtime.defaultTeardown(exit, (given) => void (code = given))
-    return { code: Exit.isSuccess(exit) ? 0 : code, out: out.join("\n"), err: err.join("\n") }
+    return { code: Exit.isSuccess(exit) ? 0 : code, out: printed.out.join("\n"), err: printed.err.join("\n") }
+  })
+
+/** A command that goes on, until the scope closes. Answers with the first line that it prints, and what it tells beside. */
+export const running = (...args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const err: Array<string> = []
+    const first = yield* Deferred.make<string, unknown>()
+    yield* execute(
+      args,
+      (to, line) => to === "err" ? void err.push(line) : Deferred.doneUnsafe(first, Effect.succeed(line))
+    ).pipe(Effect.catchCause((cause) => Deferred.failCause(first, cause)), Effect.forkScoped)
+    return { line: yield* Deferred.await(first), err }
   })
 
 export const lines = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")

@@ -1,5 +1,5 @@
 /** The application's own declarations, where a command needs a job's schema: a module that exports them. */
-import { Job } from "capstan"
+import { Job, JobGroup } from "capstan"
 import { Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -42,3 +42,11 @@ export const declared = (
         )
         : Effect.succeed(Option.some(job))
     })
+
+/** All jobs of the module as one group, or none. */
+export const appGroup = (
+  path: Option.Option<string>
+): Effect.Effect<ReadonlyArray<JobGroup.Any>, CommandFailed, Path.Path> =>
+  Option.isNone(path)
+    ? Effect.succeed([])
+    : Effect.map(jobsOf(path.value), (jobs) => [JobGroup.make(...jobs.values())])

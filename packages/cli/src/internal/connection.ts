@@ -105,8 +105,8 @@ const storeOf = (address: Address): Effect.Effect<Given, CommandFailed> =>
     return RedisJobStore.layer({ prefix: address.prefix }).pipe(Layer.provide(clientOf(url)))
   })
 
-/** The drivers are loaded when they are needed: who has one store need not install the other's. */
-const load = <A>(what: string, packages: string, module: () => Promise<A>): Effect.Effect<A, CommandFailed> =>
+/** What is a peer of some commands only is loaded when it is needed: who has one store need not install the other's. */
+export const load = <A>(what: string, packages: string, module: () => Promise<A>): Effect.Effect<A, CommandFailed> =>
   Effect.tryPromise({
     try: module,
     catch: (error) => failed("Failed", `${what} needs ${packages} beside @capstan/cli: ${whatWentWrong(error).message}`)
