@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { JobRecord, JobStore, Lifecycle } from "capstan"
-import { Effect } from "effect"
+import { Effect, Fiber, Latch } from "effect"
 import { unreached } from "../src/internal/simulation/coverage.ts"
 import { Invariants } from "../src/internal/simulation/invariants.ts"
 import { World } from "../src/internal/simulation/world.ts"
@@ -86,6 +86,32 @@ describe("a step of the store", () => {
       const { violations } = yield* step(running, held("Dependencies"))
       assert.isTrue(violations.some((each) => /took rescue from running to blocked/.test(each)), violations.join("\n"))
     }))
+
+  it.effect("whose records were read before those of another one, and come after them, are read again", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const { id } = yield* H.enqueue()
+      const record = yield* H.get(id)
+      const gate = Latch.makeUnsafe(false)
+      let shown: JobRecord.JobRecord = { ...record, state: "ready" }
+      let isHeld = true
+      const world = new World(1)
+      const invariants = new Invariants(world, {
+        ...store,
+        query: () =>
+          Effect.suspend(() => {
+            const reply = Effect.succeed({ records: [shown], cursor: undefined })
+            return isHeld ? Effect.andThen(gate.await, reply) : reply
+          })
+      }, { strandedAfter: Infinity, mayCrash: true })
+      const slow = yield* Effect.forkChild(invariants.check("slow"), { startImmediately: true })
+      isHeld = false
+      shown = { ...record, ...running }
+      yield* invariants.check("fast")
+      yield* gate.open
+      yield* Fiber.join(slow)
+      assert.deepStrictEqual([...world.violations], [])
+    }).pipe(Effect.provide(JobStore.layerMemory())))
 
   const wrong: ReadonlyArray<readonly [string, Given, Given, RegExp]> = [
     ["from a state that the event has not", { state: "scheduled" }, { state: "dead" }, /took dependencyFailed/],

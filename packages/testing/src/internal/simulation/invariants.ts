@@ -40,6 +40,7 @@ export class Invariants {
   private readonly schedules: Schedules | undefined
   private readonly deaths = new Deaths()
   private before = new Map<string, JobRecord.JobRecord>()
+  private looks = 0
 
   constructor(
     world: World,
@@ -60,7 +61,14 @@ export class Invariants {
   }
 
   check(step: string): Effect.Effect<void> {
+    return Effect.suspend(() => this.look(step, this.looks))
+  }
+
+  private look(step: string, looks: number): Effect.Effect<void> {
     return Effect.flatMap(this.records, (after) => {
+      // Somebody else has looked since these records were read: they may be older than what they would be compared with.
+      if (this.looks !== looks) return this.look(step, this.looks)
+      this.looks++
       const running = new Map<string, number>()
       let inQueue = 0
       const ofKey = { have: 0, wait: 0 }
