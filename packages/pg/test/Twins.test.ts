@@ -233,6 +233,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a unique row that is not believed": {
     changes: [["  IF u.id = r.id THEN RETURN; END IF;", "  RETURN;"]],
     red: [
+      "unique: of many at the same time",
       "unique, a holder that ",
       "unique, until started: no policy",
       "unique, keep:",

@@ -65,6 +65,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
     instead: "    void until",
     red: [
+      "unique: of many at the same time",
       "unique, a holder that ",
       "unique, keep: ",
       "unique, until started: a record that is given back",
@@ -140,6 +141,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: `  policy === "runAfter" || policy === "trailing" ? !holder.waits`,
     instead: `  policy === "runAfter" || policy === "trailing" ? true`,
     red: [
+      "unique: of many at the same time",
       "unique, a holder that waits",
       "unique, a holder that has ended",
       "unique, until started: no policy",
