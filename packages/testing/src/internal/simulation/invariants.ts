@@ -2,7 +2,7 @@
  * What must hold after every step of the store, found by comparing all records before and after it.
  */
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
-import { Effect } from "effect"
+import { Effect, Semaphore } from "effect"
 import { Deaths, tells } from "./deaths.ts"
 import { chargesOf, eventOf } from "./events.ts"
 import type { Schedules } from "./schedules.ts"
@@ -40,7 +40,7 @@ export class Invariants {
   private readonly schedules: Schedules | undefined
   private readonly deaths = new Deaths()
   private before = new Map<string, JobRecord.JobRecord>()
-  private looks = 0
+  private readonly turn = Semaphore.makeUnsafe(1)
 
   constructor(
     world: World,
@@ -60,15 +60,13 @@ export class Invariants {
     this.schedules = options.schedules
   }
 
+  /** One at a time: records that were read earlier would be compared with later ones. */
   check(step: string): Effect.Effect<void> {
-    return Effect.suspend(() => this.look(step, this.looks))
+    return this.turn.withPermits(1)(this.look(step))
   }
 
-  private look(step: string, looks: number): Effect.Effect<void> {
+  private look(step: string): Effect.Effect<void> {
     return Effect.flatMap(this.records, (after) => {
-      // Somebody else has looked since these records were read: they may be older than what they would be compared with.
-      if (this.looks !== looks) return this.look(step, this.looks)
-      this.looks++
       const running = new Map<string, number>()
       let inQueue = 0
       const ofKey = { have: 0, wait: 0 }
