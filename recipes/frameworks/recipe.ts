@@ -88,6 +88,7 @@ hono.close()
 const origin = "https://app.example.com"
 const methods = { GET: Next.GET, POST: Next.POST }
 await asksApi((path, { headers, ...init } = {}) => {
+  // Next.js has types of its own for the same options.
   const request = new NextRequest(`${origin}${path}`, {
     ...init,
     headers: { ...headers as Record<string, string>, host: "app.example.com" }

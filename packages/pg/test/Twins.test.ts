@@ -373,6 +373,17 @@ const twins: Readonly<Record<string, Twin>> = {
       "followed: so does a record that what it waited for has failed"
     ]
   },
+  "a record that ends a second time in the call that ended it": {
+    changes: [["    CONTINUE WHEN NOT EXISTS (SELECT FROM ${s}.record WHERE id = r.id);\n", ""]],
+    red: ["flow: what expires together"]
+  },
+  "siblings that are cancelled though their dependent lives again": {
+    changes: [[
+      "WHERE id = p_id AND state = 6 AND reason = 'DependencyFailed') THEN\n    RETURN false;",
+      "WHERE id = p_id AND state = 6 AND reason = 'DependencyFailed') AND false THEN\n    RETURN false;"
+    ]],
+    red: ["flow: what lives again is not undone"]
+  },
   "a record that was dead at once, which nobody looks for": {
     changes: [["is_stored(o_id, v_again OR v_depends, p_now)", "is_stored(o_id, v_again, p_now)"]],
     red: ["flow: what is dead as soon as it is stored"]

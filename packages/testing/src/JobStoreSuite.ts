@@ -28,6 +28,7 @@ import { operateFacts } from "./internal/suite/operate.ts"
 import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
 import { stepFacts } from "./internal/suite/steps.ts"
+import { uniqueFacts } from "./internal/suite/unique.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
 export type {
@@ -48,6 +49,7 @@ export type {
  */
 export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   enqueue: enqueueFacts,
+  unique: uniqueFacts,
   claim: claimFacts,
   settle: settleFacts,
   lease: leaseFacts,

@@ -1,0 +1,504 @@
+import { assert } from "@effect/vitest"
+import { type JobRecord, JobStore } from "capstan"
+import { Effect } from "effect"
+import * as H from "./harness.ts"
+
+const { fact } = H
+
+const unique = (onConflict: JobStore.UniqueClaim["onConflict"], until: JobStore.UniqueClaim["until"] = "finished") => ({
+  unique: { key: "u", until, onConflict }
+})
+
+const trailing = (payload: string, key = "u") => ({
+  payload,
+  unique: { key, until: { windowMillis: 1000 }, onConflict: "trailing" } as const
+})
+
+/** How a holder stands, and what brings it there. */
+type Stand = "waits" | "runs" | "retries" | "has ended"
+
+interface Conflict {
+  /** What the second and the third enqueue are answered, and about which record. */
+  readonly answers: readonly [string, string]
+  /** How records stand then: state, payload, and when they are due after their own enqueue. */
+  readonly holder: string
+  readonly next?: string
+}
+
+const both = (outcome: string): readonly [string, string] => [`${outcome} holder`, `${outcome} holder`]
+const leftAs = (holder: string): Conflict => ({ answers: both("Existing"), holder })
+const followedAs = (holder: string): Conflict => ({
+  answers: ["Inserted next", "Replaced next"],
+  holder,
+  next: "blocked 2"
+})
+
+/** The table of unique conflicts. The holder has payload 0; 1 comes with a delay of 5,000, 2 with one of 7,000. */
+const conflicts: Record<Stand, Record<"keep" | "replace" | "reschedule" | "runAfter", Conflict>> = {
+  waits: {
+    keep: leftAs("ready 0"),
+    replace: { answers: both("Replaced"), holder: "scheduled 2 in 7000" },
+    reschedule: { answers: both("Replaced"), holder: "scheduled 0 in 7000" },
+    runAfter: leftAs("ready 0")
+  },
+  runs: {
+    keep: leftAs("running 0"),
+    replace: followedAs("running 0"),
+    reschedule: leftAs("running 0"),
+    runAfter: followedAs("running 0")
+  },
+  retries: {
+    keep: leftAs("scheduled 0 in 9000"),
+    replace: followedAs("scheduled 0 in 9000"),
+    reschedule: leftAs("scheduled 0 in 9000"),
+    runAfter: followedAs("scheduled 0 in 9000")
+  },
+  "has ended": {
+    keep: leftAs("completed 0"),
+    replace: leftAs("completed 0"),
+    reschedule: leftAs("completed 0"),
+    // The new one has the key: it is what the third finds.
+    runAfter: { answers: ["Inserted next", "Existing next"], holder: "completed 0", next: "scheduled 1 in 5000" }
+  }
+}
+
+const conflictFacts = (Object.keys(conflicts) as ReadonlyArray<Stand>).map((stand) =>
+  fact(`unique, a holder that ${stand}: what each policy answers and leaves, also within a window`, function*() {
+    for (
+      const until of stand === "has ended"
+        ? [{ windowMillis: 60_000 }]
+        : ["finished", { windowMillis: 60_000 }] as const
+    ) {
+      for (const [policy, expected] of Object.entries(conflicts[stand])) {
+        const key = `${policy} ${JSON.stringify(until)}`
+        const ask = (payload: string, delay: number) =>
+          H.enqueue({
+            payload,
+            delay,
+            unique: { key, until, onConflict: policy as JobStore.UniqueClaim["onConflict"] }
+          })
+        const holder = yield* ask("0", 0)
+        const attempt = stand === "waits" ? undefined : yield* H.claimOne("w")
+        if (stand === "retries") yield* H.settle("w", attempt!, H.retryAfter(9000))
+        if (stand === "has ended") yield* H.settle("w", attempt!, H.complete)
+        const answers = [yield* ask("1", 5000), yield* ask("2", 7000)]
+        const nameOf = (id: JobRecord.JobId) => id === holder.id ? "holder" : "next"
+        assert.deepStrictEqual(answers.map(({ id, outcome }) => `${outcome} ${nameOf(id)}`), [...expected.answers], key)
+        assert.strictEqual(new Set(answers.map(({ id }) => id)).size, 1, key)
+        const next = answers.find(({ id }) => id !== holder.id)
+        assert.strictEqual(yield* standOf(holder.id), expected.holder, key)
+        assert.strictEqual(next === undefined ? undefined : yield* standOf(next.id), expected.next, key)
+        // Each of them runs in the end, and one after the other.
+        if (stand === "runs") yield* H.settle("w", attempt!, H.complete)
+        yield* H.advance(9000)
+        for (
+          const id of [...(stand === "waits" || stand === "retries" ? [holder.id] : []), ...(next ? [next.id] : [])]
+        ) {
+          const claimed = yield* H.claim("w", 2)
+          assert.deepStrictEqual(claimed.map((claimed) => claimed.id), [id], key)
+          yield* H.settle("w", claimed[0]!, H.complete)
+        }
+        assert.deepStrictEqual(yield* H.claim("w"), [], key)
+      }
+    }
+  })
+)
+
+const standOf = (id: JobRecord.JobId) =>
+  Effect.map(
+    H.get(id),
+    ({ dueAt, enqueuedAt, payload, state }) =>
+      `${state} ${payload}${state === "scheduled" ? ` in ${dueAt! - enqueuedAt}` : ""}`
+  )
+
+export const uniqueFacts: ReadonlyArray<H.Fact> = [
+  ...conflictFacts,
+  fact(
+    "unique, until started: no policy finds a holder that has begun, whether it runs, retries or has ended",
+    function*() {
+      for (const stand of ["runs", "retries", "has ended"] as const) {
+        for (const policy of ["keep", "replace", "reschedule", "runAfter"] as const) {
+          const given = {
+            payload: stand,
+            unique: { key: `${stand} ${policy}`, until: "started", onConflict: policy }
+          } as const
+          const holder = yield* H.enqueue(given)
+          const attempt = yield* H.claimOne("w")
+          if (stand === "retries") yield* H.settle("w", attempt, H.retryAfter(9000))
+          if (stand === "has ended") yield* H.settle("w", attempt, H.complete)
+          const next = yield* H.enqueue({ ...given, payload: "next" })
+          assert.deepStrictEqual([next.outcome, yield* H.stateOf(next.id)], ["Inserted", "ready"], given.unique.key)
+          assert.strictEqual((yield* H.get(holder.id)).payload, stand)
+          // It has the key now.
+          assert.strictEqual((yield* H.enqueue(given)).id, next.id)
+          yield* H.control({ _tag: "Delete" }, next.id)
+        }
+      }
+    }
+  ),
+  fact("unique, keep: a second enqueue answers the holder while it waits, runs and retries", function*() {
+    const first = yield* H.enqueue(unique("keep"))
+    const existing = { id: first.id, outcome: "Existing" } as const
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), existing)
+    const attempt = yield* H.claimOne("w")
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), existing)
+    yield* H.settle("w", attempt, H.retryAfter(1000))
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), existing)
+  }),
+  fact("unique: completed, dead and cancelled records free the key", function*() {
+    const first = yield* H.enqueue(unique("keep"))
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    const second = yield* H.enqueue(unique("keep"))
+    assert.notStrictEqual(second.id, first.id)
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    const third = yield* H.enqueue(unique("keep"))
+    assert.strictEqual(third.outcome, "Inserted")
+    yield* H.control({ _tag: "Cancel", reason: "test" }, third.id)
+    assert.strictEqual((yield* H.enqueue(unique("keep"))).outcome, "Inserted")
+  }),
+  fact("unique, until started: the key is free once the record runs", function*() {
+    yield* H.enqueue(unique("keep", "started"))
+    yield* H.claimOne("w")
+    assert.strictEqual((yield* H.enqueue(unique("keep", "started"))).outcome, "Inserted")
+  }),
+  fact(
+    "unique, until started: a record that is given back unstarted has its key again, unless another took it",
+    function*() {
+      const started = unique("keep", "started")
+      const giveBack: ReadonlyArray<(attempt: JobStore.Claimed) => Effect.Effect<unknown, unknown, JobStore.JobStore>> =
+        [
+          (attempt) => H.settle("w", attempt, { _tag: "Release" }),
+          (attempt) => H.settle("w", attempt, { _tag: "Park", reason: "NoHandler" }),
+          () => H.renew("w", { reconcileOlderThan: 0 })
+        ]
+      for (const give of giveBack) {
+        const { id } = yield* H.enqueue(started)
+        yield* give(yield* H.claimOne("w"))
+        assert.deepStrictEqual(yield* H.enqueue(started), { id, outcome: "Existing" })
+        yield* H.control({ _tag: "Delete" }, id)
+      }
+      const first = yield* H.enqueue(started)
+      const attempt = yield* H.claimOne("w")
+      const second = yield* H.enqueue(started)
+      yield* H.settle("w", attempt, { _tag: "Release" })
+      assert.deepStrictEqual(yield* H.enqueue(started), { id: second.id, outcome: "Existing" })
+      assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [first.id, second.id])
+    }
+  ),
+  fact("unique, window: the key outlives the record until the window ends", function*() {
+    const window = { windowMillis: 10_000 }
+    const first = yield* H.enqueue(unique("keep", window))
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    yield* H.advance(9000)
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep", window)), { id: first.id, outcome: "Existing" })
+    yield* H.advance(1000)
+    assert.strictEqual((yield* H.enqueue(unique("keep", window))).outcome, "Inserted")
+  }),
+  fact(
+    "unique, replace: a waiting record keeps id and place and gets the new contents, and its fence rises",
+    function*() {
+      const first = yield* H.enqueue({ ...unique("replace"), payload: "1" })
+      yield* H.enqueue({ payload: "other" })
+      const before = yield* H.get(first.id)
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("replace"), payload: "2" }), {
+        id: first.id,
+        outcome: "Replaced"
+      })
+      const after = yield* H.get(first.id)
+      assert.isAbove(after.fence, before.fence)
+      assert.strictEqual((yield* H.claimOne("w")).payload, "2")
+    }
+  ),
+  fact(
+    "unique, reschedule: a waiting record gets the due instant alone; one that has begun is left alone",
+    function*() {
+      const first = yield* H.enqueue({ ...unique("reschedule"), payload: "1" })
+      yield* H.enqueue({ ...unique("reschedule"), payload: "2", delay: 5000 })
+      const moved = yield* H.get(first.id)
+      assert.deepStrictEqual([moved.state, moved.payload], ["scheduled", "1"])
+      yield* H.advance(5000)
+      yield* H.claimOne("w")
+      assert.strictEqual((yield* H.enqueue(unique("reschedule"))).outcome, "Existing")
+    }
+  ),
+  fact(
+    "unique, maxWait: an enqueue that is repeated puts its record off, and no further than that after the first",
+    function*() {
+      for (const onConflict of ["replace", "reschedule"] as const) {
+        const unique = { key: onConflict, until: "finished", onConflict, maxWait: 60_000 } as const
+        const given = (delay: number, payload: string) => ({ unique, delay, payload })
+        const first = yield* H.enqueue(given(40_000, "1"))
+        assert.strictEqual((yield* H.enqueue(given(50_000, "2"))).outcome, "Replaced")
+        const put = yield* H.get(first.id)
+        assert.isAtLeast(put.dueAt! - put.enqueuedAt, 50_000)
+        assert.isBelow(put.dueAt! - put.enqueuedAt, 60_000)
+        assert.strictEqual((yield* H.enqueue(given(90_000, "3"))).id, first.id)
+        const last = yield* H.get(first.id)
+        assert.strictEqual(last.dueAt! - last.enqueuedAt, 60_000)
+        assert.strictEqual(last.payload, onConflict === "replace" ? "3" : "1")
+      }
+    }
+  ),
+  fact(
+    "unique, runAfter: one successor waits for the holder that has begun, and a second replaces its contents",
+    function*() {
+      yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      const next = yield* H.enqueue({ ...unique("runAfter"), payload: "1" })
+      assert.strictEqual(next.outcome, "Inserted")
+      assert.strictEqual((yield* H.get(next.id)).blocked?.reason, "Unique")
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("runAfter"), payload: "2" }), {
+        id: next.id,
+        outcome: "Replaced"
+      })
+      assert.strictEqual((yield* H.claim("w")).length, 0)
+      yield* H.settle("w", attempt, H.complete)
+      const successor = yield* H.claimOne("w")
+      assert.deepStrictEqual([successor.id, successor.payload], [next.id, "2"])
+    }
+  ),
+  fact("unique, replace: a holder that has begun gets a successor", function*() {
+    yield* H.enqueue(unique("replace"))
+    const attempt = yield* H.claimOne("w")
+    const next = yield* H.enqueue(unique("replace"))
+    assert.strictEqual(yield* H.stateOf(next.id), "blocked")
+    yield* H.settle("w", attempt, H.dead)
+    assert.strictEqual(yield* H.stateOf(next.id), "ready")
+  }),
+  fact(
+    "unique, runAfter: what is enqueued after the successor was cancelled or deleted is stored anew (P1)",
+    function*() {
+      yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      for (const end of [{ _tag: "Cancel", reason: "r" }, { _tag: "Delete" }] as const) {
+        const { id } = yield* H.enqueue(unique("runAfter"))
+        yield* H.control(end, id)
+        const next = yield* H.enqueue(unique("runAfter"))
+        assert.deepStrictEqual([next.outcome, yield* H.stateOf(next.id)], ["Inserted", "blocked"])
+        yield* H.control({ _tag: "Delete" }, next.id)
+      }
+      const last = yield* H.enqueue(unique("runAfter"))
+      yield* H.settle("w", attempt, H.complete)
+      assert.strictEqual((yield* H.claimOne("w")).id, last.id)
+    }
+  ),
+  fact("unique, window: a successor goes on when its holder is completed, and has the key from then on", function*() {
+    for (const policy of ["runAfter", "replace"] as const) {
+      const window = unique(policy, { windowMillis: 10_000 })
+      yield* H.enqueue(window)
+      const attempt = yield* H.claimOne("w")
+      const next = yield* H.enqueue(window)
+      yield* H.settle("w", attempt, H.complete)
+      assert.strictEqual(yield* H.stateOf(next.id), "ready")
+      assert.strictEqual((yield* H.enqueue(window)).id, next.id)
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    }
+  }),
+  fact(
+    "unique, runAfter: a successor that is replaced has the priority and the delay of the last enqueue",
+    function*() {
+      yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      const { id } = yield* H.enqueue({ ...unique("runAfter"), delay: 60_000 })
+      yield* H.advance(5000)
+      yield* H.enqueue({ ...unique("runAfter"), delay: 60_000, priority: 10 })
+      yield* H.settle("w", attempt, H.complete)
+      const record = yield* H.get(id)
+      assert.deepStrictEqual([record.priority, record.dueAt! - record.enqueuedAt], [10, 65_000])
+    }
+  ),
+  fact(
+    "unique, replace: a call that was answered once is Existing when it is repeated, whoever replaced its contents since",
+    function*() {
+      const call = (idempotencyKey: string) =>
+        H.enqueue({ ...unique("replace"), idempotencyKey, payload: idempotencyKey })
+      const repeated = function*(id: JobRecord.JobId, payload: string, ...keys: ReadonlyArray<string>) {
+        for (const key of keys) assert.deepStrictEqual(yield* call(key), { id, outcome: "Existing" })
+        assert.strictEqual((yield* H.get(id)).payload, payload)
+      }
+      const { id } = yield* call("a")
+      assert.strictEqual((yield* call("b")).outcome, "Replaced")
+      yield* repeated(id, "b", "a", "b")
+      const attempt = yield* H.claimOne("w")
+      const next = yield* call("c")
+      assert.deepStrictEqual(yield* call("d"), { id: next.id, outcome: "Replaced" })
+      yield* repeated(next.id, "d", "c", "d")
+      yield* H.settle("w", attempt, H.complete)
+      // The keys of a record go with it.
+      yield* H.control({ _tag: "Delete" }, next.id)
+      assert.strictEqual((yield* call("c")).outcome, "Inserted")
+      assert.strictEqual((yield* call("d")).outcome, "Replaced")
+    }
+  ),
+  fact("unique, reschedule: the same call twice moves the record once", function*() {
+    const call = H.enqueue({ ...unique("reschedule"), idempotencyKey: "k", delay: 5000 })
+    const { id } = yield* H.enqueue({ ...unique("reschedule"), delay: 1000 })
+    assert.strictEqual((yield* call).outcome, "Replaced")
+    const { dueAt } = yield* H.get(id)
+    yield* H.advance(500)
+    assert.deepStrictEqual(yield* call, { id, outcome: "Existing" })
+    assert.strictEqual((yield* H.get(id)).dueAt, dueAt)
+  }),
+  fact("unique, replace and reschedule: the expiry counts from the new due instant", function*() {
+    for (const policy of ["replace", "reschedule"] as const) {
+      const given = { ...unique(policy), delay: 60_000, startBefore: 10_000 }
+      const { id } = yield* H.enqueue(given)
+      yield* H.advance(50_000)
+      yield* H.enqueue(given)
+      yield* H.advance(21_000)
+      yield* H.maintain
+      assert.strictEqual(yield* H.stateOf(id), "scheduled")
+      yield* H.advance(48_999)
+      assert.strictEqual((yield* H.maintain).expired, 0)
+      yield* H.advance(1)
+      yield* H.maintain
+      assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
+    }
+  }),
+  fact(
+    "unique, runAfter: a successor waits for its holder and for its dependencies, whichever ends first",
+    function*() {
+      for (const first of ["holder", "dependency"] as const) {
+        const dependency = yield* H.enqueue({ queue: "other" })
+        const holder = yield* H.enqueue(unique("runAfter"))
+        const attempts = { holder: yield* H.claimOne("w"), dependency: yield* H.claimOne("w", "other") }
+        const { id } = yield* H.enqueue({
+          ...unique("runAfter"),
+          dependencies: [{ name: "d", id: dependency.id }]
+        })
+        assert.deepStrictEqual((yield* H.get(id)).blocked, { reason: "Unique", on: holder.id })
+        yield* H.settle("w", attempts[first], H.complete)
+        assert.strictEqual((yield* H.get(id)).blocked?.reason, first === "holder" ? "Dependencies" : "Unique")
+        yield* H.settle("w", attempts[first === "holder" ? "dependency" : "holder"], H.complete)
+        assert.strictEqual((yield* H.claimOne("w")).id, id)
+        yield* H.control({ _tag: "Cancel", reason: "r" }, id)
+        yield* H.advance(H.lease)
+        yield* H.maintain
+      }
+    }
+  ),
+  fact(
+    "unique, replace: a record that was retried by hand waits for its first start again: it is replaced",
+    function*() {
+      const { id } = yield* H.enqueue({ ...unique("replace"), payload: "1" })
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+      yield* H.control({ _tag: "Retry" }, id)
+      assert.deepStrictEqual(yield* H.enqueue({ ...unique("replace"), payload: "2" }), { id, outcome: "Replaced" })
+      assert.strictEqual((yield* H.claimOne("w")).payload, "2")
+    }
+  ),
+  fact("unique: a batch that would replace a member of a flow is refused whole", function*() {
+    const store = yield* JobStore.JobStore
+    const member = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
+    const records = [H.record(), H.record(unique("replace")), H.record()]
+    const answers = yield* store.enqueue({ records })
+    assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Refused", "UniqueConflict", "Refused"])
+    assert.strictEqual(answers[1]!.id, member.id)
+    for (const { id } of records) assert.isFalse(yield* H.exists(id))
+    const flow = [
+      H.record({ ...unique("keep"), tag: "New", flowId: "g" }),
+      H.record({ ...unique("replace"), tag: "New" })
+    ]
+    const own = yield* store.enqueue({ records: flow })
+    assert.deepStrictEqual(own[1], { id: flow[0]!.id, outcome: "UniqueConflict" })
+    assert.isFalse(yield* H.exists(flow[0]!.id))
+  }),
+  fact("unique: a member of a flow is never replaced", function*() {
+    const first = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
+    assert.deepStrictEqual(yield* H.enqueue(unique("replace")), { id: first.id, outcome: "UniqueConflict" })
+  }),
+
+  // throttle
+  fact(
+    "unique, trailing: of what comes within a window one record waits for its end, with the last payload",
+    function*() {
+      const first = yield* H.enqueue(trailing("1"))
+      yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+      yield* H.advance(200)
+      const second = yield* H.enqueue(trailing("2"))
+      assert.strictEqual(second.outcome, "Inserted")
+      const { dueAt, enqueuedAt } = yield* H.get(second.id)
+      assert.strictEqual(dueAt, enqueuedAt + 800)
+      yield* H.advance(300)
+      assert.deepStrictEqual(yield* H.enqueue({ ...trailing("3"), priority: 5 }), {
+        id: second.id,
+        outcome: "Replaced"
+      })
+      assert.strictEqual((yield* H.get(second.id)).dueAt, dueAt)
+      assert.deepStrictEqual(yield* H.claim("w"), [])
+      yield* H.advance(500)
+      const claimed = yield* H.claimOne("w")
+      assert.deepStrictEqual([claimed.id, claimed.payload, claimed.priority], [second.id, "3", 5])
+      // Its own window, whether it runs or has ended.
+      const third = yield* H.enqueue(trailing("4"))
+      assert.strictEqual((yield* H.get(third.id)).dueAt, dueAt! + 1000)
+      yield* H.settle("w", claimed, H.complete)
+      assert.deepStrictEqual(yield* H.enqueue(trailing("5")), { id: third.id, outcome: "Replaced" })
+      yield* H.advance(1000)
+      yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+      yield* H.advance(1000)
+      const late = yield* H.enqueue(trailing("6"))
+      assert.deepStrictEqual([late.outcome, yield* H.stateOf(late.id)], ["Inserted", "ready"])
+      assert.strictEqual(yield* H.stateOf(first.id), "completed")
+    }
+  ),
+  fact("unique, trailing: a record that has not begun gets the new payload, and stays due when it was", function*() {
+    const { id } = yield* H.enqueue(trailing("1"))
+    yield* H.enqueue({ payload: "other" })
+    assert.deepStrictEqual(yield* H.enqueue(trailing("2")), { id, outcome: "Replaced" })
+    const claimed = yield* H.claimOne("w")
+    assert.deepStrictEqual([claimed.id, claimed.payload], [id, "2"])
+    const later = yield* H.enqueue({ ...trailing("3", "v"), delay: 500 })
+    yield* H.advance(100)
+    yield* H.enqueue({ ...trailing("4", "v"), delay: 500 })
+    const { dueAt, enqueuedAt } = yield* H.get(later.id)
+    assert.strictEqual(dueAt, enqueuedAt + 500)
+  }),
+  fact("unique, trailing: of many at the same time one trails, and one that has failed holds no window", function*() {
+    yield* H.enqueue(trailing("0"))
+    const attempt = yield* H.claimOne("w")
+    const answers = yield* Effect.forEach(
+      Array.from({ length: 20 }, (_, n) => n),
+      (n) => H.enqueue(trailing(String(n))),
+      { concurrency: "unbounded" }
+    )
+    const outcomes = answers.map(({ outcome }) => outcome)
+    assert.strictEqual(outcomes.filter((outcome) => outcome === "Inserted").length, 1)
+    assert.strictEqual(outcomes.filter((outcome) => outcome === "Replaced").length, 19)
+    assert.strictEqual(new Set(answers.map(({ id }) => id)).size, 1)
+    yield* H.settle("w", attempt, H.dead)
+    assert.strictEqual((yield* H.enqueue(trailing("20"))).outcome, "Replaced")
+    yield* H.control({ _tag: "Cancel", reason: "r" }, answers[0]!.id)
+    const next = yield* H.enqueue(trailing("21"))
+    assert.deepStrictEqual([next.outcome, yield* H.stateOf(next.id)], ["Inserted", "ready"])
+  }),
+  fact("unique: of many at the same time one has the key, and with runAfter one more waits for it", function*() {
+    for (const onConflict of ["keep", "replace", "reschedule", "runAfter"] as const) {
+      const ask = (n: number) =>
+        H.enqueue({ payload: String(n), unique: { key: onConflict, until: "finished", onConflict } })
+      const many = Effect.forEach(Array.from({ length: 20 }, (_, n) => n), ask, { concurrency: "unbounded" })
+      const waiting = yield* many
+      assert.strictEqual(waiting.filter(({ outcome }) => outcome === "Inserted").length, 1, onConflict)
+      assert.strictEqual(new Set(waiting.map(({ id }) => id)).size, 1, onConflict)
+      const attempt = yield* H.claimOne("w")
+      const running = yield* many
+      const others = onConflict === "replace" || onConflict === "runAfter"
+      assert.strictEqual(running.filter(({ outcome }) => outcome === "Inserted").length, others ? 1 : 0, onConflict)
+      assert.strictEqual(new Set(running.map(({ id }) => id)).size, 1, onConflict)
+      assert.strictEqual(running[0]!.id === attempt.id, !others, onConflict)
+      const { counts } = yield* H.statsOf()
+      assert.deepStrictEqual([counts.running, counts.ready, counts.blocked], [1, 0, others ? 1 : 0], onConflict)
+      yield* H.settle("w", attempt, H.complete)
+      if (others) yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    }
+  }),
+  fact("unique, trailing: a member of a flow is not replaced, and two of one batch are one", function*() {
+    const store = yield* JobStore.JobStore
+    const records = [H.record(trailing("1")), H.record(trailing("2"))]
+    const answers = yield* store.enqueue({ records })
+    assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Inserted", "Replaced"])
+    assert.strictEqual((yield* H.claimOne("w")).payload, "2")
+    const member = yield* H.enqueue({ ...trailing("3"), flowId: "f" })
+    assert.deepStrictEqual(yield* H.enqueue(trailing("4")), { id: member.id, outcome: "UniqueConflict" })
+  })
+]
