@@ -19,9 +19,20 @@ const spare = (s: string): string =>
   `CASE WHEN EXISTS (SELECT FROM (SELECT crashes FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0
         ORDER BY priority, turn, place LIMIT n) f WHERE crashes > 0) THEN 100 ELSE 0 END`
 
-/** The statements of one claim: into `v_ids`, NULL for none, and their lines into `v_lines`. */
+/**
+ * The statements of one claim: into `v_ids`, NULL for none, and their lines into `v_lines`.
+ *
+ * To look whether there is anything costs 20 thousand instructions, to begin a claim that finds nothing 300 thousand
+ * (callgrind): a third of the exchange of an idle worker.
+ */
 export const claiming = (s: string): string => `
-  IF EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0) THEN
+  SELECT EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])),
+    EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0)
+    INTO v_ready, v_back;
+  v_ids := NULL;
+  v_starts := NULL;
+  IF v_back THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), back AS MATERIALIZED (
       SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
       FROM ${s}.record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
@@ -52,7 +63,7 @@ export const claiming = (s: string): string => `
       v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
     END IF;
     v_last := NULL;
-  ELSE
+  ELSIF v_ready THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")}
       SELECT array_agg(id), string_agg(line, E'\\x1e'), (SELECT num FROM noted),
         (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)

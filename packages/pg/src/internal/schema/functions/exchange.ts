@@ -36,6 +36,7 @@ DECLARE
   v_claim bigint;
   v_last bigint[];
   v_back boolean;
+  v_ready boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
   v_claimed int := 0;
@@ -174,7 +175,9 @@ BEGIN
     -- What is left in a queue of which a claim came back short in the end, others have locked: to ask for it at once again
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (${mayClaim(s)}) THEN
+      CONTINUE WHEN v_taken[i] IS NULL OR v_short[i];
+      -- By itself: an expression that has a subquery costs its start even where it is not come to.
+      IF ${mayClaim(s)} THEN
         IF v_taken[i] >= v_rooms[i] THEN
           v_next := least(v_next, (SELECT o_opens FROM ${s}.queue_room(p_queues[i], v_now)));
         ELSE
