@@ -15,7 +15,7 @@ import { isRefusal, within } from "./call.ts"
 import { renew } from "./keeper.ts"
 import type { Parcel } from "./outbox.ts"
 import { settleEach, writeEach } from "./refused.ts"
-import { minPatience, slice, type WorkerState } from "./state.ts"
+import { slice, type WorkerState } from "./state.ts"
 
 /** Settlements and claims of one exchange, each. */
 const maxBatch = 1000
@@ -291,7 +291,7 @@ const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now
   const exchanges = isElsewhere(state) ? 2 : 1
   const horizon = Math.min(maxHorizon, Math.max(1, 2 * exchanges * exchangeTime))
   // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
-  state.patience = Math.max(minPatience, 2 * horizon)
+  state.patience = Math.max(state.minPatience, 2 * horizon)
   const worked = pace.elapsed <= 0 ? Infinity : (pace.settled / pace.elapsed) * horizon
   return Math.floor(Math.min(maxAhead, 2 * exchanges * pace.settled, worked))
 }

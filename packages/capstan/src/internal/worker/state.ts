@@ -46,8 +46,12 @@ import { membersOf, type Prefetched, without } from "./waiting.ts"
 /** Which reason of several holds. */
 const rank: Readonly<Record<Stop["_tag"], number>> = { Cancel: 0, TimedOut: 1, Shutdown: 1, Lost: 2 }
 
-/** How long a claimed record may wait for a slot, at least, before it is given back to other workers, in milliseconds. */
-export const minPatience = 20
+/**
+ * How long a claimed record may wait for a slot, at least, before it is given back to other workers, in milliseconds. A store
+ * elsewhere answers late now and then, and what is given back costs it as much as twenty that run: with 20 there too, a busy
+ * machine gave back every fifth record. Others look once a poll, so a part of that is no loss to them.
+ */
+const minPatience = { here: 20, elsewhere: 250 }
 /** How long the worker may keep the thread, in milliseconds. */
 export const slice = 4
 
@@ -71,7 +75,7 @@ export class WorkerState extends Timers implements Host {
   /** How many records are claimed ahead of free slots. */
   ahead = 0
   /** How long a claimed record may wait for a slot. */
-  patience = minPatience
+  patience: number
   readonly health: Health
   abandoned = 0
   /** When the last exchange was answered, by the monotonic clock. */
@@ -97,10 +101,17 @@ export class WorkerState extends Timers implements Host {
   }) {
     super(options.clock, options.settings)
     this.store = options.store
+    this.patience = this.minPatience
     this.slots = options.slots
     this.jobs = options.jobs
     this.telemetry = options.telemetry
     this.health = new Health(options.settings.id)
+  }
+
+  get minPatience(): number {
+    return this.store.notifications === "exact"
+      ? minPatience.here
+      : Math.min(minPatience.elsewhere, Math.max(minPatience.here, this.settings.pollInterval / 4))
   }
 
   get stopping(): boolean {
