@@ -14,7 +14,9 @@ import { maxLine, maxLines } from "../src/internal/worker/attempt.ts"
 import { keptEntries } from "../src/internal/worker/outbox.ts"
 import { maxError, maxMessage } from "../src/internal/worker/runner.ts"
 
-const section = readFileSync(new URL("../../../README.md", import.meta.url), "utf8").split("## Limits\n")[1]!.split("\n## ")[0]!
+const section = readFileSync(new URL("../../../README.md", import.meta.url), "utf8").split("## Limits\n")[1]!.split(
+  "\n## "
+)[0]!
 
 const rows = new Map(
   section.split("\n").filter((line) => line.startsWith("| ")).slice(1).map((line) => {
@@ -40,8 +42,7 @@ const largest = (make: (n: number) => unknown): number => {
   return n
 }
 
-const ofBatch = (size: number) =>
-  JobBatch.make("Bulk", { payload: Schema.Number, batch: { size, within: "1 second" } })
+const ofBatch = (size: number) => JobBatch.make("Bulk", { payload: Schema.Number, batch: { size, within: "1 second" } })
 
 /** Every number of the row, in order: units in their base, the rest as it stands. */
 const limits: Readonly<Record<string, ReadonlyArray<number>>> = {
@@ -70,7 +71,9 @@ describe("the limits of the README", () => {
   })
 
   it.each(Object.entries(limits))("%s: %j", (what, numbers) => {
-    const named = [...(rows.get(what) ?? "").matchAll(/-?\d[\d,]*/g)].map(([number]) => Number(number.replaceAll(",", "")))
+    const named = [...(rows.get(what) ?? "").matchAll(/-?\d[\d,]*/g)].map(([number]) =>
+      Number(number.replaceAll(",", ""))
+    )
     assert.deepStrictEqual(named, numbers)
   })
 })

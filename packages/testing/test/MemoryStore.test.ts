@@ -18,7 +18,8 @@ describe("the memory store with a million records", () => {
     const layer = await twin(name, {
       file: "row.ts",
       line: "    this.priority = spec.priority\n  }",
-      instead: "    this.priority = spec.priority\n    return new Proxy(this, Row.watcher)\n  }\n\n  static watcher = {}"
+      instead:
+        "    this.priority = spec.priority\n    return new Proxy(this, Row.watcher)\n  }\n\n  static watcher = {}"
     })
     const { Row }: { readonly Row: { readonly watcher: Watcher } } = await import(`${folderOf(name)}/row.ts`)
     return { layer, watcher: Row.watcher }
@@ -50,13 +51,17 @@ describe("the memory store with a million records", () => {
       return looks
     }).pipe(Effect.provide(layer))
 
-  it.effect("claims and settles with exactly as many looks at records as with ten thousand", () =>
-    Effect.gen(function*() {
-      const { layer, watcher } = yield* watched
-      const few = yield* looksOf(10_000, Layer.fresh(layer), watcher)
-      for (const looks of few) assert.isAbove(looks, batch)
-      assert.deepStrictEqual(yield* looksOf(1_000_000, Layer.fresh(layer), watcher), few)
-    }), 120_000)
+  it.effect(
+    "claims and settles with exactly as many looks at records as with ten thousand",
+    () =>
+      Effect.gen(function*() {
+        const { layer, watcher } = yield* watched
+        const few = yield* looksOf(10_000, Layer.fresh(layer), watcher)
+        for (const looks of few) assert.isAbove(looks, batch)
+        assert.deepStrictEqual(yield* looksOf(1_000_000, Layer.fresh(layer), watcher), few)
+      }),
+    120_000
+  )
 
   it.effect("looks at a bounded number of records a call, and says where it stopped", () =>
     Effect.gen(function*() {
