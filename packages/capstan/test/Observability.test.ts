@@ -338,10 +338,10 @@ describe("metrics", () => {
     }).pipe(Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
   })
 
-  it("are those of the table in the docs, of the same type", () => {
+  it("are those of the table in the docs, of the same type, with the same attributes", () => {
     assert.deepStrictEqual(
-      sorted(rowsOf(doc("observability"), "metric").map(([name, type]) => [name, type])),
-      sorted(Object.values(metrics).map((series) => [series({}).id, series({}).type.toLowerCase()]))
+      sorted(rowsOf(doc("observability"), "metric").map(([name, type, attributes]) => [name, type, attributes])),
+      sorted(Object.values(metrics).map(({ attributes, id, type }) => [id, type, attributes.join(", ")]))
     )
   })
 })

@@ -14,9 +14,12 @@ export interface Change {
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
 
+/** Where its files are: what they export can be looked at. */
+export const folderOf = (name: string): string => path(`.twins/${name.replaceAll(" ", "-")}`)
+
 /** A copy of the memory store with the line replaced. */
 export const twin = async (name: string, { file, instead, line }: Change): Promise<Layer.Layer<JobStore.JobStore>> => {
-  const folder = path(`.twins/${name.replaceAll(" ", "-")}`)
+  const folder = folderOf(name)
   rmSync(folder, { recursive: true, force: true })
   cpSync(path("../capstan/src/internal/memory"), folder, { recursive: true })
   const original = readFileSync(`${folder}/${file}`, "utf8")

@@ -41,7 +41,7 @@ export interface Stored {
 export const Detached = Context.Reference<boolean>("capstan/Detached", { defaultValue: () => false })
 
 /** How many records go to the store in one call. */
-const chunk = 1000
+export const chunk = 1000
 
 export const priorities = { low: -10, normal: 0, high: 10 } as const
 
@@ -230,7 +230,7 @@ const check = (
 }
 
 /** Characters of an idempotency, unique, concurrency, batch or partition key: a store may have an index on them. */
-const maxKey = 512
+export const maxKey = 512
 
 const keyTooLong = (job: Definition, option: string, key: string, index?: number): EnqueueError =>
   refused(

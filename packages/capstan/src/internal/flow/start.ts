@@ -23,7 +23,7 @@ export interface Started {
 }
 
 /** A list of a thousand that waits for a list of a thousand has a million edges: a node between the two has two thousand. */
-const maxEdges = 200_000
+export const maxEdges = 200_000
 
 type Payloads = Readonly<Record<string, unknown>>
 

@@ -30,9 +30,12 @@ class Turns {
     if (turn > this.now) this.now = turn
   }
 
-  /** A key behind the queue's time is as good as new. */
+  /**
+   * A key behind the queue's time is as good as new. One at it gains a turn at most: where every record has a key of its own
+   * the time stands still, and nothing would ever be forgotten.
+   */
   private forget(): void {
-    for (const [key, turn] of this.last) if (turn < this.now) this.last.delete(key)
+    for (const [key, turn] of this.last) if (turn <= this.now) this.last.delete(key)
     this.bound = Math.max(1000, 2 * this.last.size)
   }
 }

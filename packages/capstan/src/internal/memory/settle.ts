@@ -14,9 +14,9 @@ import type { MemoryState, WorkerState } from "./state.ts"
 import { mustUndo } from "./write.ts"
 
 /** The failures that travel with a record; what is older only counts as an attempt. */
-const keptFailures = 32
+export const keptFailures = 32
 /** The attempts that a history shows. */
-const keptAttempts = 100
+export const keptAttempts = 100
 
 export const settle = (state: MemoryState, by: WorkerState, settlement: Settlement, now: number): Settled => {
   const row = by.held.get(settlement.id) ?? state.rows.get(settlement.id)

@@ -37,6 +37,9 @@ export interface MemoryOptions {
   readonly maxFinished?: number | undefined
 }
 
+/** See `MemoryOptions.maxFinished`. */
+export const defaultMaxFinished = 100_000
+
 interface WorkerHint {
   readonly worker: string
   readonly queues: ReadonlySet<string>
@@ -100,7 +103,7 @@ export const make = Effect.fnUntraced(function*(
   const listeners = new Listeners()
   const state = new MemoryState({
     maxCrashes: options?.maxCrashes ?? 3,
-    maxFinished: options?.maxFinished ?? 100_000,
+    maxFinished: options?.maxFinished ?? defaultMaxFinished,
     hints: listeners
   })
   yield* Effect.addFinalizer(() => warnOfLoss(state))

@@ -7,7 +7,7 @@ import type { More, Row } from "./row.ts"
 import type { MemoryState } from "./state.ts"
 
 /** The log lines that a record keeps: the newest. */
-const keptLines = 200
+export const keptLines = 200
 
 export const write = (state: MemoryState, entries: ReadonlyArray<WriteEntry>, now: number): ReadonlyArray<Settled> =>
   entries.map((entry) => {

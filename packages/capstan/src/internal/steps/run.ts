@@ -21,7 +21,7 @@ export interface Options {
 }
 
 /** The size that an encoded result may have, in bytes of UTF-8. */
-const maxBytes = 1024 * 1024
+export const maxBytes = 1024 * 1024
 /** How long a record whose checkpoint a newer release has written is left to workers of that release, in milliseconds. */
 const forNewer = 10_000
 

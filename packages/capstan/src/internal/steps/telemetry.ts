@@ -11,12 +11,12 @@ import type { StepRecord } from "./steps.ts"
 
 type Series = Metric.Metric<number, unknown>
 
-type Make = (attributes: Attributes) => Series
+type Make<A> = (attributes: A) => Series
 
 /** Made once for each job: to make one costs more than to update it. */
-const made = new Map<Make, Map<string, Series>>()
+const made = new Map<unknown, Map<string, Series>>()
 
-const seriesOf = (make: Make, attributes: Attributes): Series => {
+const seriesOf = <A extends Attributes>(make: Make<A>, attributes: A): Series => {
   let all = made.get(make)
   if (all === undefined) made.set(make, all = new Map())
   const key = Object.values(attributes).join(" ")
@@ -25,7 +25,7 @@ const seriesOf = (make: Make, attributes: Attributes): Series => {
   return series
 }
 
-const update = (make: Make, attributes: Attributes, by = 1): Effect.Effect<void> =>
+const update = <A extends Attributes>(make: Make<A>, attributes: A, by = 1): Effect.Effect<void> =>
   Effect.withFiber((fiber) => Effect.sync(() => seriesOf(make, attributes).updateUnsafe(by, fiber.context)))
 
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): "done" | "failed" | "interrupted" =>

@@ -46,8 +46,9 @@ const pause = (duration: Duration.Input, closes?: "key" | "queue"): Effect.Effec
     : Effect.die(new Error(`a snooze must be a finite duration from 0, it is ${millis} ms`))
 }
 
-const maxLines = 100
-const maxLine = 2000
+/** Log lines of one attempt, and characters of one. */
+export const maxLines = 100
+export const maxLine = 2000
 
 export class Attempt implements JobContextShape, StepRecord {
   readonly claimed: Claimed

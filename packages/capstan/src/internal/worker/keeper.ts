@@ -58,7 +58,11 @@ const look = (state: WorkerState): void => {
   }
   state.closeBatches(now)
   if (now >= state.waitingSince + state.patience) {
+    // Handlers have become slower than the pace says.
     state.ahead = 0
+    state.pace.settled = 0
+    state.pace.elapsed = 0
+    state.settledSince = 0
     state.releaseStuck()
   }
   if (state.isHolding && now >= state.fencedAt) state.loseAll()

@@ -9,7 +9,7 @@ import type { AttemptRef, Settlement, WriteEntry } from "../../JobStore.ts"
 import type { Attempt } from "./attempt.ts"
 
 /** Progress and log entries that are kept while the store is away. */
-const keptEntries = 10_000
+export const keptEntries = 10_000
 
 const none: ReadonlyArray<never> = []
 

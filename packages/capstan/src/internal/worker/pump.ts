@@ -261,19 +261,23 @@ const accept = (
 /** The store has the settlements. */
 const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, startedAt: number): void => {
   const settled = parcel.settlements.length
+  // What is given back was not worked off, and says nothing of the rate.
+  for (const { outcome } of parcel.settlements) if (outcome._tag !== "Release") state.settledSince++
   parcel.settled(settled)
-  state.settledSince += settled
   state.telemetry.exchanged(settled + reply.claimed.length, state.elapsedNow() - startedAt)
   state.hear(reply)
 }
 
 /**
  * How many records to claim ahead: what is worked off while an exchange is under way (the product of rate and delay), at
- * least what one millisecond takes, and never more than twice what the last exchanges refilled. So handlers of microseconds
- * get batches, and handlers of seconds leave everything to whoever is free.
+ * least what one millisecond takes. So handlers of microseconds get batches, and handlers of seconds leave everything to
+ * whoever is free. Never more than `maxAhead`, and never more than
  *
- * With a store elsewhere there are two exchanges to fill, the one under way and the one whose records run beside it; and one
- * that only brought records says nothing of the rate.
+ * - with a store in the same process, twice what the last exchange settled: as much again as it refilled, and room to grow;
+ * - with a store elsewhere, four times what was settled of late (the last `paceOver` milliseconds that were worked, what is
+ *   older halved with every exchange). There are two exchanges to fill, the one under way and the one whose records run beside
+ *   it, and one asks for half of all that may be held (`share`): so for no more than twice what was settled, and half the slots.
+ *   An exchange that only brought records says nothing of the rate, and leaves the number as it is.
  */
 const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now: number): number => {
   const settled = state.settledSince

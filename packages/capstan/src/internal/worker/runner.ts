@@ -277,8 +277,9 @@ export const undecided = (cause: Cause.Cause<unknown>): Outcome => ({
   failure: { kind: "Defect", tag: "Undecided", message: clip(`its policy failed: ${messageOf(Cause.squash(cause))}`) }
 })
 
-const maxMessage = 1000
-const maxError = 4096
+/** Characters of a failure's message, and bytes of its encoded error. */
+export const maxMessage = 1000
+export const maxError = 4096
 
 /** Not every store takes NUL and halves of characters. */
 export const plain = (text: string): string => text.replaceAll("\0", "").toWellFormed()

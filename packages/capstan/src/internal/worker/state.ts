@@ -144,6 +144,8 @@ export class WorkerState extends Timers implements Host {
     }
     // With a store elsewhere the pump starts them, beside its next exchange when there is one.
     if (this.store.notifications === "exact") this.startWaiting()
+    // It starts nothing while there is no slot: the keeper is to know how long these have waited.
+    else if (this.waiting.length > 0 && !this.hasStartable) this.poke(this.waitingSince + this.patience)
   }
 
   private wait(next: Prefetched, queue: QueueSlots): void {

@@ -7,7 +7,7 @@ import type * as Metric from "effect/Metric"
 import type { JobStoreError } from "../../JobError.ts"
 import type { Decision } from "../../JobRecord.ts"
 import type { Claimed, ExchangeReply, ExchangeRequest, MaintainReply, Outcome, Shape as Store } from "../../JobStore.ts"
-import { type Attributes, metrics } from "../metrics.ts"
+import { metrics } from "../metrics.ts"
 import type { Attempt } from "./attempt.ts"
 import type { Batch } from "./batch.ts"
 import { SettleSpans } from "./settleSpans.ts"
@@ -27,7 +27,7 @@ const decisions: Record<Outcome["_tag"], Decision> = {
 
 /** The series of one job. */
 class JobMetrics {
-  readonly attributes: Attributes
+  readonly attributes: { readonly queue: string; readonly job: string }
   readonly waited: Metric.Metric<number, unknown>
   readonly ran: Metric.Metric<number, unknown>
   /** Attempts that completed since the last exchange: most do, so they are counted together. */

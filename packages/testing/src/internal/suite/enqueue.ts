@@ -59,11 +59,17 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     const store = yield* JobStore.JobStore
     yield* H.enqueue()
     const { fence, id } = yield* H.claimOne("w")
-    const child = H.record({ tag: "Child" })
+    const children = [H.record({ tag: "Child" }), H.record({ tag: "Child" })]
+    const isRefused = Effect.gen(function*() {
+      const error = yield* Effect.flip(store.enqueue({ records: children, by: { id, fence } }))
+      assert.strictEqual(error.reason._tag, "LeaseLost")
+      for (const child of children) assert.isFalse(yield* H.exists(child.id))
+    })
     yield* H.settle("w", { id, fence }, H.retryAfter(0))
-    const error = yield* Effect.flip(store.enqueue({ records: [child], by: { id, fence } }))
-    assert.strictEqual(error.reason._tag, "LeaseLost")
-    assert.isFalse(yield* H.exists(child.id))
+    yield* isRefused
+    // Another attempt runs: the fence alone tells them apart.
+    yield* H.claimOne("other")
+    yield* isRefused
   }),
   fact("a child of a running attempt is stored", function*() {
     const store = yield* JobStore.JobStore
