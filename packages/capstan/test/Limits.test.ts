@@ -51,7 +51,7 @@ describe("a rate", () => {
 
   it.effect("of a queue holds for all its jobs, and a burst comes at once after a pause", () => {
     const { layer, starts } = noting()
-    const options = { queues: { default: { limit: { rate: { limit: 1, per: "1 second", burst: 3 } } } } } as const
+    const options = { queues: { default: { limit: { rate: { limit: 3, per: "3 seconds", burst: 3 } } } } } as const
     return Effect.gen(function*() {
       for (let i = 0; i < 5; i++) yield* Task.enqueue(i)
       yield* TestClock.adjust("1 minute")
@@ -228,6 +228,12 @@ describe("limits through Jobs", () => {
       const jobs = yield* Jobs.Jobs
       const refused = yield* Effect.flip(jobs.setLimit({ queue: "q" }, { concurrency: -1 }))
       assert.include(refused.message, "concurrency: must be an integer from 0")
+      for (const of of [{ queue: "q" }, { key: "k" }]) {
+        const burst = yield* Effect.flip(jobs.setLimit(of, { rate: { limit: 2, per: "1 minute", burst: 3 } }))
+        assert.strictEqual(burst._tag, "JobControlError")
+        assert.include(burst.message, "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3")
+      }
+      assert.deepStrictEqual(yield* jobs.limits, [])
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory()))))
 })
 
@@ -263,6 +269,17 @@ describe("a worker", () => {
     assert.include(String(exit), "another limit of the name api")
     assert.throws(() => JobLimit.make("x/y", {}), "must start with a letter")
     assert.throws(() => JobLimit.make("x", { rate: { limit: 0, per: "1 second" } }), "rate.limit")
+    const steep = { rate: { limit: 2, per: "1 second", burst: 3 } } as const
+    assert.throws(() => JobLimit.make("x", steep), "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3")
+    assert.include(
+      String(Effect.runSyncExit(Effect.scoped(Layer.build(
+        JobWorker.layer(group, { queues: { default: { limit: steep } } }).pipe(
+          Layer.provide(noting().layer),
+          Layer.provide(JobStore.layerMemory())
+        )
+      )))),
+      "rate.burst: must be an integer from 1 to rate.limit"
+    )
     assert.throws(
       () =>
         Job.make("Both", {

@@ -129,7 +129,8 @@ export const defaultRetention: Retention = {
 
 export const defaultMaxPayloadBytes = 256 * 1024
 
-const invalid = (job: string, option: string, issue: string): Error =>
+/** The refusal of an option that cannot be meant. */
+export const invalid = (job: string, option: string, issue: string): Error =>
   new Error(`job ${job}, option ${option}: ${issue}`)
 
 /** Milliseconds of a finite duration that is not negative. */
