@@ -78,7 +78,7 @@ export interface ScheduleOptions {
    *
    * - `"allow"`: enqueues all the same
    * - `"skip"`: enqueues nothing
-   * - `"queue"`: enqueues a record that waits until no other of the schedule runs
+   * - `"queue"`: enqueues a record that waits until that one has ended, its retries included
    * - `"cancelPrevious"`: cancels that record, which is interrupted where it runs, and enqueues
    *
    * @default "allow"
