@@ -425,7 +425,7 @@ export interface Options<
   /**
    * The same for a record that is dead. Where no attempt has decided that (its workers crashed, it expired, what it waited for
    * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
-   * place of the handler. A cancel is no death: somebody wanted it.
+   * place of the handler. Not for a record that is cancelled, whether it waits or runs: somebody wanted that.
    */
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
   /** Events for each of which a record is enqueued: `Topic.on`. */

@@ -79,5 +79,29 @@ export const followFacts: ReadonlyArray<H.Fact> = [
     const { id } = yield* H.enqueue(followed)
     yield* H.control({ _tag: "Cancel", reason: "r" }, id)
     assert.deepStrictEqual(yield* told(id), [])
-  })
+  }),
+  fact(
+    "followed: nothing tells of a cancel, by an event or of a run whose worker dies either; what is dead for want of it is told of",
+    function*() {
+      const byEvent = yield* H.enqueue({ ...followed, cancelOn: ["e"] })
+      yield* Effect.flatMap(
+        JobStore.JobStore,
+        (store) => store.enqueue({ records: [], cancels: [{ on: "e", reason: "r" }] })
+      )
+      const running = yield* H.enqueue(followed)
+      yield* H.claimOne("w")
+      assert.deepStrictEqual(yield* H.control({ _tag: "Cancel", reason: "r" }, running.id), ["Requested"])
+      yield* H.advance(H.lease)
+      yield* H.maintain
+      for (const { id } of [byEvent, running]) {
+        assert.strictEqual(yield* H.stateOf(id), "cancelled")
+        assert.deepStrictEqual(yield* told(id), [])
+      }
+      const other = yield* H.enqueue({ queue: "first" })
+      const { id } = yield* H.enqueue({ ...followed, dependencies: [{ name: "a", id: other.id }] })
+      yield* H.control({ _tag: "Cancel", reason: "r" }, other.id)
+      yield* H.exchange("x")
+      assert.deepStrictEqual(yield* told(id), [expected("DependencyFailed", "Dependency")])
+    }
+  )
 ]
