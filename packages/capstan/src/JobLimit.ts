@@ -73,7 +73,20 @@ export interface KeyOptions extends Options {
    *
    * @default none
    */
-  readonly breaker?: { readonly consecutive: number; readonly openDuration: Duration.Input } | undefined
+  readonly breaker?: BreakerOptions | undefined
+}
+
+/**
+ * When a circuit opens, and for how long.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface BreakerOptions {
+  /** So many attempts in a row that failed open it. */
+  readonly consecutive: number
+  /** Nothing starts for so long; then one attempt probes. */
+  readonly openDuration: Duration.Input
 }
 
 /**

@@ -12,7 +12,7 @@ import type * as Schema from "effect/Schema"
 import type * as D from "./internal/definition.ts"
 import type * as Propagate from "./internal/propagate.ts"
 import type { Request as InternalRequest } from "./internal/request.ts"
-import type { JobLimit } from "./JobLimit.ts"
+import type { BreakerOptions, JobLimit } from "./JobLimit.ts"
 import type { DeadReason, Failure, JobId } from "./JobRecord.ts"
 import type { NewFailure } from "./JobStore.ts"
 import type { Match, Subscription } from "./Topic.ts"
@@ -392,6 +392,16 @@ export interface Options<
   readonly concurrency?: Concurrency<TypeOf<NoInfer<Payload>>> | undefined
   /** A limit that it shares with other jobs, in place of `concurrency`: a record has one key. */
   readonly limit?: Limited<TypeOf<NoInfer<Payload>>> | undefined
+  /**
+   * A circuit breaker of each `concurrency` key, or of the whole job where it has none: `consecutive` attempts in a row that
+   * failed open it, and nothing starts for `openDuration`. Then one probes. Attempts that are not made are not charged.
+   *
+   * It makes a limit of the job's name, as `JobLimit.make` does: `Jobs.limits` shows it, `Jobs.setLimit({ key })` changes it.
+   * With `limit`, give that one the breaker.
+   *
+   * @default none
+   */
+  readonly breaker?: BreakerOptions | undefined
   /**
    * What decides in which partition of its queue a record lies, on a store that has several (`partitions` of the Redis store):
    * such as the tenant. Records with the same value lie together. The keys of `unique` and `concurrency` must be this value,

@@ -376,6 +376,70 @@ describe("a circuit breaker", () => {
   })
 })
 
+describe("a circuit breaker of one job", () => {
+  const breaker = { consecutive: 2, openDuration: "1 minute" } as const
+
+  /** Starts by key, of a job whose key `a` fails until two and a half minutes have passed. */
+  const startsOf = (given: Pick<Job.Options<typeof Schema.String, never, never, never, "default">, "concurrency">) => {
+    class Call extends Job.make("Call", {
+      payload: Schema.String,
+      ...given,
+      breaker,
+      retryDefects: Schedule.spaced("1 second")
+    }) {}
+    const starts: Array<string> = []
+    const layer = Call.toLayer((key) =>
+      Effect.flatMap(now, (at) => {
+        starts.push(`${key} ${at / 1000}`)
+        return key === "a" && at < 150_000 ? Effect.die(new Error("down")) : Effect.sleep("1 second")
+      })
+    )
+    return Effect.gen(function*() {
+      yield* Call.enqueueMany(["a", "a", "a"])
+      yield* settle
+      yield* Call.enqueueMany(["b", "b"])
+      yield* TestClock.adjust("30 minutes")
+      const jobs = yield* Jobs.Jobs
+      const { of, holds } = (yield* jobs.limits)[0]!
+      assert.deepStrictEqual(of, { key: "Call" })
+      return { starts, holds }
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Call), layer)))
+  }
+
+  it.effect("is of each concurrency key, and the limit of that holds", () =>
+    Effect.gen(function*() {
+      const { holds, starts } = yield* startsOf({ concurrency: { key: (key) => key, limit: 1 } })
+      assert.deepStrictEqual(holds, { concurrency: 1, breaker: { consecutive: 2, openMillis: 60_000 } })
+      assert.deepStrictEqual(starts.filter((start) => start.startsWith("b")), ["b 0", "b 1"])
+      assert.deepStrictEqual(starts.filter((start) => start.startsWith("a")), [
+        "a 0",
+        "a 0",
+        "a 60",
+        "a 120",
+        "a 180",
+        "a 181",
+        "a 182"
+      ])
+    }))
+
+  it.effect("is of all its records where it has no key", () =>
+    Effect.gen(function*() {
+      const { holds, starts } = yield* startsOf({})
+      assert.deepStrictEqual(holds, { breaker: { consecutive: 2, openMillis: 60_000 } })
+      assert.deepStrictEqual(starts.slice(0, 3), ["a 0", "a 0", "a 0"])
+      assert.isTrue(starts.slice(3).every((start) => Number(start.split(" ")[1]) >= 60))
+      assert.strictEqual(starts.filter((start) => start.startsWith("b")).length, 2)
+    }))
+
+  it("is refused where it cannot be meant", () => {
+    const by = JobLimit.make("by", {})
+    const wrong = (tag: string, options: object) => () => Job.make(tag, { payload: Schema.String, ...options } as never)
+    assert.throws(wrong("X", { breaker, limit: { by, key: (k: string) => k } }), "option breaker: give it to the limit by")
+    assert.throws(wrong("x/y", { breaker }), "option breaker: its tag has a /")
+    assert.throws(wrong("X", { breaker: { ...breaker, consecutive: 0 } }), "breaker.consecutive: must be an integer from 1")
+  })
+})
+
 describe("fairness", () => {
   it.effect("one tenant's hundred thousand records do not delay another's first", () => {
     const Tenant = JobLimit.make("tenant", { order: "fair" })
