@@ -1,7 +1,7 @@
 /** What a store of several partitions takes, refuses, and does beyond the suite. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
 import { Cause, Clock, Effect, Exit, Layer, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
@@ -175,6 +175,45 @@ describe("what cannot lie in one partition", () => {
         assert.match(
           String(Cause.squash((exit as Exit.Failure<never, never>).cause)),
           /queue mail has a limit and 8 partitions/
+        )
+      })))
+
+  it.live("is refused where a schedule that looks at the run before is made, in code and as data", () =>
+    withStore("schedule_cross", options, () =>
+      Effect.gen(function*() {
+        for (const overlap of ["skip", "queue", "cancelPrevious"] as const) {
+          const when = { every: "1 hour", overlap, payload: { n: 1 } } as const
+          const exit = yield* Effect.exit(Effect.scoped(Layer.build(JobSchedule.layer(Apart, when))))
+          assert.isTrue(Exit.isFailure(exit))
+          const words = new RegExp(`overlap "${overlap}" looks at the run before.* job Apart .* queue mail has 8`)
+          assert.match(String(Cause.squash((exit as Exit.Failure<never, never>).cause)), words)
+          const schedules = yield* Effect.provide(JobSchedules.JobSchedules, JobSchedules.layer)
+          const error = yield* Effect.flip(schedules.upsert("s", Apart, when))
+          assert.strictEqual(error._tag === "ScheduleError" && error.reason._tag, "InvalidSchedule")
+          assert.match(error.message, words)
+          // Without keys its records lie where one looks at the other.
+          yield* schedules.upsert("s", Mail, when)
+          assert.strictEqual((yield* schedules.runNow("s"))._tag, "Enqueued")
+        }
+        const schedules = yield* Effect.provide(JobSchedules.JobSchedules, JobSchedules.layer)
+        yield* schedules.upsert("s", Apart, { every: "1 hour", payload: { n: 1 } })
+      })))
+
+  it.live("is refused where a worker has a breaker for all records of a job whose keys spread them", () =>
+    withStore("worker_breaker", options, () =>
+      Effect.gen(function*() {
+        class Fragile extends Job.make("Fragile", {
+          payload,
+          queue: "mail",
+          partition: () => "p",
+          breaker: { consecutive: 3, openDuration: "1 minute" }
+        }) {}
+        const worker = JobWorker.layer(JobGroup.make(Fragile)).pipe(Layer.provide(Fragile.toLayer(() => Effect.void)))
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(worker)))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.match(
+          String(Cause.squash((exit as Exit.Failure<never, never>).cause)),
+          /job Fragile has a circuit breaker for all of its records/
         )
       })))
 

@@ -158,7 +158,7 @@ const breakerOf = (
   const slots = concurrency === undefined ? undefined : D.integer(tag, "concurrency.limit", concurrency.limit, 1, most)
   const key = concurrency === undefined ? () => "all" : concurrency.key as (payload: never) => string
   return {
-    concurrency: { key, limit: slots ?? most, space: name },
+    concurrency: { key, limit: slots ?? most, space: name, isWhole: concurrency === undefined },
     limit: { name, settings: keySettingsOf(tag, { concurrency: slots, breaker }) }
   }
 }

@@ -75,7 +75,13 @@ export interface Definition {
   readonly partition: ((payload: never) => string) | undefined
   /** Its keys are `space/key`; the limit holds until a worker has proposed one, where the space is a limit's. */
   readonly concurrency:
-    | { readonly key: (payload: never) => string; readonly limit: number; readonly space: string }
+    | {
+      readonly key: (payload: never) => string
+      readonly limit: number
+      readonly space: string
+      /** All of its records have the same key. */
+      readonly isWhole?: boolean
+    }
     | undefined
   readonly limit: Proposal | undefined
   /** Its records are handled together: up to `size` with the same key, collected for up to `within` milliseconds. */
