@@ -39,7 +39,7 @@ import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
 import * as JobLimit from "./JobLimit.ts"
-import { JobStore, type LimitChange } from "./JobStore.ts"
+import { JobStore } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
 
 /**

@@ -228,7 +228,7 @@ describe("limits through Jobs", () => {
       const jobs = yield* Jobs.Jobs
       const refused = yield* Effect.flip(jobs.setLimit({ queue: "q" }, { concurrency: -1 }))
       assert.include(refused.message, "concurrency: must be an integer from 0")
-      for (const of of [{ queue: "q" }, { key: "k" }]) {
+      for (const  of of[{ queue: "q" }, { key: "k" }]) {
         const burst = yield* Effect.flip(jobs.setLimit(of, { rate: { limit: 2, per: "1 minute", burst: 3 } }))
         assert.strictEqual(burst._tag, "JobControlError")
         assert.include(burst.message, "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3")
@@ -270,7 +270,10 @@ describe("a worker", () => {
     assert.throws(() => JobLimit.make("x/y", {}), "must start with a letter")
     assert.throws(() => JobLimit.make("x", { rate: { limit: 0, per: "1 second" } }), "rate.limit")
     const steep = { rate: { limit: 2, per: "1 second", burst: 3 } } as const
-    assert.throws(() => JobLimit.make("x", steep), "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3")
+    assert.throws(
+      () => JobLimit.make("x", steep),
+      "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3"
+    )
     assert.include(
       String(Effect.runSyncExit(Effect.scoped(Layer.build(
         JobWorker.layer(group, { queues: { default: { limit: steep } } }).pipe(
@@ -434,9 +437,15 @@ describe("a circuit breaker of one job", () => {
   it("is refused where it cannot be meant", () => {
     const by = JobLimit.make("by", {})
     const wrong = (tag: string, options: object) => () => Job.make(tag, { payload: Schema.String, ...options } as never)
-    assert.throws(wrong("X", { breaker, limit: { by, key: (k: string) => k } }), "option breaker: give it to the limit by")
+    assert.throws(
+      wrong("X", { breaker, limit: { by, key: (k: string) => k } }),
+      "option breaker: give it to the limit by"
+    )
     assert.throws(wrong("x/y", { breaker }), "option breaker: its tag has a /")
-    assert.throws(wrong("X", { breaker: { ...breaker, consecutive: 0 } }), "breaker.consecutive: must be an integer from 1")
+    assert.throws(
+      wrong("X", { breaker: { ...breaker, consecutive: 0 } }),
+      "breaker.consecutive: must be an integer from 1"
+    )
   })
 })
 

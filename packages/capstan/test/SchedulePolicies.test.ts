@@ -427,7 +427,10 @@ describe("queue, when several instants are made up for in one write", () => {
       yield* Effect.flatMap(Jobs.Jobs, ({ cancel }) => cancel(second!.id, { reason: "not this one" }))
       yield* pass(60)
       assert.deepStrictEqual(events, ["+10", "-10", "+30", "-30", "+40", "-40"])
-    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Layer.provideMerge(Jobs.layer, withWorker(JobGroup.make(Report), handlers)))))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.fresh(Layer.provideMerge(Jobs.layer, withWorker(JobGroup.make(Report), handlers))))
+    )
   })
 })
 

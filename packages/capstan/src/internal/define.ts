@@ -149,10 +149,18 @@ const breakerOf = (
   { concurrency, limit }: Given
 ): Pick<D.Definition, "concurrency" | "limit"> => {
   if (limit !== undefined) {
-    throw D.invalid(tag, "breaker", `give it to the limit ${limit.by.name.slice(1)}, which has a circuit for each of its keys`)
+    throw D.invalid(
+      tag,
+      "breaker",
+      `give it to the limit ${limit.by.name.slice(1)}, which has a circuit for each of its keys`
+    )
   }
   if (tag.includes("/")) {
-    throw D.invalid(tag, "breaker", "its tag has a /, which the name of a limit cannot have: give the option limit one instead")
+    throw D.invalid(
+      tag,
+      "breaker",
+      "its tag has a /, which the name of a limit cannot have: give the option limit one instead"
+    )
   }
   const name = `@${tag}`
   const slots = concurrency === undefined ? undefined : D.integer(tag, "concurrency.limit", concurrency.limit, 1, most)

@@ -37,7 +37,9 @@ export const keysIssue = (jobs: ReadonlyArray<Definition>, partitions: Partition
 export const limitsIssue = (limits: ReadonlyArray<LimitChange>, partitions: Partitions): string | undefined => {
   for (const { name, settings } of limits) {
     if (!(name in partitions) || settings?.concurrency === undefined && settings?.rate === undefined) continue
-    return `queue ${name} has a limit and ${partitions[name]} partitions: give the limit keys, or leave the queue in one`
+    return `queue ${name} has a limit and ${
+      partitions[name]
+    } partitions: give the limit keys, or leave the queue in one`
   }
   return undefined
 }

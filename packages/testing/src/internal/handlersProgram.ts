@@ -75,7 +75,9 @@ const handlersOf = ({ batches, calls, imported, prints, pushes }: ReturnType<typ
         return members.flatMap((member) => {
           if (member.payload.id === "omitted") return []
           const rejected = member.payload.id === "rejected"
-          return [[member, rejected ? Exit.fail(new Rejected()) : Exit.succeed(`${member.payload.id} indexed`)] as const]
+          return [
+            [member, rejected ? Exit.fail(new Rejected()) : Exit.succeed(`${member.payload.id} indexed`)] as const
+          ]
         })
       }),
     Import: () =>
@@ -111,7 +113,9 @@ const handlersOf = ({ batches, calls, imported, prints, pushes }: ReturnType<typ
       }),
     Push: ({ tenant }) =>
       Effect.flatMap(start(pushes, tenant), () =>
-        tenant === "down" && pushes.filter(({ what }) => what === "down").length <= 2
+        tenant === "down" && pushes.filter(({ what }) =>
+              what === "down"
+            ).length <= 2
           ? Effect.die(new Error("down"))
           : Effect.void)
   })
