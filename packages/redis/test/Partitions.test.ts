@@ -199,6 +199,24 @@ describe("what cannot lie in one partition", () => {
         yield* schedules.upsert("s", Apart, { every: "1 hour", payload: { n: 1 } })
       })))
 
+  it.live("is no obstacle to a schedule whose runs wait for each other: they lie in one", () =>
+    withStore("schedule_queue", options, () =>
+      Effect.gen(function*() {
+        const schedules = yield* Effect.provide(JobSchedules.JobSchedules, JobSchedules.layer)
+        yield* schedules.upsert("s", Mail, { every: "1 hour", overlap: "queue", payload: { n: 1 } })
+        const first = yield* schedules.runNow("s")
+        const second = yield* schedules.runNow("s")
+        const idOf = (run: JobSchedules.RunAnswer) => run._tag === "Enqueued" ? run.id : run._tag
+        const claimed = Effect.map(Suite.claim("w", 10, "mail"), (all) => all.map(({ id }) => id))
+        const attempt = yield* Suite.claimOne("w", "mail")
+        assert.strictEqual(attempt.id, idOf(first))
+        yield* Suite.settle("w", attempt, Suite.retryAfter(60_000))
+        assert.deepStrictEqual(yield* claimed, [])
+        yield* Suite.control({ _tag: "Promote" }, attempt.id)
+        yield* Suite.settle("w", yield* Suite.claimOne("w", "mail"), Suite.complete)
+        assert.deepStrictEqual(yield* claimed, [idOf(second)])
+      })))
+
   it.live("is refused where a worker has a breaker for all records of a job whose keys spread them", () =>
     withStore("worker_breaker", options, () =>
       Effect.gen(function*() {

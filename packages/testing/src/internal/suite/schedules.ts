@@ -187,13 +187,20 @@ export const schedulesFacts: ReadonlyArray<H.Fact> = [
     yield* H.control({ _tag: "Delete" }, id)
     assert.strictEqual((yield* next).outcome, "Enqueued")
   }),
-  fact("records of ticks that wait for the one before run when it has ended, not between its attempts", function*() {
+  fact("records that must wait for each other by a key run one at a time, in their order", function*() {
+    const row = yield* make("s", { nextAt: 1000 })
     const keyed = { concurrency: { key: "schedule:s", limit: 1 } }
+    yield* tick(row, { ticks: [1000, 2000].map((at) => planned(at, { ...keyed, payload: String(at) })) })
+    const first = yield* H.claim("w", 5)
+    assert.deepStrictEqual(first.map(({ payload }) => payload), ["1000"])
+    yield* H.settle("w", first[0]!, H.complete)
+    assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ payload }) => payload), ["2000"])
+  }),
+  fact("records of ticks that wait for the one before run when it has ended, not between its attempts", function*() {
     const after = (id: JobStore.NewRecord["id"]) => ({
-      ...keyed,
       dependencies: [{ name: "previous", id, onFailure: "continue" as const }]
     })
-    const first = planned(1000, keyed)
+    const first = planned(1000)
     const second = planned(2000, after(first.record.id))
     yield* tick(yield* make("s", { nextAt: 1000 }), { ticks: [first, second], next: { nextAt: 3000 } })
     const third = planned(3000, after(second.record.id))
