@@ -45,6 +45,13 @@ describe("a declaration", () => {
     expect(Job.make).type.toBeCallableWith("X", { error: Declined, onError: { Declined: "retry" as const } })
   })
 
+  test("has a circuit breaker by its words", () => {
+    const breaker = { consecutive: 3, openDuration: "1 minute" } as const
+    expect(Job.make).type.toBeCallableWith("X", { breaker })
+    expect(Job.make).type.not.toBeCallableWith("X", { breaker: { consecutive: 3 } })
+    expect(Job.make).type.not.toBeCallableWith("X", { breaker: { failures: 3, openDuration: "1 minute" } })
+  })
+
   test("has a partition that is text of its payload", () => {
     const payload = { tenant: Schema.String, n: Schema.Number }
     class Tenants extends Job.make("Tenants", { payload, partition: ({ tenant }) => tenant }) {}

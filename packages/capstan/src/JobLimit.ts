@@ -10,7 +10,7 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import { integer, millis } from "./internal/definition.ts"
+import { integer, invalid, millis } from "./internal/definition.ts"
 import type { LimitSettings, Rate } from "./StoreLimits.ts"
 
 /**
@@ -45,7 +45,7 @@ export interface RateOptions {
   readonly limit: number
   readonly per: Duration.Input
   /**
-   * How many may start at once after a pause: the size of a token bucket.
+   * How many may start at once after a pause: the size of a token bucket. At most `limit`; more is refused.
    *
    * @default 1
    */
@@ -73,7 +73,20 @@ export interface KeyOptions extends Options {
    *
    * @default none
    */
-  readonly breaker?: { readonly consecutive: number; readonly openDuration: Duration.Input } | undefined
+  readonly breaker?: BreakerOptions | undefined
+}
+
+/**
+ * When a circuit opens, and for how long.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface BreakerOptions {
+  /** So many attempts in a row that failed open it. */
+  readonly consecutive: number
+  /** Nothing starts for so long; then one attempt probes. */
+  readonly openDuration: Duration.Input
 }
 
 /**
@@ -148,6 +161,12 @@ const rateOf = (of: string, { burst = 1, limit, per }: RateOptions): Rate => {
   return {
     limit: integer(of, "rate.limit", limit, 1, 1_000_000),
     perMillis: integer(of, "rate.per", perMillis, 1, 366 * 24 * 60 * 60 * 1000),
-    burst: integer(of, "rate.burst", burst, 1, 1_000_000)
+    burst: burstOf(of, burst, limit)
   }
+}
+
+/** A larger one would let more start at once than the rate has for the whole time. */
+const burstOf = (of: string, burst: number, limit: number): number => {
+  if (Number.isInteger(burst) && burst >= 1 && burst <= limit) return burst
+  throw invalid(of, "rate.burst", `must be an integer from 1 to rate.limit, which is ${limit}; it is ${burst}`)
 }

@@ -12,7 +12,7 @@ import type * as Schema from "effect/Schema"
 import type * as D from "./internal/definition.ts"
 import type * as Propagate from "./internal/propagate.ts"
 import type { Request as InternalRequest } from "./internal/request.ts"
-import type { JobLimit } from "./JobLimit.ts"
+import type { BreakerOptions, JobLimit } from "./JobLimit.ts"
 import type { DeadReason, Failure, JobId } from "./JobRecord.ts"
 import type { NewFailure } from "./JobStore.ts"
 import type { Match, Subscription } from "./Topic.ts"
@@ -393,6 +393,16 @@ export interface Options<
   /** A limit that it shares with other jobs, in place of `concurrency`: a record has one key. */
   readonly limit?: Limited<TypeOf<NoInfer<Payload>>> | undefined
   /**
+   * A circuit breaker of each `concurrency` key, or of the whole job where it has none: `consecutive` attempts in a row that
+   * failed open it, and nothing starts for `openDuration`. Then one probes. Attempts that are not made are not charged.
+   *
+   * It makes a limit of the job's name, as `JobLimit.make` does: `Jobs.limits` shows it, `Jobs.setLimit({ key })` changes it.
+   * With `limit`, give that one the breaker.
+   *
+   * @default none
+   */
+  readonly breaker?: BreakerOptions | undefined
+  /**
    * What decides in which partition of its queue a record lies, on a store that has several (`partitions` of the Redis store):
    * such as the tenant. Records with the same value lie together. The keys of `unique` and `concurrency` must be this value,
    * or begin with it and a character that is no letter and no digit: else the enqueue fails with `CrossPartition`. Other
@@ -425,7 +435,7 @@ export interface Options<
   /**
    * The same for a record that is dead. Where no attempt has decided that (its workers crashed, it expired, what it waited for
    * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
-   * place of the handler. A cancel is no death: somebody wanted it.
+   * place of the handler. Not for a record that is cancelled, whether it waits or runs: somebody wanted that.
    */
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
   /** Events for each of which a record is enqueued: `Topic.on`. */

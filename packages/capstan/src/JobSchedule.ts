@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type { Options as EnqueueOptions } from "./internal/enqueue.ts"
+import { overlapIssue } from "./internal/partitions.ts"
 import { define } from "./internal/schedules/define.ts"
 import type { Spec } from "./internal/schedules/plan.ts"
 import { type Declared, serve } from "./internal/schedules/serve.ts"
@@ -78,7 +79,7 @@ export interface ScheduleOptions {
    *
    * - `"allow"`: enqueues all the same
    * - `"skip"`: enqueues nothing
-   * - `"queue"`: enqueues a record that waits until no other of the schedule runs
+   * - `"queue"`: enqueues a record that waits until that one has ended, its retries included
    * - `"cancelPrevious"`: cancels that record, which is interrupted where it runs, and enqueues
    *
    * @default "allow"
@@ -202,7 +203,13 @@ export const layerAll = <const S extends ReadonlyArray<Any>>(
   const names = schedules.map(({ name }) => name)
   const twice = names.find((name, i) => names.indexOf(name) !== i)
   if (twice !== undefined) throw new Error(`schedule ${twice}: the name is given twice`)
-  return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => serve(store, schedules.map(declare))))
+  return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => {
+    for (const { job, name, [TypeId]: { spec } } of schedules) {
+      const issue = overlapIssue(spec, job[Job.TypeId], store.partitions ?? {})
+      if (issue !== undefined) throw new Error(`schedule ${name}: ${issue}`)
+    }
+    return serve(store, schedules.map(declare))
+  }))
 }
 
 /**

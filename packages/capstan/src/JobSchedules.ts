@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { overlapIssue } from "./internal/partitions.ts"
 import { anew, type Body, decode, encode, isSameTime, standing } from "./internal/schedules/body.ts"
 import { define } from "./internal/schedules/define.ts"
 import { type Spec, toPlan } from "./internal/schedules/plan.ts"
@@ -19,7 +20,14 @@ import { templateOf } from "./internal/schedules/template.ts"
 import { tickAsked } from "./internal/schedules/tick.ts"
 import { viewAll } from "./internal/schedules/view.ts"
 import * as Job from "./Job.ts"
-import { DeclaredInCode, type EnqueueError, type JobStoreError, ScheduleError, ScheduleNotFound } from "./JobError.ts"
+import {
+  DeclaredInCode,
+  type EnqueueError,
+  InvalidSchedule,
+  type JobStoreError,
+  ScheduleError,
+  ScheduleNotFound
+} from "./JobError.ts"
 import type { DeadReason, JobId, State } from "./JobRecord.ts"
 import type { ScheduleOptions } from "./JobSchedule.ts"
 import { JobStore, type SchedulePut, type ScheduleRow, type Shape as Store } from "./JobStore.ts"
@@ -254,6 +262,10 @@ const upsert = <J extends Job.Any>(store: Store, name: string, job: J, options: 
     const definition = job[Job.TypeId]
     const spec = define(name, definition, options)
     if (Result.isFailure(spec)) return yield* new ScheduleError({ reason: spec.failure })
+    const issue = overlapIssue(spec.success, definition, store.partitions ?? {})
+    if (issue !== undefined) {
+      return yield* new ScheduleError({ reason: new InvalidSchedule({ name, option: "overlap", issue }) })
+    }
     const template = yield* templateOf(name, definition, spec.success, options, options.payload)
     const { queue, tag } = definition
     const body: Body = { origin: "data", job: tag, queue, spec: spec.success, template }

@@ -18,6 +18,7 @@ import * as Scope from "effect/Scope"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import { proposals } from "./internal/limit.ts"
+import { keysIssue, limitsIssue } from "./internal/partitions.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { isAway } from "./internal/worker/call.ts"
 import type { Status } from "./internal/worker/health.ts"
@@ -38,7 +39,7 @@ import * as Job from "./Job.ts"
 import { type EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobGroup from "./JobGroup.ts"
 import * as JobLimit from "./JobLimit.ts"
-import { JobStore, type LimitChange } from "./JobStore.ts"
+import { JobStore } from "./JobStore.ts"
 import { Transactional } from "./Transactional.ts"
 
 /**
@@ -281,10 +282,10 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
     const clock = yield* Clock.Clock
     const id = yield* Effect.withFiber((fiber) => Effect.succeed(Uuid.make(fiber)))
     refuseForeign(context, store.identity)
-    refuseCrossPartition(group, store.partitions ?? {})
+    refuse(keysIssue([...group.jobs.values()].map((job) => job[Job.TypeId]), store.partitions ?? {}))
     const jobs = runnablesOf(group, context)
     const limits = proposalsOf(jobs, options)
-    refuseQueueLimits(limits, store.partitions ?? {})
+    refuse(limitsIssue(limits, store.partitions ?? {}))
     const state = new WorkerState({
       store,
       clock,
@@ -333,45 +334,9 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
     Effect.provideService(References.TracerEnabled, false)
   )
 
-/** Of two keys each asks for a partition of its own. */
-const refuseCrossPartition = (group: JobGroup.Any, partitions: Readonly<Record<string, number>>): void => {
-  const spaces = new Map<string, string>()
-  for (const job of group.jobs.values()) {
-    const { concurrency, queue } = job[Job.TypeId]
-    if (concurrency === undefined) continue
-    const other = spaces.get(concurrency.space) ?? queue
-    spaces.set(concurrency.space, other)
-    if (partitions[other] === partitions[queue]) continue
-    throw new Error(
-      `worker: the queues ${other} and ${queue} share the keys of ${concurrency.space}, and have not as many partitions: ` +
-        "give them the same number"
-    )
-  }
-  for (const [tag, job] of group.jobs) {
-    const { concurrency, partition, queue, unique } = job[Job.TypeId]
-    if (concurrency === undefined || unique === undefined || partition !== undefined || !(queue in partitions)) continue
-    throw new Error(
-      `worker: job ${tag} has a unique and a concurrency key, and its queue ${queue} has ${
-        partitions[queue]
-      } partitions: ` +
-        "declare the partition of which both are part"
-    )
-  }
-}
-
-/** Each partition would count for itself. The name of a limit that is no queue begins with another letter. */
-const refuseQueueLimits = (
-  limits: ReadonlyArray<LimitChange>,
-  partitions: Readonly<Record<string, number>>
-): void => {
-  for (const { name, settings } of limits) {
-    if (!(name in partitions) || settings?.concurrency === undefined && settings?.rate === undefined) continue
-    throw new Error(
-      `worker: queue ${name} has a limit and ${
-        partitions[name]
-      } partitions: give the limit keys, or leave the queue in one`
-    )
-  }
+/** What the store would refuse at every call. */
+const refuse = (issue: string | undefined): void => {
+  if (issue !== undefined) throw new Error(`worker: ${issue}`)
 }
 
 const refuseForeign = (context: Context.Context<never>, identity: string): void => {

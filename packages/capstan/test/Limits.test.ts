@@ -51,7 +51,7 @@ describe("a rate", () => {
 
   it.effect("of a queue holds for all its jobs, and a burst comes at once after a pause", () => {
     const { layer, starts } = noting()
-    const options = { queues: { default: { limit: { rate: { limit: 1, per: "1 second", burst: 3 } } } } } as const
+    const options = { queues: { default: { limit: { rate: { limit: 3, per: "3 seconds", burst: 3 } } } } } as const
     return Effect.gen(function*() {
       for (let i = 0; i < 5; i++) yield* Task.enqueue(i)
       yield* TestClock.adjust("1 minute")
@@ -228,6 +228,12 @@ describe("limits through Jobs", () => {
       const jobs = yield* Jobs.Jobs
       const refused = yield* Effect.flip(jobs.setLimit({ queue: "q" }, { concurrency: -1 }))
       assert.include(refused.message, "concurrency: must be an integer from 0")
+      for (const  of of[{ queue: "q" }, { key: "k" }]) {
+        const burst = yield* Effect.flip(jobs.setLimit(of, { rate: { limit: 2, per: "1 minute", burst: 3 } }))
+        assert.strictEqual(burst._tag, "JobControlError")
+        assert.include(burst.message, "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3")
+      }
+      assert.deepStrictEqual(yield* jobs.limits, [])
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory()))))
 })
 
@@ -263,6 +269,20 @@ describe("a worker", () => {
     assert.include(String(exit), "another limit of the name api")
     assert.throws(() => JobLimit.make("x/y", {}), "must start with a letter")
     assert.throws(() => JobLimit.make("x", { rate: { limit: 0, per: "1 second" } }), "rate.limit")
+    const steep = { rate: { limit: 2, per: "1 second", burst: 3 } } as const
+    assert.throws(
+      () => JobLimit.make("x", steep),
+      "rate.burst: must be an integer from 1 to rate.limit, which is 2; it is 3"
+    )
+    assert.include(
+      String(Effect.runSyncExit(Effect.scoped(Layer.build(
+        JobWorker.layer(group, { queues: { default: { limit: steep } } }).pipe(
+          Layer.provide(noting().layer),
+          Layer.provide(JobStore.layerMemory())
+        )
+      )))),
+      "rate.burst: must be an integer from 1 to rate.limit"
+    )
     assert.throws(
       () =>
         Job.make("Both", {
@@ -356,6 +376,76 @@ describe("a circuit breaker", () => {
       assert.deepStrictEqual([at(0), at(60_000), at(120_000), at(180_000)], [6, 1, 1, 6])
       assert.strictEqual(starts.length, 14)
     }).pipe(Effect.provide(withWorker(JobGroup.make(Call), layer)))
+  })
+})
+
+describe("a circuit breaker of one job", () => {
+  const breaker = { consecutive: 2, openDuration: "1 minute" } as const
+
+  /** Starts by key, of a job whose key `a` fails until two and a half minutes have passed. */
+  const startsOf = (given: Pick<Job.Options<typeof Schema.String, never, never, never, "default">, "concurrency">) => {
+    class Call extends Job.make("Call", {
+      payload: Schema.String,
+      ...given,
+      breaker,
+      retryDefects: Schedule.spaced("1 second")
+    }) {}
+    const starts: Array<string> = []
+    const layer = Call.toLayer((key) =>
+      Effect.flatMap(now, (at) => {
+        starts.push(`${key} ${at / 1000}`)
+        return key === "a" && at < 150_000 ? Effect.die(new Error("down")) : Effect.sleep("1 second")
+      })
+    )
+    return Effect.gen(function*() {
+      yield* Call.enqueueMany(["a", "a", "a"])
+      yield* settle
+      yield* Call.enqueueMany(["b", "b"])
+      yield* TestClock.adjust("30 minutes")
+      const jobs = yield* Jobs.Jobs
+      const { of, holds } = (yield* jobs.limits)[0]!
+      assert.deepStrictEqual(of, { key: "Call" })
+      return { starts, holds }
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Call), layer)))
+  }
+
+  it.effect("is of each concurrency key, and the limit of that holds", () =>
+    Effect.gen(function*() {
+      const { holds, starts } = yield* startsOf({ concurrency: { key: (key) => key, limit: 1 } })
+      assert.deepStrictEqual(holds, { concurrency: 1, breaker: { consecutive: 2, openMillis: 60_000 } })
+      assert.deepStrictEqual(starts.filter((start) => start.startsWith("b")), ["b 0", "b 1"])
+      assert.deepStrictEqual(starts.filter((start) => start.startsWith("a")), [
+        "a 0",
+        "a 0",
+        "a 60",
+        "a 120",
+        "a 180",
+        "a 181",
+        "a 182"
+      ])
+    }))
+
+  it.effect("is of all its records where it has no key", () =>
+    Effect.gen(function*() {
+      const { holds, starts } = yield* startsOf({})
+      assert.deepStrictEqual(holds, { breaker: { consecutive: 2, openMillis: 60_000 } })
+      assert.deepStrictEqual(starts.slice(0, 3), ["a 0", "a 0", "a 0"])
+      assert.isTrue(starts.slice(3).every((start) => Number(start.split(" ")[1]) >= 60))
+      assert.strictEqual(starts.filter((start) => start.startsWith("b")).length, 2)
+    }))
+
+  it("is refused where it cannot be meant", () => {
+    const by = JobLimit.make("by", {})
+    const wrong = (tag: string, options: object) => () => Job.make(tag, { payload: Schema.String, ...options } as never)
+    assert.throws(
+      wrong("X", { breaker, limit: { by, key: (k: string) => k } }),
+      "option breaker: give it to the limit by"
+    )
+    assert.throws(wrong("x/y", { breaker }), "option breaker: its tag has a /")
+    assert.throws(
+      wrong("X", { breaker: { ...breaker, consecutive: 0 } }),
+      "breaker.consecutive: must be an integer from 1"
+    )
   })
 })
 

@@ -1,7 +1,7 @@
 /** What a schedule does when nobody ticked, when the run before goes on, and where it begins and ends. */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore } from "capstan"
-import { Clock, Effect, Layer, Logger, Option, Schema } from "effect"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore } from "capstan"
+import { Clock, Effect, Layer, Logger, Option, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { settle, withWorker } from "./harness.ts"
 
@@ -355,6 +355,85 @@ describe("overlap", () => {
     }))
 })
 
+describe("overlap, while the run before is between a failed attempt and its retry", () => {
+  class Flaky extends Job.make("Flaky", {
+    payload: Schema.Number,
+    retryDefects: Schedule.spaced("15 minutes")
+  }) {}
+
+  /** When attempts began, by planned minute and attempt; the first of a run fails at once. */
+  const runs = (overlap: JobSchedule.ScheduleOptions["overlap"]) => {
+    const events: Array<string> = []
+    const handlers = Flaky.toLayer((at) =>
+      Effect.gen(function*() {
+        const { attempt } = yield* JobContext.JobContext
+        const now = yield* Clock.currentTimeMillis
+        events.push(`${at / minute}.${attempt} at ${now / minute}`)
+        if (attempt === 1) return yield* Effect.die("not yet")
+      })
+    )
+    return Effect.gen(function*() {
+      const every = JobSchedule.layer(Flaky, {
+        every: "10 minutes",
+        overlap,
+        end: 30 * minute,
+        payload: ({ at }) => at
+      })
+      yield* Layer.build(Layer.fresh(every))
+      yield* settle
+      yield* pass(120)
+      return events
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(withWorker(JobGroup.make(Flaky), handlers))))
+  }
+
+  it.effect("queue: the next waits until that has ended", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* runs("queue"), [
+        "10.1 at 10",
+        "10.2 at 25",
+        "20.1 at 25",
+        "20.2 at 40",
+        "30.1 at 40",
+        "30.2 at 55"
+      ])
+    }))
+  it.effect("skip: the tick does nothing", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* runs("skip"), ["10.1 at 10", "10.2 at 25", "30.1 at 30", "30.2 at 45"])
+    }))
+  it.effect("cancelPrevious: that is cancelled", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* runs("cancelPrevious"), ["10.1 at 10", "20.1 at 20", "30.1 at 30", "30.2 at 45"])
+    }))
+})
+
+describe("queue, when several instants are made up for in one write", () => {
+  it.effect("each waits for the one before, however that ends", () => {
+    const events: Array<string> = []
+    const handlers = Report.toLayer((at) =>
+      Effect.gen(function*() {
+        events.push(`+${at / minute}`)
+        yield* Effect.sleep(5 * minute)
+        events.push(`-${at / minute}`)
+      })
+    )
+    return Effect.gen(function*() {
+      const options = { every: "10 minutes", overlap: "queue", missed: "runAll", end: 40 * minute } as const
+      yield* Effect.scoped(start(options))
+      yield* TestClock.adjust(35 * minute)
+      yield* start(options)
+      yield* pass(1)
+      const [, second] = yield* records
+      yield* Effect.flatMap(Jobs.Jobs, ({ cancel }) => cancel(second!.id, { reason: "not this one" }))
+      yield* pass(60)
+      assert.deepStrictEqual(events, ["+10", "-10", "+30", "-30", "+40", "-40"])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.fresh(Layer.provideMerge(Jobs.layer, withWorker(JobGroup.make(Report), handlers))))
+    )
+  })
+})
+
 describe("the records of a schedule", () => {
   class Plain extends Job.make("Plain") {}
 
@@ -378,11 +457,11 @@ describe("the records of a schedule", () => {
 })
 
 describe("what cannot be meant throws where it is declared", () => {
+  class Keyed extends Job.make("Keyed", { concurrency: { key: () => "k", limit: 1 } }) {}
   const wrong = (options: JobSchedule.ScheduleOptions, message: RegExp, name = "s", job: Job.Any = Report) =>
     it(`${message}`, () => {
       assert.throws(() => JobSchedule.make(name, job, { ...options, payload: 1 }), message)
     })
-  class Keyed extends Job.make("Keyed", { concurrency: { key: () => "k", limit: 1 } }) {}
 
   wrong({ every: "1 minute" }, /schedule 1st: the name must start with a letter/, "1st")
   wrong({ every: "1 minute", timeZone: "UTC" }, /schedule s: timeZone and onDstOverlap are for cron/)

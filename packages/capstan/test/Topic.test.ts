@@ -222,6 +222,18 @@ describe("onComplete and onFailure", () => {
       assert.deepStrictEqual(yield* notes, [["a is dead: Failed Declined", "ready"]])
     }).pipe(Effect.provide(charge(Effect.fail(new Declined())))))
 
+  it.effect("follow no cancel, of one that waits or that runs, also when its handler fails as it stops", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const waiting = yield* Charge.enqueue({ id: "a", amount: 1 }, { delay: "1 hour" })
+      const running = yield* Charge.enqueue({ id: "b", amount: 1 })
+      yield* settle
+      for (const { id } of [waiting, running]) yield* jobs.cancel(id, { reason: "changed their mind" })
+      yield* settle
+      for (const { id } of [waiting, running]) assert.strictEqual((yield* recordOf(id)).state, "cancelled")
+      assert.deepStrictEqual(yield* notes, [])
+    }).pipe(Effect.provide(charge(Effect.onInterrupt(Effect.never, () => Effect.die("as it stops"))))))
+
   it.effect("follow a death that the store decides, once a life, run by who has the code", () =>
     Effect.gen(function*() {
       const { id } = yield* Late.enqueue({ id: "a" })

@@ -29,9 +29,13 @@ export const operations = (fact: Fact): void => {
       assert.deepStrictEqual([cleared.holds, cleared.override], [{}, undefined])
       const refused = yield* Effect.flip(limits.set({ payload: { of, settings: { concurrency: -1 } } }))
       assert.strictEqual(refused._tag, "BadRequest")
+      const steep = { rate: { limit: 2, perMillis: 1000, burst: 3 } }
+      const burst = yield* Effect.flip(limits.set({ payload: { of, settings: steep } }))
+      assert.include(burst._tag === "BadRequest" ? burst.detail : burst._tag, "rate.burst")
       assert.deepStrictEqual(audited.map(({ action, outcome: { _tag }, where }) => [action, where, _tag]), [
         ["limit", of, "Done"],
         ["limit", of, "Done"],
+        ["limit", of, "Failed"],
         ["limit", of, "Failed"]
       ])
     }))

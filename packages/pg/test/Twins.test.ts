@@ -348,6 +348,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
+      "records of ticks that wait for the one before",
       "a record whose dependency fails",
       "waitForChildren blocks",
       "a record that was cancelled while it waited for children",
@@ -396,6 +397,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
+      "records of ticks that wait for the one before",
       "a record whose dependency fails",
       "waitForChildren blocks",
       "flow: a record that is dead because",

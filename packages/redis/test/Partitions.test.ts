@@ -1,7 +1,7 @@
 /** What a store of several partitions takes, refuses, and does beyond the suite. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
 import { Cause, Clock, Effect, Exit, Layer, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
@@ -175,6 +175,63 @@ describe("what cannot lie in one partition", () => {
         assert.match(
           String(Cause.squash((exit as Exit.Failure<never, never>).cause)),
           /queue mail has a limit and 8 partitions/
+        )
+      })))
+
+  it.live("is refused where a schedule that looks at the run before is made, in code and as data", () =>
+    withStore("schedule_cross", options, () =>
+      Effect.gen(function*() {
+        for (const overlap of ["skip", "queue", "cancelPrevious"] as const) {
+          const when = { every: "1 hour", overlap, payload: { n: 1 } } as const
+          const exit = yield* Effect.exit(Effect.scoped(Layer.build(JobSchedule.layer(Apart, when))))
+          assert.isTrue(Exit.isFailure(exit))
+          const words = new RegExp(`overlap "${overlap}" looks at the run before.* job Apart .* queue mail has 8`)
+          assert.match(String(Cause.squash((exit as Exit.Failure<never, never>).cause)), words)
+          const schedules = yield* Effect.provide(JobSchedules.JobSchedules, JobSchedules.layer)
+          const error = yield* Effect.flip(schedules.upsert("s", Apart, when))
+          assert.strictEqual(error._tag === "ScheduleError" && error.reason._tag, "InvalidSchedule")
+          assert.match(error.message, words)
+          // Without keys its records lie where one looks at the other.
+          yield* schedules.upsert("s", Mail, when)
+          assert.strictEqual((yield* schedules.runNow("s"))._tag, "Enqueued")
+        }
+        const schedules = yield* Effect.provide(JobSchedules.JobSchedules, JobSchedules.layer)
+        yield* schedules.upsert("s", Apart, { every: "1 hour", payload: { n: 1 } })
+      })))
+
+  it.live("is no obstacle to a schedule whose runs wait for each other: they lie in one", () =>
+    withStore("schedule_queue", options, () =>
+      Effect.gen(function*() {
+        const schedules = yield* Effect.provide(JobSchedules.JobSchedules, JobSchedules.layer)
+        yield* schedules.upsert("s", Mail, { every: "1 hour", overlap: "queue", payload: { n: 1 } })
+        const first = yield* schedules.runNow("s")
+        const second = yield* schedules.runNow("s")
+        const idOf = (run: JobSchedules.RunAnswer) => run._tag === "Enqueued" ? run.id : run._tag
+        const claimed = Effect.map(Suite.claim("w", 10, "mail"), (all) => all.map(({ id }) => id))
+        const attempt = yield* Suite.claimOne("w", "mail")
+        assert.strictEqual(attempt.id, idOf(first))
+        yield* Suite.settle("w", attempt, Suite.retryAfter(60_000))
+        assert.deepStrictEqual(yield* claimed, [])
+        yield* Suite.control({ _tag: "Promote" }, attempt.id)
+        yield* Suite.settle("w", yield* Suite.claimOne("w", "mail"), Suite.complete)
+        assert.deepStrictEqual(yield* claimed, [idOf(second)])
+      })))
+
+  it.live("is refused where a worker has a breaker for all records of a job whose keys spread them", () =>
+    withStore("worker_breaker", options, () =>
+      Effect.gen(function*() {
+        class Fragile extends Job.make("Fragile", {
+          payload,
+          queue: "mail",
+          partition: () => "p",
+          breaker: { consecutive: 3, openDuration: "1 minute" }
+        }) {}
+        const worker = JobWorker.layer(JobGroup.make(Fragile)).pipe(Layer.provide(Fragile.toLayer(() => Effect.void)))
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(worker)))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.match(
+          String(Cause.squash((exit as Exit.Failure<never, never>).cause)),
+          /job Fragile has a circuit breaker for all of its records/
         )
       })))
 

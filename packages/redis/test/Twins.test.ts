@@ -303,6 +303,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
+      "records of ticks that wait for the one before",
       "waitForChildren blocks",
       "a record that was cancelled while it waited for children",
       "flow: with continue",

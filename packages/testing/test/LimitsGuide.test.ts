@@ -23,6 +23,12 @@ class SendText extends Job.make("SendText", {
   limit: { by: Provider, key: ({ tenant }) => tenant }
 }) {}
 
+class PushToCrm extends Job.make("PushToCrm", {
+  payload: { tenant: Schema.String },
+  concurrency: { key: ({ tenant }) => tenant, limit: 2 },
+  breaker: { consecutive: 5, openDuration: "30 seconds" }
+}) {}
+
 let sent: ReadonlyArray<string> = []
 let busy = 1
 const deliver = (to: string) =>
@@ -67,6 +73,30 @@ it.effect("a third party that says stop is asked again when it said, and the key
   }).pipe(
     Effect.provide(Jobs.layer.pipe(Layer.provideMerge(TestJobs.layer(group, handlers))))
   ))
+
+it.effect("a third party that is down is left alone, and others are not", () => {
+  let calls: ReadonlyArray<string> = []
+  const live = PushToCrm.toLayer(({ tenant }) =>
+    Effect.suspend(() => {
+      calls = [...calls, tenant]
+      return tenant === "down" ? Effect.die("down") : Effect.void
+    })
+  )
+  return Effect.gen(function*() {
+    const test = yield* TestJobs.TestJobs
+    yield* PushToCrm.enqueueMany(Array.from({ length: 20 }, () => ({ tenant: "down" })))
+    yield* PushToCrm.enqueue({ tenant: "up" })
+    yield* test.advance(0)
+    assert.strictEqual(calls.filter((tenant) => tenant === "up").length, 1)
+    const made = calls.filter((tenant) => tenant === "down").length
+    // Two ran side by side when the fifth failure opened it.
+    assert.include([5, 6], made)
+    yield* test.advance(29_000)
+    assert.strictEqual(calls.filter((tenant) => tenant === "down").length, made)
+    yield* test.advance(1000)
+    assert.strictEqual(calls.filter((tenant) => tenant === "down").length, made + 1)
+  }).pipe(Effect.provide(TestJobs.layer(JobGroup.make(PushToCrm), live)))
+})
 
 describe("the guide", () => {
   const text = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8")

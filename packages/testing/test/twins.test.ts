@@ -213,6 +213,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
+      "records of ticks that wait for the one before",
       "waitForChildren blocks",
       "a record that was cancelled while it waited for children",
       "flow: with continue",
@@ -525,6 +526,12 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "  if (previous === undefined || previous.state !== undefined) return undefined",
     red: ["overlap, skip:", "overlap, cancelPrevious:"]
   },
+  "a tick that leaves out what its record waits for": {
+    file: "schedules.ts",
+    line: "  id: enqueueOne(state, record, now).id",
+    instead: "  id: enqueueOne(state, { ...record, dependencies: undefined }, now).id",
+    red: ["records of ticks that wait for the one before"]
+  },
   "a put without a compare": {
     file: "schedules.ts",
     line: "  if ((was?.revision ?? 0) !== revision) return false",
@@ -542,6 +549,12 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "{ ...row, attendAt: now + attention }",
     instead: "{ ...row, attendAt: now + attention * 0 }",
     red: ["maintain hands out a schedule"]
+  },
+  "a cancel of a dead worker's record that is followed": {
+    file: "maintain.ts",
+    line: `    state.finish(row, "cancelled", "cancelled", now, reason)`,
+    instead: `    state.finish(row, "cancelled", "cancelled", now, reason)\n    follow(state, row, now)`,
+    red: ["followed: nothing tells of a run"]
   },
   "a worker that is not told of schedules": {
     file: "schedules.ts",

@@ -2,6 +2,7 @@
  * From the options of a declaration to its definition: defaults filled in, ranges checked, codecs ready to be compiled.
  */
 import type * as Schema from "effect/Schema"
+import { type BreakerOptions, keySettingsOf } from "../JobLimit.ts"
 import type { Batch, Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
 import type { Match, Subscription } from "../Topic.ts"
@@ -115,7 +116,9 @@ const maxWaitOf = (tag: string, { maxWait, onConflict }: NonNullable<Given["uniq
 }
 
 /** A record has one key: of its job alone, or of a space that jobs share. */
-const keyOf = (tag: string, { concurrency, limit }: Given): Pick<D.Definition, "concurrency" | "limit"> => {
+const keyOf = (tag: string, options: Given): Pick<D.Definition, "concurrency" | "limit"> => {
+  const { breaker, concurrency, limit } = options
+  if (breaker !== undefined) return breakerOf(tag, breaker, options)
   if (limit !== undefined) {
     if (concurrency !== undefined) {
       throw new Error(`job ${tag}, option limit: a record has one key: give either concurrency or limit, not both`)
@@ -138,6 +141,35 @@ const keyOf = (tag: string, { concurrency, limit }: Given): Pick<D.Definition, "
 }
 
 const most = 1_000_000
+
+/** A circuit belongs to a key of a space: a job with a breaker has the space of its name for itself. */
+const breakerOf = (
+  tag: string,
+  breaker: BreakerOptions,
+  { concurrency, limit }: Given
+): Pick<D.Definition, "concurrency" | "limit"> => {
+  if (limit !== undefined) {
+    throw D.invalid(
+      tag,
+      "breaker",
+      `give it to the limit ${limit.by.name.slice(1)}, which has a circuit for each of its keys`
+    )
+  }
+  if (tag.includes("/")) {
+    throw D.invalid(
+      tag,
+      "breaker",
+      "its tag has a /, which the name of a limit cannot have: give the option limit one instead"
+    )
+  }
+  const name = `@${tag}`
+  const slots = concurrency === undefined ? undefined : D.integer(tag, "concurrency.limit", concurrency.limit, 1, most)
+  const key = concurrency === undefined ? () => "all" : concurrency.key as (payload: never) => string
+  return {
+    concurrency: { key, limit: slots ?? most, space: name, isWhole: concurrency === undefined },
+    limit: { name, settings: keySettingsOf(tag, { concurrency: slots, breaker }) }
+  }
+}
 
 const previousOf = (
   tag: string,

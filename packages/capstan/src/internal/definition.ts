@@ -75,7 +75,13 @@ export interface Definition {
   readonly partition: ((payload: never) => string) | undefined
   /** Its keys are `space/key`; the limit holds until a worker has proposed one, where the space is a limit's. */
   readonly concurrency:
-    | { readonly key: (payload: never) => string; readonly limit: number; readonly space: string }
+    | {
+      readonly key: (payload: never) => string
+      readonly limit: number
+      readonly space: string
+      /** All of its records have the same key. */
+      readonly isWhole?: boolean
+    }
     | undefined
   readonly limit: Proposal | undefined
   /** Its records are handled together: up to `size` with the same key, collected for up to `within` milliseconds. */
@@ -129,7 +135,8 @@ export const defaultRetention: Retention = {
 
 export const defaultMaxPayloadBytes = 256 * 1024
 
-const invalid = (job: string, option: string, issue: string): Error =>
+/** The refusal of an option that cannot be meant. */
+export const invalid = (job: string, option: string, issue: string): Error =>
   new Error(`job ${job}, option ${option}: ${issue}`)
 
 /** Milliseconds of a finite duration that is not negative. */

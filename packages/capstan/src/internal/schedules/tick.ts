@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type { JobStoreError } from "../../JobError.ts"
+import type { JobId } from "../../JobRecord.ts"
 import type { NewRecord, ScheduleRow, Shape, TickReply, TickRequest } from "../../JobStore.ts"
 import { metrics } from "../metrics.ts"
 import * as Uuid from "../uuid.ts"
@@ -29,16 +30,18 @@ export const tickDue = <E>(
   Effect.gen(function*() {
     const due = dueOf(plan, body.spec, row.nextAt!, now)
     let { nextAt } = due
+    let previous = row.last?.id
     const ticks: Array<TickRequest["ticks"][number]> = []
     let characters = 0
     for (const at of due.instants) {
-      const record = yield* recordOf(row.name, at, templates)
+      const record = behind(yield* recordOf(row.name, at, templates), body, previous)
       characters += record.payload.length
       if (characters > most && ticks.length > 0) {
         nextAt = at
         break
       }
       ticks.push({ at, dueAt: plan.dueAt(at), record })
+      previous = record.id
     }
     const { unservedSince, ...rest } = body
     const attendAt = attentionOf(body, plan, nextAt)
@@ -58,7 +61,7 @@ export const tickAsked = <E>(
   at: number
 ): Effect.Effect<TickReply | undefined, E | JobStoreError> =>
   Effect.gen(function*() {
-    const record = yield* recordOf(row.name, at, templates)
+    const record = behind(yield* recordOf(row.name, at, templates), body, row.last?.id)
     const { askedAt: _, ...rest } = body
     const next = { nextAt: row.nextAt, attendAt: row.attendAt, body: encode(rest) }
     return yield* store.tick({ ...request(row, body), ticks: [{ at, dueAt: at, record }], next, isAsked: true })
@@ -71,9 +74,18 @@ const request = (
   name,
   revision,
   at: nextAt,
-  // The concurrency key of its records makes them wait for each other.
+  // Its records wait for each other, and have a concurrency key.
   overlap: overlap === "queue" ? "allow" : overlap
 })
+
+/**
+ * With `queue` a record waits for the one before until that has ended, however it does: their concurrency key is free while
+ * that one waits for its retry. What was last is in the row that the tick compares.
+ */
+const behind = (record: NewRecord, { spec: { overlap } }: Body, previous: JobId | undefined): NewRecord =>
+  overlap === "queue" && previous !== undefined
+    ? { ...record, dependencies: [{ name: "previous", id: previous, onFailure: "continue" }] }
+    : record
 
 /** The headers by which a handler finds the schedule and the planned instant of its record. */
 export const headers = { schedule: "capstan-schedule", tick: "capstan-tick" } as const

@@ -69,8 +69,15 @@ export const followFacts: ReadonlyArray<H.Fact> = [
     yield* H.exchange("x")
     assert.strictEqual((yield* told(id)).length, 2)
     for (const { flowId } of yield* H.claim("w", 10)) assert.isUndefined(flowId)
+    // One that was cancelled is not told of, and what cannot do without it is.
+    const b = yield* H.enqueue({ ...followed, queue: "first" })
+    const waits = yield* H.enqueue({ ...followed, dependencies: [{ name: "b", id: b.id }] })
+    yield* H.control({ _tag: "Cancel", reason: "r" }, b.id)
+    yield* H.exchange("x")
+    assert.deepStrictEqual(yield* told(b.id), [])
+    assert.deepStrictEqual(yield* told(waits.id), [expected("DependencyFailed", "Dependency")])
   }),
-  fact("followed: nothing tells of an end that an attempt or an operator has decided", function*() {
+  fact("followed: nothing tells of an end that an attempt, an operator or an event has decided", function*() {
     for (const outcome of [H.dead, H.complete, { _tag: "Cancel", reason: "r" }] as const) {
       const { id } = yield* H.enqueue(followed)
       yield* H.settle("w", yield* H.claimOne("w"), outcome)
@@ -78,6 +85,19 @@ export const followFacts: ReadonlyArray<H.Fact> = [
     }
     const { id } = yield* H.enqueue(followed)
     yield* H.control({ _tag: "Cancel", reason: "r" }, id)
+    assert.deepStrictEqual(yield* told(id), [])
+    const listens = yield* H.enqueue({ ...followed, cancelOn: ["e"] })
+    const { enqueue } = yield* JobStore.JobStore
+    yield* enqueue({ records: [], cancels: [{ on: "e", reason: "r" }] })
+    assert.deepStrictEqual(yield* told(listens.id), [])
+  }),
+  fact("followed: nothing tells of a run that was to be cancelled when its worker died", function*() {
+    const { id } = yield* H.enqueue(followed)
+    yield* H.claimOne("w")
+    assert.deepStrictEqual(yield* H.control({ _tag: "Cancel", reason: "r" }, id), ["Requested"])
+    yield* H.advance(H.lease)
+    yield* H.maintain
+    assert.strictEqual(yield* H.stateOf(id), "cancelled")
     assert.deepStrictEqual(yield* told(id), [])
   })
 ]

@@ -157,7 +157,7 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.isAtLeast(starts.at(-1)! - starts[0]!, (8 - rate.burst) * 100)
   }),
   fact("a token is taken by the start: records that were ready for long start at the rate too", function*() {
-    const slow = { limit: 1, perMillis: 60_000, burst: 2 }
+    const slow = { limit: 2, perMillis: 120_000, burst: 2 }
     yield* propose("@space", { rate: slow })
     yield* H.enqueueMany(5, keyed("a"))
     yield* H.advance(500)
@@ -165,7 +165,7 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual((yield* H.claim("w", 5)).length, 0)
   }),
   fact("no more records of a key are ready than its burst lets start", function*() {
-    yield* propose("@space", { rate: { limit: 1, perMillis: 60_000, burst: 2 } })
+    yield* propose("@space", { rate: { limit: 2, perMillis: 120_000, burst: 2 } })
     yield* H.enqueueMany(50, keyed("a"))
     assert.strictEqual((yield* H.statsOf()).counts.ready, 2)
     yield* H.claim("w", 5)
@@ -379,10 +379,10 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual((yield* H.claim("w", 20)).length, 7)
   }),
   fact("one claim takes a token for each record that it starts, of each key as many as there are", function*() {
-    yield* propose("@space", { rate: { limit: 1, perMillis: 60_000, burst: 3 } })
+    yield* propose("@space", { rate: { limit: 3, perMillis: 180_000, burst: 3 } })
     const records = ["a", "b", "a", "b", "a", "b", "a", "b"].map((key) => H.record(keyed(key)))
     yield* Effect.flatMap(JobStore.JobStore, (store) => store.enqueue({ records }))
-    yield* override("@space", { rate: { limit: 1, perMillis: 60_000, burst: 2 } })
+    yield* override("@space", { rate: { limit: 2, perMillis: 120_000, burst: 2 } })
     const claimed = yield* H.claim("w", 10)
     assert.deepStrictEqual(new Set(claimed.map(({ id }) => id)), new Set(records.slice(0, 4).map(({ id }) => id)))
     for (const { fence, id } of claimed) yield* H.settle("w", { id, fence }, H.complete)

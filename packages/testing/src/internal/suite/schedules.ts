@@ -196,6 +196,27 @@ export const schedulesFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", first[0]!, H.complete)
     assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ payload }) => payload), ["2000"])
   }),
+  fact("records of ticks that wait for the one before run when it has ended, not between its attempts", function*() {
+    const after = (id: JobStore.NewRecord["id"]) => ({
+      dependencies: [{ name: "previous", id, onFailure: "continue" as const }]
+    })
+    const first = planned(1000)
+    const second = planned(2000, after(first.record.id))
+    yield* tick(yield* make("s", { nextAt: 1000 }), { ticks: [first, second], next: { nextAt: 3000 } })
+    const third = planned(3000, after(second.record.id))
+    yield* tick(yield* read("s"), { ticks: [third] })
+    const ends: ReadonlyArray<JobStore.Outcome> = [H.retryAfter(1000), H.dead, H.complete]
+    const order = [first, first, second, third].map(({ record }) => record.id)
+    for (let i = 0; i < ends.length; i++) {
+      const claimed = yield* H.claim("w", 5)
+      assert.deepStrictEqual(claimed.map(({ id }) => id), [order[i]!])
+      yield* H.settle("w", claimed[0]!, ends[i]!)
+      if (i > 0) continue
+      assert.deepStrictEqual(yield* H.claim("w", 5), [])
+      yield* H.advance(1000)
+    }
+    assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [order[3]!])
+  }),
   fact("a tick's record keeps to the keys of its job", function*() {
     const unique = { key: "u", until: "finished", onConflict: "keep" } as const
     const { id } = yield* H.enqueue({ unique })
