@@ -33,6 +33,7 @@ const stored = (about: Partial<Stored> = {}): Stored => ({
   payload: "{\"n\":1}",
   state: "completed",
   result: "{\"fence\":1}",
+  attempt: 1,
   deaths: [],
   ...about
 })

@@ -34,6 +34,8 @@ export interface WorkersOptions {
   readonly concurrency: number
   /** Of the server, or of a proxy before it. */
   readonly port?: number
+  /** @default that of `JobWorker.layer` */
+  readonly shutdownGrace?: number
 }
 
 export interface ProducersOptions {
@@ -55,6 +57,8 @@ export class Cluster {
   private readonly producers: Array<Child> = []
   private readonly working = new Set<Child>()
   private closing = false
+  /** All workers are gone, and none comes up. */
+  private isDown = false
   private started = 0
   /** What went wrong with the processes themselves. */
   readonly complaints: Array<string> = []
@@ -83,7 +87,22 @@ export class Cluster {
   async startWorkers(options: WorkersOptions): Promise<void> {
     this.workerOptions = options
     for (let i = 0; i < options.count + 2; i++) this.spare()
-    await Promise.all(Array.from({ length: options.count }, () => this.startWorker()))
+    await this.startAll()
+  }
+
+  private async startAll(): Promise<void> {
+    await Promise.all(Array.from({ length: this.workerOptions.count }, () => this.startWorker()))
+  }
+
+  /** Ends all workers at once, and looks at what they leave before others start in their places. */
+  async replaceAll(end: (worker: Child) => Promise<void>, look: () => Promise<void>): Promise<void> {
+    for (let i = this.spares.length; i < this.workerOptions.count; i++) this.spare()
+    await Promise.all(this.spares.map((spare) => spare.hears("loaded")))
+    this.isDown = true
+    await Promise.all(this.workers.map(end))
+    await look()
+    this.isDown = false
+    await this.startAll()
   }
 
   private spare(): void {
@@ -97,11 +116,11 @@ export class Cluster {
 
   private async startWorker(): Promise<void> {
     const worker = this.spares.shift()!
-    const { concurrency, port } = this.workerOptions
+    const { concurrency, port, shutdownGrace } = this.workerOptions
     this.alive.add(worker)
     void worker.ended.then((how) => this.replace(worker, how))
     if (!await worker.hears("loaded")) return
-    const task: WorkerTask = { ...this.common(worker.name, port), concurrency, lease }
+    const task: WorkerTask = { ...this.common(worker.name, port), concurrency, lease, shutdownGrace }
     worker.ask({ _tag: "begin", task })
     if (!await worker.hears("ready")) return
     this.working.add(worker)
@@ -121,6 +140,7 @@ export class Cluster {
       if (this.mayEnd && how === "SIGKILL") this.note("killed itself", worker.name)
       else this.complaints.push(`${worker.name} ended by itself: ${how}`)
     }
+    if (this.isDown) return
     this.spare()
     void this.startWorker()
   }

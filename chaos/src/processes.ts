@@ -17,6 +17,8 @@ export interface WorkerTask extends Common {
   readonly concurrency: number
   /** Milliseconds. */
   readonly lease: number
+  /** How long it lets handlers end by themselves when it closes, in milliseconds. @default that of `JobWorker.layer` */
+  readonly shutdownGrace?: number | undefined
 }
 
 /** What a producer makes: jobs of these kinds in turn, with handlers that take so long. */

@@ -20,6 +20,8 @@ export interface Stored {
   readonly payload: string
   readonly state: "waiting" | "running" | "completed" | "cancelled" | "dead"
   readonly result: string | undefined
+  /** How many attempts it is charged with. */
+  readonly attempt: number
   /** The deaths of workers that held it, in order: when it was taken from them, and whether it was charged with it. */
   readonly deaths: ReadonlyArray<{ readonly at: number; readonly charged: boolean }>
 }
@@ -56,6 +58,8 @@ export interface Server {
   readonly empty?: () => Promise<void>
   /** How many records have not come to an end. */
   readonly unfinished: (namespace: string) => Promise<number>
+  /** How many records are held by workers. */
+  readonly running: (namespace: string) => Promise<number>
   /** One row per record and end: a record that ended twice is there twice. */
   readonly records: (namespace: string) => Promise<ReadonlyArray<Stored>>
   /** Takes it away from the namespace. A store whose processes do that themselves sees that there is something to take. */

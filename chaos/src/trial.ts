@@ -44,6 +44,7 @@ export const attempt = async (
   const began = Ledger.now()
   const proxies: Array<Proxy> = []
   const struck = new Map<string, number>()
+  const seen = new Map<string, Array<number>>()
   try {
     await fault.strike({
       cluster,
@@ -55,7 +56,8 @@ export const attempt = async (
         proxies.push(proxy)
         return proxy
       },
-      struck: (what, times) => struck.set(what, (struck.get(what) ?? 0) + times)
+      struck: (what, times) => struck.set(what, (struck.get(what) ?? 0) + times),
+      saw: (what, value) => seen.set(what, [...seen.get(what) ?? [], value])
     })
     const wedged = await cluster.stopProducers()
     // What is stuck in a control may as well be known earlier.
@@ -71,6 +73,7 @@ export const attempt = async (
       findings: { ...findings, struck: new Map([...findings.struck, ...struck]) },
       entries,
       stored,
+      seen,
       stuck,
       replayed,
       wedged,

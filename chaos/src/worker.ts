@@ -1,4 +1,5 @@
 /** A worker process, as a user writes one: the public API alone, with the ledger between worker and store. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { JobWorker } from "capstan"
 import { Effect, Layer, Schedule } from "effect"
 import * as Ledger from "./ledger.ts"
@@ -12,7 +13,11 @@ const store = await loadStore(name!)
 
 serve<WorkerTask>((task, tell) => {
   const write = Ledger.open(task.folder, task.name)
-  const WorkerLive = JobWorker.layer(Jobs, { concurrency: task.concurrency, lease: task.lease }).pipe(
+  const WorkerLive = JobWorker.layer(Jobs, {
+    concurrency: task.concurrency,
+    lease: task.lease,
+    shutdownGrace: task.shutdownGrace
+  }).pipe(
     Layer.provide(handlers(write, task.name)),
     Layer.provide(Witness.layer(write)),
     Layer.provide(store.layer(task))
@@ -28,6 +33,7 @@ serve<WorkerTask>((task, tell) => {
     // What a supervisor does to a program that does not come up.
     Effect.retry(Schedule.spaced("250 millis"))
   )
-  Effect.runFork(program)
+  // Closes the worker at a SIGTERM.
+  NodeRuntime.runMain(program)
   return { stop: () => process.exit(0) }
 })

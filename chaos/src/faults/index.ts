@@ -8,5 +8,17 @@ import { kill } from "./kill.ts"
 import { lostReplies } from "./lostReplies.ts"
 import { pause } from "./pause.ts"
 import { poison } from "./poison.ts"
+import { terminate } from "./terminate.ts"
 
-export const faults: ReadonlyArray<Fault> = [kill, crash, cut, freeze, poison, keyed, lostReplies, pause, fullMemory]
+export const faults: ReadonlyArray<Fault> = [
+  kill,
+  crash,
+  cut,
+  freeze,
+  poison,
+  keyed,
+  terminate,
+  lostReplies,
+  pause,
+  fullMemory
+]

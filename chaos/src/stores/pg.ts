@@ -70,6 +70,7 @@ interface Row {
   readonly payload: string
   readonly state: number
   readonly result: string | null
+  readonly attempt: number
   readonly attempts:
     | ReadonlyArray<{ readonly decision: string; readonly endedAt: number; readonly failure?: unknown }>
     | null
@@ -118,17 +119,24 @@ const start = async (): Promise<Server> => {
       const [row] = await query<{ count: number }>(`SELECT count(*)::int AS count FROM ${schema}.record`)
       return row!.count
     },
+    running: async (schema) => {
+      const [row] = await query<{ count: number }>(
+        `SELECT count(*)::int AS count FROM ${schema}.record WHERE state = 1`
+      )
+      return row!.count
+    },
     records: async (schema) => {
       const rows = await query<Row>(
-        `SELECT id::text, tag, payload, state, NULL AS result, attempts FROM ${schema}.record
-         UNION ALL SELECT id::text, tag, payload, state, result, attempts FROM ${schema}.history`
+        `SELECT id::text, tag, payload, state, NULL AS result, attempt, attempts FROM ${schema}.record
+         UNION ALL SELECT id::text, tag, payload, state, result, attempt, attempts FROM ${schema}.history`
       )
-      return rows.map(({ attempts, id, payload, result, state, tag }) => ({
+      return rows.map(({ attempt, attempts, id, payload, result, state, tag }) => ({
         id,
         tag,
         payload,
         state: states[state] ?? "waiting",
         result: result ?? undefined,
+        attempt,
         deaths: (attempts ?? []).filter(({ decision }) => decision === "crashed")
           .map(({ endedAt, failure }) => ({ at: endedAt, charged: failure !== undefined }))
       }))

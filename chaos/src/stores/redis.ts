@@ -107,6 +107,10 @@ const start = async (): Promise<Server> => {
         0
       )
     },
+    running: async (namespace) => {
+      const { queues } = await on(namespace, (store) => store.stats)
+      return queues.reduce((sum, { counts }) => sum + counts.running, 0)
+    },
     records: async (namespace) =>
       (await recordsOf(namespace)).map((record) => ({
         id: record.id,
@@ -114,6 +118,7 @@ const start = async (): Promise<Server> => {
         payload: record.payload,
         state: stateOf(record.state),
         result: record.result,
+        attempt: record.attempt,
         deaths: record.attempts.filter(({ decision }) => decision === "crashed")
           .map(({ endedAt, failure }) => ({ at: endedAt, charged: failure !== undefined }))
       })),
