@@ -17,6 +17,9 @@ import type { Safeguard, Server } from "./store.ts"
 export const lease = 2000
 export const poll = 2000
 
+/** A lease that a busy machine does not let lapse, where that is not what is tested. */
+export const unhurried = 8000
+
 export interface ClusterOptions {
   readonly store: string
   readonly server: Server
@@ -34,8 +37,15 @@ export interface WorkersOptions {
   readonly concurrency: number
   /** Of the server, or of a proxy before it. */
   readonly port?: number
-  /** @default that of `JobWorker.layer` */
+  /** @default `lease` */
+  readonly lease?: number
+  /** @default those of `JobWorker.layer` */
   readonly shutdownGrace?: number
+  readonly interruptGrace?: number
+  /** Milliseconds by which the wall clock of every other worker is off, by turns ahead and behind. */
+  readonly clockOff?: number
+  /** Whether they serve the schedules, too. */
+  readonly ticks?: boolean
 }
 
 export interface ProducersOptions {
@@ -60,6 +70,7 @@ export class Cluster {
   /** All workers are gone, and none comes up. */
   private isDown = false
   private started = 0
+  private told = 0
   /** What went wrong with the processes themselves. */
   readonly complaints: Array<string> = []
   /** Ends of workers that are part of the run, beside those that we kill: by poison. */
@@ -116,11 +127,13 @@ export class Cluster {
 
   private async startWorker(): Promise<void> {
     const worker = this.spares.shift()!
-    const { concurrency, port, shutdownGrace } = this.workerOptions
+    const { clockOff = 0, port, ...options } = this.workerOptions
     this.alive.add(worker)
     void worker.ended.then((how) => this.replace(worker, how))
     if (!await worker.hears("loaded")) return
-    const task: WorkerTask = { ...this.common(worker.name, port), concurrency, lease, shutdownGrace }
+    const off = [0, clockOff, 0, -clockOff][++this.told % 4]!
+    if (off !== 0) this.note("clock off", worker.name)
+    const task: WorkerTask = { ...this.common(worker.name, port), lease, ...options, clockOff: off }
     worker.ask({ _tag: "begin", task })
     if (!await worker.hears("ready")) return
     this.working.add(worker)
@@ -179,6 +192,15 @@ export class Cluster {
     if (worker === undefined) return
     await worker.kill()
     // Afterwards: whatever it still wrote is from before its death.
+    this.note("kill", worker.name)
+  }
+
+  /** kill -9 of the worker that has ticked last; another one takes its place. */
+  async killTicker(): Promise<void> {
+    const last = Ledger.read(this.folder).findLast(({ kind }) => kind === "tick")?.by
+    const worker = this.workers.find(({ isGone, name }) => name === last && !isGone)
+    if (worker === undefined || this.working.size === 1) return
+    await worker.kill()
     this.note("kill", worker.name)
   }
 

@@ -19,6 +19,8 @@ export interface Fault {
   readonly needs?: keyof Server
   /** Starts the processes and strikes. Returns when the last blow has fallen. */
   readonly strike: (stage: Stage) => Promise<void>
+  /** Looks at what else than records there is, when everything has come to rest. */
+  readonly look?: (sight: Sight) => Promise<void>
   /** What it alone is judged by, beside `common`. */
   readonly judge: (run: Run) => ReadonlyArray<Line>
   readonly control?: Control
@@ -44,6 +46,11 @@ export interface Stage {
   readonly struck: (what: string, times: number) => void
   /** What was seen while it struck, for the judge. */
   readonly saw: (what: string, value: number) => void
+}
+
+export interface Sight extends Pick<Stage, "saw"> {
+  readonly server: Server
+  readonly namespace: string
 }
 
 /** What is known when everything has come to rest. */

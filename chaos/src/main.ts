@@ -81,7 +81,8 @@ const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
 const chosen = faults.filter(({ id, isLong, needs }) =>
-  (ids === undefined ? !values.quick || !isLong : ids.includes(id)) && (needs === undefined || server[needs] !== undefined)
+  (ids === undefined ? !values.quick || !isLong : ids.includes(id)) &&
+  (needs === undefined || server[needs] !== undefined)
 )
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 const rows: Array<Row> = []

@@ -2,8 +2,10 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { JobWorker } from "capstan"
 import { Effect, Layer, Schedule } from "effect"
+import { Ticks } from "./jobs/ticks.ts"
 import * as Ledger from "./ledger.ts"
 import { serve, type WorkerTask } from "./processes.ts"
+import { shiftClock } from "./shiftClock.ts"
 import { loadStore } from "./store.ts"
 import * as Witness from "./witness.ts"
 import { handlers, Jobs } from "./workload.ts"
@@ -13,11 +15,14 @@ const store = await loadStore(name!)
 
 serve<WorkerTask>((task, tell) => {
   const write = Ledger.open(task.folder, task.name)
-  const WorkerLive = JobWorker.layer(Jobs, {
+  shiftClock(task.clockOff ?? 0)
+  const Working = JobWorker.layer(Jobs, {
     concurrency: task.concurrency,
     lease: task.lease,
-    shutdownGrace: task.shutdownGrace
-  }).pipe(
+    shutdownGrace: task.shutdownGrace,
+    interruptGrace: task.interruptGrace
+  })
+  const WorkerLive = (task.ticks === true ? Layer.merge(Working, Ticks) : Working).pipe(
     Layer.provide(handlers(write, task.name)),
     Layer.provide(Witness.layer(write)),
     Layer.provide(store.layer(task))

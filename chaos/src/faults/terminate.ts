@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { now } from "../ledger.ts"
 import { type Fault, line, none, strikes } from "../fault.ts"
+import { now } from "../ledger.ts"
 
 const times = 2
 
