@@ -1,7 +1,11 @@
 /** An audit that cannot fail is no evidence: each of its words is found in a ledger that deserves it, and in no other. */
 import { describe, expect, it } from "vitest"
 import { audit, type Findings } from "../chaos/src/audit.ts"
+import { inversions } from "../chaos/src/faults/chain.ts"
+import { balancesAfter, opening } from "../chaos/src/jobs/bank.ts"
+import { doubledOf, instantsOf, missedOf, period } from "../chaos/src/jobs/ticks.ts"
 import type { Entry, Kind } from "../chaos/src/ledger.ts"
+import { shiftClock } from "../chaos/src/shiftClock.ts"
 import type { Framing, Piece, Stored } from "../chaos/src/store.ts"
 import { store } from "../chaos/src/stores/pg.ts"
 import { store as redis } from "../chaos/src/stores/redis.ts"
@@ -33,6 +37,8 @@ const stored = (about: Partial<Stored> = {}): Stored => ({
   payload: "{\"n\":1}",
   state: "completed",
   result: "{\"fence\":1}",
+  attempt: 1,
+  failed: [],
   deaths: [],
   ...about
 })
@@ -179,6 +185,55 @@ const passThrough = (framing: Framing, bytes: Buffer, size: number): ReadonlyArr
   expect(Buffer.concat(pieces.map((piece) => piece.bytes))).toEqual(bytes)
   return pieces
 }
+
+const tick = (name: "once" | "all", at: number): Stored =>
+  stored({ id: `${name} ${at}`, tag: "Tick", payload: JSON.stringify({ name, at }) })
+
+describe("the instants of a schedule", () => {
+  it.each<readonly [string, ReadonlyArray<number>, { readonly missed: number; readonly doubled: number }]>([
+    ["each has its record", [1, 2, 3], { missed: 0, doubled: 0 }],
+    ["one has none", [1, 3], { missed: 1, doubled: 0 }],
+    ["one has two", [1, 2, 2, 3], { missed: 0, doubled: 1 }]
+  ])("%s", (_, seconds, found) => {
+    const instants = instantsOf([...seconds.map((at) => tick("all", at * period)), tick("once", 7 * period)], "all")
+    expect({ missed: missedOf(instants), doubled: doubledOf(instants) }).toEqual(found)
+  })
+})
+
+describe("the accounts of a bank", () => {
+  it("have what completed transfers have moved, and nothing else", () => {
+    const transfer = (about: Partial<Stored>) =>
+      stored({ tag: "Transfer", payload: "{\"n\":1,\"from\":1,\"to\":2,\"amount\":5}", ...about })
+    const balances = balancesAfter([transfer({}), transfer({ state: "waiting" })])
+    expect(balances.slice(0, 3)).toEqual([opening - 5, opening + 5, opening])
+  })
+})
+
+describe("a chain", () => {
+  const link = (id: string, n: number, about: Partial<Stored> = {}) => stored({ id, payload: `{"n":${n}}`, ...about })
+  const run = (id: string): ReadonlyArray<Told> => [["w1", "start", { id, fence: 1 }], ["w1", "end", { id, fence: 1 }]]
+
+  it("has no inversion where each link begins after the end of the one before", () => {
+    expect(inversions({ entries: ledger(...run("a"), ...run("b")), stored: [link("b", 2), link("a", 1)] })).toEqual([])
+  })
+
+  it("has one where a link begins before the last end of the one before", () => {
+    const again = ledger(...run("a"), ...run("b"), ...run("a"))
+    expect(inversions({ entries: again, stored: [link("a", 1), link("b", 2)] })).toHaveLength(1)
+  })
+})
+
+describe("a clock that is off", () => {
+  it("shows in every way in which a program asks for the time, and nowhere else", () => {
+    const real = globalThis.Date
+    shiftClock(600_000)
+    const shifted = [Date.now(), new Date().getTime()]
+    const fixed = new Date(5).getTime()
+    globalThis.Date = real
+    for (const at of shifted) expect(at - Date.now()).toBeGreaterThan(599_000)
+    expect(fixed).toBe(5)
+  })
+})
 
 describe("the controls of Redis", () => {
   it.each(names)("find %s in the scripts, to take it away", (safeguard) => {

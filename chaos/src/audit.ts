@@ -6,6 +6,7 @@
  */
 import { type Entry, now } from "./ledger.ts"
 import type { Stored } from "./store.ts"
+import { doomed, unsent } from "./workload.ts"
 
 export interface Findings {
   readonly acknowledged: number
@@ -57,8 +58,7 @@ export const audit = (entries: ReadonlyArray<Entry>, stored: ReadonlyArray<Store
   for (const kind of ["sent", "acknowledged", "refused", "unknown"] as const) {
     for (const { n } of of(kind)) sent.set(n, kind)
   }
-  // Children are no producer's.
-  const records = stored.filter(({ tag }) => tag !== "Child")
+  const records = stored.filter(({ tag }) => !unsent.has(tag))
   const rows = Map.groupBy(records, ({ id }) => id)
   const idsOf = Map.groupBy(rows.keys(), (id) => numberOf(rows.get(id)![0]!))
 
@@ -93,7 +93,7 @@ export const audit = (entries: ReadonlyArray<Entry>, stored: ReadonlyArray<Store
   }
 }
 
-const isDone = ({ state, tag }: Stored): boolean => state === "completed" || state === "dead" && tag === "Poison"
+const isDone = ({ state, tag }: Stored): boolean => state === "completed" || state === "dead" && doomed.has(tag)
 
 const numberOf = ({ payload }: Stored): number => (JSON.parse(payload) as { readonly n: number }).n
 

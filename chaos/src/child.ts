@@ -3,11 +3,15 @@ import { build } from "esbuild"
 import { type ChildProcess, fork } from "node:child_process"
 import { openSync } from "node:fs"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { freeze } from "./freeze.ts"
 import type { Ask, Tell } from "./processes.ts"
 
 export type Program = "worker" | "producer"
+
+/** Milliseconds between two requests to end. */
+const again = 100
 
 const path = (program: Program): string => fileURLToPath(new URL(`${program}.ts`, import.meta.url))
 
@@ -81,6 +85,15 @@ export class Child {
   async kill(): Promise<void> {
     this.isKilled = true
     this.process.kill("SIGKILL")
+    await this.ended
+  }
+
+  /** Asks it to end, and once more a moment later, as impatient supervisors do. */
+  async terminate(): Promise<void> {
+    this.isKilled = true
+    this.process.kill("SIGTERM")
+    await Promise.race([this.ended, sleep(again)])
+    this.process.kill("SIGTERM")
     await this.ended
   }
 

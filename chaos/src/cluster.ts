@@ -17,6 +17,9 @@ import type { Safeguard, Server } from "./store.ts"
 export const lease = 2000
 export const poll = 2000
 
+/** A lease that a busy machine does not let lapse, where that is not what is tested. */
+export const unhurried = 8000
+
 export interface ClusterOptions {
   readonly store: string
   readonly server: Server
@@ -34,6 +37,15 @@ export interface WorkersOptions {
   readonly concurrency: number
   /** Of the server, or of a proxy before it. */
   readonly port?: number
+  /** @default `lease` */
+  readonly lease?: number
+  /** @default those of `JobWorker.layer` */
+  readonly shutdownGrace?: number
+  readonly interruptGrace?: number
+  /** Milliseconds by which the wall clock of every other worker is off, by turns ahead and behind. */
+  readonly clockOff?: number
+  /** Whether they serve the schedules, too. */
+  readonly ticks?: boolean
 }
 
 export interface ProducersOptions {
@@ -55,7 +67,10 @@ export class Cluster {
   private readonly producers: Array<Child> = []
   private readonly working = new Set<Child>()
   private closing = false
+  /** All workers are gone, and none comes up. */
+  private isDown = false
   private started = 0
+  private told = 0
   /** What went wrong with the processes themselves. */
   readonly complaints: Array<string> = []
   /** Ends of workers that are part of the run, beside those that we kill: by poison. */
@@ -83,7 +98,22 @@ export class Cluster {
   async startWorkers(options: WorkersOptions): Promise<void> {
     this.workerOptions = options
     for (let i = 0; i < options.count + 2; i++) this.spare()
-    await Promise.all(Array.from({ length: options.count }, () => this.startWorker()))
+    await this.startAll()
+  }
+
+  private async startAll(): Promise<void> {
+    await Promise.all(Array.from({ length: this.workerOptions.count }, () => this.startWorker()))
+  }
+
+  /** Ends all workers at once, and looks at what they leave before others start in their places. */
+  async replaceAll(end: (worker: Child) => Promise<void>, look: () => Promise<void>): Promise<void> {
+    for (let i = this.spares.length; i < this.workerOptions.count; i++) this.spare()
+    await Promise.all(this.spares.map((spare) => spare.hears("loaded")))
+    this.isDown = true
+    await Promise.all(this.workers.map(end))
+    await look()
+    this.isDown = false
+    await this.startAll()
   }
 
   private spare(): void {
@@ -97,11 +127,13 @@ export class Cluster {
 
   private async startWorker(): Promise<void> {
     const worker = this.spares.shift()!
-    const { concurrency, port } = this.workerOptions
+    const { clockOff = 0, port, ...options } = this.workerOptions
     this.alive.add(worker)
     void worker.ended.then((how) => this.replace(worker, how))
     if (!await worker.hears("loaded")) return
-    const task: WorkerTask = { ...this.common(worker.name, port), concurrency, lease }
+    const off = [0, clockOff, 0, -clockOff][++this.told % 4]!
+    if (off !== 0) this.note("clock off", worker.name)
+    const task: WorkerTask = { ...this.common(worker.name, port), lease, ...options, clockOff: off }
     worker.ask({ _tag: "begin", task })
     if (!await worker.hears("ready")) return
     this.working.add(worker)
@@ -121,6 +153,7 @@ export class Cluster {
       if (this.mayEnd && how === "SIGKILL") this.note("killed itself", worker.name)
       else this.complaints.push(`${worker.name} ended by itself: ${how}`)
     }
+    if (this.isDown) return
     this.spare()
     void this.startWorker()
   }
@@ -159,6 +192,15 @@ export class Cluster {
     if (worker === undefined) return
     await worker.kill()
     // Afterwards: whatever it still wrote is from before its death.
+    this.note("kill", worker.name)
+  }
+
+  /** kill -9 of the worker that has ticked last; another one takes its place. */
+  async killTicker(): Promise<void> {
+    const last = Ledger.read(this.folder).findLast(({ kind }) => kind === "tick")?.by
+    const worker = this.workers.find(({ isGone, name }) => name === last && !isGone)
+    if (worker === undefined || this.working.size === 1) return
+    await worker.kill()
     this.note("kill", worker.name)
   }
 

@@ -13,10 +13,14 @@ export interface Fault {
   readonly title: string
   /** Its handlers sleep and its processes stay: `--quick` runs such faults at the same time. */
   readonly isCalm?: boolean
+  /** `--quick` leaves it out. */
+  readonly isLong?: boolean
   /** What a server must be able to do. @default nothing else than every server does */
   readonly needs?: keyof Server
   /** Starts the processes and strikes. Returns when the last blow has fallen. */
   readonly strike: (stage: Stage) => Promise<void>
+  /** Looks at what else than records there is, when everything has come to rest. */
+  readonly look?: (sight: Sight) => Promise<void>
   /** What it alone is judged by, beside `common`. */
   readonly judge: (run: Run) => ReadonlyArray<Line>
   readonly control?: Control
@@ -40,6 +44,13 @@ export interface Stage {
   readonly proxy: () => Promise<Proxy>
   /** How often something struck that the ledger does not say. */
   readonly struck: (what: string, times: number) => void
+  /** What was seen while it struck, for the judge. */
+  readonly saw: (what: string, value: number) => void
+}
+
+export interface Sight extends Pick<Stage, "saw"> {
+  readonly server: Server
+  readonly namespace: string
 }
 
 /** What is known when everything has come to rest. */
@@ -48,6 +59,7 @@ export interface Run {
   readonly findings: Findings
   readonly entries: ReadonlyArray<Entry>
   readonly stored: ReadonlyArray<Stored>
+  readonly seen: ReadonlyMap<string, ReadonlyArray<number>>
   /** Records that came to no end. */
   readonly stuck: number
   /** Records that were dead for too many deaths of workers that they had no part in, and were run again by hand. */
@@ -67,7 +79,7 @@ export interface Line {
 
 export const line = (what: string, holds: boolean): Line => ({ what, holds })
 
-const none = (what: string, found: ReadonlyArray<string>): Line =>
+export const none = (what: string, found: ReadonlyArray<string>): Line =>
   line(`${what} ${found.length}${found.length > 0 ? `: ${found.slice(0, 3).join(", ")}` : ""}`, found.length === 0)
 
 /** What holds under every fault. */

@@ -13,6 +13,8 @@ export type Kind =
   | "acknowledged"
   | "refused"
   | "unknown"
+  // It enqueues `n` again, with the same key.
+  | "again"
   // A handler: its attempt began, came to its end, or was interrupted.
   | "start"
   | "end"
@@ -23,6 +25,7 @@ export type Kind =
   | "answer"
   | "unanswered"
   | "given back"
+  | "tick"
   // The runner: what it did to whom, and a worker that is up.
   | "fault"
   | "ready"

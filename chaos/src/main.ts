@@ -80,8 +80,9 @@ process.exitCode = 1
 const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
-const chosen = faults.filter(({ id, needs }) =>
-  (ids === undefined || ids.includes(id)) && (needs === undefined || server[needs] !== undefined)
+const chosen = faults.filter(({ id, isLong, needs }) =>
+  (ids === undefined ? !values.quick || !isLong : ids.includes(id)) &&
+  (needs === undefined || server[needs] !== undefined)
 )
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 const rows: Array<Row> = []

@@ -17,11 +17,21 @@ export interface WorkerTask extends Common {
   readonly concurrency: number
   /** Milliseconds. */
   readonly lease: number
+  /** Milliseconds by which its wall clock is off. */
+  readonly clockOff?: number | undefined
+  /** Whether it serves the schedules, too. */
+  readonly ticks?: boolean | undefined
+  /** How long it waits for what it interrupts, in milliseconds. @default that of `JobWorker.layer` */
+  readonly interruptGrace?: number | undefined
+  /** How long it lets handlers end by themselves when it closes, in milliseconds. @default that of `JobWorker.layer` */
+  readonly shutdownGrace?: number | undefined
 }
+
+export type Kind = "Work" | "Stubborn" | "Narrow" | "Wide" | "Chain" | "Held" | "Flaky" | "Transfer" | "Batched"
 
 /** What a producer makes: jobs of these kinds in turn, with handlers that take so long. */
 export interface Load {
-  readonly kinds: ReadonlyArray<"Work" | "Stubborn" | "Narrow" | "Wide">
+  readonly kinds: ReadonlyArray<Kind>
   /** Milliseconds, the least and the most. */
   readonly millis: readonly [number, number]
   /** Keys of the kinds that have a limit. */
@@ -30,6 +40,14 @@ export interface Load {
   readonly poisonEvery?: number
   /** Every so many jobs, one whose process is frozen at its end, for so many seconds. */
   readonly late?: { readonly every: number; readonly seconds: number }
+  /** Every so many jobs, one that never returns; every other one of them cannot be interrupted. */
+  readonly hangEvery?: number
+  /** Each has an idempotency key, with which it is enqueued again as long as its outcome is unknown. */
+  readonly isSure?: boolean
+  /** Each is a flow of levels, in place of a job. */
+  readonly isFlow?: boolean
+  /** Of jobs, at most. */
+  readonly most?: number
   /** A second. */
   readonly rate: number
   /** Enqueues under way at a time, at most. */

@@ -3,6 +3,7 @@
  */
 import type { JobStore } from "capstan"
 import type { Layer } from "effect"
+import type { Bank } from "./jobs/bank.ts"
 
 /** Where a process finds its store. */
 export interface Address {
@@ -20,12 +21,28 @@ export interface Stored {
   readonly payload: string
   readonly state: "waiting" | "running" | "completed" | "cancelled" | "dead"
   readonly result: string | undefined
+  /** How many attempts it is charged with. */
+  readonly attempt: number
+  /** Its attempts that failed, in order: how, and how long they had it. */
+  readonly failed: ReadonlyArray<{ readonly kind: string; readonly millis: number }>
   /** The deaths of workers that held it, in order: when it was taken from them, and whether it was charged with it. */
   readonly deaths: ReadonlyArray<{ readonly at: number; readonly charged: boolean }>
 }
 
+/** An attempt as stores keep it. */
+export interface Ending {
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly failure?: { readonly kind: string } | undefined
+}
+
+export const failedOf = (attempts: ReadonlyArray<Ending>): Stored["failed"] =>
+  attempts.flatMap(({ endedAt, failure, startedAt }) =>
+    failure === undefined ? [] : [{ kind: failure.kind, millis: endedAt - startedAt }]
+  )
+
 /** What the negative controls take away from one run's namespace. */
-export type Safeguard = "fence" | "reconciling" | "rescue" | "slots"
+export type Safeguard = "commit" | "fence" | "reconciling" | "rescue" | "revision" | "slots" | "uniqueness"
 
 /** A part of what a server sends. */
 export interface Piece {
@@ -54,8 +71,14 @@ export interface Server {
   /** Refuses every write that takes memory, until `empty`. */
   readonly fill?: () => Promise<void>
   readonly empty?: () => Promise<void>
+  /** What the accounts of a bank in the same database have. */
+  readonly balances?: (namespace: string) => Promise<ReadonlyArray<number>>
+  /** Opens a transaction; the answer ends it, and says how many milliseconds it has been open by the server's own clock. */
+  readonly hold?: () => Promise<() => Promise<number>>
   /** How many records have not come to an end. */
   readonly unfinished: (namespace: string) => Promise<number>
+  /** How many records are held by workers. */
+  readonly running: (namespace: string) => Promise<number>
   /** One row per record and end: a record that ended twice is there twice. */
   readonly records: (namespace: string) => Promise<ReadonlyArray<Stored>>
   /** Takes it away from the namespace. A store whose processes do that themselves sees that there is something to take. */
@@ -64,7 +87,7 @@ export interface Server {
 }
 
 export interface Store {
-  readonly layer: (address: Address) => Layer.Layer<JobStore.JobStore, unknown>
+  readonly layer: (address: Address) => Layer.Layer<JobStore.JobStore | Bank, unknown>
   readonly framing: Framing
   /** Milliseconds from one cut of all connections to the next. */
   readonly cutEvery: number

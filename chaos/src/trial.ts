@@ -8,14 +8,14 @@ import type { Fault, Run } from "./fault.ts"
 import * as Ledger from "./ledger.ts"
 import { Proxy } from "./proxy.ts"
 import type { Address, Safeguard, Server, Store } from "./store.ts"
-import { Jobs as workload, Poison } from "./workload.ts"
+import { doomed, Jobs as workload } from "./workload.ts"
 
 /** Runs the dead again, as an operator would, but for those that deserve it; answers how many. */
 const replay = (store: Store, address: Address): Promise<number> =>
   Effect.gen(function*() {
     const jobs = yield* Jobs.Jobs
     const counts = yield* Effect.forEach(
-      [...workload.jobs.keys()].filter((tag) => tag !== Poison._tag),
+      [...workload.jobs.keys()].filter((tag) => !doomed.has(tag)),
       (tag) => jobs.retry({ tag, states: ["dead"] })
     )
     return counts.reduce((sum, { changed }) => sum + changed, 0)
@@ -44,6 +44,8 @@ export const attempt = async (
   const began = Ledger.now()
   const proxies: Array<Proxy> = []
   const struck = new Map<string, number>()
+  const seen = new Map<string, Array<number>>()
+  const saw = (what: string, value: number) => void seen.set(what, [...seen.get(what) ?? [], value])
   try {
     await fault.strike({
       cluster,
@@ -55,7 +57,8 @@ export const attempt = async (
         proxies.push(proxy)
         return proxy
       },
-      struck: (what, times) => struck.set(what, (struck.get(what) ?? 0) + times)
+      struck: (what, times) => struck.set(what, (struck.get(what) ?? 0) + times),
+      saw
     })
     const wedged = await cluster.stopProducers()
     // What is stuck in a control may as well be known earlier.
@@ -63,6 +66,7 @@ export const attempt = async (
     const replayed = await replay(store, { url: server.urlAt(server.port), namespace, without })
     const stuck = replayed > 0 ? await cluster.rest() : first
     const stored = await server.records(namespace)
+    await fault.look?.({ server, namespace, saw })
     await cluster.close()
     const entries = Ledger.read(cluster.folder)
     const findings = audit(entries, stored)
@@ -71,6 +75,7 @@ export const attempt = async (
       findings: { ...findings, struck: new Map([...findings.struck, ...struck]) },
       entries,
       stored,
+      seen,
       stuck,
       replayed,
       wedged,

@@ -53,6 +53,11 @@ const witnessed = (store: JobStore.Shape, write: Write): JobStore.Shape => {
       request.by === undefined
         ? store.enqueue(request)
         : fenced([request.by], "child", store.enqueue(request), () => ["Done"]),
+    tick: (request) =>
+      Effect.tap(
+        store.tick(request),
+        (reply) => Effect.sync(() => reply !== undefined && write("tick", { word: request.name }))
+      ),
     renew: (request) =>
       Effect.tap(
         store.renew(request),

@@ -1,8 +1,11 @@
 /** A worker process, as a user writes one: the public API alone, with the ledger between worker and store. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { JobWorker } from "capstan"
 import { Effect, Layer, Schedule } from "effect"
+import { Ticks } from "./jobs/ticks.ts"
 import * as Ledger from "./ledger.ts"
 import { serve, type WorkerTask } from "./processes.ts"
+import { shiftClock } from "./shiftClock.ts"
 import { loadStore } from "./store.ts"
 import * as Witness from "./witness.ts"
 import { handlers, Jobs } from "./workload.ts"
@@ -12,7 +15,14 @@ const store = await loadStore(name!)
 
 serve<WorkerTask>((task, tell) => {
   const write = Ledger.open(task.folder, task.name)
-  const WorkerLive = JobWorker.layer(Jobs, { concurrency: task.concurrency, lease: task.lease }).pipe(
+  shiftClock(task.clockOff ?? 0)
+  const Working = JobWorker.layer(Jobs, {
+    concurrency: task.concurrency,
+    lease: task.lease,
+    shutdownGrace: task.shutdownGrace,
+    interruptGrace: task.interruptGrace
+  })
+  const WorkerLive = (task.ticks === true ? Layer.merge(Working, Ticks) : Working).pipe(
     Layer.provide(handlers(write, task.name)),
     Layer.provide(Witness.layer(write)),
     Layer.provide(store.layer(task))
@@ -28,6 +38,7 @@ serve<WorkerTask>((task, tell) => {
     // What a supervisor does to a program that does not come up.
     Effect.retry(Schedule.spaced("250 millis"))
   )
-  Effect.runFork(program)
+  // Closes the worker at a SIGTERM.
+  NodeRuntime.runMain(program)
   return { stop: () => process.exit(0) }
 })

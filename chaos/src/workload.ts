@@ -1,11 +1,16 @@
 /** The jobs, and handlers that write into the ledger. They answer the fence that they ran with. */
 import { Job, JobContext, JobGroup } from "capstan"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { freeze } from "./freeze.ts"
+import { attempting, type Given, success, work } from "./jobs/attempt.ts"
+import { Transfer, TransferLive } from "./jobs/bank.ts"
+import { Batched, BatchedLive } from "./jobs/batches.ts"
+import { Flaky, FlakyLive } from "./jobs/flaky.ts"
+import { Deaf, DeafLive, Hanging, HangingLive } from "./jobs/hangs.ts"
+import { Level, LevelLive } from "./jobs/levels.ts"
+import { Tick, TickLive } from "./jobs/ticks.ts"
 import type { Write } from "./ledger.ts"
 
-const work = { n: Schema.Int, millis: Schema.Int }
-const success = Schema.Struct({ fence: Schema.Int })
 const keyed = { ...work, key: Schema.String }
 
 export class Work extends Job.make("Work", { payload: work, success }) {}
@@ -35,29 +40,48 @@ export class Wide extends Job.make("Wide", {
   concurrency: { key: ({ key }) => key, limit: limits.Wide }
 }) {}
 
-export class Jobs extends JobGroup.make(Work, Stubborn, Late, Child, Poison, Narrow, Wide) {}
+/** One after the other, in the order of their enqueues. */
+export class Chain extends Job.make("Chain", {
+  payload: keyed,
+  success,
+  concurrency: { key: ({ key }) => key, limit: 1 }
+}) {}
 
-interface Given {
-  readonly n: number
-  readonly millis: number
-  readonly key?: string
-}
+/** Takes its time at its first attempt, and none at those after it. */
+export class Held extends Job.make("Held", { payload: work, success }) {}
 
-export const handlers = (write: Write, name: string) => {
-  const attempt = (given: Given, work: Effect.Effect<void>) =>
-    Effect.gen(function*() {
-      const { fence, id, job } = yield* JobContext.JobContext
-      const line = { n: given.n, id, fence, word: given.key === undefined ? "" : `${job}/${given.key}` }
-      write("start", line)
-      yield* Effect.onInterrupt(work, () => Effect.sync(() => write("cut", line)))
-      write("end", line)
-      return { fence }
-    })
+class Simple extends JobGroup.make(Work, Stubborn, Late, Child, Poison, Narrow, Wide, Chain, Held) {}
+
+export class Jobs extends Simple.merge(JobGroup.make(Transfer, Batched, Hanging, Deaf, Flaky, Level, Tick)) {}
+
+/** Those that are no producer's. */
+export const unsent: ReadonlySet<string> = new Set([Child._tag, Tick._tag])
+
+/** Those that are to be dead in the end. */
+export const doomed: ReadonlySet<string> = new Set([Poison._tag, Hanging._tag, Deaf._tag])
+
+export const handlers = (write: Write, name: string) =>
+  Layer.mergeAll(
+    simple(write, name),
+    TransferLive(write),
+    BatchedLive(write, name),
+    HangingLive(write),
+    DeafLive(write),
+    FlakyLive(write),
+    LevelLive(write),
+    TickLive(write)
+  )
+
+const simple = (write: Write, name: string) => {
+  const attempt = attempting(write)
   const sleep = (given: Given) => attempt(given, Effect.sleep(given.millis))
-  return Jobs.toLayer({
+  return Simple.toLayer({
     Work: sleep,
     Narrow: sleep,
     Wide: sleep,
+    Chain: sleep,
+    Held: (given) =>
+      Effect.flatMap(JobContext.JobContext, ({ attempt }) => sleep(attempt === 1 ? given : { ...given, millis: 0 })),
     Child: () => Effect.void,
     Stubborn: (given) =>
       Effect.uninterruptible(Effect.gen(function*() {

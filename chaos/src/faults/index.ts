@@ -1,12 +1,44 @@
 import type { Fault } from "../fault.ts"
+import { chain } from "./chain.ts"
+import { clocks } from "./clocks.ts"
 import { crash } from "./crash.ts"
 import { cut } from "./cut.ts"
+import { dropped } from "./dropped.ts"
+import { flows } from "./flows.ts"
 import { freeze } from "./freeze.ts"
 import { fullMemory } from "./full.ts"
+import { hanging } from "./hanging.ts"
+import { heldOpen } from "./heldOpen.ts"
 import { keyed } from "./keys.ts"
 import { kill } from "./kill.ts"
+import { killAll } from "./killAll.ts"
 import { lostReplies } from "./lostReplies.ts"
+import { neighbours } from "./neighbours.ts"
 import { pause } from "./pause.ts"
 import { poison } from "./poison.ts"
+import { terminate } from "./terminate.ts"
+import { ticker } from "./ticker.ts"
+import { transfers } from "./transfers.ts"
 
-export const faults: ReadonlyArray<Fault> = [kill, crash, cut, freeze, poison, keyed, lostReplies, pause, fullMemory]
+export const faults: ReadonlyArray<Fault> = [
+  kill,
+  killAll,
+  crash,
+  cut,
+  dropped,
+  freeze,
+  clocks,
+  poison,
+  neighbours,
+  hanging,
+  keyed,
+  chain,
+  ticker,
+  flows,
+  heldOpen,
+  terminate,
+  transfers,
+  lostReplies,
+  pause,
+  fullMemory
+]

@@ -1,9 +1,20 @@
 /** Postgres under the faults: a throwaway server with its own defaults, so durable; a schema for each run. */
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, ManagedRuntime, Redacted, Schedule } from "effect"
+import { Transactional } from "capstan"
+import { Effect, Exit, Layer, ManagedRuntime, Redacted, Schedule, Scope } from "effect"
 import { startPostgres } from "../../../scripts/servers/index.ts"
-import type { Framing, Piece, Safeguard, Server, Store, Stored } from "../store.ts"
+import { accounts, Bank, opening, Transfer } from "../jobs/bank.ts"
+import {
+  type Ending,
+  failedOf,
+  type Framing,
+  type Piece,
+  type Safeguard,
+  type Server,
+  type Store,
+  type Stored
+} from "../store.ts"
 
 /** What the runner looks with: its connections are not those that are cut. */
 const operator = "chaos-operator"
@@ -54,6 +65,10 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
     ["write_entries", "AND fence = (x ->> 'fence')::int AND state = 1", ""],
     ["holds_fence", "AND fence = p_fence AND state = 1", ""]
   ],
+  // The processes do without it themselves.
+  commit: [],
+  uniqueness: [["enqueue_one", "IF v_idem IS NOT NULL THEN\n    INSERT", "IF false THEN\n    INSERT"]],
+  revision: [["tick", "AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at", ""]],
   reconciling: [["renew", "q.at <= v_now - p_older", "false"]],
   rescue: [["maintain", "lease_until <= v_now AND NOT ended", "false"]],
   slots: [
@@ -61,6 +76,31 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
     ["enqueue_keyed", "<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 THEN 0"]
   ]
 }
+
+/** Without `commit` each of its statements stands alone, and the attempt ends after them. */
+const bank = (schema: string, without: Safeguard | undefined) =>
+  Layer.effect(
+    Bank,
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      const transactional = yield* Transactional.Transactional
+      const add = (id: number, amount: number) =>
+        sql.unsafe(`UPDATE ${schema}.account SET balance = balance + $2 WHERE id = $1`, [id, amount])
+      return Bank.of({
+        move: ({ amount, from, to }, between) =>
+          add(from, -amount).pipe(
+            Effect.andThen(between),
+            Effect.andThen(add(to, amount)),
+            Effect.orDie,
+            Effect.asVoid
+          ),
+        commit: (attempt) =>
+          without === "commit"
+            ? attempt
+            : Effect.provideService(Transfer.commit(attempt), Transactional.Transactional, transactional)
+      })
+    })
+  )
 
 const states: Readonly<Record<number, Stored["state"]>> = { 1: "running", 4: "completed", 5: "cancelled", 6: "dead" }
 
@@ -70,8 +110,11 @@ interface Row {
   readonly payload: string
   readonly state: number
   readonly result: string | null
+  readonly attempt: number
   readonly attempts:
-    | ReadonlyArray<{ readonly decision: string; readonly endedAt: number; readonly failure?: unknown }>
+    | ReadonlyArray<
+      Ending & { readonly decision: string }
+    >
     | null
 }
 
@@ -106,6 +149,11 @@ const start = async (): Promise<Server> => {
     },
     prepare: async (schema) => {
       await runtime.runPromise(PgJobStore.migrate({ schema }))
+      await query(`CREATE TABLE ${schema}.account (id int PRIMARY KEY, balance int NOT NULL)`)
+      await query(
+        `INSERT INTO ${schema}.account SELECT n, $1::int FROM generate_series(1, $2::int) n`,
+        [opening, accounts]
+      )
     },
     cut: async () => {
       const [row] = await query<{ count: number }>(
@@ -114,21 +162,49 @@ const start = async (): Promise<Server> => {
       )
       return row!.count
     },
+    hold: async () => {
+      // With an id of its own, which nothing younger can be vacuumed past.
+      const scope = await Effect.runPromise(Scope.make())
+      const connection = await runtime.runPromise(
+        Effect.flatMap(PgClient.PgClient, (sql) => sql.reserve).pipe(Scope.provide(scope))
+      )
+      const ask = (text: string) => Effect.runPromise(connection.executeUnprepared(text, [], undefined))
+      await ask("BEGIN")
+      await ask("SELECT pg_current_xact_id()::text")
+      return async () => {
+        const [row] = await ask("SELECT extract(epoch FROM clock_timestamp() - now())::float8 * 1000 AS open")
+        await ask("COMMIT")
+        await Effect.runPromise(Scope.close(scope, Exit.void))
+        return (row as { readonly open: number }).open
+      }
+    },
     unfinished: async (schema) => {
       const [row] = await query<{ count: number }>(`SELECT count(*)::int AS count FROM ${schema}.record`)
       return row!.count
     },
+    balances: async (schema) => {
+      const rows = await query<{ balance: number }>(`SELECT balance FROM ${schema}.account ORDER BY id`)
+      return rows.map(({ balance }) => balance)
+    },
+    running: async (schema) => {
+      const [row] = await query<{ count: number }>(
+        `SELECT count(*)::int AS count FROM ${schema}.record WHERE state = 1`
+      )
+      return row!.count
+    },
     records: async (schema) => {
       const rows = await query<Row>(
-        `SELECT id::text, tag, payload, state, NULL AS result, attempts FROM ${schema}.record
-         UNION ALL SELECT id::text, tag, payload, state, result, attempts FROM ${schema}.history`
+        `SELECT id::text, tag, payload, state, NULL AS result, attempt, attempts FROM ${schema}.record
+         UNION ALL SELECT id::text, tag, payload, state, result, attempt, attempts FROM ${schema}.history`
       )
-      return rows.map(({ attempts, id, payload, result, state, tag }) => ({
+      return rows.map(({ attempt, attempts, id, payload, result, state, tag }) => ({
         id,
         tag,
         payload,
         state: states[state] ?? "waiting",
         result: result ?? undefined,
+        attempt,
+        failed: failedOf(attempts ?? []),
         deaths: (attempts ?? []).filter(({ decision }) => decision === "crashed")
           .map(({ endedAt, failure }) => ({ at: endedAt, charged: failure !== undefined }))
       }))
@@ -152,9 +228,10 @@ const start = async (): Promise<Server> => {
 }
 
 export const store: Store = {
-  layer: ({ namespace, url }) =>
-    PgJobStore.layer({ schema: namespace }).pipe(
-      Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 5 }))
+  layer: ({ namespace, url, without }) =>
+    bank(namespace, without).pipe(
+      Layer.provideMerge(PgJobStore.layer({ schema: namespace })),
+      Layer.provideMerge(PgClient.layer({ url: Redacted.make(url), maxConnections: 5 }))
     ),
   framing,
   cutEvery: 5000,

@@ -5,7 +5,8 @@ import { JobStore } from "capstan"
 import type { JobRecord } from "capstan"
 import { Effect, Layer, ManagedRuntime, Schedule } from "effect"
 import { durableRedis, endOfReply, startRedis } from "../../../scripts/servers/index.ts"
-import type { Address, Framing, Piece, Server, Store, Stored } from "../store.ts"
+import { Bank } from "../jobs/bank.ts"
+import { type Address, failedOf, type Framing, type Piece, type Server, type Store, type Stored } from "../store.ts"
 import { removes, withoutSafeguard } from "./redisSafeguards.ts"
 
 /** What the runner looks with: its connections are not those that are cut. */
@@ -38,6 +39,9 @@ const layer = ({ namespace, url, without }: Address, name: string) =>
   RedisJobStore.layer({ prefix: namespace }).pipe(
     Layer.provide(without === undefined ? NodeRedis.layer({ url, name }) : withoutSafeguard(without, { url, name }))
   )
+
+/** Its database is no business's. */
+const noBank = Bank.of({ move: () => Effect.die("no accounts"), commit: () => Effect.die("no transactions") })
 
 const page = 1000
 
@@ -107,6 +111,10 @@ const start = async (): Promise<Server> => {
         0
       )
     },
+    running: async (namespace) => {
+      const { queues } = await on(namespace, (store) => store.stats)
+      return queues.reduce((sum, { counts }) => sum + counts.running, 0)
+    },
     records: async (namespace) =>
       (await recordsOf(namespace)).map((record) => ({
         id: record.id,
@@ -114,6 +122,8 @@ const start = async (): Promise<Server> => {
         payload: record.payload,
         state: stateOf(record.state),
         result: record.result,
+        attempt: record.attempt,
+        failed: failedOf(record.attempts),
         deaths: record.attempts.filter(({ decision }) => decision === "crashed")
           .map(({ endedAt, failure }) => ({ at: endedAt, charged: failure !== undefined }))
       })),
@@ -138,7 +148,7 @@ const stateOf = (state: JobRecord.State): Stored["state"] =>
   state === "blocked" || state === "scheduled" || state === "ready" ? "waiting" : state
 
 export const store: Store = {
-  layer: (address) => layer(address, "chaos"),
+  layer: (address) => Layer.merge(layer(address, "chaos"), Layer.succeed(Bank, noBank)),
   framing,
   cutEvery: 1000,
   // One connection for all: that it is silent is known after two seconds, and a third is for another to come up.

@@ -19,6 +19,11 @@ const safeguards: Readonly<
     ["write", "row.state ~= RUNNING or row.fence ~= entry.fence", "false"],
     ["enqueue", "row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23))", "false"]
   ],
+  // Nothing here commits with anything else.
+  commit: [],
+  uniqueness: (["enqueue", "tick"] as const)
+    .map((verb) => [verb, "if row or not spec.idempotencyKey then return row end", "do return row end"] as const),
+  revision: [["tick", "tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3]", "false"]],
   reconciling: [["renew", "not known[row.id] and row.at <= before", "false"]],
   rescue: [["maintain", "if #held == 0 then", "if true then"]],
   slots: (["exchange", "enqueue", "renew", "maintain"] as const)

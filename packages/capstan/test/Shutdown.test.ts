@@ -54,6 +54,26 @@ describe("a worker that closes", () => {
       assert.strictEqual((yield* recordOf(id)).state, "completed")
     }).pipe(Effect.provide(storeWith(() => ({})))))
 
+  it.effect("lets its handlers end also when the program that it belongs to is interrupted, as a signal does (P9)", () =>
+    Effect.gen(function*() {
+      const leaves: Array<number> = []
+      const store = storeWith((store) => ({
+        renew: (request) =>
+          Effect.tap(store.renew(request), () => request.lease === 0 ? Effect.sync(() => leaves.push(0)) : Effect.void)
+      }))
+      const worker = withOnly(group, Task.toLayer(() => Effect.sleep("2 seconds")), { shutdownGrace: "10 seconds" })
+      yield* Effect.gen(function*() {
+        const program = yield* Effect.forkChild(Layer.launch(worker))
+        const { id } = yield* Task.enqueue()
+        yield* settle
+        const interruption = yield* Effect.forkChild(Fiber.interrupt(program))
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(interruption)
+        assert.strictEqual((yield* recordOf(id)).state, "completed")
+        assert.lengthOf(leaves, 1)
+      }).pipe(Effect.provide(store))
+    }))
+
   it.effect("interrupts also the handler that has it closed while it starts (P9)", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()

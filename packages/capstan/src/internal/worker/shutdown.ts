@@ -3,6 +3,7 @@
  * ended, leave. Each step has a limit, and nothing is lost: what did not end is given back without charging its attempt.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type * as Latch from "effect/Latch"
 import type { WorkerState } from "./state.ts"
 
@@ -42,16 +43,19 @@ const leave = (state: WorkerState): Effect.Effect<void> =>
     handles: [],
     holding: [],
     reconcileOlderThan: 0
-  }).pipe(
-    Effect.timeoutOption(state.settings.exchangeTimeout),
-    Effect.interruptible,
-    Effect.ignore
-  )
+  }).pipe((goodbye) => within(goodbye, state.settings.exchangeTimeout), Effect.ignore)
 
 /** Returns when the latch opens, at the latest after so long. */
 const awaitFor = (latch: Latch.Latch, millis: number): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    latch.isOpen() || millis <= 0 ? Effect.void : Effect.interruptible(
-      Effect.timeoutOrElse(latch.await, { duration: millis, orElse: () => Effect.void })
-    )
+  Effect.suspend(() => latch.isOpen() || millis <= 0 ? Effect.void : within(latch.await, millis))
+
+/**
+ * At most so long, in a fiber of its own: who closes a worker has mostly been interrupted, by a signal for one, and what may be
+ * interrupted would end there before it has begun.
+ */
+const within = <A, E>(effect: Effect.Effect<A, E>, millis: number): Effect.Effect<void, E> =>
+  Effect.timeoutOption(effect, millis).pipe(
+    Effect.forkDetach({ startImmediately: true }),
+    Effect.flatMap(Fiber.join),
+    Effect.asVoid
   )

@@ -141,6 +141,11 @@ if keysAt <= now then general().tendKeys() end
 if parked > 0 and about[3] then general().unpark(about[3]) end
 local isLeft = (meta[6] == '1' or changed.ag == 1) and general().tend()
 
+-- One that it held may have been settled by this very exchange: the next one is taken now, and not at the next look.
+if suspects > 0 then
+  suspects = tonumber(call('HGET', P .. ':wi:' .. worker, 'su') or '0') + (about.elsewhere or 0)
+end
+
 local nextDue = math.huge
 local more = {}
 if ARGV[6] ~= '' then

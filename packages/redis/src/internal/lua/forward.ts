@@ -187,7 +187,7 @@ return table.concat(found, ',')
 export const elsewhere = String.raw`
 local holdsElsewhere = call('HEXISTS', P .. ':wi:' .. worker, 'sx') == 1
 local mayBeGiven = ARGV[7] and not holdsElsewhere and tonumber(about[1] or '0') == 0
-if ARGV[7] or holdsElsewhere then about[1] = tonumber(about[1] or '0') + 1 end
+if ARGV[7] or holdsElsewhere then about[1], about.elsewhere = tonumber(about[1] or '0') + 1, 1 end
 `
 
 /** The next one to be asked for such a record is a partition that has one. */
