@@ -2921,11 +2921,11 @@ BEGIN
     ORDER BY q.place FOR UPDATE
   LOOP
     r := end_attempt(r, 'released', v_now, NULL, NULL);
-    r.attempt := r.attempt - 1;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
     IF FOUND AND NOT must_undo(r, 'Cancel', v_cancel) THEN
       PERFORM finish(r, 5, v_cancel, NULL, v_now);
     ELSE
+      r.attempt := r.attempt - 1;
       PERFORM let_run(r, v_now, v_now, true);
     END IF;
     v_reconciled := v_reconciled + 1;

@@ -251,7 +251,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "cancelOn: an event that is refused cancels nothing",
       "cancelOn: a record that lives again is cancelled again",
-      "unique, trailing: "
+      "unique, trailing: ",
+      "in every state"
     ]
   },
   "a key slot that a completion leaks": {
@@ -371,7 +372,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a wait for children with a delay",
       "a child that was waited for until an instant",
       "a child that ended while its parent ran",
-      "followed: so does a record that what it waited for has failed"
+      "followed: so does a record that what it waited for has failed",
+      "in every state a record takes it as the table says: others"
     ]
   },
   "a record that ends a second time in the call that ended it": {
@@ -414,7 +416,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what an attempt adds again is Existing",
       "flow: a record that is dead as soon as it is added counts for who waits for it",
       "flow: what is dead because of a record stays so while another one has its unique key",
-      "followed: so does a record that what it waited for has failed"
+      "followed: so does a record that what it waited for has failed",
+      "in every state"
     ]
   },
   "a failed dependency that nobody minds": {

@@ -152,7 +152,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "an attempt that has failed changes nothing by settling once more as something else (P3)",
       "the fence never falls",
       "a worker's records run again when its lease ends, at the place that they had, with a higher fence",
-      "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)"
+      "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
+      "in every state a record takes it as the table says: settle",
+      "in every state a record takes it as the table says: renew forgotten",
+      "in every state a record takes it as the table says: maintain lease ended"
     ]
   },
   "a settlement that is sent again is not known": {
@@ -172,7 +175,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot moves with its record: rescued records do not exceed the limit (P6)",
       "of a batch with many keys",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "in every state"
     ]
   },
   "a slot stays with a record that has ended": {
@@ -194,7 +198,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal",
       "what ends in one exchange gives",
-      "a success between two failures"
+      "a success between two failures",
+      "in every state a record takes it as the table says: others"
     ]
   },
   "a worker takes all that crashed others": {
@@ -320,6 +325,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "a wait for children with a delay",
       "a child that was waited for until an instant",
+      "in every state a record takes it as the table says: others",
       "a child that ended while its parent ran"
     ]
   },

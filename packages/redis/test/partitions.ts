@@ -44,7 +44,9 @@ const queues = [
   "high",
   "ends",
   "q",
-  "qa"
+  "qa",
+  "waits",
+  "works"
 ]
 
 /** Every queue of the facts has as many partitions. */

@@ -28,6 +28,7 @@ import { operateFacts } from "./internal/suite/operate.ts"
 import { schedulesFacts } from "./internal/suite/schedules.ts"
 import { settleFacts } from "./internal/suite/settle.ts"
 import { stepFacts } from "./internal/suite/steps.ts"
+import { transitionFacts } from "./internal/suite/transitions.ts"
 import { uniqueFacts } from "./internal/suite/unique.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
 
@@ -61,6 +62,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   schedules: schedulesFacts,
   steps: stepFacts,
   operate: operateFacts,
+  transitions: transitionFacts,
   life: lifeFacts
 }
 

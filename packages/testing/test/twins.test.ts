@@ -70,13 +70,17 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "settle.ts",
     line: "  row.worker = undefined\n  row.fence++",
     instead: `  row.worker = undefined\n  if (decision !== "retried") row.fence++`,
-    red: ["an attempt that has failed changes nothing", "under random calls"]
+    red: [
+      "an attempt that has failed changes nothing",
+      "under random calls",
+      "in every state a record takes it as the table says: settle"
+    ]
   },
   "a fence that an edit does not move": {
     file: "control.ts",
     line: "  row.fence++\n  if (payload !== undefined) {",
     instead: "  if (payload !== undefined) {",
-    red: ["an edited payload raises the fence (P3)"]
+    red: ["an edited payload raises the fence (P3)", "in every state a record takes it as the table says: control"]
   },
   "no reconciling after a lost reply": {
     file: "renew.ts",
@@ -87,7 +91,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a claim whose reply was lost is given back",
       "unique, until started: a record that is given back",
       "a record that is given back unstarted keeps its count of crashes",
-      "a record with a step to undo that is cancelled while it runs"
+      "a record with a step to undo that is cancelled while it runs",
+      "in every state a record takes it as the table says: renew forgotten"
     ]
   },
   "a racy claim": {
@@ -103,7 +108,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "records of a dead worker count",
       "racing claims never exceed",
       "a key's slot is free again",
-      "flow: what an attempt adds again is Existing"
+      "flow: what an attempt adds again is Existing",
+      "in every state"
     ]
   },
   "a lost unique row": {
@@ -129,7 +135,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "cancelOn: an event that is refused cancels nothing",
       "cancelOn: a record that lives again is cancelled again",
-      "unique, trailing: "
+      "unique, trailing: ",
+      "in every state"
     ]
   },
   "a key that a start does not free": {
@@ -230,7 +237,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "a wait for children with a delay",
       "a child that was waited for until an instant",
-      "a child that ended while its parent ran"
+      "a child that ended while its parent ran",
+      "in every state a record takes it as the table says: others"
     ]
   },
   "a dependency that is counted down twice": {
@@ -265,7 +273,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: of two failed",
       "flow: a record that is dead as soon as it is added counts for who waits for it",
       "flow: what is dead because of a record stays so while another one has its unique key",
-      "followed: so does a record that what it waited for has failed"
+      "followed: so does a record that what it waited for has failed",
+      "in every state a record takes it as the table says: others died"
     ]
   },
   "siblings of a failed record that go on": {
@@ -312,7 +321,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what an attempt adds again",
       "flow: what is dead as soon as it is stored",
       "a child that has ended by the time",
-      "an idempotency key answers the record that has it, in every state, and is scoped by tag"
+      "an idempotency key answers the record that has it, in every state, and is scoped by tag",
+      "in every state a record takes it as the table says: enqueue"
     ]
   },
   "a record that lives again beside who has its key": {
@@ -354,7 +364,10 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "write.ts",
     line: `row.state === "running" && row.fence === at.fence ? row`,
     instead: `row.state !== "completed" ? row`,
-    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+    red: [
+      "progress, logs and steps of a stale attempt are refused (P3)",
+      "in every state a record takes it as the table says: enqueue, write"
+    ]
   },
   "a checkpoint that is written over": {
     file: "write.ts",
@@ -428,7 +441,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key whose attempts fail in a row",
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "in every state a record takes it as the table says: others"
     ]
   },
   "a queue whose limit nobody looks at": {
@@ -477,7 +491,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "under random calls",
       "records that must wait for each other by a key",
       "of a batch with many keys",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "in every state"
     ]
   },
   "a circuit that failures do not open": {

@@ -1,0 +1,389 @@
+/**
+ * The same random program on two stores, which must give the same observable history.
+ *
+ * A program is a list of calls in words that hold for any store: ids are counted, and an attempt or a record is the
+ * n-th from the end of those that there are, so that a program with steps left out is one, too. Both clocks stand
+ * still but for the program's own steps. After every step the answers, all records and all figures are compared.
+ */
+import { JobRecord, JobStore } from "capstan"
+import { Arbitrary, Clock, Context, Effect, Layer, Logger, Schema } from "effect"
+
+/** A store that is compared. */
+export interface Subject {
+  /** It with nothing in it. */
+  readonly empty: Effect.Effect<JobStore.Shape>
+  readonly setClock: (now: number) => Effect.Effect<void>
+}
+
+const Nth = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5 }))
+const Queue = Schema.Literals(["a", "b"])
+const Worker = Schema.Literals(["v", "w"])
+
+const kinds = {
+  plain: {},
+  delayed: { delay: 1000 },
+  high: { priority: 5 },
+  keyed: { concurrency: { key: "k", limit: 1 } },
+  expiring: { startBefore: 2000 },
+  expiringLater: { startBefore: 2000, delay: 1000 },
+  idempotent: { idempotencyKey: "i" },
+  forgotten: {
+    retention: {
+      completed: { age: 0, count: 0 },
+      cancelled: { age: 5000, count: Infinity },
+      dead: { age: Infinity, count: 1 }
+    }
+  },
+  cancelledOn: { cancelOn: ["e"] },
+  keep: { unique: { key: "u", until: "finished", onConflict: "keep" } },
+  replace: { unique: { key: "u", until: "finished", onConflict: "replace" } },
+  reschedule: { delay: 3000, unique: { key: "u", until: "finished", onConflict: "reschedule" } },
+  runAfter: { unique: { key: "u", until: "finished", onConflict: "runAfter" } },
+  trailing: { unique: { key: "t", until: { windowMillis: 2000 }, onConflict: "trailing" } },
+  started: { unique: { key: "s", until: "started", onConflict: "keep" } },
+  keyedUnique: {
+    concurrency: { key: "k", limit: 1 },
+    unique: { key: "u", until: "finished", onConflict: "runAfter" }
+  }
+} satisfies Record<string, Partial<JobStore.NewRecord>>
+
+const failure: JobStore.NewFailure = { kind: "Declared", tag: "Oops", message: "oops" }
+
+const outcomes = {
+  complete: { _tag: "Complete", result: "1" },
+  retry: { _tag: "RetryAfter", delay: 0, failure },
+  retryLater: { _tag: "RetryAfter", delay: 1000, failure },
+  uncharged: { _tag: "RetryAfter", delay: 0, failure, uncharged: true },
+  snooze: { _tag: "SnoozeFor", delay: 1000 },
+  wait: { _tag: "WaitFor", waitpoint: "x" },
+  waitUntil: { _tag: "WaitFor", waitpoint: "x", delay: 1000 },
+  children: { _tag: "WaitForChildren" },
+  cancel: { _tag: "Cancel", reason: "settled" },
+  dead: { _tag: "Dead", reason: "Failed", failure },
+  release: { _tag: "Release" },
+  park: { _tag: "Park", reason: "NoHandler" }
+} satisfies Record<string, JobStore.Outcome>
+
+const actions = {
+  cancel: { _tag: "Cancel", reason: "asked" },
+  retry: { _tag: "Retry" },
+  edit: {
+    _tag: "Retry",
+    payload: { json: "2", version: 2, sensitive: { payload: ["/a"], result: [], error: [], progress: [] } }
+  },
+  promote: { _tag: "Promote" },
+  now: { _tag: "Reschedule", delay: 0 },
+  later: { _tag: "Reschedule", delay: 2000 },
+  raise: { _tag: "Reprioritise", priority: 7 },
+  delete: { _tag: "Delete" }
+} satisfies Record<string, JobStore.ControlAction>
+
+const selections = {
+  tag: { tag: "Task" },
+  queue: { queue: "a" },
+  waiting: { states: ["scheduled", "ready", "blocked"] },
+  ended: { states: ["completed", "cancelled", "dead"] },
+  failed: { errorTag: "Oops" },
+  expired: { deadReason: "Expired" },
+  keyed: { blockedReason: "ConcurrencyKey" }
+} satisfies Record<string, JobStore.Selection>
+
+const keysOf = <K extends string>(table: Readonly<Record<K, unknown>>) =>
+  Schema.Literals(Object.keys(table) as unknown as readonly [K, ...Array<K>])
+
+const Add = Schema.TaggedStruct("Add", { kind: keysOf(kinds), queue: Queue })
+const Claim = Schema.TaggedStruct("Claim", { worker: Worker, slots: Schema.Literals([1, 3]) })
+const Settle = Schema.TaggedStruct("Settle", { attempt: Nth, outcome: keysOf(outcomes) })
+const Control = Schema.TaggedStruct("Control", { action: keysOf(actions), record: Nth })
+const Pass = Schema.TaggedStruct("Pass", { millis: Schema.Literals([1, 1000, 6000, 31_000]) })
+
+/** One call. What is listed twice comes more often. */
+const Step = Schema.Union([
+  Add,
+  Add,
+  Add,
+  Schema.TaggedStruct("AddAfter", { record: Nth, onFailure: Schema.Literals(["fail", "continue"]) }),
+  Schema.TaggedStruct("Event", {}),
+  Claim,
+  Claim,
+  Claim,
+  Settle,
+  Settle,
+  Settle,
+  Schema.TaggedStruct("Write", { attempt: Nth, entry: Schema.Literals(["Step", "Undo", "Progress", "Log"]) }),
+  Schema.TaggedStruct("Renew", {
+    worker: Worker,
+    holds: Schema.Literals(["all", "nothing"]),
+    handles: Schema.Boolean
+  }),
+  Control,
+  Control,
+  Schema.TaggedStruct("ControlAll", { action: keysOf(actions), where: keysOf(selections) }),
+  Schema.TaggedStruct("Signal", { record: Nth }),
+  Schema.TaggedStruct("Pause", { queue: Queue, paused: Schema.Boolean }),
+  Schema.TaggedStruct("Query", { where: keysOf(selections), order: Schema.Literals(["newest", "oldest"]) }),
+  Schema.TaggedStruct("Maintain", {}),
+  Pass
+])
+
+type Step = typeof Step.Type
+
+/** Any program of at most so many steps. */
+export const programs = (steps: number): Arbitrary.Arbitrary<ReadonlyArray<Step>> =>
+  Arbitrary.array(Arbitrary.schema(Step), { minLength: 1, maxLength: steps })
+
+const forEver: JobRecord.Keep = { age: 365 * 24 * 60 * 60 * 1000, count: Infinity }
+const begin = 1_800_000_000_000
+const lease = 30_000
+
+/** What a program knows while it runs: it holds for both stores as long as they answer alike. */
+class Run {
+  now = begin
+  made = 0
+  readonly ids: Array<JobRecord.JobId> = []
+  readonly attempts: Array<{ readonly worker: string; readonly at: JobStore.AttemptRef }> = []
+
+  record(given: Partial<JobStore.NewRecord>): JobStore.NewRecord {
+    const id = JobRecord.JobId(`00000000-0000-7000-8000-${(++this.made).toString(16).padStart(12, "0")}`)
+    this.ids.push(id)
+    return {
+      id,
+      tag: "Task",
+      version: 1,
+      queue: "a",
+      priority: 0,
+      payload: String(this.made),
+      delay: 0,
+      retention: { completed: forEver, cancelled: forEver, dead: forEver },
+      sensitive: { payload: [], result: [], error: [], progress: [] },
+      tags: ["t"],
+      headers: { h: "1" },
+      ...given
+    }
+  }
+
+  id(nth: number): JobRecord.JobId {
+    return this.ids.at(-1 - nth) ?? JobRecord.JobId("00000000-0000-7000-9000-000000000000")
+  }
+
+  attempt(nth: number) {
+    return this.attempts.at(-1 - nth) ?? { worker: "w", at: { id: this.id(nth), fence: 1000 } }
+  }
+}
+
+type Call = (store: JobStore.Shape) => Effect.Effect<unknown, unknown>
+
+/** The call of a step, the same for both stores. */
+const callOf = (run: Run, step: Step): Call => {
+  switch (step._tag) {
+    case "Add": {
+      const records = [run.record({ ...kinds[step.kind], queue: step.queue })]
+      return (store) => store.enqueue({ records })
+    }
+    case "AddAfter": {
+      const dependencies = [{ name: "d", id: run.id(step.record), onFailure: step.onFailure }]
+      const records = [run.record({ dependencies })]
+      return (store) => store.enqueue({ records })
+    }
+    case "Event":
+      return (store) => store.enqueue({ records: [], cancels: [{ on: "e", reason: "event" }] })
+    case "Claim": {
+      const demand = ["a", "b"].map((queue) => ({ queue, slots: step.slots, share: 1 }))
+      return (store) => store.exchange({ worker: step.worker, lease, settlements: [], demand, total: step.slots })
+    }
+    case "Settle": {
+      const { at, worker } = run.attempt(step.attempt)
+      const children = step.outcome === "children" ? { children: [run.record({ queue: "b" })] } : {}
+      const settlements = [{ ...at, outcome: outcomes[step.outcome], finishedAfter: 0, ...children }]
+      return (store) => store.exchange({ worker, lease, settlements, demand: [], total: 0 })
+    }
+    case "Write": {
+      const { at } = run.attempt(step.attempt)
+      const entries: Record<typeof step.entry, JobStore.WriteEntry> = {
+        Step: { _tag: "Step", at, name: "s", value: "1" },
+        Undo: { _tag: "Step", at, name: "u", value: "1", undo: true },
+        Progress: { _tag: "Progress", at, value: "1" },
+        Log: { _tag: "Log", at, lines: ["1", "2"] }
+      }
+      return (store) => store.write([entries[step.entry]])
+    }
+    case "Renew": {
+      const holding = step.handles || step.holds === "nothing"
+        ? []
+        : run.attempts.flatMap(({ at, worker }) => worker === step.worker ? [at] : [])
+      const handles = step.handles ? [{ tag: "Task", version: 1 }] : []
+      // Who parks a record does not handle it, and holds nothing here.
+      const worker = step.handles ? "able" : step.worker
+      const request = { worker, lease, queues: ["a", "b"], handles, holding, reconcileOlderThan: 500 }
+      return (store) => store.renew(request)
+    }
+    case "Control": {
+      const where = { ids: [run.id(step.record)] }
+      return (store) => store.control({ action: actions[step.action], where, limit: 10 })
+    }
+    case "ControlAll":
+      return (store) => store.control({ action: actions[step.action], where: selections[step.where], limit: 100 })
+    case "Signal": {
+      const request = { id: run.id(step.record), waitpoint: "x", value: "1" }
+      return (store) => store.signal(request)
+    }
+    case "Pause":
+      return (store) => store.pause(step.queue, step.paused)
+    case "Query":
+      return (store) =>
+        Effect.map(
+          store.query({ where: selections[step.where], order: step.order, limit: 100 }),
+          ({ records }) => records.map(({ id }) => id)
+        )
+    case "Maintain":
+      return (store) => store.maintain
+    case "Pass":
+      return () => Effect.void
+  }
+}
+
+/** Foresight, which a store may have of its own; where a set has no order, it is given one. */
+const hints: ReadonlySet<string> = new Set(["maintainIn", "more", "nextDueIn", "renewsLease"])
+const unordered: ReadonlySet<string> = new Set(["cancel", "lost", "queues", "workers"])
+
+/** What callers can tell apart: a part that is `undefined` is as good as one that is not there. */
+const plain = (value: unknown, key = ""): unknown => {
+  if (Array.isArray(value)) {
+    const items = value.map((item) => plain(item))
+    return unordered.has(key) ? items.toSorted((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1) : items
+  }
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).filter(([name, part]) => part !== undefined && !hints.has(name))
+      .toSorted(([a], [b]) => a < b ? -1 : 1)
+      .map(([name, part]) => [name, plain(part, name)])
+  )
+}
+
+/** What anybody can see of a store. */
+const look = (store: JobStore.Shape, ids: ReadonlyArray<JobRecord.JobId>) =>
+  Effect.all({
+    records: Effect.map(store.query({ where: {}, order: "oldest", limit: 1000 }), ({ records }) =>
+      // When it would have expired is of no use to what has ended, and not every store keeps it.
+      records.map((record) => JobRecord.isFinal(record.state) ? { ...record, expiresAt: undefined } : record)),
+    stats: Effect.map(store.stats, ({ queues, workers }) => ({
+      // A queue that nothing was in, and a worker that holds nothing, may be known or not.
+      queues: queues.filter(({ counts, paused }) => paused || Object.values(counts).some((count) => count > 0)),
+      workers: workers.filter(({ holds }) => holds > 0).map(({ holds, leaseLeft, worker }) => ({
+        holds,
+        leaseLeft,
+        worker
+      }))
+    })),
+    // Who removed a record is answered rightly or not at all.
+    results: Effect.map(store.results(ids), (answers) => answers.map((answer) => ({ ...answer, by: undefined })))
+  }, { concurrency: "unbounded" })
+
+/** Where two stores differ: after which step, in what, and how. */
+export interface Difference {
+  readonly after: string
+  readonly memory: string
+  readonly other: string
+}
+
+/** The parts in which two values differ, by their paths. */
+const differing = (path: string, a: unknown, b: unknown): ReadonlyArray<readonly [string, unknown, unknown]> => {
+  if (JSON.stringify(a) === JSON.stringify(b)) return []
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return [[path, a, b]]
+  const names = new Set([...Object.keys(a), ...Object.keys(b)])
+  const part = (value: object, name: string): unknown => name in value ? value[name as keyof typeof value] : undefined
+  return [...names].flatMap((name) => differing(`${path}.${name}`, part(a, name), part(b, name)))
+}
+
+const describe = (step: Step): string => {
+  const { _tag, ...parts } = step
+  return `${_tag} ${Object.values(parts).join(" ")}`.trim()
+}
+
+/** A store's answer with its look, or how it failed. */
+const observed = (store: JobStore.Shape, call: Call, ids: ReadonlyArray<JobRecord.JobId>) =>
+  Effect.map(
+    Effect.result(
+      Effect.flatMap(call(store), (answer) => Effect.map(look(store, ids), (seen) => ({ answer, ...seen })))
+    ),
+    (result) =>
+      result._tag === "Success" ? { raw: result.success, seen: plain(result.success) } : { seen: result.failure }
+  )
+
+/** The clock of the memory store of a run. Nothing in it sleeps. */
+const clockOf = (run: Run): Clock.Clock => {
+  const nanos = () => BigInt(run.now) * 1_000_000n
+  return {
+    currentTimeMillisUnsafe: () => run.now,
+    currentTimeMillis: Effect.sync(() => run.now),
+    currentTimeNanosUnsafe: nanos,
+    currentTimeNanos: Effect.sync(nanos),
+    monotonicTimeNanosUnsafe: nanos,
+    monotonicTimeNanos: Effect.sync(nanos),
+    sleep: () => Effect.never
+  }
+}
+
+/** Runs a program on a memory store and on another one; fails where they differ. */
+export const compare = (program: ReadonlyArray<Step>, other: Subject): Effect.Effect<boolean, Difference> =>
+  Effect.gen(function*() {
+    const run = new Run()
+    const memory = Context.get(
+      // What a program leaves behind is nobody's loss.
+      yield* Layer.build(Layer.provide(Layer.fresh(JobStore.layerMemory()), Logger.layer([]))).pipe(
+        Effect.provideService(Clock.Clock, clockOf(run))
+      ),
+      JobStore.JobStore
+    )
+    const store = yield* other.empty
+    yield* other.setClock(run.now)
+    for (const [i, step] of program.entries()) {
+      if (step._tag === "Pass") {
+        run.now += step.millis
+        yield* other.setClock(run.now)
+      }
+      const call = callOf(run, step)
+      const expected = yield* observed(memory, call, run.ids)
+      const found = yield* observed(store, call, run.ids)
+      const [first, ...rest] = differing("", expected.seen, found.seen)
+      if (first !== undefined) {
+        const [path] = first
+        return yield* Effect.fail({
+          after: `step ${i + 1}, ${describe(step)}: ${path}${rest.length === 0 ? "" : ` and ${rest.length} more`}`,
+          memory: JSON.stringify([first, ...rest].slice(0, 8).map(([path, value]) => [path, value])),
+          other: JSON.stringify([first, ...rest].slice(0, 8).map(([path, , value]) => [path, value]))
+        })
+      }
+      if (step._tag === "Claim" && expected.raw !== undefined) {
+        const { claimed } = expected.raw.answer as JobStore.ExchangeReply
+        for (const { fence, id } of claimed) run.attempts.push({ worker: step.worker, at: { id, fence } })
+      }
+    }
+    return true
+  }).pipe(Effect.scoped)
+
+/** `CAPSTAN_DIFFERENTIAL` is how many programs there are, and `CAPSTAN_DIFFERENTIAL_SEED` gives others. */
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Compares random programs, and answers what the first one that differs has been shrunk to, step by step. */
+export const explore = (other: Subject, env: Env): Effect.Effect<string | undefined> =>
+  Effect.map(
+    Arbitrary.checkEffect(programs(40), (program) => compare(program, other), {
+      runs: Number(env.CAPSTAN_DIFFERENTIAL ?? 24),
+      seed: env.CAPSTAN_DIFFERENTIAL_SEED ?? "capstan",
+      size: 60,
+      maxShrinks: 100
+    }),
+    (result) => {
+      if (result._tag !== "Falsified") return Arbitrary.formatCheckFailure(result)
+      const error = result.failure._tag === "PropertyError" ? result.failure.error : undefined
+      return [
+        `two stores differ, found by program ${result.runs}:`,
+        ...result.shrunkInput.map((step, i) => `  ${i + 1}. ${describe(step)}`),
+        `after ${error?.after}`,
+        `  memory: ${error?.memory}`,
+        `  other:  ${error?.other}`,
+        `  replay: ${result.replay}`
+      ].join("\n")
+    }
+  )
