@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, JobSchedules, JobStore, JobWorker } from "capstan"
 import { Effect, Exit, FileSystem, Layer, Logger, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { readdirSync, readFileSync } from "node:fs"
 import * as Cron from "../recipes/migrate/cron.ts"
 import { MakeReport, routes } from "../recipes/migrate/jobs.ts"
 import * as Ours from "../recipes/migrate/ours.ts"
@@ -143,18 +144,21 @@ describe("the mover", () => {
       assert.strictEqual(found.find(({ priority }) => priority === 7)!.headers["moved-attempts"], "2")
     }))
 
-  live("stores nothing in a dry run, and leaves all after a copy, which a move then finds", () =>
-    Effect.gen(function*() {
-      const { source, waiting } = queueOf(...mails(9), job("u1", { name: "resize" }))
-      const dry = yield* run(source, { mode: "dry" })
-      assert.deepInclude(dry.counts, { read: 10, stored: 9, removed: 0, rejected: { UnknownName: 1, Running: 1 } })
-      assert.strictEqual((yield* records).length, 0)
-      yield* run(source, { mode: "copy" })
-      assert.deepStrictEqual([(yield* records).length, waiting.size], [9, 10])
-      const moved = yield* run(source)
-      assert.deepInclude(moved.counts, { stored: 0, before: 9, removed: 9 })
-      assert.deepStrictEqual([(yield* records).length, waiting.size], [9, 1])
-    }))
+  live(
+    "stores nothing in a dry run, and leaves all after a copy, which a move then finds",
+    () =>
+      Effect.gen(function*() {
+        const { source, waiting } = queueOf(...mails(9), job("u1", { name: "resize" }))
+        const dry = yield* run(source, { mode: "dry" })
+        assert.deepInclude(dry.counts, { read: 10, stored: 9, removed: 0, rejected: { UnknownName: 1, Running: 1 } })
+        assert.strictEqual((yield* records).length, 0)
+        yield* run(source, { mode: "copy" })
+        assert.deepStrictEqual([(yield* records).length, waiting.size], [9, 10])
+        const moved = yield* run(source)
+        assert.deepInclude(moved.counts, { stored: 0, before: 9, removed: 9 })
+        assert.deepStrictEqual([(yield* records).length, waiting.size], [9, 1])
+      })
+  )
 
   live("takes nobody's place: a record with its unique key stays as it is", () =>
     Effect.gen(function*() {
@@ -170,30 +174,35 @@ describe("the mover", () => {
       assert.strictEqual(waiting.size, 1)
     }))
 
-  live("a job that has been done meanwhile is known for a day, also where nothing of it would be kept", () =>
-    Effect.gen(function*() {
-      class Brief extends Job.make("Brief", { retention: { completed: 0 } }) {}
-      let runs = 0
-      const work = JobWorker.layer(JobGroup.make(Brief)).pipe(
-        Layer.provide(Brief.toLayer(() => Effect.sync(() => void runs++)))
-      )
-      const { source, waiting } = queueOf(job("b1", { name: "brief", payload: null }))
-      const routes = [route("brief", Brief)]
-      yield* run(source, { mode: "copy", routes })
-      yield* Layer.build(work)
-      yield* TestClock.adjust("1 hour")
-      assert.strictEqual(runs, 1)
-      yield* run(source, { routes })
-      yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual([runs, waiting.size], [1, 0])
-    }).pipe(Effect.scoped))
+  live(
+    "a job that has been done meanwhile is known for a day, also where nothing of it would be kept",
+    () =>
+      Effect.gen(function*() {
+        class Brief extends Job.make("Brief", { retention: { completed: 0 } }) {}
+        let runs = 0
+        const work = JobWorker.layer(JobGroup.make(Brief)).pipe(
+          Layer.provide(Brief.toLayer(() => Effect.sync(() => void runs++)))
+        )
+        const { source, waiting } = queueOf(job("b1", { name: "brief", payload: null }))
+        const routes = [route("brief", Brief)]
+        yield* run(source, { mode: "copy", routes })
+        yield* Layer.build(work)
+        yield* TestClock.adjust("1 hour")
+        assert.strictEqual(runs, 1)
+        yield* run(source, { routes })
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual([runs, waiting.size], [1, 0])
+      }).pipe(Effect.scoped)
+  )
 
   live("writes its report as one JSON object a line, anew in each run", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = `${yield* fs.makeTempDirectoryScoped()}/rejects.ndjson`
       const { source } = queueOf(job("u1", { name: "resize" }), ...mails(6))
-      for (let i = 0; i < 2; i++) yield* Effect.scoped(Effect.flatMap(reportTo(path), (report) => run(source, { report })))
+      for (let i = 0; i < 2; i++) {
+        yield* Effect.scoped(Effect.flatMap(reportTo(path), (report) => run(source, { report })))
+      }
       const lines = (yield* fs.readFileString(path)).trimEnd().split("\n").map((line) => JSON.parse(line))
       assert.deepStrictEqual(lines, [
         { source: "memory", id: "u1", name: "resize", reason: "UnknownName", detail: "no route for resize" },
@@ -233,4 +242,47 @@ describe("the guides", () => {
       yield* TestClock.adjust("2 hours")
       assert.deepStrictEqual([...new Set((yield* records).map(({ state }) => state))], ["completed"])
     }).pipe(Effect.scoped))
+
+  const root = new URL("../", import.meta.url)
+  const text = (path: string) => readFileSync(new URL(path, root), "utf8")
+
+  /** As a program has it that installs the package, where the recipe keeps it apart. */
+  const fileOf = (path: string, guide: string) =>
+    text(`recipes/migrate/${path}`)
+      .replace(/^\/\*\*.*\*\/\n/, "")
+      .replace(`import { cron } from "../client/index.ts"`, `import cron from "node-cron"`)
+      .replace(/"\.\.?\/client\/index\.ts"/, `"${guide}"`)
+
+  const files = ["cron.ts", "jobs.ts", "ours.ts"]
+  it.each(["bullmq", "graphile-worker", "node-cron", "pg-boss"])("of %s has no program that does not run", (guide) => {
+    const blocks = [...text(`docs/migrate/${guide}.md`).matchAll(/```ts\n([^]*?)```/g)].map(([, block]) => block!)
+    const run = [`theirs/${guide}.ts`, ...(guide === "node-cron" ? [] : [`move-${guide}.ts`]), ...files]
+      .map((path) => fileOf(path, guide))
+    assert.includeMembers(run, blocks)
+    assert.isAbove(blocks.length, 1)
+  })
+
+  it.each(["bullmq", "graphile-worker", "pg-boss"])("of %s names every reason for which a job stays", (guide) => {
+    const declared = /readonly reason: Obstacle\["reason"\] \| ([^\n]*)/.exec(
+      text("recipes/migrate/src/source.ts")
+    )![1]!
+    const reasons = [
+      ...declared.matchAll(/"(\w+)"/g),
+      ...text("recipes/migrate/src/source.ts").matchAll(/^ {3}\* - `(\w+)`/gm)
+    ]
+    assert.strictEqual(reasons.length, 8)
+    for (const [, reason] of reasons) {
+      assert.match(text(`docs/migrate/${guide}.md`), new RegExp(`^\\|.*\`${reason}\`.*\\|`, "m"))
+    }
+  })
+
+  it("name the versions that are installed", () => {
+    const { dependencies } = JSON.parse(text("recipes/migrate/client/package.json"))
+    const pages = readdirSync(new URL("docs/migrate", root)).map((name) => text(`docs/migrate/${name}`)).join("")
+    for (const name of ["bullmq", "pg-boss", "graphile-worker", "node-cron"]) {
+      assert.include(pages, `the package ${dependencies[name]}`)
+    }
+    const { dependencies: measured } = JSON.parse(text("benchmarks/package.json"))
+    for (const name of ["bullmq", "pg-boss", "graphile-worker"]) assert.strictEqual(dependencies[name], measured[name])
+  })
 })

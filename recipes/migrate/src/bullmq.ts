@@ -92,7 +92,12 @@ export const source = (queue: BullQueue, { batch = 500, failed = false }: Option
     const schedulers = yield* ask("reading schedulers", () => queue.getJobSchedulers(0, -1))
     return [
       ...running.map(({ id = "", name }) => ({ id, name, reason: "Running" as const, detail: "a worker has it" })),
-      ...parents.map(({ id = "", name }) => ({ id, name, reason: "PartOfFlow" as const, detail: "waits for children" })),
+      ...parents.map(({ id = "", name }) => ({
+        id,
+        name,
+        reason: "PartOfFlow" as const,
+        detail: "waits for children"
+      })),
       ...schedulers.map(({ every, key, name, pattern }) => ({
         id: key,
         name,

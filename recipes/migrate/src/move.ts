@@ -7,8 +7,8 @@
  */
 import { JobStore } from "capstan"
 import { Duration, Effect, Result } from "effect"
-import type { NotPaused, PageError, Reject, Source, SourceError, SourceJob } from "./source.ts"
 import type { Route } from "./route.ts"
+import type { NotPaused, PageError, Reject, Source, SourceError, SourceJob } from "./source.ts"
 
 export interface Options {
   readonly source: Source
@@ -56,7 +56,10 @@ export const move = Effect.fn("migrate.move")(
 
     const page = Effect.fnUntraced(function*(jobs: ReadonlyArray<SourceJob>) {
       counts.read += jobs.length
-      const prepared = yield* Effect.forEach(jobs, (job) => Effect.provideService(prepare(job), JobStore.JobStore, store))
+      const prepared = yield* Effect.forEach(
+        jobs,
+        (job) => Effect.provideService(prepare(job), JobStore.JobStore, store)
+      )
       const ready = prepared.flatMap((one) => Result.isSuccess(one) ? [one.success] : [])
       const ends = mode === "dry" ? [] : yield* enqueue(store, ready)
       const stored = ends.filter(({ end }) => end === "Stored").length

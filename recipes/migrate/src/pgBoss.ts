@@ -60,7 +60,9 @@ export const source = Effect.fnUntraced(function*({ batch = 500, failed = false,
       obstacle: in_flow ? { reason: "PartOfFlow", detail: "jobs of pg-boss depend on it, or it on them" } : undefined
     }),
     remove: (ids) => sql`DELETE FROM ${table("job")} WHERE ${sql.in("id", ids)}`,
-    others: sql<{ readonly id: string; readonly name: string; readonly reason: Obstacle["reason"]; readonly detail: string }>`
+    others: sql<
+      { readonly id: string; readonly name: string; readonly reason: Obstacle["reason"]; readonly detail: string }
+    >`
       SELECT id::text AS id, name, 'Running' AS reason, 'a worker has it' AS detail
       FROM ${table("job")} WHERE state = 'active' AND name NOT LIKE '\\_\\_pgboss\\_\\_%'
       UNION ALL SELECT key, name, 'Schedule', cron || ' ' || timezone FROM ${table("schedule")}`

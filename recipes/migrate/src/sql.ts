@@ -41,7 +41,10 @@ export const sqlSource = Effect.fnUntraced(function*<Row>(plan: Plan<Row>) {
     let after: Row | undefined
     do {
       after = yield* sql.withTransaction(page(after)).pipe(
-        Effect.catchTag("SqlError", (cause) => new SourceError({ source: plan.name, operation: "a transaction", cause }))
+        Effect.catchTag(
+          "SqlError",
+          (cause) => new SourceError({ source: plan.name, operation: "a transaction", cause })
+        )
       )
     } while (after !== undefined)
   })

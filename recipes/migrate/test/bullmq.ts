@@ -1,10 +1,10 @@
 /** A queue of BullMQ with jobs of every kind. */
 import { Effect } from "effect"
 import { FlowProducer, Worker } from "../client/index.ts"
-import { doing, type Filled, mails } from "./checks.ts"
-import { NotPaused } from "../src/source.ts"
 import { source } from "../src/bullmq.ts"
+import { NotPaused } from "../src/source.ts"
 import { produce, queueAt, workAt } from "../theirs/bullmq.ts"
+import { doing, type Filled, mails } from "./checks.ts"
 
 export const filled = (url: string) =>
   Effect.gen(function*() {
@@ -22,7 +22,10 @@ export const filled = (url: string) =>
 
       const due: Array<string> = []
       const later: Record<string, number> = {}
-      const rejects: Record<string, "UnknownName" | "Unreadable" | "Held" | "Running" | "PartOfFlow" | "OfSchedule" | "Schedule"> = {
+      const rejects: Record<
+        string,
+        "UnknownName" | "Unreadable" | "Held" | "Running" | "PartOfFlow" | "OfSchedule" | "Schedule"
+      > = {
         [running]: "Running"
       }
       await produce(queue)
@@ -65,7 +68,9 @@ export const filled = (url: string) =>
       const waiting = async () =>
         (await queue.getJobs(["waiting", "paused", "prioritized", "delayed"])).map(({ id }) => id!)
       const produced = (await queue.getJobs(["waiting", "prioritized"]))
-        .filter(({ data, name }) => String(data.to).includes("@") || data.date === "2026-11-26" && name === "make-report")
+        .filter(({ data, name }) =>
+          String(data.to).includes("@") || data.date === "2026-11-26" && name === "make-report"
+        )
         .toSorted((a, b) => a.timestamp - b.timestamp || Number(a.id) - Number(b.id))
       due.push(
         ...produced.filter(({ priority }) => priority === 0).map(({ id }) => id!),

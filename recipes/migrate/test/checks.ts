@@ -1,8 +1,8 @@
 /** What is asked of every queue and every store. */
-import assert from "node:assert/strict"
-import { setTimeout as sleep } from "node:timers/promises"
 import { JobContext, JobGroup, JobStore, JobWorker } from "capstan"
 import { Effect, Exit, Layer } from "effect"
+import assert from "node:assert/strict"
+import { setTimeout as sleep } from "node:timers/promises"
 import { MakeReport, routes, SendMail } from "../jobs.ts"
 import { move } from "../src/move.ts"
 import type { Reject, Source } from "../src/source.ts"
@@ -70,7 +70,8 @@ export interface Filled {
   ) => Promise<() => Promise<void>>
 }
 
-export const check = Effect.fnUntraced(function*(filled: Filled) {
+/** `atomic`: the page of a source and its records are one transaction. */
+export const check = Effect.fnUntraced(function*(filled: Filled, atomic: boolean) {
   const { due, later, rejects, source } = filled
   const store = yield* JobStore.JobStore
   const moving = [...due, ...Object.keys(later)]
@@ -82,7 +83,9 @@ export const check = Effect.fnUntraced(function*(filled: Filled) {
   assert.equal((yield* records).length, 0)
   assert.deepEqual(yield* Effect.promise(filled.waiting), before)
 
+  const idOf = (headers: Readonly<Record<string, string>>) => headers["moved-from"]!.slice(source.name.length + 1)
   let kills = 0
+  let onBoth = 0
   for (let n = 1, last: Exit.Exit<unknown, unknown> | undefined; last === undefined || Exit.isFailure(last); n++) {
     const dies = dying(store, n % 2 + 1, n % 3 === 0 ? "before" : "after")
     last = yield* Effect.exit(Effect.provideService(run(source), JobStore.JobStore, dies))
@@ -91,11 +94,13 @@ export const check = Effect.fnUntraced(function*(filled: Filled) {
       assert.ok(Exit.hasInterrupts(last), String(last.cause))
     }
     assert.ok(kills < 50)
+    const there = new Set(yield* Effect.promise(filled.waiting))
+    onBoth += (yield* records).filter(({ headers }) => there.has(idOf(headers))).length
   }
+  assert.equal(onBoth === 0, atomic, `${onBoth} jobs were on both sides after a kill`)
   assert.ok(kills >= 3, `killed ${kills} times`)
 
   const moved = yield* records
-  const idOf = (headers: Readonly<Record<string, string>>) => headers["moved-from"]!.slice(source.name.length + 1)
   assert.deepEqual(moved.map(({ headers }) => idOf(headers)).toSorted(), moving.toSorted())
   const scheduled = moved.filter(({ state }) => state === "scheduled")
   assert.deepEqual(Object.fromEntries(scheduled.map(({ dueAt, headers }) => [idOf(headers), dueAt])), later)
@@ -135,7 +140,6 @@ export const race = Effect.fnUntraced(function*({ besides, source }: Filled) {
   assert.ok(there.length > 0 && here.length > 0)
   return `${there.length} there, ${here.length} here`
 })
-
 
 /** What workers of a queue do of what its own program enqueues: all that is due. */
 export const doing = async <A>(

@@ -1,9 +1,9 @@
 /** Tasks of graphile-worker of every kind. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import { doing, type Filled, mails } from "./checks.ts"
 import { source } from "../src/graphileWorker.ts"
 import { produce, start, workAt } from "../theirs/graphile-worker.ts"
+import { doing, type Filled, mails } from "./checks.ts"
 
 interface Job {
   readonly id: string
@@ -54,8 +54,9 @@ export const filled = (url: string) =>
 
     const jobs = yield* all
     const now = Date.now()
-    const dueOf = (priority: number) => produced.filter((job) => job.priority === priority && job.run_at.getTime() <= now)
-      .map(({ id }) => id)
+    const dueOf = (priority: number) =>
+      produced.filter((job) => job.priority === priority && job.run_at.getTime() <= now)
+        .map(({ id }) => id)
     return {
       source: yield* source({ batch: 25 }),
       due: [

@@ -1,9 +1,9 @@
 /** Queues of pg-boss with jobs of every kind. */
 import { Effect } from "effect"
 import type { PgBoss } from "../client/index.ts"
-import { doing, type Filled, mails } from "./checks.ts"
 import { source } from "../src/pgBoss.ts"
 import { produce, start, work } from "../theirs/pg-boss.ts"
+import { doing, type Filled, mails } from "./checks.ts"
 
 const queues = ["send-mail", "make-report", "resize"]
 
@@ -43,11 +43,15 @@ const fill = async (boss: PgBoss) => {
   } as const
   await boss.schedule("make-report", "0 3 * * *", { date: "x" }, { key: "nightly" })
   const startAfter = (i: number) => new Date(Date.now() + i * 60_000)
-  for (let i = 1; i <= 30; i++) await send("send-mail", { to: "ada", subject: `later ${i}` }, { startAfter: startAfter(i) })
+  for (let i = 1; i <= 30; i++) {
+    await send("send-mail", { to: "ada", subject: `later ${i}` }, { startAfter: startAfter(i) })
+  }
 
   const jobs = await all()
   const later = Object.fromEntries(
-    jobs.filter(({ startAfter }) => startAfter.getTime() > Date.now()).map(({ id, startAfter }) => [id, startAfter.getTime()])
+    jobs.filter(({ startAfter }) => startAfter.getTime() > Date.now()).map((
+      { id, startAfter }
+    ) => [id, startAfter.getTime()])
   )
   const ofProduced = (has: (job: (typeof produced)[number]) => boolean) =>
     produced.filter((job) => job.id !== running && later[job.id] === undefined && has(job))
@@ -68,9 +72,13 @@ const fill = async (boss: PgBoss) => {
     waiting: async () => (await all()).filter(({ state }) => state === "created").map(({ id }) => id),
     besides: async (subjects: ReadonlyArray<string>, handle: (subject: string) => Promise<void>) => {
       await boss.insert("send-mail", subjects.map((subject) => ({ data: { to: "ada", subject } })))
-      await boss.work<{ subject: string }>("send-mail", { batchSize: 10, pollingIntervalSeconds: 0.5 }, async (jobs) => {
-        for (const { data } of jobs) await handle(data.subject)
-      })
+      await boss.work<{ subject: string }>(
+        "send-mail",
+        { batchSize: 10, pollingIntervalSeconds: 0.5 },
+        async (jobs) => {
+          for (const { data } of jobs) await handle(data.subject)
+        }
+      )
       return () => boss.stop()
     }
   }

@@ -9,7 +9,9 @@ export const start = async (url: string) => {
 
 export const produce = async ({ addJob }: Awaited<ReturnType<typeof start>>) => {
   await addJob("send-mail", { to: "ada@example.com", subject: "Welcome" })
-  await addJob("send-mail", { to: "ada@example.com", subject: "Still there?" }, { runAt: new Date(Date.now() + 3_600_000) })
+  await addJob("send-mail", { to: "ada@example.com", subject: "Still there?" }, {
+    runAt: new Date(Date.now() + 3_600_000)
+  })
   await addJob("send-mail", { to: "ops@example.com", subject: "Disk full" }, { priority: -10 })
   await addJob("make-report", { date: "2026-11-26" }, { jobKey: "2026-11-26" })
 }
