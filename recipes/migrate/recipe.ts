@@ -44,7 +44,6 @@ const queues = {
 
 for (const [name, { env, filled, many, program, url, works }] of Object.entries(queues)) {
   // One after the other: they share their servers.
-  // oxlint-disable-next-line no-await-in-loop
   assert.deepEqual(await works(url), ["Disk full", "Welcome", "report of 2026-11-26"])
   for (const [to, store] of Object.entries(stores)) {
     const both = Effect.flatMap(filled(url), (filled) => {
@@ -55,11 +54,9 @@ for (const [name, { env, filled, many, program, url, works }] of Object.entries(
       Effect.provide(Layer.provideMerge(store(), Postgres)),
       Effect.provide(Logger.layer([]))
     )
-    // oxlint-disable-next-line no-await-in-loop
     const [kills, sides = "paused"] = await Effect.runPromise(both)
     console.log(`${name} to ${to}: each job once, through ${kills} kills; ${sides}`)
   }
-  // oxlint-disable-next-line no-await-in-loop
   console.log(`${program}: ${await killedAndRepeated(program, env, await many(url))}`)
 }
 

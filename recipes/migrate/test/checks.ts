@@ -3,6 +3,7 @@ import { JobContext, JobGroup, JobStore, JobWorker } from "capstan"
 import { Effect, Exit, Layer } from "effect"
 import assert from "node:assert/strict"
 import { setTimeout as sleep } from "node:timers/promises"
+import { until } from "../../../scripts/servers/until.ts"
 import { MakeReport, routes, SendMail } from "../jobs.ts"
 import { move } from "../src/move.ts"
 import type { Reject, Source } from "../src/source.ts"
@@ -47,9 +48,7 @@ const drain = Effect.fnUntraced(function*(expected: number) {
     Layer.provide(Mail.toLayer({ SendMail: ({ subject }) => note(subject), MakeReport: ({ day }) => note(day) }))
   )
   yield* Layer.build(Work)
-  yield* Effect.promise(async () => {
-    for (let i = 0; i < 500 && ran.length < expected; i++) await sleep(20)
-  })
+  yield* Effect.promise(() => until("all that is due has run", () => ran.length >= expected))
   return ran
 }, Effect.scoped)
 
@@ -151,7 +150,7 @@ export const doing = async <A>(
     const { date, subject } = data as { readonly date?: string; readonly subject?: string }
     ran.push(subject ?? `report of ${date}`)
   })
-  for (let i = 0; i < 500 && ran.length < 3; i++) await sleep(20)
+  await until("all that is due has run", () => ran.length >= 3)
   await stop(workers)
   return ran.toSorted()
 }
