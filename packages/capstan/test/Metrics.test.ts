@@ -78,7 +78,7 @@ describe("a worker counts", () => {
         yield* jobs.pause("counted")
         yield* Offer.enqueue()
         yield* TestClock.adjust("1 minute")
-        const dead = (attributes: Record<string, string>) => count(metrics.dead(attributes))
+        const dead = (attributes: Parameters<typeof metrics.dead>[0]) => count(metrics.dead(attributes))
         assert.strictEqual(yield* dead({ ...of, reason: "Failed" }), 2)
         assert.strictEqual(yield* dead({ ...of, reason: "Defect" }), 1)
         assert.strictEqual(yield* dead({ reason: "Expired" }), 1)

@@ -15,11 +15,6 @@ const twins: Readonly<Record<string, Change>> = {
     line: "  row.fence++\n  if (payload !== undefined) {",
     instead: "  if (payload !== undefined) {"
   },
-  "a leaked key slot": {
-    file: "state.ts",
-    line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
-    instead: "    this.move(row, event, to)"
-  },
   "a checkpoint that is written over": {
     file: "write.ts",
     line: "  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false\n",
