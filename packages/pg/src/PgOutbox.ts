@@ -3,7 +3,8 @@
  *
  * What a program enqueues in an outbox commits or rolls back with its transaction; a relay then hands it to the other store
  * and removes it once that has acknowledged it. At least once: a relay that dies in between hands it over again under the
- * same id, which the other store answers with `Existing` for as long as it retains the record.
+ * same id, which the other store answers with `Existing`: Redis for as long as it retains the record, another Postgres until
+ * the record has ended.
  *
  * The enqueue itself always answers `Inserted`: who holds a key is known to the other store alone.
  *
