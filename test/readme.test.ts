@@ -12,7 +12,13 @@ const documents = [
   "CONTRIBUTING.md",
   "AGENTS.md",
   "CHANGELOG.md",
-  ...["docs", "benchmarks", "chaos", ...readdirSync(join(root, "packages")).map((name) => `packages/${name}`)]
+  ...[
+    "docs",
+    "docs/migrate",
+    "benchmarks",
+    "chaos",
+    ...readdirSync(join(root, "packages")).map((name) => `packages/${name}`)
+  ]
     .flatMap((folder) =>
       readdirSync(join(root, folder)).filter((name) => name.endsWith(".md")).map((name) => `${folder}/${name}`)
     )

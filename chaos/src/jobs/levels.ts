@@ -7,7 +7,7 @@ import { attempting, success, work } from "./attempt.ts"
 export class Level extends Job.make("Level", { payload: { ...work, level: Schema.Int }, success }) {}
 
 export const LevelLive = (write: Write) =>
-  Level.toLayer(({ level: _, ...given }) => attempting(write)(given, Effect.sleep(given.millis)))
+  Level.toLayer(({ millis, n }) => attempting(write)({ n, millis }, Effect.sleep(millis)))
 
 export const width = 50
 

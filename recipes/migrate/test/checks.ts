@@ -67,6 +67,8 @@ export interface Filled {
     subjects: ReadonlyArray<string>,
     handle: (subject: string) => Promise<void>
   ) => Promise<() => Promise<void>>
+  /** What a worker does that comes while a page is being moved: the subjects that it got. */
+  readonly takes?: () => Promise<ReadonlyArray<string>>
 }
 
 /** `atomic`: the page of a source and its records are one transaction. */
@@ -116,7 +118,7 @@ export const check = Effect.fnUntraced(function*(filled: Filled, atomic: boolean
 })
 
 /** Moves while workers of the queue take what they get: each job runs on one side. */
-export const race = Effect.fnUntraced(function*({ besides, source }: Filled) {
+export const race = Effect.fnUntraced(function*({ besides, source, takes = async () => [] }: Filled) {
   if (besides === undefined) return
   const subjects = Array.from({ length: 600 }, (_, i) => `race-${i}`)
   const there: Array<string> = []
@@ -130,7 +132,19 @@ export const race = Effect.fnUntraced(function*({ besides, source }: Filled) {
     })
   )
   yield* Effect.promise(() => begun)
-  const { counts } = yield* run(source)
+  const store = yield* JobStore.JobStore
+  const rival: JobStore.Shape = Object.create(store, {
+    enqueue: {
+      value: (request: JobStore.EnqueueRequest) =>
+        Effect.andThen(
+          Effect.promise(async () => {
+            there.push(...(await takes()).filter((subject) => subjects.includes(subject)))
+          }),
+          store.enqueue(request)
+        )
+    }
+  })
+  const { counts } = yield* Effect.provideService(run(source), JobStore.JobStore, rival)
   yield* Effect.promise(stop)
   const here = (yield* drain(counts.stored)).map((line) => line.split(" ")[1]!)
     // What another record held the key of has moved as well.

@@ -16,7 +16,7 @@ export const filled = (url: string) =>
     const sql = yield* SqlClient
     const utils = yield* Effect.acquireRelease(
       Effect.promise(() => start(url)),
-      (utils) => Effect.promise(() => utils.release())
+      (utils) => Effect.promise(async () => utils.release())
     )
     yield* sql`DELETE FROM graphile_worker._private_jobs`
     yield* sql`DELETE FROM graphile_worker._private_job_queues`

@@ -80,6 +80,11 @@ const fill = async (boss: PgBoss) => {
         }
       )
       return () => boss.stop()
+    },
+    takes: async () => {
+      const jobs = await boss.fetch<{ subject: string }>("send-mail", { batchSize: 5 })
+      if (jobs.length > 0) await boss.complete("send-mail", jobs.map(({ id }) => id))
+      return jobs.map(({ data }) => data.subject)
     }
   }
 }
