@@ -78,7 +78,8 @@ export const columnsOf = (value: unknown): ReadonlyArray<ColumnName> | undefined
   return columnNames.filter((name) => names.includes(name))
 }
 
-const isId = (word: string): boolean => /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
+export const isId = (word: string): boolean =>
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
 
 export const selectionOf = ({ error, flow, id, job, queue, reason, state, tag }: RecordsSearch): Selection => ({
   ...state === undefined ? {} : { states: [state] },

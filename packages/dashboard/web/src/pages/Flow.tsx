@@ -2,6 +2,7 @@ import { Link, useParams } from "@tanstack/react-router"
 import { useState } from "react"
 import { acts, Confirm } from "../actions.tsx"
 import { ApiFailure, type Estimated, type FlowNode, type FlowView, states } from "../api.ts"
+import { useActions } from "../commands.ts"
 import { exact, plural, shortId, visible } from "../format.ts"
 import { useFlow, useMay } from "../queries.ts"
 import { FlowGraph, WaitsFor } from "../ui/FlowGraph.tsx"
@@ -14,6 +15,8 @@ export const Flow = () => {
   const { data: flow, error, isPending } = useFlow(id)
   const may = useMay()
   const [asked, setAsked] = useState<Estimated>()
+  const can = flow === undefined ? [] : actionsOf(flow).filter((action) => may(action))
+  useActions("all of this flow", can, setAsked)
   if (flow === undefined) {
     if (isPending) return <Loading />
     return error instanceof ApiFailure && error.status === 404
@@ -22,11 +25,6 @@ export const Flow = () => {
   }
   const isDrawn = flow.nodes.some(({ after }) => after !== undefined)
   const of = new Map(flow.nodes.map((node) => [node.name, node]))
-  const isWaiting = flow.counts.blocked + flow.counts.ready + flow.counts.scheduled + flow.counts.running > 0
-  const can: ReadonlyArray<Estimated> = [
-    ...flow.counts.dead + flow.counts.cancelled > 0 ? ["retry"] as const : [],
-    ...isWaiting ? ["cancel"] as const : []
-  ]
   return (
     <div className="pb-10">
       <header className="px-4 pt-4 pb-4 md:px-6">
@@ -42,7 +40,7 @@ export const Flow = () => {
             {flow.isCut && " and more"} in {plural(flow.nodes.length, "node")}
           </span>
           <span className="flex-1" />
-          {can.filter((action) => may(action)).map((action) => (
+          {can.map((action) => (
             <button
               key={action}
               type="button"
@@ -83,6 +81,11 @@ export const Flow = () => {
     </div>
   )
 }
+
+const actionsOf = ({ counts }: FlowView): ReadonlyArray<Estimated> => [
+  ...counts.dead + counts.cancelled > 0 ? ["retry"] as const : [],
+  ...counts.blocked + counts.ready + counts.scheduled + counts.running > 0 ? ["cancel"] as const : []
+]
 
 const idOf = (name: string): string => `node-${name}`
 

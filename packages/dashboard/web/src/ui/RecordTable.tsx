@@ -8,6 +8,7 @@ import { useVirtualizer } from "@tanstack/react-virtual"
 import { useEffect, useRef, useState } from "react"
 import { acts, Confirm } from "../actions.tsx"
 import type { Estimated, Selection } from "../api.ts"
+import { useActions } from "../commands.ts"
 import { exact, plural } from "../format.ts"
 import { useKeys } from "../keys.ts"
 import { live } from "../live.ts"
@@ -119,6 +120,7 @@ export const RecordTable = (
   const isAllowed = (action: Estimated) => may(action, where.queue) || rows.some(({ queue }) => may(action, queue))
   const allowed = actions.filter(isAllowed)
   const many = isAll ? "all that match" : plural(selected.size, "record")
+  useActions(many, selected.size > 0 || isAll ? allowed : [], ask)
   const isEverySelected = rows.length > 0 && rows.every(({ id }) => selected.has(id))
 
   return (
