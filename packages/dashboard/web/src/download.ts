@@ -27,17 +27,19 @@ export const download = async (
   }
 ): Promise<Exported> => {
   const parts = [...headOf(format)]
-  let cursor: string | undefined
-  let many = 0
-  do {
+  /** Page after page: each is asked for by the cursor of the one before. */
+  const read = async (cursor: string | undefined, before: number): Promise<Exported> => {
     const page: Page = await get("/records", { ...queryOf(where), order, limit: pageSize, cursor }, signal)
     parts.push(page.records.map((record) => lineOf(format, record, hasPayload)).join(""))
-    many += page.records.length
-    cursor = page.cursor
+    const many = before + page.records.length
     onProgress(many)
-  } while (cursor !== undefined && many < mostExported)
+    return page.cursor === undefined || many >= mostExported
+      ? { many, isCut: page.cursor !== undefined }
+      : read(page.cursor, many)
+  }
+  const exported = await read(undefined, 0)
   save(new Blob(parts, { type: format === "csv" ? "text/csv" : "application/x-ndjson" }), `records.${format}`)
-  return { many, isCut: cursor !== undefined }
+  return exported
 }
 
 const save = (blob: Blob, name: string): void => {

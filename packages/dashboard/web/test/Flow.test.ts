@@ -2,8 +2,8 @@
 import { Flow } from "capstan"
 import { Effect } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { accessible, Charge, closeBrowser, look, Mail, serve, Sync, type World } from "../../browser/harness.ts"
 import { type GraphNode, layout, sizes } from "../src/layout.ts"
-import { accessible, Charge, closeBrowser, look, Mail, serve, Sync, type World } from "./harness.ts"
 
 class Nightly extends Flow.make("Nightly")
   .node("regions", Sync)

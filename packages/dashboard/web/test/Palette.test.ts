@@ -1,7 +1,15 @@
 /** The palette: everywhere by the keys alone, and what is chosen is acted on. */
-import type { Page } from "playwright-core"
 import { afterAll, afterEach, assert, beforeAll, it } from "vitest"
-import { accessible, closeBrowser, filled, look, type Looked, serve, type World } from "./harness.ts"
+import {
+  accessible,
+  closeBrowser,
+  filled,
+  look,
+  type Looked,
+  type Page,
+  serve,
+  type World
+} from "../../browser/harness.ts"
 
 let world: World
 let ids: Awaited<ReturnType<typeof filled>>

@@ -1,10 +1,19 @@
 /** The list of records: its columns, views that are kept, and the list as a file. */
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
-import type { Page } from "playwright-core"
 import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
+import {
+  accessible,
+  closeBrowser,
+  filled,
+  look,
+  type Looked,
+  Mail,
+  type Page,
+  serve,
+  type World
+} from "../../browser/harness.ts"
 import { cellOf } from "../src/lines.ts"
-import { accessible, closeBrowser, filled, look, type Looked, Mail, serve, type World } from "./harness.ts"
 
 let world: World
 const open: Array<Looked> = []

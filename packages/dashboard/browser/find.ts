@@ -1,8 +1,8 @@
-/** A headless Chromium of the system. In CI, as root, it is installed where it is missing; elsewhere it is said what to type. */
+/** Where the system's Chromium is. In CI, as root, it is installed where it is missing; elsewhere it is said what to type. */
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { type Browser, chromium } from "playwright-core"
-import { mayInstall } from "../../../../scripts/servers/install.ts"
+import process from "node:process"
+import { mayInstall } from "../../../scripts/servers/install.ts"
 
 const places = [
   process.env["CAPSTAN_CHROMIUM"],
@@ -22,7 +22,8 @@ const run = (...args: ReadonlyArray<string>) => {
   if (status !== 0) throw new Error(`apt-get ${args.join(" ")} failed\n${stderr}`)
 }
 
-const installed = (): string => {
+/** The path of its program. */
+export const findChromium = (): string => {
   const found = find()
   if (found !== undefined) return found
   if (mayInstall()) {
@@ -36,7 +37,3 @@ const installed = (): string => {
     "Chromium was not found. Type: sudo apt-get install chromium, or name it with CAPSTAN_CHROMIUM=/path/to/chromium"
   )
 }
-
-/** Its sandbox needs rights that a container does not give; it opens nothing but our own page on loopback. */
-export const launch = (): Promise<Browser> =>
-  chromium.launch({ executablePath: installed(), args: ["--no-sandbox", "--disable-dev-shm-usage"] })

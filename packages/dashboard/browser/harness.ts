@@ -140,10 +140,14 @@ export const serve = async (
   }
 }
 
+export type { Page } from "playwright-core"
+
 /** A page, with what it complained about: a policy that was broken, an error that nobody caught. */
 export interface Looked {
   readonly page: Page
   readonly complaints: Array<string>
+  /** What it asked for and did not get, with the status; 0 where there was no answer. */
+  readonly refused: Array<string>
   readonly close: () => Promise<void>
 }
 
@@ -164,6 +168,14 @@ export const look = async (world: World, path: string, options: BrowserContextOp
   context.setDefaultTimeout(10_000)
   const page = await context.newPage()
   const complaints: Array<string> = []
+  const refused: Array<string> = []
+  page.on("response", (response) => {
+    if (response.status() >= 400) refused.push(`${response.status()} ${response.url()}`)
+  })
+  page.on("requestfailed", (request) => {
+    // What is under way when a page is left is given up.
+    if (request.failure()?.errorText !== "net::ERR_ABORTED") refused.push(`0 ${request.url()}`)
+  })
   page.on("pageerror", ({ message }) => complaints.push(message))
   page.on("console", (message) => {
     // What the server refuses is told by the page itself.
@@ -172,7 +184,7 @@ export const look = async (world: World, path: string, options: BrowserContextOp
     }
   })
   await page.goto(`${world.url}${path}`)
-  return { page, complaints, close: () => context.close() }
+  return { page, complaints, refused, close: () => context.close() }
 }
 
 /** What axe finds on what is shown, one line each. */
@@ -229,3 +241,23 @@ export const filled = async (world: World) => {
   }))
   return { ...ids, ...waiting }
 }
+
+/** Every page, with a text that it shows when it is complete. */
+export const pagesOf = (
+  ids: Awaited<ReturnType<typeof filled>>
+): ReadonlyArray<readonly [path: string, shows: string]> => [
+  ["/", "Needs attention"],
+  ["/records", "user29@example.com"],
+  [`/records/${ids.bad}`, "the bank said: no funds"],
+  ["/queues", "billing"],
+  ["/queues/sync", "Keys of accounts"],
+  ["/jobs", "Charge"],
+  ["/flows", "Order"],
+  [`/flows/${ids.flow}`, "mails"],
+  ["/schedules", "At 02:30"],
+  ["/workers", "No worker is there"],
+  ["/errors", "Declined"],
+  ["/dead", "Undecodable"],
+  ["/audit", "Nobody has changed anything yet"],
+  ["/settings", "nobody in particular"]
+]

@@ -1,23 +1,34 @@
-/** The page as it ships, in a real browser: it opens, shows live data, and does one thing. What CI runs. */
+/** What ships, in a real browser: every page opens and shows what it is for, live, and one thing is done. What CI runs. */
 import { Effect } from "effect"
 import { afterAll, assert, beforeAll, it } from "vitest"
-import { accessible, closeBrowser, filled, look, Mail, serve, type World } from "./harness.ts"
+import { accessible, closeBrowser, filled, look, Mail, pagesOf, serve, type World } from "../harness.ts"
 
 let world: World
+let ids: Awaited<ReturnType<typeof filled>>
 
 beforeAll(async () => {
   world = await serve()
-  await filled(world)
+  ids = await filled(world)
 })
 afterAll(async () => {
   await closeBrowser()
   await world.close()
 })
 
+it("every page shows what it is for, keeps the policy, gets what it asks for, and is accessible", async () => {
+  const { close, complaints, page, refused } = await look(world, "/", { colorScheme: "dark" })
+  for (const [path, shows] of pagesOf(ids)) {
+    await page.goto(`${world.url}${path}`)
+    await page.getByText(shows).locator("visible=true").first().waitFor()
+    await accessible(page, path)
+    assert.deepStrictEqual([...complaints, ...refused], [], path)
+  }
+  await close()
+}, 60_000)
+
 it("the page opens, is told what happens, and cancels what is selected", async () => {
   const { close, complaints, page } = await look(world, "/")
   await page.getByText("Needs attention").waitFor()
-  await accessible(page, "overview")
   await page.getByRole("link", { name: "Records", exact: true }).click()
   await page.getByText("user29@example.com").waitFor()
   await world.run(Effect.asVoid(Mail.enqueue({ to: "new@example.com", body: 1 })))
