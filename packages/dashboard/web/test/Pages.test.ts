@@ -43,7 +43,7 @@ describe.each(["light", "dark"] as const)("in %s", (colorScheme) => {
   it("every page shows what it is for, and axe finds nothing", async () => {
     for (const [path, shows] of pagesOf(ids)) {
       const { close, page } = await at(path, { colorScheme })
-      await page.getByText(shows).first().waitFor()
+      await page.getByText(shows).locator("visible=true").first().waitFor()
       await accessible(page, path)
       await close()
     }
@@ -53,7 +53,7 @@ describe.each(["light", "dark"] as const)("in %s", (colorScheme) => {
 it("every page fits a phone: nothing is wider than the screen", async () => {
   for (const [path, shows] of pagesOf(ids)) {
     const { close, page } = await at(path, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true })
-    await page.getByText(shows).first().waitFor()
+    await page.getByText(shows).locator("visible=true").first().waitFor()
     const width = await page.evaluate(() => document.documentElement.scrollWidth)
     assert.isAtMost(width, 390, path)
     await accessible(page, path)
