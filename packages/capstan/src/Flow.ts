@@ -13,13 +13,14 @@ import type * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import { empty, type Graph, withNode } from "./internal/flow/graph.ts"
 import { type Counts as InternalCounts, Handle as InternalHandle } from "./internal/flow/handle.ts"
+import * as InternalOutline from "./internal/flow/outline.ts"
 import { results } from "./internal/flow/results.ts"
 import { add, start } from "./internal/flow/start.ts"
 import type * as Job from "./Job.ts"
 import type { JobContext } from "./JobContext.ts"
 import type { EnqueueError, JobControlError, JobStoreError } from "./JobError.ts"
 import type { Ended, JobHandle } from "./JobHandle.ts"
-import type { JobId } from "./JobRecord.ts"
+import type { JobId, JobRecord } from "./JobRecord.ts"
 import type { JobStore } from "./JobStore.ts"
 
 /**
@@ -313,6 +314,36 @@ type Fresh<N extends string, Nodes> = N extends keyof Nodes ? never : N
  */
 export const make = <const Name extends string>(name: Name): Flow<Name, Empty> =>
   declare(empty(name)) as unknown as Flow<Name, Empty>
+
+/**
+ * How a flow was declared when it was started: its nodes in the order of their declaration, and what each waits for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Outline {
+  readonly name: string
+  /** The node whose record stands for the flow, and has its id. */
+  readonly head: string
+  readonly nodes: ReadonlyArray<{
+    readonly name: string
+    /** It is as many records as the start had payloads for it, and as were added. */
+    readonly isList: boolean
+    /** What it waits for, and what the failure of each means. */
+    readonly after: Readonly<Record<string, OnFailure>>
+  }>
+}
+
+/**
+ * How the flow that a record stands for was declared, for whoever looks at flows without their code: a dashboard, a command
+ * line. It is kept with the record whose id is the flow's.
+ *
+ * None of any other record, and of one that was stored before outlines were.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const outlineOf = (record: Pick<JobRecord, "headers">): Option.Option<Outline> => InternalOutline.decode(record)
 
 /** The function that a class extends: its statics are the flow's operations. */
 const declare = (graph: Graph): unknown => {

@@ -246,6 +246,35 @@ describe("Flow, added to while it runs", () => {
 const keep = { age: Infinity, count: Infinity }
 const keepAll = { completed: keep, cancelled: keep, dead: keep }
 
+describe("Flow.outlineOf", () => {
+  it.effect("tells from the record with the flow's id how the flow was declared, and nothing from another", () =>
+    Effect.gen(function*() {
+      const flow = yield* Loose.start(
+        { sums: [{ region: "a" }], one: { region: "b" }, spare: [], report: { day: "today" } },
+        { headers: { tenant: "acme" } }
+      )
+      const head = yield* recordOf(flow.id)
+      assert.strictEqual(head.headers["tenant"], "acme")
+      assert.deepStrictEqual(
+        Flow.outlineOf(head),
+        Option.some(
+          {
+            name: "Loose",
+            head: "report",
+            nodes: [
+              { name: "sums", isList: true, after: {} },
+              { name: "one", isList: false, after: {} },
+              { name: "spare", isList: true, after: {} },
+              { name: "report", isList: false, after: { sums: "continue", one: "ignore", spare: "ignore" } }
+            ]
+          } as const
+        )
+      )
+      assert.isTrue(Option.isNone(Flow.outlineOf(yield* recordOf(flow.node("one").id))))
+      assert.isTrue(Option.isNone(Flow.outlineOf({ headers: { "capstan-flow": "a word of somebody else" } })))
+    }).pipe(Effect.provide(live)))
+})
+
 describe("Flow, wrongly used", () => {
   it.effect("says so where results are asked for outside of their node", () =>
     Effect.gen(function*() {

@@ -103,7 +103,8 @@ export const FlowsSeen = Schema.Struct({
 }).annotate({ identifier: "FlowsSeen" })
 
 /**
- * One flow: its records by node, as many as are looked at.
+ * One flow: its graph, and its records by node, as many as are looked at. Nodes have the order in which they were declared, so
+ * each comes after those that it waits for.
  *
  * @category models
  * @since 0.1.0
@@ -114,11 +115,20 @@ export const FlowView = Schema.Struct({
   counts,
   nodes: Schema.Array(Schema.Struct({
     name: Schema.String,
+    /** Whether it may be more than one record; absent where the flow does not tell how it was declared. */
+    isList: Schema.optionalKey(Schema.Boolean),
+    /**
+     * The nodes that it waits for, and what the failure of each means for it; absent where the flow does not tell: its head is
+     * gone, is on a queue that may not be seen, or was stored by a release that did not keep this.
+     */
+    after: Schema.optionalKey(
+      Schema.Record(Schema.String, Schema.Literals(["fail", "cancelSiblings", "continue", "ignore"]))
+    ),
     counts,
-    /** At most 50 of each node, those that have not ended well first. */
+    /** At most 50 of each node: dead ones first, then running, cancelled and waiting ones, those that ended well last. */
     records: Schema.Array(RecordSummary)
   })),
-  /** Whether it has more records than these 1,000. */
+  /** Whether it has more records than were counted, which are 10,000. */
   isCut: Schema.Boolean
 }).annotate({ identifier: "FlowView" })
 

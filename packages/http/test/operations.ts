@@ -124,7 +124,11 @@ export const operations = (fact: Fact): void => {
         const flow = yield* insight.flow({ params: { id } })
         assert.deepInclude(flow, { id, name: "Party", isCut: false })
         assert.deepInclude(flow.counts, { completed: 1, dead: 2 })
-        assert.sameMembers(flow.nodes.map(({ name }) => name), ["greetings", "bill"])
+        assert.deepStrictEqual(flow.nodes.map(({ after, isList, name }) => [name, isList, after]), [
+          ["greetings", true, {}],
+          ["bill", false, { greetings: "fail" }]
+        ])
+        assert.deepStrictEqual(flow.nodes[0]!.records.map(({ state }) => state), ["dead", "completed"])
         const { flows } = yield* insight.flows()
         assert.deepStrictEqual(flows.map(({ id, name }) => [id, name]), [[id as string, "Party"]])
         const { jobs, looked } = yield* insight.jobs()

@@ -1,12 +1,14 @@
 /** What stands around every page: where one can go, whether the store is there, and what came of the last action. */
 import { Link, Outlet } from "@tanstack/react-router"
-import { useEffect, useState } from "react"
+import { lazy, Suspense, useEffect, useState } from "react"
 import { ApiFailure } from "./api.ts"
 import { useKeys } from "./keys.ts"
 import { live } from "./live.ts"
 import { useStats } from "./queries.ts"
 import { payloads, theme, toasts } from "./store.ts"
 import { Icon, type IconName } from "./ui/Icon.tsx"
+
+const Palette = lazy(async () => ({ default: (await import("./ui/Palette.tsx")).Palette }))
 
 const places: ReadonlyArray<readonly [to: string, name: string, icon: IconName]> = [
   ["/", "Overview", "gauge"],
@@ -24,7 +26,17 @@ const places: ReadonlyArray<readonly [to: string, name: string, icon: IconName]>
 
 export const Shell = () => {
   const [isHelp, setHelp] = useState(false)
+  const [isPalette, setPalette] = useState(false)
   useKeys({ "?": () => setHelp((open) => !open) })
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return
+      event.preventDefault()
+      if (document.querySelector("dialog[open]") === null) setPalette(true)
+    }
+    addEventListener("keydown", press)
+    return () => removeEventListener("keydown", press)
+  }, [])
   return (
     <div className="flex h-full flex-col md:flex-row">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:z-20 focus:bg-panel focus:p-2">
@@ -38,6 +50,16 @@ export const Shell = () => {
           <img src="./icon.svg" alt="" width={18} height={18} />
           <span className="hidden text-[14px] sm:inline">Capstan</span>
         </Link>
+        <button
+          type="button"
+          className="btn btn-ghost px-2 text-soft md:mb-2 md:justify-start md:border-line"
+          aria-keyshortcuts="Control+K Meta+K"
+          onClick={() => setPalette(true)}
+        >
+          <Icon name="search" />
+          <span className="flex-1 text-left font-normal max-md:sr-only">Go to…</span>
+          <kbd className="kbd max-md:hidden">{isApple ? "⌘K" : "Ctrl K"}</kbd>
+        </button>
         <div className="flex min-w-0 flex-1 gap-0.5 overflow-x-auto md:flex-none md:flex-col">
           {places.map(([to, name, icon]) => (
             <Link
@@ -61,10 +83,17 @@ export const Shell = () => {
         </main>
       </div>
       <Toasts />
+      {isPalette && (
+        <Suspense fallback={null}>
+          <Palette places={places} onClose={() => setPalette(false)} />
+        </Suspense>
+      )}
       {isHelp && <Help onClose={() => setHelp(false)} />}
     </div>
   )
 }
+
+const isApple = /Mac|iPhone|iPad/.test(navigator.userAgent)
 
 const modes = {
   live: ["Live", "bg-completed", "What happens is shown as it happens. Pause"],
@@ -170,6 +199,7 @@ const Toasts = () => (
 )
 
 const keys = [
+  [isApple ? "⌘K" : "Ctrl+K", "go anywhere, act on what is chosen"],
   ["/", "search"],
   ["j k", "next and previous row"],
   ["x", "select the row"],

@@ -58,20 +58,33 @@ export const estimateQuery = (action: Api.Estimated, where: Api.Selection) =>
   })
 
 /** Something that is read as a whole, and again while one looks at it. */
-const usePolled = <A>(path: string, every: number, query: Readonly<Record<string, string>> = {}) =>
-  useQuery({
+const usePolled = <A>(
+  path: string,
+  every: number | ((read: A) => number),
+  query: Readonly<Record<string, string>> = {}
+) => {
+  const turn = usePolling(1)
+  return useQuery({
     queryKey: [path, query],
     queryFn: ({ signal }) => Api.get<A>(path, query, signal),
-    refetchInterval: usePolling(every),
+    refetchInterval: ({ state: { data } }) =>
+      turn !== false && turn * (typeof every === "number" ? every : data === undefined ? 3000 : every(data)),
     placeholderData: keepPreviousData
   })
+}
 
 export const useSeries = (queue?: string) =>
   usePolled<Api.Series>("/series", 5000, queue === undefined ? {} : { queue })
 export const useJobsSeen = () => usePolled<Api.JobsSeen>("/jobs", 5000)
 export const useErrorGroups = () => usePolled<Api.ErrorGroups>("/errors", 5000)
 export const useFlows = () => usePolled<Api.FlowsSeen>("/flows", 5000)
-export const useFlow = (id: string) => usePolled<Api.FlowView>(`/flows/${encodeURIComponent(id)}`, 3000)
+
+/** A large one is read in many pages by the server, which keeps it for ten seconds. */
+export const useFlow = (id: string) =>
+  usePolled<Api.FlowView>(
+    `/flows/${encodeURIComponent(id)}`,
+    ({ counts }) => Api.states.reduce((sum, state) => sum + counts[state], 0) < 1000 ? 3000 : 12_000
+  )
 export const useLimits = () => usePolled<Api.Limits>("/limits", 10_000)
 export const useKeysOf = (limit: string) => usePolled<Api.Keys>(`/limits/${encodeURIComponent(limit)}/keys`, 3000)
 export const useAudit = () => usePolled<Api.Audit>("/audit", 5000)

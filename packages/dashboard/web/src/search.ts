@@ -1,6 +1,27 @@
 /** What a list shows, as its address says it; and the same as words in the search field. */
 import { type DeadReason, type Selection, type State, states } from "./api.ts"
 
+/** What a list may show of a record beside its state and its job, in the order of the list. */
+export const columnNames = [
+  "queue",
+  "tries",
+  "gist",
+  "when",
+  "priority",
+  "version",
+  "crashes",
+  "worker",
+  "key",
+  "tags",
+  "flow",
+  "enqueued",
+  "finished"
+] as const
+
+export type ColumnName = (typeof columnNames)[number]
+
+export const usualColumns: ReadonlyArray<ColumnName> = ["queue", "tries", "gist", "when"]
+
 export interface RecordsSearch {
   readonly state?: State
   readonly job?: string
@@ -11,6 +32,8 @@ export interface RecordsSearch {
   readonly flow?: string
   readonly id?: string
   readonly order?: "oldest"
+  /** The columns, where they are others than usual, with a comma between them. */
+  readonly columns?: string
 }
 
 const deadReasons: ReadonlyArray<DeadReason> = [
@@ -44,10 +67,19 @@ export const validate = (search: Readonly<Record<string, unknown>>): RecordsSear
     reason: oneOf(search["reason"], deadReasons),
     flow: text(search["flow"]),
     id: text(search["id"]),
-    order: oneOf(search["order"], ["oldest"] as const)
+    order: oneOf(search["order"], ["oldest"] as const),
+    columns: columnsOf(search["columns"])?.join()
   })
 
-const isId = (word: string): boolean => /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
+/** Of an address; unknown names are left out. */
+export const columnsOf = (value: unknown): ReadonlyArray<ColumnName> | undefined => {
+  if (typeof value !== "string") return undefined
+  const names = value.split(",")
+  return columnNames.filter((name) => names.includes(name))
+}
+
+export const isId = (word: string): boolean =>
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
 
 export const selectionOf = ({ error, flow, id, job, queue, reason, state, tag }: RecordsSearch): Selection => ({
   ...state === undefined ? {} : { states: [state] },

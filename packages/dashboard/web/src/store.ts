@@ -32,7 +32,8 @@ export const useNow = (): number => now.use()
 
 export type Theme = "system" | "light" | "dark"
 
-const remembered = (name: string): string | null => {
+/** What this browser keeps of the page. */
+export const remembered = (name: string): string | null => {
   try {
     return localStorage.getItem(`capstan.${name}`)
   } catch {
@@ -40,7 +41,7 @@ const remembered = (name: string): string | null => {
   }
 }
 
-const remember = (name: string, value: string): void => {
+export const remember = (name: string, value: string): void => {
   try {
     localStorage.setItem(`capstan.${name}`, value)
   } catch {

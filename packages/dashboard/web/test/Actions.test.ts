@@ -1,9 +1,8 @@
 /** Each action, from the button to the store and back. */
 import { JobSchedules, JobStore } from "capstan"
 import { Effect, Option } from "effect"
-import type { Page } from "playwright-core"
 import { afterAll, afterEach, assert, beforeEach, describe, it } from "vitest"
-import { closeBrowser, filled, look, type Looked, Mail, serve, type World } from "./harness.ts"
+import { closeBrowser, filled, look, type Looked, Mail, type Page, serve, type World } from "../../browser/harness.ts"
 
 let world: World
 let ids: Awaited<ReturnType<typeof filled>>

@@ -6,9 +6,8 @@ import { Job, JobContext, JobGroup, Jobs, JobSchedules, JobStore, JobWorker } fr
 import { Context, Effect, Exit, Layer, Logger, Schema, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
-import type { Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { accessible, closeBrowser, look, type World } from "./harness.ts"
+import { accessible, closeBrowser, look, type Page, type World } from "../../browser/harness.ts"
 
 class Hostile extends Schema.TaggedError<Hostile>()("<b onclick=hit()>Hostile</b>", { text: Schema.String }) {
   override get message() {

@@ -2,7 +2,17 @@
 import { Auth } from "@capstan/http"
 import { Effect, Redacted } from "effect"
 import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
-import { accessible, closeBrowser, filled, look, type Looked, Mail, serve, type World } from "./harness.ts"
+import {
+  accessible,
+  closeBrowser,
+  filled,
+  look,
+  type Looked,
+  Mail,
+  pagesOf,
+  serve,
+  type World
+} from "../../browser/harness.ts"
 
 let world: World
 let ids: Awaited<ReturnType<typeof filled>>
@@ -29,29 +39,11 @@ afterAll(async () => {
   await world.close()
 })
 
-/** A page, with a text that it shows when it is complete. */
-const pages = (): ReadonlyArray<readonly [path: string, shows: string]> => [
-  ["/", "Needs attention"],
-  ["/records", "user29@example.com"],
-  [`/records/${ids.bad}`, "the bank said: no funds"],
-  ["/queues", "billing"],
-  ["/queues/sync", "Keys of accounts"],
-  ["/jobs", "Charge"],
-  ["/flows", "Order"],
-  [`/flows/${ids.flow}`, "mails"],
-  ["/schedules", "At 02:30"],
-  ["/workers", "No worker is there"],
-  ["/errors", "Declined"],
-  ["/dead", "Undecodable"],
-  ["/audit", "Nobody has changed anything yet"],
-  ["/settings", "nobody in particular"]
-]
-
 describe.each(["light", "dark"] as const)("in %s", (colorScheme) => {
   it("every page shows what it is for, and axe finds nothing", async () => {
-    for (const [path, shows] of pages()) {
+    for (const [path, shows] of pagesOf(ids)) {
       const { close, page } = await at(path, { colorScheme })
-      await page.getByText(shows).first().waitFor()
+      await page.getByText(shows).locator("visible=true").first().waitFor()
       await accessible(page, path)
       await close()
     }
@@ -59,9 +51,9 @@ describe.each(["light", "dark"] as const)("in %s", (colorScheme) => {
 })
 
 it("every page fits a phone: nothing is wider than the screen", async () => {
-  for (const [path, shows] of pages()) {
+  for (const [path, shows] of pagesOf(ids)) {
     const { close, page } = await at(path, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true })
-    await page.getByText(shows).first().waitFor()
+    await page.getByText(shows).locator("visible=true").first().waitFor()
     const width = await page.evaluate(() => document.documentElement.scrollWidth)
     assert.isAtMost(width, 390, path)
     await accessible(page, path)

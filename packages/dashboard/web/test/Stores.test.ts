@@ -7,7 +7,7 @@ import type { JobStore } from "capstan"
 import { Layer, Logger, Option, Redacted } from "effect"
 import { afterAll, assert, it } from "vitest"
 import { fastPostgres, startPostgres, startRedis } from "../../../../scripts/servers/index.ts"
-import { closeBrowser, filled, look, serve } from "./harness.ts"
+import { closeBrowser, filled, look, serve } from "../../browser/harness.ts"
 
 afterAll(closeBrowser)
 

@@ -8,10 +8,10 @@ import { RecordNotFound } from "../ApiError.ts"
 import type * as Insight from "../ApiInsight.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
 import { answered } from "./change.ts"
+import * as FlowOf from "./flow.ts"
 import * as Seen from "./seen.ts"
 
 const looked = 500
-const mostOfFlow = 1000
 /** However many ask meanwhile. */
 const shared = "2 seconds"
 
@@ -37,6 +37,7 @@ export const layer = (groups: ReadonlyArray<JobGroup.Any>) =>
           const { may } = yield* Caller
           return use((yield* read).filter(({ queue }) => may("view", queue)))
         })
+      const flowOf = yield* FlowOf.make(jobs)
       const declared = groups.flatMap(({ jobs }) => [...jobs.values()].map(declarationOf))
 
       return handlers.handleAll({
@@ -49,10 +50,8 @@ export const layer = (groups: ReadonlyArray<JobGroup.Any>) =>
         flow: ({ params: { id } }) =>
           Effect.gen(function*() {
             const { may } = yield* Caller
-            const { cursor, records } = yield* answered(jobs.query({ flowId: id, limit: mostOfFlow, order: "oldest" }))
-            const visible = records.filter(({ queue }) => may("view", queue))
-            if (visible.length === 0) return yield* new RecordNotFound({ id })
-            return Seen.flowOf(id, visible, cursor._tag === "Some")
+            const flow = yield* answered(flowOf(id, (queue) => may("view", queue)))
+            return flow ?? (yield* new RecordNotFound({ id }))
           }),
         declarations: () =>
           Effect.map(Caller, ({ may }) => ({ jobs: declared.filter(({ queue }) => may("view", queue)) }))

@@ -1,7 +1,7 @@
 /** Figures of records that were looked at. */
 import { JobRecord } from "capstan"
 import type * as Insight from "../ApiInsight.ts"
-import { present, summaryOf } from "./view.ts"
+import { present } from "./view.ts"
 
 /** A record without what it carries: some hundreds of these are kept for a moment. */
 export interface Slim
@@ -28,7 +28,7 @@ export const slim = (
 
 type Counts = Record<JobRecord.State, number>
 
-const noCounts = (): Counts => Object.fromEntries(JobRecord.states.map((state) => [state, 0])) as Counts
+export const noCounts = (): Counts => Object.fromEntries(JobRecord.states.map((state) => [state, 0])) as Counts
 
 const countsOf = (records: ReadonlyArray<Pick<JobRecord.JobRecord, "state">>): Counts => {
   const counts = noCounts()
@@ -105,7 +105,7 @@ export const errorsOf = (records: ReadonlyArray<Slim>): typeof Insight.ErrorGrou
 }
 
 /** Of the tag that a flow gives to its records: `Flow/node`. */
-const nodeOf = (tags: ReadonlyArray<string>): readonly [flow: string, node: string] | undefined => {
+export const nodeOf = (tags: ReadonlyArray<string>): readonly [flow: string, node: string] | undefined => {
   const label = tags.find((tag) => /^[^/]+\/[^/]+$/.test(tag))
   return label === undefined ? undefined : label.split("/") as [string, string]
 }
@@ -124,23 +124,3 @@ export const flowsOf = (records: ReadonlyArray<Slim>): typeof Insight.FlowsSeen.
     )
   }
 }
-
-const shownOfNode = 50
-const isQuiet = ({ state }: JobRecord.JobRecord): boolean => state === "completed"
-
-export const flowOf = (
-  id: string,
-  records: ReadonlyArray<JobRecord.JobRecord>,
-  isCut: boolean
-): typeof Insight.FlowView.Type =>
-  present({
-    id,
-    name: records.map(({ tags }) => nodeOf(tags)?.[0]).find((name) => name !== undefined),
-    counts: countsOf(records),
-    nodes: [...grouped(records, ({ tag, tags }) => nodeOf(tags)?.[1] ?? tag)].map(([name, of]) => ({
-      name,
-      counts: countsOf(of),
-      records: [...of.filter((record) => !isQuiet(record)), ...of.filter(isQuiet)].slice(0, shownOfNode).map(summaryOf)
-    })),
-    isCut
-  })

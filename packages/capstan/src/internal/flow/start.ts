@@ -12,6 +12,7 @@ import { attemptOf, type Options, prepareMany } from "../enqueue.ts"
 import * as Uuid from "../uuid.ts"
 import { dependentsOf, type Graph, headOf, idOfNode, labelOf, type Node, nodeOf, toStore } from "./graph.ts"
 import { idsOf } from "./ids.ts"
+import * as Outline from "./outline.ts"
 
 export interface StartOptions extends Omit<Options, "idempotencyKey" | "unique"> {
   readonly idempotencyKey?: string | undefined
@@ -47,6 +48,7 @@ const membersOf = Effect.fnUntraced(function*(
   { idempotencyKey, ...options }: StartOptions
 ): Effect.fn.Return<ReadonlyArray<NewRecord>, EnqueueError> {
   const head = headOf(graph)
+  const outline = { [Outline.outlineHeader]: Outline.encode(graph) }
   const ids = new Map<string, ReadonlyArray<JobId>>()
   const records: Array<NewRecord> = []
   let edges = 0
@@ -67,6 +69,7 @@ const membersOf = Effect.fnUntraced(function*(
     for (let i = 0; i < own.length; i++) {
       records.push({
         ...prepared[i]!,
+        ...(node === head ? { headers: { ...prepared[i]!.headers, ...outline } } : undefined),
         id: own[i]!,
         flowId,
         ...(dependencies.length > 0 ? { dependencies } : undefined)

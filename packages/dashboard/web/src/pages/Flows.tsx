@@ -1,37 +1,12 @@
 import { Link } from "@tanstack/react-router"
-import { type FlowsSeen, type State, states } from "../api.ts"
+import type { FlowsSeen } from "../api.ts"
 import { exact, plural, shortId } from "../format.ts"
 import { useFlows } from "../queries.ts"
 import { Ago, Empty, Failed, Heading, Loading, StateMark } from "../ui/parts.tsx"
+import { Progress, standing, total } from "../ui/Progress.tsx"
 import { Table } from "../ui/Table.tsx"
 
 type Row = FlowsSeen["flows"][number]
-
-/** The states of a number of records as one bar. */
-export const Progress = ({ counts }: { readonly counts: Readonly<Record<State, number>> }) => {
-  const all = states.reduce((sum, state) => sum + counts[state], 0)
-  const shown = ["completed", "running", "ready", "scheduled", "blocked", "cancelled", "dead"] as const
-  return (
-    <span
-      className="flex h-2 w-full min-w-24 overflow-hidden rounded-sm bg-raised"
-      role="img"
-      aria-label={shown.filter((state) => counts[state] > 0).map((state) => `${counts[state]} ${state}`).join(", ")}
-    >
-      {shown.filter((state) => counts[state] > 0).map((state) => (
-        <span key={state} style={{ width: `${counts[state] / all * 100}%`, background: `var(--${state})` }} />
-      ))}
-    </span>
-  )
-}
-
-const standing = (counts: Row["counts"]): State =>
-  counts.dead > 0 ? "dead" : counts.running + counts.ready > 0 ? "running" : counts.scheduled > 0 ?
-    "scheduled"
-    : counts.blocked > 0
-    ? "blocked"
-    : counts.cancelled > 0
-    ? "cancelled"
-    : "completed"
 
 export const Flows = () => {
   const { data, error, isPending } = useFlows()
@@ -69,7 +44,7 @@ export const Flows = () => {
                 {
                   name: "Seen",
                   isNumber: true,
-                  cell: ({ counts }) => exact(states.reduce((sum, state) => sum + counts[state], 0))
+                  cell: ({ counts }) => exact(total(counts))
                 },
                 { name: "Newest", isNumber: true, cell: ({ newest }) => <Ago at={newest} /> }
               ]}

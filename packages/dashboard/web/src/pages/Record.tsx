@@ -3,6 +3,7 @@ import { Link, useParams } from "@tanstack/react-router"
 import { useState } from "react"
 import { acts, Confirm } from "../actions.tsx"
 import { ApiFailure, type Attempt, type Estimated, type Failure, type JobRecord, type State } from "../api.ts"
+import { useActions } from "../commands.ts"
 import { brief, duration, instant, time, visible } from "../format.ts"
 import { useKeys } from "../keys.ts"
 import { recordQuery, useDeclarations, useMay } from "../queries.ts"
@@ -81,6 +82,7 @@ const Header = ({ record }: { readonly record: JobRecord }) => {
   const can = (action: Estimated) => applies[action].includes(record.state) && may(action, record.queue)
   useKeys({ r: () => can("retry") && setAsked("retry") })
   const main: ReadonlyArray<Estimated> = ["retry", "promote", "reschedule", "reprioritise", "cancel", "delete"]
+  useActions(`this ${record.tag}`, main.filter(can), setAsked)
   return (
     <header className="px-4 pt-4 pb-4 md:px-6">
       <p className="label mb-1">

@@ -2,7 +2,8 @@ import { useNavigate, useSearch } from "@tanstack/react-router"
 import { type State, states } from "../api.ts"
 import { count } from "../format.ts"
 import { useDeclarations, useStats } from "../queries.ts"
-import { type RecordsSearch, selectionOf, words } from "../search.ts"
+import { columnsOf, type RecordsSearch, selectionOf, usualColumns, words } from "../search.ts"
+import { Columns, Export, Views } from "../ui/ListTools.tsx"
 import { Empty } from "../ui/parts.tsx"
 import { RecordTable } from "../ui/RecordTable.tsx"
 import { Search } from "../ui/Search.tsx"
@@ -25,6 +26,7 @@ export const Records = () => {
         0
       )
   const { state: _, ...stateless } = search
+  const columns = columnsOf(search.columns) ?? usualColumns
   const tabs: ReadonlyArray<State | undefined> = [undefined, ...states]
   return (
     <div className="flex h-full flex-col">
@@ -40,6 +42,7 @@ export const Records = () => {
             go({
               ...search.state === undefined ? {} : { state: search.state },
               ...search.order === undefined ? {} : { order: search.order },
+              ...search.columns === undefined ? {} : { columns: search.columns },
               ...next
             })}
         />
@@ -57,6 +60,17 @@ export const Records = () => {
             <option value="oldest">Oldest first</option>
           </select>
         </label>
+        <Views search={search} />
+        <div className="max-md:hidden">
+          <Columns
+            chosen={columns}
+            onChoose={(next) => {
+              const { columns: _, ...rest } = search
+              go(next === undefined || next.join() === usualColumns.join() ? rest : { ...rest, columns: next.join() })
+            }}
+          />
+        </div>
+        <Export search={search} />
       </div>
       <div role="group" aria-label="State" className="flex shrink-0 gap-0.5 overflow-x-auto px-3 pb-2 md:px-5">
         {tabs.map((state) => {
@@ -77,6 +91,7 @@ export const Records = () => {
       </div>
       <RecordTable
         where={selectionOf(search)}
+        columns={columns}
         order={search.order ?? "newest"}
         actions={["retry", "promote", "reschedule", "reprioritise", "cancel", "delete"]}
         empty={

@@ -32,6 +32,9 @@ const paths = {
   chevron: "M7 4l6 6-6 6",
   down: "M5 8l5 5 5-5",
   search: "M9 4a5 5 0 1 0 0 10A5 5 0 0 0 9 4zM13 13l4 4",
+  save: "M10 3v9M6.5 8.5L10 12l3.5-3.5M4 16.5h12",
+  bookmark: "M6 3.5h8v13l-4-3-4 3z",
+  columns: "M3.5 4h13v12h-13zM8 4v12M12.5 4v12",
   copy: "M7 7h9v9H7zM4 13V4h9",
   link: "M8 12l4-4M7 9L5 11a3 3 0 0 0 4 4l2-2M13 11l2-2a3 3 0 0 0-4-4L9 7"
 } as const

@@ -3,30 +3,32 @@
  * happens meanwhile is counted and shown when it is asked for, so that no row moves under the pointer.
  */
 import { useInfiniteQuery } from "@tanstack/react-query"
-import { Link, useNavigate } from "@tanstack/react-router"
+import { useNavigate } from "@tanstack/react-router"
 import { useVirtualizer } from "@tanstack/react-virtual"
 import { useEffect, useRef, useState } from "react"
 import { acts, Confirm } from "../actions.tsx"
-import { type Estimated, type RecordSummary, type Selection } from "../api.ts"
-import { brief, exact, plural, shortId, visible } from "../format.ts"
+import type { Estimated, Selection } from "../api.ts"
+import { useActions } from "../commands.ts"
+import { exact, plural } from "../format.ts"
 import { useKeys } from "../keys.ts"
 import { live } from "../live.ts"
 import { recordsQuery, useMay } from "../queries.ts"
-import { payloads, useNow } from "../store.ts"
+import { type ColumnName, usualColumns } from "../search.ts"
+import { columnOf } from "./columns.tsx"
 import { Icon } from "./Icon.tsx"
-import { Ago, Failed, Loading, StateMark } from "./parts.tsx"
+import { Failed, Loading } from "./parts.tsx"
+import { gridded, gridOf, RecordRow } from "./RecordRow.tsx"
 
 interface Asked {
   readonly action: Estimated
   readonly where: Selection
 }
 
-const columns = "md:grid-cols-[28px_104px_minmax(120px,1fr)_minmax(90px,0.6fr)_52px_minmax(0,2.4fr)_92px]"
-
 export const RecordTable = (
-  { actions, empty, order = "newest", where }: {
+  { actions, columns = usualColumns, empty, order = "newest", where }: {
     readonly where: Selection
     readonly order?: "newest" | "oldest"
+    readonly columns?: ReadonlyArray<ColumnName>
     readonly actions: ReadonlyArray<Estimated>
     readonly empty: React.ReactNode
   }
@@ -118,6 +120,7 @@ export const RecordTable = (
   const isAllowed = (action: Estimated) => may(action, where.queue) || rows.some(({ queue }) => may(action, queue))
   const allowed = actions.filter(isAllowed)
   const many = isAll ? "all that match" : plural(selected.size, "record")
+  useActions(many, selected.size > 0 || isAll ? allowed : [], ask)
   const isEverySelected = rows.length > 0 && rows.every(({ id }) => selected.has(id))
 
   return (
@@ -201,9 +204,14 @@ export const RecordTable = (
             role="region"
             aria-label="The list of records"
           >
-            <div role="table" aria-label="Records" aria-rowcount={hasNextPage ? -1 : rows.length}>
+            <div
+              style={gridOf(columns)}
+              role="table"
+              aria-label="Records"
+              aria-rowcount={hasNextPage ? -1 : rows.length}
+            >
               <div role="rowgroup" className="sticky top-0 z-10 bg-panel max-md:sr-only">
-                <div role="row" className={`grid items-center border-b border-line px-6 ${columns}`}>
+                <div role="row" className={`grid items-center border-b border-line px-6 ${gridded}`}>
                   <span role="columnheader" className="py-1.5">
                     <input
                       type="checkbox"
@@ -213,17 +221,23 @@ export const RecordTable = (
                         isEverySelected || isAll ? letGo() : setSelected(new Set(rows.map(({ id }) => id)))}
                     />
                   </span>
-                  {["State", "Job", "Queue"].map((name) => (
-                    <span key={name} role="columnheader" className="label">{name}</span>
+                  <span role="columnheader" className="label">State</span>
+                  <span role="columnheader" className="label">Job</span>
+                  {columns.map((name) => (
+                    <span
+                      key={name}
+                      role="columnheader"
+                      className={`label truncate pr-3 last:pr-0 ${columnOf[name].isNumber === true ? "num" : ""}`}
+                    >
+                      {columnOf[name].name}
+                    </span>
                   ))}
-                  <span role="columnheader" className="label num pr-3">Tries</span>
-                  <span role="columnheader" className="label">Last failure, or payload</span>
-                  <span role="columnheader" className="label num">When</span>
                 </div>
               </div>
               <div role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
                 {items.map(({ index, size, start }) => (
-                  <Row
+                  <RecordRow
+                    columns={columns}
                     key={rows[index]!.id}
                     index={index}
                     record={rows[index]!}
@@ -241,98 +255,4 @@ export const RecordTable = (
       {asked !== undefined && <Confirm {...asked} onClose={() => setAsked(undefined)} onDone={letGo} />}
     </section>
   )
-}
-
-const Row = (
-  { height, index, isCurrent, isSelected, onToggle, record, top }: {
-    readonly record: RecordSummary
-    readonly index: number
-    readonly top: number
-    readonly height: number
-    readonly isSelected: boolean
-    readonly isCurrent: boolean
-    readonly onToggle: () => void
-  }
-) => (
-  <div
-    role="row"
-    aria-rowindex={index + 1}
-    aria-selected={isSelected}
-    data-current={isCurrent}
-    style={{ height, transform: `translateY(${top}px)` }}
-    className={`absolute inset-x-0 grid grid-cols-[28px_1fr_auto] items-center gap-x-0 border-b border-line px-4 hover:bg-raised data-[current=true]:bg-raised data-[current=true]:shadow-[inset_3px_0_0_var(--accent)] aria-selected:bg-accent/10 md:px-6 ${columns}`}
-  >
-    <span role="cell">
-      <input
-        type="checkbox"
-        aria-label={`Select ${record.tag} ${shortId(record.id)}`}
-        checked={isSelected}
-        onChange={onToggle}
-      />
-    </span>
-    <span role="cell" className="max-md:order-1">
-      <StateMark state={record.state} />
-    </span>
-    <span role="cell" className="min-w-0 truncate pr-3 max-md:order-0">
-      <Link to="/records/$id" params={{ id: record.id }} className="font-medium hover:underline" title={record.id}>
-        <bdi>{record.tag}</bdi>
-      </Link>{" "}
-      <span className="font-mono text-[11px] text-faint">{shortId(record.id)}</span>
-    </span>
-    <span role="cell" className="truncate pr-3 text-soft max-md:hidden">
-      <bdi>{record.queue}</bdi>
-    </span>
-    <span role="cell" className={`num pr-3 max-md:hidden ${record.attempt > 1 ? "" : "text-faint"}`}>
-      {record.attempt}
-    </span>
-    <span
-      role="cell"
-      className="min-w-0 truncate pr-3 max-md:order-2 max-md:col-span-2 max-md:col-start-2 max-md:row-start-2"
-    >
-      <Gist record={record} />
-    </span>
-    <span role="cell" className="num whitespace-nowrap text-soft max-md:order-3 max-md:hidden">
-      <When record={record} />
-    </span>
-  </div>
-)
-
-/** What one wants to know of it first. */
-const Gist = ({ record }: { readonly record: RecordSummary }) => {
-  const isHidden = payloads.useHidden()
-  const { blocked, lastFailure, state } = record
-  if (state === "blocked" && blocked !== undefined) {
-    return (
-      <span className="text-blocked">
-        waits: {blocked.reason}
-        {blocked.on !== undefined && ` · ${visible(blocked.on)}`}
-      </span>
-    )
-  }
-  if (lastFailure !== undefined && state !== "completed") {
-    return (
-      <>
-        <span className="text-dead">
-          <bdi>{visible(lastFailure.tag ?? lastFailure.kind)}</bdi>
-        </span>{" "}
-        <span className="text-soft">
-          <bdi>{visible(lastFailure.message)}</bdi>
-        </span>
-      </>
-    )
-  }
-  return (
-    <span className="font-mono text-[11.5px] text-faint">
-      {isHidden ? "hidden" : <bdi>{visible(record.payload.text)}</bdi>}
-    </span>
-  )
-}
-
-const When = ({ record }: { readonly record: RecordSummary }) => {
-  const now = useNow()
-  if (record.state === "scheduled" && record.dueAt !== undefined) {
-    return record.dueAt > now ? <>in {brief(record.dueAt - now)}</> : <>due</>
-  }
-  if (record.state === "running" && record.claimedAt !== undefined) return <>for {brief(now - record.claimedAt)}</>
-  return <Ago at={record.finishedAt ?? record.enqueuedAt} />
 }

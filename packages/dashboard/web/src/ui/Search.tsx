@@ -46,7 +46,7 @@ export const Search = (
     apply(next)
   }
   return (
-    <div className="relative min-w-0 flex-1">
+    <div className="relative min-w-0 flex-1 max-md:basis-full">
       <span className="pointer-events-none absolute top-[7px] left-2.5 text-faint">
         <Icon name="search" />
       </span>
