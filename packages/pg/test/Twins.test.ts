@@ -194,7 +194,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "records of a dead worker count",
       "a record with a step to undo that is cancelled while it runs",
       "a record with a step to undo whose workers die too often",
-      "followed: so does a record whose workers died too often"
+      "followed: so does a record whose workers died too often",
+      "followed: nothing tells of a run that was to be cancelled"
     ]
   },
   "a reschedule that moves what has begun": {
