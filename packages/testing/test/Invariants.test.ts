@@ -148,17 +148,17 @@ describe("a step of the store", () => {
 
 describe("what a set of runs has not reached", () => {
   it("is all of the table when nothing ran, and nothing when all of it did", () => {
-    const none = { events: new Map(), transitions: new Map() }
+    const none = { events: new Map(), transitions: new Map(), features: new Map() }
     const missing = unreached(none, true)
-    assert.includeMembers([...missing], [...Object.keys(Lifecycle.table), "running → completed", "blocked → ready"])
+    assert.includeMembers([...missing], [...Object.keys(Lifecycle.table), "running → completed", "blocked → ready", "rate of a queue is used up"])
     const all = new Map(missing.map((name) => [name, 1]))
-    assert.deepStrictEqual(unreached({ events: all, transitions: all }, true), [])
+    assert.deepStrictEqual(unreached({ events: all, transitions: all, features: all }, true), [])
     all.delete("waitFor")
-    assert.deepStrictEqual(unreached({ events: all, transitions: all }, true), ["waitFor"])
+    assert.deepStrictEqual(unreached({ events: all, transitions: all, features: all }, true), ["waitFor"])
   })
 
   it("without deaths is no rescue and no quarantine", () => {
-    const none = { events: new Map(), transitions: new Map() }
+    const none = { events: new Map(), transitions: new Map(), features: new Map() }
     assert.deepStrictEqual(
       unreached(none, true).filter((name) => !unreached(none, false).includes(name)),
       ["rescue", "quarantine"]

@@ -17,7 +17,7 @@ import {
   racyClaim,
   unfencedSteps
 } from "../src/internal/simulation/plants.ts"
-import { twin } from "./twin.ts"
+import { type Change, twin } from "./twin.ts"
 
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
@@ -52,10 +52,10 @@ describe("Simulation", { timeout: 300_000 }, () => {
   it.live("no invariant breaks while processes freeze and die", (context) =>
     Effect.gen(function*() {
       const exploration = yield* Simulation.explore(seeds)
-      const { events, failed, faults, transitions } = exploration
+      const { events, failed, faults, features, transitions } = exploration
       assert.isUndefined(failed, failed && Simulation.describeFailure(failed, true))
       assert.strictEqual(faults.size, 9, `faults reached: ${[...faults.keys()].join(", ")}`)
-      for (const reached of [events, transitions, faults]) {
+      for (const reached of [events, transitions, features, faults]) {
         yield* tell(
           context,
           `reached: ${[...reached].toSorted().map(([name, times]) => `${name} ${times}`).join(", ")}`
@@ -102,18 +102,39 @@ describe("a planted race is found, and seen again", { timeout: 300_000 }, () => 
       }))
   }
 
-  const counter = "  if (edge.answer === undefined) row.grow().pending--\n"
-  const counters: ReadonlyArray<readonly [string, string]> = [
-    ["a dependency that is not counted down, simulated", ""],
-    ["a dependency that is counted down twice, simulated", "  if (edge.answer === undefined) row.grow().pending -= 2\n"]
+  /** One line of the memory store, what stands in its place, and what is said of it. */
+  const lines: ReadonlyArray<readonly [name: string, Change, said: RegExp]> = [
+    [
+      "a dependency that is not counted down, simulated",
+      { file: "edges.ts", line: "  if (edge.answer === undefined) row.grow().pending--\n", instead: "" },
+      /waits, and all that it waits for has ended/
+    ],
+    [
+      "a dependency that is counted down twice, simulated",
+      {
+        file: "edges.ts",
+        line: "  if (edge.answer === undefined) row.grow().pending--\n",
+        instead: "  if (edge.answer === undefined) row.grow().pending -= 2\n"
+      },
+      /waits, and all that it waits for has ended|runs, and .* has not ended/
+    ],
+    [
+      "a queue whose starts take no token, simulated",
+      {
+        file: "exchange.ts",
+        line: "    if (queue.limit !== undefined) queue.gate.take(queue.limit.holds, now)\n",
+        instead: ""
+      },
+      /starts of the queue rated within a second/
+    ]
   ]
-  for (const [name, instead] of counters) {
+  for (const [name, change, said] of lines) {
     it.live(name, (context) =>
       Effect.gen(function*() {
-        const layer = yield* Effect.promise(() => twin(name, { file: "edges.ts", line: counter, instead }))
+        const layer = yield* Effect.promise(() => twin(name, change))
         const { failed } = yield* Simulation.explore(seeds, { layer, kills: false })
         assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
-        assert.match(failed!.violations[0]!, /waits, and all that it waits for has ended|runs, and .* has not ended/)
+        assert.match(failed!.violations[0]!, said)
         yield* tell(context, `${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
       }))
   }

@@ -1,5 +1,6 @@
 /**
- * What of the transition table a set of runs has to reach: every event, and every step from state to state.
+ * What a set of runs has to reach: of the transition table every event, and every step from state to state; and what the features
+ * do.
  */
 import { Lifecycle } from "capstan"
 
@@ -26,10 +27,20 @@ const isStep = (step: string): boolean => {
   return from !== to && !unreachable.has(step)
 }
 
+/** Of the features. */
+const features = ["rate of a queue is used up"] as const
+
+export type Reached = typeof features[number]
+
 export const unreached = (
-  reached: { readonly events: ReadonlyMap<string, number>; readonly transitions: ReadonlyMap<string, number> },
+  reached: {
+    readonly events: ReadonlyMap<string, number>
+    readonly transitions: ReadonlyMap<string, number>
+    readonly features: ReadonlyMap<string, number>
+  },
   kills: boolean
 ): ReadonlyArray<string> => [
   ...events.filter((event) => !reached.events.has(event) && (kills || !ofDeaths.has(event))),
-  ...[...steps].filter((step) => isStep(step) && !reached.transitions.has(step))
+  ...[...steps].filter((step) => isStep(step) && !reached.transitions.has(step)),
+  ...features.filter((feature) => !reached.features.has(feature))
 ]
