@@ -140,7 +140,7 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     // Without deaths no lease may end: an outage is shorter than what a lease bears.
     if (!kills) world.slowest = 500
     const hostileMillis = Duration.toMillis(Duration.fromInputUnsafe(hostileFor))
-    const schedules = new Schedules(hostileMillis)
+    const schedules = new Schedules(hostileMillis, world.use.hasOverlap)
     const invariants = new Invariants(world, store, {
       strandedAfter: kills ? Infinity : 5 * lease,
       mayCrash: kills,
@@ -152,7 +152,6 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     yield* drive(cluster, {
       kills,
       records,
-      stopsEarly: remote !== undefined,
       hostileFor: hostileMillis,
       advance
     })
@@ -160,14 +159,25 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     let restedFor = 0
     for (let passed = 0; passed < restFor && restedFor < (remote === undefined ? quietFor : 1000); passed += 1000) {
       yield* advance(1000)
-      if (remote !== undefined && world.violations.length > 0) break
+      if (world.violations.length > 0) break
       restedFor = (yield* invariants.isAtRest) ? restedFor + 1000 : 0
     }
-    yield* invariants.atRest
+    // One that broke an invariant is stopped where it did.
+    if (world.violations.length === 0) yield* invariants.atRest
     // A store elsewhere would go on waking them.
     cluster.end()
     const { events, faults, features, fingerprint, memberLog, steps, transitions, violations } = world
-    return { seed, violations, hasBatches: memberLog.hasMates, events, transitions, features, faults, steps, fingerprint }
+    return {
+      seed,
+      violations,
+      hasBatches: memberLog.hasMates,
+      events,
+      transitions,
+      features,
+      faults,
+      steps,
+      fingerprint
+    }
   })
 
 /**

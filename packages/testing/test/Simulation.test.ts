@@ -126,6 +126,111 @@ describe("a planted race is found, and seen again", { timeout: 300_000 }, () => 
         instead: ""
       },
       /starts of the queue rated within a second/
+    ],
+    [
+      "a schedule that skips nothing, simulated",
+      {
+        file: "schedules.ts",
+        line: `  if (overlap === "skip") return { outcome: "Skipped", id: previous.id }\n`,
+        instead: `  if (overlap === "skip") return undefined\n`
+      },
+      /records are live of a schedule that skips what overlaps/
+    ],
+    [
+      "a schedule that cancels nothing, simulated",
+      {
+        file: "schedules.ts",
+        line: "  cancel(state, previous, `schedule ${name}: its next tick came`, now)\n",
+        instead: ""
+      },
+      /records go on of a schedule that cancels what overlaps/
+    ],
+    [
+      "a key that has one slot more than its limit, simulated",
+      {
+        file: "limits.ts",
+        line: "    if (this.used >= this.slots) return false\n",
+        instead: "    if (this.used > this.slots) return false\n"
+      },
+      /records run of a schedule that queues what overlaps|, its limit is 2/
+    ],
+    [
+      "an event that is known again by nobody, simulated",
+      {
+        file: "enqueue.ts",
+        line: "(idempotencyKey === undefined ? undefined : state.idempotent.get(scoped(tag, idempotencyKey)))",
+        instead: "(idempotencyKey === undefined ? undefined : undefined)"
+      },
+      /came to one subscriber 2 times/
+    ],
+    [
+      "a batch of which one is forgotten, simulated",
+      {
+        file: "enqueue.ts",
+        line: "answers[i] = enqueueOne(state, records[i]!, now)",
+        instead:
+          "answers[i] = records[i]!.tag === \"HearsEven\" ? { id: records[i]!.id, outcome: \"Inserted\" } : enqueueOne(state, records[i]!, now)"
+      },
+      /to the other 0 times/
+    ],
+    [
+      "tenants without turns, simulated",
+      {
+        file: "queue.ts",
+        line: "    const turn = Math.max(this.now, (this.last.get(key) ?? -1) + 1)\n",
+        instead: "    const turn = this.now\n"
+      },
+      /records of @tenants\/. started before/
+    ],
+    [
+      "a circuit that never opens, simulated",
+      {
+        file: "limits.ts",
+        line: "    if (key.failed >= breaker.consecutive) key.gate.closedUntil = now + breaker.openMillis\n",
+        instead: ""
+      },
+      /the circuit of its key is open/
+    ],
+    [
+      "a half-open circuit that many probe, simulated",
+      {
+        file: "limits.ts",
+        line: "failed >= breaker.consecutive ? Math.min(1, concurrency) : concurrency",
+        instead: "failed < 0 ? Math.min(1, concurrency) : concurrency"
+      },
+      /records run while one may probe/
+    ],
+    [
+      "a record that is put off for ever, simulated",
+      {
+        file: "enqueue.ts",
+        line: "Math.min(runAt ?? now + delay, row.enqueuedAt + (unique?.maxWait ?? Infinity))",
+        instead: "runAt ?? now + delay"
+      },
+      /is put off for/
+    ],
+    [
+      "a window that the next one does not wait for, simulated",
+      {
+        file: "enqueue.ts",
+        line: "Math.max(state.heldUntil(holder) ?? now, spec.runAt ?? now + spec.delay)",
+        instead: "spec.runAt ?? now + spec.delay"
+      },
+      /their window is 3000/
+    ],
+    [
+      "a replaced record that keeps its payload, simulated",
+      { file: "enqueue.ts", line: "  row.payload = spec.payload\n", instead: "" },
+      /the last payload of/
+    ],
+    [
+      "a waitpoint that the last one completes, simulated",
+      {
+        file: "write.ts",
+        line: `  if (!keepFirst(more, request.waitpoint, request.value)) return "Existing"\n`,
+        instead: "  more.checkpoints = { ...more.checkpoints, [request.waitpoint]: request.value }\n"
+      },
+      /were the first to complete|at its waitpoint/
     ]
   ]
   for (const [name, change, said] of lines) {

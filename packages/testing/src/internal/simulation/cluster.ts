@@ -16,7 +16,7 @@ type Release = "old" | "new"
 /** Of every worker, in milliseconds. */
 export const lease = 6000
 
-const settings: JobWorker.Options<"default" | "parents" | "bulk" | "rated"> = {
+const settings: JobWorker.Options<"default" | "parents" | "bulk" | "rated" | "tenants"> = {
   concurrency: 4,
   lease,
   pollInterval: "1 second",
@@ -24,7 +24,9 @@ const settings: JobWorker.Options<"default" | "parents" | "bulk" | "rated"> = {
   interruptGrace: "1 second",
   queues: {
     [queueLimit.queue]: { limit: { concurrency: queueLimit.concurrency } },
-    rated: { limit: { rate: { limit: rate.limit, per: rate.perMillis, burst: rate.burst } } }
+    rated: { limit: { rate: { limit: rate.limit, per: rate.perMillis, burst: rate.burst } } },
+    // Fewer than all slots: some wait their turn.
+    tenants: { limit: { concurrency: 2 } }
   }
 }
 

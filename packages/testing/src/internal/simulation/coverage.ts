@@ -28,7 +28,26 @@ const isStep = (step: string): boolean => {
 }
 
 /** Of the features. */
-const features = ["rate of a queue is used up"] as const
+const features = [
+  "rate of a queue is used up",
+  "tick is skipped",
+  "tick is queued",
+  "tick cancels what runs",
+  "event is known",
+  "tenant waits its turn",
+  "circuit is opened",
+  "circuit is opened by a probe",
+  "circuit is closed by a probe",
+  "record is put off",
+  "record is put off no longer",
+  "last that comes while one runs is kept",
+  "last of a window is kept",
+  "record waits for the end of a window",
+  "waitpoint is completed: Completed",
+  "waitpoint is completed: Kept",
+  "waitpoint is completed: TooLate",
+  "waitpoint times out"
+] as const
 
 export type Reached = typeof features[number]
 

@@ -11,9 +11,8 @@ import type { Choices } from "./world.ts"
 
 export const drive = (
   cluster: Cluster,
-  { advance, hostileFor, kills, records, stopsEarly }: {
+  { advance, hostileFor, kills, records }: {
     readonly kills: boolean
-    readonly stopsEarly: boolean
     readonly records: number
     readonly hostileFor: number
     readonly advance: (millis: number) => Effect.Effect<void>
@@ -39,7 +38,7 @@ export const drive = (
     const atSeam = (record: JobStore.NewRecord) =>
       inBackground(Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledge(record.id)))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
-    const isOver = () => now() >= hostileFor || stopsEarly && cluster.world.violations.length > 0
+    const isOver = () => now() >= hostileFor || cluster.world.violations.length > 0
     while (!isOver()) {
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.

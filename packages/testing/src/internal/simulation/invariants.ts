@@ -23,6 +23,9 @@ const isDirect = (from: JobRecord.State, to: JobRecord.State): boolean =>
 const isLegal = (from: JobRecord.State, to: JobRecord.State): boolean =>
   isDirect(from, to) || JobRecord.states.some((middle) => isDirect(from, middle) && isDirect(middle, to))
 
+/** Those of the features see to themselves. */
+const hasLimit = (key: string): boolean => !key.startsWith("@") || key.startsWith("@shared/")
+
 /** Records of this job have one unique key among them, with `runAfter`: one has it, and one more may wait for its end. */
 export const uniqueTag = "Deduplicated"
 
@@ -63,10 +66,11 @@ export class Invariants {
 
   /** One at a time: records that were read earlier would be compared with later ones. */
   check(step: string): Effect.Effect<void> {
-    return this.turn.withPermits(1)(this.look(step))
+    return this.turn.withPermits(1)(Effect.suspend(() => this.look(step)))
   }
 
   private look(step: string): Effect.Effect<void> {
+    const askedAt = this.world.now()
     return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
       let inQueue = 0
@@ -74,7 +78,7 @@ export class Invariants {
       for (const record of after.values()) {
         const key = record.concurrencyKey
         if (record.state === "running") {
-          if (key !== undefined) running.set(key, (running.get(key) ?? 0) + 1)
+          if (key !== undefined && hasLimit(key)) running.set(key, (running.get(key) ?? 0) + 1)
           if (record.queue === queueLimit.queue) inQueue++
         }
         if (record.tag === uniqueTag && !JobRecord.isFinal(record.state)) {
@@ -94,7 +98,7 @@ export class Invariants {
           `${step}: ${inQueue} records of ${queueLimit.queue} run, its limit is ${queueLimit.concurrency}`
         )
       }
-      this.world.use.look(after, step)
+      this.world.use.look(after, step, askedAt)
       const { before } = this
       this.before = after
       return Effect.andThen(this.seeSteps(before, after, step), this.seesEdges ? this.edges(after, step) : Effect.void)

@@ -43,7 +43,7 @@ export class QueueRate implements Feature {
   }
 
   act(choices: Choices) {
-    if (!choices.chance(0.01)) return undefined
+    if (!choices.chance(0.02)) return undefined
     const payloads = Array.from({ length: 5 }, () => ({ millis: choices.between(1, 200), failures: 0 }))
     return this.world.acknowledge(Rated.enqueueMany(payloads))
   }

@@ -4,12 +4,18 @@
  */
 import { Job, JobBatch, JobContext, JobGroup, JobLimit, Step } from "capstan"
 import { Effect, Exit, Schema } from "effect"
+import { approval, Approved } from "./approvals.ts"
+import { Fragile } from "./breaker.ts"
+import { Debounced, Throttled } from "./coalesced.ts"
 import { keyLimit, uniqueTag } from "./invariants.ts"
 import { common, Failed, retention } from "./jobs.ts"
 import { tag as batchTag } from "./memberLog.ts"
 import type { Node } from "./node.ts"
+import { Overlapping } from "./overlap.ts"
 import { rate, Rated } from "./rates.ts"
 import { tag as stepTag } from "./stepLog.ts"
+import { HearsAll, HearsEven } from "./topics.ts"
+import { Tenant } from "./turns.ts"
 
 const SharedLimit = JobLimit.make("shared", {
   concurrency: keyLimit,
@@ -49,7 +55,17 @@ class Batched extends JobBatch.make(batchTag, { ...common, queue: "bulk", batch:
 export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched }
 
 /** Those of the features. */
-const featured = [Rated] as const
+const featured = [
+  Rated,
+  Overlapping,
+  HearsAll,
+  HearsEven,
+  Tenant,
+  Fragile,
+  Debounced,
+  Throttled,
+  Approved
+] as const
 
 export class NewRelease extends JobGroup.make(
   Work,
@@ -114,6 +130,21 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Deduplicated: work,
     Urgent: work,
     Rated: work,
+    Overlapping: work,
+    HearsAll: () => work({ millis: 50, failures: 0 }),
+    HearsEven: () => work({ millis: 50, failures: 1 }),
+    Tenant: work,
+    Fragile: work,
+    Debounced: work,
+    Throttled: work,
+    Approved: (given) =>
+      Effect.gen(function*() {
+        const value = yield* approval
+        const { id } = yield* JobContext.JobContext
+        if (node.isKilled) return yield* Effect.never
+        node.world.use.approvals.saw(id, value)
+        return yield* work(given)
+      }),
     // What would be a failure of another is a third party that wants a pause.
     Limited: (given) =>
       Effect.gen(function*() {
