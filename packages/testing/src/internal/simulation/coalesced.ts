@@ -87,9 +87,10 @@ export class Coalesced implements Feature {
   }
 
   look(records: ReadonlyMap<string, JobRecord.JobRecord>, step: string): void {
-    for (const { claimedAt, dueAt, enqueuedAt, id } of this.came) {
+    for (const { claimedAt, dueAt, enqueuedAt, fence, id } of this.came) {
       const before = this.throttled
-      this.throttled = { id, due: dueAt ?? enqueuedAt }
+      // Operators may have put it off since it came.
+      this.throttled = { id, due: fence === 0 && dueAt !== undefined ? dueAt : enqueuedAt }
       if (before === undefined) continue
       const { state } = records.get(before.id)!
       // It had its window for itself.
@@ -106,7 +107,9 @@ export class Coalesced implements Feature {
 
   rest(records: ReadonlyMap<string, JobRecord.JobRecord>): void {
     const last = new Map<string, number>()
-    for (const record of records.values()) if (this.last.has(record.tag)) last.set(record.tag, numberOf(record))
+    for (const record of records.values()) {
+      if (this.last.has(record.tag)) last.set(record.tag, Math.max(numberOf(record), last.get(record.tag) ?? 0))
+    }
     for (const [tag, told] of this.last) {
       const kept = last.get(tag) ?? 0
       if ((this.onTheWay.get(kept) ?? Infinity) < told) {
