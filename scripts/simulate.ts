@@ -24,7 +24,7 @@ const enough = 100
 const started = performance.now()
 const seeds = Array.from({ length: count }, (_, i) => from + i)
 const exploration = await Effect.runPromise(Simulation.explore(seeds, { kills }))
-const { events, failed, faults, runs, steps, transitions } = exploration
+const { events, failed, faults, features, runs, steps, transitions } = exploration
 
 const print = (title: string, counts: ReadonlyMap<string, number>) => {
   console.log(`\n${title}`)
@@ -32,6 +32,7 @@ const print = (title: string, counts: ReadonlyMap<string, number>) => {
 }
 print("events", events)
 print("transitions", transitions)
+print("features", features)
 print("faults", faults)
 const seconds = (performance.now() - started) / 1000
 console.log(

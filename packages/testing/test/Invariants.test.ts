@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { JobRecord, JobStore, Lifecycle } from "capstan"
 import { Effect, Fiber, Latch } from "effect"
 import { unreached } from "../src/internal/simulation/coverage.ts"
+import { Deaths } from "../src/internal/simulation/deaths.ts"
 import { Invariants } from "../src/internal/simulation/invariants.ts"
 import { World } from "../src/internal/simulation/world.ts"
 import * as H from "../src/internal/suite/harness.ts"
@@ -146,19 +147,51 @@ describe("a step of the store", () => {
   }
 })
 
+describe("what follows a death", () => {
+  /** What is made of a record that stands so before a step, and so after it, when one has followed it. */
+  const follow = (before: Given, after: Given) =>
+    Effect.gen(function*() {
+      const { id } = yield* H.enqueue()
+      const record: JobRecord.JobRecord = { ...(yield* H.get(id)), tag: "Urgent" }
+      const follower: JobRecord.JobRecord = { ...record, id: JobRecord.JobId("f"), tag: "Told", parent: id }
+      const world = new World(1)
+      const deaths = new Deaths()
+      deaths.see(undefined, { ...record, ...before })
+      deaths.see({ ...record, ...before }, { ...record, ...after })
+      deaths.check(new Map([[id, record], [follower.id, follower]]), world)
+      return world.violations
+    }).pipe(Effect.provide(JobStore.layerMemory()))
+
+  it.effect("that nobody looked at before the record was run again breaks nothing", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* follow({ state: "scheduled", fence: 1 }, { state: "ready", fence: 3 }), [])
+    }))
+
+  it.effect("that there was not breaks an invariant", () =>
+    Effect.gen(function*() {
+      const violations = yield* follow({ state: "ready", fence: 1 }, { state: "running", fence: 2 })
+      assert.match(violations.join(), /1 records follow 0 deaths/)
+    }))
+})
+
 describe("what a set of runs has not reached", () => {
   it("is all of the table when nothing ran, and nothing when all of it did", () => {
-    const none = { events: new Map(), transitions: new Map() }
+    const none = { events: new Map(), transitions: new Map(), features: new Map() }
     const missing = unreached(none, true)
-    assert.includeMembers([...missing], [...Object.keys(Lifecycle.table), "running → completed", "blocked → ready"])
+    assert.includeMembers([...missing], [
+      ...Object.keys(Lifecycle.table),
+      "running → completed",
+      "blocked → ready",
+      "rate of a queue is used up"
+    ])
     const all = new Map(missing.map((name) => [name, 1]))
-    assert.deepStrictEqual(unreached({ events: all, transitions: all }, true), [])
+    assert.deepStrictEqual(unreached({ events: all, transitions: all, features: all }, true), [])
     all.delete("waitFor")
-    assert.deepStrictEqual(unreached({ events: all, transitions: all }, true), ["waitFor"])
+    assert.deepStrictEqual(unreached({ events: all, transitions: all, features: all }, true), ["waitFor"])
   })
 
   it("without deaths is no rescue and no quarantine", () => {
-    const none = { events: new Map(), transitions: new Map() }
+    const none = { events: new Map(), transitions: new Map(), features: new Map() }
     assert.deepStrictEqual(
       unreached(none, true).filter((name) => !unreached(none, false).includes(name)),
       ["rescue", "quarantine"]

@@ -34,6 +34,8 @@ export interface StepRecord {
   readonly storeNow: number
   /** Its lease is lost: what it writes counts no more. */
   readonly isLost: boolean
+  /** What its worker has warned of for its job. */
+  readonly warned: Set<string>
   readonly log: (message: string) => Effect.Effect<void>
 }
 
@@ -344,11 +346,10 @@ export class Steps {
       }
       if (left.size === 0) return Effect.void
       const names = [...left].toSorted().join(", ")
-      const { id, job, log } = this.record
+      const { id, job, log, warned } = this.record
       const line = `no step asked for what is kept of ${names}: was it renamed or taken out?`
-      const key = `${job} ${names}`
-      if (warned.has(key)) return log(line)
-      warned.add(key)
+      if (warned.has(line)) return log(line)
+      warned.add(line)
       return Effect.andThen(log(line), Effect.logWarning(`job ${job}, record ${id}: ${line}`))
     })
   }
@@ -360,6 +361,3 @@ export const undoneOf = (name: string): string => `${name}~undone`
 
 /** Unwinds a handler that has nothing more to say. */
 const stopped = new EndSignal({ _tag: "Release" })
-
-/** Once per job and process: the same code does so for every record. */
-const warned = new Set<string>()

@@ -164,6 +164,10 @@ export class Attempt implements JobContextShape, StepRecord {
     return this.storeTimeAfter(this.elapsedAt(this.host.elapsedNow()))
   }
 
+  get warned(): Set<string> {
+    return this.runnable.warned
+  }
+
   get isLost(): boolean {
     return this.stop?._tag === "Lost"
   }

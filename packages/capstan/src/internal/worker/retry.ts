@@ -34,6 +34,7 @@ export interface Job {
   readonly tag: string
   readonly policy: RunPolicy
   readonly error: Codec
+  readonly warned: Set<string>
 }
 
 /** By the policies of the job; by the default ones when they fail. The attempt is charged either way. */
@@ -148,13 +149,10 @@ const replay = (
     return delay
   }).pipe(Random.withSeed(seed))
 
-const warned = new Set<string>()
-
-/** Once per job and process: a policy that throws does so for every record. */
+/** Once per job and worker: a policy that throws does so for every record. */
 const warn = (job: Job, claimed: Claimed, option: string, problem: unknown): Effect.Effect<void> => {
-  const key = `${job.tag} ${option}`
-  if (warned.has(key)) return Effect.void
-  warned.add(key)
+  if (job.warned.has(option)) return Effect.void
+  job.warned.add(option)
   return Effect.logWarning(
     `job ${job.tag}: its ${option} threw for record ${claimed.id}; the default policy holds instead`,
     problem

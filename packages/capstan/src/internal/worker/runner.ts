@@ -36,6 +36,8 @@ export interface RunnableJob {
   readonly context: Context.Context<never>
   readonly error: Codec
   readonly traced: boolean
+  /** What its worker has warned of: each is so for every record. */
+  readonly warned: Set<string>
 }
 
 /** A payload that does not decode: no attempt can help. */
@@ -337,6 +339,7 @@ export const makeRunnable = (
     handler,
     context,
     error: definition.error,
-    traced: context.mapUnsafe.has(Tracer.TracerKey)
+    traced: context.mapUnsafe.has(Tracer.TracerKey),
+    warned: new Set()
   }
 }

@@ -7,6 +7,10 @@ type Record_ = JobRecord.JobRecord
 
 const isWaiting = (state: JobRecord.State): boolean => state === "blocked" || state === "scheduled" || state === "ready"
 
+/** Whether an attempt begins. */
+export const isStart = (was: Record_ | undefined, is: Record_): boolean =>
+  is.state === "running" && (was?.state !== "running" || was.fence !== is.fence)
+
 /** `undefined` when nothing happened to it, or more than one thing: a due record is claimed in the step that makes it ready. */
 export const eventOf = (was: Record_, is: Record_): Lifecycle.Event | undefined => {
   const rises = is.fence - was.fence

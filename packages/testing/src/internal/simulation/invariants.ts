@@ -4,14 +4,13 @@
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
 import { Effect, Semaphore } from "effect"
 import { Deaths, tells } from "./deaths.ts"
-import { chargesOf, eventOf } from "./events.ts"
+import { chargesOf, eventOf, isStart } from "./events.ts"
+import { Starts } from "./rates.ts"
 import type { Schedules } from "./schedules.ts"
 import { tag } from "./stepLog.ts"
 import type { World } from "./world.ts"
 
 export const keyLimit = 2
-/** Of keys that several jobs share, whose names begin with `@`. */
-export const keyRate: JobStore.Rate = { limit: 2, perMillis: 1000, burst: 2 }
 /** At most so many records of this queue run. */
 export const queueLimit = { queue: "parents", concurrency: 3 } as const
 
@@ -23,6 +22,9 @@ const isDirect = (from: JobRecord.State, to: JobRecord.State): boolean =>
 /** One call may let a record go on twice: a due record is claimed in the exchange that makes it ready. */
 const isLegal = (from: JobRecord.State, to: JobRecord.State): boolean =>
   isDirect(from, to) || JobRecord.states.some((middle) => isDirect(from, middle) && isDirect(middle, to))
+
+/** Those of the features see to themselves. */
+const hasLimit = (key: string): boolean => !key.startsWith("@") || key.startsWith("@shared/")
 
 /** Records of this job have one unique key among them, with `runAfter`: one has it, and one more may wait for its end. */
 export const uniqueTag = "Deduplicated"
@@ -36,7 +38,8 @@ export class Invariants {
   private readonly seesEdges: boolean
   /** Records that were seen to wait for others. */
   private readonly waited = new Set<string>()
-  private starts: ReadonlyArray<number> = []
+  /** Of the keys of the limit that several jobs share. */
+  private readonly starts: Starts
   private readonly schedules: Schedules | undefined
   private readonly deaths = new Deaths()
   private before = new Map<string, JobRecord.JobRecord>()
@@ -53,6 +56,7 @@ export class Invariants {
     }
   ) {
     this.world = world
+    this.starts = new Starts(world)
     this.store = store
     this.strandedAfter = options.strandedAfter
     this.mayCrash = options.mayCrash
@@ -62,10 +66,11 @@ export class Invariants {
 
   /** One at a time: records that were read earlier would be compared with later ones. */
   check(step: string): Effect.Effect<void> {
-    return this.turn.withPermits(1)(this.look(step))
+    return this.turn.withPermits(1)(Effect.suspend(() => this.look(step)))
   }
 
   private look(step: string): Effect.Effect<void> {
+    const askedAt = this.world.now()
     return Effect.flatMap(this.records, (after) => {
       const running = new Map<string, number>()
       let inQueue = 0
@@ -73,7 +78,7 @@ export class Invariants {
       for (const record of after.values()) {
         const key = record.concurrencyKey
         if (record.state === "running") {
-          if (key !== undefined) running.set(key, (running.get(key) ?? 0) + 1)
+          if (key !== undefined && hasLimit(key)) running.set(key, (running.get(key) ?? 0) + 1)
           if (record.queue === queueLimit.queue) inQueue++
         }
         if (record.tag === uniqueTag && !JobRecord.isFinal(record.state)) {
@@ -93,22 +98,11 @@ export class Invariants {
           `${step}: ${inQueue} records of ${queueLimit.queue} run, its limit is ${queueLimit.concurrency}`
         )
       }
+      this.world.use.look(after, step, askedAt)
       const { before } = this
       this.before = after
       return Effect.andThen(this.seeSteps(before, after, step), this.seesEdges ? this.edges(after, step) : Effect.void)
     })
-  }
-
-  /** No window of the rate has more starts than it allows. */
-  private started(is: JobRecord.JobRecord, step: string): void {
-    const at = is.claimedAt!
-    this.starts = [...this.starts.filter((start) => start > at - keyRate.perMillis), at]
-    const most = keyRate.limit + keyRate.burst - 1
-    if (this.starts.length > most) {
-      this.world.violate(
-        `${step}: ${this.starts.length} starts of ${is.concurrencyKey} within a second, ${most} may be`
-      )
-    }
   }
 
   /** Only what runs, or has just come to an end, can have other checkpoints than before. */
@@ -134,8 +128,8 @@ export class Invariants {
         `${step}: ${is.id} has been held for ${world.now() - is.claimedAt} ms, longer than any handler runs`
       )
     }
-    const isStart = is.state === "running" && (was?.state !== "running" || was.fence !== is.fence)
-    if (isStart && is.concurrencyKey?.startsWith("@")) this.started(is, step)
+    if (is.concurrencyKey?.startsWith("@shared/") && isStart(was, is)) this.starts.started(is, is.concurrencyKey, step)
+    world.use.see(was, is, step)
     this.deaths.see(was, is)
     if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
@@ -197,9 +191,9 @@ export class Invariants {
     })
   }
 
-  isAtRest(acknowledged: ReadonlySet<string>): Effect.Effect<boolean> {
+  get isAtRest(): Effect.Effect<boolean> {
     return Effect.map(this.records, (records) => {
-      for (const id of acknowledged) if (!records.has(id)) return false
+      for (const id of this.world.acknowledged) if (!records.has(id)) return false
       for (const { state } of records.values()) if (!JobRecord.isFinal(state)) return false
       return this.lostTicks.length === 0
     })
@@ -240,15 +234,16 @@ export class Invariants {
   }
 
   /** When nothing fails any more, everything that was acknowledged comes to an end. */
-  atRest(acknowledged: ReadonlySet<string>): Effect.Effect<void> {
+  get atRest(): Effect.Effect<void> {
     return Effect.map(this.records, (records) => {
-      for (const id of acknowledged) {
+      for (const id of this.world.acknowledged) {
         const record = records.get(id)
         if (record === undefined) this.world.violate(`${id} was acknowledged and is gone`)
         else if (!JobRecord.isFinal(record.state)) this.world.violate(`${id} is stranded: ${record.state}`)
       }
       for (const key of this.lostTicks) this.world.violate(`the tick of ${key} was lost`)
       this.deaths.check(records, this.world)
+      this.world.use.rest(records)
     })
   }
 

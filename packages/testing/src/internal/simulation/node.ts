@@ -69,7 +69,11 @@ export class Node {
       maintain: call("maintain", store.maintain),
       schedules: (request) => call("schedules", store.schedules(request)),
       putSchedule: (put) => call("putSchedule", store.putSchedule(put)),
-      tick: (request) => call("tick", store.tick(request)),
+      tick: (request) =>
+        call(
+          "tick",
+          Effect.tap(store.tick(request), (reply) => Effect.sync(() => this.world.use.overlap.ticked(reply)))
+        ),
       wakeups: (worker, queues) =>
         Stream.filter(store.wakeups(worker, queues), () => {
           if (this.isKilled) return false

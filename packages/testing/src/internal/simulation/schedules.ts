@@ -5,6 +5,7 @@
 import type { JobRecord } from "capstan"
 import { JobSchedule, JobSchedules, JobStore } from "capstan"
 import { Context, Effect, Layer } from "effect"
+import { layer as overlapping } from "./overlap.ts"
 import { jobs } from "./workload.ts"
 import type { Choices, World } from "./world.ts"
 
@@ -20,8 +21,11 @@ export class Schedules {
   private readonly end: number
   private readonly ticked = new Map<string, string>()
 
-  constructor(end: number) {
+  private readonly hasOverlap: boolean
+
+  constructor(end: number, hasOverlap: boolean) {
     this.end = end
+    this.hasOverlap = hasOverlap
     const expected = new Set<string>()
     for (let at = start; at <= end; at += every) expected.add(keyOf("declared", at)).add(keyOf("data", at))
     this.expected = expected
@@ -29,7 +33,8 @@ export class Schedules {
 
   /** What a process declares. */
   get layer(): Layer.Layer<never, never, JobStore.JobStore> {
-    return JobSchedule.layer(jobs.Work, { name: "declared", ...steady(this.end), payload: () => payload })
+    const declared = JobSchedule.layer(jobs.Work, { name: "declared", ...steady(this.end), payload: () => payload })
+    return this.hasOverlap ? Layer.merge(declared, overlapping(this.end)) : declared
   }
 
   /** What operators make, as often as it takes. */

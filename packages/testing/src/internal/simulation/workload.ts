@@ -3,23 +3,25 @@
  * attempt than the one that holds the record is seen.
  */
 import { Job, JobBatch, JobContext, JobGroup, JobLimit, Step } from "capstan"
-import { Effect, Exit, Schedule, Schema } from "effect"
-import { keyLimit, keyRate, uniqueTag } from "./invariants.ts"
+import { Effect, Exit, Schema } from "effect"
+import { approval, Approved } from "./approvals.ts"
+import { Fragile } from "./breaker.ts"
+import { Debounced, Throttled } from "./coalesced.ts"
+import { keyLimit, uniqueTag } from "./invariants.ts"
+import { common, Failed, retention } from "./jobs.ts"
 import { tag as batchTag } from "./memberLog.ts"
 import type { Node } from "./node.ts"
+import { Overlapping } from "./overlap.ts"
+import { rate, Rated } from "./rates.ts"
 import { tag as stepTag } from "./stepLog.ts"
+import { HearsAll, HearsEven } from "./topics.ts"
+import { Tenant } from "./turns.ts"
 
 const SharedLimit = JobLimit.make("shared", {
   concurrency: keyLimit,
-  rate: { limit: keyRate.limit, per: keyRate.perMillis, burst: keyRate.burst },
+  rate: { limit: rate.limit, per: rate.perMillis, burst: rate.burst },
   order: "fair"
 })
-
-class Failed extends Schema.TaggedError<Failed>()("Failed", {}) {}
-
-const retention = { completed: "forever", cancelled: "forever", dead: "forever" } as const
-const payload = { millis: Schema.Int, failures: Schema.Int }
-const common = { payload, success: Schema.Int, error: Failed, retention, retry: Schedule.spaced("500 millis") }
 
 class Work extends Job.make("Work", common) {}
 class Keyed extends Job.make("Keyed", {
@@ -52,14 +54,48 @@ class Batched extends JobBatch.make(batchTag, { ...common, queue: "bulk", batch:
 /** What clients enqueue. */
 export const jobs = { Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched }
 
-export class NewRelease
-  extends JobGroup.make(Work, Keyed, Parent, Snoozing, Deduplicated, Urgent, Limited, Poison, Stepped, Batched, Told)
-{}
+/** Those of the features. */
+const featured = [
+  Rated,
+  Overlapping,
+  HearsAll,
+  HearsEven,
+  Tenant,
+  Fragile,
+  Debounced,
+  Throttled,
+  Approved
+] as const
+
+export class NewRelease extends JobGroup.make(
+  Work,
+  Keyed,
+  Parent,
+  Snoozing,
+  Deduplicated,
+  Urgent,
+  Limited,
+  Poison,
+  Stepped,
+  Batched,
+  Told,
+  ...featured
+) {}
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease
-  extends JobGroup.make(Work, Keyed, Parent, Deduplicated, Urgent, Limited, Poison, Stepped, Batched, Told)
-{}
+export class OldRelease extends JobGroup.make(
+  Work,
+  Keyed,
+  Parent,
+  Deduplicated,
+  Urgent,
+  Limited,
+  Poison,
+  Stepped,
+  Batched,
+  Told,
+  ...featured
+) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
@@ -93,6 +129,22 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
     Snoozing: work,
     Deduplicated: work,
     Urgent: work,
+    Rated: work,
+    Overlapping: work,
+    HearsAll: () => work({ millis: 50, failures: 0 }),
+    HearsEven: () => work({ millis: 50, failures: 1 }),
+    Tenant: work,
+    Fragile: work,
+    Debounced: work,
+    Throttled: work,
+    Approved: (given) =>
+      Effect.gen(function*() {
+        const value = yield* approval
+        const { id } = yield* JobContext.JobContext
+        if (node.isKilled) return yield* Effect.never
+        node.world.use.approvals.saw(id, value)
+        return yield* work(given)
+      }),
     // What would be a failure of another is a third party that wants a pause.
     Limited: (given) =>
       Effect.gen(function*() {

@@ -2,7 +2,9 @@
  * What all parts of one simulated run share: the seed's choices, the trace, what was reached and what went wrong.
  */
 import type { Lifecycle } from "capstan"
-import type { Effect } from "effect"
+import { Effect } from "effect"
+import type { Reached } from "./coverage.ts"
+import { Features } from "./features.ts"
 import { MemberLog } from "./memberLog.ts"
 import { StepLog } from "./stepLog.ts"
 
@@ -52,6 +54,10 @@ export class World {
   /** Events of the transition table, and steps from state to state. */
   readonly events = new Map<Lifecycle.Event, number>()
   readonly transitions = new Map<string, number>()
+  /** What of the features was seen to happen. */
+  readonly features = new Map<Reached, number>()
+  /** Records that a client was told of. */
+  readonly acknowledged = new Set<string>()
   readonly violations: Array<string> = []
   /** Faults happen while this holds; then the cluster must come to rest. */
   isHostile = true
@@ -64,10 +70,21 @@ export class World {
   atomically: <A, E>(step: Effect.Effect<A, E>) => Effect.Effect<A, E> = (step) => step
   readonly stepLog = new StepLog(this)
   readonly memberLog = new MemberLog(this)
+  readonly use: Features
   private hash = 2166136261
 
   constructor(seed: number) {
     this.choices = new Choices(seed)
+    this.use = new Features(this)
+  }
+
+  /** What operators leave alone. */
+  acknowledge<E, R>(stored: Effect.Effect<ReadonlyArray<{ readonly id: string }>, E, R>): Effect.Effect<void, E, R> {
+    return Effect.map(stored, (all) => all.forEach(({ id }) => this.acknowledged.add(id)))
+  }
+
+  met(what: Reached): void {
+    this.features.set(what, (this.features.get(what) ?? 0) + 1)
   }
 
   reached(fault: Fault): void {
