@@ -1829,6 +1829,7 @@ DECLARE
   v_claim bigint;
   v_last bigint[];
   v_back boolean;
+  v_ready boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
   v_claimed int := 0;
@@ -1937,7 +1938,13 @@ BEGIN
         CONTINUE WHEN v_taken[i] IS NULL OR NOT v_share AND p_shares[i] > 0 AND v_taken[i] < p_shares[i];
         WHILE n > 0 LOOP
           
-  IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 1 AND state = 0) THEN
+  SELECT EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])),
+    EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 1 AND state = 0)
+    INTO v_ready, v_back;
+  v_ids := NULL;
+  v_starts := NULL;
+  IF v_back THEN
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
   WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
@@ -1989,7 +1996,7 @@ BEGIN
       v_next := least(v_next, claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
     END IF;
     v_last := NULL;
-  ELSE
+  ELSIF v_ready THEN
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
   WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
@@ -2052,10 +2059,12 @@ BEGIN
     -- What is left in a queue of which a claim came back short in the end, others have locked: to ask for it at once again
     -- would go on for as long as they do.
     FOR i IN 1 .. cardinality(p_queues) LOOP
-      IF v_taken[i] IS NOT NULL AND NOT v_short[i] AND (EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+      CONTINUE WHEN v_taken[i] IS NULL OR v_short[i];
+      -- By itself: an expression that has a subquery costs its start even where it is not come to.
+      IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
       AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
     OR EXISTS (SELECT FROM record
-      WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker)))) THEN
+      WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker))) THEN
         IF v_taken[i] >= v_rooms[i] THEN
           v_next := least(v_next, (SELECT o_opens FROM queue_room(p_queues[i], v_now)));
         ELSE
@@ -3488,10 +3497,12 @@ BEGIN
   SELECT * INTO h FROM record WHERE id = u.id;
   v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
-  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
-    v_target := h.id;
-  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+  -- One that was given back before it began may have a successor by now: the last contents belong into what runs last.
+  IF v_state <> 4 AND (v_policy = 'replace' OR v_policy = 'runAfter' AND NOT v_waits) THEN
     SELECT id INTO v_target FROM record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
+  END IF;
+  IF v_target IS NULL AND v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
+    v_target := h.id;
   END IF;
   IF v_target IS NOT NULL THEN
     IF (SELECT spec::json ->> 'flowId' FROM record WHERE id = v_target) IS NOT NULL THEN

@@ -127,14 +127,21 @@ const twins: Readonly<Record<string, Twin>> = {
       "  r.fence := r.fence + 1;\n  RETURN r;",
       "  IF p_decision <> 'retried' THEN r.fence := r.fence + 1; END IF;\n  RETURN r;"
     ]],
-    red: ["an attempt that has failed changes nothing", "under random calls"]
+    red: [
+      "an attempt that has failed changes nothing",
+      "under random calls",
+      "in every state a record takes it as the table says: settle"
+    ]
   },
   "a fence that an edit does not move": {
     changes: [[
       "    r.fence := r.fence + 1;\n    r.payload := coalesce(p_payload, r.payload);",
       "    r.payload := coalesce(p_payload, r.payload);"
     ]],
-    red: ["an edited payload raises the fence (P3)"]
+    red: [
+      "an edited payload raises the fence (P3)",
+      "in every state a record takes it as the table says: control"
+    ]
   },
   "a tick without a compare": {
     changes: [[
@@ -171,7 +178,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a worker that leaves gives everything back at once",
       "a record that is given back unstarted keeps its count of crashes",
       "unique, until started: a record that is given back unstarted",
-      "a record with a step to undo that is cancelled while it runs"
+      "a record with a step to undo that is cancelled while it runs",
+      "in every state a record takes it as the table says: renew forgotten"
     ]
   },
   "a claim that its worker is not known to have": {
@@ -195,7 +203,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record with a step to undo that is cancelled while it runs",
       "a record with a step to undo whose workers die too often",
       "followed: so does a record whose workers died too often",
-      "followed: nothing tells of a run that was to be cancelled"
+      "followed: nothing tells of a run that was to be cancelled",
+      "in every state a record takes it as the table says: renew forgotten",
+      "in every state a record takes it as the table says: maintain lease ended"
     ]
   },
   "a reschedule that moves what has begun": {
@@ -269,7 +279,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key whose attempts fail in a row",
       "a success between two failures",
       "a wait with a delay ends with its signal",
-      "what ends in one exchange gives"
+      "what ends in one exchange gives",
+      "in every state a record takes it as the table says: others completed"
     ]
   },
   "a batch whose records each see all slots of their key": {
@@ -301,7 +312,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR NO KEY UPDATE",
       "WHERE id = (x ->> 'id')::uuid FOR NO KEY UPDATE"
     ]],
-    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+    red: [
+      "progress, logs and steps of a stale attempt are refused (P3)",
+      "in every state a record takes it as the table says: enqueue, write, signal, results"
+    ]
   },
   "checkpoints that are not read back": {
     changes: [[
@@ -434,7 +448,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a record that is dead as soon as it is added counts for who waits for it",
       "flow: what is dead as soon as it is stored",
       "flow: what is dead because of a record stays so while another one has its unique key",
-      "followed: so does a record that what it waited for has failed"
+      "followed: so does a record that what it waited for has failed",
+      "in every state a record takes it as the table says: others died"
     ]
   },
   "a retried record that nobody waits for again": {
@@ -455,7 +470,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a settlement sent again that is not known": {
     changes: [["NOT ${s}.is_settled(g.id, g.fence)", "true"]],
-    red: ["a settlement that is sent again is Done"]
+    red: [
+      "a settlement that is sent again is Done",
+      "in every state a record takes it as the table says: settle"
+    ]
   }
 }
 

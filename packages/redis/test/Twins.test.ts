@@ -134,7 +134,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a write with a stale fence counts": {
     changes: [[["write"], "row.state ~= RUNNING or row.fence ~= entry.fence", "false"]],
-    red: ["progress, logs and steps of a stale attempt are refused (P3)"]
+    red: [
+      "progress, logs and steps of a stale attempt are refused (P3)",
+      "in every state a record takes it as the table says: enqueue, write, signal, results"
+    ]
   },
   "a child of a stale attempt is stored": {
     changes: [[["enqueue"], "row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23))", "false"]],
@@ -162,7 +165,8 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
     red: [
       "a settlement that is sent again is Done, also after the record is gone (P13)",
-      "a record of which nothing is kept is gone after its end"
+      "a record of which nothing is kept is gone after its end",
+      "in every state a record takes it as the table says: settle"
     ]
   },
   "a settlement of a record that is gone is not known": {
@@ -213,7 +217,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a claim whose reply was lost is given back with a higher fence, uncharged, and others are kept (P14)",
       "a worker that leaves gives everything back at once",
       "a record that is given back unstarted keeps its count of crashes (P10)",
-      "a record with a step to undo that is cancelled while it runs"
+      "a record with a step to undo that is cancelled while it runs",
+      "in every state a record takes it as the table says: renew forgotten"
     ]
   },
   "a released record goes to the end": {
@@ -360,7 +365,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: what is dead because of a record stays so while another one has its unique key",
-      "followed: so does a record that what it waited for has failed"
+      "followed: so does a record that what it waited for has failed",
+      "in every state a record takes it as the table says: others died"
     ]
   },
   "a retried record that nobody waits for again": {

@@ -125,19 +125,25 @@ const replaced = (id: JobRecord.JobId, { flowId }: { readonly flowId?: string | 
   outcome: flowId === undefined ? "Replaced" : "UniqueConflict"
 })
 
-/** What a conflict that stores no record does: it changes the holder while that waits, else the one that waits for its end, or nothing. */
+/**
+ * What a conflict that stores no record does: with `replace` it changes the one that waits for the holder's end, if there is one;
+ * else the holder while that waits, or nothing.
+ */
 const resolved = (store: JobStore.Shape, { tag, unique }: JobStore.NewRecord, id: JobRecord.JobId) =>
   Effect.gen(function*(): Effect.fn.Return<JobStore.Enqueued, JobError.JobStoreError> {
     const { onConflict } = unique!
     const holder = yield* store.get(id)
     const waits = holder !== undefined && isUntouched(holder)
-    if (waits && !isKept(unique!)) return replaced(id, holder)
-    if (holder?.state === "completed" || waits || onConflict === "keep" || onConflict === "reschedule") {
-      return { id, outcome: "Existing" }
+    if (onConflict === "replace" && holder?.state !== "completed" || onConflict === "runAfter" && !waits) {
+      const { records } = yield* store.query({
+        where: { tag, blockedReason: "Unique" },
+        order: "oldest",
+        limit: 10_000
+      })
+      const next = records.find(({ blocked }) => blocked?.on === id)
+      if (next !== undefined) return replaced(next.id, next)
     }
-    const { records } = yield* store.query({ where: { tag, blockedReason: "Unique" }, order: "oldest", limit: 10_000 })
-    const next = records.find(({ blocked }) => blocked?.on === id)
-    return next === undefined ? { id, outcome: "Existing" } : replaced(next.id, next)
+    return waits && !isKept(unique!) ? replaced(id, holder) : { id, outcome: "Existing" }
   })
 
 /** It waits for its first start. An attempt that gave itself back has begun; one of an earlier life has ended that. */

@@ -24,7 +24,11 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "settle.ts",
     line: `  if (row.settledFence === settlement.fence) return "Done"\n`,
     instead: "",
-    red: ["a settlement that is sent again is Done", "a record of which nothing is kept is gone after its end"]
+    red: [
+      "a settlement that is sent again is Done",
+      "a record of which nothing is kept is gone after its end",
+      "in every state a record takes it as the table says: settle"
+    ]
   },
   "a reconciling that waits for no reply": {
     file: "renew.ts",
@@ -112,6 +116,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "in every state"
     ]
   },
+  "a holder that takes the contents of its successor": {
+    file: "enqueue.ts",
+    line: "  if (successor !== undefined) return successor\n",
+    instead: "  if (successor !== undefined && !holder.waits) return successor\n",
+    red: ["unique, replace: of a holder that is given back unstarted"]
+  },
   "a lost unique row": {
     file: "state.ts",
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
@@ -178,9 +188,9 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a reschedule that moves what has begun": {
     file: "enqueue.ts",
-    line: `  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)`,
+    line: `  return policy === "runAfter" ? state.successorOf(holder) : undefined`,
     instead: `  if (policy === "reschedule" && holder.state === "scheduled") return holder
-  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)`,
+  return policy === "runAfter" ? state.successorOf(holder) : undefined`,
     red: ["unique, a holder that retries"]
   },
   "a replace of what has ended": {

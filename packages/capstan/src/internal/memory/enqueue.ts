@@ -143,11 +143,16 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
 /** Policies by which a conflict changes a holder that waits. */
 const changesHolder: ReadonlySet<UniqueClaim["onConflict"]> = new Set(["replace", "reschedule", "trailing"] as const)
 
-/** The row that a conflict changes: the holder while it waits, else its successor. */
+/**
+ * The row that a conflict changes: the holder while it waits, else its successor. One that was given back before it began may
+ * have a successor by now: with `replace` the last contents belong into what runs last.
+ */
 const replaceable = (state: MemoryState, holder: Row, policy: UniqueClaim["onConflict"]): Row | undefined => {
   if (policy === "keep" || holder.state === "completed") return undefined
+  const successor = policy === "replace" ? state.successorOf(holder) : undefined
+  if (successor !== undefined) return successor
   if (holder.waits) return policy === "runAfter" ? undefined : holder
-  return policy === "reschedule" || policy === "trailing" ? undefined : state.successorOf(holder)
+  return policy === "runAfter" ? state.successorOf(holder) : undefined
 }
 
 /** Whether a conflict stores the new record beside a holder that it does not change. */

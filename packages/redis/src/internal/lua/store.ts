@@ -63,11 +63,14 @@ local function insert(spec, waitsFor)
   tell('enqueued', row.id, kind, 0)
 end
 
--- The record that a conflict changes: the holder while it waits, else its successor.
+-- The record that a conflict changes: the holder while it waits, else its successor. One that was given back before it began
+-- may have a successor by now: with replace the last contents belong into what runs last.
 local function replaceable(holder, policy)
   if policy == 'keep' or holder.state == COMPLETED then return nil end
+  local successor = policy == 'replace' and L.successorOf(holder)
+  if successor then return successor end
   if isWaiting(holder) then return policy ~= 'runAfter' and holder or nil end
-  return policy ~= 'reschedule' and policy ~= 'trailing' and L.successorOf(holder) or nil
+  return policy == 'runAfter' and L.successorOf(holder) or nil
 end
 
 -- New contents of a waiting record, and when it is due. A ready one keeps its place unless it is to run later.

@@ -19,8 +19,9 @@ export class Fragile extends Job.make("Fragile", { ...common, limit: { by: Break
 
 export class CircuitBreaker implements Feature {
   private readonly world: World
-  /** Failures in a row, at least. */
+  /** Failures in a row, at least and at most. */
   private failures = 0
+  private atMost = 0
   private openedAt = 0
   /** Nothing starts from when it opened until then, for sure. */
   private openUntil = 0
@@ -39,9 +40,9 @@ export class CircuitBreaker implements Feature {
   }
 
   act(choices: Choices) {
-    if (!choices.chance(0.015)) return undefined
+    if (!choices.chance(0.02)) return undefined
     const failures = choices.pick([0, 1, 2])
-    const payloads = Array.from({ length: choices.between(1, 4) }, () => ({
+    const payloads = Array.from({ length: choices.between(2, 5) }, () => ({
       millis: choices.between(50, 1000),
       failures
     }))
@@ -91,12 +92,14 @@ export class CircuitBreaker implements Feature {
     if (now < this.openUntil) return
     const isClosed = this.lookedAt >= this.maybeOpenUntil
     const wasOpen = failures >= consecutive
+    const perhaps = failed + this.unclear
+    this.atMost = completed > 0 && isClosed ? perhaps : this.atMost + perhaps
     if (completed > 0) {
       this.failures = 0
       if (wasOpen && isClosed && failed === 0) this.world.met("circuit is closed by a probe")
     } else if (isClosed) this.failures += failed
-    if (failed + this.unclear === 0) return
-    this.maybeOpenUntil = now + openMillis
+    if (perhaps === 0) return
+    if (this.atMost >= consecutive) this.maybeOpenUntil = now + openMillis
     if (this.failures < consecutive || !isClosed || failed === 0) return
     this.world.met(wasOpen ? "circuit is opened by a probe" : "circuit is opened")
     this.openedAt = now

@@ -107,9 +107,7 @@ export class Coalesced implements Feature {
 
   rest(records: ReadonlyMap<string, JobRecord.JobRecord>): void {
     const last = new Map<string, number>()
-    for (const record of records.values()) {
-      if (this.last.has(record.tag)) last.set(record.tag, Math.max(numberOf(record), last.get(record.tag) ?? 0))
-    }
+    for (const record of records.values()) if (this.last.has(record.tag)) last.set(record.tag, numberOf(record))
     for (const [tag, told] of this.last) {
       const kept = last.get(tag) ?? 0
       if ((this.onTheWay.get(kept) ?? Infinity) < told) {

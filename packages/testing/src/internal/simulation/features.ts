@@ -24,8 +24,8 @@ export interface Feature {
   rest?(records: ReadonlyMap<string, JobRecord.JobRecord>): void
 }
 
-/** Each is in every other run: what one has no need of makes room for more of another. */
-const used = 0.5
+/** Each is in every third run: what one has no need of makes room for more of another. */
+const used = 1 / 3
 
 export class Features {
   readonly overlap: Overlap

@@ -2,7 +2,7 @@
  * What must hold after every step of the store, found by comparing all records before and after it.
  */
 import { JobRecord, type JobStore, Lifecycle } from "capstan"
-import { Effect, Semaphore } from "effect"
+import { Effect, Scheduler, Semaphore } from "effect"
 import { Deaths, tells } from "./deaths.ts"
 import { chargesOf, eventOf, isStart } from "./events.ts"
 import { Starts } from "./rates.ts"
@@ -64,9 +64,16 @@ export class Invariants {
     this.schedules = options.schedules
   }
 
-  /** One at a time: records that were read earlier would be compared with later ones. */
+  /**
+   * One at a time: records that were read earlier would be compared with later ones. At a store in this process it looks
+   * without a pause: else virtual time passes while a queue of looks holds up what they look at.
+   */
   check(step: string): Effect.Effect<void> {
-    return this.turn.withPermits(1)(Effect.suspend(() => this.look(step)))
+    return Effect.provideService(
+      this.turn.withPermits(1)(Effect.suspend(() => this.look(step))),
+      Scheduler.PreventSchedulerYield,
+      true
+    )
   }
 
   private look(step: string): Effect.Effect<void> {

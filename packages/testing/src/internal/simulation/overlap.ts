@@ -50,7 +50,8 @@ export class Overlap implements Feature {
     const live = this.live[is.headers["capstan-schedule"] as Name]
     if (JobRecord.isFinal(is.state)) live.delete(is.id)
     else live.set(is.id, is)
-    if (is.state !== was?.state && is.blocked?.reason === "ConcurrencyKey") this.world.met("tick is queued")
+    // Until the run before it has ended.
+    if (is.state !== was?.state && is.blocked?.reason === "Dependencies") this.world.met("tick is queued")
     if (is.state === "cancelled" && was?.state === "running") this.world.met("tick cancels what runs")
   }
 

@@ -44,7 +44,7 @@ export class Turns implements Feature {
   }
 
   act(choices: Choices) {
-    if (this.world.now() < from || !choices.chance(0.03)) return undefined
+    if (this.world.now() < from || !choices.chance(0.06)) return undefined
     const tenant = choices.pick(["a", "b", "c"])
     // Many of one come at a time, and few of another then find them there.
     const payloads = Array.from({ length: choices.pick([1, 2, 8]) }, () => ({

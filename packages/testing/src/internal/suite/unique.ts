@@ -185,6 +185,22 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [first.id, second.id])
     }
   ),
+  fact(
+    "unique, replace: of a holder that is given back unstarted its successor keeps the last contents, and runs last",
+    function*() {
+      const given = (payload: string) => ({ payload, ...unique("replace") })
+      const holder = yield* H.enqueue(given("0"))
+      const attempt = yield* H.claimOne("w")
+      const next = yield* H.enqueue(given("1"))
+      yield* H.settle("w", attempt, { _tag: "Release" })
+      assert.deepStrictEqual(yield* H.enqueue(given("2")), { id: next.id, outcome: "Replaced" })
+      const first = yield* H.claimOne("w")
+      assert.deepStrictEqual([first.id, first.payload], [holder.id, "0"])
+      yield* H.settle("w", first, H.complete)
+      const last = yield* H.claimOne("w")
+      assert.deepStrictEqual([last.id, last.payload], [next.id, "2"])
+    }
+  ),
   fact("unique, window: the key outlives the record until the window ends", function*() {
     const window = { windowMillis: 10_000 }
     const first = yield* H.enqueue(unique("keep", window))

@@ -42,10 +42,12 @@ BEGIN
   SELECT * INTO h FROM ${s}.record WHERE id = u.id;
   v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
-  IF v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
-    v_target := h.id;
-  ELSIF v_state <> 4 AND NOT v_waits AND v_policy IN ('replace', 'runAfter') THEN
+  -- One that was given back before it began may have a successor by now: the last contents belong into what runs last.
+  IF v_state <> 4 AND (v_policy = 'replace' OR v_policy = 'runAfter' AND NOT v_waits) THEN
     SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
+  END IF;
+  IF v_target IS NULL AND v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
+    v_target := h.id;
   END IF;
   IF v_target IS NOT NULL THEN
     IF (SELECT spec::json ->> 'flowId' FROM ${s}.record WHERE id = v_target) IS NOT NULL THEN
