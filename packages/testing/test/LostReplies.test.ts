@@ -6,7 +6,7 @@ import { Simulation } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 
-const seeds = Array.from({ length: 60 }, (_, i) => i + 1)
+const seeds = Array.from({ length: 80 }, (_, i) => i + 1)
 
 describe("Simulation", { timeout: 300_000 }, () => {
   it.live("lost replies strand nothing, also when nobody dies (P14)", () =>

@@ -23,7 +23,7 @@ import { type Change, twin } from "./twin.ts"
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
-const seeds = Array.from({ length: 100 }, (_, i) => i + 1)
+const seeds = Array.from({ length: 80 }, (_, i) => i + 1)
 
 describe("Simulation", { timeout: 300_000 }, () => {
   it.live("a seed makes the same run again", () =>
