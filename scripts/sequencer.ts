@@ -10,7 +10,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node"
  * One more than there are cores: a file often waits, for a server or for a process of its own. On two cores 3 took 5 min 22 s
  * where 2 took 6 min 30 s; with 3 no core is idle.
  */
-export const workers = availableParallelism() + 2
+export const workers = availableParallelism() + 1
 
 /** What took more than half a minute on two cores, the longest first. */
 const long: ReadonlyArray<string> = [
@@ -18,8 +18,12 @@ const long: ReadonlyArray<string> = [
   "packages/pg/test/Twins.test.ts",
   "test/pack.test.ts",
   "packages/redis/test/Simulation.test.ts",
+  "packages/redis/test/PartitionsSuite.test.ts",
   "packages/testing/test/LostReplies.test.ts",
+  "packages/pg/test/Simulation.test.ts",
   "packages/pg/test/Locks.test.ts",
+  "packages/pg/test/Releases.test.ts",
+  "packages/cli/test/Servers.test.ts",
   "examples/webhooks/test/demo.test.ts",
   "packages/pg/test/Pglite.test.ts",
   "packages/pg/test/PgJobStore.test.ts"
