@@ -1913,7 +1913,11 @@ BEGIN
         v_taken[i] := NULL;
         CONTINUE;
       END IF;
-      IF v_due <= v_now THEN v_due := promote(p_queues[i], v_now, greatest(200, 2 * p_total)); END IF;
+      IF v_due <= v_now THEN
+        v_due := promote(p_queues[i], v_now, greatest(200, 2 * p_total));
+        v_better := EXISTS (SELECT FROM record
+          WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i]);
+      END IF;
       v_next := least(v_next, v_due);
       -- A better priority than that of the mark is not behind it.
       IF v_better THEN p_mark_priorities[i] := -1000; END IF;

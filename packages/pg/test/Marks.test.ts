@@ -122,3 +122,24 @@ describe("a record whose transaction commits when later ones have long been clai
       assert.deepStrictEqual(yield* claimAt(one, 110_000), [late])
     }).pipe(Effect.scoped))
 })
+
+describe("a record that falls due with a better priority than what was claimed last", () => {
+  it.live("is claimed by the exchange that finds it due", () =>
+    Effect.gen(function*() {
+      const one = yield* side
+      yield* Harness.empty(one)
+      yield* claimAt(one, 90_000)
+      const { id } = yield* Harness.enqueue(one)
+      assert.deepStrictEqual(yield* claimAt(one, 100_000), [id])
+      for (const now of [102_000, 104_000, 106_000]) assert.deepStrictEqual(yield* claimAt(one, now), [])
+      const urgent = yield* Harness.enqueue(one, { priority: 7, delay: 1 })
+      yield* Harness.until(
+        "the record is due",
+        Effect.map(
+          one.sql.unsafe(`SELECT FROM ${schema}.record WHERE due <= ${schema}.clock()`),
+          ({ length }) => length > 0
+        )
+      )
+      assert.deepStrictEqual(yield* claimAt(one, 106_100), [urgent.id])
+    }))
+})
