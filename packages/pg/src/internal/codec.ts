@@ -357,7 +357,8 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     progress: optional(row.progress),
     failures: row.failures === null ? none : JSON.parse(row.failures),
     attempts: row.attempts === null ? none : JSON.parse(row.attempts),
-    logs: row.logs === null ? none : JSON.parse(row.logs),
+    // History keeps it as it was: null of a record that had progress or steps, and no log.
+    logs: row.logs === null ? none : JSON.parse(row.logs) ?? none,
     tags: spec.tags ?? none,
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,

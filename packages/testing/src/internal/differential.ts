@@ -267,13 +267,15 @@ const look = (store: JobStore.Shape, ids: ReadonlyArray<JobRecord.JobId>) =>
       // When it would have expired is of no use to what has ended, and not every store keeps it.
       records.map((record) => JobRecord.isFinal(record.state) ? { ...record, expiresAt: undefined } : record)),
     stats: Effect.map(store.stats, ({ queues, workers }) => ({
-      // A queue that nothing was in, and a worker that holds nothing, may be known or not.
-      queues: queues.filter(({ counts, paused }) => paused || Object.values(counts).some((count) => count > 0)),
-      workers: workers.filter(({ holds }) => holds > 0).map(({ holds, leaseLeft, worker }) => ({
-        holds,
-        leaseLeft,
-        worker
-      }))
+      // A queue that nothing was in, and a worker that holds nothing, may be known or not; and a lease of which nine tenths
+      // are left need not be renewed by a claim. What has ended is counted until it is removed, and that is when it suits.
+      queues: queues.map(({ counts: { blocked, ready, running, scheduled }, ...queue }) => ({
+        ...queue,
+        counts: { blocked, ready, running, scheduled }
+      })).filter(({ counts, parked, paused }) =>
+        paused || parked > 0 || Object.values(counts).some((count) => count > 0)
+      ),
+      workers: workers.filter(({ holds }) => holds > 0).map(({ holds, worker }) => ({ holds, worker }))
     })),
     // Who removed a record is answered rightly or not at all.
     results: Effect.map(store.results(ids), (answers) => answers.map((answer) => ({ ...answer, by: undefined })))

@@ -168,11 +168,13 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const [first, second] = yield* H.claim("w", 2)
     yield* H.settle("w", first!, H.complete)
     yield* H.settle("w", second!, H.dead)
+    // The first in line is not the one that has waited longest.
+    yield* H.enqueue({ priority: 9 })
     const stats = yield* H.statsOf()
     assert.deepStrictEqual(stats.counts, {
       blocked: 0,
       scheduled: 1,
-      ready: 1,
+      ready: 2,
       running: 0,
       completed: 1,
       cancelled: 0,

@@ -110,6 +110,16 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     assert.isAbove(after.fence, before.fence)
     assert.deepStrictEqual([after.payload, after.version, after.state], ["2", 3, "ready"])
   }),
+  fact("a record that had progress and no log has an empty one, while it runs and when it has ended", function*() {
+    const { id } = yield* H.enqueue()
+    const attempt = yield* H.claimOne("w")
+    const store = yield* JobStore.JobStore
+    yield* store.write([{ _tag: "Progress", at: attempt, value: "1" }])
+    assert.deepStrictEqual((yield* H.get(id)).logs, [])
+    yield* H.settle("w", attempt, H.complete)
+    const { logs, progress } = yield* H.get(id)
+    assert.deepStrictEqual({ logs, progress }, { logs: [], progress: "1" })
+  }),
   fact("progress, logs and steps of a stale attempt are refused (P3)", function*() {
     const store = yield* JobStore.JobStore
     const { id } = yield* H.enqueue()
