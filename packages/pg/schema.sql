@@ -2693,6 +2693,41 @@ BEGIN
   RETURN v_firsts;
 END $function$;
 
+CREATE OR REPLACE FUNCTION oldest_ready(p_queue text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_priority int;
+  v_ready_at bigint;
+  v_oldest bigint;
+BEGIN
+  v_priority := -1000;
+  LOOP
+    SELECT priority, ready_at INTO v_priority, v_ready_at FROM record
+      WHERE queue = p_queue AND lane = 0 AND state = 0 AND priority > v_priority
+      ORDER BY priority, turn, place LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    v_oldest := least(v_oldest, v_ready_at);
+  END LOOP;
+  v_priority := -1000;
+  LOOP
+    SELECT priority, ready_at INTO v_priority, v_ready_at FROM record
+      WHERE queue = p_queue AND lane = 1 AND state = 0 AND priority > v_priority
+      ORDER BY priority, turn, place LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    v_oldest := least(v_oldest, v_ready_at);
+  END LOOP;
+  RETURN v_oldest;
+END $function$;
+
 CREATE OR REPLACE FUNCTION part(age bigint, now bigint)
  RETURNS smallint
  LANGUAGE sql

@@ -159,21 +159,6 @@ export const cursorOf = (
   return records.length === limit ? records.at(-1)!.id! : rows[0]?.last ?? undefined
 }
 
-/**
- * Since when the record is ready that has been so for longest: of the first of each priority, by one index entry a priority. The
- * first of all is what was enqueued last, where it is urgent.
- */
-const oldestIn = (s: string, lane: 0 | 1): string => {
-  const first = (after: string) =>
-    `SELECT r.priority, r.ready_at FROM ${s}.record r WHERE r.queue = c.queue AND r.lane = ${lane} AND r.state = 0${after}
-        ORDER BY r.priority, r.turn, r.place LIMIT 1`
-  return `(WITH RECURSIVE head AS (
-      (${first("")})
-      UNION ALL
-      SELECT n.priority, n.ready_at FROM head, LATERAL (${first(" AND r.priority > head.priority")}) n
-    ) SELECT min(ready_at) FROM head)`
-}
-
 export const stats = (s: string): string => `
   WITH counts AS (
     SELECT queue, sum(blocked) AS blocked, sum(scheduled) AS scheduled, sum(ready) AS ready, sum(running) AS running,
@@ -186,7 +171,7 @@ export const stats = (s: string): string => `
     coalesce(c.ready, 0)::float8 AS ready, coalesce(c.running, 0)::float8 AS running,
     coalesce(c.completed, 0)::float8 AS completed, coalesce(c.cancelled, 0)::float8 AS cancelled,
     coalesce(c.dead, 0)::float8 AS dead, coalesce(c.parked, 0)::float8 AS parked,
-    least(${oldestIn(s, 0)}, ${oldestIn(s, 1)})::float8 AS oldest
+    ${s}.oldest_ready(c.queue)::float8 AS oldest
   FROM counts c FULL JOIN ${s}.queue q ON q.name = c.queue ORDER BY 1`
 
 export const workers = (s: string): string => `

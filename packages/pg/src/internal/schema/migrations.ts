@@ -63,6 +63,7 @@ const entries = [
   "put_schedule",
   "tick",
   "read_one",
+  "oldest_ready",
   "change_limit",
   "limit_keys",
   "results"

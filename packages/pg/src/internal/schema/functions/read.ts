@@ -22,3 +22,28 @@ RETURNS TABLE (id uuid, state int, reason text, result text, failure text, progr
 BEGIN
   RETURN QUERY ${Query.results(s, "p_ids")};
 END $$`
+
+/**
+ * Since when the record of a queue is ready that has been so for longest: of the first of each priority, by one index entry a
+ * priority. The first of all is what was enqueued last, where it is urgent.
+ */
+export const oldestReady = (s: string): string => {
+  const firstOf = (lane: 0 | 1) => `
+  v_priority := -1000;
+  LOOP
+    SELECT priority, ready_at INTO v_priority, v_ready_at FROM ${s}.record
+      WHERE queue = p_queue AND lane = ${lane} AND state = 0 AND priority > v_priority
+      ORDER BY priority, turn, place LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    v_oldest := least(v_oldest, v_ready_at);
+  END LOOP;`
+  return `
+CREATE OR REPLACE FUNCTION ${s}.oldest_ready(p_queue text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  v_priority int;
+  v_ready_at bigint;
+  v_oldest bigint;
+BEGIN${firstOf(0)}${firstOf(1)}
+  RETURN v_oldest;
+END $$`
+}
