@@ -15,8 +15,8 @@ const conditions = ["@capstan/source", "node", "module-sync", "default"]
 const patience = { testTimeout: 30_000, hookTimeout: 30_000 }
 
 /**
- * The files of a project share what they import, where each would else read effect anew: of the processes' time it saves a
- * fifth, of a project without servers half. They keep nothing from one file to the next, in whatever order.
+ * The files of a project share what they import, where each would else read effect anew: `packages/http` takes 12 s of CPU in
+ * place of 23. They keep nothing from one file to the next, in whatever order.
  */
 const isolate = false
 

@@ -1929,7 +1929,7 @@ BEGIN
         IF n = 0 THEN
           v_taken[i] := NULL;
           IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
-      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
+    AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
     OR EXISTS (SELECT FROM record
       WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker))) THEN v_next := least(v_next, v_opens); END IF;
         END IF;
@@ -1943,7 +1943,7 @@ BEGIN
         WHILE n > 0 LOOP
           
   SELECT EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
-      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])),
+    AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])),
     EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 1 AND state = 0)
     INTO v_ready, v_back;
   v_ids := NULL;
@@ -1951,8 +1951,8 @@ BEGIN
   IF v_back THEN
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
-  WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
-    AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+  WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+    AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), back AS MATERIALIZED (
       SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
       FROM record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
@@ -2003,8 +2003,8 @@ BEGIN
   ELSIF v_ready THEN
     WITH ready AS MATERIALIZED (
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM record r
-  WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
-    AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+  WHERE queue = p_queues[i] AND lane = 0 AND state = 0
+    AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
@@ -2066,7 +2066,7 @@ BEGIN
       CONTINUE WHEN v_taken[i] IS NULL OR v_short[i];
       -- By itself: an expression that has a subquery costs its start even where it is not come to.
       IF EXISTS (SELECT FROM record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
-      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
+    AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
     OR EXISTS (SELECT FROM record
       WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT has_suspect(v_worker))) THEN
         IF v_taken[i] >= v_rooms[i] THEN

@@ -107,7 +107,8 @@ export interface Options<Queue extends string = string> {
    */
   readonly lease?: Duration.Input | undefined
   /**
-   * How often an idle worker looks into a store whose wake-ups may be lost. Jittered by a fifth. Memory is never polled.
+   * How often an idle worker looks into a store whose wake-ups may be lost. Jittered by a fifth. Memory is never polled. What was
+   * claimed ahead and has no slot for a quarter of it (250 ms at most, 20 at least) is given back to who looks next.
    *
    * @default 2 seconds
    */

@@ -271,7 +271,9 @@ describe("Flow.outlineOf", () => {
         )
       )
       assert.isTrue(Option.isNone(Flow.outlineOf(yield* recordOf(flow.node("one").id))))
-      assert.isTrue(Option.isNone(Flow.outlineOf({ headers: { "capstan-flow": "a word of somebody else" } })))
+      for (const header of ["a word of somebody else", "null", `{"name":"f","head":"h","nodes":[1]}`]) {
+        assert.isTrue(Option.isNone(Flow.outlineOf({ headers: { "capstan-flow": header } })), header)
+      }
     }).pipe(Effect.provide(live)))
 })
 

@@ -16,6 +16,7 @@ import { describe, it } from "@effect/vitest"
 import type { JobStore } from "capstan"
 import { Effect, Exit, Layer } from "effect"
 import { claimFacts } from "./internal/suite/claim.ts"
+import { coalescedFacts } from "./internal/suite/coalesced.ts"
 import { enqueueFacts } from "./internal/suite/enqueue.ts"
 import { eventFacts } from "./internal/suite/events.ts"
 import { flowFacts } from "./internal/suite/flow.ts"
@@ -51,6 +52,7 @@ export type {
 export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   enqueue: enqueueFacts,
   unique: uniqueFacts,
+  coalesced: coalescedFacts,
   claim: claimFacts,
   settle: settleFacts,
   lease: leaseFacts,

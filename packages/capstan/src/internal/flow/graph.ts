@@ -22,7 +22,7 @@ export interface Graph {
   readonly nodes: ReadonlyMap<string, Node>
 }
 
-const policies: ReadonlyArray<Policy> = ["fail", "cancelSiblings", "continue", "ignore"]
+export const policies = ["fail", "cancelSiblings", "continue", "ignore"] as const satisfies ReadonlyArray<Policy>
 
 export const empty = (name: string): Graph => ({ name: validName(`flow ${name}`, "name", name), nodes: new Map() })
 

@@ -1,21 +1,22 @@
 /**
  * How a flow was declared, kept with the record that stands for it: whoever looks later need not have its code.
  */
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { JobRecord } from "../../JobRecord.ts"
-import { type Graph, headOf, type Policy } from "./graph.ts"
+import { type Graph, headOf, policies } from "./graph.ts"
 
-export interface OutlineNode {
-  readonly name: string
-  readonly isList: boolean
-  readonly after: Readonly<Record<string, Policy>>
-}
+const Outline = Schema.Struct({
+  name: Schema.String,
+  head: Schema.String,
+  nodes: Schema.Array(Schema.Struct({
+    name: Schema.String,
+    isList: Schema.Boolean,
+    after: Schema.Record(Schema.String, Schema.Literals(policies))
+  }))
+})
 
-export interface Outline {
-  readonly name: string
-  readonly head: string
-  readonly nodes: ReadonlyArray<OutlineNode>
-}
+export type Outline = typeof Outline.Type
 
 /** The header that has it, as JSON. */
 export const outlineHeader = "capstan-flow"
@@ -29,15 +30,8 @@ export const encode = (graph: Graph): string =>
     } satisfies Outline
   )
 
-/** None of a record that stands for no flow, and of one that a release before stored. */
-export const decode = ({ headers }: Pick<JobRecord, "headers">): Option.Option<Outline> => {
-  const text = headers[outlineHeader]
-  if (text === undefined) return Option.none()
-  try {
-    const outline: Partial<Outline> | null = JSON.parse(text)
-    return Array.isArray(outline?.nodes) ? Option.some(outline as Outline) : Option.none()
-  } catch {
-    // A user may have given a header of this name to a record of another kind.
-    return Option.none()
-  }
-}
+const decodeHeader = Schema.decodeUnknownOption(Schema.fromJsonString(Outline))
+
+/** None of a record that stands for no flow, of one that a release before stored, and where a user's header has this name. */
+export const decode = ({ headers }: Pick<JobRecord, "headers">): Option.Option<Outline> =>
+  decodeHeader(headers[outlineHeader])

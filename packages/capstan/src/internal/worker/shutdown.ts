@@ -43,17 +43,17 @@ const leave = (state: WorkerState): Effect.Effect<void> =>
     handles: [],
     holding: [],
     reconcileOlderThan: 0
-  }).pipe((goodbye) => within(goodbye, state.settings.exchangeTimeout), Effect.ignore)
+  }).pipe((goodbye) => atMost(goodbye, state.settings.exchangeTimeout), Effect.ignore)
 
 /** Returns when the latch opens, at the latest after so long. */
 const awaitFor = (latch: Latch.Latch, millis: number): Effect.Effect<void> =>
-  Effect.suspend(() => latch.isOpen() || millis <= 0 ? Effect.void : within(latch.await, millis))
+  Effect.suspend(() => latch.isOpen() || millis <= 0 ? Effect.void : atMost(latch.await, millis))
 
 /**
  * At most so long, in a fiber of its own: who closes a worker has mostly been interrupted, by a signal for one, and what may be
  * interrupted would end there before it has begun.
  */
-const within = <A, E>(effect: Effect.Effect<A, E>, millis: number): Effect.Effect<void, E> =>
+const atMost = <A, E>(effect: Effect.Effect<A, E>, millis: number): Effect.Effect<void, E> =>
   Effect.timeoutOption(effect, millis).pipe(
     Effect.forkDetach({ startImmediately: true }),
     Effect.flatMap(Fiber.join),

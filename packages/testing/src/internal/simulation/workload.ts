@@ -67,11 +67,10 @@ const featured = [
   Approved
 ] as const
 
-export class NewRelease extends JobGroup.make(
+const known = [
   Work,
   Keyed,
   Parent,
-  Snoozing,
   Deduplicated,
   Urgent,
   Limited,
@@ -80,22 +79,12 @@ export class NewRelease extends JobGroup.make(
   Batched,
   Told,
   ...featured
-) {}
+] as const
 
 /** The release before knows one job less: it parks the records of it that it claims (P11). */
-export class OldRelease extends JobGroup.make(
-  Work,
-  Keyed,
-  Parent,
-  Deduplicated,
-  Urgent,
-  Limited,
-  Poison,
-  Stepped,
-  Batched,
-  Told,
-  ...featured
-) {}
+export class OldRelease extends JobGroup.make(...known) {}
+
+export class NewRelease extends JobGroup.make(...known, Snoozing) {}
 
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {

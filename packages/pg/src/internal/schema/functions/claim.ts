@@ -7,11 +7,13 @@
  * as `marks.ts` says.
  */
 
-/** Ready records in turn, after the mark. Those that run lie in the same index until they settle. */
+/** What is ready in turn, after the mark. Those that run lie in the same index until they settle. */
+const afterMark = `queue = p_queues[i] AND lane = 0 AND state = 0
+    AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])`
+
 const inTurn = (s: string): string => `
   SELECT r.ctid AS tid, r.priority, r.turn, r.place FROM ${s}.record r
-  WHERE r.queue = p_queues[i] AND r.lane = 0 AND r.state = 0
-    AND (r.priority, r.turn, r.place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
+  WHERE ${afterMark}
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED`
 
 /** Where one of the next has crashed others, a hundred more are looked at: of those all but one are left. */
@@ -26,8 +28,7 @@ const spare = (s: string): string =>
  * (callgrind): of 900 thousand of the exchange of an idle worker.
  */
 export const claiming = (s: string): string => `
-  SELECT EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
-      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])),
+  SELECT EXISTS (SELECT FROM ${s}.record WHERE ${afterMark}),
     EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 1 AND state = 0)
     INTO v_ready, v_back;
   v_ids := NULL;
@@ -96,7 +97,6 @@ const taking = (s: string, found: string): string =>
 
 /** Whether this worker could claim another record of the queue after the mark. */
 export const mayClaim = (s: string): string =>
-  `EXISTS (SELECT FROM ${s}.record WHERE queue = p_queues[i] AND lane = 0 AND state = 0
-      AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i]))
+  `EXISTS (SELECT FROM ${s}.record WHERE ${afterMark})
     OR EXISTS (SELECT FROM ${s}.record
       WHERE queue = p_queues[i] AND lane = 1 AND state = 0 AND (crashes = 0 OR NOT ${s}.has_suspect(v_worker)))`
