@@ -15,7 +15,7 @@ interface Asked {
   readonly total: number
   /** Claimed and not ended, when it asked. */
   readonly held: number
-  /** By the last exchange that was answered before, and by all of them. */
+  /** By the last exchange that was answered before or by this one, and by all of them. */
   readonly settled: { readonly last: number; readonly all: number }
 }
 
@@ -38,10 +38,17 @@ const watched = ({ millis, notifications }: (typeof kinds)[keyof typeof kinds]) 
         held -= request.settlements.length
         const released = request.settlements.filter(({ outcome }) => outcome._tag === "Release").length
         if (released > 0) gaveBack.push(released)
-        if (request.demand.length > 0) asked.push({ total: request.total, held, settled })
+        const now = request.settlements.length
+        if (request.demand.length > 0) {
+          asked.push({
+            total: request.total,
+            held,
+            settled: { last: Math.max(settled.last, now), all: settled.all + now }
+          })
+        }
         return Effect.map(Effect.delay(store.exchange(request), answers.after), (reply) => {
           held += reply.claimed.length
-          settled = { last: request.settlements.length, all: settled.all + request.settlements.length }
+          settled = { last: now, all: settled.all + now }
           return reply
         })
       })
@@ -75,7 +82,7 @@ const isBounded = (pairs: ReadonlyArray<{ readonly most: number; readonly wants:
 }
 
 describe("what is claimed ahead", () => {
-  it.effect("is twice what the last exchange settled, on a store in the same process", () =>
+  it.effect("is twice what the exchange settles, on a store in the same process", () =>
     Effect.map(drained("in the same process"), (asked) =>
       isBounded(
         asked.map(({ held, settled, total }) => ({ most: concurrency + 2 * settled.last, wants: held + total })),
@@ -95,6 +102,12 @@ describe("what is claimed ahead", () => {
     }))
 
   for (const kind of Object.keys(kinds) as ReadonlyArray<keyof typeof kinds>) {
+    it.effect(`grows with the second exchange, on a store ${kind}`, () =>
+      Effect.map(drained(kind), ([first, second]) => {
+        assert.strictEqual(first!.total, concurrency)
+        assert.isAbove(second!.held + second!.total, concurrency)
+      }))
+
     it.effect(`leaves to others what they can start, on a store ${kind}`, () => {
       const { gaveBack, hurry, layer } = watched(kinds[kind])
       const ended: Array<string> = []

@@ -126,11 +126,12 @@ const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
   Effect.suspend(() => {
     state.nudged = false
     const { slots } = state
+    const startedAt = state.elapsedNow()
+    if (isAtRest(state, parcel)) startAfresh(state, startedAt)
+    else foresee(state, parcel, startedAt)
     const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
     const demand = total === 0 ? [] : slots.demand(total)
     const most = Math.min(maxBatch, slots.most(demand, total))
-    const startedAt = state.elapsedNow()
-    if (isAtRest(state, parcel)) startAfresh(state, startedAt)
     const sent = send(state, parcel, demand, most)
     return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
       onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
@@ -261,11 +262,17 @@ const accept = (
 /** The store has the settlements. */
 const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, startedAt: number): void => {
   const settled = parcel.settlements.length
-  // What is given back was not worked off, and says nothing of the rate.
-  for (const { outcome } of parcel.settlements) if (outcome._tag !== "Release") state.settledSince++
+  state.settledSince += workedOff(parcel)
   parcel.settled(settled)
   state.telemetry.exchanged(settled + reply.claimed.length, state.elapsedNow() - startedAt)
   state.hear(reply)
+}
+
+/** What is given back was not worked off, and says nothing of the rate. */
+const workedOff = ({ settlements }: Parcel): number => {
+  let count = 0
+  for (const { outcome } of settlements) if (outcome._tag !== "Release") count++
+  return count
 }
 
 /**
@@ -273,31 +280,55 @@ const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, sta
  * least what one millisecond takes. So handlers of microseconds get batches, and handlers of seconds leave everything to
  * whoever is free. Never more than `maxAhead`, and never more than
  *
- * - with a store in the same process, twice what the last exchange settled: as much again as it refilled, and room to grow;
+ * - with a store in the same process, twice what the exchange settles: as much again as it refills, and room to grow;
  * - with a store elsewhere, four times what was settled of late (the last `paceOver` milliseconds that were worked, what is
  *   older halved with every exchange). There are two exchanges to fill, the one under way and the one whose records run beside
  *   it, and one asks for half of all that may be held (`share`): so for no more than twice what was settled, and half the slots.
  *   An exchange that only brought records says nothing of the rate, and leaves the number as it is.
  */
 const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now: number): number => {
+  const { pace } = state
   const settled = state.settledSince
   state.settledSince = 0
+  pace.exchangeTime = exchangeTime
   if (isElsewhere(state) && settled === 0 && claimed > 0) return state.ahead
-  const { pace } = state
-  const elapsed = now - state.lastTurnAt - pace.idle
+  const { elapsed, worked } = paceWith(state, settled, now)
+  pace.settled = worked
+  pace.elapsed = elapsed
   state.lastTurnAt = now
   pace.idle = 0
-  // Handlers of some milliseconds end in bursts: of one turn to a store elsewhere the rate is no measure.
+  return aheadAt(state, worked, elapsed)
+}
+
+/**
+ * The same when an exchange is about to go out, by what it carries: what is known by its answer is known already. Without,
+ * a worker's second exchange claims no more than its first.
+ */
+const foresee = (state: WorkerState, parcel: Parcel, now: number): void => {
+  const settled = state.settledSince + workedOff(parcel)
+  if (settled === 0) return
+  const { elapsed, worked } = paceWith(state, settled, now)
+  state.ahead = Math.max(state.ahead, aheadAt(state, worked, elapsed))
+}
+
+/**
+ * The pace with so many more settled until now. Handlers of some milliseconds end in bursts: of one turn to a store elsewhere
+ * the rate is no measure.
+ */
+const paceWith = (state: WorkerState, settled: number, now: number) => {
+  const { pace } = state
   const kept = !isElsewhere(state) ? 0 : pace.elapsed > paceOver ? 0.5 : 1
-  pace.settled = pace.settled * kept + settled
-  pace.elapsed = pace.elapsed * kept + elapsed
-  if (pace.settled === 0) return 0
+  return { worked: pace.settled * kept + settled, elapsed: pace.elapsed * kept + now - state.lastTurnAt - pace.idle }
+}
+
+const aheadAt = (state: WorkerState, worked: number, elapsed: number): number => {
+  if (worked === 0) return 0
   const exchanges = isElsewhere(state) ? 2 : 1
-  const horizon = Math.min(maxHorizon, Math.max(1, 2 * exchanges * exchangeTime))
+  const horizon = Math.min(maxHorizon, Math.max(1, 2 * exchanges * state.pace.exchangeTime))
   // What is claimed for a long delay waits for some of it, and is not to be given back right before its turn.
   state.patience = Math.max(state.minPatience, 2 * horizon)
-  const worked = pace.elapsed <= 0 ? Infinity : (pace.settled / pace.elapsed) * horizon
-  return Math.floor(Math.min(maxAhead, 2 * exchanges * pace.settled, worked))
+  const inHorizon = elapsed <= 0 ? Infinity : (worked / elapsed) * horizon
+  return Math.floor(Math.min(maxAhead, 2 * exchanges * worked, inHorizon))
 }
 
 /** Waits a little longer with every failure, then asks the store what it believes that this worker holds. */

@@ -84,8 +84,11 @@ export class WorkerState extends Timers implements Host {
   settledSince = 0
   /** Settlements are under way beside the turn of the loop. */
   isBeside = false
-  /** What the last turns settled, how long that took, and how long since the last one there was nothing to run. */
-  readonly pace = { settled: 0, elapsed: 0, idle: 0 }
+  /**
+   * What the last turns settled, how long that took, how long since the last one there was nothing to run, and how long the
+   * store took for it. Milliseconds.
+   */
+  readonly pace = { settled: 0, elapsed: 0, idle: 0, exchangeTime: 0 }
   /** A renewal is under way. */
   renewing = false
   /** After a renewal that failed. */
