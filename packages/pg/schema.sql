@@ -894,11 +894,12 @@ BEGIN
     DELETE FROM record r
     USING unnest(p_ids, p_fences, p_afters, p_results, p_traces) AS g(id, fence, after, result, trace)
     WHERE r.id = g.id AND r.fence = g.fence
-    RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
-      r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace,
+    -- First what is read again: who reads a column walks over all before it.
+    RETURNING r.retention IS NULL OR keeps(r.retention, 4) AS keeps,
       CASE WHEN r.retention IS NULL THEN 86400000 WHEN keeps(r.retention, 4) THEN age(r.retention, 4) END AS age,
-      r.retention IS NULL OR keeps(r.retention, 4) AS keeps
+      r.flags, r.id, r.fence, r.queue, r.tag, r.key, r.spec, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended,
+      r.worker, r.attempt, r.version, r.key_limit, r.priority, r.retention, r.attempts, r.failures, r.payload, g.result,
+      g.trace
   ), kept AS (
     INSERT INTO history (
       id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
@@ -1983,19 +1984,19 @@ BEGIN
           concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
             ']') END) AS line
+    ), summed AS MATERIALIZED (
+      SELECT array_agg(id) AS ids, string_agg(line, E'\x1e') AS lines, count(*) AS many FROM claimed
     ), counted AS (
-      INSERT INTO delta (queue, ready, running)
-      SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
+      INSERT INTO delta (queue, ready, running) SELECT p_queues[i], -many, many FROM summed WHERE many > 0
     ), noted AS (
-      INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
-      RETURNING num
+      INSERT INTO claimed (worker, ids) SELECT v_worker, ids FROM summed WHERE many > 0 RETURNING num
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, E'\x1e'), (SELECT num FROM noted),
+    ) SELECT ids, lines, (SELECT num FROM noted),
         (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
         (SELECT max(turn) FROM chosen WHERE starts > 0)
-      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
+      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared, v_refused, v_turn FROM summed;
     IF v_shared > 0 THEN
       v_next := least(v_next, claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
     END IF;
@@ -2015,16 +2016,15 @@ BEGIN
           concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
             ']') END) AS line
+    ), summed AS MATERIALIZED (
+      SELECT array_agg(id) AS ids, string_agg(line, E'\x1e') AS lines, count(*) AS many FROM claimed
     ), counted AS (
-      INSERT INTO delta (queue, ready, running)
-      SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
+      INSERT INTO delta (queue, ready, running) SELECT p_queues[i], -many, many FROM summed WHERE many > 0
     ), noted AS (
-      INSERT INTO claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
-      RETURNING num
+      INSERT INTO claimed (worker, ids) SELECT v_worker, ids FROM summed WHERE many > 0 RETURNING num
     )
-      SELECT array_agg(id), string_agg(line, E'\x1e'), (SELECT num FROM noted),
-        (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
-      INTO v_ids, v_lines, v_claim, v_last FROM claimed;
+      SELECT ids, lines, (SELECT num FROM noted), (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      INTO v_ids, v_lines, v_claim, v_last FROM summed;
   END IF;
           IF v_ids IS NOT NULL THEN
             v_claims := v_claims || concat(E'\x1d', p_queues[i], E'\x1f', v_claim, E'\x1e', v_lines);

@@ -55,20 +55,19 @@ export const claiming = (s: string): string => `
       FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT array_agg(id), string_agg(line, E'\\x1e'), (SELECT num FROM noted),
+    ) SELECT ids, lines, (SELECT num FROM noted),
         (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
         (SELECT max(turn) FROM chosen WHERE starts > 0)
-      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared, v_refused, v_turn FROM claimed;
+      INTO v_ids, v_lines, v_claim, v_keys, v_starts, v_shared, v_refused, v_turn FROM summed;
     IF v_shared > 0 THEN
       v_next := least(v_next, ${s}.claimed_shared(p_queues[i], v_turn, v_keys, v_refused, v_now));
     END IF;
     v_last := NULL;
   ELSIF v_ready THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")}
-      SELECT array_agg(id), string_agg(line, E'\\x1e'), (SELECT num FROM noted),
-        (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
-      INTO v_ids, v_lines, v_claim, v_last FROM claimed;
+      SELECT ids, lines, (SELECT num FROM noted), (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      INTO v_ids, v_lines, v_claim, v_last FROM summed;
   END IF;`
 
 /**
@@ -87,12 +86,12 @@ const taking = (s: string, found: string): string =>
           concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN ${s}.extra_of(r.id) ELSE 'null' END,
             ']') END) AS line
+    ), summed AS MATERIALIZED (
+      SELECT array_agg(id) AS ids, string_agg(line, E'\\x1e') AS lines, count(*) AS many FROM claimed
     ), counted AS (
-      INSERT INTO ${s}.delta (queue, ready, running)
-      SELECT p_queues[i], -count(*), count(*) FROM claimed HAVING count(*) > 0
+      INSERT INTO ${s}.delta (queue, ready, running) SELECT p_queues[i], -many, many FROM summed WHERE many > 0
     ), noted AS (
-      INSERT INTO ${s}.claimed (worker, ids) SELECT v_worker, array_agg(id) FROM claimed HAVING count(*) > 0
-      RETURNING num
+      INSERT INTO ${s}.claimed (worker, ids) SELECT v_worker, ids FROM summed WHERE many > 0 RETURNING num
     )`
 
 /** Whether this worker could claim another record of the queue after the mark. */

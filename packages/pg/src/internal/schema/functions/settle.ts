@@ -27,11 +27,12 @@ BEGIN
     DELETE FROM ${s}.record r
     USING unnest(p_ids, p_fences, p_afters, p_results, p_traces) AS g(id, fence, after, result, trace)
     WHERE r.id = g.id AND r.fence = g.fence
-    RETURNING r.id, r.flags, r.key, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended, r.worker, r.fence,
-      r.attempt, r.version, r.key_limit, r.priority, r.queue, r.tag, r.retention, r.spec, r.attempts, r.failures, r.payload,
-      g.result, g.trace,
+    -- First what is read again: who reads a column walks over all before it.
+    RETURNING r.retention IS NULL OR ${s}.keeps(r.retention, 4) AS keeps,
       CASE WHEN r.retention IS NULL THEN 86400000 WHEN ${s}.keeps(r.retention, 4) THEN ${s}.age(r.retention, 4) END AS age,
-      r.retention IS NULL OR ${s}.keeps(r.retention, 4) AS keeps
+      r.flags, r.id, r.fence, r.queue, r.tag, r.key, r.spec, r.enqueued_at, r.at, least(p_now, r.at + g.after) AS ended,
+      r.worker, r.attempt, r.version, r.key_limit, r.priority, r.retention, r.attempts, r.failures, r.payload, g.result,
+      g.trace
   ), kept AS (
     INSERT INTO ${s}.history (
       id, enqueued_at, claimed_at, ended_at, finished_at, expires_at, fence, settled, attempt, version, key_limit, part,
