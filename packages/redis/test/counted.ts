@@ -5,14 +5,20 @@ import type { Redis } from "effect/persistence"
 import { Advance } from "../../testing/src/internal/suite/harness.ts"
 import * as Harness from "./harness.ts"
 
-const counting = (clock: string) =>
-  `local count = call\ncall = function(...) count('INCR', P .. ':calls') return count(...) end\n${clock}`
+const counting = (clock: string, only?: string) =>
+  `local count = call
+  call = function(...)
+    if ${only === undefined ? "true" : `(...) == '${only}'`} then count('INCR', P .. ':calls') end
+    return count(...)
+  end
+  ${clock}`
 
-/** `clock`: stands still until it is moved, where none is given. */
+/** `clock`: stands still until it is moved, where none is given. `only`: what it counts, where that is not every command. */
 export const on = <A, E>(
   theme: string,
   run: (prefix: string) => Effect.Effect<A, E, JobStore.JobStore>,
-  clock: string = Harness.frozenClock
+  clock: string = Harness.frozenClock,
+  only?: string
 ) =>
   Effect.gen(function*() {
     const prefix = Harness.prefixOf(theme)
@@ -20,7 +26,7 @@ export const on = <A, E>(
     yield* Harness.empty(prefix)
     yield* Harness.freeze(prefix)
     yield* run(prefix).pipe(
-      Effect.provideService(JobStore.JobStore, yield* Harness.open(prefix, counting(clock))),
+      Effect.provideService(JobStore.JobStore, yield* Harness.open(prefix, counting(clock, only))),
       Effect.provideService(
         Advance,
         (millis) => Effect.asVoid(Effect.orDie(Effect.provide(Harness.advance(prefix, millis), context)))
