@@ -77,7 +77,10 @@ export class Cluster {
       const node = this.node(`worker ${++this.started}`)
       const worker = release === "old" ? this.worker(OldRelease, settings) : this.worker(NewRelease, settings)
       const served = Layer.provide(worker, handlers(node, this.kill(node, release)))
-      const program = yield* Layer.launch(Layer.fresh(Layer.merge(served, this.schedules.layer))).pipe(
+      // One after the other: layers that are merged are closed in fibers of their own, which nobody has interrupted.
+      const program = yield* Layer.build(Layer.fresh(this.schedules.layer)).pipe(
+        Effect.andThen(Layer.launch(Layer.fresh(served))),
+        Effect.scoped,
         Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
         Effect.provideService(Clock.Clock, node.clock(this.clock)),
         Effect.forkDetach
