@@ -71,6 +71,12 @@ export interface Options {
    */
   readonly without?: ReadonlySet<string> | undefined
   /**
+   * When it is over at the latest, in virtual milliseconds, however it stands then.
+   *
+   * @default when nothing happens any more
+   */
+  readonly until?: number | undefined
+  /**
    * Whether the report says what every record did.
    *
    * @default false
@@ -111,6 +117,8 @@ export type {
 export interface Report {
   readonly seed: number
   readonly violations: ReadonlyArray<string>
+  /** When the first invariant broke, in virtual milliseconds. */
+  readonly brokeAt: number | undefined
   /** How often each event of the transition table was seen. */
   readonly events: ReadonlyMap<string, number>
   /** How often each step from state to state was seen. */
@@ -175,6 +183,7 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
       records = 40,
       remote,
       seed,
+      until = Infinity,
       worker,
       workers = 3
     } = options
@@ -203,17 +212,18 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
       kills,
       records,
       hostileFor: hostileMillis,
+      until,
       advance
     })
     world.isHostile = false
     let restedFor = 0
     for (let passed = 0; passed < restFor && restedFor < (remote === undefined ? quietFor : 1000); passed += 1000) {
       yield* advance(1000)
-      if (world.violations.length > 0) break
+      if (world.violations.length > 0 || world.now() >= until) break
       restedFor = (yield* invariants.isAtRest) ? restedFor + 1000 : 0
     }
     // One that broke an invariant is stopped where it did.
-    if (world.violations.length === 0) yield* invariants.atRest
+    if (world.violations.length === 0 && world.now() < until) yield* invariants.atRest
     // A store elsewhere would go on waking them.
     cluster.end()
     const { events, faults, features, fingerprint, memberLog, pairs, steps, story, told, transitions, violations } =
@@ -221,6 +231,7 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
     return {
       seed,
       violations,
+      brokeAt: world.brokeAt,
       faultPairs: pairs,
       story,
       told,
@@ -316,19 +327,21 @@ export const describeFailure = ({ seed, violations }: Report, kills: boolean): s
  * **Details**
  *
  * What clients, operators and faults do is left out in ever smaller parts, until nothing more can be, or `runs` are made. A run counts
- * that breaks the same invariant, whichever record or worker does. Some two hundred runs take a minute.
+ * that breaks the same invariant, whichever record or worker does, not much later than the given one.
  *
  * @category runs
  * @since 0.1.0
  */
 export const shrink = (
   failed: Report,
-  options?: Omit<Options, "seed" | "without" | "tells"> & {
+  options?: Omit<Options, "seed" | "without" | "tells" | "until"> & {
     /** @default 300 */
     readonly runs?: number | undefined
   }
 ): Effect.Effect<Report> => {
-  const again = (without: ReadonlySet<string>, tells: boolean) => run({ ...options, seed: failed.seed, without, tells })
+  const until = failed.brokeAt === undefined ? undefined : failed.brokeAt + lease
+  const again = (without: ReadonlySet<string>, tells: boolean) =>
+    run({ ...options, seed: failed.seed, without, tells, until })
   return Story.shrink(failed, again, options?.runs ?? 300)
 }
 

@@ -11,10 +11,11 @@ import { type Choices, choicesOf } from "./world.ts"
 
 export const drive = (
   cluster: Cluster,
-  { advance, hostileFor, kills, records }: {
+  { advance, hostileFor, kills, records, until }: {
     readonly kills: boolean
     readonly records: number
     readonly hostileFor: number
+    readonly until: number
     readonly advance: (millis: number) => Effect.Effect<void>
   }
 ): Effect.Effect<void, never, Scope.Scope> =>
@@ -37,7 +38,7 @@ export const drive = (
     yield* cluster.seam(ofSeam)
     yield* inBackground(cluster.schedules.make(cluster.client))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
-    const isOver = () => now() >= hostileFor || world.violations.length > 0
+    const isOver = () => now() >= Math.min(hostileFor, until) || world.violations.length > 0
     // Each turn has choices of its own: what is left out of one, or finds the cluster otherwise, changes no later one.
     for (let turn = 0; !isOver(); turn++) {
       const choices = choicesOf(world.seed, `turn ${turn}`)

@@ -111,6 +111,7 @@ export class World {
   /** Records that a client was told of. */
   readonly acknowledged = new Set<string>()
   readonly violations: Array<string> = []
+  brokeAt: number | undefined = undefined
   /** Faults happen while this holds; then the cluster must come to rest. */
   isHostile = true
   /** Nobody is looked at any more. */
@@ -171,6 +172,7 @@ export class World {
   }
 
   violate(what: string): void {
+    this.brokeAt ??= this.now()
     if (this.violations.length < 10) this.violations.push(`at ${this.now()} ms: ${what}`)
   }
 
