@@ -988,6 +988,7 @@ CREATE OR REPLACE FUNCTION control_one(p_id uuid, p_action text, p_reason text, 
 AS $function$
 DECLARE
   r record;
+  v_awaited boolean;
 BEGIN
   IF p_transaction THEN
     SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 FOR UPDATE;
@@ -1035,8 +1036,12 @@ BEGIN
     r.fence := r.fence + 1;
     PERFORM finish(r, 5, p_reason, NULL, p_now, p_transaction);
   WHEN 'Delete' THEN
+    -- Whoever waits for it is told that it is gone, not how it ended.
+    v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
+    IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
     PERFORM finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM forget(p_id, p_now);
+    IF v_awaited THEN PERFORM dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
     PERFORM tell('deleted', r, NULL, p_now);
   WHEN 'Retry' THEN
     IF p_payload IS NULL AND r.state <> 2 THEN RETURN 'Unchanged'; END IF;

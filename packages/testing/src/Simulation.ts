@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import { JobStore } from "capstan"
+import { JobStore, type JobWorker } from "capstan"
 import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scheduler, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Cluster, lease } from "./internal/simulation/cluster.ts"
@@ -17,7 +17,8 @@ import { Invariants } from "./internal/simulation/invariants.ts"
 import { Patience, type Remote } from "./internal/simulation/remote.ts"
 import * as SeededScheduler from "./internal/simulation/scheduler.ts"
 import { Schedules } from "./internal/simulation/schedules.ts"
-import { World } from "./internal/simulation/world.ts"
+import * as Story from "./internal/simulation/story.ts"
+import { type Occurrence, type Told, World } from "./internal/simulation/world.ts"
 
 /**
  * Options of a run.
@@ -44,6 +45,12 @@ export interface Options {
    * @default the memory store
    */
   readonly layer?: Layer.Layer<JobStore.JobStore> | undefined
+  /**
+   * Makes the workers, such as a twin with a defect that must be found.
+   *
+   * @default `JobWorker.layer`
+   */
+  readonly worker?: typeof JobWorker.layer | undefined
   /** Changes the store, to plant a defect that must be found. */
   readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
   /**
@@ -57,16 +64,48 @@ export interface Options {
    * @default 90 seconds
    */
   readonly hostileFor?: Duration.Input | undefined
+  /**
+   * What does not happen in this run, by the keys of what happened in another one of the seed: see `shrink`.
+   *
+   * @default nothing
+   */
+  readonly without?: ReadonlySet<string> | undefined
+  /**
+   * When it is over at the latest, in virtual milliseconds, however it stands then.
+   *
+   * @default when nothing happens any more
+   */
+  readonly until?: number | undefined
+  /**
+   * Whether the report says what every record did.
+   *
+   * @default false
+   */
+  readonly tells?: boolean | undefined
 }
 
 export type {
+  /**
+   * What somebody did, or what went wrong, at some instant of a run.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Occurrence,
   /**
    * A store elsewhere that a simulation runs on.
    *
    * @category options
    * @since 0.1.0
    */
-  Remote
+  Remote,
+  /**
+   * What a record did at some instant of a run.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Told
 }
 
 /**
@@ -78,6 +117,8 @@ export type {
 export interface Report {
   readonly seed: number
   readonly violations: ReadonlyArray<string>
+  /** When the first invariant broke, in virtual milliseconds. */
+  readonly brokeAt: number | undefined
   /** How often each event of the transition table was seen. */
   readonly events: ReadonlyMap<string, number>
   /** How often each step from state to state was seen. */
@@ -85,6 +126,12 @@ export interface Report {
   /** How often features were seen to do what they are for. */
   readonly features: ReadonlyMap<string, number>
   readonly faults: ReadonlyMap<string, number>
+  /** How often one fault came within six seconds after another one: `killed worker, lost reply`. */
+  readonly faultPairs: ReadonlyMap<string, number>
+  /** What clients, operators and faults did, in order. */
+  readonly story: ReadonlyArray<Occurrence>
+  /** What the records did, in order, with `tells`. */
+  readonly told: ReadonlyArray<Told>
   /** Whether records of a batch job ran together. */
   readonly hasBatches: boolean
   /** Calls that the store took. */
@@ -107,6 +154,7 @@ const quietFor = 20_000
 export const run = (options: Options): Effect.Effect<Report> =>
   simulate(options).pipe(
     Effect.scoped,
+    Effect.updateService(Clock.Clock, steadily),
     Random.withSeed(`simulation ${options.seed}`),
     Effect.provide(Layer.fresh(TestClock.layer())),
     // Workers say that the store is away, and it often is.
@@ -115,6 +163,15 @@ export const run = (options: Options): Effect.Effect<Report> =>
     // The scheduler goes by how far a fiber has run since it yielded: what the caller did before must not count.
     (seeded) => Effect.andThen(Effect.yieldNow, seeded)
   )
+
+/**
+ * A sleeper that yields between when it says how long it sleeps and when it is down for that would be woken after its time, and
+ * the clock of the test set back to it.
+ */
+const steadily = (clock: Clock.Clock): Clock.Clock => ({
+  ...clock,
+  sleep: (duration) => Effect.provideService(clock.sleep(duration), Scheduler.PreventSchedulerYield, true)
+})
 
 const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -126,9 +183,11 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
       records = 40,
       remote,
       seed,
+      until = Infinity,
+      worker,
       workers = 3
     } = options
-    const world = new World(seed)
+    const world = new World(seed, options)
     const clock = yield* Clock.Clock
     world.now = () => clock.currentTimeMillisUnsafe()
     const store = remote?.store ??
@@ -147,29 +206,35 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
       schedules,
       seesEdges: remote === undefined
     })
-    const cluster = new Cluster(world, plant(store), clock, invariants, schedules)
+    const cluster = new Cluster(world, plant(store), clock, invariants, schedules, worker)
     for (let i = 0; i < workers; i++) yield* cluster.start(i % 3 === 1 ? "old" : "new")
     yield* drive(cluster, {
       kills,
       records,
       hostileFor: hostileMillis,
+      until,
       advance
     })
     world.isHostile = false
     let restedFor = 0
     for (let passed = 0; passed < restFor && restedFor < (remote === undefined ? quietFor : 1000); passed += 1000) {
       yield* advance(1000)
-      if (world.violations.length > 0) break
+      if (world.violations.length > 0 || world.now() >= until) break
       restedFor = (yield* invariants.isAtRest) ? restedFor + 1000 : 0
     }
     // One that broke an invariant is stopped where it did.
-    if (world.violations.length === 0) yield* invariants.atRest
+    if (world.violations.length === 0 && world.now() < until) yield* invariants.atRest
     // A store elsewhere would go on waking them.
     cluster.end()
-    const { events, faults, features, fingerprint, memberLog, steps, transitions, violations } = world
+    const { events, faults, features, fingerprint, memberLog, pairs, steps, story, told, transitions, violations } =
+      world
     return {
       seed,
       violations,
+      brokeAt: world.brokeAt,
+      faultPairs: pairs,
+      story,
+      told,
       hasBatches: memberLog.hasMates,
       events,
       transitions,
@@ -193,6 +258,7 @@ export interface Exploration {
   readonly transitions: ReadonlyMap<string, number>
   readonly features: ReadonlyMap<string, number>
   readonly faults: ReadonlyMap<string, number>
+  readonly faultPairs: ReadonlyMap<string, number>
   /** The first seed that broke an invariant, with what it broke. */
   readonly failed: Report | undefined
 }
@@ -212,6 +278,7 @@ export const explore = (
     const transitions = new Map<string, number>()
     const features = new Map<string, number>()
     const faults = new Map<string, number>()
+    const faultPairs = new Map<string, number>()
     let runs = 0
     let steps = 0
     for (const seed of seeds) {
@@ -222,9 +289,12 @@ export const explore = (
       add(transitions, report.transitions)
       add(features, report.features)
       add(faults, report.faults)
-      if (report.violations.length > 0) return { runs, steps, events, transitions, features, faults, failed: report }
+      add(faultPairs, report.faultPairs)
+      if (report.violations.length > 0) {
+        return { runs, steps, events, transitions, features, faults, faultPairs, failed: report }
+      }
     }
-    return { runs, steps, events, transitions, features, faults, failed: undefined }
+    return { runs, steps, events, transitions, features, faults, faultPairs, failed: undefined }
   })
 
 const add = (sum: Map<string, number>, more: ReadonlyMap<string, number>): void => {
@@ -250,3 +320,35 @@ export const unreached = (exploration: Exploration, options: { readonly kills: b
 export const describeFailure = ({ seed, violations }: Report, kills: boolean): string =>
   `seed ${seed}:\n${violations.map((violation) => `  ${violation}`).join("\n")}\n` +
   `replay with: npm run simulate -- --seed ${seed}${kills ? "" : " --no-kills"}`
+
+/**
+ * Leaves out of a failed run what it fails without, and runs what is left once more: the shortest story that ends so.
+ *
+ * **Details**
+ *
+ * What clients, operators and faults do is left out in ever smaller parts, until nothing more can be, or `runs` are made. A run counts
+ * that breaks the same invariant, whichever record or worker does, not much later than the given one.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const shrink = (
+  failed: Report,
+  options?: Omit<Options, "seed" | "without" | "tells" | "until"> & {
+    /** @default 300 */
+    readonly runs?: number | undefined
+  }
+): Effect.Effect<Report> => {
+  const until = failed.brokeAt === undefined ? undefined : failed.brokeAt + lease
+  const again = (without: ReadonlySet<string>, tells: boolean) =>
+    run({ ...options, seed: failed.seed, without, tells, until })
+  return Story.shrink(failed, again, options?.runs ?? 300)
+}
+
+/**
+ * The story of a run as a timeline: what was done, what went wrong, and what the records that it is about did.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const timeline = (report: Report): string => Story.timeline(report)

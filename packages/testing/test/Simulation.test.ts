@@ -17,7 +17,7 @@ import {
   racyClaim,
   unfencedSteps
 } from "../src/internal/simulation/plants.ts"
-import { type Change, twin } from "./twin.ts"
+import { type Change, twin, workerTwin } from "./twin.ts"
 
 /** Shown in the run of the tests. */
 const tell = (context: TestContext, text: string) => Effect.promise(() => context.annotate(text))
@@ -54,7 +54,7 @@ describe("Simulation", { timeout: 300_000 }, () => {
       const exploration = yield* Simulation.explore(seeds)
       const { events, failed, faults, features, transitions } = exploration
       assert.isUndefined(failed, failed && Simulation.describeFailure(failed, true))
-      assert.strictEqual(faults.size, 9, `faults reached: ${[...faults.keys()].join(", ")}`)
+      assert.strictEqual(faults.size, 10, `faults reached: ${[...faults.keys()].join(", ")}`)
       for (const reached of [events, transitions, features, faults]) {
         yield* tell(
           context,
@@ -245,6 +245,29 @@ describe("a planted race is found, and seen again", { timeout: 300_000 }, () => 
         yield* tell(context, `${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
       }))
   }
+})
+
+describe("a planted defect of the worker is found, and told as a story", { timeout: 300_000 }, () => {
+  it.live("shutdown waits that end when who waits has been interrupted (P9)", (context) =>
+    Effect.gen(function*() {
+      const worker = yield* Effect.promise(() =>
+        workerTwin("shutdown waits that are interrupted", {
+          file: "shutdown.ts",
+          line: "millis <= 0 ? Effect.void : atMost(latch.await, millis)",
+          instead:
+            "millis <= 0 ? Effect.void : Effect.interruptible(Effect.asVoid(Effect.timeoutOption(latch.await, millis)))"
+        })
+      )
+      const { failed } = yield* Simulation.explore(seeds, { worker })
+      assert.isDefined(failed, `it was not found within ${seeds.length} seeds`)
+      assert.match(failed!.violations[0]!, /has closed, says no goodbye, and is left holding/)
+      const shortest = yield* Simulation.shrink(failed!, { worker, runs: 20 })
+      assert.isBelow(shortest.story.length, failed!.story.length / 4)
+      const story = Simulation.timeline(shortest)
+      assert.match(story, /ms {2}a worker is told to stop\n/)
+      assert.match(story, /BROKEN {2}at \d+ ms: worker \d+ has closed, says no goodbye, and is left holding #\d+$/m)
+      yield* tell(context, `\n${story}`)
+    }))
 })
 
 describe("a failed seed can be seen again", { timeout: 300_000 }, () => {

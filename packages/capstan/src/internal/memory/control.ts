@@ -101,9 +101,8 @@ const reprioritise = (state: MemoryState, row: Row, priority: number, now: numbe
   if (home !== undefined) home.remove(row)
   row.priority = priority
   row.fence++
-  if (row.state === "ready") state.admit(row, "edit", now)
-  else if (row.state === "scheduled") state.run(row, "edit", now, row.at)
-  else if (row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)
+  if (row.state === "ready" || row.more?.blocked === "ConcurrencyKey") state.admit(row, "edit", now)
+  // Also one that is due: the next exchange lets it become ready, in the order of what is due.
   else if (home === row.queue.due) state.wakeAt(row, row.at)
   return "Changed"
 }

@@ -102,7 +102,8 @@ const close = (state: MemoryState, edge: Edge, answer: Final, now: number): void
 const goOn = (state: MemoryState, row: Row, now: number): void => {
   const more = row.grow()
   if (more.pending > 0 || (more.blocked !== "Dependencies" && more.blocked !== "Children")) return
-  state.run(row, "unblock", now, row.spec.runAt ?? row.enqueuedAt + row.spec.delay)
+  // What waits for its children has begun: when it was due once is over, also when somebody let it run before.
+  state.run(row, "unblock", now, more.blocked === "Children" ? now : row.spec.runAt ?? row.enqueuedAt + row.spec.delay)
 }
 
 const die = (state: MemoryState, row: Row, edge: Edge, now: number): void => {

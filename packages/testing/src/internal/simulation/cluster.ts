@@ -2,14 +2,14 @@
  * The processes of a run: those with a worker, the client's, and the worker of another kind.
  */
 import { JobStore, JobWorker } from "capstan"
-import { Clock, Duration, Effect, Layer, Scope } from "effect"
+import { Clock, Duration, Effect, Fiber, Layer, type Scope } from "effect"
 import { type Invariants, queueLimit } from "./invariants.ts"
-import { Node } from "./node.ts"
+import { Node, shutdownGrace } from "./node.ts"
 import { rate } from "./rates.ts"
 import type { Schedules } from "./schedules.ts"
 import { type SeamRecords, seamWorker } from "./seam.ts"
 import { handlers, NewRelease, OldRelease } from "./workload.ts"
-import type { World } from "./world.ts"
+import type { Choices, World } from "./world.ts"
 
 type Release = "old" | "new"
 
@@ -20,7 +20,7 @@ const settings: JobWorker.Options<"default" | "parents" | "bulk" | "rated" | "te
   concurrency: 4,
   lease,
   pollInterval: "1 second",
-  shutdownGrace: 0,
+  shutdownGrace,
   interruptGrace: "1 second",
   queues: {
     [queueLimit.queue]: { limit: { concurrency: queueLimit.concurrency } },
@@ -30,6 +30,12 @@ const settings: JobWorker.Options<"default" | "parents" | "bulk" | "rated" | "te
   }
 }
 
+interface Serving {
+  readonly node: Node
+  readonly release: Release
+  readonly program: Fiber.Fiber<unknown, unknown>
+}
+
 export class Cluster {
   readonly world: World
   readonly client: JobStore.Shape
@@ -37,7 +43,8 @@ export class Cluster {
   private readonly clock: Clock.Clock
   private readonly invariants: Invariants
   readonly schedules: Schedules
-  private nodes: Array<{ readonly node: Node; readonly release: Release }> = []
+  private nodes: Array<Serving> = []
+  private readonly worker: typeof JobWorker.layer
   private readonly all: Array<Node> = []
   private started = 0
 
@@ -46,9 +53,11 @@ export class Cluster {
     store: JobStore.Shape,
     clock: Clock.Clock,
     invariants: Invariants,
-    schedules: Schedules
+    schedules: Schedules,
+    worker: typeof JobWorker.layer = JobWorker.layer
   ) {
     this.world = world
+    this.worker = worker
     this.store = store
     this.clock = clock
     this.invariants = invariants
@@ -62,31 +71,59 @@ export class Cluster {
     return node
   }
 
-  /** Starts a process with a worker. Its scope is left open: what is killed runs no finalizers. */
+  /** Starts a process with a worker: its program is a fiber, which a signal interrupts. What is killed runs no finalizers. */
   readonly start = (release: Release): Effect.Effect<void> =>
     Effect.gen({ self: this }, function*() {
       const node = this.node(`worker ${++this.started}`)
-      this.nodes.push({ node, release })
-      const worker = release === "old" ? JobWorker.layer(OldRelease, settings) : JobWorker.layer(NewRelease, settings)
+      const worker = release === "old" ? this.worker(OldRelease, settings) : this.worker(NewRelease, settings)
       const served = Layer.provide(worker, handlers(node, this.kill(node, release)))
-      const all = Layer.fresh(Layer.merge(served, this.schedules.layer))
-      yield* Layer.buildWithScope(all, yield* Scope.make()).pipe(
+      // One after the other: layers that are merged are closed in fibers of their own, which nobody has interrupted.
+      const program = yield* Layer.build(Layer.fresh(this.schedules.layer)).pipe(
+        Effect.andThen(Layer.launch(Layer.fresh(served))),
+        Effect.scoped,
         Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
-        Effect.provideService(Clock.Clock, node.clock(this.clock))
+        Effect.provideService(Clock.Clock, node.clock(this.clock)),
+        Effect.forkDetach
       )
+      this.nodes.push({ node, release, program })
     })
 
-  /** The process is gone from one instant to the next; another one starts in its place. */
+  /** The process is gone from one instant to the next; another one starts in its place, unless that has been seen to. */
   private kill(node: Node, release: Release): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (node.isKilled) return Effect.void
       node.isKilled = true
-      this.nodes = this.nodes.filter((other) => other.node !== node)
       this.world.reached("killed worker")
-      const successor = Effect.andThen(this.clock.sleep(Duration.seconds(2)), this.start(release))
-      return Effect.asVoid(Effect.forkDetach(Effect.provideService(successor, Clock.Clock, this.clock)))
+      return this.leave(node) ? this.succeed(release) : Effect.void
     })
   }
+
+  /** Nothing is done to it any more; false when that holds already. */
+  private leave(node: Node): boolean {
+    const serving = this.nodes.length
+    this.nodes = this.nodes.filter((other) => other.node !== node)
+    return this.nodes.length < serving
+  }
+
+  private succeed(release: Release): Effect.Effect<void> {
+    const successor = Effect.andThen(this.clock.sleep(Duration.seconds(2)), this.start(release))
+    return Effect.asVoid(Effect.forkDetach(Effect.provideService(successor, Clock.Clock, this.clock)))
+  }
+
+  /** The process is told to stop, as by SIGTERM, while another one starts: its program is interrupted, and ends when it likes. */
+  readonly terminateOne = (choices: Choices): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (this.nodes.length < 2) return Effect.void
+      const { node, program, release } = choices.pick(this.nodes)
+      this.leave(node)
+      this.world.reached("terminated worker")
+      const stop = node.held(this.clock).pipe(
+        Effect.andThen(Effect.sync(() => node.closing.tell())),
+        Effect.andThen(Fiber.interrupt(program)),
+        Effect.andThen(Effect.suspend(() => node.closing.gone(this.invariants)))
+      )
+      return Effect.andThen(Effect.forkDetach(stop), this.succeed(release))
+    })
 
   /** A worker of another kind: what core cannot cause yet. */
   seam(records: SeamRecords): Effect.Effect<void, never, Scope.Scope> {
@@ -95,29 +132,30 @@ export class Cluster {
     return Effect.asVoid(Effect.forkScoped(seamWorker(node, view, records, lease)))
   }
 
-  readonly killOne: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.nodes.length < 2) return Effect.void
-    const { node, release } = this.world.choices.pick(this.nodes)
-    return this.kill(node, release)
-  })
+  readonly killOne = (choices: Choices): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (this.nodes.length < 2) return Effect.void
+      const { node, release } = choices.pick(this.nodes)
+      return this.kill(node, release)
+    })
 
   /** Nobody of it calls the store any more. */
   end(): void {
+    this.world.isOver = true
     for (const node of this.all) node.isKilled = true
   }
 
   /** By up to an hour, either way. */
-  stepClock(): void {
+  stepClock(choices: Choices): void {
     if (this.nodes.length === 0) return
-    this.world.choices.pick(this.nodes).node.clockOffset = this.world.choices.between(-3_600_000, 3_600_000)
+    choices.pick(this.nodes).node.clockOffset = choices.between(-3_600_000, 3_600_000)
     this.world.reached("clock step")
   }
 
   /** For longer than its lease, so that it comes back stale. */
-  freezeOne(): void {
+  freezeOne(choices: Choices): void {
     if (this.nodes.length === 0) return
-    this.world.choices.pick(this.nodes).node.frozenUntil = this.world.now() +
-      this.world.choices.between(lease, 3 * lease)
+    choices.pick(this.nodes).node.frozenUntil = this.world.now() + choices.between(lease, 3 * lease)
     this.world.reached("frozen worker")
   }
 }

@@ -7,24 +7,26 @@ import { Effect, type Scope } from "effect"
 import type { Cluster } from "./cluster.ts"
 import { SeamRecords } from "./seam.ts"
 import { jobs } from "./workload.ts"
-import type { Choices } from "./world.ts"
+import { type Choices, choicesOf } from "./world.ts"
 
 export const drive = (
   cluster: Cluster,
-  { advance, hostileFor, kills, records }: {
+  { advance, hostileFor, kills, records, until }: {
     readonly kills: boolean
     readonly records: number
     readonly hostileFor: number
+    readonly until: number
     readonly advance: (millis: number) => Effect.Effect<void>
   }
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const { choices, now } = cluster.world
+    const { world } = cluster
+    const { now } = world
     /** What operators may do something to. */
     const operable = new Set<string>()
     const acknowledge = (id: string) => {
       operable.add(id)
-      cluster.world.acknowledged.add(id)
+      world.acknowledged.add(id)
     }
     const inBackground = <A, E>(effect: Effect.Effect<A, E, JobStore.JobStore>) =>
       effect.pipe(
@@ -32,14 +34,22 @@ export const drive = (
         Effect.provideService(JobStore.JobStore, cluster.client),
         Effect.forkScoped
       )
-    const ofSeam = new SeamRecords(choices)
+    const ofSeam = new SeamRecords(choicesOf(world.seed, "seam"))
     yield* cluster.seam(ofSeam)
     yield* inBackground(cluster.schedules.make(cluster.client))
-    const atSeam = (record: JobStore.NewRecord) =>
-      inBackground(Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledge(record.id)))
     const names = Object.keys(jobs).filter((name) => kills || name !== "Poison") as ReadonlyArray<keyof typeof jobs>
-    const isOver = () => now() >= hostileFor || cluster.world.violations.length > 0
-    while (!isOver()) {
+    const isOver = () => now() >= Math.min(hostileFor, until) || world.violations.length > 0
+    // Each turn has choices of its own: what is left out of one, or finds the cluster otherwise, changes no later one.
+    for (let turn = 0; !isOver(); turn++) {
+      const choices = choicesOf(world.seed, `turn ${turn}`)
+      const may = (what: string) => world.may(`turn ${turn}: ${what}`, what)
+      const act = <A, E>(what: string, effect: Effect.Effect<A, E, JobStore.JobStore>) =>
+        may(what) ? inBackground(effect) : Effect.void
+      const atSeam = (what: string, record: JobStore.NewRecord) =>
+        act(
+          `a client enqueues ${what}`,
+          Effect.map(cluster.client.enqueue({ records: [record] }), () => acknowledge(record.id))
+        )
       if (choices.chance(records / (hostileFor / 300))) {
         // Poison is rare.
         const name = choices.chance(0.2)
@@ -61,40 +71,54 @@ export const drive = (
         const enqueue = job.enqueueMany(payloads, {
           delay: !isBurst && choices.chance(0.3) ? choices.between(1, 5000) : 0
         })
-        yield* inBackground(Effect.map(enqueue, (stored) => stored.forEach(({ id }) => acknowledge(id))))
+        yield* act(
+          `a client enqueues ${payloads.length} of ${job._tag}`,
+          Effect.map(enqueue, (stored) => stored.forEach(({ id }) => acknowledge(id)))
+        )
       }
-      for (const act of cluster.world.use.act(choices)) yield* inBackground(act)
-      if (choices.chance(0.02)) yield* atSeam(ofSeam.steps())
-      if (choices.chance(0.03)) yield* inBackground(cluster.schedules.change(cluster.client, choices))
+      for (const [name, effect] of world.use.act(choices)) yield* act(`a client uses ${name}`, effect)
+      if (choices.chance(0.02)) yield* atSeam("one that waits for a signal, then for children", ofSeam.steps())
+      if (choices.chance(0.03)) {
+        yield* act("an operator changes a schedule", cluster.schedules.change(cluster.client, choices))
+      }
       if (choices.chance(0.03) && operable.size > 0) {
         const recent = [...operable].slice(-4)
-        yield* atSeam(ofSeam.dependent(choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]))
+        const on = choices.chance(0.5) ? recent.slice(-2) : [choices.pick(recent)]
+        yield* atSeam(`one that waits for ${on.length} others`, ofSeam.dependent(on))
       }
       if (choices.chance(0.02)) {
         const flow = ofSeam.flow()
-        yield* inBackground(Effect.map(
-          cluster.client.enqueue({ records: flow, whole: flow.at(-1)!.id }),
-          () => flow.forEach(({ id }) => acknowledge(id))
-        ))
+        yield* act(
+          `a client enqueues a flow of ${flow.length}`,
+          Effect.map(
+            cluster.client.enqueue({ records: flow, whole: flow.at(-1)!.id }),
+            () => flow.forEach(({ id }) => acknowledge(id))
+          )
+        )
       }
       if (choices.chance(0.15) && operable.size > 0) {
         // Mostly what is new: it may still wait.
         const ids = [...operable].slice(choices.chance(0.7) ? -5 : 0)
-        yield* inBackground(operate(cluster.client, choices.pick(ids) as JobRecord.JobId, choices))
+        const [what, effect] = operate(cluster.client, choices.pick(ids) as JobRecord.JobId, choices)
+        yield* act(`an operator: ${what}`, effect)
       }
       if (choices.chance(0.1)) {
         // What is ready by a limit may be too much by the next.
         const settings = choices.chance(0.5) ? { concurrency: 1 } : undefined
-        yield* inBackground(cluster.client.limits([{ _tag: "Override", name: "@shared", settings }]))
+        yield* act(
+          `an operator ${settings === undefined ? "clears the override" : "allows one at a time"} of @shared`,
+          cluster.client.limits([{ _tag: "Override", name: "@shared", settings }])
+        )
       }
-      if (kills && choices.chance(0.01)) yield* cluster.killOne
-      if (kills && choices.chance(0.01)) cluster.freezeOne()
-      if (choices.chance(0.01)) cluster.stepClock()
-      if (choices.chance(0.003)) {
-        cluster.world.restartUntil = now() + choices.between(100, kills ? 4000 : 500)
-        cluster.world.reached("store restart")
+      if (kills && choices.chance(0.01) && may("a worker is killed")) yield* cluster.killOne(choices)
+      if (kills && choices.chance(0.01) && may("a worker is told to stop")) yield* cluster.terminateOne(choices)
+      if (kills && choices.chance(0.01) && may("a worker freezes")) cluster.freezeOne(choices)
+      if (choices.chance(0.01) && may("a worker's clock is moved")) cluster.stepClock(choices)
+      if (choices.chance(0.003) && may("the store is away")) {
+        world.restartUntil = now() + choices.between(100, kills ? 4000 : 500)
+        world.reached("store restart")
       }
-      yield* advance(choices.between(100, 500))
+      yield* advance(choicesOf(world.seed, `pause ${turn}`).between(100, 500))
     }
   })
 
@@ -102,12 +126,12 @@ const operate = (
   store: JobStore.Shape,
   id: JobRecord.JobId,
   choices: Choices
-): Effect.Effect<unknown, JobError.JobStoreError> => {
+): readonly [what: string, Effect.Effect<unknown, JobError.JobStoreError>] => {
   // More of one key than its limit allows: those that have no slot wait again.
   if (choices.chance(0.2)) {
     const state = choices.pick<JobRecord.State>(["completed", "dead", "cancelled"])
     const where: JobStore.Selection = { tag: "Keyed", states: [state] }
-    return store.control({ action: { _tag: "Retry" }, where, limit: 5 })
+    return [`Retry ${state} Keyed`, store.control({ action: { _tag: "Retry" }, where, limit: 5 })]
   }
   // Nothing is ready for long.
   if (choices.chance(0.1)) {
@@ -115,7 +139,7 @@ const operate = (
       { _tag: "Cancel", reason: "simulated" },
       { _tag: "Reschedule", delay: 1000 }
     ])
-    return store.control({ action, where: { states: ["ready"] }, limit: 2 })
+    return [`${action._tag} ready ones`, store.control({ action, where: { states: ["ready"] }, limit: 2 })]
   }
   const action = choices.pick<JobStore.ControlAction>([
     { _tag: "Cancel", reason: "simulated" },
@@ -124,5 +148,5 @@ const operate = (
     { _tag: "Reschedule", delay: 1000 },
     { _tag: "Reprioritise", priority: 5 }
   ])
-  return store.control({ action, where: { ids: [id] }, limit: 1 })
+  return [`${action._tag} ${id}`, store.control({ action, where: { ids: [id] }, limit: 1 })]
 }

@@ -51,8 +51,12 @@ export class Features {
     return this.all.includes(this.overlap)
   }
 
-  act(choices: Choices): ReadonlyArray<Effect.Effect<unknown, unknown, JobStore.JobStore>> {
-    return this.all.flatMap((feature) => feature.act(choices) ?? [])
+  /** By the names of their features. */
+  act(choices: Choices): ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown, JobStore.JobStore>]> {
+    return this.all.flatMap((feature) => {
+      const act = feature.act(choices)
+      return act === undefined ? [] : [[feature.constructor.name, act] as const]
+    })
   }
 
   see(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {

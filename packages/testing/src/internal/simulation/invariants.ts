@@ -138,6 +138,7 @@ export class Invariants {
     if (is.concurrencyKey?.startsWith("@shared/") && isStart(was, is)) this.starts.started(is, is.concurrencyKey, step)
     world.use.see(was, is, step)
     this.deaths.see(was, is)
+    this.tell(was, is, step)
     if (was === undefined) return this.schedules?.stored(is, step, world)
     this.note(was, is, step)
     world.memberLog.see(was, is, step)
@@ -155,6 +156,14 @@ export class Invariants {
         `${step}: ${is.id} was completed by the attempt of fence ${is.result}, it was held with ${was.fence}`
       )
     }
+  }
+
+  private tell(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
+    if (!this.world.tells || was?.state === is.state && was.fence === is.fence) return
+    const by = is.worker === undefined ? "" : `, held by ${this.world.workers.get(is.worker) ?? is.worker}`
+    const why = is.blocked === undefined ? is.deadReason ?? "" : is.blocked.reason
+    const state = `${is.state}${why === "" ? "" : ` (${why})`}, fence ${is.fence}${by}`
+    this.world.tell(is.id, `${step}: ${is.tag} ${was === undefined ? "" : `${was.state} → `}${state}`)
   }
 
   /** One event of the table does to the fence and to the attempts what its row says. */

@@ -2,35 +2,51 @@
  * One simulated process: its clock, which a freeze holds up, and its view of the store, which fails as the seed says.
  */
 import { JobError, JobStore } from "capstan"
-import { Clock, Duration, Effect, Stream } from "effect"
+import { type Clock, Duration, Effect, Exit, Stream } from "effect"
 import type { Invariants } from "./invariants.ts"
-import type { Fault, World } from "./world.ts"
+import { type Choices, choicesOf, type Fault, type World } from "./world.ts"
 
 const { JobStoreError, OutcomeUnknown, Unavailable } = JobError
 
 /** They change nothing: there is nothing to look at after them. */
 const reads: ReadonlySet<string> = new Set(["get", "results", "schedules"])
 
+/** How a worker of a simulated cluster closes, in milliseconds: its handlers may run on for so long. */
+export const shutdownGrace = 3000
+
 export class Node {
   readonly name: string
   readonly world: World
+  private readonly choices: Choices
+  private readonly wakes: Choices
+  private calls = 0
+  private wakeUps = 0
   frozenUntil = 0
   /** How far its wall clock is off, in milliseconds. Only the store's clock decides, so nothing may follow from it. */
   clockOffset = 0
   isKilled = false
+  readonly closing: Closing
 
   constructor(name: string, world: World) {
     this.name = name
     this.world = world
+    this.closing = new Closing(this)
+    this.choices = choicesOf(world.seed, name)
+    this.wakes = choicesOf(world.seed, `${name} wakes`)
   }
 
-  /** A killed process sleeps for ever; a frozen one wakes when it thaws. */
-  clock(base: Clock.Clock): Clock.Clock {
-    const held: Effect.Effect<void> = Effect.suspend(() => {
+  /** A killed process goes on never; a frozen one when it thaws. */
+  held(base: Clock.Clock): Effect.Effect<void> {
+    return Effect.suspend(() => {
       if (this.isKilled) return Effect.never
+      // Whole milliseconds: a fraction that is too small for the clock to show would be waited for again and again.
       const left = Math.ceil(this.frozenUntil - base.currentTimeMillisUnsafe())
-      return left > 0 ? Effect.andThen(base.sleep(Duration.millis(left)), held) : Effect.void
+      return left > 0 ? Effect.andThen(base.sleep(Duration.millis(left)), this.held(base)) : Effect.void
     })
+  }
+
+  clock(base: Clock.Clock): Clock.Clock {
+    const held = this.held(base)
     const millis = () => base.currentTimeMillisUnsafe() + this.clockOffset
     const nanos = () => base.currentTimeNanosUnsafe() + BigInt(this.clockOffset) * 1_000_000n
     return {
@@ -53,11 +69,25 @@ export class Node {
       notifications: "hint",
       enqueue: (request) => call("enqueue", store.enqueue(request)),
       exchange: (request) =>
-        call(
+        this.closing.confirms(call(
           "exchange",
-          Effect.tap(store.exchange(request), ({ claimed }) => invariants.claimed(this.name, request.worker, claimed))
-        ),
-      renew: (request) => call("renew", store.renew(request)),
+          Effect.andThen(
+            Effect.sync(() => this.closing.settles(request.settlements)),
+            Effect.tap(store.exchange(request), ({ claimed }) => invariants.claimed(this.name, request.worker, claimed))
+          )
+        )),
+      renew: (request) => {
+        this.world.workers.set(request.worker, this.name)
+        return request.lease > 0
+          ? this.closing.confirms(call("renew", store.renew(request)))
+          : Effect.suspend(() => {
+            this.closing.saysGoodbye = true
+            return call(
+              "goodbye",
+              Effect.andThen(this.closing.leaves(request.worker, invariants), store.renew(request))
+            )
+          })
+      },
       write: (entries) =>
         call(
           "write",
@@ -80,7 +110,10 @@ export class Node {
       wakeups: (worker, queues) =>
         Stream.filter(store.wakeups(worker, queues), () => {
           if (this.isKilled) return false
-          if (!this.world.isHostile || !this.world.choices.chance(0.3)) return true
+          if (!this.world.isHostile) return true
+          this.wakeUps++
+          if (!this.wakes.chance(0.3)) return true
+          if (!this.world.may(`${this.name}: wake-up ${this.wakeUps} is dropped`)) return true
           this.world.reached("dropped wake-up")
           return false
         })
@@ -104,13 +137,7 @@ export class Node {
     const once = reads.has(operation) ? asked : Effect.tap(asked, () => invariants.check(`${this.name} ${operation}`))
     const twice = Effect.flatMap(once, (reply) => Effect.as(once, reply))
     const step = Effect.suspend(() => world.atomically(once))
-    const held: Effect.Effect<void> = Effect.suspend(() =>
-      this.isKilled
-        ? Effect.never
-        : this.frozenUntil > world.now()
-        ? Effect.andThen(wait(this.frozenUntil - world.now()), held)
-        : Effect.void
-    )
+    const held = this.held(base)
     // Made when they happen: the stack of an error costs more than a step of the store.
     const gone = Effect.suspend(() =>
       Effect.fail(new JobStoreError({ reason: new Unavailable({ operation, detail: "simulated" }) }))
@@ -120,7 +147,8 @@ export class Node {
     )
     const attempt = Effect.suspend((): Effect.Effect<A, JobError.JobStoreError> => {
       if (world.restartUntil > world.now()) return gone
-      switch (this.fault()) {
+      const roll = world.isHostile ? this.choices.next() : 1
+      switch (this.fault(operation, roll)) {
         case "unavailable":
           return gone
         case "lost reply":
@@ -131,29 +159,143 @@ export class Node {
             ? world.atomically(twice)
             : Effect.flatMap(step, (reply) => Effect.as(step, reply))
         case "slow reply":
-          return Effect.flatMap(step, (reply) => Effect.as(wait(world.choices.between(1, world.slowest)), reply))
+          return Effect.flatMap(step, (reply) => Effect.as(wait(slowness(roll) * world.slowest), reply))
         default:
           return step
       }
     })
-    // A process that froze or died meanwhile hears of the reply when it thaws, or never.
-    return held.pipe(Effect.andThen(attempt), Effect.onExit(() => Effect.interruptible(held)))
+    // A process that froze or died meanwhile hears of the reply when it thaws, or never; and who interrupts the call waits as long,
+    // for no process does anything while it is frozen.
+    return Effect.suspend(() => world.isOver ? Effect.never : held).pipe(
+      Effect.andThen(attempt),
+      Effect.onExit(() => Effect.suspend(() => world.isOver ? Effect.void : held))
+    )
   }
 
-  private fault(): Fault | undefined {
-    const { choices, isHostile } = this.world
-    if (!isHostile) return undefined
-    const roll = choices.next()
+  private fault(operation: string, roll: number): Fault | undefined {
+    if (roll >= mostFaults) return undefined
     const fault = roll < 0.02
       ? "lost reply"
       : roll < 0.03
       ? "unavailable"
-      : roll < 0.04
+      : roll < slowFrom
       ? "duplicate request"
-      : roll < 0.05
-      ? "slow reply"
-      : undefined
-    if (fault !== undefined) this.world.reached(fault)
+      : "slow reply"
+    this.calls++
+    if (!this.world.may(`${this.name}: ${fault} ${this.calls}`, `${this.name}: ${fault} of ${operation}`)) {
+      return undefined
+    }
+    this.world.reached(fault)
     return fault
   }
 }
+
+const slowFrom = 0.04
+const mostFaults = 0.05
+
+/** Of the slowest reply, the part that a roll stands for. */
+const slowness = (roll: number): number => Math.min(1, (roll - slowFrom) / (mostFaults - slowFrom) + 0.001)
+
+/**
+ * A process that was told to stop, as by SIGTERM: its handlers may run on for the grace, and nothing that it began is given back
+ * before; and when it is gone it holds nothing.
+ */
+export class Closing {
+  private readonly node: Node
+  private toldAt = Infinity
+  /** It has said that its worker leaves, whether the store heard of it or not. */
+  saysGoodbye = false
+  private hasLeft = false
+  /** Attempts whose handler has begun, and runs or was interrupted after it was told. */
+  private readonly begun = new Set<string>()
+  /** The last request that told the worker that its claims hold. */
+  private confirmedAt = 0
+
+  constructor(node: Node) {
+    this.node = node
+  }
+
+  tell(): void {
+    this.toldAt = this.node.world.now()
+  }
+
+  /** Runs a handler, and remembers how it came to an end. */
+  readonly running = <A, E, R>(
+    attempt: { readonly id: string; readonly fence: number },
+    handler: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> =>
+    Effect.suspend(() => {
+      const key = keyOf(attempt)
+      this.begun.add(key)
+      return Effect.onExit(handler, (exit) =>
+        Effect.sync(() => {
+          if (!Exit.hasInterrupts(exit) || !this.isInGrace || this.hasLostTouch) this.begun.delete(key)
+        }))
+    })
+
+  /** A renewal, or a claim. */
+  confirms<A>(request: Effect.Effect<A, JobError.JobStoreError>): Effect.Effect<A, JobError.JobStoreError> {
+    return Effect.suspend(() => {
+      const at = this.node.world.now()
+      return Effect.tap(request, () => Effect.sync(() => void (this.confirmedAt = at)))
+    })
+  }
+
+  /** Who has not heard of the store for so long gives up what it runs: another one may have it. */
+  private get hasLostTouch(): boolean {
+    return this.node.world.now() - this.confirmedAt > shutdownGrace
+  }
+
+  private get isInGrace(): boolean {
+    const since = this.node.world.now() - this.toldAt
+    return since >= 0 && since < shutdownGrace
+  }
+
+  /** What it settles while its handlers may run on. */
+  settles(settlements: ReadonlyArray<JobStore.Settlement>): void {
+    if (!this.isInGrace) return
+    for (const { fence, id, outcome } of settlements) {
+      if (outcome._tag === "Release" && this.begun.has(keyOf({ id, fence }))) this.early(id)
+    }
+  }
+
+  /** It says goodbye: what it holds then is given back. */
+  leaves(worker: string, invariants: Invariants): Effect.Effect<void> {
+    return Effect.map(invariants.records, (records) => {
+      this.hasLeft = true
+      if (!this.isInGrace) return
+      for (const record of records.values()) {
+        const isCancelled = record.cancelRequested !== undefined
+        if (record.worker === worker && this.begun.has(keyOf(record)) && !isCancelled) this.early(record.id)
+      }
+    })
+  }
+
+  private early(id: string): void {
+    const { name, world } = this.node
+    world.violate(
+      `${name} gives back ${id} ${
+        Math.round(world.now() - this.toldAt)
+      } ms after it was told to stop: its handlers have ` +
+        `${shutdownGrace} ms`
+    )
+  }
+
+  /** Its program has ended, and the process with it. */
+  gone(invariants: Invariants): Effect.Effect<void> {
+    const { name, world } = this.node
+    this.node.isKilled = true
+    return Effect.map(invariants.records, (records) => {
+      // Of what it could not say to the store, the lease tells.
+      if (this.saysGoodbye && !this.hasLeft) return
+      for (const { id, state, worker } of records.values()) {
+        if (state !== "running" || worker === undefined || world.workers.get(worker) !== name) continue
+        world.violate(
+          `${name} has closed, ${this.hasLeft ? "has said goodbye" : "says no goodbye"}, and is left holding ${id}`
+        )
+      }
+    })
+  }
+}
+
+const keyOf = ({ fence, id }: { readonly id: string; readonly fence: number }): string => `${id} ${fence}`

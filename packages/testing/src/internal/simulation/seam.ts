@@ -5,7 +5,7 @@
 import { JobRecord, type JobStore } from "capstan"
 import { Effect, Schedule } from "effect"
 import type { Node } from "./node.ts"
-import type { Choices } from "./world.ts"
+import { type Choices, choicesOf } from "./world.ts"
 
 const queue = "steps"
 const handles = [{ tag: "Steps", version: 1 }]
@@ -80,7 +80,7 @@ export const seamWorker = (
   records: SeamRecords,
   lease: number
 ): Effect.Effect<never, never, never> => {
-  const { choices } = node.world
+  const choices = choicesOf(node.world.seed, "seam signals")
   const worker = "seam"
   let outbox: ReadonlyArray<JobStore.Settlement> = []
 

@@ -89,8 +89,11 @@ export class NewRelease extends JobGroup.make(...known, Snoozing) {}
 /** The handlers as one process runs them. */
 export const handlers = (node: Node, kill: Effect.Effect<void>) => {
   let failed = new Map<string, number>()
+  /** As the process sees it: it may be told to stop meanwhile. */
+  const handling = <A, E, R>(handler: Effect.Effect<A, E, R>) =>
+    Effect.flatMap(JobContext.JobContext, (attempt) => node.closing.running(attempt, handler))
   const work = (given: { readonly millis: number; readonly failures: number }) =>
-    Effect.gen(function*() {
+    handling(Effect.gen(function*() {
       const { fence, id } = yield* JobContext.JobContext
       yield* Effect.sleep(given.millis)
       if (node.isKilled) return yield* Effect.never
@@ -98,7 +101,7 @@ export const handlers = (node: Node, kill: Effect.Effect<void>) => {
       failed = new Map(failed).set(id, times + 1)
       if (times < given.failures) return yield* new Failed()
       return fence
-    })
+    }))
   /** Each step keeps the fence with which it ran. */
   const run = (name: string, millis: number) =>
     Effect.gen(function*() {

@@ -125,6 +125,18 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     const found = yield* inputsOf(id, 2)
     assert.deepStrictEqual(found.map(([, , value]) => value).toSorted(), ids.toSorted())
   }),
+  fact(
+    "flow: what waited for a record that is deleted says that it is gone, not that somebody cancelled it",
+    function*() {
+      const a = yield* H.enqueue()
+      const b = yield* after({ a: a.id })
+      const c = yield* after({ a: a.id }, "continue")
+      yield* H.control({ _tag: "Delete" }, a.id)
+      yield* H.exchange("x")
+      assert.match((yield* H.get(b.id)).failures.at(-1)?.message ?? "", /which is gone$/)
+      assert.deepStrictEqual((yield* inputsOf(c.id)).map(([, how]) => how), ["NotFound"])
+    }
+  ),
   fact("flow: a dependency that is deleted or was never there is one that failed", function*() {
     const a = yield* H.enqueue()
     const b = yield* after({ a: a.id })

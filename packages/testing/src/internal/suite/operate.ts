@@ -54,6 +54,13 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     yield* H.control({ _tag: "Reprioritise", priority: 10 }, id)
     assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [id, other.id])
   }),
+  fact("a reprioritised record that is due is scheduled until the next exchange, as it was", function*() {
+    const { id } = yield* H.enqueue({ delay: 1000 })
+    yield* H.advance(1000)
+    assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 5 }, id), ["Changed"])
+    assert.strictEqual(yield* H.stateOf(id), "scheduled")
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
   fact("reschedule and reprioritise raise the fence, as every edit does", function*() {
     const { id } = yield* H.enqueue()
     const actions: ReadonlyArray<JobStore.ControlAction> = [

@@ -69,6 +69,17 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", yield* H.claimOne("w"), H.dead)
     for (const { id } of [b, c]) assert.strictEqual((yield* H.get(id)).deadReason, "DependencyFailed")
   }),
+  fact(
+    "who waits for children goes on when they have ended, also one that would have been due later at first",
+    function*() {
+      const { id } = yield* H.enqueue({ delay: 60_000 })
+      yield* H.control({ _tag: "Promote" }, id)
+      const children = [H.record({ queue: "children" })]
+      yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+      yield* H.settle("w", yield* H.claimOne("w", "children"), H.complete)
+      assert.strictEqual(yield* H.stateOf(id), "ready")
+    }
+  ),
   fact("waitForChildren blocks the record until its last child has ended, however it ended", function*() {
     const { id } = yield* H.enqueue()
     const children = [H.record({ tag: "Child" }), H.record({ tag: "Child" })]
