@@ -149,7 +149,7 @@ export const flows = async (features: Features, leaves: number, filled = nothing
   return { value: (await millis(10))! / (await millis(leaves))!, unit: "ratio" }
 }
 
-/** How late so many ticks begin to run, of a hundred schedules that are due at the same instants. */
+/** How late so many ticks begin to run, of twenty schedules that are due at the same instants. */
 export const ticks = async (features: Features, url: string, count: number): Promise<ReadonlyArray<number>> => {
   const lags: Array<number> = []
   const ledger = new Ledger(0)
@@ -168,7 +168,7 @@ export const ticks = async (features: Features, url: string, count: number): Pro
   return lags.slice(warm, warm + count)
 }
 
-const schedules = 100
+const schedules = 20
 
 /** Milliseconds until the first job of a small tenant starts, which comes behind so many of a big one; the median of twenty. */
 export const fairness = async (features: Features, big: number): Promise<Figure> => {

@@ -94,7 +94,7 @@ const featured =
 const collect = async (): Promise<void> => globalThis.gc?.()
 
 const ticks = async (features: Features): Promise<measures.Figure> => ({
-  value: measures.at(await measures.ticks(features, "", 1000), 0.99),
+  value: measures.at(await measures.ticks(features, "", 500), 0.99),
   unit: "ms"
 })
 
