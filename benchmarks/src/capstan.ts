@@ -12,7 +12,8 @@ const work = Job.make("Work", { payload })
 
 /** `prepare` puts into the store what stands there before the first job. */
 export const makeOn =
-  (layerOf: LayerOf, job = work, prepare: Effect.Effect<void, unknown, JobStore.JobStore> = Effect.void): MakeSystem => async ({ millis, run, url }) => {
+  (layerOf: LayerOf, job = work, prepare: Effect.Effect<void, unknown, JobStore.JobStore> = Effect.void): MakeSystem =>
+  async ({ millis, run, url }) => {
     const Group = JobGroup.make(job)
     const runtime = ManagedRuntime.make(layerOf(url))
     const store = await runtime.runPromise(JobStore.JobStore)

@@ -1,8 +1,8 @@
 /**
  * What the scenarios are made of. Each measure is one pass on a fresh system, which `make` gives.
  */
-import { Ledger } from "./ledger.ts"
 import type { Features } from "./features.ts"
+import { Ledger } from "./ledger.ts"
 import type { MakeSystem, System } from "./system.ts"
 
 export interface Figure {

@@ -274,10 +274,18 @@ const featured = (
 })
 
 const feature: ReadonlyArray<ServerScenario> = [
-  featured("keyed-ratio", 20_000, passes, (features, { analyze, jobs, make }) =>
-    measures.keyed(make, features, jobs, analyze)),
-  featured("blocked-ratio", 20_000, 2, (features, { analyze, jobs }) =>
-    measures.blocked(features, 100_000, jobs, analyze)),
+  featured(
+    "keyed-ratio",
+    20_000,
+    passes,
+    (features, { analyze, jobs, make }) => measures.keyed(make, features, jobs, analyze)
+  ),
+  featured(
+    "blocked-ratio",
+    20_000,
+    2,
+    (features, { analyze, jobs }) => measures.blocked(features, 100_000, jobs, analyze)
+  ),
   featured("flow-ratio", 10_000, passes, (features, { analyze, jobs }) => measures.flows(features, jobs, analyze)),
   featured("tick-p99", 500, 1, async (features, { jobs }) => ({
     value: measures.at(await measures.ticks(features, "", jobs), 0.99),
