@@ -5,7 +5,7 @@
  * So a scenario is passed several times, each on a fresh system, and the figure is the median of the last three passes;
  * that of the first is printed beside it, as `cold`.
  */
-import { loadServer, loadSystem } from "./load.ts"
+import { loadFeatures, loadServer, loadSystem } from "./load.ts"
 import type { Figure } from "./measures.ts"
 import { inProcesses } from "./processes.ts"
 import { scenarios } from "./scenarios.ts"
@@ -31,10 +31,11 @@ const toOutcome = (passes: ReadonlyArray<Figures>, warm: ReadonlyArray<Figures>)
 
 const inMemory = async ({ scenario, system }: Task): Promise<Outcome> => {
   const make = await loadSystem("memory", system)
+  const features = await loadFeatures("memory", system)
   const { measure, passes } = scenarios[scenario]!
   const figures: Array<Figures> = []
   for (let pass = 0; pass < passes; pass++) {
-    const figure = await measure(make)
+    const figure = await measure(make, features)
     if (figure === undefined) break
     figures.push({ [scenario]: figure })
   }
@@ -47,6 +48,7 @@ const part = 100_000
 const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): Promise<Outcome> => {
   const { prefix, quick, store, system, url } = task
   const make = await loadSystem(store, system)
+  const features = await loadFeatures(store, system)
   const open = await loadServer(store)
   const server = await open(url, prefix)
   await server.template(system, async (url) => {
@@ -57,11 +59,12 @@ const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): P
 
   const { jobs, measure, passes, rated } = scenarios.find(({ rows }) => rows[0] === task.scenario)!
   let last = ""
-  const on = (url: string): MakeSystem => (handle) => {
+  const on = (url: string, of = make): MakeSystem => (handle) => {
     last = url
-    return make({ ...handle, url })
+    return of({ ...handle, url })
   }
-  const fresh: MakeSystem = async (handle) => on(await server.copy(system))(handle)
+  const afresh = (of: MakeSystem): MakeSystem => async (handle) => on(await server.copy(system), of)(handle)
+  const fresh = afresh(make)
   const figures: Array<Figures> = []
   const pass = async (jobs: number): Promise<boolean> => {
     const measured = await measure({
@@ -83,6 +86,13 @@ const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): P
           await server.analyze(url)
         })
         return on(await server.copy(name))
+      },
+      features: features && {
+        keyed: afresh(features.keyed),
+        behind: (waiting) => afresh(features.behind(waiting)),
+        flows: (leaves) => afresh(features.flows(leaves)),
+        fair: (big) => afresh(features.fair(big)),
+        ticking: async (given) => features.ticking({ ...given, url: await server.copy(system) })
       },
       server,
       hold: () => server.hold!(last),

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util"
 import { loadServer } from "./load.ts"
 import type { Figure } from "./measures.ts"
 import { serverOf } from "./servers.ts"
-import { type Store, stores } from "./stores.ts"
+import { alone, type Store, stores } from "./stores.ts"
 import { installScenario, type Outcome, type Task } from "./task.ts"
 
 const { values } = parseArgs({
@@ -42,7 +42,8 @@ const chosen = {
     return named === undefined || rows.some((row) => named.includes(row))
   }),
   systems: (scenario: string): ReadonlyArray<string> =>
-    values.system?.split(",") ?? (values.quick ? store.quick(scenario) : store.systems),
+    values.system?.split(",") ??
+      (alone.includes(scenario) ? ["capstan"] : values.quick ? store.quick(scenario) : store.systems),
   rounds: Number(values.rounds ?? (values.quick ? 3 : 5))
 }
 

@@ -1,6 +1,7 @@
 /**
  * What the scenarios are made of. Each measure is one pass on a fresh system, which `make` gives.
  */
+import type { Features } from "./features.ts"
 import { Ledger } from "./ledger.ts"
 import type { MakeSystem, System } from "./system.ts"
 
@@ -121,4 +122,80 @@ export const due = async (make: MakeSystem, inMillis: number): Promise<ReadonlyA
   await system.close()
   ledger.check(1000)
   return lags
+}
+
+/** How long two drains take: their ratio, which is 1 when a job costs the second no more than the first. */
+const against = async (first: MakeSystem, second: MakeSystem, options: Drain): Promise<Figure> => {
+  const millis = (await drain(first, options))!
+  return { value: millis / (await drain(second, options))!, unit: "ratio" }
+}
+
+type Filled = Exclude<Drain["filled"], undefined>
+
+const nothing: Filled = async () => {}
+
+/** The rate of jobs that each have one of a thousand keys, against that of jobs without. */
+export const keyed = (make: MakeSystem, features: Features, count: number, filled = nothing): Promise<Figure> =>
+  against(make, features.keyed, { count, concurrency: 100, filled })
+
+/** The rate while so many records of as many keys of which nothing may start are blocked, against the rate while none is. */
+export const blocked = (features: Features, waiting: number, count: number, filled = nothing): Promise<Figure> =>
+  against(features.behind(0), features.behind(waiting), { count, concurrency: 100, filled })
+
+/** The children a second of one flow that has so many, against those of flows of ten. What waits for them runs, too. */
+export const flows = async (features: Features, leaves: number, filled = nothing): Promise<Figure> => {
+  const millis = (each: number) =>
+    drain(features.flows(each), { count: leaves / each * (each + 1), concurrency: 100, filled })
+  return { value: (await millis(10))! / (await millis(leaves))!, unit: "ratio" }
+}
+
+/** How late so many ticks begin to run, of twenty schedules that are due at the same instants. */
+export const ticks = async (features: Features, url: string, count: number): Promise<ReadonlyArray<number>> => {
+  const lags: Array<number> = []
+  const ledger = new Ledger(0)
+  const warm = 2 * schedules
+  const close = await features.ticking({
+    url,
+    schedules,
+    run: (planned) => {
+      lags.push(Date.now() - planned)
+      ledger.run(0)
+    }
+  })
+  await ledger.after(warm + count)
+  await close()
+  // The first ones are before code is compiled and connections are open.
+  return lags.slice(warm, warm + count)
+}
+
+const schedules = 20
+
+/** Milliseconds until the first job of a small tenant starts, which comes behind so many of a big one; the median of twenty. */
+export const fairness = async (features: Features, big: number): Promise<Figure> => {
+  const small = 20
+  const lead = 5000
+  const ledger = new Ledger(big + small)
+  const system = await features.fair(big)({ run: ledger.run, millis: 0, url: "" })
+  await fill(system, big)
+  globalThis.gc?.()
+  const lags: Array<number> = []
+  let start = 0
+  let ran = () => {}
+  ledger.onRun = (n) => {
+    if (n < big) return
+    lags.push(performance.now() - start)
+    ran()
+  }
+  await system.start(100)
+  await ledger.after(lead)
+  for (let n = big; n < big + small; n++) {
+    const hasRun = new Promise<void>((resolve) => ran = resolve)
+    start = performance.now()
+    await system.enqueue(n, 1, 1)
+    await hasRun
+  }
+  const left = big + small - ledger.count
+  await system.close()
+  if (left <= 0) throw new Error("the big tenant had nothing left: its jobs were to wait all the time")
+  return { value: at(lags, 0.5), unit: "ms" }
 }

@@ -1,12 +1,13 @@
 /**
  * What is measured in memory. Each scenario runs in a process of its own, each pass on a fresh system.
  */
+import type { Features } from "./features.ts"
 import { Ledger } from "./ledger.ts"
 import * as measures from "./measures.ts"
 import { type MakeSystem, turn } from "./system.ts"
 
 /** `undefined`: the system cannot do it. */
-type Measure = (make: MakeSystem) => Promise<measures.Figure | undefined>
+type Measure = (make: MakeSystem, features: Features | undefined) => Promise<measures.Figure | undefined>
 
 export interface Scenario {
   readonly measure: Measure
@@ -84,6 +85,19 @@ const heap: Measure = async (make) => {
   return { value, unit: "bytes" }
 }
 
+/** Of a system that has keys, flows and schedules. */
+const featured =
+  (measure: (features: Features, make: MakeSystem) => Promise<measures.Figure>): Measure => async (make, features) =>
+    features && measure(features, make)
+
+/** What filling left to the collector is no work of a drain. */
+const collect = async (): Promise<void> => globalThis.gc?.()
+
+const ticks = async (features: Features): Promise<measures.Figure> => ({
+  value: measures.at(await measures.ticks(features, "", 500), 0.99),
+  unit: "ms"
+})
+
 export const scenarios: Readonly<Record<string, Scenario>> = {
   "enqueue-seq": { measure: enqueue(1, 20_000), passes: 8 },
   "enqueue-100": { measure: enqueue(100, 20_000), passes: 8 },
@@ -98,5 +112,10 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   "due-1000-p99": { measure: due, passes: 8 },
   "workers-2": { measure: drain(20_000, 50, 0, 2), passes: 8 },
   "backlog-ratio": { measure: backlog, passes: 1 },
-  heap: { measure: heap, passes: 1 }
+  heap: { measure: heap, passes: 1 },
+  "keyed-ratio": { measure: featured((features, make) => measures.keyed(make, features, 20_000, collect)), passes: 8 },
+  "blocked-ratio": { measure: featured((features) => measures.blocked(features, 100_000, 20_000, collect)), passes: 4 },
+  "flow-ratio": { measure: featured((features) => measures.flows(features, 10_000, collect)), passes: 8 },
+  "tick-p99": { measure: featured(ticks), passes: 1 },
+  "fair-first": { measure: featured((features) => measures.fairness(features, 1_000_000)), passes: 1 }
 }

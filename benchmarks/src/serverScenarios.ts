@@ -2,6 +2,7 @@
  * What is measured on a server. Each scenario runs in a process of its own, each pass on a fresh copy of the system's
  * database; one pass may give several rows.
  */
+import type { Features } from "./features.ts"
 import { Ledger } from "./ledger.ts"
 import * as measures from "./measures.ts"
 import type { Server } from "./server.ts"
@@ -17,6 +18,8 @@ export interface Pass {
   readonly makeProcesses: (workers: number) => MakeSystem
   /** The same on a copy of a database in which so many jobs wait. */
   readonly makeFilled: (waiting: number) => Promise<MakeSystem>
+  /** The same, each on a fresh copy; `undefined` of a system that has none. */
+  readonly features: Features | undefined
   readonly server: Server
   /** Opens a transaction in the database that was made last, and answers what ends it. */
   readonly hold: () => Promise<() => Promise<void>>
@@ -256,6 +259,44 @@ const held: ServerScenario = {
   }
 }
 
+/** Of a system that has keys, flows and schedules. */
+const featured = (
+  row: string,
+  jobs: number,
+  passes: number,
+  measure: (features: Features, pass: Pass) => Promise<measures.Figure>
+): ServerScenario => ({
+  rows: [row],
+  jobs,
+  rated: false,
+  passes,
+  measure: async (pass) => pass.features && { [row]: await measure(pass.features, pass) }
+})
+
+const feature: ReadonlyArray<ServerScenario> = [
+  featured(
+    "keyed-ratio",
+    20_000,
+    passes,
+    (features, { analyze, jobs, make }) => measures.keyed(make, features, jobs, analyze)
+  ),
+  featured(
+    "blocked-ratio",
+    20_000,
+    2,
+    (features, { analyze, jobs }) => measures.blocked(features, 100_000, jobs, analyze)
+  ),
+  featured("flow-ratio", 10_000, passes, (features, { analyze, jobs }) => measures.flows(features, jobs, analyze)),
+  featured("tick-p99", 500, 1, async (features, { jobs }) => ({
+    value: measures.at(await measures.ticks(features, "", jobs), 0.99),
+    unit: "ms"
+  })),
+  featured("fair-first", 1_000_000, 1, async (features, { jobs, quick }) => {
+    const big = quick ? jobs / 10 : jobs
+    return { ...await measures.fairness(features, big), jobs: big }
+  })
+]
+
 const scenarios = (...long: ReadonlyArray<ServerScenario>): ReadonlyArray<ServerScenario> => [
   enqueue("enqueue-seq", 1, 20_000),
   enqueue("enqueue-100", 100, 20_000),
@@ -268,7 +309,8 @@ const scenarios = (...long: ReadonlyArray<ServerScenario>): ReadonlyArray<Server
   pickup,
   due,
   workers,
-  backlog("backlog-ratio", 500_000, true)
+  backlog("backlog-ratio", 500_000, true),
+  ...feature
 ]
 
 export const serverScenarios = {

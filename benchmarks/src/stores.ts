@@ -3,6 +3,9 @@ import { scenarios } from "./scenarios.ts"
 import { serverScenarios } from "./serverScenarios.ts"
 import type { Task } from "./task.ts"
 
+/** Scenarios of what no peer has: keys, flows, schedules. */
+export const alone: ReadonlyArray<string> = ["keyed-ratio", "blocked-ratio", "flow-ratio", "tick-p99", "fair-first"]
+
 export interface Store {
   readonly systems: ReadonlyArray<string>
   /** The systems that a target of ours is measured against, and the limit, by the scenario's first row. */

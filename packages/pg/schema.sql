@@ -426,7 +426,7 @@ DECLARE
   v_again text[];
   v_queue text;
 BEGIN
-  PERFORM FROM (SELECT DISTINCT unnest(p_keys) AS name ORDER BY 1) g
+  PERFORM FROM (SELECT DISTINCT unnest(p_keys) COLLATE "C" AS name ORDER BY 1) g
     CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
   WITH k AS MATERIALIZED (
     SELECT k.name, k.held, (CASE WHEN p_now < k.closed_until THEN 0 ELSE least(1000, CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END - k.held,
@@ -1443,8 +1443,8 @@ BEGIN
     -- Mostly they are there, and say the same. New ones come before all locks, so that nobody waits for one who waits for them.
     LOOP
       INSERT INTO key (name, lim, held) SELECT name, (v_limits ->> name)::int, 0 FROM unnest(v_keys) AS u(name)
-        WHERE (SELECT true FROM key k WHERE k.name = u.name) IS NULL ORDER BY name ON CONFLICT (name) DO NOTHING;
-      PERFORM FROM (SELECT DISTINCT unnest(v_keys) AS name ORDER BY 1) g
+        WHERE (SELECT true FROM key k WHERE k.name = u.name) IS NULL ORDER BY name COLLATE "C" ON CONFLICT (name) DO NOTHING;
+      PERFORM FROM (SELECT DISTINCT unnest(v_keys) COLLATE "C" AS name ORDER BY 1) g
     CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
       GET DIAGNOSTICS v_locked = ROW_COUNT;
       -- One that nobody held may have been forgotten in between.
@@ -2247,17 +2247,17 @@ CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed b
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  v_tids tid[];
   v_counts jsonb;
   v_waited text[];
 BEGIN
-  PERFORM FROM (SELECT DISTINCT unnest(p_keys) AS name ORDER BY 1) g
-    CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
-  SELECT jsonb_object_agg(name, n) INTO v_counts
-    FROM (SELECT name, count(*) AS n FROM unnest(p_keys) AS u(name) GROUP BY name) g;
+  SELECT array_agg(k.tid), jsonb_object_agg(g.name, g.n) FILTER (WHERE g.n > 1) INTO v_tids, v_counts
+    FROM (SELECT name COLLATE "C" AS name, count(*) AS n FROM unnest(p_keys) AS u(name) GROUP BY 1 ORDER BY 1) g
+    CROSS JOIN LATERAL (SELECT ctid AS tid FROM key WHERE name = g.name FOR UPDATE) k;
   WITH freed AS (
-    UPDATE key k SET held = held - (v_counts ->> name)::int,
+    UPDATE key k SET held = held - coalesce((v_counts ->> name)::int, 1),
       failed = CASE WHEN p_completed AND closed_until <= p_now THEN 0 ELSE failed END
-    WHERE name = ANY (p_keys)
+    WHERE ctid = ANY (v_tids)
     RETURNING name, opens_at IS NOT NULL OR (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) AS waited
   ) SELECT array_agg(name) INTO v_waited FROM freed WHERE waited;
   IF v_waited IS NOT NULL THEN PERFORM admit_keys(v_waited, p_now); END IF;

@@ -2,8 +2,11 @@
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { Layer, Redacted } from "effect"
-import { makeOn } from "../../src/systems/capstan.ts"
+import { type LayerOf, makeOn } from "../../src/capstan.ts"
+import { featuresOn } from "../../src/features.ts"
 
-export const make = makeOn((url) =>
+const layerOf: LayerOf = (url) =>
   Layer.orDie(Layer.provide(PgJobStore.layer(), PgClient.layer({ url: Redacted.make(url) })))
-)
+
+export const make = makeOn(layerOf)
+export const features = featuresOn(layerOf)

@@ -2,6 +2,10 @@
 import { RedisJobStore } from "@capstan/redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Layer } from "effect"
-import { makeOn } from "../../src/systems/capstan.ts"
+import { type LayerOf, makeOn } from "../../src/capstan.ts"
+import { featuresOn } from "../../src/features.ts"
 
-export const make = makeOn((url) => Layer.orDie(Layer.provide(RedisJobStore.layer(), NodeRedis.layer({ url }))))
+const layerOf: LayerOf = (url) => Layer.orDie(Layer.provide(RedisJobStore.layer(), NodeRedis.layer({ url })))
+
+export const make = makeOn(layerOf)
+export const features = featuresOn(layerOf)

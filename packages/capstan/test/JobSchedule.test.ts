@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobSchedule, JobStore } from "capstan"
 import { Clock, Effect, Exit, Layer, Logger, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { storeWith } from "./harness.ts"
 
 class Report extends Job.make("Report", { payload: Schema.String }) {}
 
@@ -98,6 +99,18 @@ describe("JobSchedule", () => {
       yield* pass(1)
       assert.deepStrictEqual(seen, [1, 6, 7])
     }).pipe(Effect.provide(JobStore.layerMemory())))
+
+  it.effect("schedules that are due at one instant are ticked side by side: the last is not late by all the others", () =>
+    Effect.gen(function*() {
+      const all = Array.from({ length: 8 }, (_, i) => JobSchedule.make(`hourly-${i}`, Report, fullHours(`${i}`)))
+      yield* Layer.buildWithScope(Layer.fresh(JobSchedule.layerAll(...all)), yield* Scope.make())
+      yield* TestClock.adjust(hour)
+      yield* Effect.repeat(TestClock.adjust("1 second"), { times: 9 })
+      const late = Object.values(yield* ticks).map(([at]) => Math.round((at! - 1) * 3600))
+      assert.deepStrictEqual([late.length, Math.max(...late)], [8, 2])
+    }).pipe(Effect.provide(storeWith((store) => ({
+      tick: (request) => Effect.andThen(Effect.sleep("1 second"), store.tick(request))
+    })))))
 
   it.effect("the store's clock decides, also for a process whose own is off", () =>
     Effect.gen(function*() {

@@ -78,6 +78,35 @@ describe("Step.run", () => {
         assert.deepStrictEqual(done, ["a", "b", "b"])
       })))
 
+  it.effect("each step is one write, which is answered before the next one begins; what is kept costs a later attempt none", () => {
+    const events: Array<string> = []
+    const store = storeWith((store) => ({
+      write: (entries) =>
+        Effect.gen(function*() {
+          const names = entries.map((entry) => entry._tag === "Step" ? entry.name : entry._tag).join()
+          events.push(`sent ${names}`)
+          yield* Effect.sleep("1 second")
+          const answers = yield* store.write(entries)
+          events.push(`answered ${names}`)
+          return answers
+        })
+    }))
+    const handlers = order(() =>
+      Effect.gen(function*() {
+        for (const name of ["a", "b", "c"]) yield* Step.run(name, note(events, name))
+        yield* failing(1)
+      })
+    )
+    return Effect.gen(function*() {
+      const handle = yield* enqueue
+      yield* settle
+      yield* Effect.repeat(TestClock.adjust("1 second"), { times: 3 })
+      yield* TestClock.adjust("1 minute")
+      yield* handle.await
+      assert.deepStrictEqual(events, ["a", "b", "c"].flatMap((name) => [name, `sent ${name}`, `answered ${name}`]))
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(JobGroup.make(Order), handlers), store)))
+  })
+
   it.effect("the write goes out until it is answered, and a reply that was lost runs nothing again", () => {
     let losses = 3
     const lost = new JobError.JobStoreError({

@@ -295,7 +295,7 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "ends of one exchange that give each key one slot back": {
-    changes: [["SET held = held - (v_counts ->> name)::int", "SET held = held - 1"]],
+    changes: [["SET held = held - coalesce((v_counts ->> name)::int, 1)", "SET held = held - 1"]],
     red: ["what ends in one exchange gives"]
   },
   "a claim that takes one token, whatever it starts": {

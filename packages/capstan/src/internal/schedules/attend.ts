@@ -8,10 +8,7 @@ import type { JobStoreError } from "../../JobError.ts"
 import type { ScheduleRow, SchedulesReply, Shape } from "../../JobStore.ts"
 import { attentionOf, type Body, decode, encode, unserved } from "./body.ts"
 import { toPlan } from "./plan.ts"
-import { tickDue } from "./tick.ts"
-
-/** So many ticks are under way at a time: of the connections of a store most are for others. */
-const concurrency = 4
+import { concurrency, tickDue } from "./tick.ts"
 
 /** Sees to each of them, whatever becomes of the others. Answers in how many milliseconds the first needs it again. */
 export const attendAll = (store: Shape, { now, rows }: SchedulesReply): Effect.Effect<number | undefined> =>

@@ -24,7 +24,7 @@ import {
   unserved
 } from "./body.ts"
 import { type Plan, toPlan } from "./plan.ts"
-import { type Templates, tickAsked, tickDue } from "./tick.ts"
+import { concurrency, type Templates, tickAsked, tickDue } from "./tick.ts"
 
 /** One schedule as this process declares it. */
 export interface Declared {
@@ -76,14 +76,17 @@ const listen = (store: Shape): Effect.Effect<Latch.Latch, never, Scope.Scope> =>
     return changed
   })
 
-/** Sees to each schedule, and answers in how many milliseconds the first needs it again. */
-const look = (served: ReadonlyArray<Served>, rows: ReadonlyArray<ScheduleRow>, now: number): Effect.Effect<number> =>
-  Effect.gen(function*() {
-    const found = new Map(rows.map((row) => [row.name, row]))
-    let wait = Infinity
-    for (const one of served) wait = Math.min(wait, yield* one.look(found.get(one.declared.name), now))
-    return wait
-  })
+/**
+ * Sees to each schedule, and answers in how many milliseconds the first needs it again. Many are due at one instant, such as the full
+ * hour: one after the other, the last is late by all the calls before.
+ */
+const look = (served: ReadonlyArray<Served>, rows: ReadonlyArray<ScheduleRow>, now: number): Effect.Effect<number> => {
+  const found = new Map(rows.map((row) => [row.name, row]))
+  return Effect.map(
+    Effect.forEach(served, (one) => one.look(found.get(one.declared.name), now), { concurrency }),
+    (waits) => waits.reduce((first, wait) => Math.min(first, wait), Infinity)
+  )
+}
 
 class Served {
   readonly declared: Declared

@@ -12,6 +12,9 @@ import * as Uuid from "../uuid.ts"
 import { attentionOf, type Body, encode, type Template } from "./body.ts"
 import { dueOf, type Plan } from "./plan.ts"
 
+/** So many ticks of a process are under way at a time: of the connections of a store most are for others. */
+export const concurrency = 4
+
 /** Makes the template of the record of one planned instant. */
 export type Templates<E> = (at: number) => Effect.Effect<Template, E>
 

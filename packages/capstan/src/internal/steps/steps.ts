@@ -4,6 +4,11 @@
  * Guarantee: a step whose checkpoint is written never runs again. The write carries the fence, goes out until it is answered,
  * and changes nothing where the name is taken; what was kept is looked up before a step runs. A step that waits ends the
  * attempt once no other step of it is under way.
+ *
+ * A step costs one round trip, and a later attempt none for it. Rejected: to let the checkpoint go along with that of the next step,
+ * or with the end of the attempt. The next effect would begin before the store has it: a worker that dies then does both again, and an
+ * attempt that has lost its lease, which the answer tells, does one effect more. Only who calls knows whether that is harmless; it puts
+ * both into one step.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -43,7 +43,7 @@ export const standing = (s: string, names: string, took = "0"): string =>
     CROSS JOIN LATERAL (SELECT q.name, q.lim, q.held + ${took} AS held, q.full_at, q.closed_until, q.failed,
       CASE WHEN l.gap IS NULL THEN 0 ELSE ${sharedIn(s, "q.name", 0)} END AS ready) k`
 
-/** Locks the keys of a list, in the order of their names. */
+/** Locks the keys of a list, in the order of their names: byte by byte, whatever the database sorts by. */
 export const locking = (s: string, names: string): string =>
-  `PERFORM FROM (SELECT DISTINCT unnest(${names}) AS name ORDER BY 1) g
+  `PERFORM FROM (SELECT DISTINCT unnest(${names}) COLLATE "C" AS name ORDER BY 1) g
     CROSS JOIN LATERAL (SELECT FROM ${s}.key WHERE name = g.name FOR UPDATE) k`

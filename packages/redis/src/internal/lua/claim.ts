@@ -176,8 +176,10 @@ local function written(queue, values, n)
   return many
 end
 
--- What those have that may have a key, by place. Their shared keys are read, since each start asks for one.
-local function moresOf(ids, hots)
+local bare = {}
+-- What those have that may have a key, by place. Their shared keys are read, since each start asks for one. In a lane are keys of
+-- one job alone: who holds a slot there and has three things has when it is due, its key and that one's limit, and is not unpacked.
+local function moresOf(ids, hots, isLane)
   local found, places = {}, {}
   for i = 1, #ids do
     if hots[i] and string.byte(hots[i], 2) % 2 == 1 then
@@ -189,10 +191,14 @@ local function moresOf(ids, hots)
   if #found == 0 then return mores end
   local lib = general()
   for i, text in ipairs(call('HMGET', M, unpack(found))) do
-    local its = text and cmsgpack.unpack(text)
-    if its and lib.isLight(its) then
-      mores[places[i]] = its
-      if lib.isShared(its.key) then shared[#shared + 1] = its.key end
+    if isLane and text and string.byte(text) == 131 and math.floor(string.byte(hots[places[i]], 2) / ADMITTED) % 2 == 1 then
+      mores[places[i]] = bare
+    else
+      local its = text and cmsgpack.unpack(text)
+      if its and lib.isLight(its) then
+        mores[places[i]] = its
+        if lib.isShared(its.key) then shared[#shared + 1] = its.key end
+      end
     end
   end
   lib.readKeys(shared)
@@ -226,7 +232,7 @@ local function takeMany(queue, entries, priority)
     end
   end
   local hots, colds = call('HMGET', H, unpack(names)), call('HMGET', C, unpack(names))
-  local mores = moresOf(names, hots)
+  local mores = moresOf(names, hots, true)
   local given, values, n = 0, {}, 0
   for i = 1, #names do
     local cold = colds[i]
@@ -253,7 +259,7 @@ end
 local function takeBack(queue, ids)
   flushAll()
   local hots, colds = call('HMGET', H, unpack(ids)), call('HMGET', C, unpack(ids))
-  local mores = moresOf(ids, hots)
+  local mores = moresOf(ids, hots, false)
   local given, values, n, gone = 0, {}, 0, {}
   for i, id in ipairs(ids) do
     local hot, cold = hots[i], colds[i]

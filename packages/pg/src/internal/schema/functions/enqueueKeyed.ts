@@ -42,7 +42,7 @@ BEGIN
     -- Mostly they are there, and say the same. New ones come before all locks, so that nobody waits for one who waits for them.
     LOOP
       INSERT INTO ${s}.key (name, lim, held) SELECT name, (v_limits ->> name)::int, 0 FROM unnest(v_keys) AS u(name)
-        WHERE (SELECT true FROM ${s}.key k WHERE k.name = u.name) IS NULL ORDER BY name ON CONFLICT (name) DO NOTHING;
+        WHERE (SELECT true FROM ${s}.key k WHERE k.name = u.name) IS NULL ORDER BY name COLLATE "C" ON CONFLICT (name) DO NOTHING;
       ${locking(s, "v_keys")};
       GET DIAGNOSTICS v_locked = ROW_COUNT;
       -- One that nobody held may have been forgotten in between.

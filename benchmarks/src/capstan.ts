@@ -1,0 +1,58 @@
+/** Capstan as a system under measurement, on any store: what differs is the layer. */
+import { Job, JobGroup, JobStore, JobWorker } from "capstan"
+import { Context, Effect, Exit, Layer, ManagedRuntime, Schema, Scope } from "effect"
+import { type MakeSystem, text } from "./system.ts"
+
+/** The store of one pass, on the database that the url names. */
+export type LayerOf = (url: string) => Layer.Layer<JobStore.JobStore>
+
+/** What the jobs of every scenario are told. */
+export const payload = { n: Schema.Number, text: Schema.String }
+const work = Job.make("Work", { payload })
+
+/** `prepare` puts into the store what stands there before the first job. */
+export const makeOn =
+  (layerOf: LayerOf, job = work, prepare: Effect.Effect<void, unknown, JobStore.JobStore> = Effect.void): MakeSystem =>
+  async ({ millis, run, url }) => {
+    const Group = JobGroup.make(job)
+    const runtime = ManagedRuntime.make(layerOf(url))
+    const store = await runtime.runPromise(JobStore.JobStore)
+    const scope = Effect.runSync(Scope.make())
+    const handlers = Group.toLayer({
+      Work: ({ n }) => {
+        const work = Effect.sync(() => run(n))
+        return millis === 0 ? work : Effect.andThen(Effect.sleep(millis), work)
+      }
+    })
+    const context = Context.make(JobStore.JobStore, store)
+    const on = Effect.runPromiseWith(context)
+    await on(prepare)
+    return {
+      enqueue: (from, count, inFlight) =>
+        on(
+          inFlight === 1
+            ? Effect.gen(function*() {
+              for (let n = from; n < from + count; n++) yield* job.enqueue({ n, text })
+            })
+            : Effect.forEach(
+              Array.from({ length: count }, (_, i) => from + i),
+              (n) => job.enqueue({ n, text }),
+              { concurrency: inFlight, discard: true }
+            )
+        ),
+      enqueueBulk: (from, count) =>
+        on(Effect.asVoid(job.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text }))))),
+      enqueueDue: (from, count, runAt) =>
+        on(
+          Effect.asVoid(job.enqueueMany(Array.from({ length: count }, (_, i) => ({ n: from + i, text })), { runAt }))
+        ),
+      start: (concurrency) =>
+        on(
+          Effect.asVoid(
+            Layer.buildWithScope(Layer.fresh(Layer.provide(JobWorker.layer(Group, { concurrency }), handlers)), scope)
+          )
+        ),
+      canHaveTwoWorkers: true,
+      close: () => on(Scope.close(scope, Exit.void)).then(() => runtime.dispose())
+    }
+  }
