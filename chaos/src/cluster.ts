@@ -90,6 +90,11 @@ export class Cluster {
     return [...this.alive]
   }
 
+  /** What has been written so far. */
+  entries(): ReadonlyArray<Ledger.Entry> {
+    return Ledger.read(this.folder)
+  }
+
   /** Notes what was done to whom. */
   note(fault: string, whom: string = ""): void {
     this.write("fault", { id: whom, word: fault })

@@ -5,7 +5,7 @@ import type { Choices } from "./choices.ts"
 import type { Cluster } from "./cluster.ts"
 import { type Entry, now } from "./ledger.ts"
 import type { Proxy } from "./proxy.ts"
-import type { Safeguard, Server, Store, Stored } from "./store.ts"
+import type { Safeguard, Server, Special, Store, Stored } from "./store.ts"
 
 export interface Fault {
   /** Its number in the table of the proof. */
@@ -17,6 +17,16 @@ export interface Fault {
   readonly isLong?: boolean
   /** What a server must be able to do. @default nothing else than every server does */
   readonly needs?: keyof Server
+  /** The server of its own that it needs. @default that of all faults */
+  readonly special?: Special
+  /** The format of the results that has it first. @default 1 */
+  readonly since?: number
+  /** How many times as long as others it takes, unless it is told otherwise. @default 1 */
+  readonly span?: number
+  /** The store may have swept finished records by the end: the ledger says what was done. */
+  readonly isSwept?: boolean
+  /** Every other process is one of the release before. */
+  readonly isMixed?: boolean
   /** Starts the processes and strikes. Returns when the last blow has fallen. */
   readonly strike: (stage: Stage) => Promise<void>
   /** Looks at what else than records there is, when everything has come to rest. */
@@ -31,6 +41,8 @@ export interface Control {
   readonly without: Safeguard
   /** What must be found. */
   readonly red: (run: Run) => Line
+  /** The part of the run's time that it takes. @default 1 */
+  readonly share?: number
   /** After the run instead of beside it, and left out by `--quick`. */
   readonly isApart?: boolean
 }

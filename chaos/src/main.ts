@@ -80,9 +80,10 @@ process.exitCode = 1
 const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
-const chosen = faults.filter(({ id, isLong, needs }) =>
+const chosen = faults.filter(({ id, isLong, needs, special }) =>
   (ids === undefined ? !values.quick || !isLong : ids.includes(id)) &&
-  (needs === undefined || server[needs] !== undefined)
+  (needs === undefined || server[needs] !== undefined) &&
+  (special === undefined || store.special.includes(special))
 )
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 const rows: Array<Row> = []

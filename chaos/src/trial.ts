@@ -31,9 +31,21 @@ export interface Place {
   readonly seconds: number
 }
 
-export const attempt = async (
+/** On the server of all faults, or on one of the fault's own. */
+export const attempt = async (fault: Fault, place: Place, without?: Safeguard): Promise<Run> => {
+  if (fault.special === undefined) return attemptOn(place.server, fault, place, without)
+  const server = await place.store.start(fault.special)
+  try {
+    return await attemptOn(server, fault, place, without)
+  } finally {
+    await server.stop()
+  }
+}
+
+const attemptOn = async (
+  server: Server,
   fault: Fault,
-  { folder, programs, seconds, seed, server, store, storeName }: Place,
+  { folder, programs, seconds, seed, store, storeName }: Place,
   without?: Safeguard
 ): Promise<Run> => {
   const namespace = `${fault.id.toLowerCase()}${without === undefined ? "" : `_without_${without}`}`

@@ -6,7 +6,7 @@ import { cut } from "./cut.ts"
 import { dropped } from "./dropped.ts"
 import { flows } from "./flows.ts"
 import { freeze } from "./freeze.ts"
-import { fullMemory } from "./full.ts"
+import { fullServer } from "./full.ts"
 import { hanging } from "./hanging.ts"
 import { heldOpen } from "./heldOpen.ts"
 import { keyed } from "./keys.ts"
@@ -16,6 +16,7 @@ import { lostReplies } from "./lostReplies.ts"
 import { neighbours } from "./neighbours.ts"
 import { pause } from "./pause.ts"
 import { poison } from "./poison.ts"
+import { standby } from "./standby.ts"
 import { terminate } from "./terminate.ts"
 import { ticker } from "./ticker.ts"
 import { transfers } from "./transfers.ts"
@@ -39,6 +40,7 @@ export const faults: ReadonlyArray<Fault> = [
   terminate,
   transfers,
   lostReplies,
+  fullServer,
   pause,
-  fullMemory
+  standby
 ]
