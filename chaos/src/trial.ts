@@ -1,7 +1,9 @@
 /** One run of a fault, with all of its safeguards or without one: from an empty namespace to what is known of it. */
 import { Jobs } from "capstan"
 import { Effect, Layer } from "effect"
+import { join } from "node:path"
 import { audit } from "./audit.ts"
+import { bundleBefore } from "./child.ts"
 import { Choices } from "./choices.ts"
 import { Cluster, lease } from "./cluster.ts"
 import type { Fault, Run } from "./fault.ts"
@@ -52,7 +54,9 @@ const attemptOn = async (
   const choices = new Choices(seed, fault.id)
   await server.prepare(namespace)
   if (without !== undefined) await server.without(without, namespace)
-  const cluster = new Cluster({ store: storeName, server, namespace, without, folder, programs, seed, choices })
+  const before = fault.isMixed === true ? join(folder, `${namespace}_before`) : undefined
+  if (before !== undefined) await bundleBefore(before, without === "compatibility")
+  const cluster = new Cluster({ store: storeName, server, namespace, without, folder, programs, before, seed, choices })
   const began = Ledger.now()
   const proxies: Array<Proxy> = []
   const struck = new Map<string, number>()

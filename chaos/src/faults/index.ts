@@ -1,4 +1,5 @@
 import type { Fault } from "../fault.ts"
+import { before } from "./before.ts"
 import { chain } from "./chain.ts"
 import { clocks } from "./clocks.ts"
 import { crash } from "./crash.ts"
@@ -41,6 +42,7 @@ export const faults: ReadonlyArray<Fault> = [
   transfers,
   lostReplies,
   fullServer,
+  before,
   pause,
   standby
 ]
