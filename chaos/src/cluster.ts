@@ -51,6 +51,8 @@ export interface WorkersOptions {
   readonly interruptGrace?: number
   /** Milliseconds by which the wall clock of every other worker is off, by turns ahead and behind. */
   readonly clockOff?: number
+  /** Whether they write down what they have of their machine. */
+  readonly samples?: boolean
   /** Whether they serve the schedules, too. */
   readonly ticks?: boolean
 }

@@ -50,6 +50,8 @@ export interface Control {
 export interface Stage {
   readonly cluster: Cluster
   readonly choices: Choices
+  /** Of the workers, in milliseconds: how long a system takes at least to see that one of them is gone. */
+  readonly lease: number
   /** How long it strikes. */
   readonly seconds: number
   readonly store: Pick<Store, "cutEvery" | "resumesIn">

@@ -7,9 +7,11 @@ import { bundleBefore } from "./child.ts"
 import { Choices } from "./choices.ts"
 import { Cluster, lease } from "./cluster.ts"
 import type { Fault, Run } from "./fault.ts"
+import { Soak } from "./jobs/soak.ts"
 import * as Ledger from "./ledger.ts"
+import type { Entry } from "./ledger.ts"
 import { Proxy } from "./proxy.ts"
-import type { Address, Safeguard, Server, Store } from "./store.ts"
+import type { Address, Safeguard, Server, Store, Stored } from "./store.ts"
 import { doomed, Jobs as workload } from "./workload.ts"
 
 /** Runs the dead again, as an operator would, but for those that deserve it; answers how many. */
@@ -22,6 +24,27 @@ const replay = (store: Store, address: Address): Promise<number> =>
     )
     return counts.reduce((sum, { changed }) => sum + changed, 0)
   }).pipe(Effect.provide(Jobs.layer.pipe(Layer.provide(store.layer(address)))), Effect.runPromise)
+
+/** With the finished records that the store has swept: those of which the ledger says that it took their completion. */
+const withSwept = (found: ReadonlyArray<Stored>, entries: ReadonlyArray<Entry>): ReadonlyArray<Stored> => {
+  const known = new Set(found.map(({ id }) => id))
+  const sent = new Map(entries.filter(({ kind }) => kind === "acknowledged").map(({ id, n }) => [id, n]))
+  const ended = new Set(entries.filter(({ kind }) => kind === "end").map(({ fence, id }) => `${id} ${fence}`))
+  const completed = entries.filter(({ fence, id, kind, word }) =>
+    kind === "answer" && word === "settle Done" && !known.has(id) && ended.has(`${id} ${fence}`)
+  )
+  const swept = completed.map(({ fence, id }): Stored => ({
+    id,
+    tag: Soak._tag,
+    payload: JSON.stringify({ n: sent.get(id) }),
+    state: "completed",
+    result: JSON.stringify({ fence }),
+    attempt: 1,
+    failed: [],
+    deaths: []
+  }))
+  return [...found, ...swept]
+}
 
 export interface Place {
   readonly storeName: string
@@ -66,6 +89,7 @@ const attemptOn = async (
     await fault.strike({
       cluster,
       choices,
+      lease,
       seconds,
       store,
       proxy: async () => {
@@ -81,10 +105,11 @@ const attemptOn = async (
     const first = await cluster.rest(without === undefined ? undefined : 3 * lease)
     const replayed = await replay(store, { url: server.urlAt(server.port), namespace, without })
     const stuck = replayed > 0 ? await cluster.rest() : first
-    const stored = await server.records(namespace)
+    const found = await server.records(namespace)
     await fault.look?.({ server, namespace, saw })
     await cluster.close()
     const entries = Ledger.read(cluster.folder)
+    const stored = fault.isSwept === true ? withSwept(found, entries) : found
     const findings = audit(entries, stored)
     return {
       resumesIn: store.resumesIn,

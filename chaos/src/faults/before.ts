@@ -24,7 +24,8 @@ export const before: Fault = {
     without: "compatibility",
     isApart: true,
     share: 0.25,
-    red: (run) => line(`failed operations ${failures(run).length}`, failures(run).length > 0)
+    red: (run) =>
+      line(`failed operations ${failures(run).length}, stuck ${run.stuck}`, failures(run).length + run.stuck > 0)
   }
 }
 

@@ -17,6 +17,7 @@ import { lostReplies } from "./lostReplies.ts"
 import { neighbours } from "./neighbours.ts"
 import { pause } from "./pause.ts"
 import { poison } from "./poison.ts"
+import { soak } from "./soak.ts"
 import { standby } from "./standby.ts"
 import { terminate } from "./terminate.ts"
 import { ticker } from "./ticker.ts"
@@ -43,6 +44,7 @@ export const faults: ReadonlyArray<Fault> = [
   lostReplies,
   fullServer,
   before,
+  soak,
   pause,
   standby
 ]
