@@ -19,8 +19,6 @@ export interface Fault {
   readonly needs?: keyof Server
   /** The server of its own that it needs. @default that of all faults */
   readonly special?: Special
-  /** The format of the results that has it first. @default 1 */
-  readonly since?: number
   /** How many times as long as others it takes, unless it is told otherwise. @default 1 */
   readonly span?: number
   /** The store may have swept finished records by the end: the ledger says what was done. */

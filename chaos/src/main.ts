@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { bundle } from "./child.ts"
 import { common, type Control, type Fault, type Run } from "./fault.ts"
-import { faults } from "./faults/index.ts"
+import { faults, faultsOf } from "./faults/index.ts"
 import { peerFaults, peers } from "./peer.ts"
 import { attemptPeer } from "./peerTrial.ts"
 import { figuresOf, format, type Found, print, type Results, type Row } from "./report.ts"
@@ -130,11 +130,9 @@ process.exitCode = 1
 const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
-const chosen = faults.filter(({ id, isLong, needs, special }) =>
+const chosen = faultsOf(store).filter(({ id, isLong }) =>
   (ids === undefined ? !values.quick || !isLong : ids.includes(id)) &&
-  (systems.includes("capstan") || peerFaults.has(id)) &&
-  (needs === undefined || server[needs] !== undefined) &&
-  (special === undefined || store.special.includes(special))
+  (systems.includes("capstan") || peerFaults.has(id))
 )
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 

@@ -111,6 +111,8 @@ export interface Store {
   readonly cutEvery: number
   /** Milliseconds in which the first job starts after a black hole, whose connections stay silent. */
   readonly resumesIn: number
+  /** What its servers can do beside what all can. */
+  readonly abilities: ReadonlyArray<keyof Server>
   /** Servers that it can start beside the usual one, for the faults that need one of their own. */
   readonly special: ReadonlyArray<Special>
   readonly start: (special?: Special) => Promise<Server>

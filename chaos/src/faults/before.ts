@@ -7,7 +7,6 @@ export const before: Fault = {
   title: `workers and producers of release ${releaseBefore()} beside those of this one, while one after the other is replaced`,
   isLong: true,
   isMixed: true,
-  since: 2,
   strike: async ({ cluster, seconds }) => {
     await cluster.startWorkers({ count: 4, concurrency: 10, lease: unhurried })
     const load = { kinds: ["Work", "Stubborn", "Narrow"], millis: [10, 100], rate: 40, inFlight: 50, keys: 20 } as const

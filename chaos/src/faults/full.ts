@@ -8,7 +8,6 @@ export const fullServer: Fault = {
   id: "F16",
   title: "a server that has no room, on its disk or in its memory, for longer than the lease",
   special: "little room",
-  since: 2,
   isLong: true,
   strike: async ({ cluster, seconds, struck }) => {
     await cluster.server.confine?.(cluster.namespace)

@@ -1,4 +1,5 @@
 import type { Fault } from "../fault.ts"
+import type { Store } from "../store.ts"
 import { before } from "./before.ts"
 import { chain } from "./chain.ts"
 import { clocks } from "./clocks.ts"
@@ -48,3 +49,10 @@ export const faults: ReadonlyArray<Fault> = [
   pause,
   standby
 ]
+
+/** Those that can strike on it. */
+export const faultsOf = ({ abilities, special }: Pick<Store, "abilities" | "special">): ReadonlyArray<Fault> =>
+  faults.filter((fault) =>
+    (fault.needs === undefined || abilities.includes(fault.needs)) &&
+    (fault.special === undefined || special.includes(fault.special))
+  )

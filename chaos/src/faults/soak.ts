@@ -20,7 +20,6 @@ export const soak: Fault = {
   isLong: true,
   isSwept: true,
   span: 30,
-  since: 2,
   strike: async ({ cluster, saw, seconds, struck }) => {
     await cluster.startWorkers({ count: workers, concurrency, lease: unhurried, samples: true })
     await cluster.startProducers({ loads: [{ kinds: ["Soak"], millis, rate, inFlight: 50 }] })

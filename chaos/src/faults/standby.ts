@@ -8,7 +8,6 @@ export const standby: Fault = {
   id: "F24",
   title: "the server lost for good, its standby read-only for 3 s and then promoted",
   special: "standby",
-  since: 2,
   isLong: true,
   strike: async ({ cluster, proxy, seconds, struck }) => {
     const between = await proxy()

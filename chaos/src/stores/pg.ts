@@ -322,6 +322,7 @@ export const store: Store = {
   framing,
   cutEvery: 5000,
   resumesIn: 1000,
+  abilities: ["balances", "hold"],
   special: ["little room", "standby"],
   start
 }

@@ -158,6 +158,7 @@ export const store: Store = {
   cutEvery: 1000,
   // One connection for all: that it is silent is known after two seconds, and a third is for another to come up.
   resumesIn: 4000,
+  abilities: ["pause"],
   special: ["little room"],
   start
 }
