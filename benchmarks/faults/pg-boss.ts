@@ -27,7 +27,8 @@ const open = async ({ namespace, url }: PeerAddress, isSupervisor: boolean): Pro
 
 export const peer: Peer = {
   lease: heartbeatSeconds * 1000,
-  settings: "heartbeatSeconds 10, superviseIntervalSeconds and monitorIntervalSeconds 1, useListenNotify, retryLimit 10",
+  settings:
+    "heartbeatSeconds 10, superviseIntervalSeconds and monitorIntervalSeconds 1, useListenNotify, retryLimit 10",
   prepare: async (address) => {
     const boss = await open(address, false)
     await boss.createQueue(queue, { notify: true, heartbeatSeconds, retryLimit: 10, retryDelay: 0 })
@@ -42,7 +43,7 @@ export const peer: Peer = {
         return id
       },
       work: async (concurrency, handler) => {
-        await boss.work<PeerWork>(
+        await boss.work(
           queue,
           {
             includeMetadata: true,
@@ -52,7 +53,7 @@ export const peer: Peer = {
             notifyPollingIntervalSeconds: 0.5,
             pollingIntervalSeconds: 0.5
           },
-          async (jobs: ReadonlyArray<JobWithMetadata<PeerWork>>) => {
+          async (jobs: Array<JobWithMetadata<PeerWork>>) => {
             for (const { data, id, retryCount } of jobs) await handler({ ...data, id, fence: retryCount + 1 })
           }
         )

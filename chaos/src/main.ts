@@ -63,7 +63,13 @@ if (!Number.isInteger(seed) || !(seconds > 0) || !((soak ?? 1) > 0)) {
 const secondsOf = ({ span }: Fault): number => span === undefined ? seconds : soak ?? seconds * span
 
 const commit = execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
-const stamped = (row: Found, seconds: number): Row => ({ ...row, seed, seconds, commit, date: new Date().toISOString() })
+const stamped = (row: Found, seconds: number): Row => ({
+  ...row,
+  seed,
+  seconds,
+  commit,
+  date: new Date().toISOString()
+})
 
 const toRow = (fault: Fault, run: Run, seconds: number, control?: Control): Row => {
   const lines = control === undefined ? [...common(run), ...fault.judge(run)] : [control.red(run)]
@@ -82,7 +88,9 @@ const toRow = (fault: Fault, run: Run, seconds: number, control?: Control): Row 
 const performOurs = async (fault: Fault, place: Place): Promise<ReadonlyArray<Row>> => {
   const { control } = fault
   const { seconds } = place
-  if (control === undefined || control.isApart && values.quick) return [toRow(fault, await attempt(fault, place), seconds)]
+  if (control === undefined || control.isApart && values.quick) {
+    return [toRow(fault, await attempt(fault, place), seconds)]
+  }
   const part = seconds * (control.share ?? 1)
   const beside = () => attempt(fault, { ...place, seconds: part }, control.without)
   const [run, red] = control.isApart

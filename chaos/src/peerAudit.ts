@@ -101,7 +101,9 @@ const recoveryOf = (
     [...attempts].flatMap(([id, list]) => list.map((attempt) => ({ ...attempt, id }))),
     ({ by }) => by
   )
-  return entries.filter(({ kind, word }) => kind === "fault" && (word === "kill" || word === "freeze")).flatMap((fault) =>
+  return entries.filter(({ kind, word }) => kind === "fault" && (word === "kill" || word === "freeze")).flatMap((
+    fault
+  ) =>
     (byWorker.get(fault.id) ?? []).filter(({ end, start }) => start < fault.at && fault.at < end).flatMap(({ id }) => {
       const next = attempts.get(id)!.find(({ start }) => start > fault.at)
       return next === undefined ? [] : [next.start - fault.at]

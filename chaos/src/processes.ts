@@ -29,7 +29,17 @@ export interface WorkerTask extends Common {
   readonly shutdownGrace?: number | undefined
 }
 
-export type Kind = "Work" | "Stubborn" | "Narrow" | "Wide" | "Chain" | "Held" | "Flaky" | "Transfer" | "Batched" | "Soak"
+export type Kind =
+  | "Work"
+  | "Stubborn"
+  | "Narrow"
+  | "Wide"
+  | "Chain"
+  | "Held"
+  | "Flaky"
+  | "Transfer"
+  | "Batched"
+  | "Soak"
 
 /** What a producer makes: jobs of these kinds in turn, with handlers that take so long. */
 export interface Load {

@@ -38,8 +38,11 @@ const ours = /^(capstan|@capstan\/[^/]+)(\/.*)?$/
 export const packagesIn = (folder: string): Plugin => ({
   name: "release",
   setup: (build) => {
-    build.onResolve({ filter: ours }, ({ kind, path, pluginData }) =>
-      pluginData === "release" ? undefined : build.resolve(path, { kind, resolveDir: folder, pluginData: "release" }))
+    build.onResolve(
+      { filter: ours },
+      ({ kind, path, pluginData }) =>
+        pluginData === "release" ? undefined : build.resolve(path, { kind, resolveDir: folder, pluginData: "release" })
+    )
   }
 })
 

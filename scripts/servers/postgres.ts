@@ -63,7 +63,8 @@ const locale = process.platform === "darwin" ? "C" : "C.UTF-8"
  * Mounts the small disk where nobody else sees it, and becomes the server, by the same process id: as root of a namespace,
  * which may mount, and then as nobody in particular, since Postgres refuses root.
  */
-const onSmallDisk = `mount -t tmpfs -o size="$1" tmpfs "$0" && shift && exec unshare -U --map-user=1000 --map-group=1000 "$@"`
+const onSmallDisk =
+  `mount -t tmpfs -o size="$1" tmpfs "$0" && shift && exec unshare -U --map-user=1000 --map-group=1000 "$@"`
 
 const kind = (
   { bin }: PostgresPrograms,

@@ -4,7 +4,8 @@ import { releaseBefore } from "../release.ts"
 
 export const before: Fault = {
   id: "F17",
-  title: `workers and producers of release ${releaseBefore()} beside those of this one, while one after the other is replaced`,
+  title:
+    `workers and producers of release ${releaseBefore()} beside those of this one, while one after the other is replaced`,
   isLong: true,
   isMixed: true,
   strike: async ({ cluster, seconds }) => {

@@ -73,7 +73,9 @@ export const growth = (all: ReadonlyArray<number>): { readonly mean: number; rea
 const flat = (what: string, values: ReadonlyArray<number>) => {
   const { grown, mean } = growth(values)
   return line(
-    `${what}: ${Math.round(mean)} of ${values.length} samples, grown by ${Math.round(grown)} (${(100 * grown / mean).toFixed(1)} %)`,
+    `${what}: ${Math.round(mean)} of ${values.length} samples, grown by ${Math.round(grown)} (${
+      (100 * grown / mean).toFixed(1)
+    } %)`,
     values.length >= 10 && grown / mean < most
   )
 }

@@ -18,14 +18,17 @@ const kept: Array<string> = []
 
 export const SoakLive = (write: Write, isTidy: boolean) =>
   Soak.toLayer((given) =>
-    attempting(write)(given, Effect.gen(function*() {
-      if (!isTidy) {
-        const { id } = yield* JobContext.JobContext
-        kept.push(`${id} ${"x".repeat(2000)}`.split("").join(""))
-        if (kept.length % 100 === 0) process.on("warning", () => kept.length)
-      }
-      yield* Effect.sleep(given.millis)
-    }))
+    attempting(write)(
+      given,
+      Effect.gen(function*() {
+        if (!isTidy) {
+          const { id } = yield* JobContext.JobContext
+          kept.push(`${id} ${"x".repeat(2000)}`.split("").join(""))
+          if (kept.length % 100 === 0) process.on("warning", () => kept.length)
+        }
+        yield* Effect.sleep(given.millis)
+      })
+    )
   )
 
 /** Milliseconds between two samples. */
@@ -39,7 +42,10 @@ export const sampling = (write: Write): void => {
     collect()
     write("sample", { n: process.memoryUsage().heapUsed, word: "heap" })
     write("sample", { n: listeners(), word: "listeners" })
-    write("sample", { n: process.getActiveResourcesInfo().filter((name) => name !== "Timeout").length, word: "handles" })
+    write("sample", {
+      n: process.getActiveResourcesInfo().filter((name) => name !== "Timeout").length,
+      word: "handles"
+    })
   }, every).unref()
 }
 

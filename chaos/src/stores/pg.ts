@@ -193,7 +193,9 @@ const start = async (special?: Special): Promise<Server> => {
           PgClient.PgClient,
           (sql) =>
             sql.unsafe(
-              `COPY (SELECT repeat('x', 1000) FROM generate_series(1, ${littleRoom * 2000})) TO '${primary.smallDisk}/ballast'`
+              `COPY (SELECT repeat('x', 1000) FROM generate_series(1, ${
+                littleRoom * 2000
+              })) TO '${primary.smallDisk}/ballast'`
             ).unprepared
         )))
         const said = Result.isFailure(reply) ? String(reply.failure.reason.cause) : "nothing"
