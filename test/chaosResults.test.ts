@@ -77,10 +77,45 @@ describe("the audit of other systems", () => {
     expect(auditPeer([...sent, entry(1, "start", {}), entry(2, "end", {})], record(2)).lost).toHaveLength(0)
   })
 
+  it("finds what was sent once and is there twice", () => {
+    const runs = [
+      entry(1, "start", {}),
+      entry(2, "end", {}),
+      entry(3, "start", { id: "b" }),
+      entry(4, "end", { id: "b" })
+    ]
+    const both = [...record(2), ...record(4).map((one) => ({ ...one, id: "b" }))]
+    expect(auditPeer([...sent, ...runs], both).unexpected).toEqual(["1 is there 2 times"])
+    expect(auditPeer([...sent, ...runs.slice(0, 2)], record(2)).unexpected).toEqual([])
+  })
+
   it("finds a stale completion that was taken, and knows one that was refused", () => {
     expect(auditPeer(twice, record(6)).stale).toMatchObject({ attempted: 1, accepted: 1, refused: 0 })
     expect(auditPeer(twice, record(6)).ghost).toHaveLength(1)
     expect(auditPeer(twice, record(9)).stale).toMatchObject({ attempted: 1, accepted: 0, refused: 1 })
+  })
+
+  it("takes a completion by a third attempt for its own, whatever became of the second", () => {
+    const third = [
+      ...twice.slice(0, -1),
+      entry(10, "start", { by: "w3", fence: 3 }),
+      entry(12, "end", { by: "w3", fence: 3 })
+    ]
+    expect(auditPeer(third, record(12)).ghost).toEqual([])
+  })
+
+  it("sees that an attempt was frozen between its end and its settlement", () => {
+    const late = [
+      ...sent,
+      entry(1, "start", {}),
+      entry(2, "end", {}),
+      entry(2.01, "fault", { id: "w1", word: "freeze" }),
+      entry(4, "start", { by: "w2", fence: 2 }),
+      entry(6, "fault", { id: "w1", word: "thaw" }),
+      entry(9, "end", { by: "w2", fence: 2 })
+    ]
+    expect(auditPeer(late, record(6)).stale).toMatchObject({ attempted: 1, accepted: 1 })
+    expect(auditPeer(late, record(9)).stale).toMatchObject({ attempted: 1, accepted: 0 })
   })
 
   it("measures from a freeze to the next attempt", () => {

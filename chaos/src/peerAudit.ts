@@ -17,6 +17,8 @@ interface Attempt {
   readonly fence: number
   readonly start: number
   readonly end: number
+  /** When its settlement goes out: at its end, or when its process goes on that was frozen right after it. */
+  readonly settles: number
 }
 
 export const auditPeer = (entries: ReadonlyArray<Entry>, records: ReadonlyArray<PeerRecord>): Findings => {
@@ -28,18 +30,19 @@ export const auditPeer = (entries: ReadonlyArray<Entry>, records: ReadonlyArray<
   const ghost: Array<string> = []
   for (const [id, list] of attempts) {
     const completedAt = known.get(id)?.completedAt
-    const at = completedAt === undefined ? undefined : completedAt - wallClock
-    for (const attempt of list) {
-      const later = list.filter(({ fence, start }) => fence > attempt.fence && start < attempt.end)
-      if (attempt.end === Infinity || later.length === 0) continue
-      stale.attempted++
-      // Taken when it came, while those that were given out after it were still at work.
-      const isTaken = at !== undefined && at > attempt.end - margin && later.every(({ end }) => at < end - margin)
-      if (isTaken) {
-        stale.accepted++
-        ghost.push(`${id} by ${attempt.fence}, ${Math.max(...later.map(({ fence }) => fence))} was at work`)
-      }
-    }
+    stale.attempted += list.filter(({ fence, settles }) =>
+      list.some((other) =>
+        other.fence > fence && other.start < settles && settles < Infinity
+      )
+    ).length
+    if (completedAt === undefined) continue
+    const at = completedAt - wallClock
+    // Of those that had come to their end by then the newest is taken for the one that completed it.
+    const by = Math.max(...list.filter(({ end }) => end < at + margin).map(({ fence }) => fence))
+    const later = list.filter(({ fence, start }) => fence > by && start < at - margin)
+    if (by === -Infinity || later.length === 0) continue
+    stale.accepted++
+    ghost.push(`${id} by ${by}, ${Math.max(...later.map(({ fence }) => fence))} was at work`)
   }
   stale.settlements = stale.attempted
   stale.refused = stale.attempted - stale.accepted
@@ -53,12 +56,18 @@ export const auditPeer = (entries: ReadonlyArray<Entry>, records: ReadonlyArray<
     dead: records.filter(({ state }) => state === "dead").length,
     runs: starts.length,
     lost: acknowledged.filter(({ id }) => known.get(id)?.state !== "completed").map(({ id, n }) => `${n} (${id})`),
-    unexpected: records.flatMap(({ id, n, state }) => [
-      ...sent.has(n) ? [] : [`${n} is there, and was never sent`],
-      ...state === "completed" && !(attempts.get(id) ?? []).some(({ end }) => end < Infinity)
-        ? [`${id} is completed, and no handler of it came to its end`]
-        : []
-    ]),
+    unexpected: [
+      ...[...Map.groupBy(records, ({ n }) => n)].flatMap(([n, list]) => {
+        const ids = new Set(list.map(({ id }) => id)).size
+        return ids > 1 ? [`${n} is there ${ids} times`] : []
+      }),
+      ...records.flatMap(({ id, n, state }) => [
+        ...sent.has(n) ? [] : [`${n} is there, and was never sent`],
+        ...state === "completed" && !(attempts.get(id) ?? []).some(({ end }) => end < Infinity)
+          ? [`${id} is completed, and no handler of it came to its end`]
+          : []
+      ])
+    ],
     duplicated: starts.length - attempts.size,
     doneTwice: doubles(records),
     ghost,
@@ -76,14 +85,18 @@ export const auditPeer = (entries: ReadonlyArray<Entry>, records: ReadonlyArray<
 const attemptsOf = (entries: ReadonlyArray<Entry>): ReadonlyMap<string, ReadonlyArray<Attempt>> => {
   const ends = new Map<string, number>()
   for (const { at, by, fence, id, kind } of entries) if (kind === "end") ends.set(`${by} ${id} ${fence}`, at)
+  // A process that freezes itself says so: the runner notes the others.
+  const frozen = Map.groupBy(entries.filter(({ by, id, kind }) => kind === "fault" && by === id), ({ by }) => by)
+  const settles = (by: string, end: number): number => {
+    const own = frozen.get(by) ?? []
+    const at = own.findIndex((entry) => entry.word === "freeze" && entry.at >= end && entry.at < end + margin)
+    return at < 0 ? end : own.slice(at).find(({ word }) => word === "thaw")?.at ?? Infinity
+  }
   return Map.groupBy(
-    entries.filter(({ kind }) => kind === "start").map(({ at, by, fence, id }) => ({
-      id,
-      by,
-      fence,
-      start: at,
-      end: ends.get(`${by} ${id} ${fence}`) ?? Infinity
-    })),
+    entries.filter(({ kind }) => kind === "start").map(({ at, by, fence, id }) => {
+      const end = ends.get(`${by} ${id} ${fence}`) ?? Infinity
+      return { id, by, fence, start: at, end, settles: settles(by, end) }
+    }),
     ({ id }) => id
   )
 }
