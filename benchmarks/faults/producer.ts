@@ -14,7 +14,7 @@ serve<ProducerTask>((task, tell) => {
   const { first, folder, load, name, seed, step } = task
   const write = Ledger.open(folder, name)
   const choices = new Choices(seed, name)
-  let isStopped = false
+  const state = { isStopped: false, inFlight: 0 }
 
   const enqueue = async (client: PeerClient, count: number): Promise<void> => {
     const n = first + count * step
@@ -33,24 +33,23 @@ serve<ProducerTask>((task, tell) => {
   const produce = async (): Promise<void> => {
     const client = await peer.client(task)
     tell({ _tag: "ready" })
-    let inFlight = 0
     let count = 0
     let owed = 0
     let last = Ledger.now()
-    while (!isStopped && count < (load.most ?? Infinity)) {
+    while (!state.isStopped && count < (load.most ?? Infinity)) {
       const now = Ledger.now()
       owed = Math.min(owed + (now - last) * load.rate / 1000, load.inFlight)
       last = now
-      while (owed >= 1 && inFlight < load.inFlight && count < (load.most ?? Infinity)) {
+      while (owed >= 1 && state.inFlight < load.inFlight && count < (load.most ?? Infinity)) {
         owed--
-        inFlight++
-        void enqueue(client, count++).finally(() => inFlight--)
+        state.inFlight++
+        void enqueue(client, count++).finally(() => state.inFlight--)
       }
       await sleep(10)
     }
-    while (inFlight > 0) await sleep(10)
+    while (state.inFlight > 0) await sleep(10)
     tell({ _tag: "stopped" })
   }
   void produce()
-  return { stop: () => void (isStopped = true) }
+  return { stop: () => void (state.isStopped = true) }
 })

@@ -13,8 +13,8 @@ export interface Fault {
   readonly title: string
   /** Its handlers sleep and its processes stay: `--quick` runs such faults at the same time. */
   readonly isCalm?: boolean
-  /** `--quick` leaves it out. */
-  readonly isLong?: boolean
+  /** `--quick` leaves it out, on all stores or on these. */
+  readonly isLong?: boolean | ReadonlyArray<string>
   /** What a server must be able to do. @default nothing else than every server does */
   readonly needs?: keyof Server
   /** The server of its own that it needs. @default that of all faults */

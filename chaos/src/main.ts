@@ -138,9 +138,11 @@ process.exitCode = 1
 const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
-const chosen = faultsOf(store).filter(({ id, isLong }) =>
-  (ids === undefined ? !values.quick || !isLong : ids.includes(id)) &&
-  (systems.includes("capstan") || peerFaults.has(id))
+const isQuick = ({ isLong = false }: Fault): boolean =>
+  isLong === false || isLong !== true && !isLong.includes(values.store)
+const chosen = faultsOf(store).filter((fault) =>
+  (ids === undefined ? !values.quick || isQuick(fault) : ids.includes(fault.id)) &&
+  (systems.includes("capstan") || peerFaults.has(fault.id))
 )
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)
 

@@ -8,7 +8,8 @@ export const fullServer: Fault = {
   id: "F16",
   title: "a server that has no room, on its disk or in its memory, for longer than the lease",
   special: "little room",
-  isLong: true,
+  // A disk of its own is not to be had everywhere.
+  isLong: ["pg"],
   strike: async ({ cluster, seconds, struck }) => {
     await cluster.server.confine?.(cluster.namespace)
     await cluster.startWorkers({ count: 4, concurrency: 10 })
