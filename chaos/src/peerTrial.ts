@@ -33,7 +33,8 @@ export const attemptPeer = async (
     choices
   })
   const lease = peer.lease ?? ours
-  const patience = 4 * lease + poll
+  // Several freezes in a row, each longer than the lease, and a handler as long: only what stays after that is stuck.
+  const patience = 15 * lease + poll
   const began = Ledger.now()
   const struck = new Map<string, number>()
   try {
