@@ -1,5 +1,5 @@
 /** A process of ours: forked, told what to do, killed and frozen by its own id. */
-import { build } from "esbuild"
+import { build, type BuildOptions } from "esbuild"
 import { type ChildProcess, fork } from "node:child_process"
 import { openSync } from "node:fs"
 import { join } from "node:path"
@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { freeze } from "./freeze.ts"
 import type { Ask, Tell } from "./processes.ts"
+import { otherWords, packagesIn, releaseBefore, unpack } from "./release.ts"
 
 export type Program = "worker" | "producer"
 
@@ -20,20 +21,34 @@ const path = (program: Program): string => fileURLToPath(new URL(`${program}.ts`
  * on: a start takes 0.1 s of a core so, and 0.5 s from the sources.
  */
 export const bundle = async (folder: string): Promise<void> => {
+  await build({ ...common, outdir: folder, conditions: ["@capstan/source"] })
+}
+
+/** The same programs with the packages of the release before; `isIncompatible` with a part of it that the present one lacks. */
+export const bundleBefore = async (folder: string, isIncompatible: boolean): Promise<void> => {
+  const packages = join(folder, "packages")
+  unpack(releaseBefore(), packages)
   await build({
-    entryPoints: [path("worker"), path("producer")],
+    ...common,
     outdir: folder,
-    outExtension: { ".js": ".mjs" },
-    bundle: true,
-    splitting: true,
-    platform: "node",
-    format: "esm",
-    // A client that is CommonJS asks for Node's own modules by `require`.
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
-    conditions: ["@capstan/source"],
-    logLevel: "warning"
+    conditions: [],
+    // What its packages need beside each other is what is installed here.
+    nodePaths: [fileURLToPath(new URL("../../node_modules", import.meta.url))],
+    plugins: [packagesIn(packages), ...isIncompatible ? [otherWords] : []]
   })
 }
+
+const common = {
+  entryPoints: [path("worker"), path("producer")],
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  splitting: true,
+  platform: "node",
+  format: "esm",
+  // A client that is CommonJS asks for Node's own modules by `require`.
+  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  logLevel: "warning"
+} satisfies BuildOptions
 
 export class Child {
   readonly name: string

@@ -28,9 +28,16 @@ export interface ClusterOptions {
   readonly folder: string
   /** Where their programs are. */
   readonly programs: string
+  /** Those with the release before, which every other process is then of. */
+  readonly before: string | undefined
   readonly seed: number
   readonly choices: Choices
 }
+
+/** How the names of processes of the release before begin. */
+const ofBefore = "before-"
+
+export const isOfBefore = (name: string): boolean => name.startsWith(ofBefore)
 
 export interface WorkersOptions {
   readonly count: number
@@ -44,6 +51,8 @@ export interface WorkersOptions {
   readonly interruptGrace?: number
   /** Milliseconds by which the wall clock of every other worker is off, by turns ahead and behind. */
   readonly clockOff?: number
+  /** Whether they write down what they have of their machine. */
+  readonly samples?: boolean
   /** Whether they serve the schedules, too. */
   readonly ticks?: boolean
 }
@@ -90,6 +99,11 @@ export class Cluster {
     return [...this.alive]
   }
 
+  /** What has been written so far. */
+  entries(): ReadonlyArray<Ledger.Entry> {
+    return Ledger.read(this.folder)
+  }
+
   /** Notes what was done to whom. */
   note(fault: string, whom: string = ""): void {
     this.write("fault", { id: whom, word: fault })
@@ -117,16 +131,20 @@ export class Cluster {
   }
 
   private spare(): void {
-    this.spares.push(this.child("worker", `worker-${++this.started}`))
+    this.spares.push(this.child("worker", `worker-${++this.started}`, this.started))
   }
 
-  private child(program: Program, name: string): Child {
-    const { programs, store } = this.options
-    return new Child(program, { folder: this.folder, name, programs, store })
+  /** Every other one is of the release before, where that takes part. */
+  private child(program: Program, name: string, count: number): Child {
+    const { before, programs, store } = this.options
+    return before !== undefined && count % 2 === 0
+      ? new Child(program, { folder: this.folder, name: `${ofBefore}${name}`, programs: before, store })
+      : new Child(program, { folder: this.folder, name, programs, store })
   }
 
   private async startWorker(): Promise<void> {
     const worker = this.spares.shift()!
+    if (isOfBefore(worker.name)) this.note("worker of the release before", worker.name)
     const { clockOff = 0, port, ...options } = this.workerOptions
     this.alive.add(worker)
     void worker.ended.then((how) => this.replace(worker, how))
@@ -160,8 +178,9 @@ export class Cluster {
 
   async startProducers({ loads, ports = [] }: ProducersOptions): Promise<void> {
     const producers = loads.map((load, i) => {
-      const name = `producer-${i + 1}`
-      const child = this.child("producer", name)
+      const child = this.child("producer", `producer-${i + 1}`, i + 1)
+      const { name } = child
+      if (isOfBefore(name)) this.note("producer of the release before", name)
       this.producers.push(child)
       void child.ended.then((how) => this.closing || this.complaints.push(`${name} ended by itself: ${how}`))
       const task: ProducerTask = {
@@ -193,6 +212,15 @@ export class Cluster {
     await worker.kill()
     // Afterwards: whatever it still wrote is from before its death.
     this.note("kill", worker.name)
+  }
+
+  /** SIGTERM of the worker that has been there longest, as in a deployment; another one takes its place. */
+  async deployOne(): Promise<void> {
+    const worker = this.workers.find((worker) => this.working.has(worker) && !worker.isGone)
+    if (worker === undefined || this.working.size === 1) return
+    this.working.delete(worker)
+    this.note("deployment", worker.name)
+    await worker.terminate()
   }
 
   /** kill -9 of the worker that has ticked last; another one takes its place. */

@@ -5,7 +5,7 @@ import type { Choices } from "./choices.ts"
 import type { Cluster } from "./cluster.ts"
 import { type Entry, now } from "./ledger.ts"
 import type { Proxy } from "./proxy.ts"
-import type { Safeguard, Server, Store, Stored } from "./store.ts"
+import type { Safeguard, Server, Special, Store, Stored } from "./store.ts"
 
 export interface Fault {
   /** Its number in the table of the proof. */
@@ -13,10 +13,18 @@ export interface Fault {
   readonly title: string
   /** Its handlers sleep and its processes stay: `--quick` runs such faults at the same time. */
   readonly isCalm?: boolean
-  /** `--quick` leaves it out. */
-  readonly isLong?: boolean
+  /** `--quick` leaves it out, on all stores or on these. */
+  readonly isLong?: boolean | ReadonlyArray<string>
   /** What a server must be able to do. @default nothing else than every server does */
   readonly needs?: keyof Server
+  /** The server of its own that it needs. @default that of all faults */
+  readonly special?: Special
+  /** How many times as long as others it takes, unless it is told otherwise. @default 1 */
+  readonly span?: number
+  /** The store may have swept finished records by the end: the ledger says what was done. */
+  readonly isSwept?: boolean
+  /** Every other process is one of the release before. */
+  readonly isMixed?: boolean
   /** Starts the processes and strikes. Returns when the last blow has fallen. */
   readonly strike: (stage: Stage) => Promise<void>
   /** Looks at what else than records there is, when everything has come to rest. */
@@ -31,6 +39,8 @@ export interface Control {
   readonly without: Safeguard
   /** What must be found. */
   readonly red: (run: Run) => Line
+  /** The part of the run's time that it takes. @default 1 */
+  readonly share?: number
   /** After the run instead of beside it, and left out by `--quick`. */
   readonly isApart?: boolean
 }
@@ -38,6 +48,8 @@ export interface Control {
 export interface Stage {
   readonly cluster: Cluster
   readonly choices: Choices
+  /** Of the workers, in milliseconds: how long a system takes at least to see that one of them is gone. */
+  readonly lease: number
   /** How long it strikes. */
   readonly seconds: number
   readonly store: Pick<Store, "cutEvery" | "resumesIn">

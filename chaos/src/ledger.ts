@@ -26,6 +26,8 @@ export type Kind =
   | "unanswered"
   | "given back"
   | "tick"
+  // A process, of itself: how much it has of what.
+  | "sample"
   // The runner: what it did to whom, and a worker that is up.
   | "fault"
   | "ready"

@@ -21,13 +21,25 @@ export interface WorkerTask extends Common {
   readonly clockOff?: number | undefined
   /** Whether it serves the schedules, too. */
   readonly ticks?: boolean | undefined
+  /** Whether it writes down what it has of its machine. */
+  readonly samples?: boolean | undefined
   /** How long it waits for what it interrupts, in milliseconds. @default that of `JobWorker.layer` */
   readonly interruptGrace?: number | undefined
   /** How long it lets handlers end by themselves when it closes, in milliseconds. @default that of `JobWorker.layer` */
   readonly shutdownGrace?: number | undefined
 }
 
-export type Kind = "Work" | "Stubborn" | "Narrow" | "Wide" | "Chain" | "Held" | "Flaky" | "Transfer" | "Batched"
+export type Kind =
+  | "Work"
+  | "Stubborn"
+  | "Narrow"
+  | "Wide"
+  | "Chain"
+  | "Held"
+  | "Flaky"
+  | "Transfer"
+  | "Batched"
+  | "Soak"
 
 /** What a producer makes: jobs of these kinds in turn, with handlers that take so long. */
 export interface Load {

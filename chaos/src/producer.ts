@@ -7,6 +7,7 @@ import { Batched } from "./jobs/batches.ts"
 import { Flaky } from "./jobs/flaky.ts"
 import { Deaf, Hanging } from "./jobs/hangs.ts"
 import { startLevels } from "./jobs/levels.ts"
+import { Soak } from "./jobs/soak.ts"
 import * as Ledger from "./ledger.ts"
 import { type Load, type ProducerTask, serve } from "./processes.ts"
 import { loadStore } from "./store.ts"
@@ -49,6 +50,8 @@ const make = (load: Load, choices: Choices) => (n: number, count: number): Enque
       return Chain.enqueue({ ...work, key })
     case "Flaky":
       return Flaky.enqueue(work)
+    case "Soak":
+      return Soak.enqueue(work)
     case "Held":
       return Held.enqueue(work)
     case "Batched":

@@ -16,14 +16,14 @@ export class Proxy {
   private readonly links = new Set<Link>()
   private readonly listener: Server
   private readonly framing: Framing
-  readonly target: number
+  private to: number
   isOpen = true
   /** The probability that a reply is lost, and who decides. */
   private losing: { readonly probability: number; readonly choices: Choices } | undefined
 
   private constructor(listener: Server, target: number, framing: Framing) {
     this.listener = listener
-    this.target = target
+    this.to = target
     this.framing = framing
     listener.on("connection", (client) => this.links.add(new Link(this, client, this.framing)))
   }
@@ -40,6 +40,17 @@ export class Proxy {
     const address = this.listener.address()
     if (address === null || typeof address === "string") throw new Error("the proxy does not listen")
     return address.port
+  }
+
+  /** The port that connections go to. */
+  get target(): number {
+    return this.to
+  }
+
+  /** Connections go elsewhere from now on; those that there are break. */
+  moveTo(port: number): void {
+    this.to = port
+    for (const link of this.links) link.close()
   }
 
   loseReplies(probability: number, choices: Choices): void {

@@ -42,7 +42,17 @@ export const failedOf = (attempts: ReadonlyArray<Ending>): Stored["failed"] =>
   )
 
 /** What the negative controls take away from one run's namespace. */
-export type Safeguard = "commit" | "fence" | "reconciling" | "rescue" | "revision" | "slots" | "uniqueness"
+export type Safeguard =
+  | "commit"
+  | "compatibility"
+  | "fence"
+  | "reconciling"
+  | "replication"
+  | "rescue"
+  | "revision"
+  | "slots"
+  | "tidiness"
+  | "uniqueness"
 
 /** A part of what a server sends. */
 export interface Piece {
@@ -68,13 +78,21 @@ export interface Server {
   readonly cut: () => Promise<number>
   /** Holds every answer back for so many milliseconds. */
   readonly pause?: (millis: number) => Promise<void>
-  /** Refuses every write that takes memory, until `empty`. */
+  /** Puts the namespace where there is little room. */
+  readonly confine?: (namespace: string) => Promise<void>
+  /** Refuses every write that takes room, until `empty`. */
   readonly fill?: () => Promise<void>
   readonly empty?: () => Promise<void>
+  /** The server is lost; from now on this is its standby, which reads only, on a port of its own. */
+  readonly failOver?: () => Promise<void>
+  /** The standby takes writes. */
+  readonly promote?: () => Promise<void>
   /** What the accounts of a bank in the same database have. */
   readonly balances?: (namespace: string) => Promise<ReadonlyArray<number>>
   /** Opens a transaction; the answer ends it, and says how many milliseconds it has been open by the server's own clock. */
   readonly hold?: () => Promise<() => Promise<number>>
+  /** What the namespace takes of the server, by what is counted: records and keys, bytes. */
+  readonly sizes: (namespace: string) => Promise<Readonly<Record<string, number>>>
   /** How many records have not come to an end. */
   readonly unfinished: (namespace: string) => Promise<number>
   /** How many records are held by workers. */
@@ -93,8 +111,15 @@ export interface Store {
   readonly cutEvery: number
   /** Milliseconds in which the first job starts after a black hole, whose connections stay silent. */
   readonly resumesIn: number
-  readonly start: () => Promise<Server>
+  /** What its servers can do beside what all can. */
+  readonly abilities: ReadonlyArray<keyof Server>
+  /** Servers that it can start beside the usual one, for the faults that need one of their own. */
+  readonly special: ReadonlyArray<Special>
+  readonly start: (special?: Special) => Promise<Server>
 }
+
+/** `little room`: it can be filled. `standby`: another server follows it. */
+export type Special = "little room" | "standby"
 
 export const stores = ["pg", "redis"] as const
 

@@ -2,6 +2,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { JobWorker } from "capstan"
 import { Effect, Layer, Schedule } from "effect"
+import { sampling } from "./jobs/soak.ts"
 import { Ticks } from "./jobs/ticks.ts"
 import * as Ledger from "./ledger.ts"
 import { serve, type WorkerTask } from "./processes.ts"
@@ -15,6 +16,7 @@ const store = await loadStore(name!)
 
 serve<WorkerTask>((task, tell) => {
   const write = Ledger.open(task.folder, task.name)
+  if (task.samples === true) sampling(write)
   shiftClock(task.clockOff ?? 0)
   const Working = JobWorker.layer(Jobs, {
     concurrency: task.concurrency,
@@ -23,7 +25,7 @@ serve<WorkerTask>((task, tell) => {
     interruptGrace: task.interruptGrace
   })
   const WorkerLive = (task.ticks === true ? Layer.merge(Working, Ticks) : Working).pipe(
-    Layer.provide(handlers(write, task.name)),
+    Layer.provide(handlers(write, task.name, task.without)),
     Layer.provide(Witness.layer(write)),
     Layer.provide(store.layer(task))
   )

@@ -8,8 +8,10 @@ import { Batched, BatchedLive } from "./jobs/batches.ts"
 import { Flaky, FlakyLive } from "./jobs/flaky.ts"
 import { Deaf, DeafLive, Hanging, HangingLive } from "./jobs/hangs.ts"
 import { Level, LevelLive } from "./jobs/levels.ts"
+import { Soak, SoakLive } from "./jobs/soak.ts"
 import { Tick, TickLive } from "./jobs/ticks.ts"
 import type { Write } from "./ledger.ts"
+import type { Safeguard } from "./store.ts"
 
 const keyed = { ...work, key: Schema.String }
 
@@ -52,7 +54,7 @@ export class Held extends Job.make("Held", { payload: work, success }) {}
 
 class Simple extends JobGroup.make(Work, Stubborn, Late, Child, Poison, Narrow, Wide, Chain, Held) {}
 
-export class Jobs extends Simple.merge(JobGroup.make(Transfer, Batched, Hanging, Deaf, Flaky, Level, Tick)) {}
+export class Jobs extends Simple.merge(JobGroup.make(Transfer, Batched, Hanging, Deaf, Flaky, Level, Tick, Soak)) {}
 
 /** Those that are no producer's. */
 export const unsent: ReadonlySet<string> = new Set([Child._tag, Tick._tag])
@@ -60,7 +62,7 @@ export const unsent: ReadonlySet<string> = new Set([Child._tag, Tick._tag])
 /** Those that are to be dead in the end. */
 export const doomed: ReadonlySet<string> = new Set([Poison._tag, Hanging._tag, Deaf._tag])
 
-export const handlers = (write: Write, name: string) =>
+export const handlers = (write: Write, name: string, without?: Safeguard) =>
   Layer.mergeAll(
     simple(write, name),
     TransferLive(write),
@@ -69,7 +71,8 @@ export const handlers = (write: Write, name: string) =>
     DeafLive(write),
     FlakyLive(write),
     LevelLive(write),
-    TickLive(write)
+    TickLive(write),
+    SoakLive(write, without !== "tidiness")
   )
 
 const simple = (write: Write, name: string) => {

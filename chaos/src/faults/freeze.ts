@@ -1,21 +1,20 @@
-import { lease } from "../cluster.ts"
 import { every, type Fault, line, strikes } from "../fault.ts"
 
 /** Longer than the lease; every handler takes longer still, so that a stale write finds its successor at work. */
-const frozen = 1.5 * lease / 1000
+const leases = 1.5
 
 const rate = 4
 
 /** Nine of them, and in a short run still several: one whose worker is frozen before its end comes to nothing. */
 const lates = (seconds: number): number => Math.max(8, Math.round(seconds * rate / 9))
 
-const millis = [frozen * 1000 + 200, frozen * 1000 + 1500] as const
-
 export const freeze: Fault = {
   id: "F6",
   title: "SIGSTOP of a worker past its lease, then SIGCONT, every 3 s, handlers longer than the freeze",
   isCalm: true,
-  strike: async ({ cluster, seconds }) => {
+  strike: async ({ cluster, lease, seconds }) => {
+    const frozen = leases * lease / 1000
+    const millis = [leases * lease + 200, leases * lease + 1500] as const
     await cluster.startWorkers({ count: 4, concurrency: 20 })
     await cluster.startProducers({
       loads: [{

@@ -1,4 +1,6 @@
 import type { Fault } from "../fault.ts"
+import type { Store } from "../store.ts"
+import { before } from "./before.ts"
 import { chain } from "./chain.ts"
 import { clocks } from "./clocks.ts"
 import { crash } from "./crash.ts"
@@ -6,7 +8,7 @@ import { cut } from "./cut.ts"
 import { dropped } from "./dropped.ts"
 import { flows } from "./flows.ts"
 import { freeze } from "./freeze.ts"
-import { fullMemory } from "./full.ts"
+import { fullServer } from "./full.ts"
 import { hanging } from "./hanging.ts"
 import { heldOpen } from "./heldOpen.ts"
 import { keyed } from "./keys.ts"
@@ -16,6 +18,8 @@ import { lostReplies } from "./lostReplies.ts"
 import { neighbours } from "./neighbours.ts"
 import { pause } from "./pause.ts"
 import { poison } from "./poison.ts"
+import { soak } from "./soak.ts"
+import { standby } from "./standby.ts"
 import { terminate } from "./terminate.ts"
 import { ticker } from "./ticker.ts"
 import { transfers } from "./transfers.ts"
@@ -39,6 +43,16 @@ export const faults: ReadonlyArray<Fault> = [
   terminate,
   transfers,
   lostReplies,
+  fullServer,
+  before,
+  soak,
   pause,
-  fullMemory
+  standby
 ]
+
+/** Those that can strike on it. */
+export const faultsOf = ({ abilities, special }: Pick<Store, "abilities" | "special">): ReadonlyArray<Fault> =>
+  faults.filter((fault) =>
+    (fault.needs === undefined || abilities.includes(fault.needs)) &&
+    (fault.special === undefined || special.includes(fault.special))
+  )

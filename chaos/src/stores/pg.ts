@@ -2,8 +2,9 @@
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { Transactional } from "capstan"
-import { Effect, Exit, Layer, ManagedRuntime, Redacted, Schedule, Scope } from "effect"
-import { startPostgres } from "../../../scripts/servers/index.ts"
+import { Effect, Exit, Layer, ManagedRuntime, Redacted, Result, Schedule, Scope } from "effect"
+import { setTimeout as sleep } from "node:timers/promises"
+import { type Postgres, startPostgres } from "../../../scripts/servers/index.ts"
 import { accounts, Bank, opening, Transfer } from "../jobs/bank.ts"
 import {
   type Ending,
@@ -12,6 +13,7 @@ import {
   type Piece,
   type Safeguard,
   type Server,
+  type Special,
   type Store,
   type Stored
 } from "../store.ts"
@@ -65,8 +67,12 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
     ["write_entries", "AND fence = (x ->> 'fence')::int AND state = 1", ""],
     ["holds_fence", "AND fence = p_fence AND state = 1", ""]
   ],
-  // The processes do without it themselves.
+  // The processes do without these themselves.
   commit: [],
+  compatibility: [],
+  tidiness: [],
+  // The standby does.
+  replication: [],
   uniqueness: [["enqueue_one", "IF v_idem IS NOT NULL THEN\n    INSERT", "IF false THEN\n    INSERT"]],
   revision: [["tick", "AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at", ""]],
   reconciling: [["renew", "q.at <= v_now - p_older", "false"]],
@@ -118,11 +124,29 @@ interface Row {
     | null
 }
 
-const start = async (): Promise<Server> => {
-  const postgres = await startPostgres({ settings: { max_connections: "200" } })
-  const runtime = ManagedRuntime.make(
-    PgClient.layer({ url: Redacted.make(postgres.url), applicationName: operator, maxConnections: 2 })
-  )
+const settings = { max_connections: "200" }
+
+/** Milliseconds in which a standby that no longer follows falls behind. */
+const behind = 500
+
+/** Megabytes: enough for what a run leaves in the time in which nothing is full. */
+const littleRoom = 48
+
+const runtimeOf = ({ url }: Postgres) =>
+  ManagedRuntime.make(PgClient.layer({ url: Redacted.make(url), applicationName: operator, maxConnections: 2 }))
+
+const start = async (special?: Special): Promise<Server> => {
+  const primary = await startPostgres({ settings, ...special === "little room" ? { smallDisk: littleRoom } : {} })
+  let follower: Postgres | undefined
+  if (special === "standby") {
+    await primary.halt()
+    follower = await startPostgres({ settings, standbyOf: primary })
+    await primary.restart()
+  }
+  const standby = follower
+  let postgres = primary
+  let runtime = runtimeOf(primary)
+  let isReplicated = true
   /** The server may have been crashed a moment ago. */
   const query = <A extends object>(text: string, params: ReadonlyArray<unknown> = []): Promise<ReadonlyArray<A>> =>
     runtime.runPromise(
@@ -133,19 +157,74 @@ const start = async (): Promise<Server> => {
         })
       )
     )
+  if (standby !== undefined) {
+    // What is acknowledged is on both.
+    await query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    await query("SELECT pg_reload_conf()")
+  }
   const [row] = await query<{ described: string }>(
     `SELECT 'postgres ' || current_setting('server_version') || ', fsync ' || current_setting('fsync') ||
        ', synchronous_commit ' || current_setting('synchronous_commit') AS described`
   )
   return {
     described: row!.described,
-    port: postgres.port,
+    get port() {
+      return postgres.port
+    },
     urlAt: (port) => `postgres://postgres@127.0.0.1:${port}/postgres`,
-    crash: postgres.crash,
-    restart: postgres.restart,
+    crash: primary.crash,
+    restart: primary.restart,
     stop: async () => {
       await runtime.dispose()
-      await postgres.stop()
+      await Promise.all([primary.stop(), standby?.stop()])
+    },
+    ...special !== "little room" ? {} : {
+      confine: async (schema) => {
+        await query(`CREATE TABLESPACE small LOCATION '${primary.smallDisk}'`)
+        const relations = await query<{ kind: string; name: string }>(
+          `SELECT CASE relkind WHEN 'r' THEN 'TABLE' ELSE 'INDEX' END AS kind, oid::regclass::text AS name FROM pg_class
+           WHERE relnamespace = '${schema}'::regnamespace AND relkind IN ('r', 'i')`
+        )
+        for (const { kind, name } of relations) await query(`ALTER ${kind} ${name} SET TABLESPACE small`)
+      },
+      // By the server, since nobody else sees its disk. It ends when nothing more goes onto it.
+      fill: async () => {
+        const reply = await runtime.runPromise(Effect.result(Effect.flatMap(
+          PgClient.PgClient,
+          (sql) =>
+            sql.unsafe(
+              `COPY (SELECT repeat('x', 1000) FROM generate_series(1, ${
+                littleRoom * 2000
+              })) TO '${primary.smallDisk}/ballast'`
+            ).unprepared
+        )))
+        const said = Result.isFailure(reply) ? String(reply.failure.reason.cause) : "nothing"
+        if (!said.includes("No space left")) throw new Error(`the small disk is not full, the server said: ${said}`)
+      },
+      empty: async () => {
+        await query(`COPY (SELECT 1) TO PROGRAM 'rm -f ${primary.smallDisk}/ballast'`)
+      }
+    },
+    ...standby === undefined ? {} : {
+      failOver: async () => {
+        if (!isReplicated) {
+          await query("ALTER SYSTEM RESET synchronous_standby_names")
+          await query("SELECT pg_reload_conf()")
+          const follower = runtimeOf(standby)
+          for (const text of ["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"]) {
+            await follower.runPromise(Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(text).unprepared))
+          }
+          await follower.dispose()
+          await sleep(behind)
+        }
+        await primary.crash()
+        await runtime.dispose()
+        postgres = standby
+        runtime = runtimeOf(standby)
+      },
+      promote: async () => {
+        await query("SELECT pg_promote()")
+      }
     },
     prepare: async (schema) => {
       await runtime.runPromise(PgJobStore.migrate({ schema }))
@@ -177,6 +256,14 @@ const start = async (): Promise<Server> => {
         await Effect.runPromise(Scope.close(scope, Exit.void))
         return (row as { readonly open: number }).open
       }
+    },
+    sizes: async (schema) => {
+      const [row] = await query<{ records: number; bytes: number }>(
+        `SELECT (SELECT count(*) FROM ${schema}.record)::int + (SELECT count(*) FROM ${schema}.history)::int AS records,
+           sum(pg_total_relation_size(oid))::float8 AS bytes FROM pg_class
+         WHERE relnamespace = '${schema}'::regnamespace AND relkind = 'r'`
+      )
+      return { records: row!.records, bytes: row!.bytes }
     },
     unfinished: async (schema) => {
       const [row] = await query<{ count: number }>(`SELECT count(*)::int AS count FROM ${schema}.record`)
@@ -210,6 +297,7 @@ const start = async (): Promise<Server> => {
       }))
     },
     without: async (safeguard, schema) => {
+      if (safeguard === "replication") isReplicated = false
       for (const [name, text, instead] of safeguards[safeguard]) {
         const [row] = await query<{ definition: string }>(
           `SELECT pg_get_functiondef(p.oid) AS definition FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -236,5 +324,7 @@ export const store: Store = {
   framing,
   cutEvery: 5000,
   resumesIn: 1000,
+  abilities: ["balances", "hold"],
+  special: ["little room", "standby"],
   start
 }

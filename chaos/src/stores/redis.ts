@@ -45,6 +45,7 @@ const noBank = Bank.of({ move: () => Effect.die("no accounts"), commit: () => Ef
 
 const page = 1000
 
+/** Each of them can be filled; one that is to be is a server of its own all the same, so that others have room. */
 const start = async (): Promise<Server> => {
   const redis = await startRedis({ settings: durableRedis("always") })
   const runtimes = new Map<string, ManagedRuntime.ManagedRuntime<JobStore.JobStore, unknown>>()
@@ -104,6 +105,10 @@ const start = async (): Promise<Server> => {
     empty: async () => {
       await redis.command("CONFIG", "SET", "maxmemory", 0)
     },
+    sizes: async () => {
+      const memory = /used_memory_dataset:(\d+)/.exec(String(await redis.command("INFO", "memory")))?.[1]
+      return { keys: Number(await redis.command("DBSIZE")), bytes: Number(memory) }
+    },
     unfinished: async (namespace) => {
       const { queues } = await on(namespace, (store) => store.stats)
       return queues.reduce(
@@ -153,5 +158,7 @@ export const store: Store = {
   cutEvery: 1000,
   // One connection for all: that it is silent is known after two seconds, and a third is for another to come up.
   resumesIn: 4000,
+  abilities: ["pause"],
+  special: ["little room"],
   start
 }

@@ -21,6 +21,11 @@ const safeguards: Readonly<
   ],
   // Nothing here commits with anything else.
   commit: [],
+  // The processes do without these themselves.
+  compatibility: [],
+  tidiness: [],
+  // Nothing follows it.
+  replication: [],
   uniqueness: (["enqueue", "tick"] as const)
     .map((verb) => [verb, "if row or not spec.idempotencyKey then return row end", "do return row end"] as const),
   revision: [["tick", "tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3]", "false"]],
