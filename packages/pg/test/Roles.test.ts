@@ -2,7 +2,7 @@
 import { PgEnqueue, PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, type JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Effect, Layer, ManagedRuntime, Option, Redacted, Schema } from "effect"
 import { readFileSync } from "node:fs"
 import { Client, Pool } from "pg"
@@ -93,6 +93,18 @@ describe("a role that may only enqueue", () => {
     const error = await web.runPromise(Effect.flip(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.stats)))
     assert.strictEqual(error.reason._tag, "Incompatible")
     assert.include(error.message, "docs/postgres.md has the rights of each role")
+  })
+})
+
+describe("a server that only reads, as a standby that is not the primary yet", () => {
+  it("is away: another try may succeed", async () => {
+    await owner.query(`ALTER ROLE ${roleOf("web")} SET default_transaction_read_only = on`)
+    const standby = as("web")
+    const error = await standby.runPromise(Effect.flip(Plain.enqueue({ n: 7 })))
+    await owner.query(`ALTER ROLE ${roleOf("web")} RESET default_transaction_read_only`)
+    await standby.dispose()
+    assert.strictEqual(error._tag, "JobStoreError")
+    assert.strictEqual((error as JobError.JobStoreError).reason._tag, "Unavailable")
   })
 })
 

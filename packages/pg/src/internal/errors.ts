@@ -2,8 +2,11 @@
 import { JobError } from "capstan"
 import type { SqlError } from "effect/sql/SqlError"
 
-/** Server shut down, out of connections or resources, cannot connect now: another try may succeed. */
-const away = /^(53|57P|58)/
+/**
+ * Server shut down, out of connections or resources, cannot connect now, or a standby that is not the primary yet (25006):
+ * another try may succeed.
+ */
+const away = /^(53|57P|58|25006$)/
 /** No such table, function or column, or another type of it: the schema is not the one that this code wants. */
 const misfit = /^(42|3F)/
 
