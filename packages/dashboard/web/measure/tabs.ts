@@ -54,7 +54,7 @@ if (makeStore === undefined) {
 }
 
 /** Calls that look. What works, stores and cleans up asks the more, the more is done. */
-const looks = ["stats", "query", "get", "limits", "keys", "schedules", "events"]
+const looks = new Set(["stats", "query", "get", "limits", "keys", "schedules", "events"])
 let looked = 0
 
 const counted = (store: JobStore.JobStore["Service"]): JobStore.JobStore["Service"] => {
@@ -64,11 +64,11 @@ const counted = (store: JobStore.JobStore["Service"]): JobStore.JobStore["Servic
     return (...args: ReadonlyArray<unknown>) => Effect.suspend(() => (looked++, (member as Function)(...args)))
   }
   return Object.fromEntries(
-    Object.entries(store).map(([name, member]) => [name, looks.includes(name) ? counting(member) : member])
+    Object.entries(store).map(([name, member]) => [name, looks.has(name) ? counting(member) : member])
   ) as unknown as JobStore.JobStore["Service"]
 }
 
-let ran = 0
+const progress = { ran: 0, stored: 0 }
 const chunk = 1000
 /** More than the worker has in its hands, and little enough that every round has as much before it. */
 const ahead = 4 * chunk
@@ -76,18 +76,17 @@ const ahead = 4 * chunk
 /** Records a second, and looks a second, with as much waiting all the time. */
 const round = Effect.gen(function*() {
   const start = performance.now()
-  const [ranBefore, lookedBefore] = [ran, looked]
-  let stored = ran
+  const [ranBefore, lookedBefore] = [progress.ran, looked]
   while (performance.now() - start < seconds * 1000) {
-    if (stored - ran < ahead) {
+    if (progress.stored - progress.ran < ahead) {
       yield* Nothing.enqueueMany(Array.from({ length: chunk }, () => undefined))
-      stored += chunk
+      progress.stored += chunk
     } else yield* Effect.sleep("1 millis")
   }
   const took = (performance.now() - start) / 1000
-  const figures = { rate: (ran - ranBefore) / took, looks: (looked - lookedBefore) / took }
+  const figures = { rate: (progress.ran - ranBefore) / took, looks: (looked - lookedBefore) / took }
   // Nothing of it is left for the next one.
-  while (ran < stored) yield* Effect.sleep("10 millis")
+  while (progress.ran < progress.stored) yield* Effect.sleep("10 millis")
   return figures
 })
 
@@ -157,7 +156,7 @@ await Effect.runPromise(Effect.provide(
     Layer.provide(Auth.none),
     Layer.provideMerge(
       JobWorker.layer(Group, { concurrency: 100 }).pipe(
-        Layer.provide(Nothing.toLayer(() => Effect.sync(() => void ran++)))
+        Layer.provide(Nothing.toLayer(() => Effect.sync(() => void progress.ran++)))
       )
     ),
     Layer.provideMerge(Layer.merge(Jobs.layer, JobSchedules.layer)),
