@@ -1,14 +1,14 @@
-/** The recipes of docs/frameworks.md: each is asked what a page asks, by real HTTP where the framework listens by itself. */
+/** The recipes of docs/frameworks.md: each is asked what a page asks, by real HTTP. */
 import { Effect } from "effect"
 import assert from "node:assert/strict"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { NextRequest, serve } from "./client/index.ts"
+import { serve } from "./client/index.ts"
 import * as Express from "./express.ts"
 import * as Fastify from "./fastify.ts"
 import * as Hono from "./hono.ts"
 import { Greet, runtime } from "./jobs.ts"
-import * as Next from "./next.ts"
+import { startNext } from "./nextServer.ts"
 
 type Ask = (path: string, init?: RequestInit) => Promise<Response>
 
@@ -85,16 +85,29 @@ await overHttp("Hono", originOf(hono.address()))
 if ("closeAllConnections" in hono) hono.closeAllConnections()
 hono.close()
 
-const origin = "https://app.example.com"
-const methods = { GET: Next.GET, POST: Next.POST }
-await asksApi((path, { headers, ...init } = {}) => {
-  // Next.js has types of its own for the same options.
-  const request = new NextRequest(`${origin}${path}`, {
-    ...init,
-    headers: { ...headers as Record<string, string>, host: "app.example.com" }
-  } as never)
-  return methods[request.method as keyof typeof methods](request)
-}, origin)
-console.log("Next.js: the route handler answers")
-
 await runtime.dispose()
+
+// A process of its own, with a store of its own: what became of a job is asked over HTTP, too.
+const next = await startNext()
+try {
+  const ask: Ask = (path, init) => fetch(`${next.origin}${path}`, init)
+  await asksApi(ask, next.origin)
+  const accepted = await ask("/greet", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ name: "Next.js" })
+  })
+  assert.equal(accepted.status, 202)
+  const { id } = await accepted.json()
+  const end = performance.now() + 10_000
+  let record: { readonly state?: string; readonly result?: { readonly text: string } } = {}
+  while (record.state !== "completed") {
+    assert.ok(performance.now() < end, `the job that a route enqueued is ${record.state}`)
+    record = await (await ask(`/capstan/api/records/${id}`, { headers: session })).json()
+  }
+  assert.match(record.result!.text, /hello Next\.js/)
+  assert.equal((await ask("/nothing")).status, 404)
+} finally {
+  await next.stop()
+}
+console.log("Next.js: built and started; the API and the application's own routes answer")

@@ -13,7 +13,7 @@ import { StoresLive } from "./stores.ts"
 
 const Payment = Schema.Struct({ paymentId: Schema.String, order: Schema.Struct(Order) })
 
-const payments = HttpRouter.add(
+export const payments = HttpRouter.add(
   "POST",
   "/payments",
   Effect.gen(function*() {

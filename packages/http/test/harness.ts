@@ -33,7 +33,7 @@ export class Bill extends Job.make("Bill", { payload: { amount: Schema.Number },
 
 export class All extends JobGroup.make(Greet, Bill, Call) {}
 
-const handlers = All.toLayer({
+export const handlers = All.toLayer({
   Greet: Effect.fnUntraced(function*({ name }) {
     const { log } = yield* JobContext.JobContext
     yield* log(`greeting ${name}`)

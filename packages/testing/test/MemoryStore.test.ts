@@ -63,6 +63,25 @@ describe("the memory store with a million records", () => {
     120_000
   )
 
+  it.effect("looks at none for a state that no record is in", () =>
+    Effect.gen(function*() {
+      const { layer, watcher } = yield* watched
+      yield* Effect.gen(function*() {
+        yield* H.enqueueMany(1000)
+        const store = yield* JobStore.JobStore
+        let looks = 0
+        watcher.get = (row, field) => (looks++, row[field])
+        const page = (states: ReadonlyArray<"dead" | "ready">, queue?: string) =>
+          store.query({ where: { states, queue }, order: "newest", limit: 10 })
+        assert.deepStrictEqual(yield* page(["dead"]), { records: [], cursor: undefined })
+        assert.deepStrictEqual(yield* page(["ready"], "another"), { records: [], cursor: undefined })
+        assert.strictEqual(looks, 0)
+        assert.strictEqual((yield* page(["dead", "ready"])).records.length, 10)
+        assert.isAbove(looks, 0)
+        delete watcher.get
+      }).pipe(Effect.provide(Layer.fresh(layer)))
+    }))
+
   it.effect("looks at a bounded number of records a call, and says where it stopped", () =>
     Effect.gen(function*() {
       const { id } = yield* H.enqueue()

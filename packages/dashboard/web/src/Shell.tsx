@@ -1,6 +1,6 @@
 /** What stands around every page: where one can go, whether the store is there, and what came of the last action. */
-import { Link, Outlet } from "@tanstack/react-router"
-import { lazy, Suspense, useEffect, useState } from "react"
+import { Link, Outlet, useLocation } from "@tanstack/react-router"
+import { lazy, Suspense, useEffect, useRef, useState } from "react"
 import { ApiFailure } from "./api.ts"
 import { useKeys } from "./keys.ts"
 import { live } from "./live.ts"
@@ -37,6 +37,12 @@ export const Shell = () => {
     addEventListener("keydown", press)
     return () => removeEventListener("keydown", press)
   }, [])
+  const path = useLocation({ select: ({ pathname }) => pathname })
+  const bar = useRef<HTMLDivElement>(null)
+  // On a phone the places are wider than it: the one where one is comes into sight.
+  useEffect(() => {
+    bar.current?.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" })
+  }, [path])
   return (
     <div className="flex h-full flex-col md:flex-row">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:z-20 focus:bg-panel focus:p-2">
@@ -60,7 +66,7 @@ export const Shell = () => {
           <span className="flex-1 text-left font-normal max-md:sr-only">Go to…</span>
           <kbd className="kbd max-md:hidden">{isApple ? "⌘K" : "Ctrl K"}</kbd>
         </button>
-        <div className="flex min-w-0 flex-1 gap-0.5 overflow-x-auto md:flex-none md:flex-col">
+        <div ref={bar} className="flex min-w-0 flex-1 gap-0.5 overflow-x-auto md:flex-none md:flex-col">
           {places.map(([to, name, icon]) => (
             <Link
               key={to}

@@ -56,6 +56,16 @@ it("every page fits a phone: nothing is wider than the screen", async () => {
     await page.getByText(shows).locator("visible=true").first().waitFor()
     const width = await page.evaluate(() => document.documentElement.scrollWidth)
     assert.isAtMost(width, 390, path)
+    const isPlaceSeen = await page.evaluate(() => {
+      const place = document.querySelector("nav [aria-current=page] span")
+      if (place === null) return true
+      const [{ left, right }, around] = [place, place.closest("div")!].map((of) => of.getBoundingClientRect()) as [
+        DOMRect,
+        DOMRect
+      ]
+      return left >= around.left && right <= around.right
+    })
+    assert.isTrue(isPlaceSeen, `${path}: the place where one is can be seen`)
     await accessible(page, path)
     await close()
   }

@@ -4,15 +4,13 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import { BadRequest, ScheduleNotFound } from "../ApiError.ts"
 import type * as Settings from "../ApiSettings.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
 import { answered, type FromJobs, make as makeChange } from "./change.ts"
+import { Figures } from "./figures.ts"
 import { refuse } from "./permit.ts"
 import { present } from "./view.ts"
-
-const mostKeys = 500
 
 const settingsOf = ({ rate, ...rest }: JobStore.LimitSettings): typeof Settings.LimitSettings.Type =>
   present({ ...rest, rate: rate === undefined ? undefined : { ...rate } })
@@ -42,6 +40,7 @@ const limits = HttpApiBuilder.group(
   "limits",
   Effect.fnUntraced(function*(handlers) {
     const jobs = yield* Jobs.Jobs
+    const figures = yield* Figures
     const change = yield* makeChange
     const set = (
       of: Jobs.LimitOf,
@@ -56,7 +55,7 @@ const limits = HttpApiBuilder.group(
       list: () =>
         answered(Effect.gen(function*() {
           const { may } = yield* Caller
-          const all = yield* jobs.limits
+          const all = yield* figures.limits
           return {
             limits: all.filter(({ of }) => "queue" in of ? may("view", of.queue) : may("view")).map(limitOf)
           }
@@ -65,12 +64,12 @@ const limits = HttpApiBuilder.group(
         answered(Effect.gen(function*() {
           const { may, name: who } = yield* Caller
           if (!may("view")) return yield* refuse(`${who} may not view on every queue, and a key is of all of them`)
-          const found = yield* Stream.runCollect(Stream.take(jobs.keys(name), mostKeys + 1))
+          const { isCut, keys } = yield* figures.keys(name)
           return {
-            keys: found.slice(0, mostKeys).map(({ limitedUntil, ...key }) =>
+            keys: keys.map(({ limitedUntil, ...key }) =>
               present({ ...key, limitedUntil: Option.getOrUndefined(limitedUntil) })
             ),
-            isCut: found.length > mostKeys
+            isCut
           }
         })),
       set: ({ payload: { of, settings } }) => set(of, jobs.setLimit(of, optionsOf(settings)), { settings }),
@@ -100,6 +99,7 @@ const schedulesGroup = HttpApiBuilder.group(
   "schedules",
   Effect.fnUntraced(function*(handlers) {
     const schedules = yield* JobSchedules.JobSchedules
+    const figures = yield* Figures
     const change = yield* makeChange
 
     /** A change of the schedule of this name, by the rights on the queue of its job. Who may not see that finds none. */
@@ -127,7 +127,7 @@ const schedulesGroup = HttpApiBuilder.group(
       list: ({ query: { after } }) =>
         answered(Effect.gen(function*() {
           const { may } = yield* Caller
-          const found = yield* schedules.list({ after })
+          const found = yield* figures.schedules(after)
           return {
             schedules: found.filter(({ queue }) => may("view", queue)).map(scheduleOf),
             ...found.length < 100 ? {} : { after: found.at(-1)!.name }
