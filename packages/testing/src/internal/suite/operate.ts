@@ -54,6 +54,19 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     yield* H.control({ _tag: "Reprioritise", priority: 10 }, id)
     assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [id, other.id])
   }),
+  fact("a record that waits for its key and is reprioritised starts when the slot is free, in its new turn", function*() {
+    const keyed: Partial<JobStore.NewRecord> = { concurrency: { key: "k", limit: 1 } }
+    const [, earlier, later] = yield* H.enqueueMany(3, keyed)
+    const first = yield* H.claimOne("w")
+    assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 10 }, later!), ["Changed"])
+    assert.deepStrictEqual(yield* H.claim("w", 3), [])
+    yield* H.settle("w", first, H.complete)
+    const second = yield* H.claimOne("w")
+    assert.strictEqual(second.id, later)
+    assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 10 }, earlier!), ["Changed"])
+    yield* H.settle("w", second, H.complete)
+    assert.strictEqual((yield* H.claimOne("w")).id, earlier)
+  }),
   fact("reschedule and reprioritise raise the fence, as every edit does", function*() {
     const { id } = yield* H.enqueue()
     const actions: ReadonlyArray<JobStore.ControlAction> = [
@@ -148,6 +161,26 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual(yield* ids({ tag: "A", states: ["dead"] }), [])
     }
   ),
+  fact("a selection by a reason finds what is blocked or dead for that one, and nothing that was deleted", function*() {
+    const failed = yield* H.enqueue()
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    const deleted = yield* H.enqueue()
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    yield* H.control({ _tag: "Delete" }, deleted.id)
+    const expired = yield* H.enqueue({ startBefore: 1000 })
+    yield* H.advance(1001)
+    yield* H.maintainAll
+    const [holder, waiting] = yield* H.enqueueMany(2, { concurrency: { key: "k", limit: 1 } })
+    const dependent = yield* H.enqueue({ dependencies: [{ name: "d", id: holder! }] })
+    const store = yield* JobStore.JobStore
+    const found = (where: JobStore.Selection) =>
+      Effect.map(store.query({ where, order: "oldest", limit: 10 }), ({ records }) => records.map(({ id }) => id))
+    assert.deepStrictEqual(yield* found({ states: ["dead"] }), [failed.id, expired.id])
+    assert.deepStrictEqual(yield* found({ deadReason: "Failed" }), [failed.id])
+    assert.deepStrictEqual(yield* found({ deadReason: "Expired" }), [expired.id])
+    assert.deepStrictEqual(yield* found({ blockedReason: "ConcurrencyKey" }), [waiting])
+    assert.deepStrictEqual(yield* found({ blockedReason: "Dependencies" }), [dependent.id])
+  }),
   fact("pages do not skip or repeat while records come and go", function*() {
     const store = yield* JobStore.JobStore
     const ids = yield* H.enqueueMany(9)
@@ -166,7 +199,7 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     yield* H.enqueue({ delay: 1000 })
     yield* H.advance(500)
     const [first, second] = yield* H.claim("w", 2)
-    yield* H.settle("w", first!, H.complete)
+    yield* H.settle("w", first, H.complete)
     yield* H.settle("w", second!, H.dead)
     // The first in line is not the one that has waited longest.
     yield* H.enqueue({ priority: 9 })
