@@ -10,12 +10,11 @@ import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { inWords, keyOf, mutantsOf, placeOf, survivorOf, textOf } from "./mutation/all.ts"
 import { Judge, type Verdict } from "./mutation/asked.ts"
 import { type Module, modules, root } from "./mutation/modules.ts"
-import { applied, described, type Mutant, sampled } from "./mutation/mutant.ts"
+import { applied, type Mutant, sampled } from "./mutation/mutant.ts"
 import { type Row, scoreOf, type Survivor } from "./mutation/published.ts"
-import { mutantsOfStatements } from "./mutation/statements.ts"
-import { mutantsOfTypeScript } from "./mutation/typescript.ts"
 import { startPostgres } from "./servers/postgres.ts"
 import { startRedis } from "./servers/redis.ts"
 
@@ -33,32 +32,6 @@ const { values } = parseArgs({
 
 const published = new URL("docs/mutation.json", root)
 const rows: ReadonlyArray<Row> = existsSync(published) ? JSON.parse(readFileSync(published, "utf8")) : []
-
-const texts = new Map<string, string>()
-const textOf = (file: string): string => {
-  const known = texts.get(file) ?? readFileSync(new URL(file, root), "utf8")
-  texts.set(file, known)
-  return known
-}
-
-const mutantsOf = ({ files, language }: Module): ReadonlyArray<Mutant> =>
-  files.flatMap((file) =>
-    language === "typescript"
-      ? mutantsOfTypeScript(file, textOf(file))
-      : mutantsOfStatements(file, textOf(file), language)
-  )
-
-const placeOf = ({ file, line, start }: Mutant): string =>
-  `${file}:${line}:${start - textOf(file).lastIndexOf("\n", start - 1)}`
-
-const inWords = (mutant: Mutant): string => described(textOf(mutant.file), mutant)
-
-const keyOf = ({ mutant, place }: Pick<Survivor, "mutant" | "place">): string => `${place} ${mutant}`
-
-const survivorOf = (mutant: Mutant): Pick<Survivor, "mutant" | "place"> => ({
-  place: placeOf(mutant),
-  mutant: inWords(mutant)
-})
 
 /** The servers of a module, and how they are made anew when a mutant has them busy for ever. */
 const startServer = async (facts: Module["facts"]) => {

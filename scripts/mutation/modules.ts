@@ -26,14 +26,14 @@ export const modules: Readonly<Record<string, Module>> = {
     files: ["packages/capstan/src/Lifecycle.ts"],
     language: "typescript",
     facts: "lifecycle",
-    tests: testsIn("testing", "Invariants", "Simulation")
+    tests: [...testsIn("capstan", "Lifecycle"), ...testsIn("testing", "Invariants")]
   },
   memory: {
     files: filesOf("packages/capstan/src/internal/memory/"),
     language: "typescript",
     facts: "memory",
     tests: [
-      ...testsIn("capstan", "MemoryState", "Delivery", "Flow", "Enqueue", "Edit", "Expiry"),
+      ...testsIn("capstan", "MemoryState", "MemoryFlat", "Delivery", "Flow", "Enqueue", "Edit", "Expiry"),
       ...testsIn("testing", "TransactionalMemory", "LostReplies")
     ]
   },

@@ -22,14 +22,22 @@ export const mutantAt = (file: string, text: string, start: number, end: number,
 export const applied = (text: string, { end, instead, start }: Mutant): string =>
   text.slice(0, start) + instead + text.slice(end)
 
-const short = (text: string): string => {
-  const line = text.replaceAll(/\s+/g, " ").trim()
-  return line.length <= 70 ? line : `${line.slice(0, 67)}...`
-}
+const line = (text: string): string => text.replaceAll(/\s+/g, " ").trim()
+
+/** Characters of a change that are shown: of a longer one those around what differs. */
+const most = 80
 
 /** The change in words: what stood there, and what stands there now. */
-export const described = (text: string, { end, instead, start }: Mutant): string =>
-  `${short(text.slice(start, end))} => ${short(instead) || "nothing"}`
+export const described = (text: string, { end, instead, start }: Mutant): string => {
+  const before = line(text.slice(start, end))
+  const after = line(instead)
+  if (before.length <= most) return `${before} => ${after || "nothing"}`
+  let same = 0
+  while (same < after.length && before[same] === after[same]) same++
+  const from = Math.max(0, same - 20)
+  const shown = (all: string) => `${from > 0 ? "..." : ""}${all.slice(from, from + most)}${all.length > from + most ? "..." : ""}`
+  return `${shown(before)} => ${shown(after) || "nothing"}`
+}
 
 /** Numbers of [0, 1) that are the same for the same seed: mulberry32. */
 export const randomOf = (seed: number): () => number => {

@@ -199,7 +199,7 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     yield* H.enqueue({ delay: 1000 })
     yield* H.advance(500)
     const [first, second] = yield* H.claim("w", 2)
-    yield* H.settle("w", first, H.complete)
+    yield* H.settle("w", first!, H.complete)
     yield* H.settle("w", second!, H.dead)
     // The first in line is not the one that has waited longest.
     yield* H.enqueue({ priority: 9 })
