@@ -7,7 +7,8 @@
  * that are in the file.
  */
 import { execFileSync } from "node:child_process"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { inWords, keyOf, mutantsOf, placeOf, survivorOf, textOf } from "./mutation/all.ts"
@@ -26,7 +27,8 @@ const { values } = parseArgs({
     only: { type: "string" },
     list: { type: "boolean", default: false },
     survivors: { type: "boolean", default: false },
-    facts: { type: "boolean", default: false }
+    facts: { type: "boolean", default: false },
+    again: { type: "boolean", default: false }
   }
 })
 
@@ -53,6 +55,26 @@ const startServer = async (facts: Module["facts"]) => {
 const report = (mutant: Mutant, verdict: Verdict, i: number, of: number): void => {
   const how = "by" in verdict ? `: ${verdict.by}` : "why" in verdict ? `: ${verdict.why}` : ""
   console.log(`${i + 1}/${of} ${verdict._tag.toLowerCase()}  ${placeOf(mutant)}  ${inWords(mutant)}${how}`)
+}
+
+/**
+ * Mutants that were killed before, of the same text: they stay so, whatever checks come. A run that was ended goes on where it
+ * was, and a larger sample takes over a smaller one of the same seed. `--again` forgets them.
+ */
+const remembered = (name: string) => {
+  const folder = new URL("node_modules/.cache/mutation/", root)
+  const file = new URL(`${name}.jsonl`, folder)
+  mkdirSync(folder, { recursive: true })
+  const lines = existsSync(file) && !values.again ? readFileSync(file, "utf8").split("\n") : []
+  const known = new Map(lines.filter((line) => line !== "").map((line) => JSON.parse(line) as [string, Verdict]))
+  const keyFor = (mutant: Mutant) =>
+    createHash("sha256").update(textOf(mutant.file)).update(keyOf(survivorOf(mutant))).digest("hex")
+  return {
+    of: (mutant: Mutant): Verdict | undefined => known.get(keyFor(mutant)),
+    put: (mutant: Mutant, verdict: Verdict) => {
+      if (verdict._tag !== "Survived") appendFileSync(file, `${JSON.stringify([keyFor(mutant), verdict])}\n`)
+    }
+  }
 }
 
 const measure = async (name: string, module: Module): Promise<void> => {
@@ -86,6 +108,7 @@ const measure = async (name: string, module: Module): Promise<void> => {
     for (const judge of judges) judge.stop()
     process.exit(1)
   })
+  const memory = remembered(name)
   const judged: Array<readonly [Mutant, Verdict]> = []
   try {
     const file = module.files[0]!
@@ -96,7 +119,7 @@ const measure = async (name: string, module: Module): Promise<void> => {
       if (verdict._tag !== "Survived") throw new Error(`without a mutant: ${JSON.stringify(verdict)}`)
     }
     for (const [i, mutant] of chosen.entries()) {
-      let verdict: Verdict = { _tag: "Survived" }
+      let verdict: Verdict = memory.of(mutant) ?? { _tag: "Survived" }
       for (const judge of judges) {
         const { file } = mutant
         if (verdict._tag === "Survived") {
@@ -104,6 +127,7 @@ const measure = async (name: string, module: Module): Promise<void> => {
         }
       }
       report(mutant, verdict, i, chosen.length)
+      if (memory.of(mutant) === undefined) memory.put(mutant, verdict)
       judged.push([mutant, verdict])
     }
   } finally {

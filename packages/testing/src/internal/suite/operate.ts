@@ -53,6 +53,9 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const other = yield* H.enqueue({ priority: 5 })
     yield* H.control({ _tag: "Reprioritise", priority: 10 }, id)
     assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [id, other.id])
+    const [second, first] = yield* H.enqueueMany(2)
+    yield* H.control({ _tag: "Reprioritise", priority: 10 }, first!)
+    assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [first, second], "both are ready")
   }),
   fact("a record that waits for its key and is reprioritised starts when the slot is free, in its new turn", function*() {
     const keyed: Partial<JobStore.NewRecord> = { concurrency: { key: "k", limit: 1 } }
