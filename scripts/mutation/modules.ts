@@ -57,9 +57,7 @@ export const modules: Readonly<Record<string, Module>> = {
       "Step",
       "Flow",
       "Group",
-      "Options",
-      "Retry",
-      "Limits"
+      "Options"
     )
   },
   postgres: {
@@ -88,21 +86,6 @@ export const modules: Readonly<Record<string, Module>> = {
     files: filesOf("packages/redis/src/internal/lua/", ["context.ts"]),
     language: "lua",
     facts: "redis",
-    tests: testsIn(
-      "redis",
-      "Batches",
-      "Bounds",
-      "Schedules",
-      "Search",
-      "Suspects",
-      "Repair",
-      "Invariants",
-      "Transactions",
-      "Nearby",
-      "Forwarding",
-      "Partitions",
-      "PartitionsFlow",
-      "BigFlow"
-    )
+    tests: testsIn("redis", "Repair", "Invariants", "Search", "Bounds", "Suspects", "Schedules", "Batches", "Transactions")
   }
 }

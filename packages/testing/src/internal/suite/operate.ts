@@ -173,15 +173,16 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const expired = yield* H.enqueue({ startBefore: 1000 })
     yield* H.advance(1001)
     yield* H.maintainAll
-    const [holder, waiting] = yield* H.enqueueMany(2, { concurrency: { key: "k", limit: 1 } })
-    const dependent = yield* H.enqueue({ dependencies: [{ name: "d", id: holder! }] })
+    const parked = yield* H.enqueue()
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Park", reason: "NoHandler" })
+    const dependent = yield* H.enqueue({ dependencies: [{ name: "d", id: parked.id }] })
     const store = yield* JobStore.JobStore
     const found = (where: JobStore.Selection) =>
       Effect.map(store.query({ where, order: "oldest", limit: 10 }), ({ records }) => records.map(({ id }) => id))
     assert.deepStrictEqual(yield* found({ states: ["dead"] }), [failed.id, expired.id])
     assert.deepStrictEqual(yield* found({ deadReason: "Failed" }), [failed.id])
     assert.deepStrictEqual(yield* found({ deadReason: "Expired" }), [expired.id])
-    assert.deepStrictEqual(yield* found({ blockedReason: "ConcurrencyKey" }), [waiting])
+    assert.deepStrictEqual(yield* found({ blockedReason: "NoHandler" }), [parked.id])
     assert.deepStrictEqual(yield* found({ blockedReason: "Dependencies" }), [dependent.id])
   }),
   fact("pages do not skip or repeat while records come and go", function*() {

@@ -148,6 +148,9 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     const record = yield* H.get(id)
     assert.deepStrictEqual([record.progress, record.logs.map(({ message }) => message)], ["1", ["1"]])
     assert.deepStrictEqual((yield* H.claimOne("w")).checkpoints, { step: "1" })
+    // Another attempt runs: the fence alone tells them apart.
+    assert.deepStrictEqual(yield* store.write(entries("3")), ["LeaseLost", "LeaseLost", "LeaseLost"])
+    assert.strictEqual((yield* H.get(id)).progress, "1")
   }),
   fact("a settlement that is sent again is Done, also after the record is gone (P13)", function*() {
     const { id } = yield* H.enqueue()
