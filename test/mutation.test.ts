@@ -19,7 +19,8 @@ const most = 30
 /** How many days a measurement may be older than the last commit, where the history is cut off before it. */
 const mostDays = 180
 
-const git = (...args: ReadonlyArray<string>): string => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim()
+const git = (...args: ReadonlyArray<string>): string =>
+  execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim()
 const holds = (...args: ReadonlyArray<string>): boolean => spawnSync("git", args, { cwd: root }).status === 0
 
 /** Commits since then that touch the module. None: the history does not reach so far back. */

@@ -86,6 +86,16 @@ export const modules: Readonly<Record<string, Module>> = {
     files: filesOf("packages/redis/src/internal/lua/", ["context.ts"]),
     language: "lua",
     facts: "redis",
-    tests: testsIn("redis", "Repair", "Invariants", "Search", "Bounds", "Suspects", "Schedules", "Batches", "Transactions")
+    tests: testsIn(
+      "redis",
+      "Repair",
+      "Invariants",
+      "Search",
+      "Bounds",
+      "Suspects",
+      "Schedules",
+      "Batches",
+      "Transactions"
+    )
   }
 }

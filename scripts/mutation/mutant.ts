@@ -35,7 +35,8 @@ export const described = (text: string, { end, instead, start }: Mutant): string
   let same = 0
   while (same < after.length && before[same] === after[same]) same++
   const from = Math.max(0, same - 20)
-  const shown = (all: string) => `${from > 0 ? "..." : ""}${all.slice(from, from + most)}${all.length > from + most ? "..." : ""}`
+  const shown = (all: string) =>
+    `${from > 0 ? "..." : ""}${all.slice(from, from + most)}${all.length > from + most ? "..." : ""}`
   return `${shown(before)} => ${shown(after) || "nothing"}`
 }
 

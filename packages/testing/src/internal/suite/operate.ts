@@ -57,19 +57,22 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     yield* H.control({ _tag: "Reprioritise", priority: 10 }, first!)
     assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [first, second], "both are ready")
   }),
-  fact("a record that waits for its key and is reprioritised starts when the slot is free, in its new turn", function*() {
-    const keyed: Partial<JobStore.NewRecord> = { concurrency: { key: "k", limit: 1 } }
-    const [, earlier, later] = yield* H.enqueueMany(3, keyed)
-    const first = yield* H.claimOne("w")
-    assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 10 }, later!), ["Changed"])
-    assert.deepStrictEqual(yield* H.claim("w", 3), [])
-    yield* H.settle("w", first, H.complete)
-    const second = yield* H.claimOne("w")
-    assert.strictEqual(second.id, later)
-    assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 10 }, earlier!), ["Changed"])
-    yield* H.settle("w", second, H.complete)
-    assert.strictEqual((yield* H.claimOne("w")).id, earlier)
-  }),
+  fact(
+    "a record that waits for its key and is reprioritised starts when the slot is free, in its new turn",
+    function*() {
+      const keyed: Partial<JobStore.NewRecord> = { concurrency: { key: "k", limit: 1 } }
+      const [, earlier, later] = yield* H.enqueueMany(3, keyed)
+      const first = yield* H.claimOne("w")
+      assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 10 }, later!), ["Changed"])
+      assert.deepStrictEqual(yield* H.claim("w", 3), [])
+      yield* H.settle("w", first, H.complete)
+      const second = yield* H.claimOne("w")
+      assert.strictEqual(second.id, later)
+      assert.deepStrictEqual(yield* H.control({ _tag: "Reprioritise", priority: 10 }, earlier!), ["Changed"])
+      yield* H.settle("w", second, H.complete)
+      assert.strictEqual((yield* H.claimOne("w")).id, earlier)
+    }
+  ),
   fact("reschedule and reprioritise raise the fence, as every edit does", function*() {
     const { id } = yield* H.enqueue()
     const actions: ReadonlyArray<JobStore.ControlAction> = [
