@@ -212,8 +212,8 @@ const holds = async ({ advance, layer }: Mutated, { run }: Fact): Promise<boolea
   return Exit.isSuccess(await Effect.runPromiseExit(Effect.provide(asked, quiet)))
 }
 
-const prepare = await { lifecycle: async () => lifecycle, memory: async () => memory, postgres, redis }
-  [process.argv[2] as "memory"]()
+const stores = { lifecycle: async () => lifecycle, memory: async () => memory, postgres, redis }
+const prepare = await stores[process.argv[2] as keyof typeof stores]()
 
 serve(async (question) => {
   let mutated
