@@ -43,7 +43,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key starts no more",
       "a token is taken by the start",
       "no more records of a key are ready",
-      "one claim takes a token"
+      "one claim takes a token",
+      "a key of which nothing is left keeps its rate"
     ]
   },
   "a ready record that need not look at its limit": {
@@ -61,7 +62,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a circuit that failures do not open": {
     changes: [["IF l.trips IS NULL THEN RETURN; END IF;", "RETURN;"]],
-    red: ["a key whose attempts fail in a row"]
+    red: [
+      "a key whose attempts fail in a row",
+      "a key of which nothing is left keeps count"
+    ]
   },
   "a record that may wait for ever": {
     changes: [["+ (x ->> 'maxWait')::bigint", "+ NULL::bigint"]],

@@ -41,7 +41,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a key starts no more",
       "a token is taken by the start",
       "no more records of a key are ready",
-      "one claim takes a token"
+      "one claim takes a token",
+      "a key of which nothing is left keeps its rate"
     ]
   },
   "a ready record that need not look at its limit": {
@@ -56,7 +57,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a circuit that failures do not open": {
     changes: [[["exchange"], "    state.b = state.b + 1\n", ""]],
-    red: ["a key whose attempts fail in a row"]
+    red: [
+      "a key whose attempts fail in a row",
+      "a key of which nothing is left keeps count"
+    ]
   },
   "a record that may wait for ever": {
     changes: [[["enqueue"], "if spec.unique.maxWait then", "if false then"]],
@@ -180,7 +184,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a slot moves with its record: rescued records do not exceed the limit (P6)",
       "of a batch with many keys",
       "what ends in one exchange gives",
-      "in every state"
+      "in every state",
+      "a record that waits for its key and is reprioritised"
     ]
   },
   "a slot stays with a record that has ended": {

@@ -452,7 +452,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal",
       "what ends in one exchange gives",
-      "in every state a record takes it as the table says: others"
+      "in every state a record takes it as the table says: others",
+      "a record that waits for its key and is reprioritised"
     ]
   },
   "a queue whose limit nobody looks at": {
@@ -475,7 +476,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a key starts no more",
       "a token is taken by the start",
-      "one claim takes a token"
+      "one claim takes a token",
+      "a key of which nothing is left keeps its rate"
     ]
   },
   "a ready record that need not look at its limit": {
@@ -502,14 +504,18 @@ const twins: Readonly<Record<string, Twin>> = {
       "records that must wait for each other by a key",
       "of a batch with many keys",
       "what ends in one exchange gives",
-      "in every state"
+      "in every state",
+      "a record that waits for its key and is reprioritised"
     ]
   },
   "a circuit that failures do not open": {
     file: "limits.ts",
     line: "    key.failed++\n",
     instead: "",
-    red: ["a key whose attempts fail in a row"]
+    red: [
+      "a key whose attempts fail in a row",
+      "a key of which nothing is left keeps count"
+    ]
   },
   "a record that may wait for ever": {
     file: "enqueue.ts",

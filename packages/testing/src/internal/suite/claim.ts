@@ -71,6 +71,14 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     assert.isTrue(yield* store.pause("default", false))
     assert.strictEqual((yield* H.claim("w", 5)).length, 1)
   }),
+  fact("a record that has started in time hides from nobody that another one could not", function*() {
+    const started = yield* H.enqueue({ startBefore: 1000 })
+    yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(60_000))
+    const late = yield* H.enqueue({ startBefore: 2000 })
+    yield* H.advance(2001)
+    yield* H.maintainAll
+    assert.deepStrictEqual([yield* H.stateOf(started.id), yield* H.stateOf(late.id)], ["scheduled", "dead"])
+  }),
   fact("a record that could not start in time is dead with Expired, also when it is found by a claim", function*() {
     const { id } = yield* H.enqueue({ startBefore: 1000 })
     const { id: other } = yield* H.enqueue({ startBefore: 1000, delay: 500 })

@@ -65,6 +65,8 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual(error.reason._tag, "LeaseLost")
       for (const child of children) assert.isFalse(yield* H.exists(child.id))
     })
+    const gone = yield* Effect.flip(store.enqueue({ records: children, by: { id: H.newId(), fence } }))
+    assert.strictEqual(gone.reason._tag, "LeaseLost", "there is no such record")
     yield* H.settle("w", { id, fence }, H.retryAfter(0))
     yield* isRefused
     // Another attempt runs: the fence alone tells them apart.

@@ -93,6 +93,7 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     const { id: fresh } = yield* H.enqueue()
     const claimed = yield* H.claim("b", 10)
     assert.deepStrictEqual(claimed.map(({ id }) => id), [ids[0], fresh])
+    assert.deepStrictEqual(yield* H.claim("b", 10), [], "it holds one already")
   }),
   fact("when a worker dies with a record that crashed others, that one alone is charged (P10)", function*() {
     const { id: poison } = yield* H.enqueue()

@@ -149,6 +149,24 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.isAtLeast(starts.at(-1)! - starts[0]!, (9 - rate.burst) * 100)
     assert.isTrue(gaps.every((gap) => gap >= 0))
   }),
+  fact("a key of which nothing is left keeps its rate: what comes then starts no sooner", function*() {
+    yield* propose("@space", { rate: { limit: 1, perMillis: 1000, burst: 1 } })
+    yield* H.enqueue(keyed("a"))
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    const { id } = yield* H.enqueue(keyed("a"))
+    assert.deepStrictEqual(yield* H.claim("w"), [])
+    yield* H.advance(1001)
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
+  fact("a key of which nothing is left keeps count of its failures in a row", function*() {
+    yield* propose("@space", { breaker: { consecutive: 2, openMillis: 60_000 } })
+    for (let i = 0; i < 2; i++) {
+      yield* H.enqueue(keyed("a"))
+      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    }
+    yield* H.enqueue(keyed("a"))
+    assert.deepStrictEqual(yield* H.claim("w"), [])
+  }),
   fact("a queue starts no more than its rate in any window, and asks to be looked at when it may again", function*() {
     yield* propose("default", { rate })
     yield* H.enqueueMany(8)
@@ -280,6 +298,9 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual((yield* H.claim("w", 5)).length, 2)
   }),
   fact("what was enqueued before a limit was known keeps to it", function*() {
+    // Until then it is what they carry.
+    yield* H.enqueueMany(4, { concurrency: { key: "@space/b", limit: 3 }, queue: "other" })
+    assert.strictEqual((yield* H.claim("w", 10, "other")).length, 3)
     yield* H.enqueueMany(6, keyed("a"))
     yield* propose("@space", { concurrency: 2 })
     assert.strictEqual((yield* H.claim("w", 10)).length, 2)

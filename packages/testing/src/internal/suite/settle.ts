@@ -39,6 +39,22 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Release" })
     assert.strictEqual((yield* H.get(id)).attempt, 0)
   }),
+  fact(
+    "a record keeps its attempts and failures, and a failure that was not charged goes with the next one",
+    function*() {
+      const { id } = yield* H.enqueue()
+      const ends: ReadonlyArray<JobStore.Outcome> = [
+        H.retryAfter(0),
+        { _tag: "RetryAfter", delay: 0, failure: { ...H.failure, tag: "Uncharged" }, uncharged: true },
+        H.retryAfter(0),
+        H.complete
+      ]
+      for (const end of ends) yield* H.settle("w", yield* H.claimOne("w"), end)
+      const { attempts, failures } = yield* H.get(id)
+      assert.deepStrictEqual(attempts.map(({ decision }) => decision), ["retried", "retried", "retried", "completed"])
+      assert.deepStrictEqual(failures.map(({ tag }) => tag), ["Oops", "Oops"])
+    }
+  ),
   fact("a released record keeps its place at the front", function*() {
     const [first, second] = yield* H.enqueueMany(2)
     yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Release" })
@@ -135,6 +151,9 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     const record = yield* H.get(id)
     assert.deepStrictEqual([record.progress, record.logs.map(({ message }) => message)], ["1", ["1"]])
     assert.deepStrictEqual((yield* H.claimOne("w")).checkpoints, { step: "1" })
+    // Another attempt runs: the fence alone tells them apart.
+    assert.deepStrictEqual(yield* store.write(entries("3")), ["LeaseLost", "LeaseLost", "LeaseLost"])
+    assert.strictEqual((yield* H.get(id)).progress, "1")
   }),
   fact("a settlement that is sent again is Done, also after the record is gone (P13)", function*() {
     const { id } = yield* H.enqueue()

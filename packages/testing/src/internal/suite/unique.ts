@@ -250,6 +250,12 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual([successor.id, successor.payload], [next.id, "2"])
     }
   ),
+  fact("unique, replace: what waits gives its slot back when its new contents have another key", function*() {
+    const first = yield* H.enqueue({ ...unique("replace"), concurrency: { key: "before", limit: 1 } })
+    yield* H.enqueue({ ...unique("replace"), concurrency: { key: "after", limit: 1 } })
+    const other = yield* H.enqueue({ concurrency: { key: "before", limit: 1 } })
+    assert.deepStrictEqual((yield* H.claim("w", 3)).map(({ id }) => id), [first.id, other.id])
+  }),
   fact("unique, replace: a holder that has begun gets a successor", function*() {
     yield* H.enqueue(unique("replace"))
     const attempt = yield* H.claimOne("w")
