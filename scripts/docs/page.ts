@@ -31,7 +31,9 @@ const page = (module: Module, all: ReadonlyArray<Module>): string => {
   const links = linksOf(module, all)
   const barrel = module.packageName
   const anchors = anchorsOf(module)
-  const rows = module.exports.map((one) => `| [\`${one.name}\`](#${anchors.get(one.name)}) | ${inCell(firstSentence(one.doc))} |`)
+  const rows = module.exports.map((one) =>
+    `| [\`${one.name}\`](#${anchors.get(one.name)}) | ${inCell(firstSentence(one.doc))} |`
+  )
   const parts = [
     `# ${module.name}`,
     `\`\`\`ts\nimport { ${module.name} } from "${barrel}"\n// or by itself\nimport * as ${module.name} from "${module.specifier}"\n\`\`\``,
@@ -56,7 +58,9 @@ const linksOf = (module: Module, all: ReadonlyArray<Module>): Linked => {
     const anchors = anchorsOf(other)
     for (const one of other.exports) {
       if (one.kind !== "class") continue
-      const page = other === module ? "" : `${folderOf(other) === folderOf(module) ? "" : `../${folderOf(other)}/`}${other.name}.md`
+      const page = other === module
+        ? ""
+        : `${folderOf(other) === folderOf(module) ? "" : `../${folderOf(other)}/`}${other.name}.md`
       const target = `${page}#${anchors.get(one.name)}`
       own.set(`${other.name}.${one.name}`, target)
       if (other === module || !own.has(one.name)) own.set(one.name, target)
@@ -144,7 +148,11 @@ const memberTable = (rows: ReadonlyArray<Member>): string => {
 
 const entry = (member: Member, links: Linked): string =>
   [
-    code(`${member.name}${member.optional ? "?" : ""}${/^[<(]/.test(member.type) && !member.type.includes("=>") ? "" : ": "}${member.type}`),
+    code(
+      `${member.name}${member.optional ? "?" : ""}${
+        /^[<(]/.test(member.type) && !member.type.includes("=>") ? "" : ": "
+      }${member.type}`
+    ),
     member.doc.text,
     ...(member.doc.byDefault === undefined ? [] : [`Default: ${defaultOf(member.doc)}.`]),
     ...channelLines(member, links)

@@ -48,7 +48,9 @@ export const readModule = (root: string, packageName: string, path: string): Mod
       continue
     }
     if (!ts.isNamedExports(statement.exportClause)) continue
-    for (const element of statement.exportClause.elements) exports.push(reexported(root, file, path, statement, element))
+    for (const element of statement.exportClause.elements) {
+      exports.push(reexported(root, file, path, statement, element))
+    }
   }
   return {
     packageName,
@@ -188,12 +190,17 @@ const declared = (file: ts.SourceFile, path: string, statement: ts.Statement, do
       name: statement.name!.text,
       kind: "class",
       isOptions: false,
-      signature: `${plain(file, statement, statement.getStart(), statement.members.pos - 1)} {}`.replace(/\{\s*\{\}$/, "{}"),
+      signature: `${plain(file, statement, statement.getStart(), statement.members.pos - 1)} {}`.replace(
+        /\{\s*\{\}$/,
+        "{}"
+      ),
       members: [...fieldsOf(file, statement), ...methodsOf(file, statement)]
     }]
   }
   if (!ts.isVariableStatement(statement)) {
-    throw new Error(`${at(file, path, statement)}: a module exports interfaces, types, classes and constants, this is none`)
+    throw new Error(
+      `${at(file, path, statement)}: a module exports interfaces, types, classes and constants, this is none`
+    )
   }
   return statement.declarationList.declarations.map((declaration) => ({
     ...base,
@@ -246,7 +253,7 @@ const optionsIn = (shown: ts.Node): ReadonlyArray<ts.TypeLiteralNode> => {
   const visit = (type: ts.TypeNode | undefined): void => {
     if (type === undefined) return
     if (ts.isTypeLiteralNode(type)) found.set(textOf(type), type)
-    if (ts.isIntersectionTypeNode(type) || ts.isUnionTypeNode(type)) for (const part of type.types) visit(part)
+    if (ts.isIntersectionTypeNode(type) || ts.isUnionTypeNode(type)) { for (const part of type.types) visit(part) }
   }
   for (const { parameters } of signatures) {
     for (const { name, type } of parameters) if (/^options$/i.test(textOf(name))) visit(type)
@@ -295,7 +302,9 @@ const fieldsOf = (file: ts.SourceFile, declaration: ts.ClassDeclaration): Readon
 /** Getters, methods and static members that have something written above. `message` is every error's. */
 const methodsOf = (file: ts.SourceFile, declaration: ts.ClassDeclaration): ReadonlyArray<Member> =>
   declaration.members.flatMap((member): ReadonlyArray<Member> => {
-    if (member.name === undefined || textOf(member.name) === "message" || ts.isComputedPropertyName(member.name)) return []
+    if (member.name === undefined || textOf(member.name) === "message" || ts.isComputedPropertyName(member.name)) {
+      return []
+    }
     const doc = docOf(file, member)
     if (isInternal(doc) || doc.text === "") return []
     const type = ts.isGetAccessor(member) || ts.isPropertyDeclaration(member) || ts.isMethodDeclaration(member)
@@ -342,7 +351,9 @@ const reexported = (
   const own = docOf(file, element)
   const from = statement.moduleSpecifier ?? importOf(file, original)
   const target = from === undefined ? path : join(dirname(path), textOf(from).slice(1, -1))
-  if (!existsSync(join(root, target))) throw new Error(`${at(file, path, element)}: ${name} is of a file that is not here`)
+  if (!existsSync(join(root, target))) {
+    throw new Error(`${at(file, path, element)}: ${name} is of a file that is not here`)
+  }
   const source = from === undefined ? file : parse(root, target)
   for (const declaration of source.statements) {
     if (ts.isExportDeclaration(declaration) || ts.isImportDeclaration(declaration)) continue

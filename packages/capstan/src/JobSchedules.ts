@@ -165,6 +165,7 @@ export interface Shape {
   readonly resume: (name: string) => Effect.Effect<boolean, ScheduleError | JobStoreError>
   /** Runs it once now, besides its plan, also while it is paused. `overlap` holds for this run, too. */
   readonly runNow: (name: string) => Effect.Effect<RunAnswer, ScheduleError | JobStoreError>
+  /** The schedule of this name as it stands, with its next tick; also one that code declares. */
   readonly get: (name: string) => Effect.Effect<Option.Option<Schedule>, JobStoreError>
   /** In the order of their names, at most 100, from the one after `after`. */
   readonly list: (

@@ -97,7 +97,11 @@ export interface Options<Queue extends string = string> {
    * @default 0
    */
   readonly release?: number | undefined
-  /** Caps and weights by queue. A queue that no job of the group uses throws. */
+  /**
+   * Caps and weights by queue. A queue that no job of the group uses throws.
+   *
+   * @default every queue of the group, weight 1, no cap
+   */
   readonly queues?: { readonly [Q in Queue]?: QueueOptions } | undefined
   /**
    * How long its claims hold without a word from it. A dead worker's records run again after this; a live one renews at a

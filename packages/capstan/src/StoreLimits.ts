@@ -39,12 +39,29 @@ export interface Breaker {
  * @since 0.1.0
  */
 export interface LimitSettings {
-  /** At most so many run at a time, over all workers. */
+  /**
+   * At most so many run at a time, over all workers.
+   *
+   * @default no limit
+   */
   readonly concurrency?: number | undefined
+  /**
+   * How many may start in a time, over all workers.
+   *
+   * @default no limit
+   */
   readonly rate?: Rate | undefined
-  /** Has a meaning for keys alone. */
+  /**
+   * When failures in a row stop the starts of a key. Has a meaning for keys alone.
+   *
+   * @default none
+   */
   readonly breaker?: Breaker | undefined
-  /** `fair`: within a priority its keys take turns, one record each. Has a meaning for keys alone. */
+  /**
+   * `fair`: within a priority its keys take turns, one record each. Has a meaning for keys alone.
+   *
+   * @default "fifo"
+   */
   readonly order?: "fifo" | "fair" | undefined
 }
 

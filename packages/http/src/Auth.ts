@@ -42,7 +42,11 @@ export const principal = (
   name: string,
   role: Role,
   options?: {
-    /** @default every queue */
+    /**
+     * The queues on which they have the role. What is about no queue they may not do.
+     *
+     * @default every queue
+     */
     readonly queues?: ReadonlyArray<string> | undefined
   }
 ): Principal => ({

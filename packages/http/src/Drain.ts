@@ -30,9 +30,17 @@ export interface RunOptions {
    * themselves and one for their finalizers, and the last is for the figures. Stay below the host's own limit.
    */
   readonly atMost: Duration.Input
-  /** Runs before any work, within the time: what enqueues what is due. Its failure is logged, and work begins. */
+  /**
+   * Runs before any work, within the time: what enqueues what is due. Its failure is logged, and work begins.
+   *
+   * @default nothing
+   */
   readonly before?: Effect.Effect<unknown, unknown> | undefined
-  /** How many attempts run at a time. @default 100 */
+  /**
+   * How many attempts run at a time.
+   *
+   * @default 100
+   */
   readonly concurrency?: number | undefined
 }
 
@@ -45,7 +53,11 @@ export interface RunOptions {
 export interface Options extends RunOptions {
   /** Sent as `Authorization: Bearer <secret>`, at least 16 characters: a shorter one throws. Compared in constant time. */
   readonly secret: Redacted.Redacted
-  /** @default "/capstan/drain" */
+  /**
+   * Where the route is, from the root of the server.
+   *
+   * @default "/capstan/drain"
+   */
   readonly path?: `/${string}` | undefined
 }
 

@@ -26,10 +26,19 @@ import { World } from "./internal/simulation/world.ts"
  * @since 0.1.0
  */
 export interface Options {
+  /** What all chances of the run come from: the order of fibers, the faults, the payloads. */
   readonly seed: number
-  /** @default 3 */
+  /**
+   * How many workers there are. Each third one runs the code of an older release.
+   *
+   * @default 3
+   */
   readonly workers?: number | undefined
-  /** @default 40 */
+  /**
+   * About how many records producers enqueue.
+   *
+   * @default 40
+   */
   readonly records?: number | undefined
   /**
    * Whether processes freeze and die. Lost replies are to be looked at without, too: a death frees what they strand, and
@@ -44,11 +53,17 @@ export interface Options {
    * @default the memory store
    */
   readonly layer?: Layer.Layer<JobStore.JobStore> | undefined
-  /** Changes the store, to plant a defect that must be found. */
+  /**
+   * Changes the store, to plant a defect that must be found.
+   *
+   * @default none
+   */
   readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
   /**
    * An empty store elsewhere, instead of a new one in memory. One call at a time reaches it, so its own races are not
    * among what is looked for; and what it does in which order of fibers is not the same for every run of the seed.
+   *
+   * @default none
    */
   readonly remote?: Remote | undefined
   /**
@@ -238,8 +253,13 @@ const add = (sum: Map<string, number>, more: ReadonlyMap<string, number>): void 
  * @category runs
  * @since 0.1.0
  */
-export const unreached = (exploration: Exploration, options: { readonly kills: boolean }): ReadonlyArray<string> =>
-  unreachedBy(exploration, options.kills)
+export const unreached = (
+  exploration: Exploration,
+  options: {
+    /** Whether the runs had deaths: without, some events cannot happen. */
+    readonly kills: boolean
+  }
+): ReadonlyArray<string> => unreachedBy(exploration, options.kills)
 
 /**
  * What a failed run says, with how to see it again.
