@@ -32,7 +32,7 @@ const small = new Set(["a", "an", "the", "of", "its", "this", "is", "for", "to"]
 /** Whether a description has no word that is not in the name: "The name" of `name`. */
 const repeats = (name: string, text: string): boolean => {
   if (text === "") return false
-  const words = text.toLowerCase().match(/[a-z]+/g) ?? []
-  const own = name.replaceAll(/([A-Z])/g, " $1").toLowerCase().match(/[a-z]+/g) ?? []
+  const words: ReadonlyArray<string> = text.toLowerCase().match(/[a-z]+/g) ?? []
+  const own: ReadonlyArray<string> = name.replaceAll(/([A-Z])/g, " $1").toLowerCase().match(/[a-z]+/g) ?? []
   return words.every((word) => small.has(word) || own.includes(word))
 }

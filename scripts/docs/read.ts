@@ -33,8 +33,14 @@ export const readPackage = (root: string, folder: string): ReadonlyArray<Module>
 /** A program, such as `bin.ts` of the command line, exports nothing. */
 const isModule = (root: string, path: string): boolean => /^export /m.test(readFileSync(join(root, path), "utf8"))
 
-export const readModule = (root: string, packageName: string, path: string): Module => {
-  const file = parse(root, path)
+const readModule = (root: string, packageName: string, path: string): Module =>
+  moduleOf(root, packageName, path, parse(root, path))
+
+/** One by its text, which re-exports nothing. */
+export const readText = (packageName: string, path: string, text: string): Module =>
+  moduleOf("", packageName, path, ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true))
+
+const moduleOf = (root: string, packageName: string, path: string, file: ts.SourceFile): Module => {
   const name = basename(path, ".ts")
   const includes: Array<string> = []
   const exports: Array<Export> = []

@@ -251,7 +251,11 @@ export const layerAll = <const S extends ReadonlyArray<Any>>(
  * **Example**
  *
  * ```ts
- * const Nightly = JobSchedule.layer(SendReport, { cron: "0 3 * * *", timeZone: "Europe/Berlin", payload: {} })
+ * const Nightly = JobSchedule.layer(SendReport, {
+ *   cron: "0 3 * * *",
+ *   timeZone: "Europe/Berlin",
+ *   payload: ({ at }) => ({ day: at })
+ * })
  * ```
  *
  * **Gotchas**
