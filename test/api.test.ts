@@ -7,6 +7,7 @@ import { assert, it } from "@effect/vitest"
 import { Job, JobGroup, JobStore } from "capstan"
 import { Effect } from "effect"
 import { readdirSync, readFileSync } from "node:fs"
+import { posix } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, vi } from "vitest"
 import { missing } from "../scripts/docs/complete.ts"
@@ -33,6 +34,18 @@ const filesIn = (folder: string): ReadonlyMap<string, string> =>
 const stale = (wanted: ReadonlyMap<string, string>, found: ReadonlyMap<string, string>): ReadonlyArray<string> =>
   [...new Set([...wanted.keys(), ...found.keys()])].filter((path) => wanted.get(path) !== found.get(path))
 
+/** As GitHub names them: the second one of a name has a number. */
+const headingsOf = (page: string): ReadonlySet<string> => {
+  const found = new Set<string>()
+  for (const [, heading] of page.replaceAll(/```[^]*?```/g, "").matchAll(/^#+ (.+)$/gm)) {
+    const slug = heading!.toLowerCase().replaceAll(" ", "-")
+    let name = slug
+    for (let i = 1; found.has(name); i++) name = `${slug}-${i}`
+    found.add(name)
+  }
+  return found
+}
+
 describe("the comments of the public modules", () => {
   it("are those of every package", () => {
     expect(packages.toSorted()).toEqual(readdirSync(`${root}packages`).toSorted())
@@ -46,8 +59,20 @@ describe("the comments of the public modules", () => {
     expect(stale(pages(modules), filesIn("docs/api"))).toEqual([])
   })
 
+  it("lead from page to page, to headings that are there", () => {
+    const all = pages(modules)
+    const broken = [...all].flatMap(([path, page]) =>
+      [...page.matchAll(/\]\(([^)#\s]*)#([^)]+)\)/g)].filter(([, to, heading]) =>
+        !headingsOf(all.get(to === "" ? path : posix.join(posix.dirname(path), to!)) ?? "").has(heading!)
+      ).map(([link]) => `${path}: ${link}`)
+    )
+    expect(broken).toEqual([])
+  })
+
   it("have the examples that test/examples runs (npm run docs)", () => {
-    const found = new Map([...filesIn("test/examples")].filter(([path]) => !/^(setting\.ts|tsconfig\.json)$/.test(path)))
+    const found = new Map(
+      [...filesIn("test/examples")].filter(([path]) => !/^(setting\.ts|tsconfig\.json)$/.test(path))
+    )
     expect(stale(programs, found)).toEqual([])
   })
 })

@@ -287,7 +287,7 @@ const membersOf = (file: ts.SourceFile, members: ts.NodeArray<ts.TypeElement>): 
 /** The fields of a class that a Schema makes: an error's, a record's. */
 const fieldsOf = (file: ts.SourceFile, declaration: ts.ClassDeclaration): ReadonlyArray<Member> => {
   const made = declaration.heritageClauses?.[0]?.types[0]?.expression
-  if (made === undefined || !ts.isCallExpression(made) || !/^Schema\./.test(textOf(made.expression))) return []
+  if (made === undefined || !ts.isCallExpression(made) || !textOf(made.expression).startsWith("Schema.")) return []
   const fields = made.arguments.find((argument) => ts.isObjectLiteralExpression(argument))
   return (fields?.properties ?? []).flatMap((property): ReadonlyArray<Member> => {
     if (!ts.isPropertyAssignment(property)) return []

@@ -7,9 +7,9 @@ import { PgClient } from "@effect/sql-pg"
 import { Job, JobGroup, JobSchedule, JobStore, Topic, Waitpoint } from "capstan"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 
+export * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 export { PgClient } from "@effect/sql-pg"
 export { assert, it } from "@effect/vitest"
-export * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 export { HttpRouter } from "effect/http"
 export { createServer } from "node:http"
 
@@ -83,9 +83,11 @@ export const secret = Redacted.make("a secret of at least thirty-two characters"
 export const routingKey = Redacted.make("a key")
 export const url = Redacted.make("https://hooks.example.com/a")
 
-export const charge = (_: unknown) => Effect.succeed({ receipt: "r" })
-export const refund = (_: typeof Receipt.Type) => Effect.void
-export const send = (_: unknown) => Effect.void
+type Answers<In, Out> = (given: In) => Effect.Effect<Out>
+
+export const charge: Answers<unknown, typeof Receipt.Type> = () => Effect.succeed({ receipt: "r" })
+export const refund: Answers<typeof Receipt.Type, void> = () => Effect.void
+export const send: Answers<unknown, void> = () => Effect.void
 
 export const decodeEvent = Schema.decodeEffect(Schema.fromJsonString(Schema.Struct({
   type: Schema.String,
