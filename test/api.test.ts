@@ -102,6 +102,11 @@ describe("what is missing", () => {
       ["run.a has no description", "run.a has no @default"]
     ],
     [
+      "a number without a meaning",
+      `${header}/** What is known. */\nexport interface Known {\n  readonly age: number\n  readonly name: string\n}`,
+      ["Known.age has no description"]
+    ],
+    [
       "a call without a description",
       `${header}/** What is done. */\nexport interface Shape {\n  readonly run: () => Effect.Effect<void, Error>\n}`,
       ["Shape.run has no description"]

@@ -15,13 +15,17 @@ const ofExport = (one: Export): ReadonlyArray<string> => [
   ...one.members.flatMap((member) => ofMember(one, member))
 ]
 
-/** Fields of a record need no words where their names and types say it; options, and what can be called, do. */
+/**
+ * Fields of a record need no words where their names and types say it. Options do, as does what can be called, and a number:
+ * what it counts, or its unit.
+ */
 const ofMember = (one: Export, { doc, fails, name, optional, type }: Member): ReadonlyArray<string> => {
   const isOption = one.isOptions || one.doc.category === "options"
   const isCall = fails !== undefined || /^\(|^<|=>/.test(type)
+  const isNumber = /\bnumber\b|Schema\.(Number|Int)\b/.test(type)
   const what = `${one.at}: ${isOption ? "option" : "member"} ${one.name}.${name}`
   return [
-    ...((isOption || isCall) && doc.text === "" ? [`${what} has no description`] : []),
+    ...((isOption || isCall || isNumber) && doc.text === "" ? [`${what} has no description`] : []),
     ...(repeats(name, doc.text) ? [`${what}: its description says its name only`] : []),
     ...(isOption && optional && (doc.byDefault ?? "") === "" ? [`${what} has no @default`] : [])
   ]

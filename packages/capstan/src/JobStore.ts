@@ -66,9 +66,11 @@ export {
  * @since 0.1.0
  */
 export interface Description {
+  /** What it stands on, such as `memory` or the name and version of the server. */
   readonly kind: string
   /** What an acknowledged enqueue survives, in words. */
   readonly durability: string
+  /** That of the tables or keys, by which releases know each other. */
   readonly schemaVersion: number
   readonly capabilities: ReadonlyArray<"transactional" | "events" | "schedules">
   /** Promises that it cannot keep where it lives, one line each. Left out when there are none. */

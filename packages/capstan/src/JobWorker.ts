@@ -140,9 +140,11 @@ export interface Options<Queue extends string = string> {
 export interface Health {
   /** `degraded`: the store does not answer; what runs goes on. */
   readonly status: Status
+  /** Attempts that have a slot now. */
   readonly running: number
   /** Claimed, and waiting for a slot or for others of their batch. */
   readonly waiting: number
+  /** How many slots there are. */
   readonly concurrency: number
   /** By the store's clock. */
   readonly lastAnswerAt: number | undefined

@@ -81,11 +81,13 @@ export interface Page {
  * @since 0.1.0
  */
 export interface Counts {
+  /** Records that are now as the action has it. */
   readonly changed: number
   /** Running records that were asked to stop. */
   readonly requested: number
   /** Records that the action does not apply to: it was done already, or they are in another state. */
   readonly unchanged: number
+  /** Ids that no record has, or not any more. */
   readonly notFound: number
 }
 
@@ -120,6 +122,7 @@ export interface Limit {
  * @since 0.1.0
  */
 export interface LimitedKey extends Omit<KeyRow, "limitedUntil"> {
+  /** Until when nothing of it starts, in epoch milliseconds: its circuit is open, or a handler said so. */
   readonly limitedUntil: Option.Option<number>
 }
 

@@ -70,10 +70,13 @@ export interface Options extends RunOptions {
 export interface Left {
   /** `idle`: nothing was ready any more. `time`: call again. */
   readonly stopped: "idle" | "time"
+  /** Records that may be claimed at once. */
   readonly ready: number
   /** In all workers. */
   readonly running: number
+  /** Records that wait for their instant. */
   readonly scheduled: number
+  /** Records that wait for something other than time. */
   readonly blocked: number
 }
 

@@ -91,6 +91,7 @@ export type {
  * @since 0.1.0
  */
 export interface Report {
+  /** What the run was made of: `run` with it is the same run. */
   readonly seed: number
   readonly violations: ReadonlyArray<string>
   /** How often each event of the transition table was seen. */
@@ -99,6 +100,7 @@ export interface Report {
   readonly transitions: ReadonlyMap<string, number>
   /** How often features were seen to do what they are for. */
   readonly features: ReadonlyMap<string, number>
+  /** How often each fault struck. */
   readonly faults: ReadonlyMap<string, number>
   /** Whether records of a batch job ran together. */
   readonly hasBatches: boolean
@@ -202,11 +204,17 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
  * @since 0.1.0
  */
 export interface Exploration {
+  /** How many seeds were run. */
   readonly runs: number
+  /** Calls that all their stores took. */
   readonly steps: number
+  /** How often each event of the transition table was seen. */
   readonly events: ReadonlyMap<string, number>
+  /** How often each step from state to state was seen. */
   readonly transitions: ReadonlyMap<string, number>
+  /** How often features were seen to do what they are for. */
   readonly features: ReadonlyMap<string, number>
+  /** How often each fault struck. */
   readonly faults: ReadonlyMap<string, number>
   /** The first seed that broke an invariant, with what it broke. */
   readonly failed: Report | undefined
