@@ -43,6 +43,8 @@ export interface Module {
   readonly name: string
   /** What another program imports it by. */
   readonly specifier: string
+  /** Whether the package exports it by its name, and not by its path alone. */
+  readonly isNamed: boolean
   readonly doc: Doc
   readonly exports: ReadonlyArray<Export>
   /** Modules all of whose exports are exports of this one, too. */

@@ -29,14 +29,13 @@ type Linked = ReadonlyMap<string, string>
 
 const page = (module: Module, all: ReadonlyArray<Module>): string => {
   const links = linksOf(module, all)
-  const barrel = module.packageName
   const anchors = anchorsOf(module)
   const rows = module.exports.map((one) =>
     `| [\`${one.name}\`](#${anchors.get(one.name)}) | ${inCell(firstSentence(one.doc))} |`
   )
   const parts = [
     `# ${module.name}`,
-    `\`\`\`ts\nimport { ${module.name} } from "${barrel}"\n// or by itself\nimport * as ${module.name} from "${module.specifier}"\n\`\`\``,
+    code(importOf(module)),
     module.doc.text,
     ...module.doc.closing,
     ...(module.includes.length === 0
@@ -49,6 +48,12 @@ const page = (module: Module, all: ReadonlyArray<Module>): string => {
     ])
   ]
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`
+}
+
+/** By its name from the package, or by itself. */
+const importOf = ({ isNamed, name, packageName, specifier }: Module): string => {
+  const alone = `import * as ${name} from "${specifier}"`
+  return isNamed ? `import { ${name} } from "${packageName}"\n// or by itself\n${alone}` : alone
 }
 
 /** Names of errors and services in "Fails with" lead to their pages. */

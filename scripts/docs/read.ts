@@ -7,6 +7,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import ts from "typescript-6"
+import { docOf, headerOf, isInternal } from "./comment.ts"
 import type { Doc, Export, Member, Module } from "./model.ts"
 
 /** The packages in the order in which a reader needs them. */
@@ -24,10 +25,13 @@ export const readPackage = (root: string, folder: string): ReadonlyArray<Module>
     throw new Error(`packages/${folder}/package.json no longer exports its modules by "./*" and hides "./internal/*"`)
   }
   const source = `packages/${folder}/src`
+  const index = readFileSync(join(root, source, "index.ts"), "utf8")
+  const named = new Set([...index.matchAll(/^export \* as (\w+) from/gm)].map(([, name]) => name))
   return readdirSync(join(root, source))
     .filter((name) => name.endsWith(".ts") && name !== "index.ts" && isModule(root, `${source}/${name}`))
     .toSorted((a, b) => (a < b ? -1 : 1))
     .map((name) => readModule(root, manifest.name, `${source}/${name}`))
+    .map((module) => ({ ...module, isNamed: named.has(module.name) }))
 }
 
 /** A program, such as `bin.ts` of the command line, exports nothing. */
@@ -62,8 +66,9 @@ const moduleOf = (root: string, packageName: string, path: string, file: ts.Sour
     packageName,
     name,
     specifier: `${packageName}/${name}`,
+    isNamed: false,
     doc: headerOf(file),
-    exports: merged(exports.filter(({ doc }) => !doc.text.includes("@internal"))),
+    exports: merged(exports.filter(({ doc }) => !isInternal(doc))),
     includes
   }
 }
@@ -91,67 +96,6 @@ const merged = (exports: ReadonlyArray<Export>): ReadonlyArray<Export> => {
   }
   return [...byName.values()]
 }
-
-// ------------------------------------------------------------------------------------------------------- comments
-
-const noDoc: Doc = { text: "", closing: [], examples: [], category: undefined, byDefault: undefined }
-
-/** The comment that stands right above a node. */
-const docOf = (file: ts.SourceFile, node: ts.Node): Doc => {
-  const last = (ts.getLeadingCommentRanges(file.text, node.getFullStart()) ?? []).at(-1)
-  return last === undefined ? noDoc : docOfComment(file.text.slice(last.pos, last.end))
-}
-
-/** The comment on top of a file belongs to the module, unless only one stands there and a declaration follows. */
-const headerOf = (file: ts.SourceFile): Doc => {
-  const first = file.statements[0]
-  if (first === undefined) return noDoc
-  const ranges = ts.getLeadingCommentRanges(file.text, first.getFullStart()) ?? []
-  const isOwn = ts.isImportDeclaration(first) || ts.isExportDeclaration(first) || ranges.length > 1
-  return ranges[0] !== undefined && isOwn ? docOfComment(file.text.slice(ranges[0].pos, ranges[0].end)) : noDoc
-}
-
-export const docOfComment = (comment: string): Doc => {
-  if (!comment.startsWith("/**")) return noDoc
-  const lines = comment.slice(3, -2).split("\n").map((line) => line.replace(/^\s*\* ?/, "").trimEnd())
-  const text: Array<string> = []
-  const closing: Array<string> = []
-  const examples: Array<string> = []
-  const tags = new Map<string, string>()
-  let tag: string | undefined
-  let part = text
-  let fence: Array<string> | undefined
-  for (const line of lines) {
-    const start = fence === undefined ? /^\s*@(\w+)\s*(.*)$/.exec(line) : null
-    if (fence === undefined && start === null && tag !== undefined) {
-      if (line.trim() !== "") tags.set(tag, `${tags.get(tag)} ${line.trim()}`.trim())
-      continue
-    }
-    if (start !== null) {
-      tag = start[1]!
-      tags.set(tag, start[2]!)
-      continue
-    }
-    if (fence === undefined && /^\*\*\w/.test(line)) part = line === "**Example**" ? closing : text
-    part.push(line)
-    if (line.trim() === "```" && fence !== undefined) {
-      examples.push(fence.join("\n"))
-      fence = undefined
-    } else if (line.trim() === "```ts") fence = []
-    else fence?.push(line)
-  }
-  if (tags.has("internal")) text.push("@internal")
-  const markdown = (part: ReadonlyArray<string>) => part.join("\n").replaceAll(/\n{3,}/g, "\n\n").trim()
-  return {
-    text: markdown(text),
-    closing: closing.length === 0 ? [] : [markdown(closing)],
-    examples,
-    category: tags.get("category"),
-    byDefault: tags.get("default")
-  }
-}
-
-const isInternal = ({ text }: Doc): boolean => text.includes("@internal")
 
 // ---------------------------------------------------------------------------------------------------- declarations
 
@@ -200,7 +144,7 @@ const declared = (file: ts.SourceFile, path: string, statement: ts.Statement, do
         /\{\s*\{\}$/,
         "{}"
       ),
-      members: [...fieldsOf(file, statement), ...methodsOf(file, statement)]
+      members: [...shapeOf(file, statement), ...fieldsOf(file, statement), ...methodsOf(file, statement)]
     }]
   }
   if (!ts.isVariableStatement(statement)) {
@@ -237,7 +181,10 @@ const constant = (
     signature: signature.split("\n").length > 60 ? `const ${name}: typeof ${name}` : signature,
     ...(ofFunction ? channels(file, initializer.type) : channels(file, type)),
     isOptions: literals.length > 0,
-    members: literals.flatMap((literal) => membersOf(file, literal.members))
+    members: [
+      ...literals.flatMap((literal) => membersOf(file, literal.members)),
+      ...(type === undefined ? describedFieldsOf(file, initializer) : [])
+    ]
   }
 }
 
@@ -284,26 +231,44 @@ const membersOf = (file: ts.SourceFile, members: ts.NodeArray<ts.TypeElement>): 
     return []
   })
 
+/** What a service offers, where its shape has no name of its own. */
+const shapeOf = (file: ts.SourceFile, declaration: ts.ClassDeclaration): ReadonlyArray<Member> => {
+  const made = declaration.heritageClauses?.[0]?.types[0]?.expression
+  if (made === undefined || !ts.isCallExpression(made) || !ts.isCallExpression(made.expression)) return []
+  const shape = made.expression.typeArguments?.[1]
+  return shape !== undefined && ts.isTypeLiteralNode(shape) ? membersOf(file, shape.members) : []
+}
+
 /** The fields of a class that a Schema makes: an error's, a record's. */
 const fieldsOf = (file: ts.SourceFile, declaration: ts.ClassDeclaration): ReadonlyArray<Member> => {
   const made = declaration.heritageClauses?.[0]?.types[0]?.expression
   if (made === undefined || !ts.isCallExpression(made) || !textOf(made.expression).startsWith("Schema.")) return []
-  const fields = made.arguments.find((argument) => ts.isObjectLiteralExpression(argument))
-  return (fields?.properties ?? []).flatMap((property): ReadonlyArray<Member> => {
+  return fieldsIn(file, made.arguments.find((argument) => ts.isObjectLiteralExpression(argument)))
+}
+
+/** Those of a Schema of fields about which something is said: the signature shows the others. */
+const describedFieldsOf = (file: ts.SourceFile, made: ts.Expression | undefined): ReadonlyArray<Member> => {
+  if (made === undefined || !ts.isCallExpression(made)) return []
+  const { arguments: given, expression } = made
+  if (ts.isPropertyAccessExpression(expression) && ts.isCallExpression(expression.expression)) {
+    return describedFieldsOf(file, expression.expression)
+  }
+  return textOf(expression) === "Schema.Struct" ? fieldsIn(file, given[0]).filter(({ doc }) => doc.text !== "") : []
+}
+
+const fieldsIn = (file: ts.SourceFile, fields: ts.Expression | undefined): ReadonlyArray<Member> =>
+  fields === undefined || !ts.isObjectLiteralExpression(fields) ? [] : fields.properties.flatMap((property) => {
     if (!ts.isPropertyAssignment(property)) return []
     const doc = docOf(file, property)
-    return isInternal(doc)
-      ? []
-      : [{
-        name: textOf(property.name),
-        doc,
-        optional: false,
-        type: plain(file, property.initializer),
-        fails: undefined,
-        needs: undefined
-      }]
+    return isInternal(doc) ? [] : [{
+      name: textOf(property.name),
+      doc,
+      optional: false,
+      type: plain(file, property.initializer),
+      fails: undefined,
+      needs: undefined
+    }]
   })
-}
 
 /** Getters, methods and static members that have something written above. `message` is every error's. */
 const methodsOf = (file: ts.SourceFile, declaration: ts.ClassDeclaration): ReadonlyArray<Member> =>

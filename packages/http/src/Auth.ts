@@ -57,7 +57,7 @@ export const principal = (
 })
 
 /**
- * The service.
+ * Who sends a request, and what they may do. Every route asks it.
  *
  * @category service
  * @since 0.1.0
@@ -65,6 +65,7 @@ export const principal = (
 export class Auth extends Context.Service<Auth, {
   /** Whether requests from other machines are refused before anything else. */
   readonly loopbackOnly: boolean
+  /** Who sends this request. `Unauthorized` is answered with 401. */
   readonly authenticate: (
     request: HttpServerRequest.HttpServerRequest
   ) => Effect.Effect<Principal, Unauthorized>
