@@ -15,6 +15,8 @@ const documents = [
   ...[
     "docs",
     "docs/migrate",
+    "docs/api",
+    ...readdirSync(join(root, "docs/api")).filter((name) => !name.includes(".")).map((name) => `docs/api/${name}`),
     "benchmarks",
     "chaos",
     ...readdirSync(join(root, "packages")).map((name) => `packages/${name}`)

@@ -69,6 +69,10 @@ export type ChannelError = ChannelAway | ChannelBusy | ChannelRefused
  * @since 0.1.0
  */
 export interface AlertChannel {
+  /**
+   * Tells of one alert. `ChannelBusy` is tried again when it says, `ChannelAway` by the schedule of the job,
+   * `ChannelRefused` never.
+   */
   readonly send: (alert: Alert) => Effect.Effect<void, ChannelError, HttpClient.HttpClient>
 }
 
@@ -133,7 +137,10 @@ const slackText = (text: string): string =>
  * @category constructors
  * @since 0.1.0
  */
-export const slack = (options: { readonly url: Redacted.Redacted }): AlertChannel => ({
+export const slack = (options: {
+  /** The address that Slack shows for the webhook. Who has it may post. */
+  readonly url: Redacted.Redacted
+}): AlertChannel => ({
   send: (alert) => post("Slack", options.url, { text: slackText(textOf(alert)) })
 })
 
@@ -144,9 +151,15 @@ export const slack = (options: { readonly url: Redacted.Redacted }): AlertChanne
  * @since 0.1.0
  */
 export const telegram = (options: {
+  /** The token of the bot, as BotFather shows it. */
   readonly token: Redacted.Redacted
+  /** The chat that the bot writes to: a number, or `@` and the name of a channel. */
   readonly chatId: string
-  /** @default "https://api.telegram.org" */
+  /**
+   * The server of the Bot API, without a slash at its end.
+   *
+   * @default "https://api.telegram.org"
+   */
   readonly api?: string | undefined
 }): AlertChannel => ({
   send: (alert) =>
@@ -164,10 +177,19 @@ export const telegram = (options: {
  * @since 0.1.0
  */
 export const pagerDuty = (options: {
+  /** The integration key of the service, for its Events API v2. */
   readonly routingKey: Redacted.Redacted
-  /** What it is told about, such as `"shop, production"`. @default "capstan" */
+  /**
+   * What it is told about, such as `"shop, production"`.
+   *
+   * @default "capstan"
+   */
   readonly source?: string | undefined
-  /** @default "https://events.pagerduty.com" */
+  /**
+   * The server of the Events API, without a slash at its end.
+   *
+   * @default "https://events.pagerduty.com"
+   */
   readonly api?: string | undefined
 }): AlertChannel => ({
   send: (alert) =>
@@ -192,8 +214,13 @@ export const pagerDuty = (options: {
  * @since 0.1.0
  */
 export const webhook = (options: {
+  /** Where the alert is posted. Give one that holds a secret as `Redacted`. */
   readonly url: string | Redacted.Redacted
-  /** Such as one that authorises. */
+  /**
+   * Such as one that authorises.
+   *
+   * @default none
+   */
   readonly headers?: Readonly<Record<string, Redacted.Redacted>> | undefined
 }): AlertChannel => ({
   send: (alert) =>

@@ -14,6 +14,7 @@ import type { Snapshot } from "./internal/snapshot.ts"
  * @since 0.1.0
  */
 export interface AlertRule {
+  /** What the rule finds in the figures of now. It runs in a job, so it may be run again with the same figures. */
   readonly look: (now: Snapshot, before: Snapshot | undefined) => ReadonlyArray<typeof Finding.Type>
   /** What it finds must stand so long before somebody is told. */
   readonly forMillis: number
@@ -26,9 +27,17 @@ export interface AlertRule {
  * @since 0.1.0
  */
 export interface Options {
-  /** @default "critical", and "warning" for `oldestReady` and `scheduleLate` */
+  /**
+   * How urgent what it finds is: channels show it, and PagerDuty goes by it.
+   *
+   * @default "critical", and "warning" for `oldestReady` and `scheduleLate`
+   */
   readonly severity?: (typeof Severity)["Type"] | undefined
-  /** Queues that it looks at. @default all */
+  /**
+   * Queues that it looks at.
+   *
+   * @default all
+   */
   readonly queues?: ReadonlyArray<string> | undefined
 }
 
@@ -58,9 +67,17 @@ const diedIn = (queue: string, now: Snapshot, before: Snapshot): number => {
  */
 export const dead = (
   options: Options & {
-    /** @default "15 minutes" */
+    /**
+     * How long after the last death the alert stands.
+     *
+     * @default "15 minutes"
+     */
     readonly within?: Duration.Input | undefined
-    /** Jobs that it looks at. @default all */
+    /**
+     * Jobs that it looks at.
+     *
+     * @default all
+     */
     readonly jobs?: ReadonlyArray<string> | undefined
   } = {}
 ): AlertRule => {
@@ -90,9 +107,17 @@ export const dead = (
  */
 export const crashLoop = (
   options: Options & {
-    /** @default 1 */
+    /**
+     * How many such records of one job there must be.
+     *
+     * @default 1
+     */
     readonly atLeast?: number | undefined
-    /** @default "15 minutes" */
+    /**
+     * How long after its death a record counts.
+     *
+     * @default "15 minutes"
+     */
     readonly within?: Duration.Input | undefined
   } = {}
 ): AlertRule => {
@@ -121,7 +146,12 @@ export const crashLoop = (
  * @category constructors
  * @since 0.1.0
  */
-export const oldestReady = (options: Options & { readonly longerThan: Duration.Input }): AlertRule => {
+export const oldestReady = (
+  options: Options & {
+    /** How long the oldest ready record of a queue may wait. */
+    readonly longerThan: Duration.Input
+  }
+): AlertRule => {
   const longerThan = millis("oldestReady", "longerThan", options.longerThan)
   return {
     forMillis: 0,
@@ -147,7 +177,11 @@ export const failureRate = (
   options: Options & {
     /** From 0 to 1. */
     readonly above: number
-    /** With fewer ends than that there is no rate. @default 20 */
+    /**
+     * With fewer ends than that there is no rate.
+     *
+     * @default 20
+     */
     readonly atLeast?: number | undefined
   }
 ): AlertRule => {
@@ -177,7 +211,11 @@ export const failureRate = (
  */
 export const noWorker = (
   options: Options & {
-    /** A rolling deploy may leave a queue alone so long. @default "1 minute" */
+    /**
+     * A rolling deploy may leave a queue alone so long.
+     *
+     * @default "1 minute"
+     */
     readonly for?: Duration.Input | undefined
   } = {}
 ): AlertRule => ({
@@ -201,7 +239,11 @@ export const noWorker = (
  */
 export const scheduleLate = (
   options: Pick<Options, "severity"> & {
-    /** @default "1 minute" */
+    /**
+     * How much later than planned a tick may come.
+     *
+     * @default "1 minute"
+     */
     readonly by?: Duration.Input | undefined
   } = {}
 ): AlertRule => {

@@ -29,7 +29,11 @@ import { inBounds, Snapshot, take } from "./internal/snapshot.ts"
 export interface Options {
   /** Where alerts go, each by a name of yours. */
   readonly channels: Readonly<Record<string, AlertChannel>>
-  /** @default AlertRule.usual */
+  /**
+   * What is looked for.
+   *
+   * @default AlertRule.usual
+   */
   readonly rules?: ReadonlyArray<AlertRule> | undefined
   /**
    * How often rules are looked at.

@@ -24,6 +24,8 @@ import type { JobId, JobRecord } from "./JobRecord.ts"
 import type { JobStore } from "./JobStore.ts"
 
 /**
+ * The property under which a flow keeps what is not public of it.
+ *
  * @category type ids
  * @since 0.1.0
  */
@@ -152,7 +154,17 @@ export interface Status<Name extends PropertyKey> {
  * @since 0.1.0
  */
 export interface Part<Name extends PropertyKey> {
+  /**
+   * The node with which the part begins, itself included.
+   *
+   * @default every node
+   */
   readonly from?: Name | undefined
+  /**
+   * The node with which the part ends, itself included.
+   *
+   * @default every node
+   */
   readonly to?: Name | undefined
 }
 
@@ -166,6 +178,8 @@ export interface StartOptions extends Omit<Job.EnqueueOptions, "idempotencyKey" 
   /**
    * While the last node's record of a flow that was started with this key is kept, in whatever state, the call answers
    * `Existing` with that flow.
+   *
+   * @default none
    */
   readonly idempotencyKey?: string | undefined
 }

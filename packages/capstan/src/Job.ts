@@ -31,12 +31,16 @@ import type { JobStore } from "./JobStore.ts"
 import type { Transactional } from "./Transactional.ts"
 
 /**
+ * The property under which a job keeps what is not public of it.
+ *
  * @category type ids
  * @since 0.1.0
  */
 export const TypeId: unique symbol = Symbol.for("capstan/Job")
 
 /**
+ * The type of that property's name.
+ *
  * @category type ids
  * @since 0.1.0
  */

@@ -147,7 +147,10 @@ export const make = <
   const Queue extends string = "default"
 >(
   tag: Tag,
-  options: Options<Payload, Success, Error, Progress, Queue> & { readonly batch: Batch<TypeOf<NoInfer<Payload>>> }
+  options: Options<Payload, Success, Error, Progress, Queue> & {
+    /** How many records the handler gets at a time, how long a worker collects them, and which come together. */
+    readonly batch: Batch<TypeOf<NoInfer<Payload>>>
+  }
 ): JobBatch<Tag, SchemaOf<Payload>, Success, Error, Progress, Queue> =>
   // `Job.make` reads the option, and does not offer it.
   Job.make(tag, options) as unknown as JobBatch<Tag, SchemaOf<Payload>, Success, Error, Progress, Queue>
@@ -162,7 +165,14 @@ export const make = <
 export const each = <Payload, A, E, R>(
   members: ReadonlyArray<Member<Payload>>,
   run: (payload: Payload, member: Member<Payload>) => Effect.Effect<A, E, R>,
-  options?: { readonly concurrency?: number | "unbounded" | undefined }
+  options?: {
+    /**
+     * How many members run at a time.
+     *
+     * @default 1
+     */
+    readonly concurrency?: number | "unbounded" | undefined
+  }
 ): Effect.Effect<ReadonlyMap<Member<Payload>, Exit.Exit<A, E>>, never, Exclude<R, JobContext>> =>
   Effect.map(
     Effect.forEach(

@@ -50,8 +50,11 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
  */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   job: Schema.String,
+  /** Position in `enqueueMany`, 0 for `enqueue`. */
   index: Schema.Number,
+  /** The size of the encoded payload, in bytes of UTF-8. */
   bytes: Schema.Number,
+  /** The job's `maxPayloadBytes`. */
   limit: Schema.Number
 }) {
   override get message() {
@@ -182,6 +185,7 @@ export class Incompatible extends Schema.TaggedError<Incompatible>()("Incompatib
  */
 export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {
   id: Schema.String,
+  /** The fence that the attempt was claimed with. The record has a higher one by now. */
   fence: Schema.Number
 }) {
   override get message() {
@@ -310,6 +314,7 @@ export class OtherStep extends Schema.TaggedError<OtherStep>()("OtherStep", {
 export class UnreadableStep extends Schema.TaggedError<UnreadableStep>()("UnreadableStep", {
   job: Schema.String,
   step: Schema.String,
+  /** That of the step when its result was kept. */
   version: Schema.Number,
   issue: Schema.String
 }) {
@@ -328,7 +333,9 @@ export class UnreadableStep extends Schema.TaggedError<UnreadableStep>()("Unread
 export class LargeStep extends Schema.TaggedError<LargeStep>()("LargeStep", {
   job: Schema.String,
   step: Schema.String,
+  /** The size of the encoded result, in bytes of UTF-8. */
   bytes: Schema.Number,
+  /** How many bytes a step may keep. */
   limit: Schema.Number
 }) {
   override get message() {
@@ -539,6 +546,7 @@ export class JobGone extends Schema.TaggedError<JobGone>()("JobGone", {
 export class AwaitTimedOut extends Schema.TaggedError<AwaitTimedOut>()("AwaitTimedOut", {
   id: Schema.String,
   job: Schema.String,
+  /** How long was waited, in milliseconds. */
   millis: Schema.Number
 }) {
   override get message() {

@@ -68,6 +68,10 @@ export interface JobHandle<out A, out E, out P, out R, out RP> {
   readonly poll: Effect.Effect<Option.Option<Exit.Exit<A, E | Ended>>, JobStoreError, JobStore | R>
   /** The progress that is reported, the latest first of all, until the record ends. Values may be skipped, never the last. */
   readonly progress: Stream.Stream<P, Ended | JobStoreError, JobStore | RP>
+  /**
+   * Cancels the record: one that waits at once, one that runs by interrupting its fiber. Awaiters fail with `JobCancelled`,
+   * which has the reason.
+   */
   readonly cancel: (options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError, JobStore>
 }
 

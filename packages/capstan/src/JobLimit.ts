@@ -42,7 +42,9 @@ export interface Options {
  * @since 0.1.0
  */
 export interface RateOptions {
+  /** How many records of one key start within `per`: an integer from 1. */
   readonly limit: number
+  /** The time that `limit` counts for, from 1 ms to 366 days. */
   readonly per: Duration.Input
   /**
    * How many may start at once after a pause: the size of a token bucket. At most `limit`; more is refused.

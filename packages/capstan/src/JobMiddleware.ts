@@ -9,6 +9,8 @@ import type { Any as AnyJob } from "./Job.ts"
 import type { Shape as JobContextShape } from "./JobContext.ts"
 
 /**
+ * The property under which a middleware keeps what is not public of it.
+ *
  * @category type ids
  * @since 0.1.0
  */

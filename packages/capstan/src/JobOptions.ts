@@ -32,7 +32,11 @@ export interface EnqueueOptions {
    * @default 0
    */
   readonly delay?: Duration.Input | undefined
-  /** Runs not before this instant: a `DateTime`, a `Date`, epoch milliseconds or ISO text. Excludes `delay`. */
+  /**
+   * Runs not before this instant: a `DateTime`, a `Date`, epoch milliseconds or ISO text. Excludes `delay`.
+   *
+   * @default at once
+   */
   readonly runAt?: DateTime.DateTime.Input | undefined
   /**
    * `"low"` is -10, `"normal"` 0, `"high"` 10; an integer from -100 to 100 goes between. Higher first; first in, first
@@ -43,13 +47,27 @@ export interface EnqueueOptions {
   readonly priority?: "low" | "normal" | "high" | number | undefined
   /**
    * While a record of this job with this key is kept, in whatever state, the call answers `Existing` with its id.
+   *
+   * @default none
    */
   readonly idempotencyKey?: string | undefined
-  /** `false` leaves the job's unique key out for this record. */
+  /**
+   * `false` leaves the job's unique key out for this record.
+   *
+   * @default the job's
+   */
   readonly unique?: false | undefined
-  /** Labels to find the record by, added to those of the job. */
+  /**
+   * Labels to find the record by, added to those of the job.
+   *
+   * @default none
+   */
   readonly tags?: ReadonlyArray<string> | undefined
-  /** Text that travels with the record; the handler reads it from `JobContext.headers`. */
+  /**
+   * Text that travels with the record; the handler reads it from `JobContext.headers`.
+   *
+   * @default none
+   */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
@@ -60,6 +78,12 @@ export interface EnqueueOptions {
  * @since 0.1.0
  */
 export interface EnqueueManyOptions<in Payload> extends Omit<EnqueueOptions, "idempotencyKey"> {
+  /**
+   * The key of each payload; `index` counts from 0. While a record of this job with that key is kept, its payload is
+   * answered `Existing` with the id.
+   *
+   * @default none
+   */
   readonly idempotencyKey?: ((payload: Payload, index: number) => string) | undefined
 }
 
@@ -141,6 +165,8 @@ export interface RunOptions<E> {
    * What to do by the `_tag` of a declared error. A tag that is not given is retried.
    *
    * (`NoInfer` around its conditional type would turn the argument of `snooze` into `never`.)
+   *
+   * @default every error is retried
    */
   readonly onError?: { readonly [T in TagOf<E>]?: OnError<Extract<E, { readonly _tag: T }>> } | undefined
 }
@@ -160,6 +186,10 @@ export type Unique<P> = UniqueOnce<P> | UniqueTrailing<P>
  * @since 0.1.0
  */
 export interface UniqueOnce<in P> {
+  /**
+   * What the records share of which one is live at a time, such as the order: text made from the payload. Another job has
+   * keys of its own.
+   */
   readonly key: (payload: P) => string
   /**
    * When the key is free again: when its record starts, when it is finished, or this long after the enqueue. A dead or
@@ -198,6 +228,10 @@ export interface UniqueOnce<in P> {
  * @since 0.1.0
  */
 export interface UniqueTrailing<in P> {
+  /**
+   * What the records share of which one is live at a time, such as the order: text made from the payload. Another job has
+   * keys of its own.
+   */
   readonly key: (payload: P) => string
   /** How far two of its records are apart, from when each is due. */
   readonly until: { readonly window: Duration.Input }
@@ -206,6 +240,11 @@ export interface UniqueTrailing<in P> {
    * has its window, another waits for the window's end, and has the key from then on.
    */
   readonly onConflict: "trailing"
+  /**
+   * Not for a throttle: its window is how long the last payload waits at most.
+   *
+   * @default none
+   */
   readonly maxWait?: undefined
 }
 
@@ -216,7 +255,12 @@ export interface UniqueTrailing<in P> {
  * @since 0.1.0
  */
 export interface Concurrency<P> {
+  /**
+   * What the records share that may not all run together, such as the tenant: text made from the payload. Another job has
+   * keys of its own.
+   */
   readonly key: (payload: P) => string
+  /** How many records of one key run at a time: an integer from 1. */
   readonly limit: number
 }
 
@@ -227,6 +271,7 @@ export interface Concurrency<P> {
  * @since 0.1.0
  */
 export interface Limited<P> {
+  /** The limit, made by `JobLimit.make` once for all jobs that share it. */
   readonly by: JobLimit
   /** Such as the tenant, or the account at a third party. Records of all jobs with this limit and key count together. */
   readonly key: (payload: P) => string
@@ -331,7 +376,9 @@ export interface Failed<out Payload> {
  * @since 0.1.0
  */
 export interface CancelOn<in Payload> {
+  /** The topic, with the text that is made of each of its events: `Topic.match`. */
   readonly event: Match
+  /** The text that is made of a payload at the enqueue: a record is cancelled by the events that give the same. */
   readonly payload: (payload: Payload) => string
 }
 
@@ -354,7 +401,11 @@ export interface Options<
    * @default Schema.Void
    */
   readonly payload?: Payload | undefined
-  /** @default Schema.Void */
+  /**
+   * The schema of what the handler answers and an awaiter gets.
+   *
+   * @default Schema.Void
+   */
   readonly success?: Success | undefined
   /**
    * The errors that a handler may fail with, and an awaiter gets typed.
@@ -374,7 +425,11 @@ export interface Options<
    * @default 1
    */
   readonly version?: number | undefined
-  /** The older versions, rising; each lifts to the next, the last one to this. */
+  /**
+   * The older versions, rising; each lifts to the next, the last one to this.
+   *
+   * @default none: records of an older version are dead with reason `InvalidPayload`
+   */
   readonly previous?:
     | readonly [...ReadonlyArray<PreviousVersion<unknown>>, PreviousVersion<MakeIn<NoInfer<Payload>>>]
     | undefined
@@ -384,13 +439,37 @@ export interface Options<
    * @default "default"
    */
   readonly queue?: Queue | undefined
-  /** @default "normal" */
+  /**
+   * Of records that are ready in one queue the higher goes first: `"low"` is -10, `"normal"` 0, `"high"` 10, an integer
+   * from -100 to 100 lies between.
+   *
+   * @default "normal"
+   */
   readonly priority?: "low" | "normal" | "high" | number | undefined
-  /** A record that has not started this long after it could is dead with reason `Expired`. */
+  /**
+   * A record that has not started this long after it could is dead with reason `Expired`.
+   *
+   * @default no limit
+   */
   readonly startBefore?: Duration.Input | undefined
+  /**
+   * Which records are the same work, so that one of them waits or runs and the others are left out, replace it or follow
+   * it.
+   *
+   * @default none: each enqueue is a record
+   */
   readonly unique?: Unique<TypeOf<NoInfer<Payload>>> | undefined
+  /**
+   * How many records with one key run at a time, over all workers. The others wait in the order of their places.
+   *
+   * @default no limit
+   */
   readonly concurrency?: Concurrency<TypeOf<NoInfer<Payload>>> | undefined
-  /** A limit that it shares with other jobs, in place of `concurrency`: a record has one key. */
+  /**
+   * A limit that it shares with other jobs, in place of `concurrency`: a record has one key.
+   *
+   * @default none
+   */
   readonly limit?: Limited<TypeOf<NoInfer<Payload>>> | undefined
   /**
    * A circuit breaker of each `concurrency` key, or of the whole job where it has none: `consecutive` attempts in a row that
@@ -430,23 +509,41 @@ export interface Options<
   /**
    * What is enqueued in the write that completes a record, as a child of it: there exactly when the record is completed, and with
    * `X.commit` in its transaction. Read from the worker's code, like the policies.
+   *
+   * @default nothing follows
    */
   readonly onComplete?: ((end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests) | undefined
   /**
    * The same for a record that is dead. Where no attempt has decided that (its workers crashed, it expired, what it waited for
    * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
    * place of the handler. Not for a record that is cancelled, whether it waits or runs: somebody wanted that.
+   *
+   * @default nothing follows
    */
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
-  /** Events for each of which a record is enqueued: `Topic.on`. */
+  /**
+   * Events for each of which a record is enqueued: `Topic.on`.
+   *
+   * @default none
+   */
   readonly on?: ReadonlyArray<Subscription<MakeIn<NoInfer<Payload>>>> | undefined
   /**
    * Events that cancel those of its records which say the same: `Topic.match` of the event, and `payload`. One that waits is cancelled
    * in the call that publishes, one that runs is asked to stop.
+   *
+   * @default none
    */
   readonly cancelOn?: ReadonlyArray<CancelOn<TypeOf<NoInfer<Payload>>>> | undefined
-  /** Labels of all its records. */
+  /**
+   * Labels of all its records.
+   *
+   * @default none
+   */
   readonly tags?: ReadonlyArray<string> | undefined
-  /** References whose values travel from the enqueueing fiber to the handler, and on to its children. */
+  /**
+   * References whose values travel from the enqueueing fiber to the handler, and on to its children.
+   *
+   * @default none
+   */
   readonly propagate?: ReadonlyArray<Propagated> | undefined
 }

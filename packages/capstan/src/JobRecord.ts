@@ -149,10 +149,15 @@ export type Decision =
  * @since 0.1.0
  */
 export interface Attempt {
+  /** Its number, from 1. One that was given back has the number of the one after it. */
   readonly attempt: number
+  /** The id of the worker that had it. */
   readonly worker: string
+  /** When it was claimed, in epoch milliseconds. */
   readonly startedAt: number
+  /** When the store took its end, in epoch milliseconds. */
   readonly endedAt: number
+  /** What became of the record by it. */
   readonly decision: Decision
   readonly failure?: Failure | undefined
   /** The W3C `traceparent` of the attempt's span, when a tracer was present. */
@@ -166,7 +171,9 @@ export interface Attempt {
  * @since 0.1.0
  */
 export interface LogLine {
+  /** The number of the attempt that logged it. */
   readonly attempt: number
+  /** When it was logged, in epoch milliseconds. */
   readonly at: number
   readonly message: string
 }
@@ -204,30 +211,47 @@ export interface Retention {
  */
 export interface JobRecord {
   readonly id: JobId
+  /** The tag of its job. */
   readonly tag: string
+  /** That of the payload's schema when it was enqueued. */
   readonly version: number
   readonly queue: string
+  /** From -100 to 100, higher first. */
   readonly priority: number
   readonly state: State
+  /** JSON, as the job's schema encodes it. */
   readonly payload: string
+  /** JSON, once it is completed and its job has a result. */
   readonly result?: string | undefined
+  /** How many attempts were charged: 0 before the first. A snooze, a release and a wait give theirs back. */
   readonly attempt: number
+  /** Rises with every claim, rescue and end of an attempt: what is written with an older one is refused. */
   readonly fence: number
+  /** How many deaths of workers it is charged with. */
   readonly crashes: number
+  /** In epoch milliseconds. */
   readonly enqueuedAt: number
   /** When it may run, while it is scheduled or waits for a signal no longer than that. */
   readonly dueAt?: number | undefined
   /** When its present attempt was claimed, while it is running. */
   readonly claimedAt?: number | undefined
+  /** The id of the worker that has it, while it is running. */
   readonly worker?: string | undefined
+  /** When it was completed, cancelled or dead, in epoch milliseconds. */
   readonly finishedAt?: number | undefined
+  /** When it is dead with reason `Expired` unless it has started by then, where its job has `startBefore`. */
   readonly expiresAt?: number | undefined
   readonly blocked?: { readonly reason: BlockedReason; readonly on?: string | undefined } | undefined
   readonly deadReason?: DeadReason | undefined
+  /** The reason of a cancel that its running attempt was asked for. */
   readonly cancelRequested?: string | undefined
+  /** The last value that an attempt reported, as JSON. */
   readonly progress?: string | undefined
+  /** The newest 32, oldest first. */
   readonly failures: ReadonlyArray<Failure>
+  /** The newest 100, oldest first. */
   readonly attempts: ReadonlyArray<Attempt>
+  /** The newest 200, oldest first. */
   readonly logs: ReadonlyArray<LogLine>
   readonly tags: ReadonlyArray<string>
   readonly headers: Readonly<Record<string, string>>
@@ -236,7 +260,9 @@ export interface JobRecord {
   readonly concurrencyKey?: string | undefined
   readonly rateKey?: string | undefined
   readonly batchKey?: string | undefined
+  /** The flow that it is a member of. */
   readonly flowId?: string | undefined
+  /** The record in whose handler it was enqueued. */
   readonly parent?: JobId | undefined
   /**
    * Step results and signals by name, as long as they may be asked for again: not of a completed record. Of the store's `get`

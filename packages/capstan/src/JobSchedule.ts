@@ -34,7 +34,11 @@ import { JobStore } from "./JobStore.ts"
  * @since 0.1.0
  */
 export interface ScheduleOptions {
-  /** A cron expression of five fields, or six with seconds first. */
+  /**
+   * A cron expression of five fields, or six with seconds first.
+   *
+   * @default none: `every` is given
+   */
   readonly cron?: string | undefined
   /**
    * The time zone of `cron`, such as `"Europe/Berlin"`.
@@ -49,13 +53,29 @@ export interface ScheduleOptions {
    * @default "both" where the field of the hour has a `*` or a `/`, else "earlier"
    */
   readonly onDstOverlap?: Cron.DstOverlapPolicy | undefined
-  /** A period instead of `cron`, counted from `start`, or from the epoch: every process finds the same instants. */
+  /**
+   * A period instead of `cron`, counted from `start`, or from the epoch: every process finds the same instants.
+   *
+   * @default none: `cron` is given
+   */
   readonly every?: Duration.Input | undefined
-  /** No instant before this one. */
+  /**
+   * No instant before this one.
+   *
+   * @default no bound
+   */
   readonly start?: DateTime.DateTime.Input | undefined
-  /** No instant after this one. */
+  /**
+   * No instant after this one.
+   *
+   * @default no bound
+   */
   readonly end?: DateTime.DateTime.Input | undefined
-  /** When its plan has enqueued so many records, it has ended. Skipped ticks and runs by hand do not count. */
+  /**
+   * When its plan has enqueued so many records, it has ended. Skipped ticks and runs by hand do not count.
+   *
+   * @default no limit
+   */
   readonly limit?: number | undefined
   /**
    * Ticks come up to this much later than planned, each instant by a delay of its own that all processes agree on. At most
@@ -85,9 +105,17 @@ export interface ScheduleOptions {
    * @default "allow"
    */
   readonly overlap?: "skip" | "queue" | "allow" | "cancelPrevious" | undefined
-  /** Of the records. */
+  /**
+   * Of the records that it enqueues: `"low"`, `"normal"`, `"high"`, or an integer from -100 to 100.
+   *
+   * @default the job's
+   */
   readonly priority?: EnqueueOptions["priority"]
-  /** Of the records, beside `schedule:` and its name, by which they are found. */
+  /**
+   * Of the records, beside `schedule:` and its name, by which they are found.
+   *
+   * @default none
+   */
   readonly tags?: ReadonlyArray<string> | undefined
 }
 
@@ -116,6 +144,9 @@ export type PayloadOption<J extends Job.Any> = undefined extends J["payloadSchem
   : { readonly payload: Payload<J> }
 
 /**
+ * The payload of every record of a schedule, or what makes it from the tick. A function runs in the
+ * processes that declare the schedule, for each tick; while it throws, the tick is tried again.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -132,6 +163,8 @@ export type Payload<J extends Job.Any> =
 export type Options<J extends Job.Any> = ScheduleOptions & PayloadOption<J>
 
 /**
+ * The property under which a schedule keeps what is not public of it.
+ *
  * @category type ids
  * @since 0.1.0
  */
@@ -218,7 +251,11 @@ export const layerAll = <const S extends ReadonlyArray<Any>>(
  * **Example**
  *
  * ```ts
- * const Nightly = JobSchedule.layer(SendReport, { cron: "0 3 * * *", timeZone: "Europe/Berlin", payload: {} })
+ * const Nightly = JobSchedule.layer(SendReport, {
+ *   cron: "0 3 * * *",
+ *   timeZone: "Europe/Berlin",
+ *   payload: ({ at }) => ({ day: at })
+ * })
  * ```
  *
  * **Gotchas**

@@ -59,10 +59,15 @@ export interface Schedule {
   readonly origin: "code" | "data"
   readonly cron: string | undefined
   readonly timeZone: string | undefined
+  /** Its period in milliseconds, where it has no `cron`. */
   readonly every: number | undefined
+  /** No instant before it. */
   readonly start: number | undefined
+  /** No instant after it. */
   readonly end: number | undefined
+  /** It ends when its plan has enqueued so many records. */
   readonly limit: number | undefined
+  /** How much later than planned a tick may come, in milliseconds. */
   readonly jitter: number | undefined
   readonly missed: Spec["missed"]
   readonly overlap: Spec["overlap"]
@@ -87,6 +92,7 @@ export interface Schedule {
  */
 export interface Paused {
   readonly reason: "Operator" | "Vanished"
+  /** Since when, in epoch milliseconds. */
   readonly at: number
   readonly detail: string
 }
@@ -100,6 +106,7 @@ export interface Paused {
 export interface LastTick {
   /** The planned instant. */
   readonly at: number
+  /** When it came to pass. */
   readonly tickedAt: number
   /** How long after it was due it came to pass. */
   readonly lateness: number
@@ -119,6 +126,7 @@ export interface Run {
   readonly id: JobId
   readonly state: State | "Gone"
   readonly deadReason?: DeadReason | undefined
+  /** When that record ended, in epoch milliseconds. */
   readonly finishedAt?: number | undefined
 }
 
@@ -165,6 +173,7 @@ export interface Shape {
   readonly resume: (name: string) => Effect.Effect<boolean, ScheduleError | JobStoreError>
   /** Runs it once now, besides its plan, also while it is paused. `overlap` holds for this run, too. */
   readonly runNow: (name: string) => Effect.Effect<RunAnswer, ScheduleError | JobStoreError>
+  /** The schedule of this name as it stands, with its next tick; also one that code declares. */
   readonly get: (name: string) => Effect.Effect<Option.Option<Schedule>, JobStoreError>
   /** In the order of their names, at most 100, from the one after `after`. */
   readonly list: (

@@ -66,9 +66,11 @@ export {
  * @since 0.1.0
  */
 export interface Description {
+  /** What it stands on, such as `memory` or the name and version of the server. */
   readonly kind: string
   /** What an acknowledged enqueue survives, in words. */
   readonly durability: string
+  /** That of the tables or keys, by which releases know each other. */
   readonly schemaVersion: number
   readonly capabilities: ReadonlyArray<"transactional" | "events" | "schedules">
   /** Promises that it cannot keep where it lives, one line each. Left out when there are none. */
@@ -95,20 +97,47 @@ export interface Shape {
    * enqueued is seen by nobody before the commit, so to await it there would never end. Absent: never.
    */
   readonly inTransaction?: ((context: Context.Context<never>) => boolean) | undefined
+  /** What the store is, and what an acknowledged enqueue survives: asked, where the server can say it. */
   readonly describe: Effect.Effect<Description, JobStoreError>
+  /**
+   * Stores a batch, all or none, and answers what became of each record, in order. With `by` it is refused with `LeaseLost`
+   * when that attempt is stale.
+   */
   readonly enqueue: (request: EnqueueRequest) => Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
+  /**
+   * Settles attempts and claims the next ones, in one atomic round trip. A settlement with a stale fence changes nothing
+   * and is answered `LeaseLost`.
+   */
   readonly exchange: (request: ExchangeRequest) => Effect.Effect<ExchangeReply, JobStoreError>
+  /**
+   * Registers a worker, renews the lease of all that it holds, tells it what it has lost, and gives back claims whose reply
+   * never reached it.
+   */
   readonly renew: (request: RenewRequest) => Effect.Effect<RenewReply, JobStoreError>
+  /**
+   * Progress, logs and steps of running attempts, each by its fence, answered in order. A step's value is written once: the
+   * first one stays.
+   */
   readonly write: (entries: ReadonlyArray<WriteEntry>) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
+  /** How records stand that somebody awaits, one answer for each id. */
   readonly results: (ids: ReadonlyArray<JobId>) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
+  /** What a record waits for, or has waited for, a page at a time. */
   readonly dependencies: (request: DependenciesRequest) => Effect.Effect<DependenciesReply, JobStoreError>
+  /** Completes a waitpoint of a record, also before it waits there. The first value stays. */
   readonly signal: (request: SignalRequest) => Effect.Effect<Signalled, JobStoreError>
+  /** A record with its history; `undefined` where it is not there, or not any more. */
   readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
+  /**
+   * One page of the records that match. It looks at a bounded number of records, so a page may be short and have a cursor.
+   */
   readonly query: (request: QueryRequest) => Effect.Effect<QueryReply, JobStoreError>
+  /** Figures of queues and workers, maintained with every write and never scanned. */
   readonly stats: Effect.Effect<Stats, JobStoreError>
+  /** An operator's action on a bounded chunk of records, each idempotent. */
   readonly control: (request: ControlRequest) => Effect.Effect<ControlReply, JobStoreError>
   /** Stops or resumes claims from a queue. What runs goes on. Says whether it changed. */
   readonly pause: (queue: string, paused: boolean) => Effect.Effect<boolean, JobStoreError>
+  /** Schedules by name or a page at a time, with the store's clock. */
   readonly schedules: (request: SchedulesRequest) => Effect.Effect<SchedulesReply, JobStoreError>
   /** Answers whether the schedule was still as it had been read, and is now as asked for. */
   readonly putSchedule: (put: SchedulePut) => Effect.Effect<boolean, JobStoreError>
@@ -118,9 +147,11 @@ export interface Shape {
   readonly limits: (changes: ReadonlyArray<LimitChange>) => Effect.Effect<ReadonlyArray<LimitRow>, JobStoreError>
   /** One page of the keys of a space. */
   readonly keys: (request: KeysRequest) => Effect.Effect<ReadonlyArray<KeyRow>, JobStoreError>
+  /** One bounded step of what time asks for: records of dead workers, expiry, retention, due schedules. Safe to race. */
   readonly maintain: Effect.Effect<MaintainReply, JobStoreError>
   /** Emits when a sleeping worker may find work in one of the queues, or a cancel request for it. */
   readonly wakeups: (worker: string, queues: ReadonlyArray<string>) => Stream.Stream<void, JobStoreError>
+  /** What happens to records from now on. Hints: some may be missed, and then `missed` says so. */
   readonly events: Stream.Stream<StoreEvent, JobStoreError>
 }
 

@@ -97,7 +97,11 @@ export interface Options<Queue extends string = string> {
    * @default 0
    */
   readonly release?: number | undefined
-  /** Caps and weights by queue. A queue that no job of the group uses throws. */
+  /**
+   * Caps and weights by queue. A queue that no job of the group uses throws.
+   *
+   * @default every queue of the group, weight 1, no cap
+   */
   readonly queues?: { readonly [Q in Queue]?: QueueOptions } | undefined
   /**
    * How long its claims hold without a word from it. A dead worker's records run again after this; a live one renews at a
@@ -136,9 +140,11 @@ export interface Options<Queue extends string = string> {
 export interface Health {
   /** `degraded`: the store does not answer; what runs goes on. */
   readonly status: Status
+  /** Attempts that have a slot now. */
   readonly running: number
   /** Claimed, and waiting for a slot or for others of their batch. */
   readonly waiting: number
+  /** How many slots there are. */
   readonly concurrency: number
   /** By the store's clock. */
   readonly lastAnswerAt: number | undefined

@@ -46,7 +46,11 @@ import {
  * @since 0.1.0
  */
 export interface Query extends Selection {
-  /** @default "newest" */
+  /**
+   * Which come first, by when they were enqueued.
+   *
+   * @default "newest"
+   */
   readonly order?: "newest" | "oldest" | undefined
   /**
    * From 1 to 1,000.
@@ -77,11 +81,13 @@ export interface Page {
  * @since 0.1.0
  */
 export interface Counts {
+  /** Records that are now as the action has it. */
   readonly changed: number
   /** Running records that were asked to stop. */
   readonly requested: number
   /** Records that the action does not apply to: it was done already, or they are in another state. */
   readonly unchanged: number
+  /** Ids that no record has, or not any more. */
   readonly notFound: number
 }
 
@@ -116,6 +122,7 @@ export interface Limit {
  * @since 0.1.0
  */
 export interface LimitedKey extends Omit<KeyRow, "limitedUntil"> {
+  /** Until when nothing of it starts, in epoch milliseconds: its circuit is open, or a handler said so. */
   readonly limitedUntil: Option.Option<number>
 }
 
@@ -126,14 +133,28 @@ export interface LimitedKey extends Omit<KeyRow, "limitedUntil"> {
  * @since 0.1.0
  */
 export interface Shape {
+  /** One record with its history, progress and logs; none where it is not there, or not any more. */
   readonly get: (id: string) => Effect.Effect<Option.Option<JobRecord>, JobStoreError>
+  /**
+   * One page of the records that match. The cursor of a page stays valid while records come and go. A `limit` out of its
+   * range fails.
+   */
   readonly query: (query: Query) => Effect.Effect<Page, JobStoreError | JobControlError>
   /** All records that match, page by page, in bounded memory. */
   readonly stream: (query: Omit<Query, "cursor">) => Stream.Stream<JobRecord, JobStoreError | JobControlError>
+  /**
+   * What each queue holds by state, and which workers there are. Maintained with every write, so as cheap for a million
+   * records as for ten.
+   */
   readonly stats: Effect.Effect<Stats, JobStoreError>
   /** Events from now on; hints, of which a slow reader misses some and is told so. */
   readonly events: Stream.Stream<StoreEvent, JobStoreError>
+  /**
+   * Cancels one record: one that waits at once, one that runs by interrupting its fiber. `reason` is kept with it, and
+   * awaiters are told.
+   */
   readonly cancel: (id: string, options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError>
+  /** The same for all that match. Records that run are counted as `requested`. */
   readonly cancelMany: (where: Selection, options: { readonly reason: string }) => Effect.Effect<Counts, JobStoreError>
   /** Runs final records again with a fresh budget of attempts, and scheduled ones now. */
   readonly retry: (where: Selection) => Effect.Effect<Counts, JobStoreError>
@@ -175,6 +196,7 @@ export interface Shape {
     where: Selection,
     options: { readonly delay: Duration.Input } | { readonly runAt: DateTime.DateTime.Input }
   ) => Effect.Effect<Counts, JobStoreError | JobControlError>
+  /** Gives waiting records another priority; within it they keep their places. One out of -100 to 100 fails. */
   readonly reprioritise: (
     where: Selection,
     priority: "low" | "normal" | "high" | number
@@ -297,13 +319,20 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
  *
  * **Details**
  *
- * Every `interval` (15 seconds by default) it reads the figures that the store maintains; nothing is scanned.
+ * It reads the figures that the store maintains; nothing is scanned. While the store is away the gauges keep their values.
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerMetrics = (
-  options?: { readonly interval?: Duration.Input | undefined }
+  options?: {
+    /**
+     * How often the figures are read.
+     *
+     * @default 15 seconds
+     */
+    readonly interval?: Duration.Input | undefined
+  }
 ): Layer.Layer<never, never, JobStore> => {
   const interval = millis("metrics", "interval", options?.interval ?? "15 seconds")
   return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => sample(store, Math.max(1, interval))))

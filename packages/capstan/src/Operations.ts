@@ -159,7 +159,7 @@ const unchanged: Record<Situation, Effects> = {
 }
 
 /**
- * The table.
+ * What each operation does, by the situation that it finds the record in.
  *
  * @category models
  * @since 0.1.0

@@ -45,7 +45,11 @@ export interface Options<Success extends Schema.Top> {
    * @default 1
    */
   readonly version?: number | undefined
-  /** The older versions, rising (`Job.version`); each lifts to the next, the last one to this. */
+  /**
+   * The older versions, rising (`Job.version`); each lifts to the next, the last one to this.
+   *
+   * @default none
+   */
   readonly upcast?:
     | readonly [...ReadonlyArray<PreviousVersion<unknown>>, PreviousVersion<NoInfer<Success>["Type"]>]
     | undefined
@@ -79,7 +83,10 @@ type SchemaServices<S extends Schema.Top> = S["EncodingServices"] | S["DecodingS
 export const run: {
   <Success extends Schema.Top, E, R>(
     name: string,
-    options: Options<Success> & { readonly success: Success },
+    options: Options<Success> & {
+      /** How the result is kept: its schema, made outside of the handler. */
+      readonly success: Success
+    },
     effect: Effect.Effect<Success["Type"], E, R>
   ): Effect.Effect<Success["Type"], E | JobStoreError, R | JobContext | SchemaServices<Success>>
   <E, R>(
@@ -102,7 +109,10 @@ export const run: {
 export const commit: {
   <Success extends Schema.Top, E, R>(
     name: string,
-    options: Options<Success> & { readonly success: Success },
+    options: Options<Success> & {
+      /** How the result is kept: its schema, made outside of the handler. */
+      readonly success: Success
+    },
     effect: Effect.Effect<Success["Type"], E, R>
   ): Effect.Effect<Success["Type"], E | JobStoreError, R | Transactional | JobContext | SchemaServices<Success>>
   <E, R>(
@@ -255,13 +265,23 @@ export const invoke: {
     name: string,
     job: J,
     payload: J["payloadSchema"]["~type.make.in"],
-    options: InvokeOptions & { readonly timeout: Duration.Input }
+    options: InvokeOptions & {
+      /** How long it is waited for, from when the record first comes to the step; then `InvokeTimedOut`. */
+      readonly timeout: Duration.Input
+    }
   ): Effect.Effect<J["successSchema"]["Type"], InvokeError<J> | InvokeTimedOut, InvokeServices<J>>
   <J extends Any>(
     name: string,
     job: J,
     payload: J["payloadSchema"]["~type.make.in"],
-    options?: InvokeOptions & { readonly timeout?: undefined }
+    options?: InvokeOptions & {
+      /**
+       * Without one it never fails with `InvokeTimedOut`.
+       *
+       * @default no limit
+       */
+      readonly timeout?: undefined
+    }
   ): Effect.Effect<J["successSchema"]["Type"], InvokeError<J>, InvokeServices<J>>
 } = (
   name: string,

@@ -29,8 +29,9 @@ export interface Selection {
   readonly label?: string | undefined
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
-  /** Enqueued at or after, and before: epoch milliseconds. */
+  /** Enqueued at this instant or later, in epoch milliseconds. */
   readonly enqueuedFrom?: number | undefined
+  /** Enqueued before this instant, in epoch milliseconds. */
   readonly enqueuedBefore?: number | undefined
 }
 
@@ -43,6 +44,7 @@ export interface Selection {
 export interface QueryRequest {
   readonly where: Selection
   readonly order: "newest" | "oldest"
+  /** How many records the page has at most. */
   readonly limit: number
   readonly cursor?: string | undefined
 }
@@ -85,6 +87,7 @@ export type ControlAction =
  */
 export interface EditedPayload {
   readonly json: string
+  /** That of the schema by which `json` was encoded. */
   readonly version: number
   /** What must stay masked from now on. */
   readonly sensitive: Sensitive
@@ -131,6 +134,7 @@ export interface ControlReply {
  */
 export interface QueueStats {
   readonly queue: string
+  /** How many records are in each state. */
   readonly counts: Readonly<Record<State, number>>
   /** Parked records: blocked for want of a handler. */
   readonly parked: number
@@ -146,6 +150,7 @@ export interface QueueStats {
  * @since 0.1.0
  */
 export interface Stats {
+  /** The store's clock, in epoch milliseconds. */
   readonly now: number
   readonly queues: ReadonlyArray<QueueStats>
   readonly workers: ReadonlyArray<WorkerStats>
@@ -159,6 +164,7 @@ export interface Stats {
  */
 export interface WorkerStats {
   readonly worker: string
+  /** How many records it has claimed and not ended. */
   readonly holds: number
   /** Milliseconds that its lease still holds; negative when it has ended. */
   readonly leaseLeft: number
@@ -174,9 +180,13 @@ export interface WorkerStats {
  * @since 0.1.0
  */
 export interface MaintainReply {
+  /** Records of workers whose lease has ended, which run again. */
   readonly rescued: number
+  /** Those that are dead with reason `Crashed` instead. */
   readonly quarantined: number
+  /** Records that are dead because they have not started in time. */
   readonly expired: number
+  /** Finished records that were removed by their retention. */
   readonly swept: number
   /** Milliseconds until there is more to do: 0 when this call stopped at its bound. */
   readonly maintainIn: number | undefined
@@ -226,7 +236,9 @@ export interface RecordEvent {
   readonly id: JobId
   readonly tag: string
   readonly queue: string
+  /** When, by the store's clock. */
   readonly at: number
+  /** How many attempts the record has been charged with. */
   readonly attempt: number
   /** The dead reason, the error's tag, the cancel reason or the blocked reason. */
   readonly reason?: string | undefined

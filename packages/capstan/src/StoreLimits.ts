@@ -14,8 +14,11 @@
  * @since 0.1.0
  */
 export interface Rate {
+  /** How many start within `perMillis`. */
   readonly limit: number
+  /** The length of the window, in milliseconds. */
   readonly perMillis: number
+  /** How many may start at once after a pause. */
   readonly burst: number
 }
 
@@ -28,7 +31,9 @@ export interface Rate {
  * @since 0.1.0
  */
 export interface Breaker {
+  /** How many attempts in a row must fail. */
   readonly consecutive: number
+  /** How long nothing starts then, in milliseconds. */
   readonly openMillis: number
 }
 
@@ -39,12 +44,29 @@ export interface Breaker {
  * @since 0.1.0
  */
 export interface LimitSettings {
-  /** At most so many run at a time, over all workers. */
+  /**
+   * At most so many run at a time, over all workers.
+   *
+   * @default no limit
+   */
   readonly concurrency?: number | undefined
+  /**
+   * How many may start in a time, over all workers.
+   *
+   * @default no limit
+   */
   readonly rate?: Rate | undefined
-  /** Has a meaning for keys alone. */
+  /**
+   * When failures in a row stop the starts of a key. Has a meaning for keys alone.
+   *
+   * @default none
+   */
   readonly breaker?: Breaker | undefined
-  /** `fair`: within a priority its keys take turns, one record each. Has a meaning for keys alone. */
+  /**
+   * `fair`: within a priority its keys take turns, one record each. Has a meaning for keys alone.
+   *
+   * @default "fifo"
+   */
   readonly order?: "fifo" | "fair" | undefined
 }
 
@@ -85,6 +107,7 @@ export interface LimitRow {
 export interface KeysRequest {
   /** `@` and the name of the space. */
   readonly name: string
+  /** How many keys the page has at most. */
   readonly limit: number
   /** The last key of the page before. */
   readonly after?: string | undefined
@@ -102,6 +125,7 @@ export interface KeyRow {
   readonly waiting: number
   /** Records that may be claimed now. */
   readonly ready: number
+  /** Records that a worker holds. */
   readonly running: number
   /** The instant until which nothing of it starts, because a handler said so or its circuit is open. */
   readonly limitedUntil: number | undefined

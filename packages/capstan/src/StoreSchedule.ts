@@ -36,9 +36,11 @@ export interface ScheduleRow {
  * @since 0.1.0
  */
 export interface LastTick {
-  /** Its planned instant, when it was due (later by the jitter), and when it came to pass by the store's clock. */
+  /** Its planned instant, in epoch milliseconds. */
   readonly at: number
+  /** When it was due: later by the jitter. */
   readonly dueAt: number
+  /** When it came to pass, by the store's clock. */
   readonly tickedAt: number
   readonly outcome: TickOutcome["outcome"]
   /** The last record that the schedule has enqueued, by this tick or an earlier one. */
@@ -55,6 +57,7 @@ export interface LastTick {
 export interface SchedulesRequest {
   readonly names?: ReadonlyArray<string> | undefined
   readonly after?: string | undefined
+  /** How many are answered at most. */
   readonly limit: number
 }
 
@@ -65,6 +68,7 @@ export interface SchedulesRequest {
  * @since 0.1.0
  */
 export interface SchedulesReply {
+  /** The store's clock, in epoch milliseconds. */
   readonly now: number
   readonly rows: ReadonlyArray<ScheduleRow>
 }
@@ -101,10 +105,12 @@ export type OverlapRule = "skip" | "allow" | "cancelPrevious"
  */
 export interface TickRequest {
   readonly name: string
+  /** The revision that was read. */
   readonly revision: number
   /** The next instant as it was read. */
   readonly at: number | undefined
   readonly overlap: OverlapRule
+  /** Each with its planned instant, when it was due, and the record to store. */
   readonly ticks: ReadonlyArray<{ readonly at: number; readonly dueAt: number; readonly record: NewRecord }>
   /** How the schedule stands after it; without `body` that stays. */
   readonly next: {
@@ -137,6 +143,7 @@ export interface TickOutcome {
  * @since 0.1.0
  */
 export interface TickReply {
+  /** The store's clock when it was taken, in epoch milliseconds. */
   readonly now: number
   readonly outcomes: ReadonlyArray<TickOutcome>
 }

@@ -36,6 +36,7 @@ export interface UniqueClaim {
  */
 export interface AttemptRef {
   readonly id: JobId
+  /** What the attempt was claimed with. */
   readonly fence: number
 }
 
@@ -74,6 +75,7 @@ export interface Dependency {
 export interface NewRecord {
   readonly id: JobId
   readonly tag: string
+  /** That of the payload's schema. */
   readonly version: number
   readonly queue: string
   /** -100 to 100, higher first. */
@@ -91,6 +93,7 @@ export interface NewRecord {
   readonly headers: Readonly<Record<string, string>>
   readonly idempotencyKey?: string | undefined
   readonly unique?: UniqueClaim | undefined
+  /** Its key, and how many records of that key may run at a time. */
   readonly concurrency?: { readonly key: string; readonly limit: number } | undefined
   readonly rateKey?: string | undefined
   readonly batchKey?: string | undefined
@@ -199,6 +202,7 @@ export type Outcome =
  */
 export interface Settlement {
   readonly id: JobId
+  /** What the attempt was claimed with. */
   readonly fence: number
   readonly outcome: Outcome
   /** Records that are inserted in the same write. */
@@ -255,14 +259,19 @@ export type Settled = "Done" | "LeaseLost"
 export interface Claimed {
   readonly id: JobId
   readonly tag: string
+  /** That of the payload's schema when it was enqueued. */
   readonly version: number
   readonly queue: string
+  /** -100 to 100, higher first. */
   readonly priority: number
   readonly payload: string
   /** From 1. */
   readonly attempt: number
+  /** What everything that the attempt writes carries. */
   readonly fence: number
+  /** How many deaths of workers it is charged with. */
   readonly crashes: number
+  /** In epoch milliseconds. */
   readonly enqueuedAt: number
   /** When the first attempt of its present life was claimed. */
   readonly begunAt: number
@@ -334,6 +343,7 @@ export interface CancelRequest extends AttemptRef {
  */
 export interface RenewRequest {
   readonly worker: string
+  /** Milliseconds for which all its claims hold from now. */
   readonly lease: number
   readonly queues: ReadonlyArray<string>
   /** What it can run: the newest payload version per tag. Parked records of these are released. */
@@ -351,6 +361,7 @@ export interface RenewRequest {
  * @since 0.1.0
  */
 export interface RenewReply {
+  /** The store's clock, in epoch milliseconds. */
   readonly now: number
   /** Attempts of `holding` that the worker no longer holds. */
   readonly lost: ReadonlyArray<AttemptRef>
@@ -359,6 +370,7 @@ export interface RenewReply {
   readonly reconciled: number
   /** How many parked records were released. */
   readonly unparked: number
+  /** Milliseconds until `maintain` has something to do; `undefined` when nothing is foreseen. */
   readonly maintainIn: number | undefined
 }
 
@@ -416,6 +428,7 @@ interface Missing {
  */
 export interface DependenciesRequest {
   readonly id: JobId
+  /** How many are answered at most. */
   readonly limit: number
   readonly cursor?: string | undefined
 }

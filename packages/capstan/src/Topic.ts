@@ -60,6 +60,8 @@ export interface Topic<out Name extends string, in out Event extends Schema.Top>
 export interface PublishOptions {
   /**
    * A subscriber that has a record of an event of this topic with this key, in whatever state it is kept, gets no second one.
+   *
+   * @default none
    */
   readonly idempotencyKey?: string | undefined
 }
@@ -148,10 +150,19 @@ export const make = <const Name extends string, Event extends Schema.Top | Schem
 export const on = <Name extends string, Event extends Schema.Top, Payload>(
   topic: Topic<Name, Event>,
   options: {
-    /** @default every event */
+    /**
+     * Which events it is told of. Runs where the event is published.
+     *
+     * @default every event
+     */
     readonly where?: ((event: Event["Type"]) => boolean) | undefined
+    /** Makes the payload of the record from the event. */
     readonly payload: (event: Event["Type"]) => Payload
-    /** Options of the enqueue, such as a delay. */
+    /**
+     * Options of the enqueue, such as a delay.
+     *
+     * @default the job's
+     */
     readonly options?: ((event: Event["Type"]) => Omit<EnqueueOptions, "idempotencyKey">) | undefined
   }
 ): Subscription<Payload> => {

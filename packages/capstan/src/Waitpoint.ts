@@ -116,7 +116,14 @@ export interface Waitpoint<in out Name extends string, out Success extends Schem
  */
 export const make = <const Name extends string, Success extends Schema.Top = Schema.Void>(
   name: Name,
-  options?: { readonly success?: Success | undefined }
+  options?: {
+    /**
+     * The schema of what completes it.
+     *
+     * @default Schema.Void
+     */
+    readonly success?: Success | undefined
+  }
 ): Waitpoint<Name, Success> => {
   checkName("waitpoint", "name", name)
   const success: Schema.Top = options?.success ?? Schema.Void

@@ -42,7 +42,11 @@ export const principal = (
   name: string,
   role: Role,
   options?: {
-    /** @default every queue */
+    /**
+     * The queues on which they have the role. What is about no queue they may not do.
+     *
+     * @default every queue
+     */
     readonly queues?: ReadonlyArray<string> | undefined
   }
 ): Principal => ({
@@ -53,7 +57,7 @@ export const principal = (
 })
 
 /**
- * The service.
+ * Who sends a request, and what they may do. Every route asks it.
  *
  * @category service
  * @since 0.1.0
@@ -61,6 +65,7 @@ export const principal = (
 export class Auth extends Context.Service<Auth, {
   /** Whether requests from other machines are refused before anything else. */
   readonly loopbackOnly: boolean
+  /** Who sends this request. `Unauthorized` is answered with 401. */
   readonly authenticate: (
     request: HttpServerRequest.HttpServerRequest
   ) => Effect.Effect<Principal, Unauthorized>

@@ -30,9 +30,17 @@ export interface RunOptions {
    * themselves and one for their finalizers, and the last is for the figures. Stay below the host's own limit.
    */
   readonly atMost: Duration.Input
-  /** Runs before any work, within the time: what enqueues what is due. Its failure is logged, and work begins. */
+  /**
+   * Runs before any work, within the time: what enqueues what is due. Its failure is logged, and work begins.
+   *
+   * @default nothing
+   */
   readonly before?: Effect.Effect<unknown, unknown> | undefined
-  /** How many attempts run at a time. @default 100 */
+  /**
+   * How many attempts run at a time.
+   *
+   * @default 100
+   */
   readonly concurrency?: number | undefined
 }
 
@@ -45,7 +53,11 @@ export interface RunOptions {
 export interface Options extends RunOptions {
   /** Sent as `Authorization: Bearer <secret>`, at least 16 characters: a shorter one throws. Compared in constant time. */
   readonly secret: Redacted.Redacted
-  /** @default "/capstan/drain" */
+  /**
+   * Where the route is, from the root of the server.
+   *
+   * @default "/capstan/drain"
+   */
   readonly path?: `/${string}` | undefined
 }
 
@@ -58,10 +70,13 @@ export interface Options extends RunOptions {
 export interface Left {
   /** `idle`: nothing was ready any more. `time`: call again. */
   readonly stopped: "idle" | "time"
+  /** Records that may be claimed at once. */
   readonly ready: number
   /** In all workers. */
   readonly running: number
+  /** Records that wait for their instant. */
   readonly scheduled: number
+  /** Records that wait for something other than time. */
   readonly blocked: number
 }
 

@@ -298,7 +298,7 @@ export class EventsGroup extends HttpApiGroup.make("events").add(
 ) {}
 
 /**
- * The API.
+ * All routes as one declaration: the server, the typed client and the OpenAPI document are made of it.
  *
  * @category api
  * @since 0.1.0
@@ -324,14 +324,19 @@ export class JobsApi extends HttpApi.make("capstan").add(
  *
  * **Details**
  *
- * `url` is where the API is mounted, as in `https://app.example.com/ops/jobs`. A browser sends the origin of its page by
- * itself; everywhere else the client names that of `url`. Credentials are added by `transformClient`.
+ * A browser sends the origin of its page by itself; everywhere else the client names that of `url`.
  *
  * @category client
  * @since 0.1.0
  */
 export const client = (options: {
+  /** Where the API is mounted, as in `https://app.example.com/ops/jobs`. */
   readonly url: string
+  /**
+   * Changes what sends the requests: adds credentials, retries.
+   *
+   * @default nothing is added
+   */
   readonly transformClient?: ((client: HttpClient.HttpClient) => HttpClient.HttpClient) | undefined
 }): Effect.Effect<Client, never, HttpClient.HttpClient> =>
   HttpApiClient.make(JobsApi, {

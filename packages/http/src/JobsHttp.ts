@@ -104,10 +104,6 @@ export const layer = (options?: Options): Layer.Layer<
 /**
  * A web-standard handler, for hosts that speak `Request` and `Response`. Built at once; `dispose` closes what it holds.
  *
- * **Details**
- *
- * `memoMap` shares layers with a `ManagedRuntime` of the program (`runtime.memoMap`), so that both have one store.
- *
  * **Gotchas**
  *
  * Whoever calls the handler is not known here, so `Auth.none` refuses every request.
@@ -117,7 +113,14 @@ export const layer = (options?: Options): Layer.Layer<
  */
 export const webHandler = <E>(
   services: Layer.Layer<Jobs.Jobs | JobSchedules.JobSchedules | Auth, E>,
-  options?: Options & { readonly memoMap?: Layer.MemoMap | undefined }
+  options?: Options & {
+    /**
+     * Shares layers with a `ManagedRuntime` of the program (`runtime.memoMap`), so that both have one store.
+     *
+     * @default layers of its own
+     */
+    readonly memoMap?: Layer.MemoMap | undefined
+  }
 ): WebHandler =>
   HttpRouter.toWebHandler(Layer.provide(layer(options), shared(services, options?.memoMap)), { disableLogger: true })
 
@@ -134,7 +137,9 @@ const shared = <A, E>(services: Layer.Layer<A, E>, memoMap: Layer.MemoMap | unde
  * @since 0.1.0
  */
 export interface WebHandler {
+  /** Answers a request, as the hosts call it: what is under no route of the API gets a 404. */
   readonly handler: (request: Request) => Promise<Response>
+  /** Closes the layers that the handler has built, event streams included. */
   readonly dispose: () => Promise<void>
 }
 

@@ -30,7 +30,11 @@ export interface Options<R = never> {
   readonly path: `/${string}`
   /** The one that signed the tokens, at least 32 characters: a shorter one throws. Compared in constant time. */
   readonly secret: Waitpoint.Secret
-  /** A longer body is refused with 413. @default 64 KiB */
+  /**
+   * A longer body is refused with 413.
+   *
+   * @default 64 KiB
+   */
   readonly maxBytes?: number | undefined
   /**
    * What a browser gets that opens the URL: your page, which asks, and sends the `POST`. Nothing was checked yet: the waitpoint's

@@ -79,13 +79,19 @@ export const ignored: Effect.Effect<Answer> = Effect.succeed({ id: undefined, ou
  * @since 0.1.0
  */
 export interface Options<R> {
+  /** Where the route is, from the root of the server. */
   readonly path: `/${string}`
+  /** How its sender signs, with the secret: one of `WebhookScheme`. What is not signed so is answered 401. */
   readonly scheme: Scheme
   /** What is enqueued for it. */
   readonly handle: (
     event: Event["Service"]
   ) => Effect.Effect<Answer, JobError.EnqueueError | JobError.JobStoreError | Schema.SchemaError, R>
-  /** A longer body is refused with 413. @default 1 MiB */
+  /**
+   * A longer body is refused with 413.
+   *
+   * @default 1 MiB
+   */
   readonly maxBytes?: number | undefined
 }
 

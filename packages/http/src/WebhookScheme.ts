@@ -75,7 +75,10 @@ export type Secrets = Redacted.Redacted | ReadonlyArray<Redacted.Redacted>
  * @category schemes
  * @since 0.1.0
  */
-export const github = (options: { readonly secret: Secrets }): Scheme => {
+export const github = (options: {
+  /** The secret of the webhook as text, or the new one and the old one while it is changed. */
+  readonly secret: Secrets
+}): Scheme => {
   const isSigned = signer(options.secret, textKey)
   return {
     verify: Effect.fnUntraced(function*({ body, headers }) {
@@ -95,8 +98,13 @@ export const github = (options: { readonly secret: Secrets }): Scheme => {
  * @since 0.1.0
  */
 export const stripe = (options: {
+  /** The secret of the endpoint, `whsec_…`, or the new one and the old one while it is changed. */
   readonly secret: Secrets
-  /** How far its instant may be from now. @default 5 minutes */
+  /**
+   * How far its instant may be from now.
+   *
+   * @default 5 minutes
+   */
   readonly tolerance?: Duration.Input | undefined
 }): Scheme => {
   const isSigned = signer(options.secret, textKey)
@@ -124,8 +132,13 @@ export const stripe = (options: {
  * @since 0.1.0
  */
 export const standard = (options: {
+  /** With `whsec_` and base64 as the sender shows it, or the new one and the old one while it is changed. */
   readonly secret: Secrets
-  /** How far its instant may be from now. @default 5 minutes */
+  /**
+   * How far its instant may be from now.
+   *
+   * @default 5 minutes
+   */
   readonly tolerance?: Duration.Input | undefined
 }): Scheme => {
   const isSigned = signer(options.secret, base64Key)
@@ -151,10 +164,15 @@ export const standard = (options: {
  * @since 0.1.0
  */
 export const hmac = (options: {
+  /** The key of the HMAC as text, or the new one and the old one while it is changed. */
   readonly secret: Secrets
   /** The header of the signature. */
   readonly signature: string
-  /** @default "hex" */
+  /**
+   * How the signature is written in its header.
+   *
+   * @default "hex"
+   */
   readonly encoding?: "hex" | "base64" | undefined
   /** The header of the delivery's id, which the sender keeps when it sends again. */
   readonly id: string

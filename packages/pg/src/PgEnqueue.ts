@@ -50,7 +50,7 @@ export interface Statement {
  * **Example**
  *
  * ```ts
- * const { text, values } = yield* PgEnqueue.statement(SendMail.enqueue({ to, subject }))
+ * const { text, values } = await Effect.runPromise(PgEnqueue.statement(SendMail.enqueue({ to, subject })))
  * await prisma.$transaction((tx) => tx.$queryRawUnsafe(text, ...values))
  * ```
  *

@@ -40,7 +40,7 @@ export interface Options {
 }
 
 /**
- * Options of a relay.
+ * How a relay moves records from the outbox to the store that they are for.
  *
  * @category options
  * @since 0.1.0

@@ -9,7 +9,9 @@
  * import { RedisJobStore } from "@capstan/redis"
  * import * as RedisCluster from "@capstan/redis/RedisCluster"
  *
- * const StoreLive = RedisJobStore.layer().pipe(Layer.provide(RedisCluster.layer({ rootNodes: [{ url }] })))
+ * const StoreLive = RedisJobStore.layer().pipe(
+ *   Layer.provide(RedisCluster.layer({ rootNodes: [{ url: "redis://node-1:6379" }] }))
+ * )
  * ```
  *
  * @since 0.1.0

@@ -8,7 +8,7 @@
  * import { RedisJobStore } from "@capstan/redis"
  * import * as NodeRedis from "@effect/platform-node/NodeRedis"
  *
- * const StoreLive = RedisJobStore.layer().pipe(Layer.provide(NodeRedis.layer({ url })))
+ * const StoreLive = RedisJobStore.layer().pipe(Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" })))
  * ```
  *
  * @since 0.1.0

@@ -27,10 +27,19 @@ import { type Occurrence, type Told, World } from "./internal/simulation/world.t
  * @since 0.1.0
  */
 export interface Options {
+  /** What all chances of the run come from: the order of fibers, the faults, the payloads. */
   readonly seed: number
-  /** @default 3 */
+  /**
+   * How many workers there are. Each third one runs the code of an older release.
+   *
+   * @default 3
+   */
   readonly workers?: number | undefined
-  /** @default 40 */
+  /**
+   * About how many records producers enqueue.
+   *
+   * @default 40
+   */
   readonly records?: number | undefined
   /**
    * Whether processes freeze and die. Lost replies are to be looked at without, too: a death frees what they strand, and
@@ -51,11 +60,17 @@ export interface Options {
    * @default `JobWorker.layer`
    */
   readonly worker?: typeof JobWorker.layer | undefined
-  /** Changes the store, to plant a defect that must be found. */
+  /**
+   * Changes the store, to plant a defect that must be found.
+   *
+   * @default none
+   */
   readonly plant?: ((store: JobStore.Shape) => JobStore.Shape) | undefined
   /**
    * An empty store elsewhere, instead of a new one in memory. One call at a time reaches it, so its own races are not
    * among what is looked for; and what it does in which order of fibers is not the same for every run of the seed.
+   *
+   * @default none
    */
   readonly remote?: Remote | undefined
   /**
@@ -115,6 +130,7 @@ export type {
  * @since 0.1.0
  */
 export interface Report {
+  /** What the run was made of: `run` with it is the same run. */
   readonly seed: number
   readonly violations: ReadonlyArray<string>
   /** When the first invariant broke, in virtual milliseconds. */
@@ -125,6 +141,7 @@ export interface Report {
   readonly transitions: ReadonlyMap<string, number>
   /** How often features were seen to do what they are for. */
   readonly features: ReadonlyMap<string, number>
+  /** How often each fault struck. */
   readonly faults: ReadonlyMap<string, number>
   /** How often one fault came within six seconds after another one: `killed worker, lost reply`. */
   readonly faultPairs: ReadonlyMap<string, number>
@@ -252,11 +269,17 @@ const simulate = (options: Options): Effect.Effect<Report, never, Scope.Scope> =
  * @since 0.1.0
  */
 export interface Exploration {
+  /** How many seeds were run. */
   readonly runs: number
+  /** Calls that all their stores took. */
   readonly steps: number
+  /** How often each event of the transition table was seen. */
   readonly events: ReadonlyMap<string, number>
+  /** How often each step from state to state was seen. */
   readonly transitions: ReadonlyMap<string, number>
+  /** How often features were seen to do what they are for. */
   readonly features: ReadonlyMap<string, number>
+  /** How often each fault struck. */
   readonly faults: ReadonlyMap<string, number>
   readonly faultPairs: ReadonlyMap<string, number>
   /** The first seed that broke an invariant, with what it broke. */
@@ -308,8 +331,13 @@ const add = (sum: Map<string, number>, more: ReadonlyMap<string, number>): void 
  * @category runs
  * @since 0.1.0
  */
-export const unreached = (exploration: Exploration, options: { readonly kills: boolean }): ReadonlyArray<string> =>
-  unreachedBy(exploration, options.kills)
+export const unreached = (
+  exploration: Exploration,
+  options: {
+    /** Whether the runs had deaths: without, some events cannot happen. */
+    readonly kills: boolean
+  }
+): ReadonlyArray<string> => unreachedBy(exploration, options.kills)
 
 /**
  * What a failed run says, with how to see it again.

@@ -16,9 +16,23 @@ import { type Answer, body, contextOf, makeRunnable, UnreadablePayload } from ".
 import { QueueSlots } from "./slots.ts"
 
 export interface PerformOptions {
-  /** @default 1 */
+  /**
+   * The number of the attempt, from 1, for a handler that looks at it.
+   *
+   * @default 1
+   */
   readonly attempt?: number | undefined
+  /**
+   * Labels beside those of the job, which the handler finds in `JobContext.tags`.
+   *
+   * @default none
+   */
   readonly tags?: ReadonlyArray<string> | undefined
+  /**
+   * What the enqueue would have given for `JobContext.headers`.
+   *
+   * @default none
+   */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 

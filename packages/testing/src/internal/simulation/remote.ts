@@ -8,6 +8,7 @@ import type { World } from "./world.ts"
 
 /** A store whose clock the simulation may set. */
 export interface Remote {
+  /** Empty, and nobody else uses it while the run lasts. */
   readonly store: JobStore.Shape
   /** Makes the store's clock say this instant, in epoch milliseconds. */
   readonly setClock: (now: number) => Effect.Effect<void>

@@ -9,6 +9,7 @@ import { TestClock } from "effect/testing"
 /** One thing that a store does, in a sentence. It runs on a store of its own. */
 export interface Fact {
   readonly name: string
+  /** Asks the store for it. It fails, or dies by an assertion, where the store does not keep it. */
   readonly run: Effect.Effect<void, unknown, JobStore.JobStore>
 }
 
