@@ -281,6 +281,7 @@ export interface Exploration {
   readonly features: ReadonlyMap<string, number>
   /** How often each fault struck. */
   readonly faults: ReadonlyMap<string, number>
+  /** How often one fault came within six seconds after another one. */
   readonly faultPairs: ReadonlyMap<string, number>
   /** The first seed that broke an invariant, with what it broke. */
   readonly failed: Report | undefined
@@ -363,7 +364,11 @@ export const describeFailure = ({ seed, violations }: Report, kills: boolean): s
 export const shrink = (
   failed: Report,
   options?: Omit<Options, "seed" | "without" | "tells" | "until"> & {
-    /** @default 300 */
+    /**
+     * How many runs it may take, at most.
+     *
+     * @default 300
+     */
     readonly runs?: number | undefined
   }
 ): Effect.Effect<Report> => {

@@ -49,12 +49,14 @@ const hashOf = (text: string, begin: number): number => {
 /** What somebody did, or what went wrong, at some instant: with its key it can be left out of another run of the seed. */
 export interface Occurrence {
   readonly key: string
+  /** Virtual milliseconds since the start of the run. */
   readonly at: number
   readonly what: string
 }
 
 /** What a record did, for who reads the story of a run. */
 export interface Told {
+  /** Virtual milliseconds since the start of the run. */
   readonly at: number
   readonly what: string
   readonly id: string
