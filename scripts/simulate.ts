@@ -22,7 +22,11 @@ const { values } = parseArgs({
   }
 })
 if (values.workers !== undefined) {
-  await showCrowd({ workers: values.workers.split(",").map(Number), store: values.store, seed: Number(values.seed ?? 1) })
+  await showCrowd({
+    workers: values.workers.split(",").map(Number),
+    store: values.store,
+    seed: Number(values.seed ?? 1)
+  })
   process.exit()
 }
 const from = Number(values.seed ?? values.from)

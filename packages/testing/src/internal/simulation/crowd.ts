@@ -63,7 +63,9 @@ class Counted {
   }
 }
 
-export const count = ({ layer, load, pass, records, seed, workers }: Setting): Effect.Effect<Counts, never, Scope.Scope> =>
+export const count = (
+  { layer, load, pass, records, seed, workers }: Setting
+): Effect.Effect<Counts, never, Scope.Scope> =>
   Effect.gen(function*() {
     const choices = new Choices(seed)
     const store = Context.get(yield* Layer.build(Layer.fresh(layer)), JobStore.JobStore)
@@ -119,6 +121,6 @@ export const count = ({ layer, load, pass, records, seed, workers }: Setting): E
       }
     }
     while (runs < records) yield* pass(100)
-        const { empty, exchanges, wakeups } = counted
+    const { empty, exchanges, wakeups } = counted
     return { records, runs, exchanges, empty, wakeups }
   })
