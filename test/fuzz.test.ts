@@ -9,7 +9,7 @@ const target = (call: Target<never>["call"]): Target<never> => ({ name: "a call"
 describe("what comes from outside", () => {
   it.live("makes typed errors and nothing else", () =>
     Effect.gen(function*() {
-      const rounds = 25
+      const rounds = 15
       const { findings, tallies } = yield* run(7, (calls) => calls < rounds * targets.length)
       assert.deepStrictEqual(findings.map(show), [])
       for (const { name } of targets) {

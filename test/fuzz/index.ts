@@ -25,6 +25,14 @@ const enough = 20
 
 /** Calls of all targets in turn, each with a seed of its own, until it is enough. */
 export const run = (seed: number, goesOn: (calls: number) => boolean): Effect.Effect<Report> =>
+  runAll(targets, seed, goesOn).pipe(Effect.provide(layer), Effect.provide(Logger.layer([])))
+
+/** The same of these targets alone. */
+export const runAll = <R>(
+  targets: ReadonlyArray<Target<R>>,
+  seed: number,
+  goesOn: (calls: number) => boolean
+): Effect.Effect<Report, never, R> =>
   Effect.gen(function*() {
     const tallies = new Map(targets.map(({ name }) => [name, { answered: 0, refused: 0 }]))
     const findings: Array<Finding> = []
@@ -37,7 +45,7 @@ export const run = (seed: number, goesOn: (calls: number) => boolean): Effect.Ef
       yield* Effect.yieldNow
     }
     return { calls, tallies, findings }
-  }).pipe(Effect.provide(layer), Effect.provide(Logger.layer([])))
+  })
 
 export const describe = ({ input, problem, seed, target }: Finding): string =>
   `${target}, seed ${seed}\n  input: ${input}\n  ${problem.split("\n").slice(0, 8).join("\n  ")}`
