@@ -10,7 +10,11 @@ import * as Sql from "../test/fuzz/sql.ts"
 import { startPostgres } from "./servers/index.ts"
 
 const { values } = parseArgs({
-  options: { seconds: { type: "string", default: "60" }, seed: { type: "string", default: "1" }, sql: { type: "boolean", default: false } }
+  options: {
+    seconds: { type: "string", default: "60" },
+    seed: { type: "string", default: "1" },
+    sql: { type: "boolean", default: false }
+  }
 })
 const seconds = Number(values.seconds)
 const seed = Number(values.seed)
