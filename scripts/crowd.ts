@@ -44,21 +44,22 @@ export const showCrowd = async ({ seed, store, workers }: {
   if (store !== "memory" && servers[store] === undefined) throw new Error("--store: memory, pg or redis")
   const server = await servers[store]?.()
   console.log("load      workers  records  exchanges/record  empty/record  wake-ups/record")
-  try {
-    for (const load of server === undefined ? loads : ["idle" as const]) {
-      for (const count of workers) {
-        const records = server === undefined ? recordsOf(load, count) : 50
-        const options = { seed, workers: count, load, records }
-        const report = await Effect.runPromise(
-          Simulation.crowd(server === undefined ? options : { ...options, layer: server.layer, realTime: true })
-        )
+  const settings = (server === undefined ? loads : ["idle" as const]).flatMap((load) =>
+    workers.map((count) => ({ load, workers: count, records: server === undefined ? recordsOf(load, count) : 50 }))
+  )
+  const each = Effect.forEach(settings, (setting) =>
+    Effect.map(
+      Simulation.crowd({ ...setting, seed, ...server === undefined ? {} : { layer: server.layer, realTime: true } }),
+      (report) => {
         const per = (counted: number, width: number) => (counted / report.records).toFixed(2).padStart(width)
         console.log(
-          load.padEnd(8) + String(count).padStart(9) + String(records).padStart(9) + per(report.exchanges, 18) +
-            per(report.empty, 14) + per(report.wakeups, 17)
+          setting.load.padEnd(8) + String(setting.workers).padStart(9) + String(setting.records).padStart(9) +
+            per(report.exchanges, 18) + per(report.empty, 14) + per(report.wakeups, 17)
         )
       }
-    }
+    ))
+  try {
+    await Effect.runPromise(each)
   } finally {
     await server?.stop()
   }

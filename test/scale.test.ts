@@ -72,8 +72,8 @@ describe("the page of scale", () => {
     assert.deepStrictEqual(
       table("| store | load |"),
       rows.map(({ empty, exchanges, load, store, wakeups, workers }) => [
-        store,
-        load,
+        String(store),
+        String(load),
         Number(workers).toLocaleString("en-US"),
         ...[exchanges, empty, wakeups].map((count) => Number(count).toFixed(2))
       ])

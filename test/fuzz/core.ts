@@ -130,7 +130,7 @@ export const targets: ReadonlyArray<Target<Env>> = [
   target("the name of a job", ["Declaration"], (a) => {
     const name = a.like("SendMail")
     const options = a.options({ queue: () => a.text(), maxAttempts: () => a.number(), timeout: () => a.text() })
-    return [{ name, options }, () => declared(() => Job.make(name, untyped(options)))]
+    return [{ name, options }, () => declared(() => Job.make(name, untyped<undefined>(options)))]
   }),
   target("the name of a limit", ["Declaration"], (a) => {
     const name = a.like("provider")

@@ -25,14 +25,14 @@ export const layer = (url: string): Layer.Layer<Connection> =>
   )
 
 /** What the function raises, and what Postgres does before it is called, for what is no text or no JSON of its own. */
-const refusals: ReadonlyArray<string> = [
+const refusals: ReadonlySet<string> = new Set([
   "22004", // null_value_not_allowed
   "22021", // character_not_in_repertoire
   "22023", // invalid_parameter_value
   "22P02", // invalid_text_representation: no JSON
   "22P05", // untranslatable_character: "\u0000" in JSON
   "54000" // program_limit_exceeded
-]
+])
 
 const options = (a: Arbitrary): unknown =>
   a.chance(0.1) ? a.json() : a.options({
@@ -68,7 +68,7 @@ export const target: Target<Connection> = {
         try: () => client.query("SELECT * FROM capstan.enqueue($1, $2, $3)", given),
         catch: (error) => {
           const { code, message } = error as { readonly code?: string; readonly message: string }
-          return { _tag: code !== undefined && refusals.includes(code) ? "Refused" : `${code}: ${message}` }
+          return { _tag: code !== undefined && refusals.has(code) ? "Refused" : `${code}: ${message}` }
         }
       }))
   }

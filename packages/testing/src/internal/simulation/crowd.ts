@@ -39,6 +39,7 @@ const meanMillis = (handlerMillis.from + handlerMillis.to) / 2
 class Chore extends Job.make("Chore", { payload: {} }) {}
 
 class Counted {
+  runs = 0
   exchanges = 0
   empty = 0
   wakeups = 0
@@ -59,7 +60,11 @@ class Counted {
 
   /** What is counted from now on: that workers start is not of the load. */
   reset(): void {
-    this.exchanges = this.empty = this.wakeups = 0
+    this.runs =
+      this.exchanges =
+      this.empty =
+      this.wakeups =
+        0
   }
 }
 
@@ -71,10 +76,9 @@ export const count = (
     const store = Context.get(yield* Layer.build(Layer.fresh(layer)), JobStore.JobStore)
     const counted = new Counted()
     const view = counted.view(store)
-    let runs = 0
     const handlers = Chore.toLayer(() =>
       Effect.suspend(() => {
-        runs++
+        counted.runs++
         return Effect.sleep(choices.between(handlerMillis.from, handlerMillis.to))
       })
     )
@@ -105,7 +109,6 @@ export const count = (
       yield* enqueue(1)
       yield* pass(2000)
       counted.reset()
-      runs = 0
       const between = load === "steady" ? meanMillis / (workers * concurrency / 2) : pause
       // Whole milliseconds pass, and what they bring comes together.
       let owed = 0
@@ -120,7 +123,7 @@ export const count = (
         yield* enqueue(many, load === "delayed" ? "150 millis" : 0)
       }
     }
-    while (runs < records) yield* pass(100)
-    const { empty, exchanges, wakeups } = counted
+    while (counted.runs < records) yield* pass(100)
+    const { empty, exchanges, runs, wakeups } = counted
     return { records, runs, exchanges, empty, wakeups }
   })
