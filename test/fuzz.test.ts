@@ -6,7 +6,7 @@ import { describe as show, run, targets } from "./fuzz/index.ts"
 
 const target = (call: Target<never>["call"]): Target<never> => ({ name: "a call", errors: ["Expected"], call })
 
-describe("what comes from outside", () => {
+describe("what comes from outside", { timeout: 120_000 }, () => {
   it.live("makes typed errors and nothing else", () =>
     Effect.gen(function*() {
       const rounds = 15
