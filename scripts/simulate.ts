@@ -3,12 +3,16 @@
  *
  * Fails when an invariant breaks, and when a hundred seeds or more have not reached all that they can. A failed seed is shrunk to what
  * it takes to fail, and printed as a timeline. `--json` keeps what was reached.
+ *
+ * `npm run simulate -- --workers 1,10,100,1000 [--store pg|redis]`: what so many workers on one store ask of it, and how
+ * often it wakes them: see `crowd.ts`.
  */
 import { Simulation } from "@capstan/testing"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
+import { showCrowd } from "./crowd.ts"
 
 const { values } = parseArgs({
   options: {
@@ -16,9 +20,19 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     "no-kills": { type: "boolean", default: false },
-    json: { type: "string" }
+    json: { type: "string" },
+    workers: { type: "string" },
+    store: { type: "string", default: "memory" }
   }
 })
+if (values.workers !== undefined) {
+  await showCrowd({
+    workers: values.workers.split(",").map(Number),
+    store: values.store,
+    seed: Number(values.seed ?? 1)
+  })
+  process.exit()
+}
 const from = Number(values.seed ?? values.from)
 const count = values.seed === undefined ? Number(values.seeds) : 1
 const kills = !values["no-kills"]

@@ -11,13 +11,14 @@
  */
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
+import { shown, toMillis } from "./internal/duration.ts"
 import { editAndReplay, fromInput, fromJson } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
 import { holding } from "./internal/limit.ts"
@@ -405,11 +406,14 @@ const dueOf = (
   options: { readonly delay: Duration.Input } | { readonly runAt: DateTime.DateTime.Input }
 ): Effect.Effect<{ readonly delay: number; readonly runAt?: number }, JobControlError> => {
   if ("delay" in options) {
-    const delay = Duration.toMillis(Duration.fromInputUnsafe(options.delay))
+    const delay = toMillis(options.delay)
     return delay >= 0 && delay <= 8.64e15
       ? Effect.succeed({ delay: Math.ceil(delay) })
       : Effect.fail(
-        new JobControlError({ option: "delay", issue: `must be a finite duration from 0, it is ${delay} ms` })
+        new JobControlError({
+          option: "delay",
+          issue: `must be a finite duration from 0, it is ${shown(options.delay, delay)}`
+        })
       )
   }
   const instant = DateTime.make(options.runAt)

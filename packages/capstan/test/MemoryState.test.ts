@@ -73,7 +73,7 @@ const make = () => {
   return new MemoryState({
     maxCrashes: 3,
     maxFinished: 10,
-    hints: { work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
   })
 }
 

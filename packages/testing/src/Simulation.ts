@@ -12,6 +12,7 @@ import { Clock, Context, Duration, Effect, Layer, Logger, Random, Scheduler, typ
 import { TestClock } from "effect/testing"
 import { Cluster, lease } from "./internal/simulation/cluster.ts"
 import { unreached as unreachedBy } from "./internal/simulation/coverage.ts"
+import * as Crowd from "./internal/simulation/crowd.ts"
 import { drive } from "./internal/simulation/drive.ts"
 import { Invariants } from "./internal/simulation/invariants.ts"
 import { Patience, type Remote } from "./internal/simulation/remote.ts"
@@ -385,3 +386,86 @@ export const shrink = (
  * @since 0.1.0
  */
 export const timeline = (report: Report): string => Story.timeline(report)
+
+/**
+ * How records come to a crowd of workers.
+ *
+ * - `backlog`: all of them wait before the first worker starts
+ * - `steady`: at random instants, for half of what the workers can do
+ * - `idle`: one every 200 ms, which finds all workers asleep
+ * - `delayed`: as `idle`, each enqueued 150 ms before it is due
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Load = Crowd.Load
+
+/**
+ * Options of a count.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CrowdOptions {
+  /** What the instants of the load, and what handlers take, are drawn from. */
+  readonly seed: number
+  /** How many workers share the store, each with four slots. */
+  readonly workers: number
+  /** How records come. */
+  readonly load: Load
+  /** How many records are enqueued, in all. */
+  readonly records: number
+  /**
+   * The store that they share, which goes by the clock of its context.
+   *
+   * @default the memory store
+   */
+  readonly layer?: Layer.Layer<JobStore.JobStore> | undefined
+  /**
+   * For a store elsewhere: time passes as it does. What is counted is then no longer the same for every run of the seed.
+   *
+   * @default false
+   */
+  readonly realTime?: boolean | undefined
+}
+
+/**
+ * What a crowd of workers asked of its store.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CrowdReport {
+  /** How many records were enqueued. */
+  readonly records: number
+  /** How often a handler began: once per record. */
+  readonly runs: number
+  /** Calls for records, with or without settlements. */
+  readonly exchanges: number
+  /** Exchanges that asked for records and got none. */
+  readonly empty: number
+  /** How often the store woke a worker. */
+  readonly wakeups: number
+}
+
+/**
+ * Many workers on one store, without faults: how often they ask it and how often it wakes them. Handlers take 50 to 150 ms.
+ *
+ * **When to use**
+ *
+ * To see that a store does not wake everybody for one record: the counts by record are to be the same for ten workers and
+ * for a thousand.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const crowd = (
+  { layer = JobStore.layerMemory(), realTime = false, ...options }: CrowdOptions
+): Effect.Effect<CrowdReport> => {
+  const counted = Crowd.count({ ...options, layer, pass: realTime ? Effect.sleep : TestClock.adjust }).pipe(
+    Effect.scoped,
+    Random.withSeed(`crowd ${options.seed}`),
+    Effect.provide(Logger.layer([]))
+  )
+  return realTime ? counted : Effect.provide(counted, Layer.fresh(TestClock.layer()))
+}

@@ -6,7 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { JobContext } from "../JobContext.ts"
@@ -16,6 +16,7 @@ import type { JobId } from "../JobRecord.ts"
 import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
 import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
+import { shown, toMillis } from "./duration.ts"
 import { capture, inherit } from "./propagate.ts"
 import { nameOf } from "./subscription.ts"
 import { isTraced, send, traceHeaders } from "./tracing.ts"
@@ -211,8 +212,10 @@ const check = (
   { delay, idempotencyKey, priority, runAt }: Options
 ): Pick<Call, "delay" | "runAt" | "priority"> | EnqueueError => {
   if (delay !== undefined && runAt !== undefined) return refused(job, "runAt", "give either delay or runAt, not both")
-  const wait = delay === undefined ? 0 : Duration.toMillis(Duration.fromInputUnsafe(delay))
-  if (!(wait >= 0) || wait > 8.64e15) return refused(job, "delay", `must be a finite duration from 0, it is ${wait} ms`)
+  const wait = delay === undefined ? 0 : toMillis(delay)
+  if (!(wait >= 0) || wait > 8.64e15) {
+    return refused(job, "delay", `must be a finite duration from 0, it is ${shown(delay!, wait)}`)
+  }
   let instant: number | undefined
   if (runAt !== undefined) {
     const parsed = DateTime.make(runAt)

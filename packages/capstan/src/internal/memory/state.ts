@@ -56,6 +56,9 @@ interface UniqueHolder {
 }
 
 export interface Hints {
+  /** A record of the queue became ready: somebody is to look. */
+  readonly ready: (queue: QueueState) => void
+  /** Whoever serves the queue is to look. */
   readonly work: (queue: string) => void
   readonly worker: (worker: string) => void
   readonly all: () => void
@@ -258,7 +261,7 @@ export class MemoryState {
     this.move(row, event, "ready")
     row.at = now
     row.queue.push(row)
-    this.hints.work(row.queue.name)
+    this.hints.ready(row.queue)
   }
 
   /** New contents of a waiting row, and when it is due. A ready row keeps its place unless it is to run later. */

@@ -3,16 +3,16 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { JobStoreError, LeaseLost } from "../../JobError.ts"
-import type { Shape, StoreEvent } from "../../JobStore.ts"
+import type { Shape } from "../../JobStore.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
 import { exchange } from "./exchange.ts"
 import { change, keysOf } from "./limits.ts"
+import { EventBuffer, Listeners, Member } from "./listeners.ts"
 import { maintain } from "./maintain.ts"
 import { dependencies, query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
@@ -39,60 +39,6 @@ export interface MemoryOptions {
 
 /** See `MemoryOptions.maxFinished`. */
 export const defaultMaxFinished = 100_000
-
-interface WorkerHint {
-  readonly worker: string
-  readonly queues: ReadonlySet<string>
-  readonly queue: Queue.Queue<void>
-}
-
-/** The events that a reader has not taken yet. */
-class EventBuffer {
-  private waiting: Array<StoreEvent> = [{ type: "missed" }]
-  readonly filled = Latch.makeUnsafe(true)
-
-  add(event: StoreEvent): void {
-    if (this.waiting.length >= keptEvents) this.waiting = [{ type: "missed" }]
-    else this.waiting.push(event)
-    this.filled.openUnsafe()
-  }
-
-  take(): ReadonlyArray<StoreEvent> {
-    const taken = this.waiting
-    this.waiting = []
-    this.filled.closeUnsafe()
-    return taken
-  }
-}
-
-/** A reader that is further behind is told that it missed some. */
-const keptEvents = 4096
-
-/** Who listens. One pending hint is enough for a worker: what it says is only "look". */
-class Listeners {
-  readonly workers = new Set<WorkerHint>()
-  readonly events = new Set<EventBuffer>()
-
-  readonly work = (queue: string): void => {
-    for (const listener of this.workers) if (listener.queues.has(queue)) Queue.offerUnsafe(listener.queue, undefined)
-  }
-
-  readonly worker = (worker: string): void => {
-    for (const listener of this.workers) if (listener.worker === worker) Queue.offerUnsafe(listener.queue, undefined)
-  }
-
-  readonly all = (): void => {
-    for (const listener of this.workers) Queue.offerUnsafe(listener.queue, undefined)
-  }
-
-  get heard(): boolean {
-    return this.events.size > 0
-  }
-
-  readonly event = (event: StoreEvent): void => {
-    for (const buffer of this.events) buffer.add(event)
-  }
-}
 
 let stores = 0
 
@@ -130,7 +76,11 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
           ? Effect.fail(new JobStoreError({ reason: new LeaseLost(request.by!) }))
           : Effect.succeed(answers)
       }),
-    exchange: (request) => Effect.sync(() => exchange(state, request, now())),
+    exchange: (request) =>
+      Effect.sync(() => {
+        const at = now()
+        return listeners.exchange(state, request, at, () => exchange(state, request, at))
+      }),
     renew: (request) => Effect.sync(() => renew(state, request, now())),
     write: (entries) => Effect.sync(() => write(state, entries, now())),
     results: (ids) => Effect.sync(() => results(state, ids)),
@@ -163,10 +113,10 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
     wakeups: (worker, queues) =>
       Stream.unwrap(Effect.gen(function*() {
         const queue = yield* Queue.dropping<void>(1)
-        const listener: WorkerHint = { worker, queues: new Set(queues), queue }
+        const member = new Member(worker, queues, queue)
         yield* Effect.acquireRelease(
-          Effect.sync(() => listeners.workers.add(listener)),
-          () => Effect.sync(() => listeners.workers.delete(listener))
+          Effect.sync(() => listeners.add(member)),
+          () => Effect.sync(() => listeners.delete(member, state, now()))
         )
         return Stream.fromQueue(queue)
       })),

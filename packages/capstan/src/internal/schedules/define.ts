@@ -3,11 +3,12 @@
  */
 import * as Cron from "effect/Cron"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import { InvalidSchedule } from "../../JobError.ts"
 import type { ScheduleOptions } from "../../JobSchedule.ts"
 import type { Definition } from "../definition.ts"
+import { shown, toMillis } from "../duration.ts"
 import { parse, type Spec } from "./plan.ts"
 
 /** Names appear in keys, tags and pages of every store. */
@@ -37,11 +38,14 @@ export const define = (
   }
   const period = millisOf(every)
   if (period !== undefined && !(period >= 1 && period < Infinity)) {
-    return fail("every", `every must be at least one millisecond and finite, it is ${period} ms`)
+    return fail("every", `every must be at least one millisecond and finite, it is ${shown(every!, period)}`)
   }
   const most = millisOf(jitter)
   if (most !== undefined && !(most >= 0 && most <= (period ?? day))) {
-    return fail("jitter", `jitter must be from 0 to ${period === undefined ? "a day" : "the period"}, it is ${most} ms`)
+    return fail(
+      "jitter",
+      `jitter must be from 0 to ${period === undefined ? "a day" : "the period"}, it is ${shown(jitter!, most)}`
+    )
   }
   const from = instantOf(start)
   const to = instantOf(end)
@@ -82,7 +86,7 @@ const hasInstant = (cron: Cron.Cron): boolean => {
 }
 
 const millisOf = (input: Duration.Input | undefined): number | undefined =>
-  input === undefined ? undefined : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input)))
+  input === undefined ? undefined : Math.ceil(toMillis(input))
 
 /** `null` when it is none. */
 const instantOf = (input: DateTime.DateTime.Input | undefined): number | undefined | null => {
