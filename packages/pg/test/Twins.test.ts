@@ -273,6 +273,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a key slot that a completion leaks": {
     changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
     red: [
+      "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run than its limit",
       "records that must wait for each other by a key",
       "a key of a space counts",
@@ -290,6 +291,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a batch whose records each see all slots of their key": {
     changes: [["<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 * (v_rooms ->> g.key)::int THEN 0"]],
     red: [
+      "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run",
       "a slot moves with its record",
       "of a batch with many keys",
@@ -366,6 +368,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "WHERE d.parent = g.id AND false\n    RETURNING d.child, d.on_failure"
     ]],
     red: [
+      "who waits for children goes on when they have ended, also one",
+      "flow: what waited for a record that is deleted says that it is gone",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "records of ticks that wait for the one before",
@@ -416,6 +420,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "c.reason <> 'Unique';"
     ]],
     red: [
+      "flow: what waited for a record that is deleted says that it is gone",
+      "a selection by a reason finds what is blocked",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "records of ticks that wait for the one before",
@@ -442,6 +448,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a failed dependency that nobody minds": {
     changes: [["IF (p_broken OR v_free) AND c.reason <> 'Children' THEN", "IF false THEN"]],
     red: [
+      "flow: what waited for a record that is deleted says that it is gone",
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",

@@ -195,6 +195,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "function L.freeSlot(row)\n  if true or not row.admitted"
     ], [["exchange"], "if next(freed) then general().freeSlots(freed) end", ""]],
     red: [
+      "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
       "a key of a space counts",
@@ -316,6 +317,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a dependency is not counted down": {
     changes: [[["exchange", "control", "maintain"], "if was == '' then its.pending = its.pending - 1 end", ""]],
     red: [
+      "who waits for children goes on when they have ended, also one",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "records of ticks that wait for the one before",
@@ -362,6 +364,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a failed dependency that nobody minds": {
     changes: [[["exchange", "control", "maintain"], "if isBroken and isStrict(row) then die", "if false then die"]],
     red: [
+      "flow: what waited for a record that is deleted says that it is gone",
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",

@@ -29,6 +29,7 @@ export const facts = JobStoreSuite.facts.filter(({ name }) => !refused.has(name)
 /** The queues in which the facts store records. */
 const queues = [
   "default",
+  "children",
   "other",
   "first",
   "second",

@@ -228,6 +228,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  if (edge.answer === undefined) row.grow().pending--\n",
     instead: "",
     red: [
+      "who waits for children goes on when they have ended, also one",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "records of ticks that wait for the one before",
@@ -274,6 +275,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  if (edge.isBroken && isStrictlyBlocked(row)) die(state, row, edge, now)",
     instead: "  if (false) die(state, row, edge, now)",
     red: [
+      "flow: what waited for a record that is deleted says that it is gone",
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
