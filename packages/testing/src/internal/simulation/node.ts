@@ -237,7 +237,12 @@ export class Closing {
   confirms<A>(request: Effect.Effect<A, JobError.JobStoreError>): Effect.Effect<A, JobError.JobStoreError> {
     return Effect.suspend(() => {
       const at = this.node.world.now()
-      return Effect.tap(request, () => Effect.sync(() => void (this.confirmedAt = at)))
+      return Effect.tap(request, () =>
+        Effect.sync(() => {
+          // What ran meanwhile may be given up already, by the worker's own clock.
+          if (this.hasLostTouch) this.begun.clear()
+          this.confirmedAt = at
+        }))
     })
   }
 
