@@ -165,7 +165,7 @@ return table.concat(answers, '\30')
 `
 
 export const stats = String.raw`
--- The oldest of what waits at the front of each lane and of what came back.
+-- The oldest of what waits at the front of each lane, and of what came back with each priority.
 local function oldestOf(name, lanes)
   local oldest
   local function see(row)
@@ -181,8 +181,12 @@ local function oldestOf(name, lanes)
     end
   end
   for _, kind in ipairs({ ':e:', ':s:' }) do
-    local first = call('ZRANGE', P .. kind .. name, 0, 0)
-    if first[1] then see(load(first[1])) end
+    local first = call('ZRANGE', P .. kind .. name, 0, 0, 'WITHSCORES')
+    while first[1] do
+      see(load(first[1]))
+      local nextPriority = (math.floor(tonumber(first[2]) / 17592186044416) + 1) * 17592186044416
+      first = call('ZRANGEBYSCORE', P .. kind .. name, string.format('%.0f', nextPriority), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    end
   end
   return oldest
 end

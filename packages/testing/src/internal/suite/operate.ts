@@ -230,6 +230,18 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(stats.oldestReadyAge, 500)
     assert.deepStrictEqual((yield* store.stats).workers.map(({ worker }) => worker), ["w"])
   }),
+  fact(
+    "the age of the oldest that is ready does not hide behind another priority, also of records that were moved",
+    function*() {
+      const { id: oldest } = yield* H.enqueue()
+      yield* H.advance(300)
+      const { id: urgent } = yield* H.enqueue()
+      yield* H.control({ _tag: "Reprioritise", priority: 1 }, oldest)
+      yield* H.control({ _tag: "Reprioritise", priority: 5 }, urgent)
+      yield* H.advance(200)
+      assert.strictEqual((yield* H.statsOf()).oldestReadyAge, 500)
+    }
+  ),
   fact("results tells how awaited records stand, with their last progress", function*() {
     const store = yield* JobStore.JobStore
     const [a, b, c, d] = yield* H.enqueueMany(4)
