@@ -289,6 +289,8 @@ const unordered: ReadonlySet<string> = new Set(["cancel", "lost", "queues", "wor
 
 /** What callers can tell apart: a part that is `undefined` is as good as one that is not there. */
 const plain = (value: unknown, key = ""): unknown => {
+  // Why a record goes backwards: JSON of the store's own, and its reader decodes it.
+  if (key === "!end" && typeof value === "string") return plain(JSON.parse(value))
   if (Array.isArray(value)) {
     const items = value.map((item) => plain(item))
     return unordered.has(key) ? items.toSorted((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1) : items

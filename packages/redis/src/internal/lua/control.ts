@@ -105,11 +105,17 @@ function act.Delete(row)
   return 'Changed'
 end
 
-local answers = {}
+-- As they are before any is acted on: what is done to one may change what waits for it.
+local answers, selected = {}, {}
 for i = 3, #ARGV do
   local row = load(ARGV[i])
-  if not row then answers[#answers + 1] = 'NotFound,' .. ARGV[i]
-  elseif L.matches(row, where) then answers[#answers + 1] = act[action.kind](row) .. ',' .. ARGV[i] end
+  selected[i] = not row or L.matches(row, where)
+end
+for i = 3, #ARGV do
+  if selected[i] then
+    local row = load(ARGV[i])
+    answers[#answers + 1] = (row and act[action.kind](row) or 'NotFound') .. ',' .. ARGV[i]
+  end
 end
 flush()
 close()

@@ -147,6 +147,22 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual([(yield* H.statsOf()).counts.cancelled, (yield* H.statsOf()).counts.ready], [25, 5])
   }),
   fact(
+    "an action is done to all that a selection found, also to what it has changed by way of another one",
+    function*() {
+      const store = yield* JobStore.JobStore
+      const parent = yield* H.enqueue()
+      const child = yield* H.enqueue({ dependencies: [{ id: parent.id, name: "parent", onFailure: "fail" }] })
+      const { outcomes } = yield* store.control({
+        action: { _tag: "Delete" },
+        where: { states: ["ready", "blocked"] },
+        limit: 10
+      })
+      assert.sameDeepMembers(outcomes, [parent, child].map(({ id }) => ({ id, outcome: "Changed" as const })))
+      yield* H.exchange("w")
+      for (const { id } of [parent, child]) assert.isUndefined(yield* store.get(id))
+    }
+  ),
+  fact(
     "a query selects by job, state, queue, label, error, parent and time, newest first or oldest first",
     function*() {
       const store = yield* JobStore.JobStore
