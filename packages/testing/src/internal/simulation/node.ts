@@ -251,9 +251,10 @@ export class Closing {
     return this.node.world.now() - this.confirmedAt > shutdownGrace
   }
 
+  /** Its timers are of whole milliseconds, which virtual instants are not. */
   private get isInGrace(): boolean {
     const since = this.node.world.now() - this.toldAt
-    return since >= 0 && since < shutdownGrace
+    return since >= 0 && since < shutdownGrace - 1
   }
 
   /** What it settles while its handlers may run on. */
