@@ -357,9 +357,15 @@ describe("the plans", () => {
     await expect(text).toMatchFileSnapshot("../plans.txt")
   })
 
-  it("are no others when rows or pages are of another order of magnitude, or an index is another one", () => {
+  it("are others when rows or pages are of a higher order of magnitude, or an index is another one", () => {
     const plan = "Read record_ready 100\nRead worker 0\npages 700\n"
-    for (const same of [plan, "Read record_ready 120\nRead worker 1\npages 300\n"]) {
+    for (
+      const same of [
+        plan,
+        "Read record_ready 120\nRead worker 1\npages 300\n",
+        "Read record_ready 2\nRead worker 0\npages 7\n"
+      ]
+    ) {
       assert.isTrue(areAlike(plan, same), same)
     }
     const others = [
@@ -371,7 +377,6 @@ describe("the plans", () => {
     ]
     for (const other of others) {
       assert.isFalse(areAlike(plan, other), other)
-      assert.isFalse(areAlike(other, plan), other)
     }
   })
 })

@@ -29,21 +29,21 @@ export interface Statement {
 const small = /^(worker|listener|queue|agenda|cancel|housekeeping|schedule|counter|delta|gone)(_|$)/
 
 /**
- * Whether two texts of plans say the same: line by line, and of the number that ends a line its order of magnitude. Between
- * versions and statistics it moves by more than a little, and by less than a scan would.
+ * Whether plans are as they are kept: line by line, and the number that ends a line is not of a higher order of magnitude.
+ * Between versions and statistics it moves by more than a little, and by less than a scan would; newer versions read less
+ * (Postgres 18 finds a hundred ids of history in 186 pages, 15 in 6,600).
  */
-export const areAlike = (one: string, other: string): boolean => {
-  const lines = one.trim().split("\n")
-  const others = other.trim().split("\n")
+export const areAlike = (kept: string, found: string): boolean => {
+  const lines = kept.trim().split("\n")
+  const others = found.trim().split("\n")
   return lines.length === others.length && lines.every((line, i) => isAlike(line, others[i]!))
 }
 
-const isAlike = (one: string, other: string): boolean => {
-  const [, text, number] = ending.exec(one) ?? []
-  const [, otherText, otherNumber] = ending.exec(other) ?? []
-  if (text === undefined || otherText === undefined) return one === other
-  const [less, more] = [Number(number), Number(otherNumber)].toSorted((a, b) => a - b)
-  return text === otherText && more! <= 4 * Math.max(1, less!)
+const isAlike = (kept: string, found: string): boolean => {
+  const [, text, number] = ending.exec(kept) ?? []
+  const [, otherText, otherNumber] = ending.exec(found) ?? []
+  if (text === undefined || otherText === undefined) return kept === found
+  return text === otherText && Number(otherNumber) <= 4 * Math.max(1, Number(number))
 }
 
 const ending = /^(.*) (\d+)$/
