@@ -232,6 +232,8 @@ installPeers()
 const rows = store.isServer ? await onServer() : await measureAll("", "", undefined)
 mkdirSync(`${folder}results`, { recursive: true })
 if (values.scenario === undefined && values.system === undefined) {
-  writeFileSync(`${folder}results/${name}.json`, `${JSON.stringify(rows, null, 2)}\n`)
+  // A row that lacks a round, since a process ended early, is none.
+  const whole = rows.filter(({ rounds }) => rounds >= 3)
+  writeFileSync(`${folder}results/${name}.json`, `${JSON.stringify(whole, null, 2)}\n`)
 }
 process.exit(0)
