@@ -157,7 +157,7 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
         where: { states: ["ready", "blocked"] },
         limit: 10
       })
-      assert.sameDeepMembers(outcomes, [parent, child].map(({ id }) => ({ id, outcome: "Changed" as const })))
+      assert.sameDeepMembers([...outcomes], [parent, child].map(({ id }) => ({ id, outcome: "Changed" as const })))
       yield* H.exchange("w")
       for (const { id } of [parent, child]) assert.isUndefined(yield* store.get(id))
     }
