@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
+import type { SpeedRow } from "../scripts/figures/speed.ts"
 
 const folder = new URL("../benchmarks/results/", import.meta.url)
 
@@ -38,16 +39,8 @@ const systems = {
   server: ["capstan", "effect-persisted-queue", "graphile", "graphile-batch", "pg-boss", "bullmq", "bullmq-pg", "limit"]
 }
 
-interface Row {
+interface Row extends SpeedRow {
   readonly [field: string]: unknown
-  readonly scenario: string
-  readonly system: string
-  readonly variant: string
-  readonly unit: string
-  readonly median: number
-  readonly min: number
-  readonly max: number
-  readonly rounds: number
 }
 
 const files = readdirSync(folder).filter((name) => name.endsWith(".json"))

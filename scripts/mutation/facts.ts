@@ -16,6 +16,7 @@ import { PgJobStore } from "../../packages/pg/src/index.ts"
 import { Client as PgCalls } from "../../packages/pg/src/internal/client.ts"
 import { migrations } from "../../packages/pg/src/internal/schema/migrations.ts"
 import { make as makePg } from "../../packages/pg/src/internal/store.ts"
+import { empty } from "../../packages/pg/test/server.ts"
 import { Client as RedisCalls } from "../../packages/redis/src/internal/client.ts"
 import type { scripts } from "../../packages/redis/src/internal/scripts.ts"
 import { make as makeRedis, usualSettings } from "../../packages/redis/src/internal/store.ts"
@@ -128,18 +129,6 @@ const postgres = async (): Promise<Prepare> => {
   const original = migrations.flatMap(({ statements }) => [...statements(names)])
   /** What planner each function gets is told after they are made. */
   const settings = original.at(-1)!
-  const empty = statement(`
-    DO $$
-    DECLARE t text; found boolean;
-    BEGIN
-      FOR t IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-        WHERE schemaname = '${schema}' AND tablename NOT IN ('migration', 'housekeeping', 'now', 'history')
-      LOOP
-        EXECUTE 'SELECT EXISTS (SELECT FROM ' || t || ')' INTO found;
-        IF found THEN EXECUTE 'DELETE FROM ' || t; END IF;
-      END LOOP;
-      UPDATE ${schema}.housekeeping SET next_at = 0;
-    END $$`)
   let changed: ReadonlyArray<string> = []
   return async (question) => {
     await Effect.runPromise(Effect.forEach([...changed, settings], statement))
@@ -162,7 +151,7 @@ const postgres = async (): Promise<Prepare> => {
       listen: true
     })
     return {
-      layer: Layer.effect(JobStore.JobStore, Effect.andThen(Effect.orDie(empty), store)),
+      layer: Layer.effect(JobStore.JobStore, Effect.andThen(Effect.orDie(empty({ schema, sql })), store)),
       advance: (millis) =>
         Effect.asVoid(Effect.orDie(sql.unsafe(`UPDATE ${schema}.now SET at = at + $1::float8::bigint`, [millis])))
     }

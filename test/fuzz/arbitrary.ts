@@ -1,4 +1,5 @@
 /** Values that nobody expects, from a seed: the same one makes the same values on every machine. */
+import { Choices } from "../../packages/testing/src/internal/simulation/choices.ts"
 
 const hostile: ReadonlyArray<string> = [
   "",
@@ -80,31 +81,9 @@ const numbers: ReadonlyArray<number> = [
   -Infinity
 ]
 
-export class Arbitrary {
-  private state: number
-
-  constructor(seed: number) {
-    this.state = seed | 0
-  }
-
-  /** From 0 up to 1 (mulberry32, public domain). */
-  next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-
-  chance(probability: number): boolean {
-    return this.next() < probability
-  }
-
+export class Arbitrary extends Choices {
   below(bound: number): number {
-    return Math.floor(this.next() * bound)
-  }
-
-  pick<A>(values: ReadonlyArray<A>): A {
-    return values[this.below(values.length)]!
+    return this.between(0, bound - 1)
   }
 
   /** A known value mostly, changed a little or replaced else: what is wrong everywhere is refused at the first look. */

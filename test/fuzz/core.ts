@@ -1,5 +1,5 @@
 /** What programs hand to the library: names, payloads, options, ids, cursors, filters, cron strings, tokens. */
-import { Job, JobLimit, type JobRecord, Jobs, JobSchedules, type JobStore, Topic, Waitpoint } from "capstan"
+import { Job, JobLimit, JobRecord, Jobs, JobSchedules, type JobStore, Topic, Waitpoint } from "capstan"
 import { Effect, Redacted, Schema, Stream } from "effect"
 import type { Arbitrary } from "./arbitrary.ts"
 import { declared, type Target } from "./fuzz.ts"
@@ -18,16 +18,6 @@ class Approval extends Waitpoint.make("Approval", { success: Schema.Struct({ by:
 
 const secret = Redacted.make("a secret of the fuzz run, long enough for it")
 const known = "01890000-0000-7000-8000-000000000001"
-
-const states: ReadonlyArray<JobRecord.State> = [
-  "blocked",
-  "scheduled",
-  "ready",
-  "running",
-  "completed",
-  "cancelled",
-  "dead"
-]
 
 const enqueueOptions = (a: Arbitrary) =>
   a.options({
@@ -48,7 +38,7 @@ const selection = (a: Arbitrary) =>
     ids: () => [a.like(known), a.text()],
     tag: () => a.text(),
     queue: () => a.text(),
-    states: () => [a.pick(states)],
+    states: () => [a.pick(JobRecord.states)],
     tags: () => [a.text()],
     flowId: () => a.like(known),
     parent: () => a.like(known),

@@ -87,21 +87,6 @@ export const storeOn = (
 ): Layer.Layer<JobStore.JobStore | Transactional.Transactional | PgClient.PgClient> =>
   Layer.orDie(PgJobStore.layer({ ...options, schema })).pipe(Layer.provideMerge(client))
 
-/** The tables that hold anything, emptied: the store of the next fact is a new one. */
-export const empty = ({ schema, sql }: Pick<Side, "schema" | "sql">) =>
-  sql.unsafe(`
-    DO $$
-    DECLARE t text; found boolean;
-    BEGIN
-      FOR t IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-        WHERE schemaname = '${schema}' AND tablename NOT IN ('migration', 'housekeeping', 'now', 'history')
-      LOOP
-        EXECUTE 'SELECT EXISTS (SELECT FROM ' || t || ')' INTO found;
-        IF found THEN EXECUTE 'DELETE FROM ' || t; END IF;
-      END LOOP;
-      UPDATE ${schema}.housekeeping SET next_at = 0;
-    END $$`).unprepared
-
 /**
  * Makes the store's clock stand still, and answers how it is moved. The clock of a store is one function of its schema, so
  * that the same facts are asked of it as of a store in virtual time.

@@ -30,3 +30,18 @@ export const store = (
     Layer.provide(Logger.layer([])),
     Layer.provideMerge(client(clientOptions))
   )
+
+/** The tables that hold anything, emptied: the store of the next fact is a new one. */
+export const empty = ({ schema, sql }: { readonly schema: string; readonly sql: PgClient.PgClient }) =>
+  sql.unsafe(`
+    DO $$
+    DECLARE t text; found boolean;
+    BEGIN
+      FOR t IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+        WHERE schemaname = '${schema}' AND tablename NOT IN ('migration', 'housekeeping', 'now', 'history')
+      LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || t || ')' INTO found;
+        IF found THEN EXECUTE 'DELETE FROM ' || t; END IF;
+      END LOOP;
+      UPDATE ${schema}.housekeeping SET next_at = 0;
+    END $$`).unprepared

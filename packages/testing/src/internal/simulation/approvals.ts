@@ -4,9 +4,10 @@
  */
 import { Job, Waitpoint } from "capstan"
 import { Effect, Schema } from "effect"
+import type { Choices } from "./choices.ts"
 import type { Feature } from "./features.ts"
 import { common } from "./jobs.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 export class Approval extends Waitpoint.make("Approval", { success: Schema.Int }) {}
 

@@ -6,10 +6,11 @@
  * that proves nothing.
  */
 import { Job, JobLimit, type JobRecord } from "capstan"
+import type { Choices } from "./choices.ts"
 import { isStart } from "./events.ts"
 import type { Feature } from "./features.ts"
 import { common } from "./jobs.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 const consecutive = 3
 const openMillis = 1500

@@ -3,13 +3,14 @@
  */
 import { JobStore, JobWorker } from "capstan"
 import { Clock, Duration, Effect, Fiber, Layer, type Scope } from "effect"
+import type { Choices } from "./choices.ts"
 import { type Invariants, queueLimit } from "./invariants.ts"
 import { Node, shutdownGrace } from "./node.ts"
 import { rate } from "./rates.ts"
 import type { Schedules } from "./schedules.ts"
 import { type SeamRecords, seamWorker } from "./seam.ts"
 import { handlers, NewRelease, OldRelease } from "./workload.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 type Release = "old" | "new"
 

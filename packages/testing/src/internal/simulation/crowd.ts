@@ -6,7 +6,7 @@
  */
 import { Job, JobGroup, JobStore, JobWorker } from "capstan"
 import { Context, Duration, Effect, Layer, type Scope, Stream } from "effect"
-import { Choices } from "./world.ts"
+import { Choices } from "./choices.ts"
 
 export type Load = "backlog" | "steady" | "idle" | "delayed"
 

@@ -4,10 +4,10 @@
 import type { JobError, JobRecord } from "capstan"
 import { JobStore } from "capstan"
 import { Effect, type Scope } from "effect"
+import { type Choices, choicesOf } from "./choices.ts"
 import type { Cluster } from "./cluster.ts"
 import { SeamRecords } from "./seam.ts"
 import { jobs } from "./workload.ts"
-import { type Choices, choicesOf } from "./world.ts"
 
 export const drive = (
   cluster: Cluster,

@@ -6,12 +6,13 @@ import type { JobRecord, JobStore } from "capstan"
 import type { Effect } from "effect"
 import { Approvals } from "./approvals.ts"
 import { CircuitBreaker } from "./breaker.ts"
+import type { Choices } from "./choices.ts"
 import { Coalesced } from "./coalesced.ts"
 import { Overlap } from "./overlap.ts"
 import { QueueRate } from "./rates.ts"
 import { Topics } from "./topics.ts"
 import { Turns } from "./turns.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 export interface Feature {
   /** What a client does with it at some instant, if anything. */

@@ -3,8 +3,9 @@
  */
 import { JobError, JobStore } from "capstan"
 import { type Clock, Duration, Effect, Exit, Stream } from "effect"
+import { type Choices, choicesOf } from "./choices.ts"
 import type { Invariants } from "./invariants.ts"
-import { type Choices, choicesOf, type Fault, type World } from "./world.ts"
+import type { Fault, World } from "./world.ts"
 
 const { JobStoreError, OutcomeUnknown, Unavailable } = JobError
 

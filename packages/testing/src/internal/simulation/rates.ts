@@ -2,10 +2,11 @@
  * Rates, by the store's clock: no window has more starts than one allows, of a key that jobs share, and of a queue.
  */
 import { Job, type JobRecord, type JobStore } from "capstan"
+import type { Choices } from "./choices.ts"
 import { isStart } from "./events.ts"
 import type { Feature } from "./features.ts"
 import { common } from "./jobs.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 /** Of keys of the limit `shared`, and of the queue `rated`. */
 export const rate: JobStore.Rate = { limit: 2, perMillis: 1000, burst: 2 }

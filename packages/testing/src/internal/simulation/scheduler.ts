@@ -3,7 +3,7 @@
  * expected. So a race that the usual order of fibers never shows comes up, and comes up again with the seed.
  */
 import { Scheduler } from "effect"
-import { Choices } from "./world.ts"
+import { Choices } from "./choices.ts"
 
 /** A fiber yields after this many operations at most: more often than the 2,048 of a real scheduler. */
 const mostOperations = 64

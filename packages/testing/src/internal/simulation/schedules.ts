@@ -5,9 +5,10 @@
 import type { JobRecord } from "capstan"
 import { JobSchedule, JobSchedules, JobStore } from "capstan"
 import { Context, Effect, Layer } from "effect"
+import type { Choices } from "./choices.ts"
 import { layer as overlapping } from "./overlap.ts"
 import { jobs } from "./workload.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 const every = 15_000
 const start = 2 * every

@@ -4,8 +4,8 @@
  */
 import { JobRecord, type JobStore } from "capstan"
 import { Effect, Schedule } from "effect"
+import { type Choices, choicesOf } from "./choices.ts"
 import type { Node } from "./node.ts"
-import { type Choices, choicesOf } from "./world.ts"
 
 const queue = "steps"
 const handles = [{ tag: "Steps", version: 1 }]

@@ -4,10 +4,11 @@
  */
 import { Job, JobLimit, type JobRecord } from "capstan"
 import { Schema } from "effect"
+import type { Choices } from "./choices.ts"
 import { isStart } from "./events.ts"
 import type { Feature } from "./features.ts"
 import { common } from "./jobs.ts"
-import type { Choices, World } from "./world.ts"
+import type { World } from "./world.ts"
 
 const Tenants = JobLimit.make("tenants", { order: "fair" })
 
