@@ -5,9 +5,10 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { JobRecord, type JobStore } from "capstan"
-import { Effect, Redacted } from "effect"
+import { Cause, Effect, Redacted } from "effect"
 import { readFileSync } from "node:fs"
 import { expect } from "vitest"
+import { fastPostgres, ServerMissing, startPostgres } from "../../../scripts/servers/index.ts"
 import * as Harness from "./harness.ts"
 import { type Side } from "./harness.ts"
 import { areAlike, Recorder, type Statement } from "./plans.ts"
@@ -23,6 +24,14 @@ const fill = ({ sql }: Side) =>
   Effect.gen(function*() {
     const s = schema
     const run = (text: string) => sql.unsafe(text).unprepared
+    // It would come by when it likes, and what is planned anew after it reads the catalog again: 200 to 400 pages.
+    yield* run(`DO $$
+      DECLARE t regclass;
+      BEGIN
+        FOR t IN SELECT oid FROM pg_class WHERE relnamespace = '${s}'::regnamespace AND relkind = 'r' LOOP
+          EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = false)', t);
+        END LOOP;
+      END $$`)
     const columns =
       `id, place, at, enqueued_at, ready_at, expire_at, version, state, priority, queue, tag, key, key_limit,
       reason, blocked_on, payload`
@@ -75,30 +84,35 @@ const fill = ({ sql }: Side) =>
     for (const table of ["record", "history", "dependency", "key"]) yield* run(`ANALYZE ${s}.${table}`)
   })
 
-const onServer = (statement: string) =>
-  Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe(statement).unprepared).pipe(
-    Effect.provide(Harness.client()),
-    Effect.orDie
-  )
-
 /**
- * A database of its own: what the transactions of another one may still see holds up no cleaning here. In a shared one a test
- * beside this one added thousands of pages, in two runs of three on a busy machine.
+ * A server of its own, of the given one's version, where that can be started. In a shared one, what others do adds thousands of
+ * pages: their snapshots hold up all cleaning of a database, and the schemas that they make empty everyone's cache of the catalog.
  */
-const ownDatabase = Effect.as(
-  Effect.acquireRelease(
-    onServer(`CREATE DATABASE ${schema}`),
-    () => onServer(`DROP DATABASE ${schema} WITH (FORCE)`)
-  ),
-  { url: Redacted.make(Object.assign(new URL(Harness.url()), { pathname: `/${schema}` }).href) }
+const ownServer = Effect.gen(function*() {
+  const sql = yield* PgClient.PgClient
+  const [given] = yield* sql.unsafe<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int / 10000 AS version"
+  )
+  const { url } = yield* Effect.acquireRelease(
+    Effect.tryPromise(() => startPostgres({ version: given!.version, settings: fastPostgres })),
+    (server) => Effect.promise(() => server.stop())
+  )
+  return url
+}).pipe(
+  Effect.provide(Harness.client()),
+  Effect.catchIf(
+    (error) => error instanceof Cause.UnknownError && error.cause instanceof ServerMissing,
+    () => Effect.succeed(Harness.url())
+  )
 )
 
 const side = Harness.shared(
   schema,
   Effect.gen(function*() {
-    const own = yield* ownDatabase
-    const one = yield* Harness.open(schema, { listen: false }, { ...recorder.client, ...own, maxConnections: 1 })
-    yield* Effect.provide(Effect.scoped(Effect.flatMap(Harness.open(schema, {}, own), fill)), one.context)
+    const url = yield* ownServer
+    const one = yield* Harness.open(schema, { listen: false }, { ...recorder.clientOf(url), maxConnections: 1 })
+    const filler = Harness.open(schema, {}, { url: Redacted.make(url) })
+    yield* Effect.provide(Effect.scoped(Effect.flatMap(filler, fill)), one.context)
     yield* alone(one)
     return one
   }).pipe(Effect.orDie)

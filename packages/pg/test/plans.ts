@@ -2,10 +2,10 @@
  * What the server really did for the statements of an effect, also for those inside functions: `auto_explain` tells it to
  * the session as notices, and these are read from the wire, for the driver drops them. Needs a superuser's client.
  */
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
 import { connect } from "node:net"
 import { Duplex } from "node:stream"
-import { type ClientOptions, url } from "./server.ts"
+import { type ClientOptions } from "./server.ts"
 
 export interface Recorded<A> {
   readonly answer: A
@@ -67,7 +67,8 @@ export class Recorder {
   private pages = 0
 
   /** Of a client whose statements are recorded. */
-  readonly client: ClientOptions = {
+  readonly clientOf = (url: string): ClientOptions => ({
+    url: Redacted.make(url),
     startupOptions: [
       "session_preload_libraries=auto_explain",
       "auto_explain.log_min_duration=0",
@@ -79,8 +80,8 @@ export class Recorder {
       "auto_explain.log_level=notice",
       "client_min_messages=notice"
     ].map((setting) => `-c ${setting}`).join(" "),
-    stream: () => tapped((notice) => this.hear(notice))
-  }
+    stream: () => tapped(url, (notice) => this.hear(notice))
+  })
 
   readonly record = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Recorded<A>, E, R> =>
     Effect.suspend(() => {
@@ -124,8 +125,8 @@ export class Recorder {
 }
 
 /** A connection to the server whose notices are listened to. */
-const tapped = (hear: (notice: string) => void): Duplex => {
-  const { hostname, port } = new URL(url())
+const tapped = (url: string, hear: (notice: string) => void): Duplex => {
+  const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   let rest: Buffer = Buffer.alloc(0)
   socket.on("data", (data) => {
