@@ -421,10 +421,10 @@ CREATE OR REPLACE FUNCTION admit_keys(p_keys text[], p_now bigint)
 AS $function$
 DECLARE
   v_queues text[];
+  v_many int[];
   v_took jsonb;
   v_opens jsonb;
   v_again text[];
-  v_queue text;
 BEGIN
   PERFORM FROM (SELECT DISTINCT unnest(p_keys) COLLATE "C" AS name ORDER BY 1) g
     CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k;
@@ -447,11 +447,11 @@ BEGIN
     UPDATE record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
     WHERE r.id = ANY (ARRAY(SELECT id FROM c)) RETURNING r.queue, r.key
   ), counted AS (
-    INSERT INTO delta (queue, blocked, ready) SELECT queue, -count(*), count(*) FROM u GROUP BY queue RETURNING queue
+    INSERT INTO delta (queue, blocked, ready) SELECT queue, -count(*), count(*) FROM u GROUP BY queue RETURNING queue, ready
   )
-  SELECT (SELECT array_agg(queue) FROM counted),
+  SELECT (SELECT array_agg(queue) FROM counted), (SELECT array_agg(ready) FROM counted),
       (SELECT jsonb_object_agg(key, n) FROM (SELECT key, count(*) AS n FROM u GROUP BY key) t)
-    INTO v_queues, v_took;
+    INTO v_queues, v_many, v_took;
   -- Room is left where those that wait are locked, or more than are taken at a time.
   SELECT jsonb_object_agg(name, CASE WHEN room > 0 THEN p_now + 50 ELSE opens END) FILTER (WHERE name LIKE '@%'),
       array_agg(name) FILTER (WHERE name NOT LIKE '@%' AND room > 0)
@@ -470,9 +470,7 @@ BEGIN
   IF v_again IS NOT NULL THEN
     INSERT INTO agenda (key, at) SELECT name, p_now + 200 FROM unnest(v_again) AS u(name);
   END IF;
-  FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM wake(v_queue, p_now);
-  END LOOP;
+  PERFORM wake(queue, p_now, many) FROM unnest(v_queues, v_many) AS admitted(queue, many);
 END $function$;
 
 CREATE OR REPLACE FUNCTION advance(p_id uuid, p_now bigint, p_broken boolean)
@@ -490,7 +488,7 @@ BEGIN
     IF FOUND THEN
       INSERT INTO agenda (id, frees, value, at)
         VALUES (p_id, true, CASE WHEN p_broken THEN 'broken' END, p_now + 200);
-      PERFORM wake(c.queue, p_now);
+      PERFORM wake(c.queue, p_now, 1);
     END IF;
     RETURN;
   END IF;
@@ -623,7 +621,7 @@ BEGIN
     PERFORM let_run(r, p_now, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO agenda (id) VALUES (r.id);
-    PERFORM wake(r.queue, -1);
+    PERFORM wake(r.queue, -1, 1);
   ELSE
     PERFORM look_again(r.id, NULL, p_now);
     PERFORM tend(r.id, p_now);
@@ -777,7 +775,7 @@ BEGIN
       ON CONFLICT (name) DO UPDATE SET limited = true WHERE NOT q.limited;
     PERFORM count_started();
   END IF;
-  PERFORM wake(q, v_now) FROM (SELECT DISTINCT unnest(queues) AS q FROM worker WHERE wakes_until > v_now) w;
+  PERFORM wake(q, v_now, NULL) FROM (SELECT DISTINCT unnest(queues) AS q FROM worker WHERE wakes_until > v_now) w;
 END $function$;
 
 CREATE OR REPLACE FUNCTION checkpoints_of(p_id uuid)
@@ -1022,7 +1020,7 @@ BEGIN
     INSERT INTO agenda (key, frees) VALUES (r.key, true);
     r.flags := r.flags & ~8;
     UPDATE record SET flags = r.flags WHERE id = r.id;
-    PERFORM wake(r.queue, -1);
+    PERFORM wake(r.queue, -1, 1);
   END IF;
 
   CASE p_action
@@ -1071,7 +1069,7 @@ BEGIN
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM put(r);
     -- Claims have passed it over meanwhile.
-    IF p_transaction AND r.state = 0 THEN PERFORM wake(r.queue, -1); END IF;
+    IF p_transaction AND r.state = 0 THEN PERFORM wake(r.queue, -1, 1); END IF;
   END CASE;
   RETURN 'Changed';
 END $function$;
@@ -1126,7 +1124,7 @@ BEGIN
       SELECT u.id, true, CASE WHEN u.broken THEN 'broken' END
       FROM unnest(v_children[501:], v_broken[501:]) AS u(id, broken);
     FOR q IN SELECT DISTINCT queue FROM record WHERE id = ANY (v_children[501:]) LOOP
-      PERFORM wake(q, p_now);
+      PERFORM wake(q, p_now, 1);
     END LOOP;
   END IF;
 END $function$;
@@ -1427,9 +1425,9 @@ DECLARE
   v_turns jsonb;
   v_stored uuid[];
   v_queues text[];
+  v_many int[];
   v_took jsonb;
   v_waiting text[];
-  v_queue text;
 BEGIN
   IF NOT p_transaction THEN
     SELECT coalesce(array_agg(key), '{}'), jsonb_object_agg(key, key_limit) INTO v_keys, v_limits FROM (
@@ -1493,23 +1491,22 @@ BEGIN
   ), counted AS (
     INSERT INTO delta (queue, ready, scheduled, blocked)
     SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
-    FROM stored GROUP BY queue RETURNING queue
+    FROM stored GROUP BY queue RETURNING queue, ready + scheduled AS many
   ), left_for_later AS (
     INSERT INTO agenda (id) SELECT id FROM stored WHERE p_transaction AND state = 3 ORDER BY place
   )
-  SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted),
+  SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted), (SELECT array_agg(many) FROM counted),
       (SELECT jsonb_object_agg(key, n) FROM (
         SELECT key, count(*) AS n FROM stored WHERE state = 0 AND key IS NOT NULL GROUP BY key) t),
       (SELECT array_agg(DISTINCT key) FROM stored WHERE state = 3 AND key LIKE '@%')
-    INTO v_stored, v_queues, v_took, v_waiting;
+    INTO v_stored, v_queues, v_many, v_took, v_waiting;
   IF v_took IS NOT NULL THEN
     UPDATE key SET held = held + (v_took ->> name)::int WHERE name = ANY (v_keys) AND v_took ->> name IS NOT NULL;
   END IF;
   -- Each sees to it that it is looked at when its instant comes.
   IF v_waiting IS NOT NULL AND NOT p_transaction THEN PERFORM admit_keys(v_waiting, p_now); END IF;
-  FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM wake(v_queue, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END);
-  END LOOP;
+  PERFORM wake(queue, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END, many)
+    FROM unnest(v_queues, v_many) AS stored(queue, many);
   IF EXISTS (SELECT FROM listener WHERE until > p_now) THEN
     PERFORM tell('enqueued', r, NULL, p_now) FROM record r WHERE r.id = ANY (v_stored);
   END IF;
@@ -1538,11 +1535,11 @@ BEGIN
     ON CONFLICT (id) DO NOTHING;
   IF NOT FOUND THEN RETURN false; END IF;
   INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
-  -- As `wake` decides.
+  -- By itself, for a call of `wake` costs more than to see that nobody sleeps.
   SELECT EXISTS (SELECT FROM listener WHERE until > v_now),
       p_transaction OR EXISTS (SELECT FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
-  IF v_wakes THEN PERFORM pg_notify('capstan', CASE WHEN p_transaction THEN 'l' ELSE 'w' END || p_queue); END IF;
+  IF v_wakes THEN PERFORM wake(p_queue, CASE WHEN p_transaction THEN -1 ELSE v_now END, 1); END IF;
   IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;
   RETURN true;
 END $function$;
@@ -1553,8 +1550,8 @@ CREATE OR REPLACE FUNCTION enqueue_members(p_records json, p_now bigint, p_trans
 AS $function$
 DECLARE
   v_queues text[];
+  v_many int[];
   v_rest json;
-  q text;
 BEGIN
   WITH given AS (
     SELECT g.*, coalesce(g."runAt", p_now + g.delay) AS goes FROM json_to_recordset(p_records) AS g(
@@ -1575,16 +1572,15 @@ BEGIN
   ), counted AS (
     INSERT INTO delta (queue, ready, scheduled, blocked)
     SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
-    FROM stored GROUP BY queue RETURNING queue
+    FROM stored GROUP BY queue RETURNING queue, ready + scheduled AS many
   ), edges AS (
     INSERT INTO dependency (child, parent, on_failure, name)
     SELECT g.id, d.id, d."onFailure", d.name
     FROM given g, json_to_recordset(g.dependencies) AS d(id uuid, "onFailure" int, name text) ON CONFLICT DO NOTHING
   )
-  SELECT array_agg(queue) INTO v_queues FROM counted;
-  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM wake(q, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END);
-  END LOOP;
+  SELECT array_agg(queue), array_agg(many) INTO v_queues, v_many FROM counted;
+  PERFORM wake(queue, CASE WHEN p_transaction OR clock() > p_now + 1000 THEN -1 ELSE p_now END, many)
+    FROM unnest(v_queues, v_many) AS stored(queue, many);
   IF EXISTS (SELECT FROM listener WHERE until > p_now) THEN
     PERFORM tell('enqueued', r, NULL, p_now) FROM json_array_elements(p_records) e
       JOIN record r ON r.id = (e ->> 'id')::uuid;
@@ -1711,7 +1707,7 @@ BEGIN
     PERFORM let_run(r, v_due, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO agenda (id) VALUES (r.id);
-    PERFORM wake(r.queue, -1);
+    PERFORM wake(r.queue, -1, 1);
   ELSE
     PERFORM tend(r.id, p_now);
   END IF;
@@ -1755,7 +1751,7 @@ DECLARE
   v_now bigint := clock();
   v_stored uuid[] := p_ids;
   v_queues text[];
-  q text;
+  v_many int[];
 BEGIN
   BEGIN
     WITH stored AS (
@@ -1775,9 +1771,9 @@ BEGIN
     ), counted AS (
       INSERT INTO delta (queue, ready, scheduled)
       SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
-      RETURNING queue
+      RETURNING queue, ready + scheduled AS many
     )
-    SELECT array_agg(queue) INTO v_queues FROM counted;
+    SELECT array_agg(queue), array_agg(many) INTO v_queues, v_many FROM counted;
   EXCEPTION WHEN unique_violation THEN
     WITH stored AS (
       INSERT INTO record (
@@ -1796,13 +1792,12 @@ BEGIN
     ), counted AS (
       INSERT INTO delta (queue, ready, scheduled)
       SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2) FROM stored GROUP BY queue
-      RETURNING queue
+      RETURNING queue, ready + scheduled AS many
     )
-    SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted) INTO v_stored, v_queues;
+    SELECT (SELECT array_agg(id) FROM stored), array_agg(queue), array_agg(many) INTO v_stored, v_queues, v_many FROM counted;
   END;
-  FOREACH q IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM wake(q, CASE WHEN p_transaction OR clock() > v_now + 1000 THEN -1 ELSE v_now END);
-  END LOOP;
+  PERFORM wake(queue, CASE WHEN p_transaction OR clock() > v_now + 1000 THEN -1 ELSE v_now END, many)
+    FROM unnest(v_queues, v_many) AS stored(queue, many);
   IF EXISTS (SELECT FROM listener WHERE until > v_now) THEN
     PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = ANY (v_stored);
   END IF;
@@ -1845,6 +1840,7 @@ DECLARE
   v_taken int[];
   v_short boolean[];
   v_more text[] := '{}';
+  v_promoted text[] := '{}';
   v_next bigint;
   v_due bigint;
   v_stops int;
@@ -1921,6 +1917,7 @@ BEGIN
       END IF;
       IF v_due <= v_now THEN
         v_due := promote(p_queues[i], v_now, greatest(200, 2 * p_total));
+        v_promoted := v_promoted || p_queues[i];
         v_better := EXISTS (SELECT FROM record
           WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i]);
       END IF;
@@ -2078,15 +2075,25 @@ BEGIN
           v_next := least(v_next, (SELECT o_opens FROM queue_room(p_queues[i], v_now)));
         ELSE
           v_more := v_more || p_queues[i];
+          -- Not everybody has a timer of its own for what has fallen due.
+          IF p_queues[i] = ANY (v_promoted) THEN PERFORM wake(p_queues[i], v_now, v_taken[i]); END IF;
         END IF;
       END IF;
     END LOOP;
+    -- So many others keep watch for what falls due, and call who is needed: without a timer of its own it polls.
+    IF v_next IS NOT NULL AND v_claimed < p_total AND EXISTS (
+      SELECT FROM worker WHERE num < v_worker AND wakes_until > v_now AND queues && p_queues OFFSET 15
+    ) THEN
+      v_next := NULL;
+    END IF;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
     -- looking once more.
     IF v_claimed < p_total AND v_wakes_until < v_now + 5000 THEN
       v_wake := true;
       IF v_claimed = 0 THEN v_more := p_queues; END IF;
     END IF;
+  ELSIF cardinality(p_ids) = 0 AND p_others IS NULL THEN
+    PERFORM pass_on(v_worker, v_now);
   END IF;
 
   IF v_wake OR v_claimed > 0 AND v_lease_until < v_now + p_lease - p_lease / 10 THEN
@@ -2198,7 +2205,7 @@ BEGIN
     INSERT INTO agenda (id)
       SELECT id FROM record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM dependency WHERE parent = r.id AND state IS NULL;
-    PERFORM wake(r.queue, -1);
+    PERFORM wake(r.queue, -1, 1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM release_unique(r.id, p_now); END IF;
@@ -2448,11 +2455,14 @@ BEGIN
   IF p_transaction THEN
     IF v_freed IS NOT NULL THEN INSERT INTO agenda (key, frees) VALUES (v_freed, true); END IF;
     IF r.state = 3 THEN INSERT INTO agenda (id) VALUES (r.id); END IF;
-    PERFORM wake(r.queue, -1);
+    PERFORM wake(r.queue, -1, 1);
     RETURN;
   END IF;
-  -- One that waits for an instant of its key may be the first: somebody has to know of it.
-  IF r.state = 0 OR r.flags & 512 = 512 THEN PERFORM wake(r.queue, p_now); END IF;
+  -- One that waits for an instant of its key may be the first: somebody has to know of it. One that has crashed others is not
+  -- for a worker that runs such a one.
+  IF r.state = 0 OR r.flags & 512 = 512 THEN
+    PERFORM wake(r.queue, p_now, CASE WHEN r.crashes = 0 THEN 1 END);
+  END IF;
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
 END $function$;
 
@@ -2748,6 +2758,18 @@ AS $function$
   END)::smallint
 $function$;
 
+CREATE OR REPLACE FUNCTION pass_on(p_worker integer, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE worker SET wakes_until = 0 WHERE num = p_worker AND wakes_until > p_now;
+  PERFORM wake(q, p_now, 1) FROM (SELECT unnest(queues) AS q FROM worker WHERE num = p_worker) w
+    WHERE NOT EXISTS (SELECT FROM queue WHERE name = q AND paused)
+      AND (EXISTS (SELECT FROM record WHERE queue = q AND lane = 0 AND state = 0)
+        OR EXISTS (SELECT FROM record WHERE queue = q AND lane = 1 AND state = 0));
+END $function$;
+
 CREATE OR REPLACE FUNCTION pause(p_queue text, p_paused boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2757,7 +2779,7 @@ BEGIN
   INSERT INTO queue AS q (name, paused) VALUES (p_queue, p_paused)
     ON CONFLICT (name) DO UPDATE SET paused = excluded.paused WHERE q.paused <> excluded.paused;
   IF NOT FOUND THEN RETURN false; END IF;
-  IF NOT p_paused THEN PERFORM wake(p_queue, clock()); END IF;
+  IF NOT p_paused THEN PERFORM wake(p_queue, clock(), NULL); END IF;
   RETURN true;
 END $function$;
 
@@ -3264,7 +3286,8 @@ BEGIN
   WHEN 'Park' THEN
     r.attempt := r.attempt - 1;
     PERFORM block(r, x ->> 'reason', r.tag || '@' || r.version, p_now);
-    PERFORM wake(r.queue, p_now);
+    -- Who has the handler is not known.
+    PERFORM wake(r.queue, p_now, NULL);
   END CASE;
   RETURN 'Done';
 END $function$;
@@ -3295,7 +3318,7 @@ BEGIN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
     IF EXISTS (SELECT FROM checkpoint WHERE id = p_id AND name = p_waitpoint) THEN RETURN 'Existing'; END IF;
     INSERT INTO agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
-    PERFORM wake(r.queue, -1);
+    PERFORM wake(r.queue, -1, 1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)
@@ -3642,7 +3665,7 @@ BEGIN
   IF r.flags & 2048 = 2048 THEN v_again := tend_dependencies(p_id, p_now) OR v_again; END IF;
   IF v_again THEN
     PERFORM look_again(p_id, NULL, p_now);
-    PERFORM wake(r.queue, p_now);
+    PERFORM wake(r.queue, p_now, 1);
   END IF;
 END $function$;
 
@@ -3846,14 +3869,30 @@ BEGIN
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION wake(p_queue text, p_now bigint)
+CREATE OR REPLACE FUNCTION wake(p_queue text, p_now bigint, p_many bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  v_now bigint := CASE WHEN p_now < 0 THEN clock() ELSE p_now END;
+  v_many bigint := greatest(3, p_many);
+  v_ids text[];
+  v_id text;
 BEGIN
-  IF p_now < 0 OR EXISTS (SELECT FROM worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
-    PERFORM pg_notify('capstan', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
+  -- More than it calls, so that it is not always the same; all are not read where there are thousands.
+  v_ids := ARRAY(SELECT id FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues)
+    LIMIT CASE WHEN p_many IS NULL OR v_many > 100 THEN 1 ELSE v_many + 30 END);
+  IF p_many IS NULL OR v_many > 100 OR p_now < 0 AND cardinality(v_ids) < v_many THEN
+    IF p_now < 0 OR cardinality(v_ids) > 0 THEN
+      PERFORM pg_notify('capstan', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
+    END IF;
+    RETURN;
   END IF;
+  -- No queue has such a name: nobody is woken by it.
+  IF p_now < 0 THEN PERFORM pg_notify('capstan', E'l\x1f'); END IF;
+  FOR v_id IN SELECT id FROM unnest(v_ids) AS u(id) ORDER BY md5(id || v_now) LIMIT v_many LOOP
+    PERFORM pg_notify('capstan', 'k' || v_id);
+  END LOOP;
 END $function$;
 
 CREATE OR REPLACE FUNCTION was_stored(p_id uuid)

@@ -95,22 +95,30 @@ const passed = (one: Side, other: Side) =>
   })
 
 describe("a record whose transaction commits when later ones have long been claimed", () => {
-  it.live("is claimed as soon as its commit is heard of", () =>
-    Effect.gen(function*() {
-      const other = yield* side
-      yield* Harness.empty(other)
-      const one = yield* Harness.open(schema)
-      const isListening = yield* Deferred.make<void>()
-      yield* Effect.forkScoped(
-        Stream.runForEach(one.store.wakeups("worker", ["default"]), () => Deferred.succeed(isListening, undefined))
-      )
-      yield* Deferred.await(isListening)
-      const late = yield* passed(one, other)
-      yield* Harness.until(
-        "the late record",
-        Effect.map(claimAt(one, 106_100), (ids) => ids.includes(late))
-      )
-    }).pipe(Effect.scoped))
+  // Where only some of those that sleep are called, everybody has to hear of it all the same.
+  it.live.each([0, 12])(
+    "is claimed as soon as its commit is heard of, by one that was not called: %d sleep",
+    (sleepers) =>
+      Effect.gen(function*() {
+        const other = yield* side
+        yield* Harness.empty(other)
+        for (let i = 0; i < sleepers; i++) {
+          const demand = [{ queue: "default", slots: 1, share: 1 }]
+          yield* Harness.exchange(other, { worker: `sleeper ${i}`, demand, total: 1 })
+        }
+        const one = yield* Harness.open(schema)
+        const isListening = yield* Deferred.make<void>()
+        yield* Effect.forkScoped(
+          Stream.runForEach(one.store.wakeups("worker", ["default"]), () => Deferred.succeed(isListening, undefined))
+        )
+        yield* Deferred.await(isListening)
+        const late = yield* passed(one, other)
+        yield* Harness.until(
+          "the late record",
+          Effect.map(claimAt(one, 106_100), (ids) => ids.includes(late))
+        )
+      }).pipe(Effect.scoped)
+  )
 
   it.live("is claimed within ten seconds by who heard nothing, and not at once", () =>
     Effect.gen(function*() {

@@ -116,7 +116,7 @@ BEGIN
   IF r.flags & 2048 = 2048 THEN v_again := ${s}.tend_dependencies(p_id, p_now) OR v_again; END IF;
   IF v_again THEN
     PERFORM ${s}.look_again(p_id, NULL, p_now);
-    PERFORM ${s}.wake(r.queue, p_now);
+    PERFORM ${s}.wake(r.queue, p_now, 1);
   END IF;
 END $$`
 

@@ -47,7 +47,7 @@ BEGIN
     INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true);
     r.flags := r.flags & ~8;
     UPDATE ${s}.record SET flags = r.flags WHERE id = r.id;
-    PERFORM ${s}.wake(r.queue, -1);
+    PERFORM ${s}.wake(r.queue, -1, 1);
   END IF;
 
   CASE p_action
@@ -96,7 +96,7 @@ BEGIN
     IF r.state = 0 THEN r.flags := r.flags | 16; END IF;
     PERFORM ${s}.put(r);
     -- Claims have passed it over meanwhile.
-    IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, -1); END IF;
+    IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, -1, 1); END IF;
   END CASE;
   RETURN 'Changed';
 END $$`
@@ -193,7 +193,7 @@ BEGIN
     PERFORM ${s}.let_run(r, p_now, p_now, false, p_transaction);
   ELSIF p_transaction THEN
     INSERT INTO ${s}.agenda (id) VALUES (r.id);
-    PERFORM ${s}.wake(r.queue, -1);
+    PERFORM ${s}.wake(r.queue, -1, 1);
   ELSE
     PERFORM ${s}.look_again(r.id, NULL, p_now);
     PERFORM ${s}.tend(r.id, p_now);
@@ -240,6 +240,6 @@ BEGIN
   INSERT INTO ${s}.queue AS q (name, paused) VALUES (p_queue, p_paused)
     ON CONFLICT (name) DO UPDATE SET paused = excluded.paused WHERE q.paused <> excluded.paused;
   IF NOT FOUND THEN RETURN false; END IF;
-  IF NOT p_paused THEN PERFORM ${s}.wake(p_queue, ${s}.clock()); END IF;
+  IF NOT p_paused THEN PERFORM ${s}.wake(p_queue, ${s}.clock(), NULL); END IF;
   RETURN true;
 END $$`

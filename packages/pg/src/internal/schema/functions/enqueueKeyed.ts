@@ -30,9 +30,9 @@ DECLARE
   v_turns jsonb;
   v_stored uuid[];
   v_queues text[];
+  v_many int[];
   v_took jsonb;
   v_waiting text[];
-  v_queue text;
 BEGIN
   IF NOT p_transaction THEN
     SELECT coalesce(array_agg(key), '{}'), jsonb_object_agg(key, key_limit) INTO v_keys, v_limits FROM (
@@ -79,23 +79,22 @@ BEGIN
   ), counted AS (
     INSERT INTO ${s}.delta (queue, ready, scheduled, blocked)
     SELECT queue, count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3)
-    FROM stored GROUP BY queue RETURNING queue
+    FROM stored GROUP BY queue RETURNING queue, ready + scheduled AS many
   ), left_for_later AS (
     INSERT INTO ${s}.agenda (id) SELECT id FROM stored WHERE p_transaction AND state = 3 ORDER BY place
   )
-  SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted),
+  SELECT (SELECT array_agg(id) FROM stored), (SELECT array_agg(queue) FROM counted), (SELECT array_agg(many) FROM counted),
       (SELECT jsonb_object_agg(key, n) FROM (
         SELECT key, count(*) AS n FROM stored WHERE state = 0 AND key IS NOT NULL GROUP BY key) t),
       (SELECT array_agg(DISTINCT key) FROM stored WHERE state = 3 AND key LIKE '@%')
-    INTO v_stored, v_queues, v_took, v_waiting;
+    INTO v_stored, v_queues, v_many, v_took, v_waiting;
   IF v_took IS NOT NULL THEN
     UPDATE ${s}.key SET held = held + (v_took ->> name)::int WHERE name = ANY (v_keys) AND v_took ->> name IS NOT NULL;
   END IF;
   -- Each sees to it that it is looked at when its instant comes.
   IF v_waiting IS NOT NULL AND NOT p_transaction THEN PERFORM ${s}.admit_keys(v_waiting, p_now); END IF;
-  FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM ${s}.wake(v_queue, CASE WHEN p_transaction OR ${s}.clock() > p_now + 1000 THEN -1 ELSE p_now END);
-  END LOOP;
+  PERFORM ${s}.wake(queue, CASE WHEN p_transaction OR ${s}.clock() > p_now + 1000 THEN -1 ELSE p_now END, many)
+    FROM unnest(v_queues, v_many) AS stored(queue, many);
   IF EXISTS (SELECT FROM ${s}.listener WHERE until > p_now) THEN
     PERFORM ${s}.tell('enqueued', r, NULL, p_now) FROM ${s}.record r WHERE r.id = ANY (v_stored);
   END IF;

@@ -46,6 +46,7 @@ DECLARE
   v_taken int[];
   v_short boolean[];
   v_more text[] := '{}';
+  v_promoted text[] := '{}';
   v_next bigint;
   v_due bigint;
   v_stops int;
@@ -118,6 +119,7 @@ BEGIN
       END IF;
       IF v_due <= v_now THEN
         v_due := ${s}.promote(p_queues[i], v_now, greatest(200, 2 * p_total));
+        v_promoted := v_promoted || p_queues[i];
         v_better := EXISTS (SELECT FROM ${s}.record
           WHERE queue = p_queues[i] AND lane = 0 AND state = 0 AND priority < p_mark_priorities[i]);
       END IF;
@@ -186,15 +188,25 @@ BEGIN
           v_next := least(v_next, (SELECT o_opens FROM ${s}.queue_room(p_queues[i], v_now)));
         ELSE
           v_more := v_more || p_queues[i];
+          -- Not everybody has a timer of its own for what has fallen due.
+          IF p_queues[i] = ANY (v_promoted) THEN PERFORM ${s}.wake(p_queues[i], v_now, v_taken[i]); END IF;
         END IF;
       END IF;
     END LOOP;
+    -- So many others keep watch for what falls due, and call who is needed: without a timer of its own it polls.
+    IF v_next IS NOT NULL AND v_claimed < p_total AND EXISTS (
+      SELECT FROM ${s}.worker WHERE num < v_worker AND wakes_until > v_now AND queues && p_queues OFFSET ${watches - 1}
+    ) THEN
+      v_next := NULL;
+    END IF;
     -- It is about to sleep: whoever enqueues from now on wakes it. What was stored before it could be seen is found by
     -- looking once more.
     IF v_claimed < p_total AND v_wakes_until < v_now + 5000 THEN
       v_wake := true;
       IF v_claimed = 0 THEN v_more := p_queues; END IF;
     END IF;
+  ELSIF cardinality(p_ids) = 0 AND p_others IS NULL THEN
+    PERFORM ${s}.pass_on(v_worker, v_now);
   END IF;
 
   IF v_wake OR v_claimed > 0 AND v_lease_until < v_now + p_lease - p_lease / 10 THEN
@@ -226,6 +238,9 @@ BEGIN
     ',"cancel":', CASE WHEN v_cancels OR p_others IS NOT NULL OR v_agenda THEN ${s}.take_cancels(v_worker) ELSE '[]' END,
     '}', array_to_string(v_claims, ''));
 END $$`
+
+/** Workers of a queue that have a timer for what falls due next. With one each, all that sleep would ask at that instant. */
+const watches = 16
 
 /**
  * Due records become ready, in the order in which they fell due, in a bounded chunk; and those that waited for a signal no

@@ -35,7 +35,7 @@ BEGIN
       SELECT u.id, true, CASE WHEN u.broken THEN 'broken' END
       FROM unnest(v_children[${chunk + 1}:], v_broken[${chunk + 1}:]) AS u(id, broken);
     FOR q IN SELECT DISTINCT queue FROM ${s}.record WHERE id = ANY (v_children[${chunk + 1}:]) LOOP
-      PERFORM ${s}.wake(q, p_now);
+      PERFORM ${s}.wake(q, p_now, 1);
     END LOOP;
   END IF;
 END $$`
@@ -57,7 +57,7 @@ BEGIN
     IF FOUND THEN
       INSERT INTO ${s}.agenda (id, frees, value, at)
         VALUES (p_id, true, CASE WHEN p_broken THEN 'broken' END, p_now + 200);
-      PERFORM ${s}.wake(c.queue, p_now);
+      PERFORM ${s}.wake(c.queue, p_now, 1);
     END IF;
     RETURN;
   END IF;

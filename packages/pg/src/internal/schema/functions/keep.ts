@@ -144,7 +144,7 @@ BEGIN
     -- Its attempt may be about to settle, and must not wait for a row that this transaction writes.
     IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = p_id AND name = p_waitpoint) THEN RETURN 'Existing'; END IF;
     INSERT INTO ${s}.agenda (id, waitpoint, value) VALUES (p_id, p_waitpoint, p_value);
-    PERFORM ${s}.wake(r.queue, -1);
+    PERFORM ${s}.wake(r.queue, -1, 1);
     RETURN CASE WHEN v_waits THEN 'Delivered' ELSE 'Early' END;
   END IF;
   INSERT INTO ${s}.checkpoint (id, name, value) VALUES (p_id, p_waitpoint, p_value)

@@ -42,10 +42,10 @@ export const admitKeys = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.admit_keys(p_keys text[], p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_queues text[];
+  v_many int[];
   v_took jsonb;
   v_opens jsonb;
   v_again text[];
-  v_queue text;
 BEGIN
   ${locking(s, "p_keys")};
   WITH k AS MATERIALIZED (
@@ -59,11 +59,11 @@ BEGIN
     UPDATE ${s}.record r SET state = 0, lane = 1, reason = NULL, blocked_on = NULL, flags = r.flags | 24, at = p_now
     WHERE r.id = ANY (ARRAY(SELECT id FROM c)) RETURNING r.queue, r.key
   ), counted AS (
-    INSERT INTO ${s}.delta (queue, blocked, ready) SELECT queue, -count(*), count(*) FROM u GROUP BY queue RETURNING queue
+    INSERT INTO ${s}.delta (queue, blocked, ready) SELECT queue, -count(*), count(*) FROM u GROUP BY queue RETURNING queue, ready
   )
-  SELECT (SELECT array_agg(queue) FROM counted),
+  SELECT (SELECT array_agg(queue) FROM counted), (SELECT array_agg(ready) FROM counted),
       (SELECT jsonb_object_agg(key, n) FROM (SELECT key, count(*) AS n FROM u GROUP BY key) t)
-    INTO v_queues, v_took;
+    INTO v_queues, v_many, v_took;
   -- Room is left where those that wait are locked, or more than are taken at a time.
   SELECT jsonb_object_agg(name, CASE WHEN room > 0 THEN p_now + 50 ELSE opens END) FILTER (WHERE name LIKE '@%'),
       array_agg(name) FILTER (WHERE name NOT LIKE '@%' AND room > 0)
@@ -74,9 +74,7 @@ BEGIN
   IF v_again IS NOT NULL THEN
     INSERT INTO ${s}.agenda (key, at) SELECT name, p_now + 200 FROM unnest(v_again) AS u(name);
   END IF;
-  FOREACH v_queue IN ARRAY coalesce(v_queues, '{}') LOOP
-    PERFORM ${s}.wake(v_queue, p_now);
-  END LOOP;
+  PERFORM ${s}.wake(queue, p_now, many) FROM unnest(v_queues, v_many) AS admitted(queue, many);
 END $$`
 
 /**

@@ -168,7 +168,7 @@ BEGIN
       ON CONFLICT (name) DO UPDATE SET limited = true WHERE NOT q.limited;
     PERFORM ${s}.count_started();
   END IF;
-  PERFORM ${s}.wake(q, v_now) FROM (SELECT DISTINCT unnest(queues) AS q FROM ${s}.worker WHERE wakes_until > v_now) w;
+  PERFORM ${s}.wake(q, v_now, NULL) FROM (SELECT DISTINCT unnest(queues) AS q FROM ${s}.worker WHERE wakes_until > v_now) w;
 END $$`
 
 /** One page of the keys of a space. */

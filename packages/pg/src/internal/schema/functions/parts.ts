@@ -65,15 +65,54 @@ BEGIN
 END $$`
 
 /**
- * Wakes the workers that may sleep beside this queue. At -1, from what may commit long after it has stored its records: that
- * wakes everybody, since who decides to sleep meanwhile cannot be seen, and says that they may lie behind others.
+ * Calls as many of the workers that sleep beside a queue as there is work for; NULL calls all of them, where it is not known
+ * who could do it. To wake everybody for one record costs an exchange for each that sleeps.
+ *
+ * At least three are called: one may have died, another been filled meanwhile. Who has no room passes the call on
+ * (\`pass_on\`). If all of them are dead, the record waits for the next poll of any other.
+ *
+ * At -1, from what may commit long after it has stored its records, everybody is told that they may lie behind others; and
+ * when few are known to sleep everybody is woken, since who decides to sleep meanwhile cannot be seen.
  */
 export const wake = (s: string, channel: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.wake(p_queue text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.wake(p_queue text, p_now bigint, p_many bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_now bigint := CASE WHEN p_now < 0 THEN ${s}.clock() ELSE p_now END;
+  v_many bigint := greatest(3, p_many);
+  v_ids text[];
+  v_id text;
 BEGIN
-  IF p_now < 0 OR EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > p_now AND p_queue = ANY (queues)) THEN
-    PERFORM pg_notify('${channel}', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
+  -- More than it calls, so that it is not always the same; all are not read where there are thousands.
+  v_ids := ARRAY(SELECT id FROM ${s}.worker WHERE wakes_until > v_now AND p_queue = ANY (queues)
+    LIMIT CASE WHEN p_many IS NULL OR v_many > ${mostNamed} THEN 1 ELSE v_many + 30 END);
+  IF p_many IS NULL OR v_many > ${mostNamed} OR p_now < 0 AND cardinality(v_ids) < v_many THEN
+    IF p_now < 0 OR cardinality(v_ids) > 0 THEN
+      PERFORM pg_notify('${channel}', CASE WHEN p_now < 0 THEN 'l' ELSE 'w' END || p_queue);
+    END IF;
+    RETURN;
   END IF;
+  -- No queue has such a name: nobody is woken by it.
+  IF p_now < 0 THEN PERFORM pg_notify('${channel}', E'l\\x1f'); END IF;
+  FOR v_id IN SELECT id FROM unnest(v_ids) AS u(id) ORDER BY md5(id || v_now) LIMIT v_many LOOP
+    PERFORM pg_notify('${channel}', 'k' || v_id);
+  END LOOP;
+END $$`
+
+/** A message to everybody is cheaper than so many to one each. */
+const mostNamed = 100
+
+/**
+ * A worker without room was called: it is not called again before it has asked for records and found none, and others are
+ * called in its place. Each call ends with one that has room, or with nobody left to call.
+ */
+export const passOn = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.pass_on(p_worker int, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE ${s}.worker SET wakes_until = 0 WHERE num = p_worker AND wakes_until > p_now;
+  PERFORM ${s}.wake(q, p_now, 1) FROM (SELECT unnest(queues) AS q FROM ${s}.worker WHERE num = p_worker) w
+    WHERE NOT EXISTS (SELECT FROM ${s}.queue WHERE name = q AND paused)
+      AND (EXISTS (SELECT FROM ${s}.record WHERE queue = q AND lane = 0 AND state = 0)
+        OR EXISTS (SELECT FROM ${s}.record WHERE queue = q AND lane = 1 AND state = 0));
 END $$`
 
 /** Notes in the counters that a live record went from one state to another; NULL is none. */
@@ -214,11 +253,14 @@ BEGIN
   IF p_transaction THEN
     IF v_freed IS NOT NULL THEN INSERT INTO ${s}.agenda (key, frees) VALUES (v_freed, true); END IF;
     IF r.state = 3 THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
-    PERFORM ${s}.wake(r.queue, -1);
+    PERFORM ${s}.wake(r.queue, -1, 1);
     RETURN;
   END IF;
-  -- One that waits for an instant of its key may be the first: somebody has to know of it.
-  IF r.state = 0 OR r.flags & 512 = 512 THEN PERFORM ${s}.wake(r.queue, p_now); END IF;
+  -- One that waits for an instant of its key may be the first: somebody has to know of it. One that has crashed others is not
+  -- for a worker that runs such a one.
+  IF r.state = 0 OR r.flags & 512 = 512 THEN
+    PERFORM ${s}.wake(r.queue, p_now, CASE WHEN r.crashes = 0 THEN 1 END);
+  END IF;
   IF v_freed IS NOT NULL THEN PERFORM ${s}.free_slots(ARRAY[v_freed], p_now); END IF;
 END $$`
 
@@ -346,7 +388,7 @@ BEGIN
     INSERT INTO ${s}.agenda (id)
       SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
       UNION SELECT child FROM ${s}.dependency WHERE parent = r.id AND state IS NULL;
-    PERFORM ${s}.wake(r.queue, -1);
+    PERFORM ${s}.wake(r.queue, -1, 1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
     IF r.flags & 1 = 1 THEN PERFORM ${s}.release_unique(r.id, p_now); END IF;

@@ -196,7 +196,8 @@ BEGIN
   WHEN 'Park' THEN
     r.attempt := r.attempt - 1;
     PERFORM ${s}.block(r, x ->> 'reason', r.tag || '@' || r.version, p_now);
-    PERFORM ${s}.wake(r.queue, p_now);
+    -- Who has the handler is not known.
+    PERFORM ${s}.wake(r.queue, p_now, NULL);
   END CASE;
   RETURN 'Done';
 END $$`
