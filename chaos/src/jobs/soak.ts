@@ -7,10 +7,11 @@ import { runInNewContext } from "node:vm"
 import type { Write } from "../ledger.ts"
 import { attempting, success, work } from "./attempt.ts"
 
+/** By count: by age Postgres keeps records of a short time for as long as a partition of history lives, an hour or more. */
 export class Soak extends Job.make("Soak", {
   payload: work,
   success,
-  retention: { completed: "10 seconds" }
+  retention: { completed: { count: 1000 } }
 }) {}
 
 /** What an untidy program keeps of each record, and never lets go. */
