@@ -3,7 +3,7 @@
  * and by how records come.
  *
  * In memory time is virtual, and a seed gives the same counts everywhere. On a throwaway server of `--store` it is real: there
- * only the idle store is looked at, where a wake-up that reaches too many shows. Workers poll there besides, each every two
+ * only an idle store is looked at, where a wake-up that reaches too many shows. Workers poll there besides, each every two
  * seconds.
  */
 import { PgJobStore } from "@capstan/pg"
@@ -44,7 +44,7 @@ export const showCrowd = async ({ seed, store, workers }: {
   if (store !== "memory" && servers[store] === undefined) throw new Error("--store: memory, pg or redis")
   const server = await servers[store]?.()
   console.log("load      workers  records  exchanges/record  empty/record  wake-ups/record")
-  const settings = (server === undefined ? loads : ["idle" as const]).flatMap((load) =>
+  const settings = (server === undefined ? loads : ["idle" as const, "delayed" as const]).flatMap((load) =>
     workers.map((count) => ({ load, workers: count, records: server === undefined ? recordsOf(load, count) : 50 }))
   )
   const each = Effect.forEach(settings, (setting) =>

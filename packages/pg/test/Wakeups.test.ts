@@ -101,6 +101,16 @@ describe("of twelve workers that sleep", () => {
       }))
   }
 
+  fact("a flow's end calls more of them when it lets several records run", (one) =>
+    Effect.gen(function*() {
+      const { id } = yield* Harness.enqueue(one)
+      for (let i = 0; i < 40; i++) yield* Harness.enqueue(one, Harness.after(id))
+      const [parent] = yield* Harness.claim(one, 1)
+      const fleet = yield* asleep(one, 12)
+      yield* Harness.settle(one, parent!)
+      assert.lengthOf(yield* fleet.called, 12)
+    }))
+
   fact("as many are called as keys let run when one of them is free again", (one) =>
     Effect.gen(function*() {
       yield* batch(one, 2, Harness.keyed("k"))
