@@ -180,7 +180,10 @@ if ARGV[6] ~= '' then
       if queue.nextDue and queue.nextDue < nextDue then nextDue = queue.nextDue end
       if queue.isLimited and roomIn(queue) < math.huge then noteStarts(queue) end
       if hasMore(queue) and roomIn(queue) <= 0 then nextDue = math.min(nextDue, queue.opens)
-      elseif hasMore(queue) then more[#more + 1] = each.name
+      elseif hasMore(queue) then
+        more[#more + 1] = each.name
+        -- Who was called was called by another queue, too, or had less room than that: it passes the call on.
+        if flag == '2' and not hasRoom and each.slots > 0 then noteReady(each.name, 1) end
       -- Nothing is left for it: it may sleep, and is woken by the next records of this queue.
       else
         rest(each.name, flag, hasRoom)

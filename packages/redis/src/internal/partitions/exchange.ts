@@ -174,7 +174,9 @@ export class Exchanger {
         failed = yield* this.round({ ...request, demand: unmet }, left, new Map(), sum, settled)
       }
       // Nobody waits for it: what it says counts from the next exchange on.
-      for (const [at, queues] of sum.filled(total)) Effect.runFork(this.awake(at, request.worker, queues))
+      for (const [at, queues] of sum.filled(total)) {
+        yield* Effect.forkDetach(this.awake(at, request.worker, queues), { startImmediately: true })
+      }
       const claimed = [...kept, ...sum.claimed]
       yield* this.suspects.ended(request.worker, request.settlements.filter(({ id }) => settled.has(id)))
       yield* this.suspects.claimed(request.worker, sum.claimed, (id) => this.places.of(id))
