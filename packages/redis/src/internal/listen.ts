@@ -45,8 +45,8 @@ class Once {
 
 export interface Wakeups {
   readonly wakeups: JobStore.Shape["wakeups"]
-  /** Wakes who sleeps here over one of these queues, without the server. */
-  readonly wake: (queues: ReadonlySet<string>) => void
+  /** Wakes those who sleep here, without the server. */
+  readonly wake: (workers: ReadonlySet<string>) => void
 }
 
 export const makeWakeups = (
@@ -72,6 +72,11 @@ export const makeWakeups = (
           case "w":
             wake(({ queues }) => queues.has(rest))
             return false
+          case "n": {
+            const names = new Set(rest.split(field))
+            wake(({ worker }) => names.has(worker))
+            return false
+          }
           case "k":
             wake(({ worker }) => worker === rest)
             return false
@@ -97,7 +102,7 @@ export const makeWakeups = (
       session.start()
       return Stream.fromQueue(queue)
     }))
-  return { wakeups, wake: (queues) => wake((sleeper) => [...queues].some((queue) => sleeper.queues.has(queue))) }
+  return { wakeups, wake: (workers) => wake(({ worker }) => workers.has(worker)) }
 }
 
 export const makeEvents = (

@@ -5,7 +5,7 @@
  * commands cost. A script is known to the server by the digest of its text, so two releases run side by side.
  */
 import { claim, claimAny } from "./lua/claim.ts"
-import { clock as serverClock, context, names } from "./lua/context.ts"
+import { clock as serverClock, context, contextWith, names } from "./lua/context.ts"
 import { cancel, cancelOn, control, pause } from "./lua/control.ts"
 import { all, one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
@@ -23,6 +23,7 @@ import { mend, recount, reshelve } from "./lua/repair.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { attend, putSchedule, schedules, scheduleText, tick } from "./lua/tick.ts"
+import { awake, demanded, rests } from "./lua/wake.ts"
 import { signal, write } from "./lua/write.ts"
 
 /** The layout of the data. Another number is another store. */
@@ -65,6 +66,7 @@ export type Verb =
   | "sent"
   | "whereabouts"
   | "spare"
+  | "awake"
 
 export type Scripts = Readonly<Record<Verb, string>>
 
@@ -82,7 +84,8 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     enqueue: make(withRoom, plain, context, library, all, special),
     exchange: make(
       always,
-      context,
+      demanded,
+      contextWith(", unpack(beside)"),
       begin(isPartitioned ? forward.elsewhere : ""),
       "local general, flushAll",
       bucket,
@@ -100,6 +103,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
       end
       function flushAll() if lib then lib.flush() end end`,
       completions,
+      rests,
       rest
     ),
     renew: make(always, context, worker, library, heldBy, unpark, renew),
@@ -134,6 +138,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     receive: make(withRoom, context, library, all, forward.receive),
     sent: make(always, forward.sent),
     whereabouts: make(always, forward.whereabouts),
-    spare: make(always, forward.spare)
+    spare: make(always, forward.spare),
+    awake: bare(always, awake)
   }
 }

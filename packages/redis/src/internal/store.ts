@@ -195,7 +195,7 @@ export const make = Effect.fnUntraced(function*(
             cancel: Decode.linesOf(cancel).map(Decode.toCancel),
             more: Decode.linesOf(more).map(Codec.unclean)
           }
-          nearby.found(request.demand, reply.more)
+          nearby.found(request, reply)
           return reply
         }
       )

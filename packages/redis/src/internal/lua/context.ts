@@ -28,11 +28,13 @@
  * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
  * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
  * | `:co:<name>` | set | records that something cancels, while they have not ended |
+ * | `:z:<queue>` | set | who sleeps beside a queue and has room; counts while `z<queue>` is 2 (`lua/wake.ts`) |
  * | `:gone`, `:gl` | hash, list | what removed a record, and its last settlement: of the last ones |
  *
  * Of several partitions the first one has these, and the others `{p/1}` and so on; `pt` of the first says how many each queue
  * has. What one has for another is in `lua/forward.ts`.
  */
+import { summon } from "./wake.ts"
 
 /** Only what nobody's job is made of may separate fields: JSON text has no control characters. */
 export const separators = { group: "\x1d", record: "\x1e", field: "\x1f" }
@@ -102,8 +104,11 @@ local function openLane(queue, priority)
 end
 `
 
-/** Cost: one read of the namespace's counters, and at the end one write per counter that changed. */
-export const context = String.raw`
+/**
+ * `also`: what is read with them. Cost: one read of the namespace's counters, and at the end one write per counter that changed.
+ */
+export const contextWith = (also: string): string =>
+  String.raw`
 local H, C, M = P .. ':h', P .. ':c', P .. ':m'
 local READY, RUNNING, SCHEDULED, BLOCKED, COMPLETED, CANCELLED, DEAD = 1, 2, 3, 4, 5, 6, 7
 local letters = { 'r', 'u', 's', 'b', 'c', 'x', 'd' }
@@ -112,7 +117,7 @@ local LAYOUT = '${layout}'
 local HEAD = 49
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
 
-local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka', 'ag')
+local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka', 'ag'${also})
 local maintainAt = tonumber(meta[1] or '') or math.huge
 local isHeard = meta[2] and tonumber(meta[2]) > now
 local parked = tonumber(meta[3] or '0')
@@ -126,6 +131,12 @@ local function count(queue, state, by)
   of[state] = (of[state] or 0) + by
 end
 
+-- One of a queue became ready, that whoever has room can take.
+local function noteReady(queue, many)
+  if woken[queue] ~= true then woken[queue] = (woken[queue] or 0) + many end
+end
+
+${summon}
 local ends = {}
 -- So many records of a chunk are not to run any more.
 local function noteEnds(chunk, by) ends[chunk] = (ends[chunk] or 0) + by end
@@ -212,9 +223,12 @@ local function close()
     fields[#fields + 1] = value
   end
   if #fields > 0 then call('HSET', P, unpack(fields)) end
-  for queue in pairs(woken) do
-    if call('HDEL', P, 'z' .. queue) == 1 then call('PUBLISH', S .. ':w', 'w' .. queue) end
+  for queue, many in pairs(woken) do
+    local flag = call('HGET', P, 'z' .. queue)
+    if flag then summon(queue, many ~= true and many, flag) end
   end
   if #events > 0 then call('PUBLISH', S .. ':e', TAG .. call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30')) end
 end
 `
+
+export const context = contextWith("")

@@ -5,6 +5,7 @@
  * and a push. Cost: 12 commands a call and 0.6 us a record on two cores; others some ten commands each.
  */
 import { layout, names } from "./context.ts"
+import { summon } from "./wake.ts"
 
 /**
  * ARGV: JSON of specials or '', then for each group its head, how many records it has, and those: id and rest by turns.
@@ -32,6 +33,8 @@ if ARGV[1] == '' then
     for _, value in ipairs(call('HMGET', P, unpack(fields, first, math.min(#fields, first + 3999)))) do read[#read + 1] = value end
   end
   local stamp = string.format('%.0f', now)
+  -- By queue how many became ready; true of records that are due later: who has room then is not known.
+  local ready = {}
   local existing, at, heard = {}, 0, read[2] and tonumber(read[2]) > now and {} or nil
   local chunk = tonumber(read[1] or '0')
 
@@ -82,11 +85,13 @@ if ARGV[1] == '' then
       call('HSET', P .. ':h', unpack(hots))
       call('ZADD', P .. ':d:' .. group.queue, unpack(dues))
       call('HINCRBY', P .. ':q:' .. group.queue, 's', many)
+      ready[group.queue] = true
     else
       if call('RPUSH', P .. ':l:' .. group.queue .. ':' .. group.priority, unpack(ids)) == #ids then
         openLane(group.queue, group.priority)
       end
       call('HINCRBY', P .. ':q:' .. group.queue, 'r', many)
+      if ready[group.queue] ~= true then ready[group.queue] = (ready[group.queue] or 0) + many end
     end
     if heard then
       local tag = string.match(group.kind, '^[^\31]*')
@@ -102,8 +107,13 @@ if ARGV[1] == '' then
     if not number then number = intern(group.kind) end
     -- A thousand at a time: what the stack of a call of a command holds.
     for first = group.first, group.last, 2000 do put(group, number, first, math.min(first + 1999, group.last)) end
-    if read[2 * g + 2] and call('HDEL', P, 'z' .. group.queue) == 1 then
-      call('PUBLISH', S .. ':w', 'w' .. group.queue)
+  end
+  for g, group in ipairs(groups) do
+    local flag, many = read[2 * g + 2], ready[group.queue]
+    if flag and many then
+      ${summon}
+      summon(group.queue, many ~= true and many, flag)
+      ready[group.queue] = nil
     end
   end
   if heard and #heard > 0 then
@@ -121,6 +131,9 @@ end
  * those of a script that does nothing. They were 74,000: a number as an argument is printed with 17 digits before it is read
  * again, which takes 2,500, so what is known is a text; kind and chunk are formatted as one number, 1,200; what a chunk or a
  * lane that begins takes is made in its branch and not as a function each time, 1,300.
+ *
+ * While somebody sleeps beside the queue it takes three commands more: names are drawn, their leases read, a message published. They
+ * were two while all were told. While nobody does, it is what it was.
  */
 export const one = String.raw`
 local read = call('HMGET', P, 'oc', 'lu', 'k' .. ARGV[1], 'z' .. ARGV[2])
@@ -139,7 +152,10 @@ if not (isLogged and isOpen) then
   if not isOpen then openLane(ARGV[2], ARGV[3]) end
 end
 call('HINCRBY', queue, 'r', '1')
-if read[4] and call('HDEL', P, 'z' .. ARGV[2]) == 1 then call('PUBLISH', S .. ':w', 'w' .. ARGV[2]) end
+if read[4] then
+  ${summon}
+  summon(ARGV[2], 1, read[4])
+end
 return 1
 `
 

@@ -150,16 +150,18 @@ end
 local nextDue = math.huge
 local more = {}
 if ARGV[6] ~= '' then
-  local demand, left = {}, tonumber(ARGV[3])
-  for name, slots, share in string.gmatch(ARGV[6], '([^\30\31]+)\31(%d+)\31(%d+)') do
-    demand[#demand + 1] = { name = name, slots = tonumber(slots), share = tonumber(share) }
-  end
+  local left, made = tonumber(ARGV[3]), {}
   flushAll()
   for _, each in ipairs(demand) do
     local queue = queueState(each.name)
     if not queue.isPaused then promote(queue) end
   end
   flushAll()
+  -- What has become ready until here it may claim itself.
+  for _, each in ipairs(demand) do
+    local many = woken[each.name]
+    if many ~= true then made[each.name], woken[each.name] = many, nil end
+  end
   for _, each in ipairs(demand) do
     claimFrom(queueState(each.name), math.min(each.share, each.slots, left - claims / 2))
   end
@@ -169,15 +171,25 @@ if ARGV[6] ~= '' then
       claimFrom(queue, math.min(each.slots - queue.given, left - claims / 2))
     end
   end
-  for _, each in ipairs(demand) do
-    local queue = queueState(each.name)
+  for i, each in ipairs(demand) do
+    local queue, flag = queueState(each.name), meta[6 + i]
+    -- Of what it claimed nobody else is told.
+    if made[each.name] and (queue.isPaused or hasMore(queue)) then noteReady(each.name, made[each.name]) end
     if not queue.isPaused then
+      local hasRoom = each.slots > queue.given and claims / 2 < left
       if queue.nextDue and queue.nextDue < nextDue then nextDue = queue.nextDue end
       if queue.isLimited and roomIn(queue) < math.huge then noteStarts(queue) end
       if hasMore(queue) and roomIn(queue) <= 0 then nextDue = math.min(nextDue, queue.opens)
-      elseif hasMore(queue) then more[#more + 1] = each.name
-      -- Nothing is left for it: it may sleep, and is woken by the next record of this queue.
-      else call('HSET', P, 'z' .. each.name, 1) end
+      elseif hasMore(queue) then
+        more[#more + 1] = each.name
+        -- Who was called was called by another queue, too, or had less room than that: it passes the call on.
+        if flag == '2' and not hasRoom and each.slots > 0 then noteReady(each.name, 1) end
+      -- Nothing is left for it: it may sleep, and is woken by the next records of this queue.
+      else
+        rest(each.name, flag, hasRoom)
+        flag = nil
+      end
+      if flag == '2' then call('SREM', P .. ':z:' .. each.name, worker) end
     end
   end
 end

@@ -90,6 +90,7 @@ function L.run(row, dueAt)
     row.at = dueAt
     local queue = queueOf(row)
     call('ZADD', P .. ':d:' .. queue, dueAt, row.id)
+    -- Who has room now may have none then: all are told, and each has a timer of its own.
     woken[queue] = true
   else
     row.place = L.placeOf(row.more and row.more.key, queueOf(row))
@@ -140,6 +141,8 @@ function L.admit(row, isNew)
   row.at = now
   local queue = queueOf(row)
   if row.crashes > 0 then
+    -- Not for a worker that holds another one: nobody knows who can take it, so all are told.
+    woken[queue] = true
     call('ZADD', P .. ':s:' .. queue, rank(row), row.id)
   elseif isNew and not isShared then
     local entry = row.id
@@ -149,7 +152,7 @@ function L.admit(row, isNew)
     row.early = true
     addEarly(queue, row.id, rank(row))
   end
-  woken[queue] = true
+  noteReady(queue, 1)
 end
 
 local function slotFrom(used, limit)

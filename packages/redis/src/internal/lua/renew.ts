@@ -39,7 +39,10 @@ function L.unpark(handles)
   for _, each in ipairs(cjson.decode(handles)) do
     local ids = call('ZRANGEBYSCORE', P .. ':pk:' .. each[1], '-inf', each[2], 'LIMIT', 0, 1000 - released)
     for _, id in ipairs(ids) do
-      L.admit(load(id), false)
+      local row = load(id)
+      L.admit(row, false)
+      -- Of those who sleep some may not have it.
+      woken[queueOf(row)] = true
       released = released + 1
     end
     if released == 1000 then break end
@@ -98,7 +101,8 @@ call('HDEL', about, 'nc')
 if #held > 0 then
   foresee(leaseUntil)
 elseif lease == 0 then
-  -- A worker that leaves renews with no lease and holds nothing.
+  -- A worker that leaves renews with no lease and holds nothing. Nobody is to call it any more.
+  for _, queue in ipairs(cjson.decode(ARGV[3])) do call('SREM', P .. ':z:' .. queue, worker) end
   call('ZREM', P .. ':ws', worker)
   call('DEL', about, P .. ':wl:' .. worker, P .. ':wn:' .. worker)
 end

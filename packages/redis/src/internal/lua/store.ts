@@ -234,7 +234,7 @@ local function storeKeyed(specs)
         push(kind.queue, kind.priority, spec.id)
       end
       count(kind.queue, READY, 1)
-      woken[kind.queue] = true
+      noteReady(kind.queue, 1)
       tell('enqueued', spec.id, kind, 0)
       answers[i] = 'Inserted,' .. spec.id
     end

@@ -16,6 +16,7 @@ import type { Suspects } from "./suspects.ts"
 type Request = JobStore.ExchangeRequest
 type Reply = JobStore.ExchangeReply
 type Call = (partition: number, request: Request) => Effect.Effect<Reply, JobError.JobStoreError>
+type Awake = (partition: number, worker: string, queues: ReadonlyArray<string>) => Effect.Effect<unknown>
 type Failure = Cause.Cause<JobError.JobStoreError>
 
 /** How often slots that were not filled are asked for again in one exchange. */
@@ -54,6 +55,8 @@ class Sum {
   maintainIn: number | undefined
   /** The partitions that have more of a queue. */
   readonly more = new Map<string, Set<number>>()
+  /** The partitions that call the worker for the next record of a queue: it has found less there than it asked for. */
+  private readonly sleepsBeside = new Map<string, Set<number>>()
   readonly demand: ReadonlyArray<JobStore.Demand>
   readonly present: ReadonlySet<number>
 
@@ -74,13 +77,35 @@ class Sum {
       if (reply.more.includes(queue)) having.add(partition)
       else having.delete(partition)
     }
+    for (const { queue, slots } of asked) {
+      const beside = this.sleepsBeside.get(queue) ?? new Set()
+      this.sleepsBeside.set(queue, beside)
+      if (!reply.more.includes(queue) && this.claimedOf(queue, reply.claimed) < slots) beside.add(partition)
+      else beside.delete(partition)
+    }
+  }
+
+  private claimedOf(queue: string, claimed = this.claimed): number {
+    return claimed.filter((record) => record.queue === queue).length
+  }
+
+  /** Partitions, with queues, that call it though others have filled it. */
+  filled(total: number): ReadonlyMap<number, ReadonlyArray<string>> {
+    const found = new Map<number, Array<string>>()
+    for (const [queue, partitions] of this.sleepsBeside) {
+      if (partitions.size === 0) continue
+      const slots = this.demand.find((one) => one.queue === queue)!.slots
+      if (this.claimed.length < total && this.claimedOf(queue) < slots) continue
+      for (const partition of partitions) found.set(partition, [...found.get(partition) ?? [], queue])
+    }
+    return found
   }
 
   /** What of the demand is not met, of queues of which there is more. */
   unmet(total: number): ReadonlyArray<JobStore.Demand> {
     if (this.claimed.length >= total) return []
     return this.demand.flatMap((one) => {
-      const given = this.claimed.filter(({ queue }) => queue === one.queue).length
+      const given = this.claimedOf(one.queue)
       const slots = one.slots - given
       const having = this.more.get(one.queue)?.size ?? 0
       return slots > 0 && having > 0 ? [{ ...one, slots, share: Math.max(0, one.share - given) }] : []
@@ -99,9 +124,19 @@ export class Exchanger {
   private readonly suspects: Suspects
   private readonly away: Away
   private readonly call: Call
+  private readonly awake: Awake
 
-  constructor(many: number, counts: Counts, places: Places, suspects: Suspects, away: Away, call: Call) {
+  constructor(
+    many: number,
+    counts: Counts,
+    places: Places,
+    suspects: Suspects,
+    away: Away,
+    call: Call,
+    awake: Awake
+  ) {
     this.away = away
+    this.awake = awake
     this.many = many
     this.suspects = suspects
     this.counts = counts
@@ -137,6 +172,10 @@ export class Exchanger {
         if (unmet.length === 0) break
         const left = total - sum.claimed.length
         failed = yield* this.round({ ...request, demand: unmet }, left, new Map(), sum, settled)
+      }
+      // Nobody waits for it: what it says counts from the next exchange on.
+      for (const [at, queues] of sum.filled(total)) {
+        yield* Effect.forkDetach(this.awake(at, request.worker, queues), { startImmediately: true })
       }
       const claimed = [...kept, ...sum.claimed]
       yield* this.suspects.ended(request.worker, request.settlements.filter(({ id }) => settled.has(id)))

@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { Calls } from "../client.ts"
+import { clean, packWorker } from "../codec.ts"
 import { makeEvents, makeWakeups } from "../listen.ts"
 import { make, type Settings } from "../store.ts"
 import { guarded, openTransaction } from "../transaction.ts"
@@ -96,7 +97,9 @@ export const makePartitioned = Effect.fnUntraced(function*(
         const reply = yield* stores[at]!.exchange({ ...request, settlements })
         yield* forwarding(at, reply.maintainIn)
         return reply
-      })
+      }),
+    (at, worker, queues) =>
+      Effect.ignore(clients[at]!.call("exchange", "awake", [packWorker(worker), ...queues.map(clean)]))
   )
   const renewals = new Renewals()
 
