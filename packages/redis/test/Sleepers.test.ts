@@ -153,7 +153,16 @@ describe("twelve workers that sleep", () => {
         assert.deepStrictEqual(yield* ends(0), [0, 3])
       })))
 
-  it.live("are all told of what nobody knows who can take: a limit, the end of a pause, a record that is due later", () =>
+  it.live("are called as many as there are records that are due later: they know when", () =>
+    onStage("sleepers_later", ({ prefix }) =>
+      Effect.gen(function*() {
+        yield* allAsleep
+        yield* said(prefix)
+        yield* Suite.enqueue({ delay: 1000 })
+        assert.deepStrictEqual((yield* said(prefix)).map((message) => namesOf(message)?.length), [3])
+      })))
+
+  it.live("are all told of what nobody knows who can take: a limit, the end of a pause", () =>
     onStage("sleepers_all", ({ prefix, store }) =>
       Effect.gen(function*() {
         const told = <A, E>(what: string, change: Effect.Effect<A, E, JobStore.JobStore>) =>
@@ -163,7 +172,6 @@ describe("twelve workers that sleep", () => {
             yield* change
             assert.deepStrictEqual(yield* said(prefix), ["wdefault"], what)
           })
-        yield* told("later", Suite.enqueue({ delay: 1000 }))
         yield* told(
           "a pause",
           Effect.andThen(store.pause("default", true), store.pause("default", false))

@@ -33,8 +33,8 @@ if ARGV[1] == '' then
     for _, value in ipairs(call('HMGET', P, unpack(fields, first, math.min(#fields, first + 3999)))) do read[#read + 1] = value end
   end
   local stamp = string.format('%.0f', now)
-  -- By queue how many became ready; true of records that are due later: who has room then is not known.
-  local ready = {}
+  -- By queue. Of what is due later, too: as many are to know when.
+  local toDo = {}
   local existing, at, heard = {}, 0, read[2] and tonumber(read[2]) > now and {} or nil
   local chunk = tonumber(read[1] or '0')
 
@@ -85,14 +85,13 @@ if ARGV[1] == '' then
       call('HSET', P .. ':h', unpack(hots))
       call('ZADD', P .. ':d:' .. group.queue, unpack(dues))
       call('HINCRBY', P .. ':q:' .. group.queue, 's', many)
-      ready[group.queue] = true
     else
       if call('RPUSH', P .. ':l:' .. group.queue .. ':' .. group.priority, unpack(ids)) == #ids then
         openLane(group.queue, group.priority)
       end
       call('HINCRBY', P .. ':q:' .. group.queue, 'r', many)
-      if ready[group.queue] ~= true then ready[group.queue] = (ready[group.queue] or 0) + many end
     end
+    toDo[group.queue] = (toDo[group.queue] or 0) + many
     if heard then
       local tag = string.match(group.kind, '^[^\31]*')
       for _, id in ipairs(ids) do
@@ -109,11 +108,11 @@ if ARGV[1] == '' then
     for first = group.first, group.last, 2000 do put(group, number, first, math.min(first + 1999, group.last)) end
   end
   for g, group in ipairs(groups) do
-    local flag, many = read[2 * g + 2], ready[group.queue]
+    local flag, many = read[2 * g + 2], toDo[group.queue]
     if flag and many then
       ${summon}
-      summon(group.queue, many ~= true and many, flag)
-      ready[group.queue] = nil
+      summon(group.queue, many, flag)
+      toDo[group.queue] = nil
     end
   end
   if heard and #heard > 0 then
@@ -132,8 +131,7 @@ end
  * again, which takes 2,500, so what is known is a text; kind and chunk are formatted as one number, 1,200; what a chunk or a
  * lane that begins takes is made in its branch and not as a function each time, 1,300.
  *
- * While somebody sleeps beside the queue it takes three commands more: names are drawn, their leases read, a message published. They
- * were two while all were told. While nobody does, it is what it was.
+ * While somebody sleeps beside the queue it takes three commands more: names are drawn, their leases read, a message is published.
  */
 export const one = String.raw`
 local read = call('HMGET', P, 'oc', 'lu', 'k' .. ARGV[1], 'z' .. ARGV[2])
