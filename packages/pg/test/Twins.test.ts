@@ -75,6 +75,7 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"], ["f WHERE l.fair\n", "f WHERE false\n"]],
     red: [
       "keys of a fair limit take turns",
+      "keys of a limit that only an enqueuer",
       "records of fair keys that come in one batch",
       "a higher priority comes before the turns"
     ]
