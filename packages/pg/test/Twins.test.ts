@@ -72,7 +72,10 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["unique, maxWait"]
   },
   "turns that nobody takes": {
-    changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"], ["f WHERE l.fair\n", "f WHERE false\n"]],
+    changes: [
+      [") IS NOT TRUE THEN RETURN 0; END IF;", ") IS NULL OR true THEN RETURN 0; END IF;"],
+      ["f WHERE l.fair\n", "f WHERE false\n"]
+    ],
     red: [
       "keys of a fair limit take turns",
       "keys of a limit that only an enqueuer",
