@@ -117,7 +117,10 @@ describe("a time zone", () => {
     Effect.gen(function*() {
       const when = { cron: "0 3 * * *", timeZone: "Europe/Berlin" }
       const told = (options: object) =>
-        JobSchedule.instants(JobSchedule.make("told", Report, { ...when, ...options, payload: 0 }), { after: from, count: 3 })
+        JobSchedule.instants(JobSchedule.make("told", Report, { ...when, ...options, payload: 0 }), {
+          after: from,
+          count: 3
+        })
       const from = "2025-03-28T12:00:00Z"
       const ran = yield* days(from, 3, when)
       assert.deepStrictEqual(told({}), ran)
