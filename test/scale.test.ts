@@ -1,4 +1,7 @@
-/** Every figure of `docs/scale.md` is that of its source: the committed benchmarks, the counts of crowds, or the code. */
+/**
+ * Every figure of `docs/scale.md` is that of its source: the committed benchmarks, the counts of crowds, or the code. So are those of
+ * the guides that have a table of the same kind.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 
@@ -29,8 +32,8 @@ const three = (value: number): string =>
   Number(value.toPrecision(3)).toLocaleString("en-US", { maximumSignificantDigits: 3 })
 
 /** The cells of a table's rows, by the first words of its header. */
-const table = (header: string): ReadonlyArray<ReadonlyArray<string>> => {
-  const lines = page.split("\n")
+const table = (header: string, text = page): ReadonlyArray<ReadonlyArray<string>> => {
+  const lines = text.split("\n")
   const at = lines.findIndex((line) => line.startsWith(header))
   assert.isAtLeast(at, 0, `the page has no table ${header}`)
   const end = lines.findIndex((line, i) => i > at && !line.startsWith("|"))
@@ -39,19 +42,27 @@ const table = (header: string): ReadonlyArray<ReadonlyArray<string>> => {
   return rows
 }
 
+const assertCosts = (text: string) => {
+  for (const [what, scenario, ...cells] of table("| | scenario |", text)) {
+    const name = scenario!.replaceAll("`", "")
+    const wanted = ["memory", "pg", "redis"].map((store) => {
+      const heap = store === "memory" && name === "waiting-bytes"
+      const row = figure(store, heap ? "heap" : name)
+      if (row === undefined) return "–"
+      return three(row.median) + (row.unit === "ratio" ? "" : ` ${row.unit}`) + (heap ? " (`heap`)" : "")
+    })
+    assert.deepStrictEqual(cells, wanted, what)
+    assert.notDeepEqual(wanted, ["–", "–", "–"], what)
+  }
+}
+
+it.each(["limits", "flows", "schedules"])("the guide to %s has the costs of the committed benchmarks", (guide) => {
+  assertCosts(read(`docs/${guide}.md`))
+})
+
 describe("the page of scale", () => {
   it("has the costs of the committed benchmarks", () => {
-    for (const [what, scenario, ...cells] of table("| | scenario |")) {
-      const name = scenario!.replaceAll("`", "")
-      const wanted = ["memory", "pg", "redis"].map((store) => {
-        const heap = store === "memory" && name === "waiting-bytes"
-        const row = figure(store, heap ? "heap" : name)
-        if (row === undefined) return "–"
-        return three(row.median) + (row.unit === "ratio" ? "" : ` ${row.unit}`) + (heap ? " (`heap`)" : "")
-      })
-      assert.deepStrictEqual(cells, wanted, what)
-      assert.notDeepEqual(wanted, ["–", "–", "–"], what)
-    }
+    assertCosts(page)
   })
 
   it("divides them as it says", () => {

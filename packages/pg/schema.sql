@@ -2664,12 +2664,9 @@ CREATE OR REPLACE FUNCTION next_turn(p_queue text, p_key text)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  l limits;
   v_turn bigint;
 BEGIN
-  SELECT * INTO l FROM (SELECT * FROM limits
-      WHERE p_key >= '@' AND p_key < 'A' AND name = split_part(p_key, '/', 1) AND (release >= 0 OR override IS NOT NULL)) held;
-  IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
+  IF (SELECT fair FROM limits WHERE p_key >= '@' AND p_key < 'A' AND name = split_part(p_key, '/', 1)) IS NOT TRUE THEN RETURN 0; END IF;
   SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = p_queue))
     INTO v_turn FROM key k WHERE k.name = p_key;
   UPDATE key SET turns = coalesce(turns, '{}') || jsonb_build_object(p_queue, v_turn) WHERE name = p_key;
@@ -2689,8 +2686,7 @@ BEGIN
       SELECT queue, key, count(*) AS n FROM unnest(p_queues, p_keys, p_delays, p_run_ats) AS g(queue, key, delay, run_at)
       WHERE key >= '@' AND key < 'A' AND coalesce(run_at, p_now + delay) <= p_now GROUP BY queue, key
     ) g
-    CROSS JOIN LATERAL (SELECT fair FROM limits
-      WHERE name = split_part(g.key, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l
+    CROSS JOIN LATERAL (SELECT fair FROM limits WHERE g.key >= '@' AND g.key < 'A' AND name = split_part(g.key, '/', 1) LIMIT 1) l
     CROSS JOIN LATERAL (
       SELECT greatest(coalesce((k.turns ->> g.queue)::bigint, 0) + 1, 1, (SELECT turn FROM queue WHERE name = g.queue)) AS turn
       FROM key k WHERE k.name = g.key LIMIT 1

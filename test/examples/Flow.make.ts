@@ -6,7 +6,7 @@ import { ListRegions, SumSales, WriteReport, day, regions } from "./setting.ts"
 export const run = Effect.gen(function*() {
   class NightlyReport extends Flow.make("NightlyReport")
     .node("regions", ListRegions)
-    .list("sales", SumSales, { after: { regions: "fail" } })
+    .list("sales", SumSales, { after: ["regions"] })
     .node("report", WriteReport, { after: { sales: "continue" } })
   {}
 

@@ -27,6 +27,24 @@ describe("a node", () => {
     expect(flow.node).type.not.toBeCallableWith("more", Name, { after: { more: "fail" } })
   })
 
+  test("fails with each of a list that it waits for", () => {
+    expect(flow.node).type.toBeCallableWith("more", Name, { after: ["end", "counts"] })
+    expect(flow.node).type.not.toBeCallableWith("more", Name, { after: ["end", "later"] })
+    expect(flow.node).type.not.toBeCallableWith("more", Name, { after: ["more"] })
+    const short = Flow.make("S").node("name", Name).list("counts", Count).node("end", Name, {
+      after: ["name", "counts"]
+    })
+    expect(short.results("end")).type.toBe<
+      Effect.Effect<
+        { readonly name: string; readonly counts: ReadonlyArray<number> },
+        JobError.JobStoreError,
+        JobContext.JobContext | JobStore.JobStore
+      >
+    >()
+    expect(short.handle("id").node).type.toBeCallableWith("end")
+    expect(short.add).type.toBeCallableWith("counts", [{ of: "a" }])
+  })
+
   test("has a name of its own and a policy that there is", () => {
     expect(flow.node).type.not.toBeCallableWith("end", Name)
     expect(flow.list).type.not.toBeCallableWith("end", Count)

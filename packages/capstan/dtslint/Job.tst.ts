@@ -45,6 +45,12 @@ describe("a declaration", () => {
     expect(Job.make).type.toBeCallableWith("X", { error: Declined, onError: { Declined: "retry" as const } })
   })
 
+  test("lets the keys of its concurrency take turns", () => {
+    const concurrency = { key: () => "k", limit: 1 }
+    expect(Job.make).type.toBeCallableWith("X", { concurrency: { ...concurrency, order: "fair" as const } })
+    expect(Job.make).type.not.toBeCallableWith("X", { concurrency: { ...concurrency, order: "lifo" as const } })
+  })
+
   test("has a circuit breaker by its words", () => {
     const breaker = { consecutive: 3, openDuration: "1 minute" } as const
     expect(Job.make).type.toBeCallableWith("X", { breaker })

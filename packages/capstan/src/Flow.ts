@@ -32,7 +32,8 @@ import type { JobStore } from "./JobStore.ts"
 export const TypeId: unique symbol = Symbol.for("capstan/Flow")
 
 /**
- * What it means for a record that one that it waits for ended dead or cancelled, or was deleted.
+ * What it means for a record that one that it waits for ended dead or cancelled, or was deleted. `after: ["other"]` is short for
+ * `after: { other: "fail" }`.
  *
  * - `"fail"`: it is dead with reason `DependencyFailed`; its last failure names the other
  * - `"cancelSiblings"`: the same, and what else it waits for is cancelled
@@ -248,20 +249,21 @@ export interface Flow<out Name extends string, Nodes extends AnyNodes> {
   readonly _tag: Name
 
   /**
-   * Adds a node that is one record. It may wait for nodes before it, each with what its failure means.
+   * Adds a node that is one record. It may wait for nodes before it: a list of them, of which a failure is its own (`"fail"`), or
+   * each with what its failure means.
    */
   node<const N extends string, J extends Job.Any, const After extends Waits<Nodes> = Empty>(
     name: Fresh<N, Nodes>,
     job: J,
     options?: { readonly after?: After & Known<After, Nodes> }
-  ): Flow<Name, Nodes & { readonly [K in N]: Node<J, false, After> }>
+  ): Flow<Name, Nodes & { readonly [K in N]: Node<J, false, Edges<After>> }>
 
   /** Adds a node that is as many records as the start has payloads for it; more may be added while the flow runs. */
   list<const N extends string, J extends Job.Any, const After extends Waits<Nodes> = Empty>(
     name: Fresh<N, Nodes>,
     job: J,
     options?: { readonly after?: After & Known<After, Nodes> }
-  ): Flow<Name, Nodes & { readonly [K in N]: Node<J, true, After> }>
+  ): Flow<Name, Nodes & { readonly [K in N]: Node<J, true, Edges<After>> }>
 
   /**
    * Stores all records of the flow in one call, all or none; in the caller's transaction on a store that shares it. Inside a
@@ -298,8 +300,12 @@ export interface Flow<out Name extends string, Nodes extends AnyNodes> {
   >
 }
 
-type Waits<Nodes> = { readonly [K in keyof Nodes]?: OnFailure }
-type Known<After, Nodes> = { readonly [K in Exclude<keyof After, keyof Nodes>]: never }
+type Waits<Nodes> = { readonly [K in keyof Nodes]?: OnFailure } | ReadonlyArray<keyof Nodes>
+type Known<After, Nodes> = After extends ReadonlyArray<unknown> ? unknown
+  : { readonly [K in Exclude<keyof After, keyof Nodes>]: never }
+type Edges<After> = After extends ReadonlyArray<infer K extends string> ? { readonly [N in K]: "fail" }
+  : After extends object ? After
+  : never
 type Fresh<N extends string, Nodes> = N extends keyof Nodes ? never : N
 
 /**
@@ -311,7 +317,7 @@ type Fresh<N extends string, Nodes> = N extends keyof Nodes ? never : N
  * ```ts
  * class NightlyReport extends Flow.make("NightlyReport")
  *   .node("regions", ListRegions)
- *   .list("sales", SumSales, { after: { regions: "fail" } })
+ *   .list("sales", SumSales, { after: ["regions"] })
  *   .node("report", WriteReport, { after: { sales: "continue" } })
  * {}
  *
@@ -359,12 +365,18 @@ export interface Outline {
  */
 export const outlineOf = (record: Pick<JobRecord, "headers">): Option.Option<Outline> => InternalOutline.decode(record)
 
+type After = Readonly<Record<string, OnFailure>> | ReadonlyArray<string>
+
+const isNames = (after: After): after is ReadonlyArray<string> => Array.isArray(after)
+
+const edgesOf = (after: After): Readonly<Record<string, OnFailure>> =>
+  isNames(after) ? Object.fromEntries(after.map((name) => [name, "fail"])) : after
+
 /** The function that a class extends: its statics are the flow's operations. */
 const declare = (graph: Graph): unknown => {
-  const withOne = (isList: boolean) => (name: string, job: Job.Any, options?: { readonly after?: object }) =>
-    declare(
-      withNode(graph, { name, job, isList, after: (options?.after ?? {}) as Readonly<Record<string, OnFailure>> })
-    )
+  const withOne =
+    (isList: boolean) => (name: string, job: Job.Any, { after = {} }: { readonly after?: After | undefined } = {}) =>
+      declare(withNode(graph, { name, job, isList, after: edgesOf(after) }))
   const statics = {
     [TypeId]: graph,
     _tag: graph.name,

@@ -262,6 +262,15 @@ export interface Concurrency<P> {
   readonly key: (payload: P) => string
   /** How many records of one key run at a time: an integer from 1. */
   readonly limit: number
+  /**
+   * Whose turn it is within the job's queue and a priority: `"fifo"` by age, `"fair"` one record of each key in turn, so that a key
+   * that comes anew does not wait behind the backlog of another. Fair records come after those of jobs without.
+   *
+   * `"fair"` makes a limit of the job's name, as `JobLimit.make` does: `Jobs.limits` shows it, `Jobs.setLimit({ key })` changes it.
+   *
+   * @default "fifo"
+   */
+  readonly order?: "fifo" | "fair" | undefined
 }
 
 /**

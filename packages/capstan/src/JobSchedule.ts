@@ -13,15 +13,16 @@
  * @since 0.1.0
  */
 import type * as Cron from "effect/Cron"
-import type * as DateTime from "effect/DateTime"
+import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
+import { integer } from "./internal/definition.ts"
 import type { Options as EnqueueOptions } from "./internal/enqueue.ts"
 import { overlapIssue } from "./internal/partitions.ts"
 import { define } from "./internal/schedules/define.ts"
-import type { Spec } from "./internal/schedules/plan.ts"
+import { type Spec, toPlan } from "./internal/schedules/plan.ts"
 import { type Declared, serve } from "./internal/schedules/serve.ts"
 import { templateOf } from "./internal/schedules/template.ts"
 import * as Job from "./Job.ts"
@@ -277,6 +278,41 @@ export const layer = <J extends Job.Any>(
   }
 ): Layer.Layer<never, never, JobStore | J["payloadSchema"]["EncodingServices"]> =>
   layerAll(make(options.name ?? job._tag, job, options))
+
+/**
+ * The next instants that a schedule is planned for, in epoch milliseconds: to look at an expression before it is deployed, or to show
+ * it to whoever wrote it. There are fewer where its `end`, or the expression, has a last one. `limit`, `missed` and `jitter` change
+ * none of them.
+ *
+ * **Gotchas**
+ *
+ * An `after` that is no instant, and a count that is none, throw.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const [next] = JobSchedule.instants(Nightly, { after: "2026-03-28T12:00:00Z", count: 3 })
+ * ```
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const instants = (
+  schedule: Any,
+  options: {
+    /** They are later than this. */
+    readonly after: DateTime.DateTime.Input
+    /** How many, at most: an integer from 1 to 10,000. */
+    readonly count: number
+  }
+): ReadonlyArray<number> => {
+  const count = integer(`schedule ${schedule.name}`, "count", options.count, 1, 10_000)
+  const plan = toPlan(schedule.name, schedule[TypeId].spec)
+  const found: Array<number> = []
+  let at: number | undefined = DateTime.toEpochMillis(DateTime.makeUnsafe(options.after))
+  while (found.length < count && (at = plan.after(at)) !== undefined) found.push(at)
+  return found
+}
 
 const declare = ({ job, name, [TypeId]: { options, spec } }: Any): Declared => {
   const definition = job[Job.TypeId]

@@ -77,6 +77,9 @@ export interface LimitSettings {
  * release is at least the one of the proposal before. Until there is one, the limit holds that each record carries. An override wins over all proposals, setting by setting, until it is
  * cleared with `undefined`.
  *
+ * A proposal of release -1 is made by who enqueues: its `order` holds until there is another one, and nothing else of it. A limit that
+ * has no more than that is not among the answers.
+ *
  * @category limits
  * @since 0.1.0
  */

@@ -23,7 +23,7 @@ class Group extends JobGroup.make(List, Sum, Report, Mail) {}
 class Nightly extends Flow.make("Nightly")
   .node("list", List)
   .list("sums", Sum, { after: { list: "fail" } })
-  .node("report", Report, { after: { sums: "fail", list: "fail" } })
+  .node("report", Report, { after: ["sums", "list"] })
   .node("mail", Mail, { after: { report: "fail" } })
 {}
 
@@ -176,6 +176,7 @@ describe("Flow", () => {
     }
     assert.throws(() => flow.node("a", Mail), "flow F, node a: there is a node of this name already")
     assert.throws(() => flow.node("b", Mail, { after: { c: "fail" } }), "it waits for c, which is no node before it")
+    assert.throws(() => flow.node("b", Mail, { after: ["a", "c"] }), "it waits for c, which is no node before it")
     assert.throws(() => flow.node("b", Mail, { after: { b: "fail" } }), "it waits for b, which is no node before it")
     assert.throws(() => flow.node("b", Mail, { after: { a: "explode" } }), "must be one of fail, cancelSiblings")
     assert.throws(() => flow.node("b/c", Mail), "a name of a node has no /")

@@ -470,4 +470,81 @@ describe("fairness", () => {
       assert.strictEqual(after.filter((tenant) => tenant !== "big").length, 3)
     }).pipe(Effect.provide(withWorker(JobGroup.make(Send), layer, { concurrency: 2 })))
   }, 60_000)
+
+  /** Which tenants' records run, in their order, when all of them were enqueued before any worker came. */
+  const orderOf = (
+    given: Pick<Job.Options<typeof Schema.String, never, never, never, "default">, "concurrency" | "limit">,
+    tell: "fails" | "is away once" | "is told"
+  ) => {
+    class Send extends Job.make("Send", { payload: Schema.String, ...given }) {}
+    const order: Array<string> = []
+    const told: Array<JobStore.LimitChange> = []
+    const store = storeWith((store) => ({
+      limits: (changes) => {
+        const first = told.length === 0
+        told.push(...changes)
+        const reason = tell === "fails"
+          ? new JobError.Incompatible({ operation: "limits", detail: "not for this one" })
+          : tell === "is away once" && first
+          ? new JobError.Unavailable({ operation: "limits", detail: "away" })
+          : undefined
+        return reason === undefined ? store.limits(changes) : Effect.fail(new JobError.JobStoreError({ reason }))
+      }
+    }))
+    const worker = JobWorker.layer(JobGroup.make(Send), { concurrency: 1 }).pipe(
+      Layer.provide(Send.toLayer((tenant) => Effect.sync(() => void order.push(tenant))))
+    )
+    return Effect.gen(function*() {
+      yield* Send.enqueueMany(["big", "big", "big", "big"])
+      yield* Send.enqueue("small")
+      yield* Send.enqueueMany(["other", "big"])
+      if (tell !== "fails") {
+        yield* Layer.build(worker)
+        yield* settle
+      }
+      return { order, told }
+    }).pipe(Effect.scoped, Effect.provide(store))
+  }
+
+  const limit = { by: JobLimit.make("tenant", { order: "fair" }), key: (tenant: string) => tenant }
+  const concurrency = { key: (tenant: string) => tenant, limit: 1, order: "fair" } as const
+  const fair = { _tag: "Propose", release: -1, settings: { order: "fair" } } as const
+
+  it.effect("holds for what is enqueued before the first worker, which is told in one call", () => {
+    return Effect.gen(function*() {
+      const { order, told } = yield* orderOf({ limit }, "is told")
+      assert.deepStrictEqual(order, ["big", "small", "other", "big", "big", "big", "big"])
+      assert.deepStrictEqual(told.slice(0, -1), [{ ...fair, name: "@tenant" }])
+    })
+  })
+
+  it.effect("is told with the next enqueue where the store was away, and once to a store that refuses it", () => {
+    return Effect.gen(function*() {
+      const away = yield* orderOf({ limit }, "is away once")
+      assert.strictEqual(away.told.filter(({ _tag, name }) => _tag === "Propose" && name === "@tenant").length, 3)
+      const refused = yield* orderOf({ limit }, "fails")
+      assert.deepStrictEqual(refused.told, [{ ...fair, name: "@tenant" }])
+    })
+  })
+
+  it.effect("is said by the job itself where its key is its own, beside its concurrency", () => {
+    return Effect.gen(function*() {
+      const { order, told } = yield* orderOf({ concurrency }, "is told")
+      assert.deepStrictEqual(order.slice(0, 3).toSorted(), ["big", "other", "small"])
+      assert.deepStrictEqual(told, [
+        { ...fair, name: "@Send" },
+        { _tag: "Propose", name: "@Send", release: 0, settings: { concurrency: 1, order: "fair" } }
+      ])
+    })
+  })
+
+  it("is refused where a limit cannot have the job's name", () => {
+    assert.throws(
+      () => Job.make("mail/send", { payload: Schema.String, concurrency }),
+      "option concurrency.order: its tag has a /"
+    )
+    assert.doesNotThrow(() =>
+      Job.make("mail/send", { payload: Schema.String, concurrency: { ...concurrency, order: "fifo" } })
+    )
+  })
 })

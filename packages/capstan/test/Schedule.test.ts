@@ -113,6 +113,28 @@ describe("a time zone", () => {
       )
     }))
 
+  it.effect("has told before at which instants it would run", () =>
+    Effect.gen(function*() {
+      const when = { cron: "0 3 * * *", timeZone: "Europe/Berlin" }
+      const told = (options: object) =>
+        JobSchedule.instants(JobSchedule.make("told", Report, { ...when, ...options, payload: 0 }), {
+          after: from,
+          count: 3
+        })
+      const from = "2025-03-28T12:00:00Z"
+      const ran = yield* days(from, 3, when)
+      assert.deepStrictEqual(told({}), ran)
+      assert.deepStrictEqual(told({ jitter: "1 hour", limit: 1, missed: "skip" }), ran)
+      assert.deepStrictEqual(told({ end: "2025-03-30T01:00:00Z" }), ran.slice(0, 2))
+      assert.deepStrictEqual(told({ start: "2025-03-30T01:00:00Z" }).slice(0, 2), ran.slice(1))
+      const hourly = JobSchedule.make("hourly", Report, { every: "1 hour", payload: 0 })
+      assert.deepStrictEqual(
+        JobSchedule.instants(hourly, { after: "2025-01-01T00:00:00Z", count: 2 }),
+        utc("2025-01-01T01:00:00Z", "2025-01-01T02:00:00Z")
+      )
+      assert.throws(() => JobSchedule.instants(hourly, { after: from, count: Infinity }), "count: must be an integer")
+    }))
+
   it.effect("runs an hour that the change leaves out once, right after it", () =>
     Effect.gen(function*() {
       const when = { cron: "30 2 * * *", timeZone: "America/New_York" }

@@ -15,6 +15,10 @@ class Task extends Job.make("Task", {
   concurrency: { key: () => "all", limit: 1 }
 }) {}
 class Plain extends Job.make("Plain", { payload: { n: Schema.Int } }) {}
+class Fair extends Job.make("Fair", {
+  payload: { n: Schema.Int },
+  concurrency: { key: () => "all", limit: 1, order: "fair" }
+}) {}
 class Group extends JobGroup.make(Task, Plain) {}
 
 const schema = Harness.schemaName("roles")
@@ -66,13 +70,15 @@ describe("a role that may only enqueue", () => {
   it("enqueues with and without keys, by the store, through another driver and in SQL", async () => {
     await web.runPromise(Effect.all([Task.enqueue({ n: 1 }), Plain.enqueue({ n: 2 }, { idempotencyKey: "two" })]))
     await web.runPromise(Plain.enqueueMany([{ n: 3 }, { n: 4 }]))
+    // The order of its keys is a limit's, which the role may not tell the store: that is left to a worker.
+    await web.runPromise(Effect.andThen(Fair.enqueue({ n: 7 }), Fair.enqueue({ n: 8 })))
     const client = new Client({ connectionString: urlOf("web") })
     await client.connect()
     await web.runPromise(Plain.enqueue({ n: 5 }).pipe(PgEnqueue.through(PgEnqueue.pg(client), { schema })))
     await client.query(`SELECT ${schema}.enqueue('Plain', '{"n":6}')`)
     await client.end()
     const { records } = await read.runPromise(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.query({})))
-    assert.strictEqual(records.length, 6)
+    assert.strictEqual(records.length, 8)
   })
 
   it("reads nothing, claims nothing, changes nothing", async () => {

@@ -72,9 +72,13 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["unique, maxWait"]
   },
   "turns that nobody takes": {
-    changes: [["IF l.fair IS NOT TRUE THEN RETURN 0; END IF;", "RETURN 0;"], ["f WHERE l.fair\n", "f WHERE false\n"]],
+    changes: [
+      [") IS NOT TRUE THEN RETURN 0; END IF;", ") IS NULL OR true THEN RETURN 0; END IF;"],
+      ["f WHERE l.fair\n", "f WHERE false\n"]
+    ],
     red: [
       "keys of a fair limit take turns",
+      "keys of a limit that only an enqueuer",
       "records of fair keys that come in one batch",
       "a higher priority comes before the turns"
     ]

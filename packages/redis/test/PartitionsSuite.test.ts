@@ -37,6 +37,7 @@ const within: Readonly<Record<string, string>> = {
   "an edited payload brings along which places are masked, and leaves the keys as they were stamped":
     "a record of two keys: CrossPartition",
   "a higher priority comes before the turns of fair keys, and a record without a key before them": "order",
+  "keys of a limit that only an enqueuer has told of take turns, and its records carry all else": "order",
   "flow: with cancelSiblings what a record waits for beside the failed one is cancelled":
     "a policy that holds within one: CrossPartition",
   "flow: what lives again is not undone by what its death had left to do":

@@ -99,9 +99,10 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["a record that is rescheduled to when it is due"]
   },
   "turns that nobody takes": {
-    changes: [[["enqueue"], "if not limit or not limit.fair then return now end", "if true then return now end"]],
+    changes: [[["enqueue"], "if not L.orders[L.spaceOf(key)] then return now end", "if true then return now end"]],
     red: [
       "keys of a fair limit take turns",
+      "keys of a limit that only an enqueuer",
       "a higher priority comes before the turns",
       "records of fair keys that come in one batch"
     ]

@@ -537,6 +537,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "    if (concurrency !== undefined && concurrency.limit < 0) {",
     red: [
       "keys of a fair limit take turns",
+      "keys of a limit that only an enqueuer",
       "a higher priority comes before the turns",
       "records of fair keys that come in one batch"
     ]

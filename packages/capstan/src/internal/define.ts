@@ -2,7 +2,7 @@
  * From the options of a declaration to its definition: defaults filled in, ranges checked, codecs ready to be compiled.
  */
 import type * as Schema from "effect/Schema"
-import { type BreakerOptions, keySettingsOf } from "../JobLimit.ts"
+import { keySettingsOf } from "../JobLimit.ts"
 import type { Batch, Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
 import type { Match, Subscription } from "../Topic.ts"
@@ -118,7 +118,16 @@ const maxWaitOf = (tag: string, { maxWait, onConflict }: NonNullable<Given["uniq
 /** A record has one key: of its job alone, or of a space that jobs share. */
 const keyOf = (tag: string, options: Given): Pick<D.Definition, "concurrency" | "limit"> => {
   const { breaker, concurrency, limit } = options
-  if (breaker !== undefined) return breakerOf(tag, breaker, options)
+  if (limit === undefined) {
+    if (breaker !== undefined) return ownLimit(tag, "breaker", options)
+    if (concurrency?.order === "fair") return ownLimit(tag, "concurrency.order", options)
+  } else if (breaker !== undefined) {
+    throw D.invalid(
+      tag,
+      "breaker",
+      `give it to the limit ${limit.by.name.slice(1)}, which has a circuit for each of its keys`
+    )
+  }
   if (limit !== undefined) {
     if (concurrency !== undefined) {
       throw new Error(`job ${tag}, option limit: a record has one key: give either concurrency or limit, not both`)
@@ -142,23 +151,16 @@ const keyOf = (tag: string, options: Given): Pick<D.Definition, "concurrency" | 
 
 const most = 1_000_000
 
-/** A circuit belongs to a key of a space: a job with a breaker has the space of its name for itself. */
-const breakerOf = (
+/** Circuits and turns belong to the keys of a space: a job that has them has the space of its name for itself. */
+const ownLimit = (
   tag: string,
-  breaker: BreakerOptions,
-  { concurrency, limit }: Given
+  option: string,
+  { breaker, concurrency }: Given
 ): Pick<D.Definition, "concurrency" | "limit"> => {
-  if (limit !== undefined) {
-    throw D.invalid(
-      tag,
-      "breaker",
-      `give it to the limit ${limit.by.name.slice(1)}, which has a circuit for each of its keys`
-    )
-  }
   if (tag.includes("/")) {
     throw D.invalid(
       tag,
-      "breaker",
+      option,
       "its tag has a /, which the name of a limit cannot have: give the option limit one instead"
     )
   }
@@ -167,7 +169,7 @@ const breakerOf = (
   const key = concurrency === undefined ? () => "all" : concurrency.key as (payload: never) => string
   return {
     concurrency: { key, limit: slots ?? most, space: name, isWhole: concurrency === undefined },
-    limit: { name, settings: keySettingsOf(tag, { concurrency: slots, breaker }) }
+    limit: { name, settings: keySettingsOf(tag, { concurrency: slots, order: concurrency?.order, breaker }) }
   }
 }
 

@@ -17,6 +17,7 @@ import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../Job
 import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
 import { shown, toMillis } from "./duration.ts"
+import { telling } from "./order.ts"
 import { capture, inherit } from "./propagate.ts"
 import { nameOf } from "./subscription.ts"
 import { isTraced, send, traceHeaders } from "./tracing.ts"
@@ -163,6 +164,19 @@ interface Call {
 const plain = new WeakMap<Definition, Effect.Effect<Call>>()
 
 const begin = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  job: Definition,
+  options: Options | undefined
+): Effect.Effect<Call, EnqueueError> => {
+  const first = job.limit === undefined
+    ? undefined
+    : telling(fiber, job, Context.getOrUndefined(fiber.context, JobStore))
+  return first === undefined
+    ? callOf(fiber, job, options)
+    : Effect.flatMapEager(first, () => callOf(fiber, job, options))
+}
+
+const callOf = (
   fiber: Fiber.Fiber<unknown, unknown>,
   job: Definition,
   options: Options | undefined

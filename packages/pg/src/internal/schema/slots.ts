@@ -9,6 +9,10 @@ export const limitOf = (s: string, key: string): string =>
   `SELECT * FROM ${s}.limits
       WHERE ${key} >= '@' AND ${key} < 'A' AND name = split_part(${key}, '/', 1) AND (release >= 0 OR override IS NOT NULL)`
 
+/** Whether the keys of a space take turns: what an enqueuer has proposed, before anybody else, says that and nothing else. */
+export const orderOf = (s: string, key: string): string =>
+  `SELECT fair FROM ${s}.limits WHERE ${key} >= '@' AND ${key} < 'A' AND name = split_part(${key}, '/', 1)`
+
 /** How many may hold a slot, NULL for no bound. While its circuit is half open, one probes. */
 export const slots =
   `CASE WHEN l.name IS NULL THEN k.lim WHEN k.failed >= l.trips THEN least(1, l.concurrency) ELSE l.concurrency END`

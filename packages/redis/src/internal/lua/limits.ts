@@ -14,8 +14,9 @@
 export const bucket = String.raw`
 local function limitFrom(text)
   local release, proposed, override = string.match(text, '^(%-?%d+)\31([^\31]*)\31([^\31]*)$')
-  if release == '-1' and override == '' then return nil end
   local holds = cjson.decode(proposed)
+  -- What an enqueuer has proposed says the order, and nothing else.
+  if release == '-1' and override == '' then return nil, holds.order == 'fair' end
   if override ~= '' then
     for name, value in pairs(cjson.decode(override)) do holds[name] = value end
   end
@@ -51,6 +52,8 @@ export const limits = String.raw`
 -- Places of records that take turns: behind all others.
 local FAIR = 8796093022208
 
+L.orders = {}
+
 function L.isShared(key) return key and string.byte(key) == 64 end
 function L.spaceOf(key) return string.match(key, '^@[^/]*') end
 
@@ -58,8 +61,9 @@ function L.limitOf(key)
   local name = L.spaceOf(key)
   L.limits = L.limits or {}
   if L.limits[name] == nil then
-    local text = call('HGET', P .. ':li', name)
-    L.limits[name] = text and limitFrom(text) or false
+    local text, limit, fair = call('HGET', P .. ':li', name), nil, nil
+    if text then limit, fair = limitFrom(text) end
+    L.limits[name], L.orders[name] = limit or false, limit and limit.fair or fair
   end
   return L.limits[name] or nil
 end
@@ -244,8 +248,9 @@ end
 -- Where a record stands that becomes ready: by age, or where its limit is fair, by the turn of its key. Every key has a
 -- virtual time, which goes on by one with each of its records and never lies behind that of the queue.
 function L.placeOf(key, queue)
-  local limit = L.isShared(key) and L.limitOf(key)
-  if not limit or not limit.fair then return now end
+  if not L.isShared(key) then return now end
+  L.limitOf(key)
+  if not L.orders[L.spaceOf(key)] then return now end
   local state = L.keyOf(key)
   state.t = state.t or {}
   state.t[queue] = math.max(L.turnOf(queue), (state.t[queue] or -1) + 1)

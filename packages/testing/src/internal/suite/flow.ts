@@ -338,6 +338,60 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     for (const { id } of [a, b, c]) yield* end(id, result("1"))
     assert.strictEqual(yield* H.stateOf(c.id), "completed")
   }),
+  fact(
+    "flow: its records, and those of a node, are found, cancelled and retried apart from another flow's",
+    function*() {
+      const store = yield* JobStore.JobStore
+      /** Two leaves and the sink that stands for it, and a record of the same label outside of the flow. */
+      const started = Effect.gen(function*() {
+        const flowId = H.newId()
+        const part = (label: string, given: Partial<JobStore.NewRecord> = {}) =>
+          H.record({ flowId, tags: [label], ...given })
+        const leaves = [part("leaf"), part("leaf")]
+        const dependencies = leaves.map(({ id }) => ({ name: "leaf", id }))
+        const sink = part("sink", { id: flowId, dependencies })
+        yield* whole(...leaves, sink)
+        yield* H.enqueue({ tags: ["leaf"], delay: 60_000 })
+        return { flowId, leaves: leaves.map(({ id }) => id), sink: sink.id }
+      })
+      const [one, other] = [yield* started, yield* started]
+      const find = (where: JobStore.Selection) =>
+        Effect.gen(function*() {
+          const ids: Array<JobRecord.JobId> = []
+          let cursor: string | undefined
+          do {
+            const page = yield* store.query({ where, order: "oldest", limit: 2, cursor })
+            ids.push(...page.records.map(({ id }) => id))
+            cursor = page.cursor
+          } while (cursor !== undefined)
+          return ids.toSorted()
+        })
+      const act = (action: JobStore.ControlAction, where: JobStore.Selection) =>
+        Effect.gen(function*() {
+          const ids: Array<JobRecord.JobId> = []
+          let cursor: string | undefined
+          do {
+            const reply = yield* store.control({ action, where, limit: 1, cursor })
+            ids.push(...reply.outcomes.filter(({ outcome }) => outcome === "Changed").map(({ id }) => id))
+            cursor = reply.cursor
+          } while (cursor !== undefined)
+          return ids.toSorted()
+        })
+      const all = [...one.leaves, one.sink].toSorted()
+      assert.deepStrictEqual(yield* find({ flowId: one.flowId }), all)
+      assert.deepStrictEqual(yield* find({ flowId: one.flowId, label: "leaf" }), one.leaves)
+      assert.deepStrictEqual(yield* find({ flowId: H.newId() }), [])
+      const cancel = { _tag: "Cancel", reason: "r" } as const
+      assert.deepStrictEqual(yield* act(cancel, { flowId: one.flowId, label: "sink" }), [one.sink])
+      assert.deepStrictEqual(yield* act(cancel, { flowId: one.flowId, label: "leaf" }), one.leaves)
+      assert.deepStrictEqual(yield* find({ flowId: one.flowId, states: ["cancelled"] }), all)
+      for (const id of other.leaves) assert.strictEqual(yield* H.stateOf(id), "ready")
+      const ended = { flowId: one.flowId, states: ["dead", "cancelled"] } as const
+      assert.deepStrictEqual(yield* act({ _tag: "Retry" }, { ...ended, label: "leaf" }), one.leaves)
+      assert.deepStrictEqual(yield* act({ _tag: "Retry" }, { ...ended, label: "sink" }), [one.sink])
+      assert.deepStrictEqual(yield* find(ended), [])
+    }
+  ),
   fact("flow: a record that waits is freed once, whatever its dependencies do afterwards", function*() {
     const a = yield* H.enqueue()
     const b = yield* H.enqueue()

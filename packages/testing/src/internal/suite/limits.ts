@@ -351,6 +351,21 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
       assert.isTrue(next.slice(0, 2).some(({ id }) => id === small[0]))
     }
   ),
+  fact("keys of a limit that only an enqueuer has told of take turns, and its records carry all else", function*() {
+    assert.deepStrictEqual(yield* propose("@space", { order: "fair", concurrency: 0 }, -1), [])
+    yield* H.enqueueMany(20, keyed("big"))
+    const lone = yield* H.enqueueMany(2, { concurrency: { key: "@space/lone", limit: 1 } })
+    const batch = yield* Effect.flatMap(
+      JobStore.JobStore,
+      (store) => store.enqueue({ records: ["big", "small"].map((key) => H.record(keyed(key))) })
+    )
+    const rows = yield* propose("@space", { order: "fair", concurrency: 50 })
+    // A worker has come, and later another enqueuer.
+    assert.deepStrictEqual(yield* propose("@space", { order: "fair" }, -1), rows)
+    const first = (yield* H.claim("w", 3)).map(({ id }) => id)
+    assert.includeMembers(first, [lone[0]!, batch[1]!.id])
+    assert.notInclude(first, lone[1]!)
+  }),
   fact("a higher priority comes before the turns of fair keys, and a record without a key before them", function*() {
     yield* propose("@space", { order: "fair" })
     const [first] = yield* H.enqueueMany(2, keyed("a"))

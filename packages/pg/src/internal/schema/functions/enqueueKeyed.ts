@@ -1,5 +1,5 @@
 /** Storing a batch of records that have a concurrency key, and nothing else that another record could have too. */
-import { locking, standing } from "../slots.ts"
+import { locking, orderOf, standing } from "../slots.ts"
 
 const given = `unnest(
         p_ids, p_tags, p_versions, p_queues, p_priorities, p_delays, p_run_ats, p_start_befores, p_retentions, p_specs,
@@ -117,8 +117,7 @@ BEGIN
       SELECT queue, key, count(*) AS n FROM unnest(p_queues, p_keys, p_delays, p_run_ats) AS g(queue, key, delay, run_at)
       WHERE key >= '@' AND key < 'A' AND coalesce(run_at, p_now + delay) <= p_now GROUP BY queue, key
     ) g
-    CROSS JOIN LATERAL (SELECT fair FROM ${s}.limits
-      WHERE name = split_part(g.key, '/', 1) AND (release >= 0 OR override IS NOT NULL) LIMIT 1) l
+    CROSS JOIN LATERAL (${orderOf(s, "g.key")} LIMIT 1) l
     CROSS JOIN LATERAL (
       SELECT greatest(coalesce((k.turns ->> g.queue)::bigint, 0) + 1, 1, (SELECT turn FROM ${s}.queue WHERE name = g.queue)) AS turn
       FROM ${s}.key k WHERE k.name = g.key LIMIT 1

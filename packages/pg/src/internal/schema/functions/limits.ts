@@ -8,7 +8,7 @@
  * A claim waits for no lock here: a key, or a queue's limit, that another one has locked is passed over and looked at again.
  */
 import { nextAt, taken, tokens } from "../bucket.ts"
-import { limitOf, standing } from "../slots.ts"
+import { limitOf, orderOf, standing } from "../slots.ts"
 
 /**
  * Takes a slot of a shared key for a record that is to become ready, or says that it must wait. Either way it holds the key's
@@ -38,11 +38,9 @@ END $$`
 export const nextTurn = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.next_turn(p_queue text, p_key text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-  l ${s}.limits;
   v_turn bigint;
 BEGIN
-  SELECT * INTO l FROM (${limitOf(s, "p_key")}) held;
-  IF l.fair IS NOT TRUE THEN RETURN 0; END IF;
+  IF (${orderOf(s, "p_key")}) IS NOT TRUE THEN RETURN 0; END IF;
   SELECT greatest(coalesce((k.turns ->> p_queue)::bigint, 0) + 1, 1, (SELECT turn FROM ${s}.queue WHERE name = p_queue))
     INTO v_turn FROM ${s}.key k WHERE k.name = p_key;
   UPDATE ${s}.key SET turns = coalesce(turns, '{}') || jsonb_build_object(p_queue, v_turn) WHERE name = p_key;
