@@ -4,18 +4,19 @@
  *
  * `--facts` asks the facts of the suite alone, where a module has some, and not its test files, which take longer.
  * `--only heap.ts` takes the mutants of one file, and `--list` names them; neither writes. `--survivors` asks again for those
- * that are in the file.
+ * that are in the file. A sample that is smaller than the one that stands there is refused before anything is measured:
+ * `--to look.json` writes it to another file.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
 import { inWords, keyOf, mutantsOf, placeOf, survivorOf, textOf } from "./mutation/all.ts"
 import { Judge, type Verdict } from "./mutation/asked.ts"
 import { type Module, modules, root } from "./mutation/modules.ts"
 import { applied, type Mutant, sampled } from "./mutation/mutant.ts"
-import { type Row, scoreOf, type Survivor } from "./mutation/published.ts"
+import { refusalOf, type Row, scoreOf, type Survivor } from "./mutation/published.ts"
 import { startPostgres } from "./servers/postgres.ts"
 import { startRedis } from "./servers/redis.ts"
 
@@ -28,12 +29,17 @@ const { values } = parseArgs({
     list: { type: "boolean", default: false },
     survivors: { type: "boolean", default: false },
     facts: { type: "boolean", default: false },
+    to: { type: "string" },
     again: { type: "boolean", default: false }
   }
 })
 
+const rowsIn = (file: URL): ReadonlyArray<Row> => existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : []
+
 const published = new URL("docs/mutation.json", root)
-const rows: ReadonlyArray<Row> = existsSync(published) ? JSON.parse(readFileSync(published, "utf8")) : []
+const rows = rowsIn(published)
+/** Where the row goes. */
+const target = values.to === undefined ? published : pathToFileURL(values.to)
 
 /** The servers of a module, and how they are made anew when a mutant has them busy for ever. */
 const startServer = async (facts: Module["facts"]) => {
@@ -93,6 +99,10 @@ const measure = async (name: string, module: Module): Promise<void> => {
     for (const mutant of chosen) console.log(`${placeOf(mutant)}  ${inWords(mutant)}`)
     return
   }
+  const refusal = values.survivors || values.only !== undefined || values.to !== undefined
+    ? undefined
+    : refusalOf(before, { sample: chosen.length, all: all.length })
+  if (refusal !== undefined) throw new Error(refusal)
   if (values.survivors && chosen.length !== known.size) {
     throw new Error(`the sources of ${name} have changed since they were measured: run it without --survivors`)
   }
@@ -160,11 +170,10 @@ const measure = async (name: string, module: Module): Promise<void> => {
   }
   console.log(`\n${name}: ${JSON.stringify({ ...row, survived: survived.length })}`)
   if (values.only !== undefined) return
-  const others = (existsSync(published) ? JSON.parse(readFileSync(published, "utf8")) as ReadonlyArray<Row> : [])
-    .filter((row) => row.module !== name)
+  const others = rowsIn(target).filter((row) => row.module !== name)
   const order = Object.keys(modules)
   const next = [...others, row].toSorted((a, b) => order.indexOf(a.module) - order.indexOf(b.module))
-  writeFileSync(published, `${JSON.stringify(next, undefined, 2)}\n`)
+  writeFileSync(target, `${JSON.stringify(next, undefined, 2)}\n`)
 }
 
 const chosen = values.module === undefined ? Object.keys(modules) : [values.module]

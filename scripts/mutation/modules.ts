@@ -57,7 +57,8 @@ export const modules: Readonly<Record<string, Module>> = {
       "Step",
       "Flow",
       "Group",
-      "Options"
+      "Options",
+      "JobSchedules"
     )
   },
   postgres: {

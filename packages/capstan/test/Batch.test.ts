@@ -334,6 +334,33 @@ describe("the end of a batch", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("comes with the last of its records: until the policy of that one has decided, it has the slot", () => {
+    class Deciding extends JobBatch.make("Deciding", {
+      ...options,
+      retry: Schedule.spaced("1 minute").pipe(
+        Schedule.modifyDelay(({ duration }) => Effect.as(Effect.sleep("5 seconds"), duration))
+      )
+    }) {}
+    const seen: Array<ReadonlyArray<number>> = []
+    const handler = Deciding.toLayer((members) =>
+      Effect.sync(() => {
+        seen.push(numbers(members))
+        return members.map((member) => [
+          member,
+          member.payload.n === 3 ? Exit.fail(new Failed({ n: 3 })) : Exit.succeed(0)
+        ])
+      })
+    )
+    return Effect.gen(function*() {
+      const handles = yield* Effect.forEach([1, 2, 3, 4, 5, 6], (n) => Deciding.enqueue({ key: "a", n }))
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* states(handles.slice(0, 3)), ["completed", "completed", "running"])
+      assert.deepStrictEqual(seen, [[1, 2, 3]])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(seen, [[1, 2, 3], [4, 5, 6]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Deciding), handler, { concurrency: 1 })))
+  })
+
   it.effect("by a shutdown gives what runs back, and what was only collected too, without an attempt", () => {
     const { handlers } = worker(() => Effect.never)
     return Effect.gen(function*() {

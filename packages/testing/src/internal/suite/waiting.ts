@@ -43,6 +43,15 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.maintain
     assert.strictEqual((yield* H.claim("b", 10)).length, 1)
   }),
+  fact("records of a key that come due at one time do not exceed its limit (P6)", function*() {
+    const ids = yield* H.enqueueMany(3, { ...keyed("k"), delay: 1000 })
+    yield* H.enqueueMany(2, { delay: 1000 })
+    yield* H.advance(1000)
+    const claimed = yield* H.claim("w", 10)
+    assert.strictEqual(claimed.length, 3)
+    assert.strictEqual(claimed.filter(({ id }) => ids.includes(id)).length, 1)
+    assert.strictEqual((yield* H.statsOf()).counts.blocked, 2)
+  }),
   fact("keys do not hold each other up", function*() {
     yield* H.enqueue(keyed("a"))
     yield* H.enqueue(keyed("b"))
