@@ -219,7 +219,8 @@ serve(async (question) => {
   if (typeof mutated === "string") return { _tag: "Invalid", why: mutated }
   for (const fact of ordered(mutated.facts ?? factsOf(JobStoreSuite), ({ name }) => name, question.first)) {
     tell({ _tag: "Begun", check: fact.name })
-    if (!await holds(mutated, fact)) return { _tag: "Killed", by: fact.name }
+    // What hears of something waits for it in real time, which a busy machine may take from it: a mutant fails it twice.
+    if (!await holds(mutated, fact) && !await holds(mutated, fact)) return { _tag: "Killed", by: fact.name }
   }
   return { _tag: "Survived" }
 })

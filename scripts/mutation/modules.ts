@@ -58,7 +58,8 @@ export const modules: Readonly<Record<string, Module>> = {
       "Flow",
       "Group",
       "Options",
-      "JobSchedules"
+      "JobSchedules",
+      "Retry"
     )
   },
   postgres: {

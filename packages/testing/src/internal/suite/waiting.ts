@@ -186,6 +186,13 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(yield* H.stateOf(id), "ready")
     assert.strictEqual(yield* store.signal({ id: H.newId(), waitpoint: "x", value: "1" }), "NotFound")
   }),
+  fact("a signal with the name of the key that a record waits for does not let it run", function*() {
+    const store = yield* JobStore.JobStore
+    const [, waits] = yield* H.enqueueMany(2, keyed("k"))
+    yield* H.claimOne("w")
+    assert.strictEqual(yield* store.signal({ id: waits!, waitpoint: "k", value: "1" }), "Early")
+    assert.deepStrictEqual((yield* H.get(waits!)).blocked, { reason: "ConcurrencyKey", on: "k" })
+  }),
   fact("a record carries what later issues need: rate key, batch key, flow and parent", function*() {
     const keys = { rateKey: "r", batchKey: "b", flowId: "f", parent: H.newId() }
     const { id } = yield* H.enqueue(keys)
