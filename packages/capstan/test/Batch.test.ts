@@ -72,6 +72,17 @@ describe("a batch", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("keeps what it collects for longer than a lease, also a single record", () => {
+    class Patient extends JobBatch.make("Patient", { ...options, batch: { ...options.batch, within: "20 seconds" } }) {}
+    const handler = Patient.toLayer((members) => Effect.succeed(double(members)))
+    return Effect.gen(function*() {
+      const { id } = yield* Patient.enqueue({ key: "a", n: 1 })
+      yield* TestClock.adjust("20 seconds")
+      const { attempts, state } = yield* recordOf(id)
+      assert.deepStrictEqual([state, attempts.map(({ decision }) => decision)], ["completed", ["completed"]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Patient), handler, { lease: "3 seconds" })))
+  })
+
   it.effect("has records of one key", () => {
     const { layer, seen } = worker()
     return Effect.gen(function*() {

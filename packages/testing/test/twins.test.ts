@@ -502,6 +502,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    if (this.used >= this.slots) return false",
     instead: "    if (this.used >= this.slots) return true",
     red: [
+      "a record that comes back after a delay takes a slot anew",
       "records of a key that come due at one time",
       "no more records of a concurrency key run",
       "a slot moves with its record",

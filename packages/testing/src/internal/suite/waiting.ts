@@ -52,6 +52,16 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(claimed.filter(({ id }) => ids.includes(id)).length, 1)
     assert.strictEqual((yield* H.statsOf()).counts.blocked, 2)
   }),
+  fact("a record that comes back after a delay takes a slot anew (P6)", function*() {
+    const ids = yield* H.enqueueMany(2, keyed("k"))
+    yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(1000))
+    const second = yield* H.claimOne("w")
+    yield* H.advance(1000)
+    assert.deepStrictEqual(yield* H.claim("w", 5), [])
+    assert.strictEqual((yield* H.get(ids[0]!)).blocked?.reason, "ConcurrencyKey")
+    yield* H.settle("w", second, H.complete)
+    assert.strictEqual((yield* H.claimOne("w")).id, ids[0])
+  }),
   fact("keys do not hold each other up", function*() {
     yield* H.enqueue(keyed("a"))
     yield* H.enqueue(keyed("b"))
