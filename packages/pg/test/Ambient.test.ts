@@ -1,7 +1,7 @@
 /** The facts of the suite, asked by transactions of a caller's: they hold from the first exchange after a commit on (P2). */
 import { describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { Advance } from "../../testing/src/internal/suite/harness.ts"
 import { factsInTransactions, inTransactions } from "./ambient.ts"
 import * as Harness from "./harness.ts"
