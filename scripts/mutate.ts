@@ -4,18 +4,19 @@
  *
  * `--facts` asks the facts of the suite alone, where a module has some, and not its test files, which take longer.
  * `--only heap.ts` takes the mutants of one file, and `--list` names them; neither writes. `--survivors` asks again for those
- * that are in the file.
+ * that are in the file. A sample that is smaller than the one that stands there is refused before anything is measured:
+ * `--to look.json` writes it to another file. `--lanes 2` asks two judges at a time.
  */
 import { execFileSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import { parseArgs } from "node:util"
 import { inWords, keyOf, mutantsOf, placeOf, survivorOf, textOf } from "./mutation/all.ts"
 import { Judge, type Verdict } from "./mutation/asked.ts"
 import { type Module, modules, root } from "./mutation/modules.ts"
 import { applied, type Mutant, sampled } from "./mutation/mutant.ts"
-import { type Row, scoreOf, type Survivor } from "./mutation/published.ts"
+import { refusalOf, type Row, scoreOf, type Survivor } from "./mutation/published.ts"
 import { startPostgres } from "./servers/postgres.ts"
 import { startRedis } from "./servers/redis.ts"
 
@@ -28,12 +29,18 @@ const { values } = parseArgs({
     list: { type: "boolean", default: false },
     survivors: { type: "boolean", default: false },
     facts: { type: "boolean", default: false },
+    to: { type: "string" },
+    lanes: { type: "string", default: "1" },
     again: { type: "boolean", default: false }
   }
 })
 
+const rowsIn = (file: URL): ReadonlyArray<Row> => existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : []
+
 const published = new URL("docs/mutation.json", root)
-const rows: ReadonlyArray<Row> = existsSync(published) ? JSON.parse(readFileSync(published, "utf8")) : []
+const rows = rowsIn(published)
+/** Where the row goes. */
+const target = values.to === undefined ? published : pathToFileURL(values.to)
 
 /** The servers of a module, and how they are made anew when a mutant has them busy for ever. */
 const startServer = async (facts: Module["facts"]) => {
@@ -77,6 +84,37 @@ const remembered = (name: string) => {
   }
 }
 
+/** Judges that ask one after the other, and a server of their own. */
+const startLane = async ({ facts, tests }: Module) => {
+  const server = await startServer(facts)
+  const shared = { env: server.env, afterKill: server.again }
+  const judges = [
+    ...(facts === undefined ? [] : [new Judge({ program: "facts.ts", args: [facts], patience: 60, ...shared })]),
+    ...(values.facts ? [] : [new Judge({ program: "tests.ts", args: tests, patience: 90, ...shared })])
+  ]
+  return { server, judges }
+}
+
+/** Without a mutant all checks must pass. */
+const passOriginal = async ({ files }: Module, judges: ReadonlyArray<Judge>): Promise<void> => {
+  const file = files[0]!
+  for (const judge of judges) {
+    const began = performance.now()
+    const verdict = await judge.ask({ file, text: textOf(file), isOriginal: true })
+    console.log(`all pass in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+    if (verdict._tag !== "Survived") throw new Error(`without a mutant: ${JSON.stringify(verdict)}`)
+  }
+}
+
+const judge = async (judges: ReadonlyArray<Judge>, mutant: Mutant): Promise<Verdict> => {
+  const { file } = mutant
+  for (const judge of judges) {
+    const verdict = await judge.ask({ file, text: applied(textOf(file), mutant), isOriginal: false })
+    if (verdict._tag !== "Survived") return verdict
+  }
+  return { _tag: "Survived" }
+}
+
 const measure = async (name: string, module: Module): Promise<void> => {
   const all = mutantsOf(module)
   const before = rows.find((row) => row.module === name)
@@ -93,46 +131,36 @@ const measure = async (name: string, module: Module): Promise<void> => {
     for (const mutant of chosen) console.log(`${placeOf(mutant)}  ${inWords(mutant)}`)
     return
   }
+  const refusal = values.survivors || values.only !== undefined || values.to !== undefined
+    ? undefined
+    : refusalOf(before, { sample: chosen.length, all: all.length })
+  if (refusal !== undefined) throw new Error(refusal)
   if (values.survivors && chosen.length !== known.size) {
     throw new Error(`the sources of ${name} have changed since they were measured: run it without --survivors`)
   }
-  const server = await startServer(module.facts)
-  const shared = { env: server.env, afterKill: server.again }
-  const judges = [
-    ...(module.facts === undefined
-      ? []
-      : [new Judge({ program: "facts.ts", args: [module.facts], patience: 60, ...shared })]),
-    ...(values.facts ? [] : [new Judge({ program: "tests.ts", args: module.tests, patience: 90, ...shared })])
-  ]
+  const lanes = await Promise.all(Array.from({ length: Number(values.lanes) }, () => startLane(module)))
   process.once("SIGTERM", () => {
-    for (const judge of judges) judge.stop()
+    for (const { judges } of lanes) for (const judge of judges) judge.stop()
     process.exit(1)
   })
   const memory = remembered(name)
   const judged: Array<readonly [Mutant, Verdict]> = []
+  const left = [...chosen.entries()].toReversed()
   try {
-    const file = module.files[0]!
-    for (const judge of judges) {
-      const began = performance.now()
-      const verdict = await judge.ask({ file, text: textOf(file), isOriginal: true })
-      console.log(`all pass in ${((performance.now() - began) / 1000).toFixed(1)} s`)
-      if (verdict._tag !== "Survived") throw new Error(`without a mutant: ${JSON.stringify(verdict)}`)
-    }
-    for (const [i, mutant] of chosen.entries()) {
-      let verdict: Verdict = memory.of(mutant) ?? { _tag: "Survived" }
-      for (const judge of judges) {
-        const { file } = mutant
-        if (verdict._tag === "Survived") {
-          verdict = await judge.ask({ file, text: applied(textOf(file), mutant), isOriginal: false })
-        }
+    await Promise.all(lanes.map(async ({ judges }) => {
+      await passOriginal(module, judges)
+      for (let next = left.pop(); next !== undefined; next = left.pop()) {
+        const [i, mutant] = next
+        const known = memory.of(mutant)
+        const verdict = known ?? await judge(judges, mutant)
+        report(mutant, verdict, i, chosen.length)
+        if (known === undefined) memory.put(mutant, verdict)
+        judged[i] = [mutant, verdict]
       }
-      report(mutant, verdict, i, chosen.length)
-      if (memory.of(mutant) === undefined) memory.put(mutant, verdict)
-      judged.push([mutant, verdict])
-    }
+    }))
   } finally {
-    for (const judge of judges) judge.stop()
-    await server.stop()
+    for (const { judges } of lanes) for (const judge of judges) judge.stop()
+    await Promise.all(lanes.map(({ server }) => server.stop()))
   }
   const count = (tag: Verdict["_tag"]) => judged.filter(([, verdict]) => verdict._tag === tag).length
   const survived = judged.filter(([, verdict]) => verdict._tag === "Survived").map(([mutant]): Survivor => {
@@ -160,11 +188,10 @@ const measure = async (name: string, module: Module): Promise<void> => {
   }
   console.log(`\n${name}: ${JSON.stringify({ ...row, survived: survived.length })}`)
   if (values.only !== undefined) return
-  const others = (existsSync(published) ? JSON.parse(readFileSync(published, "utf8")) as ReadonlyArray<Row> : [])
-    .filter((row) => row.module !== name)
+  const others = rowsIn(target).filter((row) => row.module !== name)
   const order = Object.keys(modules)
   const next = [...others, row].toSorted((a, b) => order.indexOf(a.module) - order.indexOf(b.module))
-  writeFileSync(published, `${JSON.stringify(next, undefined, 2)}\n`)
+  writeFileSync(target, `${JSON.stringify(next, undefined, 2)}\n`)
 }
 
 const chosen = values.module === undefined ? Object.keys(modules) : [values.module]

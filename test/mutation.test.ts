@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { keyOf, mutantsOf, survivorOf } from "../scripts/mutation/all.ts"
 import { type Module, modules } from "../scripts/mutation/modules.ts"
-import { type Row, scoreOf } from "../scripts/mutation/published.ts"
+import { refusalOf, type Row, scoreOf } from "../scripts/mutation/published.ts"
 
 const root = fileURLToPath(new URL("../", import.meta.url))
 const rows: ReadonlyArray<Row> = JSON.parse(readFileSync(`${root}docs/mutation.json`, "utf8"))
@@ -28,6 +28,22 @@ const since = ({ commit }: Row, { files }: Module): number | undefined =>
   holds("merge-base", "--is-ancestor", commit, "HEAD")
     ? Number(git("rev-list", "--count", `${commit}..HEAD`, "--", ...files))
     : undefined
+
+describe("npm run mutate", () => {
+  const before = { module: "memory", sample: 120 }
+
+  it("refuses a smaller sample than the published one, and says what to type", () => {
+    const refusal = refusalOf(before, { sample: 2, all: 3000 })
+    expect(refusal).toMatch(/sample of 120 of memory, and 2 would take its place/)
+    expect(refusal).toMatch(/--sample 120 or more, or .* --to <file>/)
+  })
+
+  it("publishes one that is as large, one that is all there is, and the first one", () => {
+    expect(refusalOf(before, { sample: 120, all: 3000 })).toBeUndefined()
+    expect(refusalOf(before, { sample: 81, all: 81 })).toBeUndefined()
+    expect(refusalOf(undefined, { sample: 2, all: 3000 })).toBeUndefined()
+  })
+})
 
 describe("docs/mutation.json", () => {
   it("has a row for each module, but for those of which the page says that they are not measured", () => {

@@ -14,7 +14,7 @@ export interface JudgeOptions {
   readonly program: string
   readonly args: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
-  /** How many seconds one check may take. */
+  /** How many seconds one check may take, at least: ten times as long as the longest one took without a mutant. */
   readonly patience: number
   /** What is done after a judge was killed: its server may still be at it. */
   readonly afterKill: () => Promise<void>
@@ -28,6 +28,8 @@ export class Judge {
   #child: ChildProcess | undefined
   #asked = 0
   #first: Array<string> = []
+  /** How long the longest check took without a mutant, in milliseconds: a busy machine takes longer for all. */
+  #longest = 0
 
   constructor(options: JudgeOptions) {
     this.#options = options
@@ -46,13 +48,17 @@ export class Judge {
         end()
       }
       const late = () => finish(() => resolve({ _tag: "TimedOut", by: check }))
-      let timer = setTimeout(late, this.#options.patience * 1000)
+      const patience = Math.max(this.#options.patience * 1000, 10 * this.#longest)
+      let timer = setTimeout(late, patience)
+      let began = performance.now()
       const gone = () => finish(() => reject(new Error(`the judge has ended at ${question.file}: ${check}`)))
       const hear = (answer: Answer) => {
         if (answer._tag === "Begun") {
+          if (question.isOriginal) this.#longest = Math.max(this.#longest, performance.now() - began)
+          began = performance.now()
           check = answer.check
           clearTimeout(timer)
-          timer = setTimeout(late, this.#options.patience * 1000)
+          timer = setTimeout(late, patience)
         } else if (answer._tag !== "Ready") finish(() => resolve(answer))
       }
       child.on("message", hear)

@@ -16,6 +16,7 @@ import { PgJobStore } from "../../packages/pg/src/index.ts"
 import { Client as PgCalls } from "../../packages/pg/src/internal/client.ts"
 import { migrations } from "../../packages/pg/src/internal/schema/migrations.ts"
 import { make as makePg } from "../../packages/pg/src/internal/store.ts"
+import { factsInTransactions, inTransactions } from "../../packages/pg/test/ambient.ts"
 import { empty } from "../../packages/pg/test/server.ts"
 import { Client as RedisCalls } from "../../packages/redis/src/internal/client.ts"
 import type { scripts } from "../../packages/redis/src/internal/scripts.ts"
@@ -130,6 +131,7 @@ const postgres = async (): Promise<Prepare> => {
   /** What planner each function gets is told after they are made. */
   const settings = original.at(-1)!
   let changed: ReadonlyArray<string> = []
+  const facts = [...factsOf(JobStoreSuite), ...factsInTransactions.map(inTransactions(sql))]
   return async (question) => {
     await Effect.runPromise(Effect.forEach([...changed, settings], statement))
     changed = []
@@ -151,6 +153,7 @@ const postgres = async (): Promise<Prepare> => {
       listen: true
     })
     return {
+      facts,
       layer: Layer.effect(JobStore.JobStore, Effect.andThen(Effect.orDie(empty({ schema, sql })), store)),
       advance: (millis) =>
         Effect.asVoid(Effect.orDie(sql.unsafe(`UPDATE ${schema}.now SET at = at + $1::float8::bigint`, [millis])))
@@ -216,7 +219,8 @@ serve(async (question) => {
   if (typeof mutated === "string") return { _tag: "Invalid", why: mutated }
   for (const fact of ordered(mutated.facts ?? factsOf(JobStoreSuite), ({ name }) => name, question.first)) {
     tell({ _tag: "Begun", check: fact.name })
-    if (!await holds(mutated, fact)) return { _tag: "Killed", by: fact.name }
+    // What hears of something waits for it in real time, which a busy machine may take from it: a mutant fails it twice.
+    if (!await holds(mutated, fact) && !await holds(mutated, fact)) return { _tag: "Killed", by: fact.name }
   }
   return { _tag: "Survived" }
 })

@@ -57,7 +57,9 @@ export const modules: Readonly<Record<string, Module>> = {
       "Step",
       "Flow",
       "Group",
-      "Options"
+      "Options",
+      "JobSchedules",
+      "Retry"
     )
   },
   postgres: {

@@ -33,3 +33,16 @@ export const scoreOf = ({ killed, survived, timedOut }: Pick<Row, "killed" | "su
   const dead = killed + timedOut
   return Math.round(1000 * dead / (dead + survived.length)) / 10
 }
+
+/**
+ * Why a sample is not published: what stands there says more. None where it is at least as large, or where it is all that there
+ * is by now.
+ */
+export const refusalOf = (
+  before: Pick<Row, "module" | "sample"> | undefined,
+  { all, sample }: Pick<Row, "all" | "sample">
+): string | undefined =>
+  before === undefined || sample >= before.sample || sample === all
+    ? undefined
+    : `docs/mutation.json has a sample of ${before.sample} of ${before.module}, and ${sample} would take its place: ` +
+      `ask for --sample ${before.sample} or more, or write it elsewhere with --to <file>`

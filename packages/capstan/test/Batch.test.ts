@@ -72,6 +72,17 @@ describe("a batch", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect("keeps what it collects for longer than a lease, also a single record", () => {
+    class Patient extends JobBatch.make("Patient", { ...options, batch: { ...options.batch, within: "20 seconds" } }) {}
+    const handler = Patient.toLayer((members) => Effect.succeed(double(members)))
+    return Effect.gen(function*() {
+      const { id } = yield* Patient.enqueue({ key: "a", n: 1 })
+      yield* TestClock.adjust("20 seconds")
+      const { attempts, state } = yield* recordOf(id)
+      assert.deepStrictEqual([state, attempts.map(({ decision }) => decision)], ["completed", ["completed"]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Patient), handler, { lease: "3 seconds" })))
+  })
+
   it.effect("has records of one key", () => {
     const { layer, seen } = worker()
     return Effect.gen(function*() {
@@ -332,6 +343,33 @@ describe("the end of a batch", () => {
       yield* settle
       assert.deepStrictEqual(yield* states(next), ["completed", "completed", "completed"])
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("comes with the last of its records: until the policy of that one has decided, it has the slot", () => {
+    class Deciding extends JobBatch.make("Deciding", {
+      ...options,
+      retry: Schedule.spaced("1 minute").pipe(
+        Schedule.modifyDelay(({ duration }) => Effect.as(Effect.sleep("5 seconds"), duration))
+      )
+    }) {}
+    const seen: Array<ReadonlyArray<number>> = []
+    const handler = Deciding.toLayer((members) =>
+      Effect.sync(() => {
+        seen.push(numbers(members))
+        return members.map((member) => [
+          member,
+          member.payload.n === 3 ? Exit.fail(new Failed({ n: 3 })) : Exit.succeed(0)
+        ])
+      })
+    )
+    return Effect.gen(function*() {
+      const handles = yield* Effect.forEach([1, 2, 3, 4, 5, 6], (n) => Deciding.enqueue({ key: "a", n }))
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* states(handles.slice(0, 3)), ["completed", "completed", "running"])
+      assert.deepStrictEqual(seen, [[1, 2, 3]])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(seen, [[1, 2, 3], [4, 5, 6]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Deciding), handler, { concurrency: 1 })))
   })
 
   it.effect("by a shutdown gives what runs back, and what was only collected too, without an attempt", () => {

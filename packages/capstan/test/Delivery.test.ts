@@ -215,6 +215,37 @@ describe("what ends while an exchange is under way", () => {
   })
 })
 
+describe("what the store has taken away", () => {
+  it.effect("is not settled, also when its handler cannot be interrupted and fails by itself", () => {
+    const fences: Array<number> = []
+    const store = storeWith((store) => ({
+      renew: (request) => Effect.map(store.renew(request), (reply) => ({ ...reply, lost: request.holding })),
+      exchange: (request) =>
+        Effect.suspend(() => {
+          fences.push(...request.settlements.map(({ fence }) => fence))
+          return store.exchange(request)
+        })
+    }))
+    let runs = 0
+    const late = Effect.andThen(Effect.sleep("5 seconds"), Effect.die(new Error("late")))
+    const handler = Task.toLayer(() =>
+      Effect.suspend(() => runs++ === 0 ? Effect.uninterruptible(late) : Effect.succeed(""))
+    )
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue("")
+      yield* TestClock.adjust("1 minute")
+      const { fence, state } = yield* recordOf(id)
+      assert.deepStrictEqual([runs, state], [2, "completed"])
+      // Only what ran after it was given back: neither the first attempt nor anything twice.
+      assert.deepStrictEqual(fences, [fence - 1])
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(withOnly(group, handler, { lease: "3 seconds", interruptGrace: "30 seconds" }), store)
+      )
+    )
+  })
+})
+
 describe("what the store refuses for good", () => {
   const answers: ReadonlyArray<readonly [string, () => Effect.Effect<never, JobError.JobStoreError>]> = [
     ["answers no", () => Effect.fail(refused)],

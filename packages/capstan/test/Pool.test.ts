@@ -209,6 +209,14 @@ describe("batches on a store elsewhere", () => {
 })
 
 describe("the credit of a queue", () => {
+  it.effect("is in slots: of batches it buys as many records as those take", () =>
+    Effect.sync(() => {
+      const bulk = new QueueSlots("bulk")
+      bulk.batch = 3
+      const slots = new Slots(10, "weighted", [bulk, new QueueSlots("others")])
+      assert.deepStrictEqual(slots.demand(10).map(({ queue, share }) => [queue, share]), [["bulk", 15], ["others", 5]])
+    }))
+
   it.effect("does not grow beyond its cap, so a higher cap later does not let it crowd out the others", () =>
     Effect.sync(() => {
       const few = new QueueSlots("few")

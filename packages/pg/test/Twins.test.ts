@@ -40,6 +40,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "full_at = full_at"
     ]],
     red: [
+      "a key is listed that only waits",
       "a key starts no more",
       "a token is taken by the start",
       "no more records of a key are ready",
@@ -193,6 +194,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a claim that its worker is not known to have": {
     changes: [["WHERE worker = p_num RETURNING ids", "WHERE false RETURNING ids"]],
     red: [
+      "what crashed its worker",
       "unique, until started: a record that is given back unstarted",
       "unique, runAfter: a successor waits for its holder and for its dependencies",
       "a settle with a stale fence changes nothing (P3)",
@@ -277,6 +279,8 @@ const twins: Readonly<Record<string, Twin>> = {
   "a key slot that a completion leaks": {
     changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
     red: [
+      "a key is listed that only waits",
+      "a record that comes back after a delay",
       "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run than its limit",
       "records that must wait for each other by a key",
@@ -295,6 +299,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a batch whose records each see all slots of their key": {
     changes: [["<= (v_rooms ->> g.key)::int THEN 0", "<= 1000000 * (v_rooms ->> g.key)::int THEN 0"]],
     red: [
+      "a signal with the name of the key",
       "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run",
       "a slot moves with its record",
@@ -372,6 +377,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "WHERE d.parent = g.id AND false\n    RETURNING d.child, d.on_failure"
     ]],
     red: [
+      "records of one call that are alike",
       "who waits for children goes on when they have ended, also one",
       "flow: what waited for a record that is deleted says that it is gone",
       "unique, runAfter: a successor waits for its holder and for",

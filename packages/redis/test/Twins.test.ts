@@ -38,6 +38,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a start that takes no token": {
     changes: [[["exchange"], "if limit and limit.gap then state.f = takenFrom(limit, state.f, 1) end", ""]],
     red: [
+      "a key is listed that only waits",
       "a key starts no more",
       "a token is taken by the start",
       "no more records of a key are ready",
@@ -181,6 +182,9 @@ const twins: Readonly<Record<string, Twin>> = {
   "keys have no limit": {
     changes: [[["enqueue", "exchange", "maintain"], "if slot.used >= slot.limit then", "if false then"]],
     red: [
+      "records of a key that come due at one time",
+      "a record that comes back after a delay",
+      "a signal with the name of the key",
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot moves with its record: rescued records do not exceed the limit (P6)",
       "of a batch with many keys",
@@ -196,6 +200,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "function L.freeSlot(row)\n  if true or not row.admitted"
     ], [["exchange"], "if next(freed) then general().freeSlots(freed) end", ""]],
     red: [
+      "a key is listed that only waits",
+      "a record that comes back after a delay",
       "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run than its limit, and the next one starts in the write that frees a slot (P6)",
       "a slot is free after a retry with a delay, a death, a cancel, a park and a delete (P6)",
@@ -318,6 +324,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a dependency is not counted down": {
     changes: [[["exchange", "control", "maintain"], "if was == '' then its.pending = its.pending - 1 end", ""]],
     red: [
+      "records of one call that are alike",
       "who waits for children goes on when they have ended, also one",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",

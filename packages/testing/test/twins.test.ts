@@ -228,6 +228,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  if (edge.answer === undefined) row.grow().pending--\n",
     instead: "",
     red: [
+      "records of one call that are alike but for one thing",
       "who waits for children goes on when they have ended, also one",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
@@ -442,6 +443,8 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
     instead: "    this.move(row, event, to)",
     red: [
+      "a record that comes back after a delay",
+      "a key is listed that only waits",
       "no more records of a concurrency key run than its limit",
       "a slot is free after",
       "a key of a space counts",
@@ -476,6 +479,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    if (key.space !== undefined) key.gate.take(key.space.holds, now)\n",
     instead: "",
     red: [
+      "a key is listed that only waits",
       "a key starts no more",
       "a token is taken by the start",
       "one claim takes a token",
@@ -499,6 +503,9 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    if (this.used >= this.slots) return false",
     instead: "    if (this.used >= this.slots) return true",
     red: [
+      "a signal with the name of the key",
+      "a record that comes back after a delay takes a slot anew",
+      "records of a key that come due at one time",
       "no more records of a concurrency key run",
       "a slot moves with its record",
       "keys are listed by name",

@@ -1,9 +1,14 @@
 import { assert } from "@effect/vitest"
-import { JobStore } from "capstan"
+import { type JobRecord, JobStore } from "capstan"
 import { Effect } from "effect"
 import * as H from "./harness.ts"
 
 const { fact } = H
+
+const permutations = <A>(all: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> =>
+  all.length === 0
+    ? [[]]
+    : all.flatMap((one) => permutations(all.filter((other) => other !== one)).map((rest) => [one, ...rest]))
 
 export const claimFacts: ReadonlyArray<H.Fact> = [
   fact("a claim raises attempt and fence, and the record runs at that worker", function*() {
@@ -31,6 +36,35 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     const claimed = yield* H.claim("w", 10)
     assert.deepStrictEqual(claimed.map(({ id }) => id), [high.id, first.id, second.id, low.id])
   }),
+  fact(
+    "what crashed its worker, what was given back and what nobody has touched come by their priority",
+    function*() {
+      const kinds = ["crashed", "given back", "given back too", "new"] as const
+      const priorities = [1, 3, 5, 7]
+      const orders = permutations(priorities).map((order, i) => ({ order, queue: `q${i}` }))
+      const made = new Map<string, ReadonlyArray<JobRecord.JobId>>()
+      for (const { order, queue } of orders) {
+        const three = yield* Effect.forEach(order.slice(0, 3), (priority) => H.enqueue({ queue, priority }))
+        const ids = three.map(({ id }) => id)
+        made.set(queue, ids)
+        for (const attempt of yield* H.claim("dies", 3, queue)) {
+          if (attempt.id !== ids[0]) yield* H.settle("dies", attempt, { _tag: "Release" })
+        }
+      }
+      yield* H.advance(H.lease)
+      yield* H.maintainAll
+      for (const { order, queue } of orders) {
+        const ids = [...made.get(queue)!, (yield* H.enqueue({ queue, priority: order[3]! })).id]
+        // Beside them, and between, are priorities of which nothing is left.
+        const gone = yield* Effect.forEach([0, 2, 4, 6, 8], (priority) => H.enqueue({ queue, priority }))
+        yield* H.control({ _tag: "Cancel", reason: "r" }, ...gone.map(({ id }) => id))
+        const expected = priorities.toReversed().map((priority) => ids[order.indexOf(priority)]!)
+        const claimed = yield* H.claim(`w-${queue}`, 4, queue)
+        const named = (found: ReadonlyArray<JobRecord.JobId>) => found.map((id) => kinds[ids.indexOf(id)])
+        assert.deepStrictEqual(named(claimed.map(({ id }) => id)), named(expected))
+      }
+    }
+  ),
   fact("a record that was rescheduled is claimed in the turn of its new instant", function*() {
     const [first, second] = yield* H.enqueueMany(2)
     yield* H.control({ _tag: "Reschedule", delay: 1000 }, first!)

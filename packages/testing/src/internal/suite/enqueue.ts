@@ -73,6 +73,51 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     yield* H.claimOne("other")
     yield* isRefused
   }),
+  fact("records of one call that are alike but for one thing keep that one, also when they have waited", function*() {
+    const store = yield* JobStore.JobStore
+    const one = yield* H.enqueue({ queue: "first" })
+    const base: Partial<JobStore.NewRecord> = {
+      tags: ["x"],
+      headers: { a: "1" },
+      rateKey: "r",
+      batchKey: "b",
+      flowId: "f",
+      parent: one.id,
+      startBefore: 60_000
+    }
+    const differences: ReadonlyArray<Partial<JobStore.NewRecord>> = [
+      {},
+      { tag: "Other" },
+      { version: 2 },
+      { queue: "other" },
+      { priority: 3 },
+      { payload: "1" },
+      { delay: 5000 },
+      { startBefore: 70_000 },
+      { tags: ["y"] },
+      { headers: { a: "2" } },
+      { rateKey: "q" },
+      { batchKey: "c" },
+      { parent: H.newId() },
+      { sensitive: { payload: ["/a"], result: [], error: [], progress: [] } }
+    ]
+    const dependencies = [{ name: "one", id: one.id }]
+    const records = [{}, { dependencies }].flatMap((waits) =>
+      differences.map((difference) => H.record({ ...base, ...difference, ...waits }))
+    )
+    yield* store.enqueue({ records })
+    const { enqueuedAt } = yield* H.get(one.id)
+    yield* H.settle("w", yield* H.claimOne("w", "first"), H.complete)
+    for (const record of records) {
+      const { batchKey, headers, parent, payload, priority, queue, rateKey, sensitive, tag, tags, version } = record
+      const found = yield* H.get(record.id)
+      assert.deepInclude(found, { tag, version, queue, priority, payload, tags, headers, rateKey, batchKey, sensitive })
+      assert.strictEqual(found.parent, parent)
+      assert.strictEqual(found.state, record.delay > 0 ? "scheduled" : "ready")
+      if (record.delay > 0) assert.strictEqual(found.dueAt, enqueuedAt + record.delay)
+      assert.strictEqual(found.expiresAt, enqueuedAt + record.delay + record.startBefore!)
+    }
+  }),
   fact("a child of a running attempt is stored", function*() {
     const store = yield* JobStore.JobStore
     yield* H.enqueue()

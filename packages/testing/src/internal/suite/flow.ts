@@ -116,6 +116,12 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
       ])
     }
   ),
+  fact("flow: who waits for nobody, and who is not there, has no dependencies", function*() {
+    const { id } = yield* H.enqueue()
+    assert.deepStrictEqual([yield* inputsOf(id), yield* inputsOf(H.newId())], [[], []])
+    yield* end(id, result("1"))
+    assert.deepStrictEqual(yield* inputsOf(id), [])
+  }),
   fact("flow: one name may stand for many records, and a result outlives whoever made it", function*() {
     const ids = yield* H.enqueueMany(5)
     const { id } = yield* H.enqueue({ dependencies: ids.map((id) => ({ name: "part", id })) })

@@ -152,6 +152,20 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
     const left = yield* Effect.filter(ids, H.exists)
     assert.deepStrictEqual(left, ids.slice(3))
   }),
+  fact("of one job's records that are kept by other counts each count holds for its own", function*() {
+    const counts = [1, 3]
+    const ids: Array<ReadonlyArray<JobRecord.JobId>> = []
+    for (const count of counts) {
+      const keep: JobRecord.Keep = { age: 60_000, count }
+      ids.push(yield* H.enqueueMany(4, { retention: { completed: keep, cancelled: keep, dead: keep } }))
+    }
+    for (const attempt of yield* H.claim("w", 8)) yield* H.settle("w", attempt, H.complete)
+    yield* H.maintainAll
+    assert.deepStrictEqual(
+      yield* Effect.forEach(ids, (some) => Effect.filter(some, H.exists)),
+      ids.map((some, i) => some.slice(4 - counts[i]!))
+    )
+  }),
   ...(["completed", "cancelled", "dead"] as const).map((end) =>
     fact(`a record of which nothing is kept is gone after its end, key and count included: ${end}`, function*() {
       const store = yield* JobStore.JobStore

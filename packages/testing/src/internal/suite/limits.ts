@@ -434,6 +434,30 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(keysOf(yield* H.claim("w", 2)), ["@space/a", "@space/b"])
     assert.deepStrictEqual(keysOf(yield* H.claim("w", 2)), ["@space/a"])
   }),
+  fact("a key is listed that only waits, only runs, is only ready, or is only closed", function*() {
+    yield* propose("@space", { rate: { limit: 1, perMillis: 60_000, burst: 1 } })
+    for (const key of ["waits", "waits", "runs", "closed"]) yield* H.enqueue(keyed(key))
+    const [waits, , closed] = yield* H.claim("w", 3)
+    yield* H.settle("w", waits!, H.complete)
+    yield* H.settle("w", closed!, { _tag: "SnoozeFor", delay: 30_000, closes: "key" })
+    yield* H.control({ _tag: "Cancel", reason: "r" }, closed!.id)
+    yield* H.enqueue(keyed("ready"))
+    assert.deepStrictEqual(
+      (yield* keys).map(({ key, limitedUntil, ready, running, waiting }) => [
+        key,
+        waiting,
+        ready,
+        running,
+        limitedUntil !== undefined
+      ]),
+      [
+        ["@space/closed", 0, 0, 0, true],
+        ["@space/ready", 0, 1, 0, false],
+        ["@space/runs", 0, 0, 1, false],
+        ["@space/waits", 1, 0, 0, false]
+      ]
+    )
+  }),
   fact("keys are listed by name, page by page, while anything of them waits or runs", function*() {
     const store = yield* JobStore.JobStore
     yield* propose("@space", { concurrency: 1 })

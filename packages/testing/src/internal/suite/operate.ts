@@ -211,6 +211,56 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* found({ blockedReason: "NoHandler" }), [parked.id])
     assert.deepStrictEqual(yield* found({ blockedReason: "Dependencies" }), [dependent.id])
   }),
+  fact("a selection by two criteria finds what satisfies both of them", function*() {
+    const store = yield* JobStore.JobStore
+    const given = { tag: "Wanted", queue: "wanted", tags: ["x"], flowId: "f", parent: H.newId() }
+    const enqueue = (more: Partial<JobStore.NewRecord> = {}) => H.enqueue({ ...given, ...more })
+    /** Each with the criteria that it does not satisfy. */
+    const misses = new Map<JobRecord.JobId, ReadonlyArray<string>>()
+    misses.set((yield* enqueue()).id, ["enqueuedFrom"])
+    yield* H.advance(10)
+    const { id } = yield* enqueue()
+    misses.set(id, [])
+    misses.set((yield* enqueue({ tag: "Other" })).id, ["tag"])
+    misses.set((yield* enqueue({ queue: "other" })).id, ["queue"])
+    misses.set((yield* enqueue({ tags: [] })).id, ["label"])
+    misses.set((yield* enqueue({ flowId: "other" })).id, ["flowId"])
+    misses.set((yield* enqueue({ parent: H.newId() })).id, ["parent"])
+    misses.set((yield* enqueue({ delay: 60_000 })).id, ["states", "deadReason", "errorTag"])
+    const defect = yield* enqueue()
+    misses.set(defect.id, ["deadReason"])
+    const another = yield* enqueue()
+    misses.set(another.id, ["errorTag"])
+    yield* H.advance(10)
+    misses.set((yield* enqueue()).id, ["enqueuedBefore"])
+    for (const attempt of [...(yield* H.claim("w", 20, "wanted")), ...(yield* H.claim("w", 20, "other"))]) {
+      const reason = attempt.id === defect.id ? "Defect" : "Failed"
+      const tag = attempt.id === another.id ? "Another" : H.failure.tag
+      yield* H.settle("w", attempt, { _tag: "Dead", reason, failure: { ...H.failure, tag } })
+    }
+    const { enqueuedAt } = yield* H.get(id)
+    const criteria: JobStore.Selection = {
+      tag: given.tag,
+      queue: given.queue,
+      label: "x",
+      flowId: given.flowId,
+      parent: given.parent,
+      states: ["dead"],
+      deadReason: "Failed",
+      errorTag: H.failure.tag,
+      enqueuedFrom: enqueuedAt - 5,
+      enqueuedBefore: enqueuedAt + 5
+    }
+    const names = Object.keys(criteria) as ReadonlyArray<keyof JobStore.Selection>
+    for (const [i, one] of names.entries()) {
+      for (const other of names.slice(i)) {
+        const where = { [one]: criteria[one], [other]: criteria[other] }
+        const { records } = yield* store.query({ where, order: "oldest", limit: 100 })
+        const right = [...misses].flatMap(([id, missed]) => missed.includes(one) || missed.includes(other) ? [] : [id])
+        assert.sameMembers(records.map(({ id }) => id), right, `${one} and ${other}`)
+      }
+    }
+  }),
   fact("pages do not skip or repeat while records come and go", function*() {
     const store = yield* JobStore.JobStore
     const ids = yield* H.enqueueMany(9)

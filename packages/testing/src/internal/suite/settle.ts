@@ -201,6 +201,15 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.statsOf()).parked, 0)
     }
   ),
+  fact("a parked record runs at a worker that was there already and has tag and version", function*() {
+    yield* H.renew("new", { handles: [{ tag: "Task", version: 2 }] })
+    yield* H.exchange("new")
+    const { id } = yield* H.enqueue({ version: 2 })
+    yield* H.settle("old", yield* H.claimOne("old"), { _tag: "Park", reason: "NewerPayload" })
+    assert.deepStrictEqual(yield* H.claim("old"), [])
+    assert.strictEqual((yield* H.claimOne("new")).id, id)
+    assert.strictEqual((yield* H.statsOf()).parked, 0)
+  }),
 
   // cancelling
   fact("a cancel of a waiting record ends it, and raises its fence", function*() {

@@ -47,6 +47,22 @@ export const stepFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", attempt, H.retryAfter(0))
     assert.deepStrictEqual((yield* H.claimOne("w")).checkpoints, { a: "1" })
   }),
+  fact("checkpoints may be looked at while they may be asked for again: not of a completed record", function*() {
+    const ends: ReadonlyArray<readonly [JobStore.Outcome, number]> = [
+      [H.retryAfter(60_000), 1],
+      [H.dead, 1],
+      [{ _tag: "Cancel", reason: "r" }, 1],
+      [H.complete, 0]
+    ]
+    for (const [outcome, count] of ends) {
+      const { id } = yield* H.enqueue()
+      const attempt = yield* H.claimOne("w")
+      yield* step(attempt, "s", "1")
+      assert.deepStrictEqual(yield* checkpointsOf(id), { s: "1" })
+      yield* H.settle("w", attempt, outcome)
+      assert.strictEqual(Object.keys(yield* checkpointsOf(id)).length, count, outcome._tag)
+    }
+  }),
   fact("a checkpoint takes the place of another in one write", function*() {
     yield* H.enqueue()
     const attempt = yield* H.claimOne("w")

@@ -151,6 +151,19 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
     yield* H.control({ _tag: "Cancel", reason: "test" }, third.id)
     assert.strictEqual((yield* H.enqueue(unique("keep"))).outcome, "Inserted")
   }),
+  fact("unique: a key stays with its holder when the one that had it before is removed", function*() {
+    const keep: JobRecord.Keep = { age: Infinity, count: 1 }
+    const retention = { completed: keep, cancelled: keep, dead: keep }
+    const former = yield* H.enqueue({ ...unique("keep"), retention })
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    const holder = yield* H.enqueue({ ...unique("keep"), delay: 60_000 })
+    assert.strictEqual(holder.outcome, "Inserted")
+    yield* H.enqueue({ retention })
+    yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+    yield* H.maintainAll
+    assert.isFalse(yield* H.exists(former.id))
+    assert.deepStrictEqual(yield* H.enqueue(unique("keep")), { id: holder.id, outcome: "Existing" })
+  }),
   fact("unique, until started: the key is free once the record runs", function*() {
     yield* H.enqueue(unique("keep", "started"))
     yield* H.claimOne("w")
@@ -386,6 +399,16 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.claimOne("w")).payload, "2")
     }
   ),
+  fact("unique, runAfter: a holder that is dead is retried when its successor is not there any more", function*() {
+    const holder = yield* H.enqueue(unique("runAfter"))
+    const attempt = yield* H.claimOne("w")
+    const successor = yield* H.enqueue(unique("runAfter"))
+    assert.strictEqual(successor.outcome, "Inserted")
+    yield* H.control({ _tag: "Cancel", reason: "r" }, successor.id)
+    yield* H.settle("w", attempt, H.dead)
+    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, holder.id), ["Changed"])
+    assert.strictEqual((yield* H.claimOne("w")).id, holder.id)
+  }),
   fact("unique: a batch that would replace a member of a flow is refused whole", function*() {
     const store = yield* JobStore.JobStore
     const member = yield* H.enqueue({ ...unique("keep"), flowId: "f" })

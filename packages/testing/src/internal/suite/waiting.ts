@@ -43,6 +43,25 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.maintain
     assert.strictEqual((yield* H.claim("b", 10)).length, 1)
   }),
+  fact("records of a key that come due at one time do not exceed its limit (P6)", function*() {
+    const ids = yield* H.enqueueMany(3, { ...keyed("k"), delay: 1000 })
+    yield* H.enqueueMany(2, { delay: 1000 })
+    yield* H.advance(1000)
+    const claimed = yield* H.claim("w", 10)
+    assert.strictEqual(claimed.length, 3)
+    assert.strictEqual(claimed.filter(({ id }) => ids.includes(id)).length, 1)
+    assert.strictEqual((yield* H.statsOf()).counts.blocked, 2)
+  }),
+  fact("a record that comes back after a delay takes a slot anew (P6)", function*() {
+    const ids = yield* H.enqueueMany(2, keyed("k"))
+    yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(1000))
+    const second = yield* H.claimOne("w")
+    yield* H.advance(1000)
+    assert.deepStrictEqual(yield* H.claim("w", 5), [])
+    assert.strictEqual((yield* H.get(ids[0]!)).blocked?.reason, "ConcurrencyKey")
+    yield* H.settle("w", second, H.complete)
+    assert.strictEqual((yield* H.claimOne("w")).id, ids[0])
+  }),
   fact("keys do not hold each other up", function*() {
     yield* H.enqueue(keyed("a"))
     yield* H.enqueue(keyed("b"))
@@ -176,6 +195,13 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", attempt, { _tag: "WaitFor", waitpoint: "later" })
     assert.strictEqual(yield* H.stateOf(id), "ready")
     assert.strictEqual(yield* store.signal({ id: H.newId(), waitpoint: "x", value: "1" }), "NotFound")
+  }),
+  fact("a signal with the name of the key that a record waits for does not let it run", function*() {
+    const store = yield* JobStore.JobStore
+    const [, waits] = yield* H.enqueueMany(2, keyed("k"))
+    yield* H.claimOne("w")
+    assert.strictEqual(yield* store.signal({ id: waits!, waitpoint: "k", value: "1" }), "Early")
+    assert.deepStrictEqual((yield* H.get(waits!)).blocked, { reason: "ConcurrencyKey", on: "k" })
   }),
   fact("a record carries what later issues need: rate key, batch key, flow and parent", function*() {
     const keys = { rateKey: "r", batchKey: "b", flowId: "f", parent: H.newId() }
