@@ -2,6 +2,7 @@
 import { Link, Outlet, useLocation } from "@tanstack/react-router"
 import { lazy, Suspense, useEffect, useRef, useState } from "react"
 import { ApiFailure } from "./api.ts"
+import { count, plural } from "./format.ts"
 import { useKeys } from "./keys.ts"
 import { live } from "./live.ts"
 import { useStats } from "./queries.ts"
@@ -76,6 +77,7 @@ export const Shell = () => {
             >
               <Icon name={icon} />
               <span className="whitespace-nowrap max-sm:text-[12px]">{name}</span>
+              {to === "/dead" && <DeadCount />}
             </Link>
           ))}
         </div>
@@ -96,6 +98,21 @@ export const Shell = () => {
       )}
       {isHelp && <Help onClose={() => setHelp(false)} />}
     </div>
+  )
+}
+
+/** On every page: what died while one looked elsewhere. */
+const DeadCount = () => {
+  const { data: stats } = useStats()
+  const dead = stats?.queues.reduce((sum, { counts }) => sum + counts.dead, 0) ?? 0
+  if (dead === 0) return null
+  return (
+    <span
+      className="ml-auto rounded bg-dead/10 px-1.5 text-[11.5px] font-medium text-dead"
+      title={plural(dead, "record")}
+    >
+      {count(dead)}
+    </span>
   )
 }
 
