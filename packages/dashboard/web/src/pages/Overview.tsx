@@ -3,11 +3,11 @@ import { type QueueStats, type Series, type State, states, type Stats } from "..
 import { brief, count, plural } from "../format.ts"
 import { useSeries, useStats } from "../queries.ts"
 import { Bars } from "../ui/Bars.tsx"
+import { Depth } from "../ui/Depth.tsx"
 import { Empty, Failed, Heading, Loading, Panel, StateMark } from "../ui/parts.tsx"
 import { Spark } from "../ui/Spark.tsx"
 import { type Column, Table } from "../ui/Table.tsx"
 import { Attention } from "./Attention.tsx"
-import { Depth } from "./Queues.tsx"
 
 type Samples = Series["samples"]
 

@@ -3,12 +3,13 @@ import { Link } from "@tanstack/react-router"
 import { useState } from "react"
 import { acts, useRefresh } from "../actions.tsx"
 import { type Counts, post, type QueueStats, type State, type Switched } from "../api.ts"
-import { brief, count, exact, plural } from "../format.ts"
+import { brief, exact, plural } from "../format.ts"
 import { useMay, useStats } from "../queries.ts"
 import { tell } from "../store.ts"
+import { Depth } from "../ui/Depth.tsx"
 import { Dialog } from "../ui/Dialog.tsx"
 import { Icon } from "../ui/Icon.tsx"
-import { Chip, colourOf, Empty, Failed, Heading, Loading, StateMark } from "../ui/parts.tsx"
+import { Chip, Empty, Failed, Heading, Loading, StateMark } from "../ui/parts.tsx"
 import { type Column, Table } from "../ui/Table.tsx"
 
 const shown: ReadonlyArray<State> = ["ready", "running", "scheduled", "blocked", "dead"]
@@ -75,23 +76,6 @@ const Name = (
     {isForgotten && <Chip tone="text-dead">no worker</Chip>}
   </span>
 )
-
-/** How many of a queue are in a state, and the way to them. */
-export const Depth = (
-  { of, queue, state }: { readonly queue: string; readonly state: State; readonly of: number }
-) =>
-  of === 0
-    ? <span className="text-faint">0</span>
-    : (
-      <Link
-        to="/records"
-        search={{ queue, state }}
-        className={`hover:underline ${state === "dead" ? colourOf(state) : ""}`}
-        title={exact(of)}
-      >
-        {count(of)}
-      </Link>
-    )
 
 export const QueueActions = ({ stats: { counts, paused, queue } }: { readonly stats: QueueStats }) => {
   const may = useMay()
