@@ -77,11 +77,15 @@ describe("looking", () => {
           [["list", "--limit", "0"], "must be an integer from 1 to 1000"],
           [["retry"], "retry what? Give ids, or flags"],
           [["limits", "set", "mail"], "Give --concurrency"],
-          [["top", "--every", "0"], "from 1 to 60"]
+          [["top", "--every", "0"], "from 1 to 60"],
+          [["inspect", "nope"], "\"nope\" is no id of a record"],
+          [["cancel", "nope", "--yes"], "\"nope\" is no id of a record"],
+          [["replay", "nope"], "\"nope\" is no id of a record"],
+          [["list", "--parent", "nope"], "\"nope\" is no id of a record"]
         ] as const
       ) {
         const { code, err, out } = yield* run(...args)
-        assert.notStrictEqual(code, 0, args.join(" "))
+        assert.strictEqual(code, 2, args.join(" "))
         assert.include(err + out, message)
       }
       assert.strictEqual((yield* run("list", "--state", "asleep")).code, 1)
@@ -165,6 +169,8 @@ describe("acting", () => {
       const { id } = yield* SendMail.enqueue({ to: "later@example.com" }, { delay: "1 hour" })
       yield* run("reschedule", id, "--at", "2099-01-01T00:00Z", "--yes")
       assert.deepInclude(yield* state(id), { state: "scheduled", dueAt: Date.parse("2099-01-01T00:00Z") })
+      assert.strictEqual((yield* run("reschedule", id, "--at", "soon", "--yes")).code, 2)
+      assert.strictEqual((yield* run("reprioritise", id, "--priority", "1000", "--yes")).code, 2)
       yield* run("promote", id, "--yes")
       assert.deepInclude(yield* state(id), { state: "ready" })
       yield* run("reprioritise", id, "--priority", "7", "--yes")
@@ -189,7 +195,12 @@ describe("acting", () => {
       assert.strictEqual((yield* run("resume", "mail")).out, "mail gives out again")
       assert.strictEqual((yield* run("drain", "mail", "--dry-run")).out, "would cancel 2 records")
       assert.strictEqual((yield* run("drain", "mail", "--yes")).out, "2 records cancelled")
-      assert.strictEqual((yield* run("drain", "none", "--yes")).code, 3)
+      for (const args of [["drain", "none", "--yes"], ["pause", "none"]]) {
+        const { code, err, out } = yield* run(...args)
+        assert.strictEqual(code, 3, args.join(" "))
+        assert.include(err + out, "there is no queue none, but mail")
+      }
+      assert.strictEqual((yield* run("pause", "soon", "--ahead")).out, "soon is paused")
     })
   )
 
@@ -258,18 +269,34 @@ describe("schedules, limits and the state of a store", () => {
       assert.match((yield* run("schedules", "list")).out, /paused: Operator/)
       assert.match((yield* run("schedules", "run", "nightly")).out, /^enqueued [0-9a-f-]{36}$/)
       assert.strictEqual((yield* run("schedules", "resume", "nightly")).out, "nightly ticks again")
-      assert.strictEqual((yield* run("schedules", "pause", "none")).code, 1)
+      assert.strictEqual((yield* run("schedules", "pause", "none")).code, 3)
     })
   )
 
   fact(
     "sets and clears limits, and lists keys",
     Effect.fnUntraced(function*() {
+      for (const name of ["mail", "@accounts"]) {
+        const { code, err, out } = yield* run("limits", "set", name, "--concurrency", "3")
+        assert.strictEqual(code, 3, name)
+        assert.include(err + out, "--ahead")
+      }
+      assert.deepStrictEqual((yield* run("limits", "list")).out, "no limit is set")
+      yield* SendMail.enqueue({ to: "a@example.com" })
       const set = yield* run("limits", "set", "mail", "--concurrency", "3", "--rate", "100", "--per", "1 minute")
       assert.match(set.out, /^mail +concurrency 3, 100 per 1 min +concurrency 3/m)
       assert.match((yield* run("limits", "list")).out, /^mail +concurrency 3/m)
       const wrong = yield* run("limits", "set", "mail", "--rate", "1", "--per", "often")
       assert.notStrictEqual(wrong.code, 0)
+      yield* run("limits", "set", "@accounts", "--concurrency", "2", "--ahead")
+      const mistaken = yield* run("limits", "set", "accounts", "--concurrency", "1")
+      assert.strictEqual(mistaken.code, 3)
+      assert.include(mistaken.err + mistaken.out, "there is no queue accounts, but mail: the limit by key is @accounts")
+      const limits = documents((yield* run("limits", "list", "--json")).out)
+      assert.deepStrictEqual(limits.map(({ of, release }) => [of, release]), [[{ queue: "mail" }, null], [
+        { key: "accounts" },
+        null
+      ]])
       yield* run("limits", "clear", "mail")
       assert.notMatch((yield* run("limits", "list")).out, /concurrency 3/)
       assert.strictEqual((yield* run("limits", "keys", "@none")).out, "no key waits, runs or is limited")

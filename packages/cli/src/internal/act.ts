@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import type { Session } from "./connection.ts"
 import { type CommandFailed, failed } from "./failure.ts"
 import { print } from "./print.ts"
+import { known } from "./queue.ts"
 import { countsText } from "./view.ts"
 import { ids, isEverything, selectionOf, type Where, where } from "./where.ts"
 
@@ -157,11 +158,19 @@ export const actions = (session: Session) =>
 
 const queue = Argument.String("queue").pipe(Argument.withDescription("The queue's name"))
 
+const ahead = Flag.Boolean("ahead").pipe(
+  Flag.withDescription("Also a queue that has no record yet"),
+  Flag.withDefault(false)
+)
+
 export const queues = (session: Session) =>
   [
-    Command.make("pause", { queue }, ({ queue }) =>
+    Command.make("pause", { queue, ahead }, ({ ahead, queue }) =>
       session(Effect.gen(function*() {
-        const changed = yield* (yield* Jobs.Jobs).pause(queue)
+        const jobs = yield* Jobs.Jobs
+        // A mistyped name would be paused as well, and what was meant would go on.
+        if (!ahead) yield* known(queue, "say --ahead to pause it before its first record")
+        const changed = yield* jobs.pause(queue)
         yield* print({ queue, changed }, () => changed ? `${queue} is paused` : `${queue} was paused already`)
       }))).pipe(Command.withDescription("Stop claims from a queue in every worker; what runs goes on")),
     Command.make("resume", { queue }, ({ queue }) =>
@@ -172,9 +181,7 @@ export const queues = (session: Session) =>
     Command.make("drain", { queue, ...consent }, ({ dryRun, queue, yes }) =>
       session(Effect.gen(function*() {
         const jobs = yield* Jobs.Jobs
-        const found = (yield* jobs.stats).queues.find((one) => one.queue === queue)
-        if (found === undefined) return yield* failed("NotFound", `there is no queue ${queue}`)
-        const { blocked, ready, scheduled } = found.counts
+        const { blocked, ready, scheduled } = (yield* known(queue)).counts
         const count = blocked + ready + scheduled
         if (dryRun) return yield* print({ matched: count }, () => `would cancel ${atLeast(count)}`)
         if (!yes) yield* confirm(`Cancel ${count} waiting records of ${queue}?`)

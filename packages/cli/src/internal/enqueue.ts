@@ -11,6 +11,7 @@ import { app, declared } from "./app.ts"
 import type { Session } from "./connection.ts"
 import { type CommandFailed, failed, whatWentWrong } from "./failure.ts"
 import { print } from "./print.ts"
+import { idOf } from "./where.ts"
 
 const json = (text: string): Effect.Effect<unknown, CommandFailed> =>
   Effect.try({
@@ -104,7 +105,7 @@ export const replay = (session: Session) =>
   }, ({ app, id, payload }) =>
     session(Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs
-      const record = yield* jobs.get(id)
+      const record = yield* jobs.get(yield* idOf(id))
       if (Option.isNone(record)) return yield* failed("NotFound", `there is no record ${id}`)
       if (Option.isNone(payload)) {
         const { changed } = yield* jobs.retry({ ids: [record.value.id] })

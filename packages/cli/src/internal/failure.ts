@@ -1,6 +1,7 @@
 /**
  * How a command ends that did not do what was asked: a sentence for a person, and a code for a script.
  */
+import { JobError } from "capstan"
 import * as CliError from "effect/cli/CliError"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
@@ -36,8 +37,16 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
 export const failed = (kind: CommandFailed["kind"], message: string): CommandFailed =>
   new CommandFailed({ kind, message })
 
+/** What it was about: what was asked makes no sense, or what is named is not there, or else the store. */
+const kindOf = (error: unknown): CommandFailed["kind"] =>
+  error instanceof JobError.JobControlError || error instanceof JobError.EnqueueError
+    ? "Usage"
+    : error instanceof JobError.ScheduleError
+    ? error.reason._tag === "ScheduleNotFound" ? "NotFound" : "Usage"
+    : "Failed"
+
 /** What the store, the connection or the application's module said, in one sentence and without a stack. */
 export const whatWentWrong = (error: unknown): CommandFailed =>
   error instanceof CommandFailed
     ? error
-    : failed("Failed", error instanceof Error ? error.message : String(error))
+    : failed(kindOf(error), error instanceof Error ? error.message : String(error))

@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import type { Session } from "./connection.ts"
 import { failed } from "./failure.ts"
 import { print, printAll } from "./print.ts"
+import { known } from "./queue.ts"
 import { duration, instant, table } from "./text.ts"
 
 const of = Argument.String("limit").pipe(Argument.withDescription("A queue, or @ and the name of a limit by key"))
@@ -32,6 +33,18 @@ const row = (limit: Jobs.Limit): ReadonlyArray<string> => [
 
 const columns = [{ title: "LIMIT", width: 40 }, { title: "HOLDS" }, { title: "BY CODE" }, { title: "BY HAND" }]
 
+/** A mistyped limit would be set as well, and hold nothing. */
+const isThere = Effect.fnUntraced(function*(name: string) {
+  const named = (yield* (yield* Jobs.Jobs).limits).map(({ of }) => nameOf(of))
+  if (named.includes(name)) return
+  const otherwise = "say --ahead to set it before there is something to limit"
+  if (!name.startsWith("@")) {
+    const isByKey = named.includes(`@${name}`)
+    return yield* Effect.asVoid(known(name, isByKey ? `the limit by key is @${name}` : otherwise))
+  }
+  return yield* failed("NotFound", `there is no limit ${name}${named.length === 0 ? "" : `, but ${named.join(", ")}`}: ${otherwise}`)
+})
+
 export const limits = (session: Session) =>
   Command.make("limits").pipe(
     Command.withDescription("Limits of queues and keys: list, set, clear, keys"),
@@ -45,12 +58,17 @@ export const limits = (session: Session) =>
         of,
         concurrency: Flag.Int("concurrency").pipe(Flag.withDescription("At most so many at a time"), Flag.optional),
         rate: Flag.Int("rate").pipe(Flag.withDescription("At most so many starts per --per"), Flag.optional),
-        per: Flag.String("per").pipe(Flag.withDescription("Such as \"1 minute\""), Flag.withDefault("1 second"))
-      }, ({ concurrency, of, per, rate }) =>
+        per: Flag.String("per").pipe(Flag.withDescription("Such as \"1 minute\""), Flag.withDefault("1 second")),
+        ahead: Flag.Boolean("ahead").pipe(
+          Flag.withDescription("Also for a queue that has no record yet, or a limit that no worker has proposed"),
+          Flag.withDefault(false)
+        )
+      }, ({ ahead, concurrency, of, per, rate }) =>
         session(Effect.gen(function*() {
           if (Option.isNone(concurrency) && Option.isNone(rate)) {
             return yield* failed("Usage", "set what? Give --concurrency, or --rate with --per")
           }
+          if (!ahead) yield* isThere(of)
           const limit = yield* (yield* Jobs.Jobs).setLimit(limitOf(of), {
             ...(Option.isSome(concurrency) ? { concurrency: concurrency.value } : {}),
             ...(Option.isSome(rate) ? { rate: { limit: rate.value, per: per as `${number} seconds` } } : {})

@@ -11,7 +11,7 @@ import { failed } from "./failure.ts"
 import { jsonLine, print, printAll } from "./print.ts"
 import { counted } from "./text.ts"
 import { recordTable, recordText, statsText } from "./view.ts"
-import { selectionOf, where } from "./where.ts"
+import { idOf, selectionOf, where } from "./where.ts"
 
 export const stats = (session: Session) =>
   Command.make("stats", {}, () =>
@@ -60,7 +60,7 @@ export const inspect = (session: Session) =>
     ({ id }) =>
       session(Effect.gen(function*() {
         const jobs = yield* Jobs.Jobs
-        const found = yield* jobs.get(id)
+        const found = yield* jobs.get(yield* idOf(id))
         if (Option.isNone(found)) return yield* failed("NotFound", `there is no record ${id}`)
         const { now } = yield* jobs.stats
         yield* print(found.value, () => recordText(found.value, now))

@@ -10,7 +10,11 @@ import { plain } from "./text.ts"
  * the same JSON.
  */
 const encode = (value: unknown): string =>
-  plain(JSON.stringify(value, (_, inner: unknown) => Option.isOption(inner) ? Option.getOrNull(inner) : inner))
+  plain(JSON.stringify(value, function(this: Readonly<Record<string, unknown>>, key, inner: unknown) {
+    // What the holder has: an Option would already be what its own `toJSON` makes of it.
+    const held = this[key]
+    return Option.isOption(held) ? Option.getOrNull(held) : inner
+  }))
 
 /** One document, or the text that a person reads. */
 export const print = (value: unknown, text: () => string) =>

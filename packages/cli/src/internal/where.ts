@@ -38,6 +38,12 @@ export type Where = {
   readonly [K in keyof typeof where]: (typeof where)[K] extends Flag.Flag<infer A> ? A : never
 }
 
+/** The store would refuse it too, in words of its own. */
+export const idOf = (text: string): Effect.Effect<JobRecord.JobId, CommandFailed> =>
+  /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+    ? Effect.succeed(JobRecord.JobId(text))
+    : Effect.fail(failed("Usage", `"${text}" is no id of a record: one is like 01a2166b-0000-7000-8000-000000000000`))
+
 export const ids = Argument.String("id").pipe(
   Argument.withDescription("Ids of records"),
   Argument.variadic()
@@ -67,8 +73,9 @@ export const selectionOf = (
   now: number
 ): Effect.Effect<JobStore.Selection, CommandFailed> =>
   Effect.gen(function*() {
+    const ids = yield* Effect.forEach(idsGiven, idOf)
     return {
-      ...(idsGiven.length > 0 ? { ids: idsGiven.map((id) => JobRecord.JobId(id)) } : {}),
+      ...(ids.length > 0 ? { ids } : {}),
       ...(given.state.length > 0 ? { states: given.state } : {}),
       tag: Option.getOrUndefined(given.job),
       queue: Option.getOrUndefined(given.queue),
@@ -76,7 +83,7 @@ export const selectionOf = (
       errorTag: Option.getOrUndefined(given.error),
       deadReason: Option.getOrUndefined(given.dead),
       flowId: Option.getOrUndefined(given.flow),
-      parent: Option.getOrUndefined(Option.map(given.parent, (id) => JobRecord.JobId(id))),
+      parent: Option.isSome(given.parent) ? yield* idOf(given.parent.value) : undefined,
       enqueuedFrom: yield* instantOf("since", given.since, now),
       enqueuedBefore: yield* instantOf("before", given.before, now)
     }

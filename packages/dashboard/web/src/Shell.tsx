@@ -2,6 +2,7 @@
 import { Link, Outlet, useLocation } from "@tanstack/react-router"
 import { lazy, Suspense, useEffect, useRef, useState } from "react"
 import { ApiFailure } from "./api.ts"
+import { count, plural } from "./format.ts"
 import { useKeys } from "./keys.ts"
 import { live } from "./live.ts"
 import { useStats } from "./queries.ts"
@@ -38,11 +39,13 @@ export const Shell = () => {
     return () => removeEventListener("keydown", press)
   }, [])
   const path = useLocation({ select: ({ pathname }) => pathname })
+  const { data: stats } = useStats()
+  const dead = stats?.queues.reduce((sum, { counts }) => sum + counts.dead, 0) ?? 0
   const bar = useRef<HTMLDivElement>(null)
   // On a phone the places are wider than it: the one where one is comes into sight.
   useEffect(() => {
     bar.current?.querySelector("[aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" })
-  }, [path])
+  }, [path, dead > 0])
   return (
     <div className="flex h-full flex-col md:flex-row">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:z-20 focus:bg-panel focus:p-2">
@@ -76,6 +79,7 @@ export const Shell = () => {
             >
               <Icon name={icon} />
               <span className="whitespace-nowrap max-sm:text-[12px]">{name}</span>
+              {to === "/dead" && dead > 0 && <DeadCount dead={dead} />}
             </Link>
           ))}
         </div>
@@ -98,6 +102,16 @@ export const Shell = () => {
     </div>
   )
 }
+
+/** On every page: what died while one looked elsewhere. */
+const DeadCount = ({ dead }: { readonly dead: number }) => (
+  <span
+    className="ml-auto rounded bg-dead/10 px-1.5 text-[11.5px] font-medium text-dead"
+    title={plural(dead, "record")}
+  >
+    {count(dead)}
+  </span>
+)
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.userAgent)
 

@@ -17,6 +17,7 @@ export type Counts = typeof ApiModel.Counts.Type
 export type Switched = typeof ApiModel.Switched.Type
 export type Me = typeof ApiModel.Me.Type
 export type Delta = typeof ApiModel.Delta.Type
+export type BlockedReason = typeof ApiModel.BlockedReason.Type
 export type DeadReason = typeof ApiModel.DeadReason.Type
 export type Action = Permission.Action
 export type Series = typeof ApiInsight.Series.Type

@@ -1,5 +1,5 @@
 /** What a list shows, as its address says it; and the same as words in the search field. */
-import { type DeadReason, type Selection, type State, states } from "./api.ts"
+import { type BlockedReason, type DeadReason, type Selection, type State, states } from "./api.ts"
 
 /** What a list may show of a record beside its state and its job, in the order of the list. */
 export const columnNames = [
@@ -31,6 +31,10 @@ export interface RecordsSearch {
   readonly reason?: DeadReason
   readonly flow?: string
   readonly id?: string
+  /** Enqueued at or after, and before: an instant, so that the address shows others the same. */
+  readonly since?: string
+  readonly before?: string
+  readonly blocked?: BlockedReason
   readonly order?: "oldest"
   /** The columns, where they are others than usual, with a comma between them. */
   readonly columns?: string
@@ -45,6 +49,29 @@ const deadReasons: ReadonlyArray<DeadReason> = [
   "InvalidPayload",
   "DependencyFailed"
 ]
+
+const blockedReasons: ReadonlyArray<BlockedReason> = [
+  "Dependencies",
+  "ConcurrencyKey",
+  "Unique",
+  "Waitpoint",
+  "Children",
+  "NoHandler",
+  "NewerPayload"
+]
+
+const ages: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** To the minute or the second where it is one: what is typed stays as short as it was. Without a zone it is this browser's. */
+const instantOf = (value: unknown): string | undefined => {
+  if (typeof value !== "string") return undefined
+  const age = /^(\d{1,6})([smhd])$/.exec(value)
+  const at = age === null
+    // A bare number would be a year, or a month.
+    ? /^\d{4}-\d\d-\d\d/.test(value) ? Date.parse(value) : NaN
+    : Date.now() - Number(age[1]) * ages[age[2]!]!
+  return Number.isNaN(at) ? undefined : new Date(at).toISOString().replace(/(:00)?\.\d+Z$/, "Z")
+}
 
 const text = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? value : typeof value === "number" ? String(value) : undefined
@@ -67,6 +94,9 @@ export const validate = (search: Readonly<Record<string, unknown>>): RecordsSear
     reason: oneOf(search["reason"], deadReasons),
     flow: text(search["flow"]),
     id: text(search["id"]),
+    since: instantOf(search["since"]),
+    before: instantOf(search["before"]),
+    blocked: oneOf(search["blocked"], blockedReasons),
     order: oneOf(search["order"], ["oldest"] as const),
     columns: columnsOf(search["columns"])?.join()
   })
@@ -81,7 +111,9 @@ export const columnsOf = (value: unknown): ReadonlyArray<ColumnName> | undefined
 export const isId = (word: string): boolean =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
 
-export const selectionOf = ({ error, flow, id, job, queue, reason, state, tag }: RecordsSearch): Selection => ({
+export const selectionOf = (
+  { before, blocked, error, flow, id, job, queue, reason, since, state, tag }: RecordsSearch
+): Selection => ({
   ...state === undefined ? {} : { states: [state] },
   ...job === undefined ? {} : { tag: job },
   ...queue === undefined ? {} : { queue },
@@ -89,11 +121,14 @@ export const selectionOf = ({ error, flow, id, job, queue, reason, state, tag }:
   ...error === undefined ? {} : { errorTag: error },
   ...reason === undefined ? {} : { deadReason: reason },
   ...flow === undefined ? {} : { flowId: flow },
-  ...id === undefined ? {} : { ids: [id] }
+  ...id === undefined ? {} : { ids: [id] },
+  ...since === undefined ? {} : { enqueuedFrom: Date.parse(since) },
+  ...before === undefined ? {} : { enqueuedBefore: Date.parse(before) },
+  ...blocked === undefined ? {} : { blockedReason: blocked }
 })
 
 /** The words that the search field knows, beside `state:`, which the tabs are. */
-export const words = ["job", "queue", "tag", "error", "reason", "flow", "id"] as const
+export const words = ["job", "queue", "tag", "error", "reason", "blocked", "since", "before", "flow", "id"] as const
 
 export const toText = (search: RecordsSearch): string =>
   words.flatMap((word) => search[word] === undefined ? [] : [`${word}:${quoted(search[word])}`]).join(" ")
@@ -117,6 +152,14 @@ export const fromText = (typed: string): { readonly search: RecordsSearch; reado
   if (found["reason"] !== undefined && search.reason === undefined) {
     wrong = `reason: there are ${deadReasons.join(", ")}`
   }
+  if (found["blocked"] !== undefined && search.blocked === undefined) {
+    wrong = `blocked: there are ${blockedReasons.join(", ")}`
+  }
+  for (const word of ["since", "before"] as const) {
+    if (found[word] !== undefined && search[word] === undefined) {
+      wrong = `${word}: an age such as 15m, 2h or 7d, or an instant such as 2026-11-26T08:00Z`
+    }
+  }
   if (found["state"] !== undefined && search.state === undefined) wrong = `state: there are ${states.join(", ")}`
   return { search, wrong }
 }
@@ -130,6 +173,11 @@ export const valuesOf = (
       return states
     case "reason":
       return deadReasons
+    case "blocked":
+      return blockedReasons
+    case "since":
+    case "before":
+      return ["15m", "1h", "6h", "1d", "7d"]
     case "queue":
       return known.queues
     case "job":

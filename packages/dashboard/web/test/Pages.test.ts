@@ -1,9 +1,11 @@
 /** Each page in a real browser, over a real store: what it shows, that it is accessible, and that the policy is kept. */
 import { Auth } from "@capstan/http"
+import { JobSchedules } from "capstan"
 import { Effect, Redacted } from "effect"
 import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
 import {
   accessible,
+  Charge,
   closeBrowser,
   filled,
   look,
@@ -117,6 +119,88 @@ describe("the search", () => {
     await page.getByText("completed", { exact: true }).last().waitFor()
   })
 })
+
+describe("a search by time", () => {
+  it("takes an age, which becomes an instant that others read as well, and what was before it", async () => {
+    const { page } = await at("/records?queue=mail")
+    await page.getByText("user29@example.com").waitFor()
+    const field = page.getByLabel("Search records")
+    await field.fill("queue:mail since:2h")
+    await field.press("Enter")
+    await page.waitForURL(/since=2\d\d\d-/)
+    const since = Date.parse(new URL(page.url()).searchParams.get("since")!)
+    assert.approximately(since, Date.now() - 2 * 3_600_000, 60_000)
+    await page.getByText("user29@example.com").waitFor()
+    await field.fill("queue:mail before:2h")
+    await field.press("Enter")
+    await page.getByText("No record matches").waitFor()
+    await page.goto(`${world.url}/records?queue=mail&since=${new Date(since).toISOString()}`)
+    await page.getByText("user29@example.com").waitFor()
+    await field.fill("since:yesterday")
+    await field.press("Enter")
+    await page.getByRole("alert").getByText("since: an age such as 15m").waitFor()
+    await field.fill("blocked:ConcurrencyKey")
+    await field.press("Enter")
+    await page.waitForURL(/blocked=ConcurrencyKey/)
+  })
+})
+
+it("on a phone every figure and every button of a table is within reach", async () => {
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
+  for (
+    const [path, ...shown] of [
+      ["/", "dead", "blocked"],
+      ["/queues", "Pause mail", "Drain mail"],
+      ["/schedules", "Run now: nightly", "Pause nightly"],
+      ["/errors", "Retry dead"],
+      ["/jobs", "Wait p50 / p95", "Newest"],
+      ["/flows", "Newest"]
+    ] as const
+  ) {
+    const { close, page } = await at(path, phone)
+    for (const name of shown) {
+      const found = page.getByRole("button", { name }).or(page.getByRole("region").getByText(name, { exact: true }))
+      const one = found.locator("visible=true").first()
+      await one.waitFor()
+      const box = (await one.boundingBox())!
+      assert.isAtLeast(box.x, 0, `${path}: ${name}`)
+      assert.isAtMost(box.x + box.width, 390, `${path}: ${name}`)
+    }
+    await close()
+  }
+}, 60_000)
+
+it(
+  "the overview names the job that fails, the schedule whose run died, and counts what is dead on every page",
+  async () => {
+    const failing = await serve()
+    try {
+      await filled(failing)
+      const stop = await failing.work()
+      await failing.run(Effect.gen(function*() {
+        const handles = yield* Charge.enqueueMany(Array.from({ length: 12 }, (_, i) => ({ order: `${i}`, amount: -1 })))
+        yield* Effect.forEach(handles, ({ id }) => Effect.flip(Charge.handle(id).await))
+        const schedules = yield* JobSchedules.JobSchedules
+        yield* schedules.upsert("dunning", Charge, { every: "1 hour", payload: { order: "d", amount: -1 } })
+        const run = yield* schedules.runNow("dunning")
+        if (run._tag === "Enqueued") yield* Effect.flip(Charge.handle(run.id).await)
+      }))
+      await stop()
+      const { close, complaints, page } = await look(failing, "/")
+      const attention = page.getByRole("list", { name: "What needs attention" })
+      await attention.getByText(/of the last \d+ attempts of Charge/).waitFor()
+      await attention.getByText("The last run died").waitFor()
+      await attention.getByText("15 dead records").waitFor()
+      await page.goto(`${failing.url}/audit`)
+      await page.getByRole("link", { name: "Dead letters 15" }).waitFor()
+      assert.deepStrictEqual(complaints, [])
+      await close()
+    } finally {
+      await failing.close()
+    }
+  },
+  60_000
+)
 
 it("a secret is marked, and is nowhere in what the browser was sent", async () => {
   const { page } = await at(`/records/${ids.bad}`)

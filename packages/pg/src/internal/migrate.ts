@@ -86,8 +86,9 @@ export const check = (pg: PgClient, names: Names): Effect.Effect<void, JobError.
         new JobError.JobStoreError({
           reason: new JobError.Incompatible({
             operation: "check",
-            detail: `schema ${names.schema} has version ${version}, this code needs ${latest}: run its migrations, ` +
-              `or let the layer do it with migrate: true`
+            detail:
+              `schema ${names.schema} ${version === 0 ? "is not there" : `has version ${version}`}, this code needs ` +
+              `version ${latest}: run \`capstan migrate up\`, or let the layer do it with migrate: true`
           })
         })
       )

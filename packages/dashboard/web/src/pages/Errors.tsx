@@ -79,7 +79,8 @@ export const Errors = () => {
                 { name: "First", isNumber: true, cell: ({ first }) => <Ago at={first} /> },
                 { name: "Last", isNumber: true, cell: ({ last }) => <Ago at={last} /> },
                 {
-                  name: <span className="sr-only">Actions</span>,
+                  name: "Actions",
+                  isActions: true,
                   cell: ({ dead, example, job, queues, tag }) => (
                     <span className="flex justify-end gap-1.5">
                       <Link to="/records/$id" params={{ id: example }} className="btn">Newest</Link>

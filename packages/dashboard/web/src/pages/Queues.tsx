@@ -3,12 +3,14 @@ import { Link } from "@tanstack/react-router"
 import { useState } from "react"
 import { acts, useRefresh } from "../actions.tsx"
 import { type Counts, post, type QueueStats, type State, type Switched } from "../api.ts"
-import { brief, count, exact, plural } from "../format.ts"
+import { brief, exact, plural } from "../format.ts"
 import { useMay, useStats } from "../queries.ts"
 import { tell } from "../store.ts"
+import { Depth } from "../ui/Depth.tsx"
 import { Dialog } from "../ui/Dialog.tsx"
 import { Icon } from "../ui/Icon.tsx"
-import { Chip, colourOf, Empty, Failed, Heading, Loading, StateMark } from "../ui/parts.tsx"
+import { Chip, Empty, Failed, Heading, Loading, StateMark } from "../ui/parts.tsx"
+import { type Column, Table } from "../ui/Table.tsx"
 
 const shown: ReadonlyArray<State> = ["ready", "running", "scheduled", "blocked", "dead"]
 
@@ -17,6 +19,7 @@ export const Queues = () => {
   if (stats === undefined) return isPending ? <Loading /> : <Failed error={error!} />
   const workersOf = (queue: string) =>
     stats.workers.filter(({ leaseLeft, queues }) => leaseLeft > 0 && queues.includes(queue)).length
+  const isForgotten = ({ counts, queue }: QueueStats) => workersOf(queue) === 0 && counts.ready + counts.scheduled > 0
   return (
     <>
       <Heading title="Queues">
@@ -26,33 +29,34 @@ export const Queues = () => {
         ? <Empty title="There is no queue yet">A queue is there with its first record, or its first worker.</Empty>
         : (
           <div className="mx-4 md:mx-6">
-            <div className="panel relative overflow-x-auto" tabIndex={0} role="region" aria-label="Queues">
-              <table className="w-full border-collapse">
-                <thead>
-                  <tr>
-                    <th scope="col" className="th">Queue</th>
-                    {shown.map((state) => (
-                      <th scope="col" key={state} className="th num">
-                        <StateMark state={state} />
-                      </th>
-                    ))}
-                    <th scope="col" className="th num">Oldest ready</th>
-                    <th scope="col" className="th num">Workers</th>
-                    <th scope="col" className="th">
-                      <span className="sr-only">Actions</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {stats.queues.map((queue) => (
-                    <Row
-                      key={queue.queue}
-                      stats={queue}
-                      workers={workersOf(queue.queue)}
-                    />
-                  ))}
-                </tbody>
-              </table>
+            <div className="panel overflow-hidden">
+              <Table<QueueStats>
+                label="Queues"
+                rows={stats.queues}
+                keyOf={({ queue }) => queue}
+                columns={[
+                  { name: "Queue", cell: (row) => <Name stats={row} isForgotten={isForgotten(row)} /> },
+                  ...shown.map((state): Column<QueueStats> => ({
+                    name: <StateMark state={state} />,
+                    isNumber: true,
+                    cell: ({ counts, queue }) => <Depth queue={queue} state={state} of={counts[state]} />
+                  })),
+                  {
+                    name: "Oldest ready",
+                    isNumber: true,
+                    cell: ({ oldestReadyAge }) =>
+                      oldestReadyAge === undefined ? <span className="text-faint">–</span> : brief(oldestReadyAge)
+                  },
+                  {
+                    name: "Workers",
+                    isNumber: true,
+                    cell: (row) => (
+                      <span className={isForgotten(row) ? "text-dead" : ""}>{exact(workersOf(row.queue))}</span>
+                    )
+                  },
+                  { name: "Actions", isActions: true, cell: (row) => <QueueActions stats={row} /> }
+                ]}
+              />
             </div>
           </div>
         )}
@@ -60,47 +64,18 @@ export const Queues = () => {
   )
 }
 
-const Row = ({ stats, workers }: { readonly stats: QueueStats; readonly workers: number }) => {
-  const { counts, oldestReadyAge, parked, paused, queue } = stats
-  const isForgotten = workers === 0 && counts.ready + counts.scheduled > 0
-  return (
-    <tr className="hover:bg-raised">
-      <td className="td">
-        <span className="flex flex-wrap items-center gap-2">
-          <Link to="/queues/$queue" params={{ queue }} className="font-medium hover:underline">
-            <bdi>{queue}</bdi>
-          </Link>
-          {paused && <Chip tone="text-blocked">paused</Chip>}
-          {parked > 0 && <Chip tone="text-blocked">{exact(parked)} parked</Chip>}
-          {isForgotten && <Chip tone="text-dead">no worker</Chip>}
-        </span>
-      </td>
-      {shown.map((state) => (
-        <td key={state} className="td num">
-          {counts[state] === 0 ?
-            <span className="text-faint">0</span> :
-            (
-              <Link
-                to="/records"
-                search={{ queue, state }}
-                className={`hover:underline ${state === "dead" ? colourOf(state) : ""}`}
-                title={exact(counts[state])}
-              >
-                {count(counts[state])}
-              </Link>
-            )}
-        </td>
-      ))}
-      <td className="td num">
-        {oldestReadyAge === undefined ? <span className="text-faint">–</span> : brief(oldestReadyAge)}
-      </td>
-      <td className={`td num ${isForgotten ? "text-dead" : ""}`}>{workers}</td>
-      <td className="td">
-        <QueueActions stats={stats} />
-      </td>
-    </tr>
-  )
-}
+const Name = (
+  { isForgotten, stats: { parked, paused, queue } }: { readonly stats: QueueStats; readonly isForgotten: boolean }
+) => (
+  <span className="flex flex-wrap items-center gap-2">
+    <Link to="/queues/$queue" params={{ queue }} className="font-medium hover:underline">
+      <bdi>{queue}</bdi>
+    </Link>
+    {paused && <Chip tone="text-blocked">paused</Chip>}
+    {parked > 0 && <Chip tone="text-blocked">{exact(parked)} parked</Chip>}
+    {isForgotten && <Chip tone="text-dead">no worker</Chip>}
+  </span>
+)
 
 export const QueueActions = ({ stats: { counts, paused, queue } }: { readonly stats: QueueStats }) => {
   const may = useMay()

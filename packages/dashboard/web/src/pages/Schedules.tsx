@@ -50,7 +50,7 @@ export const Schedules = () => {
                     </span>
                   )
                 },
-                { name: "When", cell: (schedule) => <When schedule={schedule} /> },
+                { name: "When", isWide: true, cell: (schedule) => <When schedule={schedule} /> },
                 {
                   name: "Job",
                   cell: ({ job }) => (
@@ -74,7 +74,7 @@ export const Schedules = () => {
                       )
                 },
                 { name: "Runs", isNumber: true, cell: ({ count }) => exact(count) },
-                { name: <span className="sr-only">Actions</span>, cell: (schedule) => <Actions schedule={schedule} /> }
+                { name: "Actions", isActions: true, cell: (schedule) => <Actions schedule={schedule} /> }
               ]}
             />
           )}

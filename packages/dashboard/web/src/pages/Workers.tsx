@@ -30,9 +30,9 @@ export const Workers = () => {
                     <span className="flex items-center gap-2">
                       <span
                         aria-hidden
-                        className={`size-2 rounded-full ${leaseLeft > 0 ? "bg-completed" : "bg-dead"}`}
+                        className={`size-2 shrink-0 rounded-full ${leaseLeft > 0 ? "bg-completed" : "bg-dead"}`}
                       />
-                      <span className="font-mono text-[12px]">{worker}</span>
+                      <span className="min-w-0 font-mono text-[12px] break-all">{worker}</span>
                       {leaseLeft <= 0 && <Chip tone="text-dead">lease ended</Chip>}
                     </span>
                   )
@@ -48,6 +48,7 @@ export const Workers = () => {
                 },
                 {
                   name: "Queues",
+                  isWide: true,
                   cell: ({ queues }) => (
                     <span className="flex flex-wrap gap-1">
                       {queues.map((queue) => (

@@ -1,6 +1,6 @@
 /** What ended over time: bars that stand on one another, with their greatest value said. */
 import type { Series } from "../api.ts"
-import { exact, time } from "../format.ts"
+import { brief, exact, time } from "../format.ts"
 
 interface Bar {
   readonly at: number
@@ -38,7 +38,7 @@ export const Bars = ({ series }: { readonly series: Series }) => {
   return (
     <figure className="px-3 pt-2 pb-2">
       <div className="relative h-32">
-        <span className="label num absolute top-0 left-0 bg-panel pr-1">{exact(most)}</span>
+        <span className="label num absolute top-0 left-0 bg-panel pr-1">{exact(most)} in {brief(step)}</span>
         <svg
           role="img"
           aria-label={`In the last half hour ${exact(sum(({ completed }) => completed))} attempts completed and ${

@@ -60,7 +60,7 @@ export const Search = (
         aria-invalid={wrong !== undefined}
         aria-activedescendant={isOffering && chosen >= 0 ? `${list}-${chosen}` : undefined}
         aria-label="Search records"
-        placeholder="job: queue: tag: error: reason: flow: id:"
+        placeholder="job: queue: tag: error: reason: since: …"
         className="field w-full pl-8 font-mono text-[12px]"
         value={typed}
         onFocus={() => setOpen(true)}
