@@ -94,9 +94,8 @@ const refuse = (
 const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row): void => {
   const queue = state.queue(spec.queue)
   const row = new Row(spec, state.shared(spec), queue, state.seq(), now)
-  state.rows.set(spec.id, row)
-  state.order.push(row)
-  queue.counts.blocked++
+  const waits = spec.dependencies !== undefined && spec.dependencies.length > 0
+  state.add(row, waits || waitsFor !== undefined)
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   if (spec.startBefore !== undefined) state.watchExpiry(row)
   if (spec.cancelOn !== undefined) state.listening.add(row)
@@ -112,7 +111,7 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
   for (const { id, name, onFailure } of spec.dependents ?? []) {
     connect(state, new Edge(state.rows.get(id)!, spec.id, name, onFailure ?? "fail"))
   }
-  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
+  if (waits) {
     awaitAll(state, row, spec.dependencies, now)
   } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
   state.tell("enqueued", row, now)

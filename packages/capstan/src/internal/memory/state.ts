@@ -12,6 +12,7 @@ import { Listening } from "./cancelOn.ts"
 import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
+import { Log, Named } from "./lists.ts"
 import { fairFrom, QueueState } from "./queue.ts"
 import { dueAt, type Row, type Spec } from "./row.ts"
 import { forgetSteps } from "./write.ts"
@@ -93,9 +94,16 @@ export class MemoryState {
   readonly maxFinished: number
   readonly hints: Hints
   readonly rows = new Map<string, Row>()
-  /** All rows in the order of their enqueue, among them some that are removed. */
-  order: Array<Row> = []
-  private holes = 0
+  /** All rows in the order of their enqueue. */
+  readonly order = new Log()
+  /** Whether what was enqueued later has a later instant: the clock was not set back. */
+  isInTime = true
+  /** What is looked for, of those that have it. */
+  readonly ofJob = new Map<string, Log>()
+  readonly withError = new Named()
+  readonly withLabel = new Named()
+  readonly ofFlow = new Named()
+  readonly childrenOf = new Named()
   readonly queues = new Map<string, QueueState>()
   readonly workers = new Map<string, WorkerState>()
   readonly limits = new Limits()
@@ -182,6 +190,46 @@ export class MemoryState {
     })
   }
 
+  /** A new row. It is blocked until it is moved: one that stays so is among those that are. */
+  add(row: Row, staysBlocked: boolean): void {
+    const { queue, spec: { tag } } = row
+    this.rows.set(row.id, row)
+    if (row.enqueuedAt < (this.order.last?.enqueuedAt ?? -Infinity)) this.isInTime = false
+    this.order.push(row)
+    queue.all.push(row)
+    let ofJob = this.ofJob.get(tag)
+    if (ofJob === undefined) this.ofJob.set(tag, ofJob = new Log())
+    ofJob.push(row)
+    queue.counts.blocked++
+    if (staysBlocked) queue.lists.blocked.add(row)
+    this.list(row)
+  }
+
+  /** Puts a row where those find it who look for what its contents say. */
+  private list(row: Row): void {
+    const { flowId, parent, tags } = row.spec
+    for (let i = 0; i < tags.length; i++) this.withLabel.add(tags[i]!, row)
+    if (flowId !== undefined) this.ofFlow.add(flowId, row)
+    if (parent !== undefined) this.childrenOf.add(parent, row)
+  }
+
+  private unlist(row: Row): void {
+    const { flowId, parent, tags } = row.spec
+    for (let i = 0; i < tags.length; i++) this.withLabel.remove(tags[i]!, row)
+    if (flowId !== undefined) this.ofFlow.remove(flowId, row)
+    if (parent !== undefined) this.childrenOf.remove(parent, row)
+  }
+
+  /** The same for the tag of its last failure. */
+  private listError(row: Row): void {
+    const more = row.more!
+    const tag = more.failures.at(-1)?.tag
+    if (tag === more.errorTag) return
+    if (more.errorTag !== undefined) this.withError.remove(more.errorTag, row)
+    if (tag !== undefined) this.withError.add(tag, row)
+    more.errorTag = tag
+  }
+
   /** Takes a row out of wherever it waits and moves it to another state, as the table allows. */
   move(row: Row, event: Event, to: State): void {
     if (!allows(event, row.state, to)) throw new Error(`record ${row.id} cannot ${event} from ${row.state} to ${to}`)
@@ -190,6 +238,9 @@ export class MemoryState {
     if (row.spec.startBefore !== undefined && (to === "running" || isFinal(to))) this.expiring.remove(row)
     row.queue.counts[row.state]--
     row.queue.counts[to]++
+    row.queue.lists[row.state]?.remove(row)
+    row.queue.lists[to]?.add(row)
+    if (row.more !== undefined) this.listError(row)
     if (row.state === "running" && row.queue.limit !== undefined) this.hints.work(row.queue.name)
     row.state = to
   }
@@ -268,7 +319,9 @@ export class MemoryState {
   edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
     this.listening.remove(row)
+    this.unlist(row)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
+    this.list(row)
     row.fence++
     this.listening.add(row)
     this.watchExpiry(row)
@@ -415,6 +468,11 @@ export class MemoryState {
     return shelf
   }
 
+  /** The finished rows of one state. */
+  *finishedOf(state: State): Iterable<Row> {
+    for (const shelf of this.shelves) if (shelf.state === state) yield* shelf.rows
+  }
+
   /** Forgets a row. */
   remove(row: Row, now: number, by: Gone["by"]): void {
     this.freeSlot(row, now)
@@ -431,11 +489,10 @@ export class MemoryState {
     this.forgetKeys(row)
     this.rows.delete(row.id)
     row.isGone = true
-    this.holes++
+    this.leaveLists(row)
     this.remember(row.id, { fence: row.settledFence > 0 ? row.settledFence : undefined, by })
     ended(this, row, now)
     this.tell("deleted", row, now)
-    this.closeOrder()
   }
 
   private forgetKeys(row: Row): void {
@@ -444,11 +501,14 @@ export class MemoryState {
     for (const key of row.more?.keys ?? none) this.idempotent.delete(scoped(tag, key))
   }
 
-  /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */
-  private closeOrder(): void {
-    if (this.holes < 1024 || this.holes * 4 < this.order.length) return
-    this.order = this.order.filter((row) => !row.isGone)
-    this.holes = 0
+  private leaveLists(row: Row): void {
+    const { more, queue } = row
+    queue.lists[row.state]?.remove(row)
+    this.unlist(row)
+    if (more?.errorTag !== undefined) this.withError.remove(more.errorTag, row)
+    this.order.lose()
+    queue.all.lose()
+    this.ofJob.get(row.spec.tag)!.lose()
   }
 
   /** A ring of ids beside the map: finding a map's oldest key passes over all that were deleted before it. */
