@@ -108,6 +108,9 @@ describe("a list of twenty among sixty thousand looks at no more than a page", (
     "what is scheduled of a job": [{ states: ["scheduled"], tag: "Job" }],
     "what is blocked": [{ states: ["blocked"] }, rare - 1],
     "what is blocked by a key": [{ blockedReason: "ConcurrencyKey" }, rare - 1],
+    "what waits for something outside": [{ blockedReason: "Waitpoint" }, 0],
+    "what crashed": [{ deadReason: "Crashed" }, 0],
+    "the dead of another job": [{ states: ["dead"], tag: "Seldom" }, 0],
     "what is ready of a queue": [{ states: ["ready"], queue: "waiting" }],
     "what is ready": [{ states: ["ready"] }, 50],
     "what runs": [{ states: ["running"] }, 1],
@@ -134,16 +137,17 @@ describe("a list of twenty among sixty thousand looks at no more than a page", (
   }
 
   it("and where no list is narrow, it stops after ten thousand and says so", () => {
-    const held = make()
+    const two = make()
     const many = 12_000
-    enqueue(held, {
-      records: Array.from({ length: many }, (_, i) => record(i, { concurrency: { key: "one", limit: 1 } }))
-    }, 0)
-    const where: Selection = { blockedReason: "Waitpoint" }
-    const page = query(held, { where, order: "oldest", limit: 50, cursor: undefined })
-    expect(page).toMatchObject({ records: [], looked: 10_000, cursor: "10000" })
-    const rest = query(held, { where, order: "oldest", limit: 50, cursor: page.cursor })
-    expect(rest).toMatchObject({ records: [], looked: many - 1 - 10_000, cursor: undefined })
+    const add = (from: number, tag: string, queue: string) =>
+      enqueue(two, { records: Array.from({ length: many }, (_, i) => record(from + i, { tag, queue })) }, 0)
+    add(0, "A", "a")
+    add(many, "B", "b")
+    const where: Selection = { tag: "A", queue: "b" }
+    const page = query(two, { where, order: "oldest", limit: 50, cursor: undefined })
+    expect(page).toMatchObject({ records: [], looked: 10_000, cursor: String(many + 10_000 - 1) })
+    const rest = query(two, { where, order: "oldest", limit: 50, cursor: page.cursor })
+    expect(rest).toMatchObject({ records: [], looked: many - 10_000, cursor: undefined })
   })
 })
 
@@ -160,6 +164,8 @@ const matches = (row: JobRecord, where: Selection): boolean =>
   (where.tag === undefined || row.tag === where.tag) &&
   (where.queue === undefined || row.queue === where.queue) &&
   (where.states === undefined || where.states.includes(row.state)) &&
+  (where.blockedReason === undefined || row.blocked?.reason === where.blockedReason) &&
+  (where.deadReason === undefined || row.deadReason === where.deadReason) &&
   (where.label === undefined || row.tags.includes(where.label)) &&
   (where.errorTag === undefined || row.failures.at(-1)?.tag === where.errorTag) &&
   (where.flowId === undefined || row.flowId === where.flowId) &&
@@ -216,6 +222,10 @@ describe("lists have what all rows say, in pages, whatever was done", () => {
           { tag: "B" },
           { queue: "p", tag: "A" },
           { label: "y" },
+          { blockedReason: "ConcurrencyKey" },
+          { blockedReason: "Unique", queue: "q" },
+          { deadReason: "Failed" },
+          { deadReason: "Failed", tag: "A" },
           { label: "y", states: ["dead"] },
           { errorTag: "E" },
           { errorTag: "F", queue: "q" },

@@ -252,8 +252,8 @@ export const Page = Schema.Struct({
   records: Schema.Array(RecordSummary),
   cursor: Schema.optionalKey(Schema.String),
   /**
-   * At how many records the store looked, those that do not match included; absent where it does not count them, and for who may
-   * not view every queue.
+   * Beside a cursor: at how many records the store looked, those that do not match included. Absent where it does not count them,
+   * and for who may not view every queue.
    */
   looked: Schema.optionalKey(Schema.Int)
 }).annotate({ identifier: "Page" })

@@ -84,15 +84,13 @@ describe("the memory store with a million records", () => {
 
   it.effect("looks at a bounded number of records a call, and a page of Jobs is one: it says at how many, and where it stopped", () =>
     Effect.gen(function*() {
-      const { id } = yield* H.enqueue({ concurrency: { key: "one", limit: 1 } })
-      const claimed = yield* H.claimOne("w")
-      yield* H.settle("w", claimed, { _tag: "WaitFor", waitpoint: "signal" })
-      yield* H.enqueue({ concurrency: { key: "one", limit: 1 } })
+      const { id } = yield* H.enqueue({ queue: "other" })
       for (let i = 0; i < 25; i++) {
-        yield* H.enqueueMany(1000, { concurrency: { key: "one", limit: 1 } })
+        yield* H.enqueueMany(1000)
+        yield* H.enqueueMany(1000, { tag: "Other", queue: "other" })
       }
       const jobs = yield* Jobs.Jobs
-      const where = { blockedReason: "Waitpoint", limit: 10 } as const
+      const where = { tag: "Task", queue: "other", limit: 10 }
       const first = yield* jobs.query(where)
       assert.deepStrictEqual(first.records, [])
       assert.strictEqual(first.looked, 10_000)

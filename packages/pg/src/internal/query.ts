@@ -12,7 +12,7 @@ import { ints, uuids } from "./client.ts"
 import { states } from "./codec.ts"
 
 /** At how many records one call looks in each of the places where it finds some. */
-const looked = 10_000
+const looked = 5000
 /** Of so many ready ones all are found by the order of claims: where there are more, they are not rare. */
 const gathered = 500
 
@@ -161,7 +161,7 @@ export const page = (
   /** What workers hold, by their claims. */
   const running = (): Source => {
     const claimed = (rest: string) =>
-      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE u.${range} ORDER BY u.id ${direction} ${rest}`
+      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${range} ORDER BY u.id ${direction} ${rest}`
     return {
       name: "running",
       of: "r",

@@ -94,24 +94,21 @@ const refuse = (
 const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row): void => {
   const queue = state.queue(spec.queue)
   const row = new Row(spec, state.shared(spec), queue, state.seq(), now)
-  const waits = spec.dependencies !== undefined && spec.dependencies.length > 0
-  state.add(row, waits || waitsFor !== undefined)
+  state.add(row)
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   if (spec.startBefore !== undefined) state.watchExpiry(row)
   if (spec.cancelOn !== undefined) state.listening.add(row)
   if (waitsFor === undefined) {
     if (spec.unique !== undefined) state.hold(row, now)
   } else {
-    const more = row.grow()
-    more.blocked = "Unique"
-    more.blockedOn = waitsFor.id
+    state.waitFor(row, "Unique", waitsFor.id)
     waitsFor.grow().successor = row
   }
   // Before its own: one that is dead at once is told to whoever waits for it.
   for (const { id, name, onFailure } of spec.dependents ?? []) {
     connect(state, new Edge(state.rows.get(id)!, spec.id, name, onFailure ?? "fail"))
   }
-  if (waits) {
+  if (spec.dependencies !== undefined && spec.dependencies.length > 0) {
     awaitAll(state, row, spec.dependencies, now)
   } else if (waitsFor === undefined) state.run(row, "unblock", now, spec.runAt ?? now + spec.delay)
   state.tell("enqueued", row, now)

@@ -149,6 +149,10 @@ export class Named {
     return this.lists.get(name)
   }
 
+  all(): Iterable<Sorted> {
+    return this.lists.values()
+  }
+
   add(name: string, row: Row): void {
     let list = this.lists.get(name)
     if (list === undefined) this.lists.set(name, list = new Sorted())

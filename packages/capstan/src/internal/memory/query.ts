@@ -13,7 +13,7 @@ import type {
   Selection,
   Stats
 } from "../../JobStore.ts"
-import { few, type List, merged, type Range } from "./lists.ts"
+import { few, type List, merged, type Named, type Range } from "./lists.ts"
 import type { QueueState } from "./queue.ts"
 import { type Row, view } from "./row.ts"
 import type { MemoryState } from "./state.ts"
@@ -92,12 +92,17 @@ const narrowest = (state: MemoryState, where: Selection): ReadonlyArray<List> =>
   }
   if (where.queue !== undefined) consider(state.queues.get(where.queue)?.all)
   if (where.tag !== undefined) consider(state.ofJob.get(where.tag))
+  if (where.deadReason !== undefined) consider(state.deadFor.get(where.deadReason))
+  if (where.tag !== undefined && isDeadAlone(where)) consider(state.deadOf.get(where.tag))
   if (where.errorTag !== undefined) consider(state.withError.get(where.errorTag))
   if (where.label !== undefined) consider(state.withLabel.get(where.label))
   if (where.flowId !== undefined) consider(state.ofFlow.get(where.flowId))
   if (where.parent !== undefined) consider(state.childrenOf.get(where.parent))
   return ofStates(state, where, fewest) ?? best
 }
+
+const isDeadAlone = ({ deadReason, states }: Selection): boolean =>
+  deadReason !== undefined || states !== undefined && states.every((of) => of === "dead")
 
 /** What is in the selected states, where that is less than what else was found. */
 const ofStates = (state: MemoryState, where: Selection, fewest: number): ReadonlyArray<List> | undefined => {
@@ -115,7 +120,8 @@ const ofStates = (state: MemoryState, where: Selection, fewest: number): Readonl
     size += many
     if (size >= fewest && size > 0) return undefined
     if (many === 0) continue
-    if (of in queues[0]!.lists) lists.push(...queues.map(({ lists }) => lists[of]!).filter(({ size }) => size > 0))
+    if (of === "blocked") lists.push(...queues.flatMap(({ blocked }) => blockedFor(blocked, where.blockedReason)))
+    else if (of in queues[0]!.lists) lists.push(...queues.map(({ lists }) => lists[of]!).filter(({ size }) => size > 0))
     else {
       const gathered = gather(state, of, queues, many)
       if (gathered === undefined) return undefined
@@ -123,6 +129,12 @@ const ofStates = (state: MemoryState, where: Selection, fewest: number): Readonl
     }
   }
   return lists
+}
+
+const blockedFor = (blocked: Named, reason: string | undefined): ReadonlyArray<List> => {
+  if (reason === undefined) return [...blocked.all()]
+  const list = blocked.get(reason)
+  return list === undefined ? [] : [list]
 }
 
 /** Rows in a state that has no list, from where they are anyway. */

@@ -5,7 +5,7 @@ import type { State } from "../../JobRecord.ts"
 import { Deque } from "./deque.ts"
 import { byInstant, byTurn, Heap } from "./heap.ts"
 import { Gate, type Limit } from "./limits.ts"
-import { Log, Sorted } from "./lists.ts"
+import { Log, Named, Sorted } from "./lists.ts"
 import type { Row } from "./row.ts"
 
 /** Places of rows that take turns: behind all others. */
@@ -96,12 +96,13 @@ export class QueueState {
   /** All of its rows. */
   readonly all = new Log()
   /** Those in states that few rows are ever in, or that last. */
-  readonly lists: Readonly<Partial<Record<State, Sorted>>> & { readonly blocked: Sorted } = {
-    blocked: new Sorted(),
+  readonly lists: Readonly<Partial<Record<State, Sorted>>> = {
     scheduled: new Sorted(),
     cancelled: new Sorted(),
     dead: new Sorted()
   }
+  /** Those that are blocked, by the reason. */
+  readonly blocked = new Named()
   parked = 0
   paused = false
   /** Of all workers together. */

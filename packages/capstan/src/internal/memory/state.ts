@@ -100,6 +100,8 @@ export class MemoryState {
   isInTime = true
   /** What is looked for, of those that have it. */
   readonly ofJob = new Map<string, Log>()
+  readonly deadOf = new Named()
+  readonly deadFor = new Named()
   readonly withError = new Named()
   readonly withLabel = new Named()
   readonly ofFlow = new Named()
@@ -190,8 +192,8 @@ export class MemoryState {
     })
   }
 
-  /** A new row. It is blocked until it is moved: one that stays so is among those that are. */
-  add(row: Row, staysBlocked: boolean): void {
+  /** A new row. It is blocked until it is moved: whoever lets it stay so says for what. */
+  add(row: Row): void {
     const { queue, spec: { tag } } = row
     this.rows.set(row.id, row)
     if (row.enqueuedAt < (this.order.last?.enqueuedAt ?? -Infinity)) this.isInTime = false
@@ -201,7 +203,6 @@ export class MemoryState {
     if (ofJob === undefined) this.ofJob.set(tag, ofJob = new Log())
     ofJob.push(row)
     queue.counts.blocked++
-    if (staysBlocked) queue.lists.blocked.add(row)
     this.list(row)
   }
 
@@ -218,6 +219,16 @@ export class MemoryState {
     for (let i = 0; i < tags.length; i++) this.withLabel.remove(tags[i]!, row)
     if (flowId !== undefined) this.ofFlow.remove(flowId, row)
     if (parent !== undefined) this.childrenOf.remove(parent, row)
+  }
+
+  private listDead(row: Row): void {
+    this.deadOf.add(row.spec.tag, row)
+    if (row.more?.deadReason !== undefined) this.deadFor.add(row.more.deadReason, row)
+  }
+
+  private unlistDead(row: Row): void {
+    this.deadOf.remove(row.spec.tag, row)
+    if (row.more?.deadReason !== undefined) this.deadFor.remove(row.more.deadReason, row)
   }
 
   /** The same for the tag of its last failure. */
@@ -247,7 +258,8 @@ export class MemoryState {
 
   private unpark(row: Row): void {
     const more = row.more
-    if (more === undefined) return
+    if (more?.blocked === undefined) return
+    row.queue.blocked.remove(more.blocked, row)
     if (more.blocked === "NoHandler" || more.blocked === "NewerPayload") {
       this.parked.get(row.spec.tag)?.delete(row)
       row.queue.parked--
@@ -258,7 +270,14 @@ export class MemoryState {
 
   block(row: Row, event: Event, reason: BlockedReason, on?: string): void {
     this.move(row, event, "blocked")
+    this.waitFor(row, reason, on)
+  }
+
+  /** What a blocked row waits for. */
+  waitFor(row: Row, reason: BlockedReason, on?: string): void {
     const more = row.grow()
+    if (more.blocked !== undefined) row.queue.blocked.remove(more.blocked, row)
+    row.queue.blocked.add(reason, row)
     more.blocked = reason
     more.blockedOn = on
   }
@@ -404,14 +423,14 @@ export class MemoryState {
     if (holder === undefined || holder === row) this.hold(successor, now)
     const more = successor.more!
     if (more.pending === 0) return this.run(successor, "unblock", now, runAt ?? successor.enqueuedAt + delay)
-    more.blocked = "Dependencies"
-    more.blockedOn = undefined
+    this.waitFor(successor, "Dependencies")
   }
 
   /** Ends a row's life, and lets go on who waited for the end. */
   finish(row: Row, event: Event, to: "completed" | "cancelled" | "dead", now: number, reason?: string): void {
     this.freeSlot(row, now)
     this.move(row, event, to)
+    if (to === "dead") this.listDead(row)
     row.at = now
     if (row.spec.cancelOn !== undefined) this.listening.remove(row)
     if (row.spec.unique !== undefined) {
@@ -427,6 +446,7 @@ export class MemoryState {
   /** A final row begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended. */
   begin(row: Row, now: number): void {
     this.finished--
+    if (row.state === "dead") this.unlistDead(row)
     const more = row.grow()
     forgetSteps(row)
     row.attempt = 0
@@ -505,6 +525,7 @@ export class MemoryState {
     const { more, queue } = row
     queue.lists[row.state]?.remove(row)
     this.unlist(row)
+    if (row.state === "dead") this.unlistDead(row)
     if (more?.errorTag !== undefined) this.withError.remove(more.errorTag, row)
     this.order.lose()
     queue.all.lose()
