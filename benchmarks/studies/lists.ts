@@ -268,7 +268,9 @@ const study = async (name: string, { layer, settle }: Kind): Promise<boolean> =>
     return { millis: performance.now() - start, made: calls.made - before.made, looked: calls.looked - before.looked }
   }
   let isKept = true
-  console.log(`  ${"".padEnd(26)}${String(few).padStart(10)}${String(many).padStart(10)}     ratio     calls      looked`)
+  console.log(
+    `  ${"".padEnd(26)}${String(few).padStart(10)}${String(many).padStart(10)}     ratio     calls      looked`
+  )
   for (const [what, list] of Object.entries(lists)) {
     const took: [Array<number>, Array<number>] = [[], []]
     let made: readonly [number, number] = [0, 0]
@@ -290,7 +292,9 @@ const study = async (name: string, { layer, settle }: Kind): Promise<boolean> =>
     console.log(
       `  ${what.padEnd(26)}${first.toFixed(3).padStart(10)}${second.toFixed(3).padStart(10)}${
         (second / first).toFixed(2).padStart(10)
-      }${`${made[0]}, ${made[1]}`.padStart(10)}${`${looked[0]}, ${looked[1]}`.padStart(16)}${isSlower ? "   slower" : ""}`
+      }${`${made[0]}, ${made[1]}`.padStart(10)}${`${looked[0]}, ${looked[1]}`.padStart(16)}${
+        isSlower ? "   slower" : ""
+      }`
     )
   }
   return isKept

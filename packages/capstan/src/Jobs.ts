@@ -262,8 +262,10 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
           undefined as string | undefined,
           (cursor) =>
             // One call looks at so many records only. Others go on between two.
-            Effect.map(Effect.tap(page({ ...query, cursor }), Effect.yieldNow), (found) =>
-              [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const)
+            Effect.map(
+              Effect.tap(page({ ...query, cursor }), Effect.yieldNow),
+              (found) => [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const
+            )
         ),
       stats: store.stats,
       events: store.events,

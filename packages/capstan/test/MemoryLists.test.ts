@@ -68,8 +68,7 @@ const rare = 20
 const sparse = () => {
   const state = make()
   let n = 0
-  const add = (given: Partial<NewRecord>, now: number) =>
-    enqueue(state, { records: [record(++n, given)] }, now)[0]!.id
+  const add = (given: Partial<NewRecord>, now: number) => enqueue(state, { records: [record(++n, given)] }, now)[0]!.id
   for (let i = 0; i < rare; i++) {
     const now = 1000 * i
     add({ queue: "dying" }, now)

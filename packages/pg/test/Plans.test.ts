@@ -80,10 +80,12 @@ const fill = ({ sql }: Side) =>
     )
     // Dead ones, of which few are of another queue, job and error; they lie behind all others.
     const died = (kind: number, from: number, to: number, queue: string, tag: string, error: string) =>
-      run(`INSERT INTO ${s}.history (id, enqueued_at, finished_at, fence, settled, attempt, version, part, state, priority,
+      run(
+        `INSERT INTO ${s}.history (id, enqueued_at, finished_at, fence, settled, attempt, version, part, state, priority,
           crashes, flags, queue, tag, reason, failures, payload)
         SELECT ${id(kind, "n")}, ${s}.clock(), ${s}.clock(), 2, 1, 1, 1, 30, 6, 0, 0, 0, '${queue}', '${tag}', 'Failed',
-          '[{"tag":"${error}"}]', ${payload} FROM generate_series(${from}, ${to}) n`)
+          '[{"tag":"${error}"}]', ${payload} FROM generate_series(${from}, ${to}) n`
+      )
     yield* died(0, 500_001, 500_020, "seldom", "Seldom", "Seldom")
     yield* died(0, 600_001, 640_000, "default", "Task", "Declined")
     // Ready ones of a queue that has few, which are older than all others too.
@@ -371,8 +373,12 @@ describe("at a million ready records", () => {
       ["error", { states: ["dead"], errorTag: "Seldom" }]
     ] as const
   ) {
-    hot(`the page of twenty dead of a ${name} among forty thousand`, { rows: 400, pages: 1000 }, nothing, (one) =>
-      Effect.tap(query(where)(one), ({ records }) => assert.strictEqual(records.length, 20)))
+    hot(
+      `the page of twenty dead of a ${name} among forty thousand`,
+      { rows: 400, pages: 1000 },
+      nothing,
+      (one) => Effect.tap(query(where)(one), ({ records }) => Effect.sync(() => assert.strictEqual(records.length, 20)))
+    )
   }
 
   hot("a page that finds nothing", { rows: 20_200, pages: 5000 }, nothing, query({ tag: "None" }))

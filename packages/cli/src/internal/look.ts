@@ -57,7 +57,9 @@ const lookedAt = ({ looked }: Jobs.Page) => looked === undefined ? "" : `looked 
 
 /** What was looked at may be a part of what there is. */
 const noneOf = (page: Jobs.Page) =>
-  Option.isNone(page.cursor) ? "no record matches" : `no record matches so far${page.looked === undefined ? "" : `, ${lookedAt(page)}`}`
+  Option.isNone(page.cursor)
+    ? "no record matches"
+    : `no record matches so far${page.looked === undefined ? "" : `, ${lookedAt(page)}`}`
 
 const goOn = (page: Jobs.Page, limit: number, cursor: string) =>
   page.records.length < limit && page.looked !== undefined

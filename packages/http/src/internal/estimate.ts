@@ -31,10 +31,13 @@ interface Counted {
 }
 
 export const estimate = (jobs: Jobs.Shape, action: Estimated, where: JobStore.Selection) =>
-  Effect.map(isFigure(where) ? ofFigures(jobs, where) : ofPages(jobs, where), ({ byState, isAtLeast }): typeof Model.Estimate.Type => {
-    const sum = (states: ReadonlyArray<JobRecord.State>) => states.reduce((total, state) => total + byState[state], 0)
-    return { matched: sum(JobRecord.states), applies: sum(applies[action]), byState, isAtLeast }
-  })
+  Effect.map(
+    isFigure(where) ? ofFigures(jobs, where) : ofPages(jobs, where),
+    ({ byState, isAtLeast }): typeof Model.Estimate.Type => {
+      const sum = (states: ReadonlyArray<JobRecord.State>) => states.reduce((total, state) => total + byState[state], 0)
+      return { matched: sum(JobRecord.states), applies: sum(applies[action]), byState, isAtLeast }
+    }
+  )
 
 /** The store maintains counts by queue and state alone. */
 const isFigure = (where: JobStore.Selection): boolean =>

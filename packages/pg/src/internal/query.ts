@@ -177,7 +177,9 @@ export const page = (
   const ready = (): ReadonlyArray<Source> => {
     const { rest } = where.queue === undefined ? { rest: "true" } : only("queue", bind(where.queue))
     const lane = (n: number) =>
-      `(SELECT id FROM ${s}.record WHERE lane = ${n} AND ${rest} ORDER BY queue, priority, turn, place LIMIT ${gathered + 1})`
+      `(SELECT id FROM ${s}.record WHERE lane = ${n} AND ${rest} ORDER BY queue, priority, turn, place LIMIT ${
+        gathered + 1
+      })`
     few.push(`few AS MATERIALIZED (${lane(0)} UNION ALL ${lane(1)}),
       many AS MATERIALIZED (SELECT count(*) > ${gathered} AS are FROM few),`)
     return [
@@ -197,8 +199,16 @@ export const page = (
     return [
       ...lives.includes(0) ? ready() : [],
       ...lives.includes(1) ? [running()] : [],
-      ...lives.includes(2) || lives.includes(3) ? [walked("waiting", "r", lives, only("lane", "2"))] : [],
-      ...lives.includes(3) ? [walked("blocked", "r", lives, only("lane", "3"))] : []
+      ...lives.includes(2) ? [walked("scheduled", "r", [2], only("lane", "2"))] : [],
+      ...lives.includes(3)
+        ? [
+          walked("blocked", "r", [blocked], only("lane", "3")),
+          walked("blocked_until", "r", [blocked], {
+            by: "(lane + 0)",
+            rest: "lane = 2 AND reason IS NOT NULL AND (lane + 0) BETWEEN 2 AND 2"
+          })
+        ]
+        : []
     ]
   }
 

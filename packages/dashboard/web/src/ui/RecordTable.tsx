@@ -90,8 +90,16 @@ export const RecordTable = (
   const stopped = hasStopped && (
     <p role="status" className="border-t border-line bg-panel px-6 py-3 text-center text-soft">
       {looked > 0 ? `Looked at ${plural(looked, "record")}, ` : "Some records were looked at, "}
-      {rows.length === 0 ? "none of which matches" : `${exact(rows.length)} of which ${rows.length === 1 ? "matches" : "match"}`}.{" "}
-      <button type="button" className="link" disabled={isFetchingNextPage} onClick={() => void fetchNextPage()}>
+      {rows.length === 0
+        ? "none of which matches"
+        : `${exact(rows.length)} of which ${rows.length === 1 ? "matches" : "match"}`}.{" "}
+      <button
+        type="button"
+        className="link"
+        disabled={isFetchingNextPage}
+        onClick={() =>
+          void fetchNextPage()}
+      >
         {isFetchingNextPage ? "Looking…" : "Go on"}
       </button>
     </p>
@@ -173,7 +181,13 @@ export const RecordTable = (
               <span className="text-soft">
                 {query.isSuccess &&
                   `${exact(rows.length)}${
-                    hasStopped ? " found so far" : hasNextPage ? " shown, more below" : rows.length === 1 ? " record" : " records"
+                    hasStopped
+                      ? " found so far"
+                      : hasNextPage
+                      ? " shown, more below"
+                      : rows.length === 1
+                      ? " record"
+                      : " records"
                   }`}
               </span>
               <span className="flex-1" />

@@ -28,8 +28,8 @@ local function gathered()
   if not where.states then return nil end
   local wants = {}
   for _, name in ipairs(where.states) do
-    -- Of a job it is known what has ended, and of those of a queue.
-    if codes[name] >= COMPLETED and not where.tag and not where.queue then return nil end
+    -- Of a job alone it is known what has ended.
+    if codes[name] >= COMPLETED and not where.tag then return nil end
     wants[codes[name]] = true
   end
   local kinds = kindsWanted()
