@@ -218,14 +218,21 @@ const textOf = (statements: ReadonlyArray<Statement>): ReadonlyArray<string> => 
 }
 
 const merged = (lines: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const all: Array<[line: string, rows: number]> = []
-  for (const line of lines) {
+  const read = lines.map((line) => {
     const [, name, rows] = /^(.*) (\d+)$/.exec(line.replaceAll(/history_\d+/g, "history_*"))!
+    return { name: name!, rows: Number(rows) }
+  })
+  const isHistory = (name: string) => name.includes("history_*")
+  // How an empty partition is read is the planner's to say, where there is one that is not.
+  const hasSome = read.some(({ name, rows }) => isHistory(name) && rows > 0)
+  const all: Array<[line: string, rows: number]> = []
+  for (const { name, rows } of read) {
+    if (hasSome && isHistory(name) && rows === 0) continue
     const last = all.at(-1)
-    if (last !== undefined && last[0] === name) last[1] += Number(rows)
-    else all.push([name!, Number(rows)])
+    if (last !== undefined && last[0] === name) last[1] += rows
+    else all.push([name, rows])
   }
-  return all.map(([line, rows]) => `${line} ${rows > 0 && line.includes("history_*") ? "some" : rows}`)
+  return all.map(([line, rows]) => `${line} ${rows > 0 && isHistory(line) ? "some" : rows}`)
 }
 
 const claim = (one: Side, slots: number, queue = "default") => Harness.claim(one, slots, queue)
