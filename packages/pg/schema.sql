@@ -346,6 +346,8 @@ CREATE INDEX record_after ON record USING btree (blocked_on) WHERE ((lane = 3) A
 
 CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WHERE (lane = 1);
 
+CREATE INDEX record_blocked_until ON record USING btree (((lane + 0)), id) WHERE ((lane = 2) AND (reason IS NOT NULL));
+
 CREATE INDEX record_expiring ON record USING btree (expires) WHERE (expires IS NOT NULL);
 
 CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((lane = 3) AND (reason = 'ConcurrencyKey'::text));
