@@ -138,6 +138,12 @@ CREATE INDEX history_counted ON ONLY history USING btree (tag, state, keep_count
 
 CREATE INDEX history_ended ON ONLY history USING btree (id) WHERE (state > 4);
 
+CREATE INDEX history_ended_queue ON ONLY history USING btree (queue, id) WHERE (state > 4);
+
+CREATE INDEX history_ended_tag ON ONLY history USING btree (tag, id) WHERE (state > 4);
+
+CREATE INDEX history_failed ON ONLY history USING btree ("left"(((failures -> '-1'::integer) ->> 'tag'::text), 64), id) WHERE (failures IS NOT NULL);
+
 CREATE INDEX history_id ON ONLY history USING btree (id);
 
 CREATE INDEX history_keyed ON ONLY history USING btree (id) WHERE (flags <> 0);
@@ -340,6 +346,8 @@ CREATE INDEX record_after ON record USING btree (blocked_on) WHERE ((lane = 3) A
 
 CREATE INDEX record_back ON record USING btree (queue, priority, turn, place) WHERE (lane = 1);
 
+CREATE INDEX record_blocked_until ON record USING btree (((lane + 0)), id) WHERE ((lane = 2) AND (reason IS NOT NULL));
+
 CREATE INDEX record_expiring ON record USING btree (expires) WHERE (expires IS NOT NULL);
 
 CREATE INDEX record_key ON record USING btree (key, priority, turn, place) WHERE ((lane = 3) AND (reason = 'ConcurrencyKey'::text));
@@ -353,6 +361,8 @@ CREATE INDEX record_ready ON record USING btree (queue, priority, turn, place) W
 CREATE INDEX record_scheduled ON record USING btree (queue, due, place) WHERE (lane = 2);
 
 CREATE INDEX record_shared ON record USING btree (key) WHERE ((lane = 1) AND (key >= '@'::text) AND (key < 'A'::text));
+
+CREATE INDEX record_waiting ON record USING btree (lane, id) WHERE (lane > 1);
 
 CREATE TABLE schedule (
   name text COLLATE "C" NOT NULL,

@@ -15,6 +15,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { type AlertChannel, ChannelAway, ChannelBusy, ChannelRefused } from "./AlertChannel.ts"
 import { type AlertRule, usual } from "./AlertRule.ts"
 import { Alert, Finding } from "./internal/alert.ts"
@@ -152,8 +153,8 @@ type Look = typeof Look.Type
 /** The newest look that came to its end; one that an older release wrote, and that no longer decodes, is as none. */
 const lastLook = (tag: string) =>
   Effect.gen(function*() {
-    const { records } = yield* (yield* Jobs.Jobs).query({ tag, states: ["completed"], limit: 1 }).pipe(inBounds)
-    const result = records[0]?.result
+    const newest = (yield* Jobs.Jobs).stream({ tag, states: ["completed"], limit: 1 })
+    const result = Option.getOrUndefined(yield* Stream.runHead(newest).pipe(inBounds))?.result
     if (result === undefined) return undefined
     const decoded = yield* Effect.option(Schema.decodeUnknownEffect(Schema.fromJsonString(Look))(result))
     return Option.getOrUndefined(decoded)

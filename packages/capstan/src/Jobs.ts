@@ -64,7 +64,8 @@ export interface Query extends Selection {
 }
 
 /**
- * One page of records.
+ * One page of records. It may have fewer than the limit, or none, and still a cursor: one call looks at a bounded number of records,
+ * some ten thousand, and says where it stopped. Only without a cursor there are no more.
  *
  * @category models
  * @since 0.1.0
@@ -73,6 +74,8 @@ export interface Page {
   readonly records: ReadonlyArray<JobRecord>
   /** Present while there may be more. */
   readonly cursor: Option.Option<string>
+  /** At how many records the call looked, those that do not match included; absent where the store does not count it. */
+  readonly looked: number | undefined
 }
 
 /**
@@ -137,11 +140,11 @@ export interface Shape {
   /** One record with its history, progress and logs; none where it is not there, or not any more. */
   readonly get: (id: string) => Effect.Effect<Option.Option<JobRecord>, JobStoreError>
   /**
-   * One page of the records that match. The cursor of a page stays valid while records come and go. A `limit` out of its
-   * range fails.
+   * One page of the records that match, in one call of the store: however many it has, a bounded number is looked at. The cursor of
+   * a page stays valid while records come and go. A `limit` out of its range fails.
    */
   readonly query: (query: Query) => Effect.Effect<Page, JobStoreError | JobControlError>
-  /** All records that match, page by page, in bounded memory. */
+  /** All records that match, page by page, in bounded memory: of what is rare it may look at every record of the store. */
   readonly stream: (query: Omit<Query, "cursor">) => Stream.Stream<JobRecord, JobStoreError | JobControlError>
   /**
    * What each queue holds by state, and which workers there are. Maintained with every write, so as cheap for a million
@@ -258,8 +261,11 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
         Stream.paginate(
           undefined as string | undefined,
           (cursor) =>
-            Effect.map(page({ ...query, cursor }), (found) =>
-              [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const)
+            // One call looks at so many records only. Others go on between two.
+            Effect.map(
+              Effect.tap(page({ ...query, cursor }), Effect.yieldNow),
+              (found) => [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const
+            )
         ),
       stats: store.stats,
       events: store.events,
@@ -346,18 +352,14 @@ const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page
       new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
     )
   }
-  return Effect.gen(function*() {
-    const records: Array<JobRecord> = []
-    let next = cursor
-    do {
-      const reply = yield* store.query({ where, order, limit: limit - records.length, cursor: next })
-      for (const record of reply.records) records.push(masked(record))
-      next = reply.cursor
-      // One call looks at so many records only. Others go on between two.
-      if (next !== undefined && records.length < limit) yield* Effect.yieldNow
-    } while (next !== undefined && records.length < limit)
-    return { records, cursor: Option.fromUndefinedOr(next) }
-  })
+  return Effect.map(
+    store.query({ where, order, limit, cursor }),
+    (reply) => ({
+      records: reply.records.map(masked),
+      cursor: Option.fromUndefinedOr(reply.cursor),
+      looked: reply.looked
+    })
+  )
 }
 
 const limitOf = (row: LimitRow): Limit => ({

@@ -59,6 +59,8 @@ export interface QueryRequest {
 export interface QueryReply {
   readonly records: ReadonlyArray<JobRecord>
   readonly cursor: string | undefined
+  /** At how many records the call looked, those that do not match included, where the store counts it. */
+  readonly looked?: number | undefined
 }
 
 /**

@@ -242,14 +242,20 @@ export const Record = Schema.Struct({
 }).annotate({ identifier: "Record" })
 
 /**
- * One page of records. It may have fewer than the limit and still a cursor: only without one there are no more.
+ * One page of records. It may have fewer than the limit, or none, and still a cursor: a bounded number of records is looked at, and the
+ * cursor says where that stopped. Only without one there are no more.
  *
  * @category models
  * @since 0.1.0
  */
 export const Page = Schema.Struct({
   records: Schema.Array(RecordSummary),
-  cursor: Schema.optionalKey(Schema.String)
+  cursor: Schema.optionalKey(Schema.String),
+  /**
+   * Beside a cursor: at how many records the store looked, those that do not match included. Absent where it does not count them,
+   * and for who may not view every queue.
+   */
+  looked: Schema.optionalKey(Schema.Int)
 }).annotate({ identifier: "Page" })
 
 /**

@@ -2,11 +2,12 @@
 import { JobsApi, JobsHttp } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Jobs, JobSchedules, JobStore } from "capstan"
+import { JobRecord, Jobs, JobSchedules, JobStore } from "capstan"
 import { Context, Effect, Layer, ManagedRuntime } from "effect"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import { Auth } from "../src/index.ts"
+import { estimate } from "../src/internal/estimate.ts"
 import { changeOf, credentials, everybody, Greet, serve } from "./harness.ts"
 import { routes } from "./matrix.ts"
 
@@ -93,6 +94,49 @@ describe("openapi.json", () => {
       assert.property(body.paths["/records/cancel"].post.responses, "403")
       assert.strictEqual((yield* request("/openapi.json")).status, 401)
     }).pipe(Effect.scoped))
+})
+
+describe("a list that next to nothing matches", () => {
+  it.live("is one call of the store, says at how many records that looked, and is counted in ten at most", () => {
+    const calls = { made: 0 }
+    const store = Layer.effect(
+      JobStore.JobStore,
+      Effect.map(JobStore.JobStore, (store) => ({
+        ...store,
+        query: (request: JobStore.QueryRequest) => Effect.suspend(() => (calls.made++, store.query(request)))
+      }))
+    ).pipe(Layer.provide(JobStore.layerMemory()))
+    const forever = { age: Infinity, count: Infinity }
+    const many = (from: number, count: number, tag: string, queue: string) =>
+      Effect.flatMap(JobStore.JobStore, ({ enqueue }) =>
+        enqueue({
+          records: Array.from({ length: count }, (_, i): JobStore.NewRecord => ({
+            id: JobRecord.JobId(`00000000-0000-7000-8000-${String(from + i).padStart(12, "0")}`),
+            tag,
+            version: 1,
+            queue,
+            priority: 0,
+            payload: "null",
+            delay: 0,
+            retention: { completed: forever, cancelled: forever, dead: forever },
+            sensitive: { payload: [], result: [], error: [], progress: [] },
+            tags: [],
+            headers: {}
+          }))
+        }))
+    return Effect.gen(function*() {
+      yield* many(1, 1, "Mail", "other")
+      yield* many(1_000_000, 110_000, "Mail", "mail")
+      yield* many(2_000_000, 110_000, "Other", "other")
+      const jobs = yield* Jobs.Jobs
+      calls.made = 0
+      const page = yield* jobs.query({ tag: "Mail", queue: "other" })
+      assert.deepStrictEqual([page.records.length, page.looked, calls.made], [0, 10_000, 1])
+      calls.made = 0
+      const found = yield* estimate(jobs, "cancel", { tag: "Mail", queue: "other" })
+      assert.deepStrictEqual([found.matched, found.isAtLeast, calls.made], [0, true, 10])
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, store)))
+  }, 60_000)
 })
 
 describe("the web-standard handler", () => {

@@ -40,7 +40,7 @@ const asleep = (one: Side, size: number): Effect.Effect<Fleet, never, Scope.Scop
       yield* Harness.control(
         one,
         { _tag: "Delete" },
-        ...(yield* one.store.query({ where: { queue: "last" }, limit: 10 }))
+        ...(yield* one.store.query({ where: { queue: "last" }, order: "oldest", limit: 10 }))
           .records.map(({ id }) => id)
       )
       const workers = heard.filter((worker) => worker !== last).toSorted((a, b) => a - b)

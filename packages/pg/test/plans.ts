@@ -112,7 +112,8 @@ export class Recorder {
         const removed = (node["Rows Removed by Filter"] ?? 0) + (node["Rows Removed by Index Recheck"] ?? 0)
         const taken = answered + Math.round(removed * node["Actual Loops"])
         rows += taken
-        if (type === "Seq Scan" && taken > 0) sequential.push(relation!)
+        // A partition of history that has a page or two is read and sorted.
+        if (type === "Seq Scan" && taken > (relation!.startsWith("history_") ? 100 : 0)) sequential.push(relation!)
       }
       for (const child of node.Plans ?? []) walk(child)
     }

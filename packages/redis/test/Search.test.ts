@@ -63,6 +63,50 @@ describe("a search in 20,000 records", () => {
   )
 
   it.live(
+    "finds what is dead or blocked of a rare job or queue without a look at each of the others",
+    () =>
+      on("rare", (prefix) =>
+        Effect.gen(function*() {
+          const store = yield* JobStore.JobStore
+          const die = (queue: string, many: number) =>
+            Effect.gen(function*() {
+              const claimed = yield* Suite.claim("w", many, queue)
+              yield* Suite.exchange("w", {
+                settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.dead, finishedAfter: 0 }))
+              })
+            })
+          const rare = yield* Suite.enqueueMany(20, { queue: "seldom", tag: "Seldom" })
+          yield* die("seldom", 20)
+          const held = yield* Suite.enqueueMany(21, { queue: "held", concurrency: { key: "one", limit: 1 } })
+          for (let i = 0; i < 10; i++) {
+            yield* Suite.enqueueMany(1000, { queue: "busy" })
+            yield* die("busy", 500)
+          }
+          const cases: ReadonlyArray<readonly [Where, ReadonlyArray<string>]> = [
+            [{ states: ["dead"], queue: "seldom" }, rare],
+            [{ states: ["dead"], tag: "Seldom" }, rare],
+            [{ deadReason: "Failed", queue: "seldom" }, rare],
+            [{ states: ["dead"], queue: "held" }, []],
+            [{ states: ["blocked"] }, held.slice(1)],
+            [{ states: ["blocked"], queue: "held" }, held.slice(1)],
+            [{ states: ["dead"], queue: "none" }, []]
+          ]
+          for (const [where, expected] of cases) {
+            for (const order of ["oldest", "newest"] as const) {
+              const what = `${order} of ${JSON.stringify(where)}`
+              const [reply, many] = yield* commands(prefix, store.query({ where, order, limit: 50 }))
+              assert.deepStrictEqual(idsOf(reply), order === "oldest" ? expected : expected.toReversed(), what)
+              assert.isUndefined(reply.cursor, what)
+              // A chunk of the log, of which the states are read at once.
+              assert.isAtMost(reply.looked!, 1100, what)
+              assert.isBelow(many, 20 * 8 + 150, what)
+            }
+          }
+        })),
+    120_000
+  )
+
+  it.live(
     "pages through all of them in order, each once, whatever is stored and ends meanwhile",
     () =>
       on("paging", () =>

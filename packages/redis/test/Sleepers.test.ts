@@ -30,7 +30,11 @@ const replaced = (text: string, from: RegExp, to: string): string => {
 const before = (all: Scripts): Scripts => {
   const broadcast = (text: string) => text.replaceAll(/if flag == '2' and many and many <= 100 then/g, "if false then")
   const calling = Object.fromEntries(Object.entries(all).map(([verb, text]) => [verb, broadcast(text)])) as Scripts
-  const exchange = replaced(calling.exchange, /rest\(each\.name, flag, hasRoom\)/, "call('HSET', P, 'z' .. each.name, 1)")
+  const exchange = replaced(
+    calling.exchange,
+    /rest\(each\.name, flag, hasRoom\)/,
+    "call('HSET', P, 'z' .. each.name, 1)"
+  )
   return { ...calling, exchange: replaced(exchange, /if flag == '2' then call\('SREM'[^\n]*/, "") }
 }
 
@@ -78,7 +82,8 @@ const onStage = <A, E>(theme: string, run: (stage: Stage) => Effect.Effect<A, E,
       Effect.provideService(JobStore.JobStore, store),
       Effect.provideService(
         Advance,
-        (millis) => Effect.asVoid(Effect.orDie(Effect.provideService(Harness.advance(prefix, millis), Redis.Redis, redis)))
+        (millis) =>
+          Effect.asVoid(Effect.orDie(Effect.provideService(Harness.advance(prefix, millis), Redis.Redis, redis)))
       )
     )
     yield* Harness.empty(prefix)
@@ -146,8 +151,13 @@ describe("twelve workers that sleep", () => {
               total: slots
             })
             const heard = yield* said(prefix)
-            for (const attempt of [...claimed, ...yield* Suite.claim("w0")]) yield* Suite.settle("w0", attempt, Suite.complete)
-            return [claimed.length, ...heard.map((message) => namesOf(message)?.length)]
+            for (const attempt of [...claimed, ...yield* Suite.claim("w0")]) {
+              yield* Suite.settle("w0", attempt, Suite.complete)
+            }
+            return [
+              claimed.length,
+              ...heard.map((message) => namesOf(message)?.length)
+            ]
           })
         assert.deepStrictEqual(yield* ends(1), [1])
         assert.deepStrictEqual(yield* ends(0), [0, 3])
@@ -274,75 +284,78 @@ describe("under random calls", () => {
 
   /** `mixed`: some workers, and some enqueues, are of the release before. */
   const holds = (seed: string, mixed: boolean) =>
-    onStage(`sleepers_random_${seed}_${mixed ? "mixed" : "one"}`, ({ earlier, prefix, store }) =>
-      Effect.gen(function*() {
-        const crowd: Array<Worker> = []
-        for (const [i, name] of workers.entries()) {
-          crowd.push({
-            name,
-            isEarlier: mixed && i < 2,
-            slots: yield* Random.nextIntBetween(1, 3),
-            queues: i % 4 === 3 ? ["other"] : queues,
-            held: [],
-            isAwake: true
+    onStage(
+      `sleepers_random_${seed}_${mixed ? "mixed" : "one"}`,
+      ({ earlier, prefix, store }) =>
+        Effect.gen(function*() {
+          const crowd: Array<Worker> = []
+          for (const [i, name] of workers.entries()) {
+            crowd.push({
+              name,
+              isEarlier: mixed && i < 2,
+              slots: yield* Random.nextIntBetween(1, 3),
+              queues: i % 4 === 3 ? ["other"] : queues,
+              held: [],
+              isAwake: true
+            })
+          }
+          const hear = Effect.map(said(prefix), (messages) => {
+            for (const message of messages) {
+              const names = namesOf(message)
+              const queue = message.slice(1)
+              for (const worker of crowd) {
+                // Of the release before, nobody knows this message.
+                const isCalled = names === undefined
+                  ? worker.queues.includes(queue)
+                  : !worker.isEarlier && names.includes(worker.name)
+                if (isCalled) worker.isAwake = true
+              }
+            }
+            return messages
           })
-        }
-        const hear = Effect.map(said(prefix), (messages) => {
-          for (const message of messages) {
-            const names = namesOf(message)
-            const queue = message.slice(1)
-            for (const worker of crowd) {
-              // Of the release before, nobody knows this message.
-              const isCalled = names === undefined
-                ? worker.queues.includes(queue)
-                : !worker.isEarlier && names.includes(worker.name)
-              if (isCalled) worker.isAwake = true
+          let named = 0
+          const step = Effect.gen(function*() {
+            const kind = yield* Random.nextIntBetween(0, 11)
+            if (kind <= 2) {
+              const many = kind === 0 ? yield* Random.nextIntBetween(2, 9) : 1
+              const other = yield* Random.nextIntBetween(0, 3)
+              const on = mixed && other === 0 ? earlier : store
+              const key = yield* Random.nextIntBetween(0, 4)
+              const queue = yield* pick(queues)
+              const more = key === 0 ? { concurrency: { key: "k", limit: 2 } } : {}
+              yield* on.enqueue({ records: Array.from({ length: many }, () => Suite.record({ queue, ...more })) })
+              return
+            }
+            const awake = crowd.filter(({ isAwake }) => isAwake)
+            const worker = yield* pick(kind <= 9 && awake.length > 0 ? awake : crowd)
+            const ends = worker.held.splice(0, yield* pick([0, 1, 3, 3, 3]))
+            const room = roomOf(worker)
+            const reply = yield* (worker.isEarlier ? earlier : store).exchange({
+              worker: worker.name,
+              lease: Suite.lease,
+              settlements: ends.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 })),
+              demand: room === 0 ? [] : worker.queues.map((queue) => ({ queue, slots: room, share: 0 })),
+              total: room
+            })
+            worker.held.push(...reply.claimed)
+            worker.isAwake = reply.more.length > 0
+          })
+          for (let i = 1; i <= 400; i++) {
+            yield* step
+            named += (yield* hear).filter((message) => namesOf(message) !== undefined).length
+            const stats = yield* store.stats
+            for (const { counts, queue } of stats.queues) {
+              if (counts.ready === 0) continue
+              const free = crowd.filter((worker) => worker.queues.includes(queue) && roomOf(worker) > 0)
+              assert.isTrue(
+                free.length === 0 || free.some(({ isAwake }) => isAwake),
+                `step ${i}: ${counts.ready} of ${queue} wait, ${free.map(({ name }) => name).join()} sleep`
+              )
             }
           }
-          return messages
-        })
-        let named = 0
-        const step = Effect.gen(function*() {
-          const kind = yield* Random.nextIntBetween(0, 11)
-          if (kind <= 2) {
-            const many = kind === 0 ? yield* Random.nextIntBetween(2, 9) : 1
-            const other = yield* Random.nextIntBetween(0, 3)
-            const on = mixed && other === 0 ? earlier : store
-            const key = yield* Random.nextIntBetween(0, 4)
-            const queue = yield* pick(queues)
-            const more = key === 0 ? { concurrency: { key: "k", limit: 2 } } : {}
-            yield* on.enqueue({ records: Array.from({ length: many }, () => Suite.record({ queue, ...more })) })
-            return
-          }
-          const awake = crowd.filter(({ isAwake }) => isAwake)
-          const worker = yield* pick(kind <= 9 && awake.length > 0 ? awake : crowd)
-          const ends = worker.held.splice(0, yield* pick([0, 1, 3, 3, 3]))
-          const room = roomOf(worker)
-          const reply = yield* (worker.isEarlier ? earlier : store).exchange({
-            worker: worker.name,
-            lease: Suite.lease,
-            settlements: ends.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 })),
-            demand: room === 0 ? [] : worker.queues.map((queue) => ({ queue, slots: room, share: 0 })),
-            total: room
-          })
-          worker.held.push(...reply.claimed)
-          worker.isAwake = reply.more.length > 0
-        })
-        for (let i = 1; i <= 400; i++) {
-          yield* step
-          named += (yield* hear).filter((message) => namesOf(message) !== undefined).length
-          const stats = yield* store.stats
-          for (const { counts, queue } of stats.queues) {
-            if (counts.ready === 0) continue
-            const free = crowd.filter((worker) => worker.queues.includes(queue) && roomOf(worker) > 0)
-            assert.isTrue(
-              free.length === 0 || free.some(({ isAwake }) => isAwake),
-              `step ${i}: ${counts.ready} of ${queue} wait, ${free.map(({ name }) => name).join()} sleep`
-            )
-          }
-        }
-        assert.isAbove(named, 0, "some are called by name")
-      }).pipe(Random.withSeed(seed)))
+          assert.isAbove(named, 0, "some are called by name")
+        }).pipe(Random.withSeed(seed))
+    )
 
   for (const seed of ["1", "2", "3", "4", "5", "6"]) {
     it.live(`nobody with room sleeps beside work (seed ${seed})`, () => holds(seed, false), 60_000)
@@ -361,53 +374,56 @@ describe("twelve workers of twelve processes, one of which has work", () => {
     "three partitions": { many: 3, open: Partitions.storeOf(prefix, partitions) }
   }
 
-  it.live.each(Object.entries(stores))("ask the store a handful of times for each record, in %s", ([, { many, open }]) => {
-    const ran: Array<number> = []
-    let exchanges = 0
-    let underWay = 0
-    const counted = Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
-      ...store,
-      exchange: (request) =>
-        Effect.suspend(() => {
-          exchanges++
-          underWay++
-          return Effect.ensuring(store.exchange(request), Effect.sync(() => underWay--))
-        })
-    }))
-    const worker = JobWorker.layer(group, { concurrency: 6, pollInterval: "1 hour" }).pipe(
-      Layer.provide(Task.toLayer((n) => Effect.sync(() => void ran.push(n)))),
-      Layer.provide(Layer.effect(JobStore.JobStore, counted)),
-      Layer.provide(Layer.fresh(open))
-    )
-    // Each that was called is in the set again when it has looked.
-    const asleep = (least: number) =>
-      Harness.until(
-        "all sleep",
-        Effect.gen(function*() {
-          for (let at = 0; at < many; at++) {
-            const key = at === 0 ? `{${prefix}}` : `{${prefix}/${at}}`
-            if (Number(yield* Harness.send("SCARD", `${key}:z:default`)) < least) return false
-          }
-          return underWay === 0
-        })
+  it.live.each(Object.entries(stores))(
+    "ask the store a handful of times for each record, in %s",
+    ([, { many, open }]) => {
+      const ran: Array<number> = []
+      let exchanges = 0
+      let underWay = 0
+      const counted = Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
+        ...store,
+        exchange: (request) =>
+          Effect.suspend(() => {
+            exchanges++
+            underWay++
+            return Effect.ensuring(store.exchange(request), Effect.sync(() => underWay--))
+          })
+      }))
+      const worker = JobWorker.layer(group, { concurrency: 6, pollInterval: "1 hour" }).pipe(
+        Layer.provide(Task.toLayer((n) => Effect.sync(() => void ran.push(n)))),
+        Layer.provide(Layer.effect(JobStore.JobStore, counted)),
+        Layer.provide(Layer.fresh(open))
       )
-    return Effect.gen(function*() {
-      for (let i = 0; i < 12; i++) yield* Layer.build(Layer.fresh(worker))
-      yield* asleep(12)
-      exchanges = 0
-      const records = 10
-      for (let n = 0; n < records; n++) {
-        yield* Task.enqueue(n)
-        yield* Harness.until(`record ${n} is run`, Effect.sync(() => ran.includes(n)))
+      // Each that was called is in the set again when it has looked.
+      const asleep = (least: number) =>
+        Harness.until(
+          "all sleep",
+          Effect.gen(function*() {
+            for (let at = 0; at < many; at++) {
+              const key = at === 0 ? `{${prefix}}` : `{${prefix}/${at}}`
+              if (Number(yield* Harness.send("SCARD", `${key}:z:default`)) < least) return false
+            }
+            return underWay === 0
+          })
+        )
+      return Effect.gen(function*() {
+        for (let i = 0; i < 12; i++) yield* Layer.build(Layer.fresh(worker))
         yield* asleep(12)
-      }
-      // Three that were called, one of them that settles, and each once more when it hears for the first time.
-      assert.isAtMost(exchanges, 5 * records + 12)
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(open),
-      Effect.ensuring(Effect.orDie(Harness.emptyAll(prefix))),
-      Effect.provide(Harness.client())
-    )
-  })
+        exchanges = 0
+        const records = 10
+        for (let n = 0; n < records; n++) {
+          yield* Task.enqueue(n)
+          yield* Harness.until(`record ${n} is run`, Effect.sync(() => ran.includes(n)))
+          yield* asleep(12)
+        }
+        // Three that were called, one of them that settles, and each once more when it hears for the first time.
+        assert.isAtMost(exchanges, 5 * records + 12)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(open),
+        Effect.ensuring(Effect.orDie(Harness.emptyAll(prefix))),
+        Effect.provide(Harness.client())
+      )
+    }
+  )
 })

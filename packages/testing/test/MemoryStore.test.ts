@@ -1,7 +1,7 @@
 import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Jobs, JobStore } from "capstan"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import * as H from "../src/internal/suite/harness.ts"
 import { folderOf, twin } from "./twin.ts"
 
@@ -73,8 +73,8 @@ describe("the memory store with a million records", () => {
         watcher.get = (row, field) => (looks++, row[field])
         const page = (states: ReadonlyArray<"dead" | "ready">, queue?: string) =>
           store.query({ where: { states, queue }, order: "newest", limit: 10 })
-        assert.deepStrictEqual(yield* page(["dead"]), { records: [], cursor: undefined })
-        assert.deepStrictEqual(yield* page(["ready"], "another"), { records: [], cursor: undefined })
+        assert.deepStrictEqual(yield* page(["dead"]), { records: [], cursor: undefined, looked: 0 })
+        assert.deepStrictEqual(yield* page(["ready"], "another"), { records: [], cursor: undefined, looked: 0 })
         assert.strictEqual(looks, 0)
         assert.strictEqual((yield* page(["dead", "ready"])).records.length, 10)
         assert.isAbove(looks, 0)
@@ -82,20 +82,22 @@ describe("the memory store with a million records", () => {
       }).pipe(Effect.provide(Layer.fresh(layer)))
     }))
 
-  it.effect("looks at a bounded number of records a call, and says where it stopped", () =>
+  it.effect("looks at a bounded number of records a call, and a page of Jobs is one: it says at how many, and where it stopped", () =>
     Effect.gen(function*() {
-      const { id } = yield* H.enqueue()
-      yield* H.settle("w", yield* H.claimOne("w"), H.dead)
-      for (let i = 0; i < 25; i++) yield* H.enqueueMany(1000)
-      const store = yield* JobStore.JobStore
-      const query = (cursor?: string) =>
-        store.query({ where: { states: ["dead"] }, order: "newest", limit: 10, cursor })
-      const first = yield* query()
-      assert.strictEqual(first.records.length, 0)
-      const third = yield* query((yield* query(first.cursor)).cursor)
-      assert.deepStrictEqual(third.records.map((record) => record.id), [id])
+      const { id } = yield* H.enqueue({ queue: "other" })
+      for (let i = 0; i < 25; i++) {
+        yield* H.enqueueMany(1000)
+        yield* H.enqueueMany(1000, { tag: "Other", queue: "other" })
+      }
       const jobs = yield* Jobs.Jobs
-      const { records } = yield* jobs.query({ states: ["dead"] })
-      assert.deepStrictEqual(records.map((record) => record.id), [id])
+      const where = { tag: "Task", queue: "other", limit: 10 }
+      const first = yield* jobs.query(where)
+      assert.deepStrictEqual(first.records, [])
+      assert.strictEqual(first.looked, 10_000)
+      const second = yield* jobs.query({ ...where, cursor: Option.getOrThrow(first.cursor) })
+      const third = yield* jobs.query({ ...where, cursor: Option.getOrThrow(second.cursor) })
+      assert.deepStrictEqual(third.records.map((record) => record.id), [id])
+      assert.isTrue(Option.isNone(third.cursor))
+      assert.deepStrictEqual((yield* Stream.runCollect(jobs.stream(where))).map((record) => record.id), [id])
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory()))))
 })

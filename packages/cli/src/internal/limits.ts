@@ -42,7 +42,10 @@ const isThere = Effect.fnUntraced(function*(name: string) {
     const isByKey = named.includes(`@${name}`)
     return yield* Effect.asVoid(known(name, isByKey ? `the limit by key is @${name}` : otherwise))
   }
-  return yield* failed("NotFound", `there is no limit ${name}${named.length === 0 ? "" : `, but ${named.join(", ")}`}: ${otherwise}`)
+  return yield* failed(
+    "NotFound",
+    `there is no limit ${name}${named.length === 0 ? "" : `, but ${named.join(", ")}`}: ${otherwise}`
+  )
 })
 
 export const limits = (session: Session) =>

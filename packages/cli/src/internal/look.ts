@@ -40,10 +40,10 @@ export const list = (session: Session) =>
       const page = yield* jobs.query({ ...selection, order, limit, cursor: Option.getOrUndefined(cursor) })
       yield* printAll(
         page.records,
-        () => page.records.length === 0 ? "no record matches" : recordTable(page.records, now)
+        () => page.records.length > 0 ? recordTable(page.records, now) : noneOf(page)
       )
       // Where a person looks, and out of the way of who reads the records.
-      if (Option.isSome(page.cursor)) yield* Console.error(`more: --cursor ${page.cursor.value}`)
+      if (Option.isSome(page.cursor)) yield* Console.error(goOn(page, limit, page.cursor.value))
     }))).pipe(
       Command.withDescription("One page of records, by job, queue, state, tag, error, flow and time"),
       Command.withAlias("ls"),
@@ -52,6 +52,19 @@ export const list = (session: Session) =>
         { command: "capstan list --job SendMail --json | jq .id", description: "For programs: one record a line" }
       ])
     )
+
+const lookedAt = ({ looked }: Jobs.Page) => looked === undefined ? "" : `looked at ${counted(looked, "record")}`
+
+/** What was looked at may be a part of what there is. */
+const noneOf = (page: Jobs.Page) =>
+  Option.isNone(page.cursor)
+    ? "no record matches"
+    : `no record matches so far${page.looked === undefined ? "" : `, ${lookedAt(page)}`}`
+
+const goOn = (page: Jobs.Page, limit: number, cursor: string) =>
+  page.records.length < limit && page.looked !== undefined
+    ? `${lookedAt(page)}; go on: --cursor ${cursor}`
+    : `more: --cursor ${cursor}`
 
 export const inspect = (session: Session) =>
   Command.make(

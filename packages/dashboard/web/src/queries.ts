@@ -28,7 +28,7 @@ export const useMay = () => {
     (data.everywhere.includes(action) || (queue !== undefined && (data.queues[queue]?.includes(action) ?? false)))
 }
 
-const pageSize = 100
+export const pageSize = 100
 
 export const recordsQuery = (where: Api.Selection, order: "newest" | "oldest") =>
   infiniteQueryOptions({

@@ -2,7 +2,7 @@
 import type { Jobs, JobStore } from "capstan"
 import { JobRecord } from "capstan"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import * as Option from "effect/Option"
 import type * as Model from "../ApiModel.ts"
 
 type Estimated = (typeof Model.EstimateQuery)["action"]["Type"]
@@ -20,32 +20,49 @@ const applies: Readonly<Record<Estimated, ReadonlyArray<JobRecord.State>>> = {
 /** What is more is "at least": a figure on a button need not be exact, and must not read a million records. */
 const most = 10_000
 const page = 1000
+/** Each page is one call of the store, which looks at a bounded number of records, also where next to none of them match. */
+const pages = most / page
+
+type ByState = Record<JobRecord.State, number>
+
+interface Counted {
+  readonly byState: Readonly<ByState>
+  readonly isAtLeast: boolean
+}
 
 export const estimate = (jobs: Jobs.Shape, action: Estimated, where: JobStore.Selection) =>
-  Effect.map(byStateOf(jobs, where), (byState): typeof Model.Estimate.Type => {
-    const sum = (states: ReadonlyArray<JobRecord.State>) => states.reduce((total, state) => total + byState[state], 0)
-    const matched = sum(JobRecord.states)
-    return { matched, applies: sum(applies[action]), byState, isAtLeast: matched >= most && !isFigure(where) }
-  })
+  Effect.map(
+    isFigure(where) ? ofFigures(jobs, where) : ofPages(jobs, where),
+    ({ byState, isAtLeast }): typeof Model.Estimate.Type => {
+      const sum = (states: ReadonlyArray<JobRecord.State>) => states.reduce((total, state) => total + byState[state], 0)
+      return { matched: sum(JobRecord.states), applies: sum(applies[action]), byState, isAtLeast }
+    }
+  )
 
 /** The store maintains counts by queue and state alone. */
 const isFigure = (where: JobStore.Selection): boolean =>
   Object.keys(where).every((condition) => condition === "queue" || condition === "states")
 
-const byStateOf = (jobs: Jobs.Shape, where: JobStore.Selection) => {
-  const byState = Object.fromEntries(JobRecord.states.map((state) => [state, 0])) as Record<JobRecord.State, number>
-  if (isFigure(where)) {
-    return Effect.map(jobs.stats, ({ queues }) => {
-      for (const { counts, queue } of queues) {
-        if (where.queue !== undefined && where.queue !== queue) continue
-        for (const state of where.states ?? JobRecord.states) byState[state] += counts[state]
-      }
-      return byState
-    })
+const none = () => Object.fromEntries(JobRecord.states.map((state) => [state, 0])) as ByState
+
+const ofFigures = (jobs: Jobs.Shape, where: JobStore.Selection) =>
+  Effect.map(jobs.stats, ({ queues }): Counted => {
+    const byState = none()
+    for (const { counts, queue } of queues) {
+      if (where.queue !== undefined && where.queue !== queue) continue
+      for (const state of where.states ?? JobRecord.states) byState[state] += counts[state]
+    }
+    return { byState, isAtLeast: false }
+  })
+
+const ofPages = Effect.fnUntraced(function*(jobs: Jobs.Shape, where: JobStore.Selection) {
+  const byState = none()
+  let cursor: string | undefined
+  for (let read = 0; read < pages; read++) {
+    const found = yield* jobs.query({ ...where, limit: page, cursor })
+    for (const { state } of found.records) byState[state]++
+    cursor = Option.getOrUndefined(found.cursor)
+    if (cursor === undefined) break
   }
-  return jobs.stream({ ...where, limit: page }).pipe(
-    Stream.take(most),
-    Stream.runForEach(({ state }) => Effect.sync(() => byState[state]++)),
-    Effect.as(byState)
-  )
-}
+  return { byState, isAtLeast: cursor !== undefined }
+})

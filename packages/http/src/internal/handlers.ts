@@ -122,7 +122,11 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
             const page = yield* jobs.query({ ...selectionOf(given), cursor, limit, order })
             return {
               records: page.records.filter(({ queue }) => caller.may("view", queue)).map(summaryOf),
-              ...Option.isSome(page.cursor) ? { cursor: page.cursor.value } : {}
+              ...Option.isNone(page.cursor) ? {} : {
+                cursor: page.cursor.value,
+                // Of what it may not see somebody is not told how much there is.
+                ...page.looked !== undefined && caller.may("view") ? { looked: page.looked } : {}
+              }
             }
           })),
         count: ({ query: { action, ...given } }) =>

@@ -1,16 +1,26 @@
 /**
  * What readers see: live and finished records as one, by id, which sorts by creation.
  *
- * Cost: a page walks the index of live ids and that of finished ones, as far as it takes to fill it, and looks at no more
- * than `looked` records of each; a page that stops there has a cursor although it is not full. Conditions on what lies in
- * `spec` (labels, flow, parent) and payloads are checked on the way.
+ * Cost: a page walks the narrowest index that it has for what is selected, of live records and of finished ones, as far as it
+ * takes to fill it: what runs by the claims, what waits and what has failed or was cancelled by indexes of their own, what is
+ * ready by the order of claims while it is little; all else by the ids. Each walk looks at no more than `looked` records; a page
+ * that stops there has a cursor although it is not full. Other conditions, among them those on what lies in `spec` (labels, flow,
+ * parent), are checked on the way.
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
 import { states } from "./codec.ts"
 
-/** How many live and how many finished records one call looks at. */
-const looked = 10_000
+/** At how many records one call looks in each of the places where it finds some. */
+const looked = 5000
+/** Of so many ready ones all are found by the order of claims: where there are more, they are not rare. */
+const gathered = 500
+
+const codeOf = (state: JobRecord.State): number => states.indexOf(state)
+const [blocked, completed, dead] = [codeOf("blocked"), codeOf("completed"), codeOf("dead")]
+
+/** The tag of the last failure as its index has it: a part of a long one. */
+export const errorOf = (failures: string): string => `left(${failures} -> -1 ->> 'tag', 64)`
 
 const live = (s: string, from = `${s}.record`): string => `
   SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
@@ -59,7 +69,25 @@ export interface Conditions {
   readonly params: ReadonlyArray<unknown>
 }
 
-/** One page as a statement. The text depends on which conditions there are, never on their values. */
+/** Where records are found in the order of their ids, and where one call stops to look. */
+interface Source {
+  readonly name: string
+  readonly of: "r" | "h"
+  /** What is to be true of each, beside the conditions of the page. */
+  readonly states: ReadonlyArray<number> | undefined
+  /** In order, all columns. */
+  readonly walk: string
+  /** The last id that is looked at, where there are more. */
+  readonly edge: string
+}
+
+/**
+ * One page as a statement. The text depends on which conditions there are, never on their values.
+ *
+ * Each walk is to go by one index, whatever the statistics say, for a bound on what matches is none on what is looked at. So the
+ * column that leads an index stands in the order, and in a range of one value: were it said to be equal, the order by the id alone
+ * would do, which other indexes have too.
+ */
 export const page = (
   s: string,
   where: JobStore.Selection,
@@ -72,29 +100,32 @@ export const page = (
   const after = order === "newest" ? "<" : ">"
   const direction = order === "newest" ? "DESC" : "ASC"
 
-  const wanted = where.states?.map((state) => states.indexOf(state))
-  const isWanted = {
-    r: where.deadReason === undefined && (wanted === undefined || wanted.some((state) => state < 4)),
-    h: where.blockedReason === undefined && (wanted === undefined || wanted.some((state) => state >= 4))
-  }
+  const wanted = where.deadReason !== undefined
+    ? [dead]
+    : where.blockedReason !== undefined
+    ? [blocked]
+    : where.states?.map((state) => states.indexOf(state))
 
-  const conditions = (alias: "r" | "h"): string => {
-    if (!isWanted[alias]) return "false"
-    const list: Array<string> = alias === "h" ? [visible(s)] : []
-    if (wanted !== undefined) list.push(`${alias}.state = ANY (${bind(ints(wanted))}::int[])`)
-    if (where.tag !== undefined) list.push(`${alias}.tag = ${bind(where.tag)}`)
-    if (where.queue !== undefined) list.push(`${alias}.queue = ${bind(where.queue)}`)
-    if (where.deadReason !== undefined) list.push(`h.state = 6 AND h.reason = ${bind(where.deadReason)}`)
-    if (where.blockedReason !== undefined) list.push(`r.state = 3 AND r.reason = ${bind(where.blockedReason)}`)
-    if (where.errorTag !== undefined) list.push(`${alias}.failures -> -1 ->> 'tag' = ${bind(where.errorTag)}`)
-    if (where.label !== undefined) list.push(`${alias}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
-    if (where.flowId !== undefined) list.push(`${alias}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
-    if (where.parent !== undefined) list.push(`${alias}.spec::json ->> 'parent' = ${bind(where.parent)}`)
+  const conditions = ({ of, states }: Source): string => {
+    const list: Array<string> = of === "h" ? [visible(s)] : []
+    if (states !== undefined) list.push(`${of}.state = ANY (${bind(ints(states))}::int[])`)
+    // The states of the page hold beside a reason, which has one of its own.
+    if (where.states !== undefined && (where.deadReason ?? where.blockedReason) !== undefined) {
+      list.push(`${of}.state = ANY (${bind(ints(where.states.map((state) => codeOf(state))))}::int[])`)
+    }
+    if (where.tag !== undefined) list.push(`${of}.tag = ${bind(where.tag)}`)
+    if (where.queue !== undefined) list.push(`${of}.queue = ${bind(where.queue)}`)
+    if (where.deadReason !== undefined) list.push(`h.reason = ${bind(where.deadReason)}`)
+    if (where.blockedReason !== undefined) list.push(`r.reason = ${bind(where.blockedReason)}`)
+    if (where.errorTag !== undefined) list.push(`${of}.failures -> -1 ->> 'tag' = ${bind(where.errorTag)}`)
+    if (where.label !== undefined) list.push(`${of}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
+    if (where.flowId !== undefined) list.push(`${of}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
+    if (where.parent !== undefined) list.push(`${of}.spec::json ->> 'parent' = ${bind(where.parent)}`)
     if (where.enqueuedFrom !== undefined) {
-      list.push(`${alias}.enqueued_at >= ${bind(where.enqueuedFrom)}::float8::bigint`)
+      list.push(`${of}.enqueued_at >= ${bind(where.enqueuedFrom)}::float8::bigint`)
     }
     if (where.enqueuedBefore !== undefined) {
-      list.push(`${alias}.enqueued_at < ${bind(where.enqueuedBefore)}::float8::bigint`)
+      list.push(`${of}.enqueued_at < ${bind(where.enqueuedBefore)}::float8::bigint`)
     }
     return list.length === 0 ? "true" : list.join(" AND ")
   }
@@ -107,28 +138,115 @@ export const page = (
     ? whole
     : `id ${after} ${bind(cursor)}::uuid AND ${whole}`
   const size = `${bind(limit)}::int`
-  // The dead and the cancelled are few, and have an index of their own.
-  const among = wanted !== undefined && wanted.length > 0 && wanted.every((state) => state > 4) ? " AND state > 4" : ""
-  const walk = (table: string, rest: string): string =>
-    `SELECT ${rest} FROM ${s}.${table} x WHERE ${range}${table === "history" ? among : ""} ORDER BY id ${direction}`
-  const looking = ids === undefined ? `LIMIT ${looked}` : ""
-  // Where a walk has stopped before it found enough: what lies behind that was not looked at, of the other kind neither.
-  const edge = (found: string, table: string, alias: "r" | "h"): string =>
-    ids !== undefined || !isWanted[alias] ?
-      "NULL::uuid" :
-      `CASE WHEN (SELECT count(*) FROM ${found}) < ${size} THEN (${walk(table, "id")} OFFSET ${looked - 1} LIMIT 1) END`
+
+  const walked = (
+    name: string,
+    of: "r" | "h",
+    states: ReadonlyArray<number> | undefined,
+    { by, rest = "true" }: { readonly by?: string; readonly rest?: string } = {}
+  ): Source => {
+    const walk = (columns: string) =>
+      `SELECT ${columns} FROM ${s}.${of === "r" ? "record" : "history"} x WHERE ${range} AND ${rest}
+        ORDER BY ${by === undefined ? "" : `${by} ${direction}, `}id ${direction}`
+    return {
+      name,
+      of,
+      states,
+      walk: `${walk(of === "r" ? "*" : "x.*, x AS whole")} ${ids === undefined ? `LIMIT ${looked}` : ""}`,
+      edge: `${walk("id")} OFFSET ${looked - 1} LIMIT 1`
+    }
+  }
+  const only = (column: string, value: string) => ({ by: column, rest: `${column} BETWEEN ${value} AND ${value}` })
+
+  /** What workers hold, by their claims. */
+  const running = (): Source => {
+    const claimed = (rest: string) =>
+      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${range} ORDER BY u.id ${direction} ${rest}`
+    return {
+      name: "running",
+      of: "r",
+      states: [1],
+      walk: `SELECT x.* FROM (${claimed(`LIMIT ${looked}`)}) c
+        CROSS JOIN LATERAL (SELECT * FROM ${s}.record o WHERE o.id = c.id LIMIT 1) x ORDER BY c.id ${direction}`,
+      edge: claimed(`OFFSET ${looked - 1} LIMIT 1`)
+    }
+  }
+
+  /** What is ready, by the order of claims where it is few. */
+  const few: Array<string> = []
+  const ready = (): ReadonlyArray<Source> => {
+    const { rest } = where.queue === undefined ? { rest: "true" } : only("queue", bind(where.queue))
+    const lane = (n: number) =>
+      `(SELECT id FROM ${s}.record WHERE lane = ${n} AND ${rest} ORDER BY queue, priority, turn, place LIMIT ${
+        gathered + 1
+      })`
+    few.push(`few AS MATERIALIZED (${lane(0)} UNION ALL ${lane(1)}),
+      many AS MATERIALIZED (SELECT count(*) > ${gathered} AS are FROM few),`)
+    return [
+      {
+        ...walked("ready", "r", [0], {
+          rest: "id = ANY (ARRAY(SELECT id FROM few)) AND (SELECT NOT are FROM many)"
+        }),
+        edge: "NULL"
+      },
+      walked("all_ready", "r", [0], { rest: "(SELECT are FROM many)" })
+    ]
+  }
+
+  const lives = (wanted ?? [0, 1, 2, 3]).filter((state) => state < 4)
+  const lively = (): ReadonlyArray<Source> => {
+    if (new Set(lives).size === 4 || ids !== undefined) return [walked("live", "r", wanted)]
+    return [
+      ...lives.includes(0) ? ready() : [],
+      ...lives.includes(1) ? [running()] : [],
+      ...lives.includes(2) ? [walked("scheduled", "r", [2], only("lane", "2"))] : [],
+      ...lives.includes(3)
+        ? [
+          walked("blocked", "r", [blocked], only("lane", "3")),
+          walked("blocked_until", "r", [blocked], {
+            by: "(lane + 0)",
+            rest: "lane = 2 AND reason IS NOT NULL AND (lane + 0) BETWEEN 2 AND 2"
+          })
+        ]
+        : []
+    ]
+  }
+
+  // The dead and the cancelled are few, and have indexes of their own; so has what has failed.
+  const past = (): Source => {
+    const name = "finished"
+    if (ids !== undefined) return walked(name, "h", wanted)
+    const { errorTag, queue, tag } = where
+    if (errorTag !== undefined) {
+      const { by, rest } = only(errorOf("failures"), `left(${bind(errorTag)}, 64)`)
+      return walked(name, "h", wanted, { by, rest: `failures IS NOT NULL AND ${rest}` })
+    }
+    if (wanted === undefined || wanted.includes(completed)) return walked(name, "h", wanted)
+    const column = queue !== undefined ? only("queue", bind(queue)) : tag !== undefined ? only("tag", bind(tag)) : {}
+    return walked(name, "h", wanted, { ...column, rest: `state > 4 AND ${"rest" in column ? column.rest : "true"}` })
+  }
+
+  const sources: ReadonlyArray<Source> = [
+    ...lives.length > 0 && where.deadReason === undefined ? lively() : [],
+    ...wanted === undefined || wanted.some((state) => state > 3) ? [past()] : []
+  ]
+  if (sources.length === 0) return { text: `SELECT NULL::uuid AS id, NULL::uuid AS last, 0 AS stops`, params: [] }
+  // Where a walk has stopped before it found enough: what lies behind that was not looked at, of the other ones neither.
+  const edge = ({ edge, name }: Source): string =>
+    ids !== undefined ? "NULL::uuid" : `(CASE WHEN (SELECT count(*) FROM ${name}) < ${size} THEN (${edge}) END)::uuid`
   const text = `
-    WITH live AS MATERIALIZED (
-      SELECT * FROM (${walk("record", "*")} ${looking}) r WHERE ${conditions("r")} LIMIT ${size}
-    ), finished AS MATERIALIZED (
-      SELECT * FROM (${walk("history", "x.*, x AS whole")} ${looking}) h WHERE ${conditions("h")} LIMIT ${size}
-    ), edge AS MATERIALIZED (
-      SELECT ${order === "newest" ? "greatest" : "least"}(
-        ${edge("live", "record", "r")},
-        ${edge("finished", "history", "h")}) AS last
+    WITH ${few.join("")} ${
+    sources.map((source) =>
+      `${source.name} AS MATERIALIZED (
+        SELECT * FROM (${source.walk}) ${source.of} WHERE ${conditions(source)} LIMIT ${size}
+      )`
+    ).join(", ")
+  }, edge AS MATERIALIZED (
+      SELECT ${order === "newest" ? "max" : "min"}(e.id::text)::uuid AS last, count(e.id)::int AS stops
+      FROM (VALUES ${sources.map((source) => `(${edge(source)})`).join(", ")}) e (id)
     )
-    SELECT f.*, e.last FROM edge e LEFT JOIN (
-      ${live(s, "live")} UNION ALL ${finished(s, "finished", "h.whole")}
+    SELECT f.*, e.last, e.stops FROM edge e LEFT JOIN (
+      ${sources.map(({ name, of }) => of === "r" ? live(s, name) : finished(s, name, "h.whole")).join(" UNION ALL ")}
     ) f ON e.last IS NULL OR f.id ${order === "newest" ? ">=" : "<="} e.last
     ORDER BY f.id ${direction} LIMIT ${size}`
   return { text, params }
@@ -146,7 +264,13 @@ const membersOf = (flowId: string, bind: (value: unknown) => string): string => 
 export interface PageRow {
   readonly id: JobRecord.JobId | null
   readonly last: string | null
+  /** How many of the walks have stopped. */
+  readonly stops: number
 }
+
+/** At how many records it has looked, where it has stopped: each walk tells when it has gone as far as it may. */
+export const lookedAt = ([row]: ReadonlyArray<PageRow>): number | undefined =>
+  row === undefined || row.stops === 0 ? undefined : row.stops * looked
 
 /** Where the next page starts, when there may be one. */
 export const cursorOf = (

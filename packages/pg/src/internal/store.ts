@@ -284,7 +284,7 @@ export const make = Effect.fnUntraced(function*(
     query: ({ cursor, limit, order, where }) =>
       Effect.map(
         page(client.call, s, where, order, limit, cursor),
-        ({ cursor, rows }) => ({ records: rows.map(Codec.toRecord), cursor })
+        ({ cursor, looked, rows }) => ({ records: rows.map(Codec.toRecord), cursor, looked })
       ),
 
     stats: Effect.gen(function*() {
@@ -446,7 +446,8 @@ const page = (
   const { params, text } = Query.page(schema, where, order, limit, cursor)
   return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params, search), (rows) => ({
     rows: rows.filter(({ id }) => id !== null),
-    cursor: Query.cursorOf(rows, where, limit)
+    cursor: Query.cursorOf(rows, where, limit),
+    looked: Query.lookedAt(rows)
   }))
 }
 

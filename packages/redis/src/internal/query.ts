@@ -15,8 +15,10 @@ export interface Page {
   readonly cursors: ReadonlyArray<string>
   /** Where it goes on after all that was looked at; empty at the end. */
   readonly cursor: string
-  /** How many were looked at. */
+  /** How much of the budget it took. */
   readonly looked: number
+  /** How many records were seen, also those that were sorted out by the hundred, which cost little. */
+  readonly passed: number
 }
 
 export const page = (
@@ -25,14 +27,14 @@ export const page = (
   budget: number
 ): Effect.Effect<Page, JobError.JobStoreError> =>
   Effect.map(
-    client.call<[string, string, string, number, string]>("query", "page", [
+    client.call<[string, string, string, number, string, number]>("query", "page", [
       Codec.whereOf(where),
       order,
       String(limit),
       String(budget),
       cursor ?? ""
     ]),
-    ([next, kindsText, lines, left, chunks]) => {
+    ([next, kindsText, lines, left, chunks, passed]) => {
       const kinds = Decode.kindsOf(kindsText)
       const records = Decode.linesOf(lines).map((line) => Decode.toRecord(line, kinds))
       const of = chunks.split(",")
@@ -40,7 +42,8 @@ export const page = (
         records,
         cursors: records.map(({ id }, i) => `${of[i]}:${Codec.packId(id)}`),
         cursor: next,
-        looked: budget - Number(left)
+        looked: budget - Number(left),
+        passed: Number(passed)
       }
     }
   )
@@ -51,18 +54,22 @@ export const select = (
 ): Effect.Effect<JobStore.QueryReply, JobError.JobStoreError> =>
   Effect.gen(function*() {
     const { where } = request
-    if (where.ids !== undefined) return { records: yield* byIds(client, where, where.ids), cursor: undefined }
+    if (where.ids !== undefined) {
+      return { records: yield* byIds(client, where, where.ids), cursor: undefined, looked: where.ids.length }
+    }
     const records: Array<JobRecord.JobRecord> = []
     let cursor = request.cursor ?? ""
     let left = looked
+    let passed = 0
     do {
       const limit = request.limit - records.length
       const found = yield* page(client, { ...request, limit, cursor }, Math.min(left, lookedAtOnce))
       records.push(...found.records)
       left -= found.looked
+      passed += found.passed
       cursor = found.cursor
     } while (cursor !== "" && records.length < request.limit && left > 0)
-    return { records, cursor: cursor === "" ? undefined : cursor }
+    return { records, cursor: cursor === "" ? undefined : cursor, looked: passed }
   })
 
 const byIds = (client: Calls, where: JobStore.Selection, ids: ReadonlyArray<JobRecord.JobId>) =>

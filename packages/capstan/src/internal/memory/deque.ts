@@ -22,6 +22,13 @@ export class Deque implements Home<Row> {
     return this.rows[this.rows.length - 1]
   }
 
+  *[Symbol.iterator](): Iterator<Row> {
+    for (let i = this.head; i < this.rows.length; i++) {
+      const row = this.rows[i]
+      if (row !== undefined) yield row
+    }
+  }
+
   push(row: Row): void {
     row.home = this
     row.index = this.base + this.rows.length

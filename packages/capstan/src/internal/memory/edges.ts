@@ -70,7 +70,7 @@ export const awaitAll = (
   now: number
 ): void => {
   const more = row.grow()
-  more.blocked ??= "Dependencies"
+  if (more.blocked === undefined) state.waitFor(row, "Dependencies")
   for (const { id, name, onFailure } of dependencies) connect(state, new Edge(row, id, name, onFailure ?? "fail"))
   const broken = more.waitsFor?.find((edge) => edge.isBroken)
   if (broken !== undefined) die(state, row, broken, now)

@@ -94,18 +94,14 @@ const refuse = (
 const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row): void => {
   const queue = state.queue(spec.queue)
   const row = new Row(spec, state.shared(spec), queue, state.seq(), now)
-  state.rows.set(spec.id, row)
-  state.order.push(row)
-  queue.counts.blocked++
+  state.add(row)
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   if (spec.startBefore !== undefined) state.watchExpiry(row)
   if (spec.cancelOn !== undefined) state.listening.add(row)
   if (waitsFor === undefined) {
     if (spec.unique !== undefined) state.hold(row, now)
   } else {
-    const more = row.grow()
-    more.blocked = "Unique"
-    more.blockedOn = waitsFor.id
+    state.waitFor(row, "Unique", waitsFor.id)
     waitsFor.grow().successor = row
   }
   // Before its own: one that is dead at once is told to whoever waits for it.

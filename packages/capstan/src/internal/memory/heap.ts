@@ -35,6 +35,10 @@ export class Heap<T extends Seated<T>> implements Home<T> {
     return this.items[0]
   }
 
+  [Symbol.iterator](): Iterator<T> {
+    return this.items[Symbol.iterator]()
+  }
+
   push(item: T): void {
     item.home = this
     this.items.push(item)

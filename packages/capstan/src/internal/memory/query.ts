@@ -3,7 +3,7 @@
  *
  * A cursor is the position of the last record in the order of enqueue, so it stays valid while records come and go.
  */
-import type { JobId } from "../../JobRecord.ts"
+import type { JobId, State } from "../../JobRecord.ts"
 import type {
   DependenciesReply,
   DependenciesRequest,
@@ -13,16 +13,20 @@ import type {
   Selection,
   Stats
 } from "../../JobStore.ts"
+import { few, type List, merged, type Named, type Range } from "./lists.ts"
+import type { QueueState } from "./queue.ts"
 import { type Row, view } from "./row.ts"
 import type { MemoryState } from "./state.ts"
 
 export const query = (state: MemoryState, request: QueryRequest): QueryReply => {
-  const { cursor, rows } = select(state, request.where, request.order, request.limit, request.cursor)
-  return { records: rows.map(view), cursor }
+  const { cursor, looked, rows } = select(state, request.where, request.order, request.limit, request.cursor)
+  return { records: rows.map(view), cursor, looked }
 }
 
 /** How many rows one call looks at: it holds the thread meanwhile. */
-const looked = 10_000
+const most = 10_000
+/** Of so few rows all are gathered from where they wait, run or lie. */
+const gatherable = 2000
 
 /** Up to `limit` rows that match, with the cursor of the next page: there is one also where the call stopped looking. */
 export const select = (
@@ -31,27 +35,123 @@ export const select = (
   order: "newest" | "oldest",
   limit: number,
   cursor: string | undefined
-): { readonly rows: ReadonlyArray<Row>; readonly cursor: string | undefined } => {
-  if (where.ids !== undefined) return { rows: byIds(state, where), cursor: undefined }
-  if (isNoneIn(state, where)) return { rows: [], cursor: undefined }
+): { readonly rows: ReadonlyArray<Row>; readonly cursor: string | undefined; readonly looked: number } => {
+  if (where.ids !== undefined) return { rows: byIds(state, where), cursor: undefined, looked: where.ids.length }
+  const range = rangeOf(state, where, order, cursor)
+  const next = merged(narrowest(state, where).map((list) => list.walk(order, range)), order)
   const rows: Array<Row> = []
-  const step = order === "newest" ? -1 : 1
-  const all = state.order
-  let left = looked
-  for (let i = start(all, order, cursor); i >= 0 && i < all.length; i += step) {
-    const row = all[i]!
+  let looked = 0
+  for (let row = next(); row !== undefined; row = next()) {
+    looked++
     if (!row.isGone && matches(row, where)) rows.push(row)
-    if (rows.length === limit || --left === 0) return { rows, cursor: String(row.seq) }
+    if (rows.length === limit || looked === most) return { rows, cursor: String(row.seq), looked }
   }
-  return { rows, cursor: undefined }
+  return { rows, cursor: undefined, looked }
 }
 
-/** By the counts: a page that asks again and again for dead records finds none without a look at the others. */
-const isNoneIn = (state: MemoryState, { queue, states }: Selection): boolean =>
-  states !== undefined &&
-  [...state.queues.values()].every(({ counts, name }) =>
-    (queue !== undefined && queue !== name) || states.every((of) => counts[of] === 0)
-  )
+/** Between which rows all that is selected lies. */
+const rangeOf = (
+  state: MemoryState,
+  { enqueuedBefore, enqueuedFrom }: Selection,
+  order: "newest" | "oldest",
+  cursor: string | undefined
+): Range => {
+  let from = -Infinity
+  let before = Infinity
+  if (state.isInTime) {
+    if (enqueuedFrom !== undefined) from = seqAt(state, enqueuedFrom)
+    if (enqueuedBefore !== undefined) before = seqAt(state, enqueuedBefore)
+  }
+  if (cursor === undefined) return { from, before }
+  return order === "newest"
+    ? { from, before: Math.min(before, Number(cursor)) }
+    : { from: Math.max(from, Number(cursor) + 1), before }
+}
+
+/** The number of the first row that was enqueued at this instant or later. */
+const seqAt = ({ order: { rows } }: MemoryState, at: number): number => {
+  let low = 0
+  let high = rows.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (rows[middle]!.enqueuedAt < at) low = middle + 1
+    else high = middle
+  }
+  return rows[low]?.seq ?? Infinity
+}
+
+/** Of the lists that have all that is selected, the one with the fewest rows; of some states, a list for each queue. */
+const narrowest = (state: MemoryState, where: Selection): ReadonlyArray<List> => {
+  let best: ReadonlyArray<List> = [state.order]
+  let fewest = state.order.size
+  const consider = (list: List | undefined) => {
+    const size = list?.size ?? 0
+    if (size >= fewest) return
+    fewest = size
+    best = list === undefined ? [] : [list]
+  }
+  if (where.queue !== undefined) consider(state.queues.get(where.queue)?.all)
+  if (where.tag !== undefined) consider(state.ofJob.get(where.tag))
+  if (where.deadReason !== undefined) consider(state.deadFor.get(where.deadReason))
+  if (where.tag !== undefined && isDeadAlone(where)) consider(state.deadOf.get(where.tag))
+  if (where.errorTag !== undefined) consider(state.withError.get(where.errorTag))
+  if (where.label !== undefined) consider(state.withLabel.get(where.label))
+  if (where.flowId !== undefined) consider(state.ofFlow.get(where.flowId))
+  if (where.parent !== undefined) consider(state.childrenOf.get(where.parent))
+  return ofStates(state, where, fewest) ?? best
+}
+
+const isDeadAlone = ({ deadReason, states }: Selection): boolean =>
+  deadReason !== undefined || states !== undefined && states.every((of) => of === "dead")
+
+/** What is in the selected states, where that is less than what else was found. */
+const ofStates = (state: MemoryState, where: Selection, fewest: number): ReadonlyArray<List> | undefined => {
+  const states = where.deadReason !== undefined
+    ? ["dead" as const]
+    : where.blockedReason !== undefined
+    ? ["blocked" as const]
+    : where.states
+  if (states === undefined) return undefined
+  const queues = [...state.queues.values()].filter(({ name }) => where.queue === undefined || where.queue === name)
+  const lists: Array<List> = []
+  let size = 0
+  for (const of of new Set(states)) {
+    const many = queues.reduce((sum, { counts }) => sum + counts[of], 0)
+    size += many
+    if (size >= fewest && size > 0) return undefined
+    if (many === 0) continue
+    if (of === "blocked") lists.push(...queues.flatMap(({ blocked }) => blockedFor(blocked, where.blockedReason)))
+    else if (of in queues[0]!.lists) lists.push(...queues.map(({ lists }) => lists[of]!).filter(({ size }) => size > 0))
+    else {
+      const gathered = gather(state, of, queues, many)
+      if (gathered === undefined) return undefined
+      lists.push(gathered)
+    }
+  }
+  return lists
+}
+
+const blockedFor = (blocked: Named, reason: string | undefined): ReadonlyArray<List> => {
+  if (reason === undefined) return [...blocked.all()]
+  const list = blocked.get(reason)
+  return list === undefined ? [] : [list]
+}
+
+/** Rows in a state that has no list, from where they are anyway. */
+const gather = (
+  state: MemoryState,
+  of: State,
+  queues: ReadonlyArray<QueueState>,
+  many: number
+): List | undefined => {
+  if (of === "ready") return many > gatherable ? undefined : few(queues.flatMap((queue) => [...queue.ready()]))
+  if (of === "running") {
+    const held = [...state.workers.values()].reduce((sum, worker) => sum + worker.held.size, 0)
+    return held > gatherable ? undefined : few([...state.workers.values()].flatMap(({ held }) => [...held.values()]))
+  }
+  const completed = [...state.queues.values()].reduce((sum, { counts }) => sum + counts.completed, 0)
+  return completed > gatherable ? undefined : few([...state.finishedOf("completed")])
+}
 
 const byIds = (state: MemoryState, where: Selection): ReadonlyArray<Row> => {
   const rows: Array<Row> = []
@@ -60,20 +160,6 @@ const byIds = (state: MemoryState, where: Selection): ReadonlyArray<Row> => {
     if (row !== undefined && matches(row, where)) rows.push(row)
   }
   return rows
-}
-
-/** The first position after the cursor, by binary search: positions rise and never change. */
-const start = (all: ReadonlyArray<Row>, order: "newest" | "oldest", cursor: string | undefined): number => {
-  if (cursor === undefined) return order === "newest" ? all.length - 1 : 0
-  const seq = Number(cursor)
-  let low = 0
-  let high = all.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (order === "newest" ? all[middle]!.seq < seq : all[middle]!.seq <= seq) low = middle + 1
-    else high = middle
-  }
-  return order === "newest" ? low - 1 : low
 }
 
 const matches = (row: Row, where: Selection): boolean =>

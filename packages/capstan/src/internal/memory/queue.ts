@@ -5,6 +5,7 @@ import type { State } from "../../JobRecord.ts"
 import { Deque } from "./deque.ts"
 import { byInstant, byTurn, Heap } from "./heap.ts"
 import { Gate, type Limit } from "./limits.ts"
+import { Log, Named, Sorted } from "./lists.ts"
 import type { Row } from "./row.ts"
 
 /** Places of rows that take turns: behind all others. */
@@ -62,6 +63,12 @@ class Lane {
     else this.early.push(row)
   }
 
+  *rows(): Iterable<Row> {
+    yield* this.inTurn
+    yield* this.early
+    yield* this.suspects
+  }
+
   peek(suspects: boolean): Row | undefined {
     let first = this.inTurn.peek()
     const early = this.early.peek()
@@ -86,6 +93,16 @@ export class QueueState {
     cancelled: 0,
     dead: 0
   }
+  /** All of its rows. */
+  readonly all = new Log()
+  /** Those in states that few rows are ever in, or that last. */
+  readonly lists: Readonly<Partial<Record<State, Sorted>>> = {
+    scheduled: new Sorted(),
+    cancelled: new Sorted(),
+    dead: new Sorted()
+  }
+  /** Those that are blocked, by the reason. */
+  readonly blocked = new Named()
   parked = 0
   paused = false
   /** Of all workers together. */
@@ -111,6 +128,11 @@ export class QueueState {
       if (row !== undefined) return row
     }
     return undefined
+  }
+
+  /** All that is ready, in no order. */
+  *ready(): Iterable<Row> {
+    for (const lane of this.lanes) yield* lane.rows()
   }
 
   /** How many of its rows may start now. */

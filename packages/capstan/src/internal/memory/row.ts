@@ -36,6 +36,8 @@ export type Spec = Omit<NewRecord, "id" | "payload">
 export class More {
   result: string | undefined = undefined
   failures: ReadonlyArray<Failure> = none
+  /** That by which it is found: of its last failure, as of its last move. */
+  errorTag: string | undefined = undefined
   attempts: ReadonlyArray<Attempt> = none
   logs: ReadonlyArray<LogLine> = none
   progress: string | undefined = undefined

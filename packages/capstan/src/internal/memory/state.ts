@@ -12,6 +12,7 @@ import { Listening } from "./cancelOn.ts"
 import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
+import { Log, Named } from "./lists.ts"
 import { fairFrom, QueueState } from "./queue.ts"
 import { dueAt, type Row, type Spec } from "./row.ts"
 import { forgetSteps } from "./write.ts"
@@ -93,9 +94,18 @@ export class MemoryState {
   readonly maxFinished: number
   readonly hints: Hints
   readonly rows = new Map<string, Row>()
-  /** All rows in the order of their enqueue, among them some that are removed. */
-  order: Array<Row> = []
-  private holes = 0
+  /** All rows in the order of their enqueue. */
+  readonly order = new Log()
+  /** Whether what was enqueued later has a later instant: the clock was not set back. */
+  isInTime = true
+  /** What is looked for, of those that have it. */
+  readonly ofJob = new Map<string, Log>()
+  readonly deadOf = new Named()
+  readonly deadFor = new Named()
+  readonly withError = new Named()
+  readonly withLabel = new Named()
+  readonly ofFlow = new Named()
+  readonly childrenOf = new Named()
   readonly queues = new Map<string, QueueState>()
   readonly workers = new Map<string, WorkerState>()
   readonly limits = new Limits()
@@ -182,6 +192,55 @@ export class MemoryState {
     })
   }
 
+  /** A new row. It is blocked until it is moved: whoever lets it stay so says for what. */
+  add(row: Row): void {
+    const { queue, spec: { tag } } = row
+    this.rows.set(row.id, row)
+    if (row.enqueuedAt < (this.order.last?.enqueuedAt ?? -Infinity)) this.isInTime = false
+    this.order.push(row)
+    queue.all.push(row)
+    let ofJob = this.ofJob.get(tag)
+    if (ofJob === undefined) this.ofJob.set(tag, ofJob = new Log())
+    ofJob.push(row)
+    queue.counts.blocked++
+    this.list(row)
+  }
+
+  /** Puts a row where those find it who look for what its contents say. */
+  private list(row: Row): void {
+    const { flowId, parent, tags } = row.spec
+    for (let i = 0; i < tags.length; i++) this.withLabel.add(tags[i]!, row)
+    if (flowId !== undefined) this.ofFlow.add(flowId, row)
+    if (parent !== undefined) this.childrenOf.add(parent, row)
+  }
+
+  private unlist(row: Row): void {
+    const { flowId, parent, tags } = row.spec
+    for (let i = 0; i < tags.length; i++) this.withLabel.remove(tags[i]!, row)
+    if (flowId !== undefined) this.ofFlow.remove(flowId, row)
+    if (parent !== undefined) this.childrenOf.remove(parent, row)
+  }
+
+  private listDead(row: Row): void {
+    this.deadOf.add(row.spec.tag, row)
+    if (row.more?.deadReason !== undefined) this.deadFor.add(row.more.deadReason, row)
+  }
+
+  private unlistDead(row: Row): void {
+    this.deadOf.remove(row.spec.tag, row)
+    if (row.more?.deadReason !== undefined) this.deadFor.remove(row.more.deadReason, row)
+  }
+
+  /** The same for the tag of its last failure. */
+  private listError(row: Row): void {
+    const more = row.more!
+    const tag = more.failures.at(-1)?.tag
+    if (tag === more.errorTag) return
+    if (more.errorTag !== undefined) this.withError.remove(more.errorTag, row)
+    if (tag !== undefined) this.withError.add(tag, row)
+    more.errorTag = tag
+  }
+
   /** Takes a row out of wherever it waits and moves it to another state, as the table allows. */
   move(row: Row, event: Event, to: State): void {
     if (!allows(event, row.state, to)) throw new Error(`record ${row.id} cannot ${event} from ${row.state} to ${to}`)
@@ -190,13 +249,17 @@ export class MemoryState {
     if (row.spec.startBefore !== undefined && (to === "running" || isFinal(to))) this.expiring.remove(row)
     row.queue.counts[row.state]--
     row.queue.counts[to]++
+    row.queue.lists[row.state]?.remove(row)
+    row.queue.lists[to]?.add(row)
+    if (row.more !== undefined) this.listError(row)
     if (row.state === "running" && row.queue.limit !== undefined) this.hints.work(row.queue.name)
     row.state = to
   }
 
   private unpark(row: Row): void {
     const more = row.more
-    if (more === undefined) return
+    if (more?.blocked === undefined) return
+    row.queue.blocked.remove(more.blocked, row)
     if (more.blocked === "NoHandler" || more.blocked === "NewerPayload") {
       this.parked.get(row.spec.tag)?.delete(row)
       row.queue.parked--
@@ -207,7 +270,14 @@ export class MemoryState {
 
   block(row: Row, event: Event, reason: BlockedReason, on?: string): void {
     this.move(row, event, "blocked")
+    this.waitFor(row, reason, on)
+  }
+
+  /** What a blocked row waits for. */
+  waitFor(row: Row, reason: BlockedReason, on?: string): void {
     const more = row.grow()
+    if (more.blocked !== undefined) row.queue.blocked.remove(more.blocked, row)
+    row.queue.blocked.add(reason, row)
     more.blocked = reason
     more.blockedOn = on
   }
@@ -268,7 +338,9 @@ export class MemoryState {
   edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
     this.listening.remove(row)
+    this.unlist(row)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
+    this.list(row)
     row.fence++
     this.listening.add(row)
     this.watchExpiry(row)
@@ -351,14 +423,14 @@ export class MemoryState {
     if (holder === undefined || holder === row) this.hold(successor, now)
     const more = successor.more!
     if (more.pending === 0) return this.run(successor, "unblock", now, runAt ?? successor.enqueuedAt + delay)
-    more.blocked = "Dependencies"
-    more.blockedOn = undefined
+    this.waitFor(successor, "Dependencies")
   }
 
   /** Ends a row's life, and lets go on who waited for the end. */
   finish(row: Row, event: Event, to: "completed" | "cancelled" | "dead", now: number, reason?: string): void {
     this.freeSlot(row, now)
     this.move(row, event, to)
+    if (to === "dead") this.listDead(row)
     row.at = now
     if (row.spec.cancelOn !== undefined) this.listening.remove(row)
     if (row.spec.unique !== undefined) {
@@ -374,6 +446,7 @@ export class MemoryState {
   /** A final row begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended. */
   begin(row: Row, now: number): void {
     this.finished--
+    if (row.state === "dead") this.unlistDead(row)
     const more = row.grow()
     forgetSteps(row)
     row.attempt = 0
@@ -415,6 +488,11 @@ export class MemoryState {
     return shelf
   }
 
+  /** The finished rows of one state. */
+  *finishedOf(state: State): Iterable<Row> {
+    for (const shelf of this.shelves) if (shelf.state === state) yield* shelf.rows
+  }
+
   /** Forgets a row. */
   remove(row: Row, now: number, by: Gone["by"]): void {
     this.freeSlot(row, now)
@@ -431,11 +509,10 @@ export class MemoryState {
     this.forgetKeys(row)
     this.rows.delete(row.id)
     row.isGone = true
-    this.holes++
+    this.leaveLists(row)
     this.remember(row.id, { fence: row.settledFence > 0 ? row.settledFence : undefined, by })
     ended(this, row, now)
     this.tell("deleted", row, now)
-    this.closeOrder()
   }
 
   private forgetKeys(row: Row): void {
@@ -444,11 +521,15 @@ export class MemoryState {
     for (const key of row.more?.keys ?? none) this.idempotent.delete(scoped(tag, key))
   }
 
-  /** Removed rows leave `order` when they are a quarter of it, so that no removal searches it. */
-  private closeOrder(): void {
-    if (this.holes < 1024 || this.holes * 4 < this.order.length) return
-    this.order = this.order.filter((row) => !row.isGone)
-    this.holes = 0
+  private leaveLists(row: Row): void {
+    const { more, queue } = row
+    queue.lists[row.state]?.remove(row)
+    this.unlist(row)
+    if (row.state === "dead") this.unlistDead(row)
+    if (more?.errorTag !== undefined) this.withError.remove(more.errorTag, row)
+    this.order.lose()
+    queue.all.lose()
+    this.ofJob.get(row.spec.tag)!.lose()
   }
 
   /** A ring of ids beside the map: finding a map's oldest key passes over all that were deleted before it. */

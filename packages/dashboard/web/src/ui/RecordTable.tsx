@@ -12,7 +12,7 @@ import { useActions } from "../commands.ts"
 import { exact, plural } from "../format.ts"
 import { useKeys } from "../keys.ts"
 import { live } from "../live.ts"
-import { recordsQuery, useMay } from "../queries.ts"
+import { pageSize, recordsQuery, useMay } from "../queries.ts"
 import { type ColumnName, usualColumns } from "../search.ts"
 import { columnOf } from "./columns.tsx"
 import { Icon } from "./Icon.tsx"
@@ -37,7 +37,8 @@ export const RecordTable = (
   const may = useMay()
   const scroller = useRef<HTMLDivElement>(null)
   const query = useInfiniteQuery(recordsQuery(where, order))
-  const rows = query.data?.pages.flatMap(({ records }) => records) ?? []
+  const pages = query.data?.pages ?? []
+  const rows = pages.flatMap(({ records }) => records)
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
   const [isAll, setAll] = useState(false)
   const [cursor, setCursor] = useState(-1)
@@ -79,9 +80,30 @@ export const RecordTable = (
   const items = virtual.getVirtualItems()
   const last = items.at(-1)?.index ?? -1
   const { fetchNextPage, hasNextPage, isFetchingNextPage } = query
+  // A page that is not full, and not the last: the store stopped looking. It goes on when it is asked to, else one filter that next
+  // to nothing matches would read all records.
+  const hasStopped = hasNextPage && (pages.at(-1)?.records.length ?? pageSize) < pageSize
   useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage && last >= rows.length - 20) void fetchNextPage()
-  }, [last, rows.length, hasNextPage, isFetchingNextPage, fetchNextPage])
+    if (hasNextPage && !hasStopped && !isFetchingNextPage && last >= rows.length - 20) void fetchNextPage()
+  }, [last, rows.length, hasNextPage, hasStopped, isFetchingNextPage, fetchNextPage])
+  const looked = pages.reduce((sum, { looked = 0 }) => sum + looked, 0)
+  const stopped = hasStopped && (
+    <p role="status" className="border-t border-line bg-panel px-6 py-3 text-center text-soft">
+      {looked > 0 ? `Looked at ${plural(looked, "record")}, ` : "Some records were looked at, "}
+      {rows.length === 0
+        ? "none of which matches"
+        : `${exact(rows.length)} of which ${rows.length === 1 ? "matches" : "match"}`}.{" "}
+      <button
+        type="button"
+        className="link"
+        disabled={isFetchingNextPage}
+        onClick={() =>
+          void fetchNextPage()}
+      >
+        {isFetchingNextPage ? "Looking…" : "Go on"}
+      </button>
+    </p>
+  )
 
   const toggle = (id: string) => {
     setAll(false)
@@ -159,7 +181,13 @@ export const RecordTable = (
               <span className="text-soft">
                 {query.isSuccess &&
                   `${exact(rows.length)}${
-                    hasNextPage ? " shown, more below" : rows.length === 1 ? " record" : " records"
+                    hasStopped
+                      ? " found so far"
+                      : hasNextPage
+                      ? " shown, more below"
+                      : rows.length === 1
+                      ? " record"
+                      : " records"
                   }`}
               </span>
               <span className="flex-1" />
@@ -194,7 +222,7 @@ export const RecordTable = (
         : query.isPending
         ? <Loading />
         : rows.length === 0
-        ? empty
+        ? stopped || empty
         : (
           <div
             ref={scroller}
@@ -252,6 +280,7 @@ export const RecordTable = (
             </div>
           </div>
         )}
+      {rows.length > 0 && stopped}
       {asked !== undefined && <Confirm {...asked} onClose={() => setAsked(undefined)} onDone={letGo} />}
     </section>
   )

@@ -22,6 +22,7 @@ import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
 import * as Steps from "./functions/steps.ts"
 import * as Unique from "./functions/unique.ts"
+import { lists } from "./lists.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -112,6 +113,12 @@ export const migrations: ReadonlyArray<Migration> = [
     name: "init",
     readableBy: 1,
     statements: (names) => [...tables(names.schema), ...outbox(names.schema), ...functions(names), settings(names)]
+  },
+  {
+    version: 2,
+    name: "lists",
+    readableBy: 1,
+    statements: ({ schema }) => lists(schema)
   }
 ]
 

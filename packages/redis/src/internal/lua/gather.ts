@@ -1,12 +1,14 @@
 /**
- * Records of a selection by the indexes that work goes by: the lanes of queues, what is scheduled, what workers hold, and the
- * shelves of a job. They are there anyway, so a search by job and state costs no enqueue anything.
+ * Records of a selection by the indexes that work goes by: the lanes of queues, what is scheduled, what is blocked by its reason,
+ * what workers hold, and the shelves of jobs. They are there anyway, so a search by job and state costs no enqueue anything.
  *
  * Cost: some three commands a record that is in them, at most 2,000. Where there are more the log is walked: there they are
  * not rare.
  */
 export const gather = String.raw`
 local gatherable = 2000
+-- What a record can be blocked for.
+local reasons = { 'Dependencies', 'ConcurrencyKey', 'Unique', 'Waitpoint', 'Children', 'NoHandler', 'NewerPayload' }
 
 -- Kinds of the selected job and queue; nil when there are too many kinds to look through.
 local function kindsWanted()
@@ -26,8 +28,8 @@ local function gathered()
   if not where.states then return nil end
   local wants = {}
   for _, name in ipairs(where.states) do
-    -- Of a job alone it is known what has ended; of a blocked record what it waits for is.
-    if name == 'blocked' or codes[name] >= COMPLETED and not where.tag then return nil end
+    -- Of a job alone it is known what has ended.
+    if codes[name] >= COMPLETED and not where.tag then return nil end
     wants[codes[name]] = true
   end
   local kinds = kindsWanted()
@@ -80,6 +82,11 @@ local function gathered()
     return left >= 0
   end
 
+  for _, reason in ipairs(wants[BLOCKED] and reasons or {}) do
+    local key = P .. ':b:' .. reason
+    if call('ZCARD', key) > left then return nil end
+    addAll(call('ZRANGE', key, 0, -1), 1)
+  end
   for _, kind in ipairs(kinds) do
     if once('queue ' .. kind.queue) and not addQueue(kind.queue) then return nil end
     if not addShelves(kind) then return nil end
@@ -96,6 +103,7 @@ end
 -- Looks at them in the order of the log, from where the cursor is.
 local function walkGathered(ids)
   local list, seen = {}, {}
+  passed = passed + #ids
   for _, id in ipairs(ids) do
     local row = not seen[id] and load(id)
     seen[id] = true

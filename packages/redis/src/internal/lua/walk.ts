@@ -122,6 +122,7 @@ local function walkChunk(chunk)
     end
     local few = sorted(some)
     left = left - (#some - #few) / 16
+    passed = passed + #some - #few
     for _, id in ipairs(few) do if not look(chunk, id) then return false end end
     if left <= 0 then
       cursor = chunk .. ':' .. some[#some]
@@ -131,13 +132,14 @@ local function walkChunk(chunk)
   return true
 end
 
-local function walkLog()
+-- By a function that answers whether to go on.
+local function walkChunks(walk)
   local keys, first, last = indexesOfKinds(), bounds()
   repeat
     local chunks = nextChunks(keys, first, last)
     for _, chunk in ipairs(chunks) do
       left = left - 1 / 16
-      if not walkChunk(chunk) then return end
+      if not walk(chunk) then return end
     end
     if isNewest then last = '(' .. (chunks[#chunks] or 0) else first = '(' .. (chunks[#chunks] or 0) end
   until #chunks < CHUNKS

@@ -85,7 +85,7 @@ class Sum {
     }
   }
 
-  private claimedOf(queue: string, claimed = this.claimed): number {
+  private claimedOf(queue: string, claimed: ReadonlyArray<JobStore.Claimed> = this.claimed): number {
     return claimed.filter((record) => record.queue === queue).length
   }
 

@@ -5,7 +5,7 @@
 import type { JobError, JobRecord, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Calls } from "../client.ts"
-import { looked, lookedAtOnce, page } from "../query.ts"
+import { looked, lookedAtOnce, type Page, page } from "../query.ts"
 import type { Places } from "./places.ts"
 
 /** Where one partition is read. */
@@ -51,13 +51,16 @@ export const select = (
     })
     const found: Array<JobRecord.JobRecord> = []
     let left = looked
+    let passed = 0
     while (found.length < request.limit) {
       const dry = readers.filter((reader) => headOf(reader) === undefined && reader.next !== undefined)
       if (dry.length > 0) {
         const budget = Math.min(lookedAtOnce, Math.floor(left / dry.length))
         if (budget === 0) break
         const limit = request.limit - found.length
-        left -= yield* read(partitions, dry, { ...request, limit }, budget)
+        const seen = yield* read(partitions, dry, { ...request, limit }, budget)
+        left -= seen.looked
+        passed += seen.passed
         continue
       }
       const first = firstOf(readers, request.order)
@@ -67,7 +70,8 @@ export const select = (
     const cursors = readers.map(({ cursor }) => cursor ?? ended)
     return {
       records: found,
-      cursor: cursors.every((cursor) => cursor === ended) ? undefined : cursors.join(divider)
+      cursor: cursors.every((cursor) => cursor === ended) ? undefined : cursors.join(divider),
+      looked: passed
     }
   })
 
@@ -76,7 +80,7 @@ const read = (
   dry: ReadonlyArray<Reader>,
   request: JobStore.QueryRequest,
   budget: number
-): Effect.Effect<number, JobError.JobStoreError> =>
+): Effect.Effect<Pick<Page, "looked" | "passed">, JobError.JobStoreError> =>
   Effect.map(
     Effect.forEach(
       dry,
@@ -84,8 +88,8 @@ const read = (
       { concurrency: "unbounded" }
     ),
     (pages) => {
-      let sum = 0
-      pages.forEach(({ cursor, cursors, looked, records }, i) => {
+      const sum = { looked: 0, passed: 0 }
+      pages.forEach(({ cursor, cursors, looked, passed, records }, i) => {
         const reader = dry[i]!
         reader.records = records
         reader.cursors = cursors
@@ -94,7 +98,8 @@ const read = (
         // Newer ones that come before the next page are not of it: it goes on with the first that was there, itself included.
         if (reader.cursor === "" && records.length > 0 && request.order === "newest") reader.cursor = `${cursors[0]}~`
         if (records.length === 0) reader.cursor = reader.next
-        sum += looked
+        sum.looked += looked
+        sum.passed += passed
       })
       return sum
     }
