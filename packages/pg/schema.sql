@@ -3885,7 +3885,7 @@ DECLARE
   v_ids text[];
   v_id text;
 BEGIN
-  -- More than it calls, so that it is not always the same; all are not read where there are thousands.
+  -- More than it calls, so that ten calls of a transaction do not name the same; where there are thousands, not all are read.
   v_ids := ARRAY(SELECT id FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues)
     LIMIT CASE WHEN p_many IS NULL OR v_many > 100 THEN 1 ELSE v_many + 30 END);
   IF p_many IS NULL OR v_many > 100 OR p_now < 0 AND cardinality(v_ids) < v_many THEN
@@ -3896,7 +3896,7 @@ BEGIN
   END IF;
   -- No queue has such a name: nobody is woken by it.
   IF p_now < 0 THEN PERFORM pg_notify('capstan', E'l\x1f'); END IF;
-  FOR v_id IN SELECT id FROM unnest(v_ids) AS u(id) ORDER BY md5(id || v_now) LIMIT v_many LOOP
+  FOR v_id IN SELECT id FROM unnest(v_ids) AS u(id) ORDER BY random() LIMIT v_many LOOP
     PERFORM pg_notify('capstan', 'k' || v_id);
   END LOOP;
 END $function$;

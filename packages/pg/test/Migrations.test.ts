@@ -121,7 +121,7 @@ describe("code and schema", () => {
       const schema = newSchema()
       assert.include(
         yield* incompatible(build(schema, { migrate: false })),
-        "is not there, this code needs version 1: run `capstan migrate up`"
+        `is not there, this code needs version ${latest}: run \`capstan migrate up\``
       )
       assert.isTrue(Exit.isFailure(yield* Effect.exit(entries(schema))), "nothing was made")
       yield* build(schema)
