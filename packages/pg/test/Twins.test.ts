@@ -255,6 +255,7 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [["  IF u.id = r.id THEN RETURN; END IF;", "  RETURN;"]],
     red: [
       "unique: of many at the same time",
+      "unique: a key stays with its holder",
       "unique, a holder that ",
       "unique, until started: no policy",
       "unique, keep:",
@@ -279,7 +280,6 @@ const twins: Readonly<Record<string, Twin>> = {
   "a key slot that a completion leaks": {
     changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
     red: [
-      "a key is listed that only waits",
       "a record that comes back after a delay",
       "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run than its limit",
@@ -480,6 +480,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
+      "flow: its records",
       "followed: so does a record that what it waited for has failed"
     ]
   },

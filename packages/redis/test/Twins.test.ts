@@ -392,6 +392,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
+      "flow: its records",
       "followed: so does a record that what it waited for has failed"
     ]
   },

@@ -47,7 +47,9 @@ const queues = [
   "q",
   "qa",
   "waits",
-  "works"
+  "wanted",
+  "works",
+  ...Array.from({ length: 24 }, (_, i) => `q${i}`)
 ]
 
 /** Every queue of the facts has as many partitions. */

@@ -158,8 +158,11 @@ export interface Report {
   readonly fingerprint: string
 }
 
-/** How long the cluster may take to come to rest, in virtual milliseconds. */
-const restFor = 120_000
+/**
+ * How long the cluster may take to come to rest, in virtual milliseconds. Handlers fail once more in each process that runs them, and a
+ * circuit that opens each time lets one probe at a time: ten such records have taken more than two minutes.
+ */
+const restFor = 600_000
 /** How long it is looked at while it rests: longer than the longest freeze, after which stale workers come back. */
 const quietFor = 20_000
 

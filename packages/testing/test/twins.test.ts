@@ -128,6 +128,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "    void until",
     red: [
       "unique: of many at the same time",
+      "unique: a key stays with its holder",
       "unique, a holder that ",
       "unique, keep: ",
       "unique, until started: a record that is given back",
@@ -170,7 +171,10 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "state.ts",
     line: `    return successor?.state === "blocked" && successor.more?.blocked === "Unique" ? successor : undefined`,
     instead: "    return successor",
-    red: ["unique, runAfter: what is enqueued after the successor was cancelled or deleted"]
+    red: [
+      "unique, runAfter: what is enqueued after the successor was cancelled or deleted",
+      "unique: a dead holder is retried"
+    ]
   },
   "a window that keeps its successor": {
     file: "state.ts",
@@ -307,6 +311,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: of two failed",
       "flow: a record that is retried is waited for again",
       "flow: a whole flow",
+      "flow: its records",
       "followed: so does a record that what it waited for has failed"
     ]
   },

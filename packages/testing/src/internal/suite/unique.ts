@@ -399,16 +399,19 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.claimOne("w")).payload, "2")
     }
   ),
-  fact("unique, runAfter: a holder that is dead is retried when its successor is not there any more", function*() {
-    const holder = yield* H.enqueue(unique("runAfter"))
-    const attempt = yield* H.claimOne("w")
-    const successor = yield* H.enqueue(unique("runAfter"))
-    assert.strictEqual(successor.outcome, "Inserted")
-    yield* H.control({ _tag: "Cancel", reason: "r" }, successor.id)
-    yield* H.settle("w", attempt, H.dead)
-    assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, holder.id), ["Changed"])
-    assert.strictEqual((yield* H.claimOne("w")).id, holder.id)
-  }),
+  fact(
+    "unique: a dead holder is retried when the successor that waited for its end is not there any more",
+    function*() {
+      const holder = yield* H.enqueue(unique("runAfter"))
+      const attempt = yield* H.claimOne("w")
+      const successor = yield* H.enqueue(unique("runAfter"))
+      assert.strictEqual(successor.outcome, "Inserted")
+      yield* H.control({ _tag: "Cancel", reason: "r" }, successor.id)
+      yield* H.settle("w", attempt, H.dead)
+      assert.deepStrictEqual(yield* H.control({ _tag: "Retry" }, holder.id), ["Changed"])
+      assert.strictEqual((yield* H.claimOne("w")).id, holder.id)
+    }
+  ),
   fact("unique: a batch that would replace a member of a flow is refused whole", function*() {
     const store = yield* JobStore.JobStore
     const member = yield* H.enqueue({ ...unique("keep"), flowId: "f" })
