@@ -33,7 +33,6 @@ const within: Readonly<Record<string, string>> = {
   "a retention by count keeps the newest, in bounded chunks": "a count of records",
   "of one job's records that are kept by other counts each count holds for its own": "a count of records",
   "unique: a key stays with its holder when the one that had it before is removed": "a count of records",
-  "what crashed its worker, what was given back and what nobody has touched come by their priority": "order",
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",
   "unique, replace: what waits gives its slot back when its new contents have another key":
     "a record of two keys: CrossPartition",

@@ -15,13 +15,17 @@ import { type Scripts, scripts } from "../src/internal/scripts.ts"
 import { type Settings, usualSettings } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
 
-/** Facts about a limit of a whole queue, which a queue of several partitions refuses with CrossPartition. */
+/**
+ * Facts about a limit of a whole queue, which a queue of several partitions refuses with CrossPartition; and one about when a record
+ * is given out that has crashed others: that is done by one partition after the other.
+ */
 const refused: ReadonlySet<string> = new Set([
   "a queue's concurrency holds for all workers together, whatever claims race, and an end lets the next one start",
   "a queue that is full hides no other queue",
   "records of a dead worker count for its queue until they are given back",
   "a queue starts no more than its rate in any window, and asks to be looked at when it may again",
-  "the proposal of the highest release holds, and an operator's value wins until it is cleared"
+  "the proposal of the highest release holds, and an operator's value wins until it is cleared",
+  "what crashed its worker, what was given back and what nobody has touched come by their priority"
 ])
 
 export const facts = JobStoreSuite.facts.filter(({ name }) => !refused.has(name))
