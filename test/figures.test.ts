@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
-import { type FaultResults, type FaultRow, faults } from "../scripts/figures/faults.ts"
+import { type FaultRow, faults } from "../scripts/figures/faults.ts"
 import { figures } from "../scripts/figures/read.ts"
 import { speed, type SpeedRow } from "../scripts/figures/speed.ts"
 
@@ -86,13 +86,18 @@ describe("a picture of faults", () => {
     fault: "F1",
     title: "kills",
     figures: none,
+    seed: 1,
+    seconds: 60,
+    commit: "c",
+    date: "2026-01-01T00:00:00Z",
     pass: true,
     ...given
   })
-  const of = (...rows: ReadonlyArray<FaultRow>): string => {
-    const run: FaultResults = { commit: "c", date: "2026-01-01T00:00:00Z", server: "s", seed: 1, seconds: 60, rows }
-    return faults("Postgres", run)
-  }
+  const of = (...rows: ReadonlyArray<FaultRow>): string => faults("Postgres", { server: "s", rows })
+
+  it("names each commit of a run that was made in parts, and its last day", () => {
+    expect(of(fault({}), fault({ commit: "d", date: "2026-01-02T00:00:00Z" }))).toContain("commit c, d, 2026-01-02")
+  })
 
   it("marks what is above zero, and nothing that is not", () => {
     const svg = of(fault({}), fault({ without: "fence", figures: { ...none, ghost: 3, staleWrites: { accepted: 7 } } }))

@@ -62,7 +62,11 @@ if (!Number.isInteger(seed) || !(seconds > 0) || !((soak ?? 1) > 0)) {
 }
 const secondsOf = ({ span }: Fault): number => span === undefined ? seconds : soak ?? seconds * span
 
-const commit = execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
+const git = (...args: ReadonlyArray<string>) => execFileSync("git", args, { encoding: "utf8" }).trim()
+/** What an earlier part of the run has kept makes nothing dirty. */
+const isDirty =
+  git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)chaos/results") !== ""
+const commit = `${git("describe", "--always")}${isDirty ? "-dirty" : ""}`
 const stamped = (row: Found, seconds: number): Row => ({
   ...row,
   seed,

@@ -13,6 +13,10 @@ export interface FaultRow {
   /** The safeguard that was taken away. */
   readonly without?: string
   readonly figures: Figures
+  readonly seed: number
+  readonly seconds: number
+  readonly commit: string
+  readonly date: string
   readonly lines?: ReadonlyArray<{ readonly what: string; readonly holds: boolean }>
   readonly pass: boolean
 }
@@ -30,11 +34,7 @@ interface Figures {
 }
 
 export interface FaultResults {
-  readonly commit: string
-  readonly date: string
   readonly server: string
-  readonly seed: number
-  readonly seconds: number
   readonly rows: ReadonlyArray<FaultRow>
 }
 
@@ -60,7 +60,7 @@ const extraX = cellsX + (columns.length + 1) * cellWidth - 12
 const noteX = extraX + 22
 const rowHeight = 23
 
-export const faults = (store: string, { commit, date, rows, seconds, seed, server }: FaultResults): string => {
+export const faults = (store: string, { rows, server }: FaultResults): string => {
   const parts: Array<string> = []
   let top = 104
   for (const fault of new Set(rows.map(({ fault }) => fault))) {
@@ -78,10 +78,13 @@ export const faults = (store: string, { commit, date, rows, seconds, seed, serve
     }
     top += 10
   }
-  const day = date.slice(0, 10)
+  // A full run may be made in parts.
+  const [{ seconds, seed }] = rows as readonly [FaultRow, ...ReadonlyArray<FaultRow>]
+  const commits = [...new Set(rows.map(({ commit }) => commit))].join(", ")
+  const day = rows.map(({ date }) => date.slice(0, 10)).toSorted().at(-1)
   return picture(width, top + 30, `What an audit found after faults, ${store}`, [
     text(20, 34, `What is left after faults, ${store}`, "title"),
-    text(20, 54, `${seconds} s a fault, seed ${seed}; ${server}; commit ${commit}, ${day}`, "muted"),
+    text(20, 54, `${seconds} s a fault, seed ${seed}; ${server}; commit ${commits}, ${day}`, "muted"),
     text(jobsX, 84, "jobs", "small", "end"),
     ...columns.map(([head], i) => text(cellsX + (i + 0.5) * cellWidth, 84, head, "small", "middle")),
     text(extraX, 84, "extra runs", "small", "end"),
