@@ -50,7 +50,7 @@ const columns: ReadonlyArray<readonly [head: string, of: (figures: Figures) => n
 
 const names: Readonly<Record<string, string>> = { capstan: "Capstan", graphile: "graphile-worker", bullmq: "BullMQ" }
 
-const width = 1032
+const width = 1280
 const labelX = 32
 const jobsX = 238
 const cellsX = 252
@@ -111,6 +111,9 @@ const struckBy = ({ figures }: FaultRow): string =>
     .map(([what, times]) => `${what} ${times.toLocaleString("en")}`)
     .join(", ")
 
+/** As much as there is room for at its right. */
+const cut = (note: string): string => note.length > 72 ? `${note.slice(0, 71)}…` : note
+
 const rowOf = (row: FaultRow, top: number): ReadonlyArray<string> => {
   const { figures, system = "capstan", without } = row
   const name = names[system] ?? system
@@ -127,7 +130,7 @@ const rowOf = (row: FaultRow, top: number): ReadonlyArray<string> => {
     ...columns.flatMap(([, of], i) => cellOf(of(figures), cellsX + i * cellWidth, top)),
     text(extraX, top + 15, figures.duplicated?.toLocaleString("en") ?? "", "muted", "end"),
     // A control may show what it lacks in another figure alone.
-    text(noteX, top + 15, note, without !== undefined && !isBad ? "bad-text small-bad" : "small")
+    text(noteX, top + 15, cut(note), without !== undefined && !isBad ? "bad-text small-bad" : "small")
   ]
 }
 
