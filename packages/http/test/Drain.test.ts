@@ -2,7 +2,7 @@
 import { Drain } from "@capstan/http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore } from "capstan"
+import { Job, JobError, JobGroup, Jobs, JobSchedules, JobStore } from "capstan"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
@@ -69,6 +69,28 @@ describe("a call", () => {
       assert.strictEqual((yield* call("", "POST")).status, 401)
       assert.strictEqual((yield* call(Redacted.value(secret), "POST")).body.ready, 0)
       assert.strictEqual(done.counts.at(-1), 151)
+    }).pipe(Effect.scoped))
+
+  it.live("ticks what is due of the schedules, and does the work of it", () =>
+    Effect.gen(function*() {
+      const { call, context, done } = yield* serve()
+      const store = Context.get(context, JobStore.JobStore)
+      yield* JobSchedules.JobSchedules.pipe(
+        Effect.flatMap(({ upsert }) => upsert("nightly", Count, { every: "1 day", payload: { n: 7 } })),
+        Effect.provide(JobSchedules.layer),
+        Effect.provide(context)
+      )
+      // A day later.
+      const { now, rows: [row] } = yield* store.schedules({ names: ["nightly"], limit: 1 })
+      yield* store.putSchedule({
+        name: "nightly",
+        revision: row!.revision,
+        row: { nextAt: now - 1, attendAt: now - 1, body: row!.body }
+      })
+      assert.deepInclude((yield* call()).body, { stopped: "idle", ready: 0 })
+      assert.deepStrictEqual(done.counts, [7])
+      assert.deepInclude((yield* call()).body, { stopped: "idle" })
+      assert.deepStrictEqual(done.counts, [7])
     }).pipe(Effect.scoped))
 
   it.live("does first what comes before, also when that fails", () =>
