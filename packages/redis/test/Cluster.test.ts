@@ -15,7 +15,7 @@ class Group extends JobGroup.make(Task) {}
 
 let servers: Cluster.Servers
 beforeAll(async () => {
-  servers = await Cluster.start()
+  servers = await Cluster.startFragile()
 }, 60_000)
 afterAll(() => servers.stop())
 
