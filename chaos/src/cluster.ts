@@ -262,8 +262,12 @@ export class Cluster {
     return wedged.flat()
   }
 
-  /** Waits until every record has come to an end, or none does any more. Answers how many are left. */
+  /**
+   * Waits until every record has come to an end, or none does any more and none begins. One that was struck again and again begins
+   * for the last time when all others have ended. Answers how many are left.
+   */
   async rest(patience: number = usual): Promise<number> {
+    const end = Ledger.now() + atMost
     let left = Infinity
     let since = Ledger.now()
     for (;;) {
@@ -273,7 +277,14 @@ export class Cluster {
         left = count
         since = Ledger.now()
       }
-      if (Ledger.now() - since > patience) return count
+      if (Ledger.now() - since > patience) {
+        const begun = Ledger.read(this.folder).reduce(
+          (last, { at, kind }) => kind === "start" ? Math.max(last, at) : last,
+          0
+        )
+        if (begun <= since || Ledger.now() > end) return count
+        since = begun
+      }
       await sleep(100)
     }
   }
@@ -286,3 +297,5 @@ export class Cluster {
 
 /** Longer than a claim can wait for its lease to end, the next sweep, a poll, and the longest handler that runs. */
 const usual = 4 * lease + poll
+/** What begins anew without end is stuck, too. */
+const atMost = 120_000
