@@ -1,6 +1,6 @@
 /**
  * What is committed of the faults: a row for each of them, for its control, and for each other system that it strikes, and in
- * each row how often it really struck. Files of format 1 were made when there were fewer; `npm run chaos -- --long` writes 2.
+ * each row how often it really struck. `npm run chaos -- --long` writes it.
  */
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
@@ -36,7 +36,7 @@ describe.each(stores)("the results of %s", (name) => {
     }
   })
 
-  it("of this format lack what those of the first did not have", async () => {
+  it("lack all of it when they are empty", async () => {
     const lacking = faultsIn(name, await loadStore(name), { server: "", format, rows: [] })
     for (const id of ["F16", "F17", "F18"]) expect(lacking).toContain(`${id} capstan: no row`)
     expect(lacking.filter((line) => /bullmq|pg-boss|graphile/.test(line)).length).toBeGreaterThanOrEqual(3)
