@@ -344,6 +344,7 @@ describe("the servers of the tests", { timeout: 60_000 }, () => {
     expect(serversOf("packages/capstan/test/Retry.test.ts")).toEqual([])
     expect(serversOf("packages/pg/test/Store.test.ts")).toEqual(["postgres"])
     expect(serversOf("examples/test/postgres.test.ts")).toEqual(["postgres"])
+    expect(serversOf("examples/test/outbox.test.ts")).toEqual(["postgres", "redis"])
     expect(serversOf("examples/webhooks/test/demo.test.ts")).toEqual([])
     expect(serversOf("packages/redis/test/Store.test.ts")).toEqual(["redis"])
     expect(programsOf("test/servers.test.ts")).toEqual(["postgres", "redis"])
