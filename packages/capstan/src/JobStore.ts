@@ -84,7 +84,7 @@ export interface Description {
 /**
  * How a store's server stands at the moment.
  *
- * @category model
+ * @category describe
  * @since 0.1.0
  */
 export interface Server {
