@@ -80,7 +80,8 @@ describe("of its server the store says", () => {
     Effect.gen(function*() {
       const slow: Pick<Client, "call" | "isAlone"> = {
         isAlone: false,
-        call: (...args) => Effect.andThen(TestClock.adjust("100 millis"), server({ now: 3050 }).call(...args))
+        call: <A>(operation: string, text: string, params: ReadonlyArray<unknown>) =>
+          Effect.andThen(TestClock.adjust("100 millis"), server({ now: 3050 }).call<A>(operation, text, params))
       }
       assert.strictEqual((yield* Describe.describe(slow, settings)).server?.clockSkew, 3000)
     }))
