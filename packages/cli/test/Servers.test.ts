@@ -97,6 +97,9 @@ describe("migrate", () => {
     const { code, out } = await capstan({ CAPSTAN_STORE: "" })("migrate", "print", "--schema", "elsewhere")
     assert.strictEqual(code, 0)
     assert.match(out, /CREATE TABLE "?elsewhere"?\.record /)
+    const later = await capstan({ CAPSTAN_STORE: "" })("migrate", "print", "--schema", "elsewhere", "--from", "1")
+    assert.notInclude(later.out, "CREATE TABLE")
+    assert.include(later.out, "this script is for version 1")
   })
 
   it("has nothing to do on Redis", async () => {

@@ -86,7 +86,10 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a completion that nothing knows of": {
     changes: [["array_agg(fence) FROM gone WHERE NOT keeps", "array_agg(fence) FROM gone WHERE false"]],
-    red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
+    red: [
+      "a record of which nothing is kept is gone after its end, key and count included: completed",
+      "an attempt that has ended is Done, whatever it is settled as once more, in a store that forgets"
+    ]
   },
   "a count of what is not kept": {
     changes: [["count(*) FILTER (WHERE keeps)", "count(*)"]],
@@ -490,10 +493,15 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings"
     ]
   },
+  "a completion that is not known when it is sent again as something else": {
+    changes: [["IF v_other = 'LeaseLost' AND EXISTS", "IF false AND EXISTS"]],
+    red: ["an attempt that has ended is Done, whatever it is settled as once more, in a store that forgets"]
+  },
   "a settlement sent again that is not known": {
     changes: [["NOT ${s}.is_settled(g.id, g.fence)", "true"]],
     red: [
       "a settlement that is sent again is Done",
+      "an attempt that has ended is Done",
       "in every state a record takes it as the table says: settle"
     ]
   }

@@ -171,6 +171,7 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
     red: [
       "a settlement that is sent again is Done, also after the record is gone (P13)",
+      "an attempt that has ended is Done",
       "a record of which nothing is kept is gone after its end",
       "in every state a record takes it as the table says: settle"
     ]

@@ -26,6 +26,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: [
       "a settlement that is sent again is Done",
+      "an attempt that has ended is Done",
       "a record of which nothing is kept is gone after its end",
       "in every state a record takes it as the table says: settle"
     ]

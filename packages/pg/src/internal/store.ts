@@ -197,9 +197,10 @@ export const make = Effect.fnUntraced(function*(
       Effect.withFiber((fiber) => {
         const { by, cancels, records, whole } = request
         const inTransaction = client.isInTransaction(fiber.context)
+        // Here, for what gathers goes out in a fiber that has nothing of the caller's.
+        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
         if (by !== undefined) return enqueueBy(by, request, inTransaction)
         if (inTransaction) return enqueueAny(request, true)
-        client.warnOfForeignTransaction(fiber.context)
         if (whole !== undefined || cancels !== undefined || records.length > bulk) return enqueueOutside(request)
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
@@ -264,7 +265,6 @@ export const make = Effect.fnUntraced(function*(
     signal: ({ id, value, waitpoint }) =>
       Effect.withFiber((fiber) => {
         const inTransaction = client.isInTransaction(fiber.context)
-        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
         return Effect.map(
           client.ambient<{ answer: "Delivered" | "Early" | "NotFound" }>(
             "signal",
@@ -312,7 +312,6 @@ export const make = Effect.fnUntraced(function*(
       Effect.withFiber((fiber) =>
         Effect.gen(function*() {
           const inTransaction = client.isInTransaction(fiber.context)
-          if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
           // What the caller's transaction has done so far is among what it looks at.
           const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
