@@ -142,7 +142,10 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   "backlog-ratio-1m": { measure: backlog(1_000_000), passes: 1 },
   heap: { measure: heap, passes: 1 },
   "keyed-ratio": { measure: featured((features, make) => measures.keyed(make, features, 20_000, collect)), passes: 8 },
-  "traced-ratio": { measure: featured((features, make) => measures.traced(make, features, 20_000, collect)), passes: 8 },
+  "traced-ratio": {
+    measure: featured((features, make) => measures.traced(make, features, 20_000, collect)),
+    passes: 8
+  },
   "blocked-ratio": { measure: featured((features) => measures.blocked(features, 100_000, 20_000, collect)), passes: 4 },
   "flow-ratio": { measure: featured((features) => measures.flows(features, 10_000, collect)), passes: 8 },
   "tick-p99": { measure: featured(ticks), passes: 1 },

@@ -111,7 +111,7 @@ const halfLoad: ServerScenario = {
   rated: false,
   passes: 1,
   measure: async ({ make, quick }) => {
-    const { lags, rate } = await measures.halfLoad(make, quick ? 1 : 4)
+    const { lags, rate } = await measures.halfLoad(make, quick ? 2 : 5)
     const jobs = lags.length
     return {
       "half-load": { value: rate, unit: "jobs/s", jobs },

@@ -54,8 +54,7 @@ export const layer: Layer.Layer<Handler, never, JobStore.JobStore> = Layer.effec
             Layer.provideMerge(NodeHttpServer.layerHttpServices)
           ),
           { disableLogger: true }
-        )
-      ),
+        )),
       ({ dispose }) => Effect.promise(dispose)
     ),
     ({ handler }) => (request: Request) => handler(request, Context.empty() as never)

@@ -51,7 +51,11 @@ async ({ fails, millis, run, url }) => {
       Effect.runPromise(
         Effect.forEach(
           Array.from({ length: concurrency }, (_, i) => i),
-          () => FiberSet.run(fibers, Effect.forever(fails === undefined ? queue.take(handler) : Effect.exit(queue.take(handler)))),
+          () =>
+            FiberSet.run(
+              fibers,
+              Effect.forever(fails === undefined ? queue.take(handler) : Effect.exit(queue.take(handler)))
+            ),
           { discard: true }
         )
       ),
