@@ -1,4 +1,4 @@
-/** `npm run figures`: draws `docs/figures` from `benchmarks/results` and `chaos/results`. */
+/** `npm run figures`: draws and writes `docs/figures` from `benchmarks/results` and `chaos/results`. */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { figures } from "./figures/read.ts"
@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL("../", import.meta.url))
 const target = `${root}docs/figures`
 
 mkdirSync(target, { recursive: true })
-for (const name of readdirSync(target)) if (name.endsWith(".svg")) rmSync(`${target}/${name}`)
+for (const name of readdirSync(target)) if (/\.svg$|^chaos-/.test(name)) rmSync(`${target}/${name}`)
 for (const [name, svg] of figures(root)) {
   writeFileSync(`${target}/${name}`, svg)
   console.log(`docs/figures/${name}`)
