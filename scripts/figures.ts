@@ -1,7 +1,11 @@
-/** `npm run figures`: draws and writes `docs/figures` from `benchmarks/results` and `chaos/results`. */
+/**
+ * `npm run figures`: draws and writes `docs/figures` from `benchmarks/results` and `chaos/results`, and fills the tables of the guides
+ * with what was measured.
+ */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { figures } from "./figures/read.ts"
+import { tables } from "./figures/tables.ts"
 
 const root = fileURLToPath(new URL("../", import.meta.url))
 const target = `${root}docs/figures`
@@ -11,4 +15,8 @@ for (const name of readdirSync(target)) if (/\.svg$|^chaos-/.test(name)) rmSync(
 for (const [name, svg] of figures(root)) {
   writeFileSync(`${target}/${name}`, svg)
   console.log(`docs/figures/${name}`)
+}
+for (const [path, page] of tables(root)) {
+  writeFileSync(root + path, page)
+  console.log(path)
 }

@@ -193,7 +193,8 @@ const idle = <A, E>(state: WorkerState, wait: Effect.Effect<A, E>): Effect.Effec
 
 /**
  * One at a time: claiming and settling are about the same work for a server, so two connections do what there is. Writes
- * go first with the loop's own turn: no settlement may overtake them.
+ * go first with the loop's own turn: no settlement may overtake them. It claims nothing: to claim in both was tried, and a
+ * drain of 100,000 jobs on Postgres went from 115 to 97 k/s.
  */
 const isWorthBeside = ({ isBeside, outbox }: WorkerState): boolean =>
   !isBeside && outbox.unsent >= minBeside && !outbox.hasWrites
