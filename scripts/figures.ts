@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { choosing } from "./figures/choosing.ts"
 import { figures } from "./figures/read.ts"
 import { tables } from "./figures/tables.ts"
 
@@ -16,7 +17,7 @@ for (const [name, svg] of figures(root)) {
   writeFileSync(`${target}/${name}`, svg)
   console.log(`docs/figures/${name}`)
 }
-for (const [path, page] of tables(root)) {
+for (const [path, page] of [...tables(root), ["docs/choosing.md", choosing(root).page] as const]) {
   writeFileSync(root + path, page)
   console.log(path)
 }
