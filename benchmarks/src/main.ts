@@ -11,7 +11,7 @@ import { parseArgs } from "node:util"
 import { loadServer } from "./load.ts"
 import type { Figure } from "./measures.ts"
 import { serverOf } from "./servers.ts"
-import { alone, type Store, stores } from "./stores.ts"
+import { alone, long, type Store, stores } from "./stores.ts"
 import { installScenario, type Outcome, type Task } from "./task.ts"
 
 const { values } = parseArgs({
@@ -40,7 +40,7 @@ const store: Store = stores[name]
 const chosen = {
   scenarios: store.scenarios.filter((rows) => {
     const named = values.scenario?.split(",")
-    return named === undefined || rows.some((row) => named.includes(row))
+    return named === undefined ? !values.quick || !long.includes(rows[0]!) : rows.some((row) => named.includes(row))
   }),
   systems: (scenario: string): ReadonlyArray<string> =>
     values.system?.split(",") ??

@@ -261,6 +261,12 @@ describe("acting", () => {
       assert.include(unknown.err, "exports no job Cuont, but Count, SendMail")
       const unchecked = yield* run("enqueue", "Count", "3")
       assert.include(unchecked.err, "unchecked")
+      for (const names of [["%zz"], ["Count", "--queue", "a b"]]) {
+        const [name, ...queue] = names
+        const misnamed = yield* run("enqueue", name!, "3", ...queue)
+        assert.strictEqual(misnamed.code, 2)
+        assert.match(misnamed.err, /must start with a letter .* it is "(%zz|a b)"$/)
+      }
       yield* work
       const [record] = documents((yield* run("inspect", good.out.split(" ")[0]!, "--json")).out)
       assert.deepInclude(record, { state: "completed" })

@@ -19,6 +19,11 @@ const twins: Readonly<Record<string, Change>> = {
     file: "write.ts",
     line: "  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false\n",
     instead: ""
+  },
+  "a record that comes back to the end": {
+    file: "queue.ts",
+    line: "if (early !== undefined && (first === undefined || early.place < first.place)) first = early",
+    instead: "if (early !== undefined && first === undefined) first = early"
   }
 }
 

@@ -37,6 +37,13 @@ const decoded = (job: Job.Any, value: unknown): Effect.Effect<unknown, CommandFa
     Effect.mapError((error) => failed("Usage", `the payload is not what ${job._tag} takes: ${error.message}`))
   )
 
+/** A job of which the names alone are known. */
+const unchecked = (tag: string, queue: string): Effect.Effect<Job.Any, CommandFailed> =>
+  Effect.try({
+    try: () => Job.make(tag, { payload: Schema.Json, queue }),
+    catch: (error) => failed("Usage", whatWentWrong(error).message)
+  })
+
 /** A declaration as far as enqueueing goes; its payload was decoded by its own schema. */
 interface Enqueueing {
   readonly enqueue: (
@@ -78,7 +85,7 @@ export const enqueue = (session: Session) =>
       if (Option.isNone(found)) {
         yield* Console.error("without --app the payload is enqueued unchecked, as version 1, with the usual policies")
       }
-      const job = Option.isSome(found) ? found.value : Job.make(tag, { payload: Schema.Json, queue })
+      const job = Option.isSome(found) ? found.value : yield* unchecked(tag, queue)
       const given = yield* decoded(job, value)
       const { id, outcome } = yield* (job as unknown as Enqueueing).enqueue(given, {
         priority,

@@ -145,6 +145,12 @@ export const toJson = (record: JobStore.NewRecord): object => ({
   dependents: edges(record.dependents)
 })
 
+/** Whether a record may have this id: what is none is in no place where one is looked for. */
+export const isId = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+
+/** Whether some record may hold this text: the store takes no NUL. */
+export const isHeld = (text: string): boolean => !text.includes("\u0000")
+
 /** What Postgres refuses in text and JSON: the character NUL, and half of a surrogate pair. */
 export const clean = (text: string): string => text.toWellFormed().replaceAll("\u0000", "\ufffd")
 

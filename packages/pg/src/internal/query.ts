@@ -9,7 +9,7 @@
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
-import { states } from "./codec.ts"
+import { isHeld, isId, states } from "./codec.ts"
 
 /** At how many records one call looks in each of the places where it finds some. */
 const looked = 5000
@@ -100,7 +100,9 @@ export const page = (
   const after = order === "newest" ? "<" : ">"
   const direction = order === "newest" ? "DESC" : "ASC"
 
-  const wanted = where.deadReason !== undefined
+  const wanted = isImpossible(where, cursor)
+    ? []
+    : where.deadReason !== undefined
     ? [dead]
     : where.blockedReason !== undefined
     ? [blocked]
@@ -122,10 +124,10 @@ export const page = (
     if (where.flowId !== undefined) list.push(`${of}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
     if (where.parent !== undefined) list.push(`${of}.spec::json ->> 'parent' = ${bind(where.parent)}`)
     if (where.enqueuedFrom !== undefined) {
-      list.push(`${of}.enqueued_at >= ${bind(where.enqueuedFrom)}::float8::bigint`)
+      list.push(`${of}.enqueued_at >= ${bind(instantOf(where.enqueuedFrom))}::float8::bigint`)
     }
     if (where.enqueuedBefore !== undefined) {
-      list.push(`${of}.enqueued_at < ${bind(where.enqueuedBefore)}::float8::bigint`)
+      list.push(`${of}.enqueued_at < ${bind(instantOf(where.enqueuedBefore))}::float8::bigint`)
     }
     return list.length === 0 ? "true" : list.join(" AND ")
   }
@@ -133,7 +135,7 @@ export const page = (
   const ids = where.ids
   const whole = ids === undefined && where.flowId !== undefined ? membersOf(where.flowId, bind) : "true"
   const range = ids !== undefined
-    ? `id = ANY (${bind(uuids(ids))})`
+    ? `id = ANY (${bind(uuids(ids.filter(isId)))})`
     : cursor === undefined
     ? whole
     : `id ${after} ${bind(cursor)}::uuid AND ${whole}`
@@ -251,6 +253,24 @@ export const page = (
     ORDER BY f.id ${direction} LIMIT ${size}`
   return { text, params }
 }
+
+/** Whether nothing can match: texts that no record holds, two reasons of which a record has one, a cursor that no page gave. */
+const isImpossible = (where: JobStore.Selection, cursor: string | undefined): boolean =>
+  where.deadReason !== undefined && where.blockedReason !== undefined || cursor !== undefined && !isId(cursor) ||
+  [
+    where.tag,
+    where.queue,
+    where.errorTag,
+    where.deadReason,
+    where.blockedReason,
+    where.label,
+    where.flowId,
+    where.parent
+  ]
+    .some((text) => text !== undefined && !isHeld(text))
+
+/** Of any number an instant that a column can be compared with. */
+const instantOf = (millis: number): number => Math.max(-1e15, Math.min(1e15, millis))
 
 /** Ids of a flow's members begin with the instant of its own: what lies between is not looked at. */
 const membersOf = (flowId: string, bind: (value: unknown) => string): string => {

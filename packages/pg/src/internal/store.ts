@@ -240,16 +240,19 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     results: (ids) =>
-      Effect.map(client.call<ResultRow>("results", `SELECT * FROM ${s}.results($1)`, [uuids(ids)]), (rows) => {
-        const found = new Map(rows.map((row) => [row.id, row]))
-        return ids.map((id) => toAnswer(id, found.get(id)))
-      }),
+      Effect.map(
+        client.call<ResultRow>("results", `SELECT * FROM ${s}.results($1)`, [uuids(ids.filter(Codec.isId))]),
+        (rows) => {
+          const found = new Map(rows.map((row) => [row.id, row]))
+          return ids.map((id) => toAnswer(id, found.get(id)))
+        }
+      ),
 
     dependencies: ({ cursor, id, limit }) =>
-      Effect.map(
+      !Codec.isId(id) ? Effect.succeed({ dependencies: [], cursor: undefined }) : Effect.map(
         client.call<DependencyRow>("dependencies", Query.dependencies(s), [
           id,
-          cursor?.slice(0, idLength) ?? beforeAll,
+          cursor !== undefined && Codec.isId(cursor.slice(0, idLength)) ? cursor.slice(0, idLength) : beforeAll,
           cursor?.slice(idLength) ?? "",
           String(limit)
         ]),
@@ -265,6 +268,7 @@ export const make = Effect.fnUntraced(function*(
     signal: ({ id, value, waitpoint }) =>
       Effect.withFiber((fiber) => {
         const inTransaction = client.isInTransaction(fiber.context)
+        if (!Codec.isId(id)) return Effect.succeed("NotFound" as const)
         return Effect.map(
           client.ambient<{ answer: "Delivered" | "Early" | "NotFound" }>(
             "signal",
@@ -276,7 +280,7 @@ export const make = Effect.fnUntraced(function*(
       }),
 
     get: (id) =>
-      Effect.map(
+      !Codec.isId(id) ? Effect.undefined : Effect.map(
         client.call<{ found: Codec.ReadRow | null }>("get", `SELECT ${s}.read_one($1::uuid) AS found`, [id]),
         ([row]) => row!.found === null ? undefined : Codec.toRecord(row!.found)
       ),
@@ -316,7 +320,8 @@ export const make = Effect.fnUntraced(function*(
           const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
           const found = new Set<string>(ids)
-          const missing = where.ids?.filter((id) => !found.has(id)) ?? []
+          const missing = where.ids?.filter((id) => Codec.isId(id) && !found.has(id)) ?? []
+          const none = where.ids?.filter((id) => !Codec.isId(id)) ?? []
           // One that exists but does not match was not asked for.
           const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
             "control",
@@ -328,14 +333,17 @@ export const make = Effect.fnUntraced(function*(
             [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
           )
           return {
-            outcomes: outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
+            outcomes: [
+              ...outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
+              ...none.map((id) => ({ id, outcome: "NotFound" as const }))
+            ],
             cursor: next
           }
         })
       ),
 
     pause: (queue, paused) =>
-      Effect.map(
+      !Codec.isHeld(queue) ? Effect.succeed(false) : Effect.map(
         client.call<{ changed: boolean }>("pause", `SELECT ${s}.pause($1, $2) AS changed`, [queue, paused]),
         ([row]) => row!.changed
       ),

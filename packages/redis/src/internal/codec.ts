@@ -282,6 +282,10 @@ export const writeOf = (entry: JobStore.WriteEntry): unknown => {
   }
 }
 
+/** JSON has no infinity. */
+const instantOf = (millis: number | undefined): number | undefined =>
+  millis === undefined ? undefined : Math.max(-1e15, Math.min(1e15, millis))
+
 export const whereOf = (where: JobStore.Selection): string =>
   JSON.stringify({
     tag: where.tag === undefined ? undefined : tidy(where.tag),
@@ -293,8 +297,8 @@ export const whereOf = (where: JobStore.Selection): string =>
     label: where.label === undefined ? undefined : tidy(where.label),
     flowId: where.flowId === undefined ? undefined : tidy(where.flowId),
     parent: where.parent === undefined ? undefined : packId(where.parent),
-    enqueuedFrom: where.enqueuedFrom,
-    enqueuedBefore: where.enqueuedBefore
+    enqueuedFrom: instantOf(where.enqueuedFrom),
+    enqueuedBefore: instantOf(where.enqueuedBefore)
   })
 
 export const actionOf = (action: JobStore.ControlAction): string =>

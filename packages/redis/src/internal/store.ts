@@ -278,17 +278,23 @@ export const make = Effect.fnUntraced(function*(
         const page = where.ids === undefined
           ? yield* select(client, { where, order: "oldest", limit, cursor })
           : undefined
-        const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
+        const ids = page === undefined
+          ? where.ids!.filter((id) => Ids.pack(id) !== undefined)
+          : page.records.map(({ id }) => id)
+        const none = where.ids?.filter((id) => Ids.pack(id) === undefined) ?? []
         const reply = ids.length === 0 ? "" : yield* client.call<string>("control", "control", [
           Codec.actionOf(action),
           Codec.whereOf(where),
           ...ids.map(Codec.packId)
         ])
         return {
-          outcomes: reply === "" ? [] : reply.split(";").map((answer) => {
-            const [outcome, id] = answer.split(",")
-            return { id: Ids.unpack(id!), outcome: outcome as JobStore.ControlOutcome }
-          }),
+          outcomes: [
+            ...(reply === "" ? [] : reply.split(";").map((answer) => {
+              const [outcome, id] = answer.split(",")
+              return { id: Ids.unpack(id!), outcome: outcome as JobStore.ControlOutcome }
+            })),
+            ...none.map((id) => ({ id, outcome: "NotFound" as const }))
+          ],
           cursor: page?.cursor
         }
       }),
