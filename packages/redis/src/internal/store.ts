@@ -15,6 +15,7 @@ import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
+import { isUnheard } from "./replicated.ts"
 import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
@@ -104,8 +105,8 @@ export const make = Effect.fnUntraced(function*(
    */
   const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
     Effect.catch(call, (lost) =>
-      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : call.pipe(
-        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
+      lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : call.pipe(
+        Effect.retry({ schedule: resend, while: (error) => error.isTransient && !isUnheard(error) }),
         Effect.mapBoth({
           onFailure: (error) => error.isTransient ? lost : error,
           onSuccess: (answers) =>
