@@ -28,26 +28,34 @@ const empty = Effect.gen(function*() {
 }).pipe(Effect.provide(redis), Effect.ignore)
 
 describe("the outbox to Redis", () => {
-  it.live("hands over what has committed, and once what a relay sends twice; a rollback sends nothing", () =>
-    Effect.gen(function*() {
-      const { withTransaction } = yield* PgClient.PgClient
-      const rolledBack = withTransaction(Effect.andThen(Ship.enqueue({ order: 1 }), Effect.fail("no")))
-      assert.strictEqual(yield* Effect.flip(rolledBack), "no")
-      const { id } = yield* withTransaction(Ship.enqueue({ order: 2 }))
-      yield* Effect.gen(function*() {
-        const store = yield* JobStore.JobStore
-        // It has stored the record, and dies before it removes it.
-        const dying: JobStore.Shape = {
-          ...store,
-          enqueue: (request) => Effect.andThen(store.enqueue(request), Effect.die("killed"))
-        }
-        const handOver = PgOutbox.handOver({ ...here, lease: "1 millis" })
-        yield* Effect.exit(Effect.provideService(handOver, JobStore.JobStore, dying))
-        assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 1)
-        assert.strictEqual(yield* handOver, 1)
-        assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 0)
-        const { records } = yield* store.query({ where: {}, order: "oldest", limit: 10 })
-        assert.deepStrictEqual(records.map(({ id, payload, state }) => [id, payload, state]), [[id, `{"order":2}`, "ready"]])
-      }).pipe(Effect.provide(Store))
-    }).pipe(Effect.provide(Outbox), Effect.ensuring(empty)), 30_000)
+  it.live(
+    "hands over what has committed, and once what a relay sends twice; a rollback sends nothing",
+    () =>
+      Effect.gen(function*() {
+        const { withTransaction } = yield* PgClient.PgClient
+        const rolledBack = withTransaction(Effect.andThen(Ship.enqueue({ order: 1 }), Effect.fail("no")))
+        assert.strictEqual(yield* Effect.flip(rolledBack), "no")
+        const { id } = yield* withTransaction(Ship.enqueue({ order: 2 }))
+        yield* Effect.gen(function*() {
+          const store = yield* JobStore.JobStore
+          // It has stored the record, and dies before it removes it.
+          const dying: JobStore.Shape = {
+            ...store,
+            enqueue: (request) => Effect.andThen(store.enqueue(request), Effect.die("killed"))
+          }
+          const handOver = PgOutbox.handOver({ ...here, lease: "1 millis" })
+          yield* Effect.exit(Effect.provideService(handOver, JobStore.JobStore, dying))
+          assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 1)
+          assert.strictEqual(yield* handOver, 1)
+          assert.strictEqual((yield* PgOutbox.waiting(here)).waiting, 0)
+          const { records } = yield* store.query({ where: {}, order: "oldest", limit: 10 })
+          assert.deepStrictEqual(records.map(({ id, payload, state }) => [id, payload, state]), [[
+            id,
+            `{"order":2}`,
+            "ready"
+          ]])
+        }).pipe(Effect.provide(Store))
+      }).pipe(Effect.provide(Outbox), Effect.ensuring(empty)),
+    30_000
+  )
 })

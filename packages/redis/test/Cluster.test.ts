@@ -111,7 +111,9 @@ describe("the loss of a master", () => {
         yield* Harness.until("jobs run", Effect.sync(() => ran.size > 100), 20)
         const master = yield* Effect.promise(() => servers.masterOf(slot))
         yield* Effect.promise(() => master.crash())
-        yield* Effect.promise(() => untilTrue("the replica serves", async () => await servers.masterOf(slot) !== master))
+        yield* Effect.promise(() =>
+          untilTrue("the replica serves", async () => await servers.masterOf(slot) !== master)
+        )
         const done = ran.size
         yield* Harness.until("jobs run again", Effect.sync(() => ran.size > done + 100), 75)
         yield* producers.stop

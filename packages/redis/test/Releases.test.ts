@@ -43,7 +43,9 @@ const atRest = (by: Process) =>
   Harness.until(
     "an end of all records",
     Effect.map(Releases.storeOf(by).stats, ({ queues }) =>
-      queues.every(({ counts }) => counts.ready + counts.running + counts.scheduled + counts.blocked === 0)),
+      queues.every(({ counts }) =>
+        counts.ready + counts.running + counts.scheduled + counts.blocked === 0
+      )),
     20
   )
 
@@ -106,17 +108,20 @@ for (const version of Releases.kept) {
         assert.strictEqual(new Set(other.told.map(({ id }) => id)).intersection(new Set(ids)).size, ids.length)
       }))
 
-    fact("both work and both enqueue: nothing is lost, and nothing runs twice", ([one, other]) =>
-      Effect.gen(function*() {
-        const ids = yield* withWorkers(
-          [one, other],
-          Effect.tap(
-            Effect.all([enqueueSome(one, 0, 40), enqueueSome(other, 1000, 40)], { concurrency: 2 }),
-            () => atRest(one)
+    fact(
+      "both work and both enqueue: nothing is lost, and nothing runs twice",
+      ([one, other]) =>
+        Effect.gen(function*() {
+          const ids = yield* withWorkers(
+            [one, other],
+            Effect.tap(
+              Effect.all([enqueueSome(one, 0, 40), enqueueSome(other, 1000, 40)], { concurrency: 2 }),
+              () => atRest(one)
+            )
           )
-        )
-        yield* assertDoneOnce([one, other], ids.flat())
-      }))
+          yield* assertDoneOnce([one, other], ids.flat())
+        })
+    )
 
     fact("a retry of one is promoted and run by the other", ([one, other]) =>
       Effect.gen(function*() {

@@ -37,7 +37,12 @@ const fill = Effect.gen(function*() {
   yield* Suite.enqueue({ queue: "listens", cancelOn: ["on"] })
   const { id } = yield* Suite.enqueue({ queue: "ends" })
   yield* Suite.enqueue({ queue: "other", dependencies: [{ name: "d", id }] })
-  yield* store.limits([{ _tag: "Propose", name: "@space", release: 1, settings: { rate: { limit: 1, perMillis: 1e7, burst: 1 } } }])
+  yield* store.limits([{
+    _tag: "Propose",
+    name: "@space",
+    release: 1,
+    settings: { rate: { limit: 1, perMillis: 1e7, burst: 1 } }
+  }])
   yield* Suite.enqueueMany(2, { queue: "shared", concurrency: { key: "@space/k", limit: 1 } })
   yield* Suite.claimOne("w", "shared")
   yield* Suite.enqueue({ queue: "back" })
@@ -85,7 +90,9 @@ const picture = Effect.gen(function*() {
     counts: queues.map(({ counts, parked, queue }) => [queue, counts, parked]).toSorted(),
     holds: workers.map(({ holds, worker }) => [worker, holds]),
     schedules: (yield* store.schedules({ limit: 10 })).rows,
-    keys: (yield* store.keys({ name: "@space", limit: 10 })).map(({ key, running, waiting }) => [key, running, waiting]),
+    keys: (yield* store.keys({ name: "@space", limit: 10 })).map((
+      { key, running, waiting }
+    ) => [key, running, waiting]),
     searches: yield* Effect.forEach(
       [
         { label: "label" },

@@ -10,8 +10,7 @@ import { make, usualSettings } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
 
 const verbs = Object.entries(scripts(undefined, true)) as ReadonlyArray<[Verb, string]>
-const asking = (command: string) =>
-  verbs.filter(([, text]) => text.includes(`call('${command}'`)).map(([verb]) => verb)
+const asking = (command: string) => verbs.filter(([, text]) => text.includes(`call('${command}'`)).map(([verb]) => verb)
 
 describe("no script", () => {
   it("asks for all keys of the database, or walks them", () =>
@@ -41,8 +40,10 @@ const overheard = <A, E>(use: (log: Array<Sent>) => Effect.Effect<A, E, JobStore
     const listening = {
       ...redis,
       send: <A>(command: string, ...args: ReadonlyArray<string>) =>
-        Effect.tap(redis.send<A>(command, ...args), (reply) =>
-          Effect.sync(() => void log.push({ command, sent: timesIn(args), answered: timesIn(reply) })))
+        Effect.tap(
+          redis.send<A>(command, ...args),
+          (reply) => Effect.sync(() => void log.push({ command, sent: timesIn(args), answered: timesIn(reply) }))
+        )
     }
     const texts: Scripts = scripts()
     const client = new Client(listening, `{${prefix}}`, texts, yield* Effect.scope)
@@ -71,7 +72,12 @@ describe("a call", () => {
             assert.lengthOf(claimed, many)
             yield* call("renew", Suite.renew("w", { holding: claimed, reconcileOlderThan: 0 }))
             yield* call("write", store.write(claimed.map((at) => ({ _tag: "Progress", at, value: "1" }))))
-            const settlements = claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 1 }))
+            const settlements = claimed.map(({ fence, id }) => ({
+              id,
+              fence,
+              outcome: Suite.complete,
+              finishedAfter: 1
+            }))
             yield* call("settle", Suite.exchange("w", { settlements }))
             yield* call("control", Suite.control({ _tag: "Retry" }, ...claimed.map(({ id }) => id)))
             yield* call("maintain", store.maintain)
@@ -86,7 +92,11 @@ describe("a call", () => {
                 next: { nextAt: 2 }
               })
             )
-            yield* store.control({ action: { _tag: "Delete" }, where: { ids: claimed.map(({ id }) => id) }, limit: many })
+            yield* store.control({
+              action: { _tag: "Delete" },
+              where: { ids: claimed.map(({ id }) => id) },
+              limit: many
+            })
             log.length = 0
             return seen
           })

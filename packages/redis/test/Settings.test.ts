@@ -69,7 +69,13 @@ describe("a start", () => {
       /^Warn: Redis store \{capstan\}: maxmemory-policy is allkeys-lru: the server removes jobs/
     ],
     ["appendfsync", "always", "everysec", /^a crash of the server and of its machine$/, undefined],
-    ["appendfsync", "no", "everysec", /appendfsync is no$/, /^Warn: .* survives a crash of the server; .* appendfsync is no/],
+    [
+      "appendfsync",
+      "no",
+      "everysec",
+      /appendfsync is no$/,
+      /^Warn: .* survives a crash of the server; .* appendfsync is no/
+    ],
     [
       "appendonly",
       "no",

@@ -104,19 +104,22 @@ export const make = Effect.fnUntraced(function*(
    * by this call. Whatever hinders the asking, the outcome is unknown.
    */
   const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
-    Effect.catch(call, (lost) =>
-      lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : call.pipe(
-        Effect.retry({ schedule: resend, while: (error) => error.isTransient && !isUnheard(error) }),
-        Effect.mapBoth({
-          onFailure: (error) => error.isTransient ? lost : error,
-          onSuccess: (answers) =>
-            answers.map((answer, i): JobStore.Enqueued =>
-              answer.outcome === "Existing" && answer.id === records[i]!.id
-                ? { ...answer, outcome: "Inserted" }
-                : answer
-            )
-        })
-      ))
+    Effect.catch(
+      call,
+      (lost) =>
+        lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : call.pipe(
+          Effect.retry({ schedule: resend, while: (error) => error.isTransient && !isUnheard(error) }),
+          Effect.mapBoth({
+            onFailure: (error) => error.isTransient ? lost : error,
+            onSuccess: (answers) =>
+              answers.map((answer, i): JobStore.Enqueued =>
+                answer.outcome === "Existing" && answer.id === records[i]!.id
+                  ? { ...answer, outcome: "Inserted" }
+                  : answer
+              )
+          })
+        )
+    )
   const { wake, wakeups } = wakers ?? makeWakeups(client, scope, listener, settings.beat)
   const nearby = new Nearby(wake)
   const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
