@@ -7,7 +7,8 @@ import { Effect, Exit, Layer, Logger, Schema } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import { durableRedis, type Redis, startRedis } from "../../../scripts/servers/index.ts"
 import { untilTrue } from "../../../scripts/servers/until.ts"
-import * as Harness from "./harness.ts"
+// How long a test may take.
+import "./harness.ts"
 
 class Task extends Job.make("Task", { payload: Schema.Number }) {}
 
