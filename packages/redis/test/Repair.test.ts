@@ -150,7 +150,20 @@ const future = (running: JobStore.Claimed) =>
     ]
   })
 
-const expected: Effect.Success<ReturnType<typeof future>> = ["Existing", "Existing", [5, 0, 0, 0], 0, 1, 2, 1, "Done", 1, [0], [1], []]
+const expected: Effect.Success<ReturnType<typeof future>> = [
+  "Existing",
+  "Existing",
+  [5, 0, 0, 0],
+  0,
+  1,
+  2,
+  1,
+  "Done",
+  1,
+  [0],
+  [1],
+  []
+]
 
 describe("repair", () => {
   it.live("changes nothing where nothing is lost", () =>
