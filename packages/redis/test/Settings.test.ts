@@ -4,11 +4,12 @@ import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobStore } from "capstan"
 import { Effect, Exit, Layer, Logger, Schema } from "effect"
-import { afterAll, beforeAll } from "vitest"
+import { afterAll, beforeAll, vi } from "vitest"
 import { durableRedis, type Redis, startRedis } from "../../../scripts/servers/index.ts"
 import { untilTrue } from "../../../scripts/servers/until.ts"
-// How long a test may take.
-import "./harness.ts"
+
+// A replica that follows, and one that does not answer, take their time.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 class Task extends Job.make("Task", { payload: Schema.Number }) {}
 
