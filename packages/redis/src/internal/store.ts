@@ -15,6 +15,7 @@ import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
+import { isUnheard } from "./replicated.ts"
 import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
@@ -103,19 +104,22 @@ export const make = Effect.fnUntraced(function*(
    * by this call. Whatever hinders the asking, the outcome is unknown.
    */
   const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
-    Effect.catch(call, (lost) =>
-      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : call.pipe(
-        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
-        Effect.mapBoth({
-          onFailure: (error) => error.isTransient ? lost : error,
-          onSuccess: (answers) =>
-            answers.map((answer, i): JobStore.Enqueued =>
-              answer.outcome === "Existing" && answer.id === records[i]!.id
-                ? { ...answer, outcome: "Inserted" }
-                : answer
-            )
-        })
-      ))
+    Effect.catch(
+      call,
+      (lost) =>
+        lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : call.pipe(
+          Effect.retry({ schedule: resend, while: (error) => error.isTransient && !isUnheard(error) }),
+          Effect.mapBoth({
+            onFailure: (error) => error.isTransient ? lost : error,
+            onSuccess: (answers) =>
+              answers.map((answer, i): JobStore.Enqueued =>
+                answer.outcome === "Existing" && answer.id === records[i]!.id
+                  ? { ...answer, outcome: "Inserted" }
+                  : answer
+              )
+          })
+        )
+    )
   const { wake, wakeups } = wakers ?? makeWakeups(client, scope, listener, settings.beat)
   const nearby = new Nearby(wake)
   const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
