@@ -35,6 +35,7 @@ const record: { readonly [K in keyof Required<NewRecord>]: NewRecord[K] } = {
   flowId: undefined,
   parent: undefined,
   cancelOn: undefined,
+  completeOn: undefined,
   followed: undefined,
   dependencies: undefined,
   dependents: undefined
@@ -63,6 +64,7 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   flowId: "flow",
   parent: "parent" as JobId,
   cancelOn: ["event"],
+  completeOn: ["event"],
   followed: true,
   dependencies: [{ name: "a", id: "three" as JobId }],
   dependents: [{ name: "a", id: "four" as JobId }]

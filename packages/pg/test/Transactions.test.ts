@@ -1,7 +1,7 @@
 /** Enqueues, cancels and signals inside a transaction of the caller's: they are part of it (P2). */
 import { PgOutbox } from "@capstan/pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, type JobRecord, Jobs, JobStore, JobWorker, Topic, Transactional } from "capstan"
+import { Job, JobError, JobGroup, type JobRecord, Jobs, JobStore, JobWorker, Topic, Transactional, Waitpoint } from "capstan"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Ref, Schema, type Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Harness from "./harness.ts"
@@ -169,6 +169,16 @@ class Remind extends Job.make("Remind", {
   cancelOn: [{ event: Topic.match(Paid, ({ order }) => order), payload: ({ order }) => order }]
 }) {}
 
+class Payment extends Waitpoint.make("Payment", { success: Schema.String }) {}
+
+class Ship extends Job.make("Ship", {
+  payload: { order: Schema.String },
+  completeOn: [{
+    event: Topic.completion(Paid, Payment, { key: ({ order }) => order, value: ({ order }) => order }),
+    payload: ({ order }) => order
+  }]
+}) {}
+
 describe("an event in the caller's transaction", () => {
   for (const [ends, state] of [["committed", "cancelled"], ["rolled back", "ready"]] as const) {
     fact(`cancels what is to be cancelled by it, ${ends} with it`, (one) =>
@@ -179,6 +189,22 @@ describe("an event in the caller's transaction", () => {
           Effect.andThen(Paid.publish({ order: "a" }), ends === "committed" ? Effect.void : rollback)
         ).pipe(Effect.exit)
         assert.deepStrictEqual([yield* stateOf(one, waits.id), yield* stateOf(one, other.id)], [state, "ready"])
+      }))
+  }
+
+  for (const [ends, state] of [["committed", "ready"], ["rolled back", "blocked Waitpoint"]] as const) {
+    fact(`completes what is to be completed by it, ${ends} with it`, (one) =>
+      Effect.gen(function*() {
+        const waits = yield* Effect.forEach(["a", "b"], (order) => Ship.enqueue({ order }))
+        for (const _ of waits) {
+          yield* Harness.settle(one, yield* Harness.claimOne(one), { _tag: "WaitFor", waitpoint: "Payment" })
+        }
+        yield* one.sql.withTransaction(
+          Effect.andThen(Paid.publish({ order: "a" }), ends === "committed" ? Effect.void : rollback)
+        ).pipe(Effect.exit)
+        // What the transaction left is done by the first exchange after its commit.
+        yield* Harness.exchange(one)
+        assert.deepStrictEqual(yield* Effect.forEach(waits, ({ id }) => stateOf(one, id)), [state, "blocked Waitpoint"])
       }))
   }
 })

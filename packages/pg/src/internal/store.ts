@@ -118,12 +118,12 @@ export const make = Effect.fnUntraced(function*(
       again,
       inTransaction,
       request.whole ?? null,
-      request.cancels === undefined ? null : JSON.stringify(request.cancels)
+      Codec.isEvent(request) ? Codec.eventsJson(request) : null
     ])
 
   const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
-    const { cancels, records, whole } = request
-    return whole !== undefined || cancels !== undefined || records.some(Codec.isSpecial)
+    const { records, whole } = request
+    return whole !== undefined || Codec.isEvent(request) || records.some(Codec.isSpecial)
       ? enqueueEach(request, false, inTransaction)
       : records.some(({ concurrency }) => concurrency !== undefined)
       ? enqueueKeyed(records, inTransaction)
@@ -195,13 +195,13 @@ export const make = Effect.fnUntraced(function*(
     describe: describe(client, settings),
     enqueue: (request) =>
       Effect.withFiber((fiber) => {
-        const { by, cancels, records, whole } = request
+        const { by, records, whole } = request
         const inTransaction = client.isInTransaction(fiber.context)
         // Here, for what gathers goes out in a fiber that has nothing of the caller's.
         if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
         if (by !== undefined) return enqueueBy(by, request, inTransaction)
         if (inTransaction) return enqueueAny(request, true)
-        if (whole !== undefined || cancels !== undefined || records.length > bulk) return enqueueOutside(request)
+        if (whole !== undefined || Codec.isEvent(request) || records.length > bulk) return enqueueOutside(request)
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 

@@ -75,20 +75,17 @@ export const make = Effect.fnUntraced(function*(
       }))
     })
 
-  const enqueueSpecial = (
-    records: ReadonlyArray<JobStore.NewRecord>,
-    { by, cancels, whole, [everywhere]: partitions }: RoutedEnqueue
-  ): Answers =>
+  const enqueueSpecial = (request: RoutedEnqueue): Answers =>
     Effect.flatMap(
       stored<string>("enqueue", [
-        JSON.stringify(records.map(Codec.specialOf)),
-        by === undefined ? "" : Codec.packId(by.id) + by.fence,
-        whole === undefined ? "" : Codec.packId(whole),
-        ...(cancels === undefined ? [] : [Codec.cancelsOf(cancels), String(partitions ?? 1)])
+        JSON.stringify(request.records.map(Codec.specialOf)),
+        request.by === undefined ? "" : Codec.packId(request.by.id) + request.by.fence,
+        request.whole === undefined ? "" : Codec.packId(request.whole),
+        ...(Codec.isEvent(request) ? [Codec.eventsOf(request), String(request[everywhere] ?? 1)] : [])
       ]),
       (reply) => {
         if (reply === "LeaseLost") {
-          return Effect.fail(new JobError.JobStoreError({ reason: new JobError.LeaseLost(by!) }))
+          return Effect.fail(new JobError.JobStoreError({ reason: new JobError.LeaseLost(request.by!) }))
         }
         return Effect.succeed(
           (reply === "" ? [] : reply.split(";")).map((answer): JobStore.Enqueued => {
@@ -128,16 +125,15 @@ export const make = Effect.fnUntraced(function*(
     return askAgain(records, call)
   }
   const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain(records))
-  const storeSpecial = (request: JobStore.EnqueueRequest) =>
-    sending(request.records, enqueueSpecial(request.records, request))
+  const storeSpecial = (request: JobStore.EnqueueRequest) => sending(request.records, enqueueSpecial(request))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
   const special = new Coalescer.Coalescer((records) => storeSpecial({ records }), scope)
 
   const enqueue = (request: JobStore.EnqueueRequest): Answers => {
-    const { by, cancels, records, whole } = request
-    if (by !== undefined || whole !== undefined || cancels !== undefined) return storeSpecial(request)
+    const { by, records, whole } = request
+    if (by !== undefined || whole !== undefined || Codec.isEvent(request)) return storeSpecial(request)
     const isSpecial = records.some(Codec.isSpecial)
     if (records.length > bulk) return isSpecial ? storeSpecial(request) : storePlain(records)
     return (isSpecial ? special : plain).enqueue(records)

@@ -35,6 +35,7 @@ const kinds = {
     }
   },
   cancelledOn: { cancelOn: ["e"] },
+  completedOn: { cancelOn: ["e"], completeOn: ["f"] },
   keep: { unique: { key: "u", until: "finished", onConflict: "keep" } },
   replace: { unique: { key: "u", until: "finished", onConflict: "replace" } },
   reschedule: { delay: 3000, unique: { key: "u", until: "finished", onConflict: "reschedule" } },
@@ -70,6 +71,11 @@ const outcomes = {
   release: { _tag: "Release" },
   park: { _tag: "Park", reason: "NoHandler" }
 } satisfies Record<string, JobStore.Outcome>
+
+const events = {
+  cancels: [{ on: "e", reason: "event" }],
+  completes: [{ on: "f", waitpoint: "x", value: "2" }]
+} satisfies Pick<JobStore.EnqueueRequest, "cancels" | "completes">
 
 const actions = {
   cancel: { _tag: "Cancel", reason: "asked" },
@@ -112,7 +118,7 @@ const steps = (add: typeof Add) =>
     add,
     add,
     Schema.TaggedStruct("AddAfter", { record: Nth, onFailure: Schema.Literals(["fail", "continue"]) }),
-    Schema.TaggedStruct("Event", {}),
+    Schema.TaggedStruct("Event", { does: Schema.Literals(["cancels", "completes"]) }),
     Claim,
     Claim,
     Claim,
@@ -220,7 +226,7 @@ const callOf = (run: Run, step: Step): Call => {
       return (store) => store.enqueue({ records })
     }
     case "Event":
-      return (store) => store.enqueue({ records: [], cancels: [{ on: "e", reason: "event" }] })
+      return (store) => store.enqueue({ records: [], [step.does]: events[step.does] })
     case "Claim": {
       const demand = ["a", "b"].map((queue) => ({ queue, slots: step.slots, share: 1 }))
       return (store) => exchange(run, store, { worker: step.worker, lease, settlements: [], demand, total: step.slots })

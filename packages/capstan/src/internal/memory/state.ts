@@ -8,10 +8,10 @@ import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRe
 import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
-import { Listening } from "./cancelOn.ts"
 import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
+import { Listening, listens } from "./listening.ts"
 import { Log, Named } from "./lists.ts"
 import { fairFrom, QueueState } from "./queue.ts"
 import { dueAt, type Row, type Spec } from "./row.ts"
@@ -153,10 +153,10 @@ export class MemoryState {
 
   /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
   shared(record: NewRecord): Spec {
-    const { cancelOn, concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
+    const { concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
     if (
       unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined ||
-      dependents !== undefined || cancelOn !== undefined
+      dependents !== undefined || listens(record)
     ) {
       return record
     }
@@ -432,7 +432,7 @@ export class MemoryState {
     this.move(row, event, to)
     if (to === "dead") this.listDead(row)
     row.at = now
-    if (row.spec.cancelOn !== undefined) this.listening.remove(row)
+    if (listens(row.spec)) this.listening.remove(row)
     if (row.spec.unique !== undefined) {
       // A window outlives a completed record; cancelled and dead ones free their key at once.
       if (to !== "completed" || typeof row.spec.unique.until !== "object") this.freeUnique(row)
