@@ -93,6 +93,19 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
     success: Insight.Series,
     error: StoreFailed
   }).annotateMerge(view("The last half hour as this process saw it. It looks from the first time that somebody asks.")),
+  HttpApiEndpoint.get("history", "/history", {
+    query: {
+      queue: Schema.optionalKey(Schema.NonEmptyString),
+      /** An hour before `before` where it is absent. */
+      from: Schema.optionalKey(Schema.Finite),
+      /** The last reading where it is absent. */
+      before: Schema.optionalKey(Schema.Finite)
+    },
+    success: Insight.History,
+    error: StoreFailed
+  }).annotateMerge(
+    view("A stretch of the last 30 hours as this process saw it: how long was waited and run, and how much.")
+  ),
   HttpApiEndpoint.get("metrics", "/metrics", {
     success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
   }).annotateMerge(view("The metrics of this process, as Prometheus reads them.")),

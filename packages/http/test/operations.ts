@@ -159,6 +159,36 @@ export const operations = (fact: Fact): void => {
       assert.strictEqual((yield* ask("mailAdmin", "/series")).body.samples[0].ready, 2)
     }))
 
+  fact("how long was waited and run is heard of, by queue", ({ ask, client }) =>
+    Effect.gen(function*() {
+      const { stats } = yield* client("viewer")
+      // From now on it looks.
+      yield* stats.history({ query: {} })
+      const greeted = Effect.gen(function*() {
+        const { await: ended } = yield* Greet.enqueue({ name: "you" })
+        yield* ended
+        return yield* stats.history({ query: { queue: "mail" } })
+      })
+      const { every, parts, since, total } = yield* worked(
+        Effect.repeat(greeted, {
+          schedule: Schedule.spaced("50 millis"),
+          until: ({ total: { run, wait } }) => run !== undefined && wait !== undefined
+        })
+      )
+      assert.isAtLeast(total.completed, 1)
+      assert.isAtLeast(total.run!.count, 1)
+      assert.isAtMost(total.wait!.p50, total.wait!.p99)
+      assert.isAtLeast(total.roundTrip!.count, 1)
+      assert.strictEqual(every, 60_000)
+      assert.deepStrictEqual([parts.length > 0, since !== undefined], [true, true])
+      const { samples } = yield* stats.series({ query: {} })
+      assert.isDefined(samples.at(-1)!.run)
+      assert.strictEqual((yield* ask("mailAdmin", "/history?queue=billing")).status, 403)
+      assert.strictEqual((yield* ask("mailAdmin", "/history")).body.total.completed, total.completed)
+      const none = yield* stats.history({ query: { queue: "billing" } })
+      assert.deepStrictEqual([none.total.completed, none.total.run], [0, undefined])
+    }))
+
   fact("who may see it reads what was asked for lately", ({ ask, client }) =>
     Effect.gen(function*() {
       const { queues, stats } = yield* client("operator")

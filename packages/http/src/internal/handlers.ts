@@ -65,6 +65,17 @@ const stats = (description: OpenApi.OpenAPISpec) =>
               (name) => (queue === undefined || queue === name) && caller.may("view", name)
             )
           }))),
+        history: ({ query: { before, from, queue } }) =>
+          answered(Effect.scoped(Effect.gen(function*() {
+            const caller = yield* Caller
+            if (queue !== undefined) yield* permitQueue(caller, "view", queue)
+            const { history } = yield* RcRef.get(series)
+            return history.between(
+              from,
+              before,
+              (name) => (queue === undefined || queue === name) && caller.may("view", name)
+            )
+          }))),
         metrics: () =>
           Effect.gen(function*() {
             const { may, name } = yield* Caller
