@@ -207,7 +207,7 @@ export const Audit = Schema.Struct({
 }).annotate({ identifier: "Audit" })
 
 /**
- * The jobs whose records can be edited here: those that the API was mounted with.
+ * The jobs whose records can be enqueued and edited here: those that the API was mounted with.
  *
  * @category models
  * @since 0.1.0
@@ -220,6 +220,18 @@ export const Declarations = Schema.Struct({
     payload: Schema.Json
   }))
 }).annotate({ identifier: "Declarations" })
+
+/**
+ * A record that was enqueued. `Existing`: it was there by its idempotency key, or its unique one; `Replaced`: it got this
+ * payload; `Deferred`: it comes after the one that holds its unique key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Enqueued = Schema.Struct({
+  id: Schema.String,
+  outcome: Schema.Literals(["Inserted", "Existing", "Replaced", "Deferred"])
+}).annotate({ identifier: "Enqueued" })
 
 /**
  * How a record took an edit. `Unchanged`: it runs, and was left alone.

@@ -172,6 +172,27 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   HttpApiEndpoint.post("delete", "/records/delete", { payload: Schema.Struct(selected), ...acts }).annotateMerge(
     annotations("delete", "Removes records that are not running.")
   ),
+  HttpApiEndpoint.post("enqueue", "/records/enqueue", {
+    payload: Schema.Struct({
+      job: Schema.NonEmptyString,
+      /** JSON text. */
+      payload: Schema.String,
+      /** Milliseconds from now. */
+      delay: Schema.optionalKey(Schema.Finite),
+      /** The job's where it is absent. */
+      priority: Schema.optionalKey(Schema.Int),
+      /** While a record of the job with this key is kept, it is answered instead. */
+      idempotencyKey: Schema.optionalKey(Schema.NonEmptyString),
+      tags: Schema.optionalKey(Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(20)))
+    }),
+    success: Insight.Enqueued,
+    error: [BadRequest, StoreFailed]
+  }).annotateMerge(
+    annotations(
+      "enqueue",
+      "Enqueues a record of a job that the API was mounted with; its payload is checked by the job's schema."
+    )
+  ),
   HttpApiEndpoint.post("edit", "/records/edit", {
     payload: Schema.Struct({
       id: Schema.String.check(Schema.isUUID()),

@@ -21,6 +21,7 @@ export type BlockedReason = typeof ApiModel.BlockedReason.Type
 export type DeadReason = typeof ApiModel.DeadReason.Type
 export type Action = Permission.Action
 export type Series = typeof ApiInsight.Series.Type
+export type History = typeof ApiInsight.History.Type
 export type JobsSeen = typeof ApiInsight.JobsSeen.Type
 export type ErrorGroups = typeof ApiInsight.ErrorGroups.Type
 export type FlowsSeen = typeof ApiInsight.FlowsSeen.Type

@@ -40,6 +40,24 @@ export interface RecordsSearch {
   readonly columns?: string
 }
 
+/** What the page of metrics shows, and what with. */
+export const spans = ["1h", "6h"] as const
+export type Span = (typeof spans)[number]
+export const againsts = ["before", "yesterday"] as const
+export type Against = (typeof againsts)[number]
+
+export interface MetricsSearch {
+  readonly queue?: string | undefined
+  readonly span?: Span | undefined
+  readonly against?: Against | undefined
+}
+
+export const validateMetrics = (search: Readonly<Record<string, unknown>>): MetricsSearch => ({
+  queue: text(search["queue"]),
+  span: oneOf(search["span"], spans),
+  against: oneOf(search["against"], againsts)
+})
+
 const deadReasons: ReadonlyArray<DeadReason> = [
   "Failed",
   "Defect",
