@@ -90,6 +90,12 @@ describe("what a store tells", () => {
     assert.strictEqual(told.get("mail")!.runs.count, 2)
   })
 
+  it("is all where nothing but the start of it was missed", () => {
+    const tally = new Tally()
+    tally.add([{ type: "missed" }])
+    assert.isFalse(tally.take().isAtLeast)
+  })
+
   it("of what began before it listened says nothing", () => {
     const tally = new Tally()
     tally.add([event("completed", idAt(at0), at0 + 10), { type: "missed" }])

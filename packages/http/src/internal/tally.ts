@@ -32,12 +32,15 @@ export class Tally {
   /** A snooze gives the attempt back: what starts as the first one may have run before. */
   private readonly ran = new Map<string, true>()
   private isAtLeast = false
+  private isHearing = false
 
   add(events: ReadonlyArray<JobStore.StoreEvent>): void {
     for (const event of events) {
+      this.isHearing ||= event.type !== "missed"
       switch (event.type) {
         case "missed":
-          this.isAtLeast = true
+          // A subscription opens with it.
+          this.isAtLeast ||= this.isHearing
           break
         case "started":
           if (event.attempt === 1 && !this.ran.has(event.id)) {

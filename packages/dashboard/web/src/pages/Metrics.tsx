@@ -15,7 +15,7 @@ const route = getRouteApi("/metrics")
 const minute = 60_000
 const hour = 60 * minute
 const lengths: Readonly<Record<Span, number>> = { "1h": hour, "6h": 6 * hour }
-const named: Readonly<Record<Span, string>> = { "1h": "1 hour", "6h": "6 hours" }
+const named: Readonly<Record<Span, string>> = { "1h": "hour", "6h": "6 hours" }
 const thanNamed = (span: Span): Readonly<Record<Against, string>> => ({
   before: `the ${named[span]} before`,
   yesterday: "the same time yesterday"
@@ -186,6 +186,7 @@ export const Metrics = () => {
             then={isKnown ? then : undefined}
             clock={clock}
             span={named[span]}
+            start={span === "1h" ? "1 h ago" : "6 h ago"}
             than={thanNamed(span)[against]}
           />
         ))}
@@ -195,12 +196,13 @@ export const Metrics = () => {
 }
 
 const One = (
-  { chart, clock, now, span, than, then }: {
+  { chart, clock, now, span, start, than, then }: {
     readonly chart: Chart
     readonly now: History
     readonly then: History | undefined
     readonly clock: number
     readonly span: string
+    readonly start: string
     readonly than: string
   }
 ) => {
@@ -234,7 +236,7 @@ const One = (
         label={`${chart.name} of the last ${span}: ${said}${
           earlier === undefined ? "" : `; ${than}: ${chart.say(earlier)}`
         }`}
-        start={`${span} ago`}
+        start={start}
         step={now.every / (now.before - now.from)}
         now={pointsOf(now, chart, clock)}
         before={then === undefined ? [] : pointsOf(then, chart, clock)}

@@ -10,7 +10,7 @@ export interface Point {
 const width = 600
 const height = 100
 
-/** Lines of what is known without a gap between. A single point is one too. */
+/** Lines of what is known without a gap between. */
 const pathOf = (points: ReadonlyArray<Point>, step: number, y: (value: number) => number): string => {
   let path = ""
   let last: number | undefined
@@ -20,11 +20,19 @@ const pathOf = (points: ReadonlyArray<Point>, step: number, y: (value: number) =
       continue
     }
     const isJoined = last !== undefined && at - last < step * 1.5
-    path += `${isJoined ? "L" : "M"}${(at * width).toFixed(1)} ${y(value).toFixed(1)}${isJoined ? "" : "h0.01"}`
+    path += `${isJoined ? "L" : "M"}${(at * width).toFixed(1)} ${y(value).toFixed(1)}`
     last = at
   }
   return path
 }
+
+/** What has nothing beside it: a line of no length, which its round ends make a dot. */
+const dotsOf = (points: ReadonlyArray<Point>, y: (value: number) => number): string =>
+  points.flatMap(({ at, value }, i) =>
+    value === undefined || points[i - 1]?.value !== undefined || points[i + 1]?.value !== undefined
+      ? []
+      : [`M${(at * width).toFixed(1)} ${y(value).toFixed(1)}h0.01`]
+  ).join("")
 
 export const Lines = (
   { before, label, now, say, start, step, tone }: {
@@ -43,7 +51,6 @@ export const Lines = (
   const known = [...now, ...before].flatMap(({ value }) => value === undefined ? [] : [value])
   const most = Math.max(0, ...known)
   const y = (value: number) => height - 1 - (most === 0 ? 0 : value / most * (height - 10))
-  const line = pathOf(now, step, y)
   return (
     <figure className="px-3 pb-2">
       <div className="relative h-28">
@@ -74,7 +81,14 @@ export const Lines = (
             vectorEffect="non-scaling-stroke"
           />
           <path
-            d={line}
+            d={dotsOf(now, y)}
+            stroke="currentColor"
+            strokeWidth="5"
+            strokeLinecap="round"
+            vectorEffect="non-scaling-stroke"
+          />
+          <path
+            d={pathOf(now, step, y)}
             fill="none"
             stroke="currentColor"
             strokeWidth="1.800"
