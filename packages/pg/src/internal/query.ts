@@ -5,7 +5,7 @@
  * takes to fill it: what runs by the claims, what waits and what has failed or was cancelled by indexes of their own, what is
  * ready by the order of claims while it is little; all else by the ids. Each walk looks at no more than `looked` records; a page
  * that stops there has a cursor although it is not full. Other conditions, among them those on what lies in `spec` (labels, flow,
- * parent), are checked on the way.
+ * parent), and the key, are checked on the way.
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
@@ -17,7 +17,7 @@ const looked = 5000
 const gathered = 500
 
 const codeOf = (state: JobRecord.State): number => states.indexOf(state)
-const [blocked, completed, dead] = [codeOf("blocked"), codeOf("completed"), codeOf("dead")]
+const [blocked, running, completed, dead] = [codeOf("blocked"), codeOf("running"), codeOf("completed"), codeOf("dead")]
 
 /** The tag of the last failure as its index has it: a part of a long one. */
 export const errorOf = (failures: string): string => `left(${failures} -> -1 ->> 'tag', 64)`
@@ -106,13 +106,17 @@ export const page = (
     ? [dead]
     : where.blockedReason !== undefined
     ? [blocked]
+    : where.worker !== undefined
+    ? [running]
     : where.states?.map((state) => states.indexOf(state))
+
+  const numOf = (worker: string): string => `(SELECT w.num FROM ${s}.worker w WHERE w.id = ${bind(worker)})`
 
   const conditions = ({ of, states }: Source): string => {
     const list: Array<string> = of === "h" ? [visible(s)] : []
     if (states !== undefined) list.push(`${of}.state = ANY (${bind(ints(states))}::int[])`)
     // The states of the page hold beside a reason, which has one of its own.
-    if (where.states !== undefined && (where.deadReason ?? where.blockedReason) !== undefined) {
+    if (where.states !== undefined && (where.deadReason ?? where.blockedReason ?? where.worker) !== undefined) {
       list.push(`${of}.state = ANY (${bind(ints(where.states.map((state) => codeOf(state))))}::int[])`)
     }
     if (where.tag !== undefined) list.push(`${of}.tag = ${bind(where.tag)}`)
@@ -123,6 +127,8 @@ export const page = (
     if (where.label !== undefined) list.push(`${of}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
     if (where.flowId !== undefined) list.push(`${of}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
     if (where.parent !== undefined) list.push(`${of}.spec::json ->> 'parent' = ${bind(where.parent)}`)
+    if (where.concurrencyKey !== undefined) list.push(`${of}.key = ${bind(where.concurrencyKey)}`)
+    if (where.worker !== undefined) list.push(of === "h" ? "false" : `r.worker = ${numOf(where.worker)}`)
     if (where.enqueuedFrom !== undefined) {
       list.push(`${of}.enqueued_at >= ${bind(instantOf(where.enqueuedFrom))}::float8::bigint`)
     }
@@ -161,9 +167,11 @@ export const page = (
   const only = (column: string, value: string) => ({ by: column, rest: `${column} BETWEEN ${value} AND ${value}` })
 
   /** What workers hold, by their claims. */
-  const running = (): Source => {
+  const held = (): Source => {
+    const of = where.worker === undefined ? "" : `c.worker = ${numOf(where.worker)} AND`
     const claimed = (rest: string) =>
-      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${range} ORDER BY u.id ${direction} ${rest}`
+      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${of} ${range}
+        ORDER BY u.id ${direction} ${rest}`
     return {
       name: "running",
       of: "r",
@@ -200,7 +208,7 @@ export const page = (
     if (new Set(lives).size === 4 || ids !== undefined) return [walked("live", "r", wanted)]
     return [
       ...lives.includes(0) ? ready() : [],
-      ...lives.includes(1) ? [running()] : [],
+      ...lives.includes(1) ? [held()] : [],
       ...lives.includes(2) ? [walked("scheduled", "r", [2], only("lane", "2"))] : [],
       ...lives.includes(3)
         ? [

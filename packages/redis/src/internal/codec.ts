@@ -312,6 +312,13 @@ export const whereOf = (where: JobStore.Selection): string =>
     label: where.label === undefined ? undefined : tidy(where.label),
     flowId: where.flowId === undefined ? undefined : tidy(where.flowId),
     parent: where.parent === undefined ? undefined : packId(where.parent),
+    concurrencyKey: where.concurrencyKey === undefined ? undefined : tidy(where.concurrencyKey),
+    worker: where.worker === undefined ? undefined : packWorker(where.worker),
+    // What a worker holds runs: it is found by its claims.
+    ...where.worker !== undefined && where.states === undefined && where.deadReason === undefined &&
+        where.blockedReason === undefined
+      ? { states: ["running"] }
+      : {},
     enqueuedFrom: instantOf(where.enqueuedFrom),
     enqueuedBefore: instantOf(where.enqueuedBefore)
   })

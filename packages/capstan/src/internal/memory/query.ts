@@ -98,6 +98,12 @@ const narrowest = (state: MemoryState, where: Selection): ReadonlyArray<List> =>
   if (where.label !== undefined) consider(state.withLabel.get(where.label))
   if (where.flowId !== undefined) consider(state.ofFlow.get(where.flowId))
   if (where.parent !== undefined) consider(state.childrenOf.get(where.parent))
+  if (where.worker !== undefined) {
+    const held = state.workers.get(where.worker)?.held
+    if (held === undefined || held.size <= gatherable) {
+      consider(held === undefined ? undefined : few([...held.values()]))
+    }
+  }
   return ofStates(state, where, fewest) ?? best
 }
 
@@ -172,6 +178,8 @@ const matches = (row: Row, where: Selection): boolean =>
   (where.label === undefined || row.spec.tags.includes(where.label)) &&
   (where.flowId === undefined || row.spec.flowId === where.flowId) &&
   (where.parent === undefined || row.spec.parent === where.parent) &&
+  (where.concurrencyKey === undefined || row.spec.concurrency?.key === where.concurrencyKey) &&
+  (where.worker === undefined || (row.state === "running" && row.worker?.id === where.worker)) &&
   (where.enqueuedFrom === undefined || row.enqueuedAt >= where.enqueuedFrom) &&
   (where.enqueuedBefore === undefined || row.enqueuedAt < where.enqueuedBefore)
 

@@ -211,6 +211,42 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* found({ blockedReason: "NoHandler" }), [parked.id])
     assert.deepStrictEqual(yield* found({ blockedReason: "Dependencies" }), [dependent.id])
   }),
+  fact(
+    "a selection by a concurrency key finds its records in every state, and one by a worker what it runs",
+    function*() {
+      const store = yield* JobStore.JobStore
+      const keyed = (key: string, delay = 0) => H.enqueue({ concurrency: { key, limit: 9 }, delay })
+      const done = yield* keyed("Job/a")
+      yield* H.settle("v", yield* H.claimOne("v"), H.complete)
+      const first = yield* keyed("Job/a")
+      const held = yield* H.claimOne("w")
+      yield* keyed("Job/b")
+      const other = yield* H.claimOne("v")
+      const later = yield* keyed("Job/a", 60_000)
+      const found = (where: JobStore.Selection) =>
+        Effect.map(store.query({ where, order: "oldest", limit: 10 }), ({ records }) => records.map(({ id }) => id))
+      assert.deepStrictEqual(yield* found({ concurrencyKey: "Job/a" }), [done.id, first.id, later.id])
+      assert.deepStrictEqual(yield* found({ concurrencyKey: "Job/a", states: ["completed"] }), [done.id])
+      assert.deepStrictEqual(yield* found({ concurrencyKey: "Job/c" }), [])
+      assert.deepStrictEqual(yield* found({ worker: "w" }), [first.id])
+      assert.deepStrictEqual(yield* found({ worker: "v" }), [other.id])
+      assert.deepStrictEqual(yield* found({ worker: "w", states: ["running"] }), [first.id])
+      for (
+        const where of [
+          { worker: "w", concurrencyKey: "Job/b" },
+          { worker: "w", states: ["completed"] },
+          { worker: "w", deadReason: "Failed" },
+          { worker: "w", blockedReason: "ConcurrencyKey" },
+          { worker: "w", ids: [other.id] },
+          { worker: "nobody" }
+        ] as const
+      ) {
+        assert.deepStrictEqual(yield* found(where), [], JSON.stringify(where))
+      }
+      yield* H.settle("w", held, H.complete)
+      assert.deepStrictEqual(yield* found({ worker: "w" }), [])
+    }
+  ),
   fact("a selection by two criteria finds what satisfies both of them", function*() {
     const store = yield* JobStore.JobStore
     const given = { tag: "Wanted", queue: "wanted", tags: ["x"], flowId: "f", parent: H.newId() }
