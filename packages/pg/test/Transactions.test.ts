@@ -1,7 +1,18 @@
 /** Enqueues, cancels and signals inside a transaction of the caller's: they are part of it (P2). */
 import { PgOutbox } from "@capstan/pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, type JobRecord, Jobs, JobStore, JobWorker, Topic, Transactional, Waitpoint } from "capstan"
+import {
+  Job,
+  JobError,
+  JobGroup,
+  type JobRecord,
+  Jobs,
+  JobStore,
+  JobWorker,
+  Topic,
+  Transactional,
+  Waitpoint
+} from "capstan"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Ref, Schema, type Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Harness from "./harness.ts"
