@@ -150,6 +150,23 @@ describe("a list of twenty among sixty thousand looks at no more than a page", (
   })
 })
 
+describe("a dead record that is retried", () => {
+  it("is in no list of the dead any more, and in each once when it dies again", () => {
+    const state = make()
+    const lists: ReadonlyArray<Selection> = [{ deadReason: "Failed" }, { tag: "Job", states: ["dead"] }]
+    const looked = () =>
+      lists.map((where) => query(state, { where, order: "oldest", limit: 50, cursor: undefined }).looked)
+    const die = (now: number) => settle(state, claim(state, "default", 1, now), dead("Declined"), now)
+    enqueue(state, { records: [record(1), record(2, { delay: 1e9 })] }, 0)
+    die(0)
+    expect(looked()).toEqual([1, 1])
+    control(state, { action: { _tag: "Retry" }, where: { ids: [JobId("r1")] }, limit: 1 }, 1)
+    expect(looked()).toEqual([0, 0])
+    die(2)
+    expect(looked()).toEqual([1, 1])
+  })
+})
+
 /** The same numbers at every run. */
 const dice = (seed: number) => {
   let at = seed

@@ -106,7 +106,7 @@ describe("figures", () => {
       throw new Error("a record was looked at")
     }
     const closed = { get: looked, ownKeys: looked, has: looked }
-    Object.assign(state, { rows: new Proxy(new Map(), closed), order: new Proxy([], closed) })
+    Object.assign(state, { rows: new Proxy(new Map(), closed), catalogue: new Proxy({}, closed) })
     expect(stats(state, 5).queues).toMatchObject([{ queue: "default", counts: { ready: 3 }, oldestReadyAge: 5 }])
     expect(() => results(state, [record.id])).toThrow("a record was looked at")
   })
