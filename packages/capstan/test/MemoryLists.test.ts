@@ -153,16 +153,21 @@ describe("a list of twenty among sixty thousand looks at no more than a page", (
 describe("a dead record that is retried", () => {
   it("is in no list of the dead any more, and in each once when it dies again", () => {
     const state = make()
+    const die = (outcome: Outcome, now: number) => settle(state, claim(state, "default", 1, now), outcome, now)
+    const others = 5
+    for (let n = 1; n <= others; n++) {
+      enqueue(state, { records: [record(n, { tag: "Other" })] }, 0)
+      die({ _tag: "Dead", reason: "Defect", failure: { kind: "Defect", tag: undefined, message: "no" } }, 0)
+    }
+    enqueue(state, { records: [record(others + 1)] }, 0)
     const lists: ReadonlyArray<Selection> = [{ deadReason: "Failed" }, { tag: "Job", states: ["dead"] }]
     const looked = () =>
       lists.map((where) => query(state, { where, order: "oldest", limit: 50, cursor: undefined }).looked)
-    const die = (now: number) => settle(state, claim(state, "default", 1, now), dead("Declined"), now)
-    enqueue(state, { records: [record(1), record(2, { delay: 1e9 })] }, 0)
-    die(0)
+    die(dead("Declined"), 1)
     expect(looked()).toEqual([1, 1])
-    control(state, { action: { _tag: "Retry" }, where: { ids: [JobId("r1")] }, limit: 1 }, 1)
+    control(state, { action: { _tag: "Retry" }, where: { ids: [JobId(`r${others + 1}`)] }, limit: 1 }, 2)
     expect(looked()).toEqual([0, 0])
-    die(2)
+    die(dead("Declined"), 3)
     expect(looked()).toEqual([1, 1])
   })
 })
