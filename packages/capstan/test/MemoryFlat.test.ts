@@ -117,7 +117,16 @@ const make = () =>
   new MemoryState({
     maxCrashes: 3,
     maxFinished: 100_000,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 
 describe("under a steady load the memory store", () => {

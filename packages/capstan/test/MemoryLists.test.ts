@@ -13,7 +13,16 @@ const make = () =>
   new MemoryState({
     maxCrashes: 3,
     maxFinished: Infinity,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 
 const keep = { age: 1e12, count: Infinity }

@@ -73,7 +73,16 @@ const make = () => {
   return new MemoryState({
     maxCrashes: 3,
     maxFinished: 10,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 }
 

@@ -59,6 +59,10 @@ interface UniqueHolder {
 export interface Hints {
   /** A record of the queue became ready: somebody is to look. */
   readonly ready: (queue: QueueState) => void
+  /** A record of the queue is due at this instant, earlier than all others: somebody is to look then. */
+  readonly later: (queue: QueueState, at: number) => void
+  /** A key holds back none of its records from this instant on, earlier than all others. */
+  readonly keyLater: (at: number) => void
   /** Whoever serves the queue is to look. */
   readonly work: (queue: string) => void
   readonly worker: (worker: string) => void
@@ -226,11 +230,11 @@ export class MemoryState {
     more.blockedOn = on
   }
 
-  /** A blocked row goes on at this instant, when nothing else lets it. */
+  /** A row goes on at this instant; a blocked one, when nothing else lets it before. */
   wakeAt(row: Row, at: number): void {
     row.at = at
     row.queue.due.push(row)
-    if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+    if (row.queue.due.peek() === row) this.hints.later(row.queue, at)
   }
 
   /** Lets a row run at an instant: scheduled when that is to come, else ready with a new place. */
@@ -238,9 +242,7 @@ export class MemoryState {
     if (dueAt > now) {
       this.freeSlot(row, now)
       this.move(row, event, "scheduled")
-      row.at = dueAt
-      row.queue.due.push(row)
-      if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+      this.wakeAt(row, dueAt)
     } else {
       row.place = this.placeOf(row)
       row.readyAt = now
