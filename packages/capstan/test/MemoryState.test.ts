@@ -75,7 +75,16 @@ const make = () => {
   return new MemoryState({
     maxCrashes: 3,
     maxFinished: 10,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 }
 
@@ -108,7 +117,7 @@ describe("figures", () => {
       throw new Error("a record was looked at")
     }
     const closed = { get: looked, ownKeys: looked, has: looked }
-    Object.assign(state, { rows: new Proxy(new Map(), closed), order: new Proxy([], closed) })
+    Object.assign(state, { rows: new Proxy(new Map(), closed), catalogue: new Proxy({}, closed) })
     expect(stats(state, 5).queues).toMatchObject([{ queue: "default", counts: { ready: 3 }, oldestReadyAge: 5 }])
     expect(() => results(state, [record.id])).toThrow("a record was looked at")
   })

@@ -62,6 +62,8 @@ const noteDue = (state: WorkerState): void => {
   if (state.dueAt === Infinity || state.elapsedNow() < state.dueAt) return
   state.dueAt = Infinity
   state.slots.lookEverywhere()
+  // Others may sleep because this one was to look: where it cannot, the store is to know.
+  if (!isElsewhere(state) && (state.stopping || !state.slots.mayFind(state.ahead))) state.nudged = true
 }
 
 const hasWork = (state: WorkerState): boolean =>
@@ -79,9 +81,9 @@ const nudgeAt = (state: WorkerState): number =>
 const sleep = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (state.nudged) return wakeIn(state, nudgeAt(state) - state.elapsedNow())
-    if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     const untilDue = state.dueAt === Infinity ? Infinity : Math.max(0, state.dueAt - state.elapsedNow())
-    if (state.store.notifications === "exact") return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
+    if (!isElsewhere(state)) return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
+    if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     return Effect.flatMap(Random.nextBetween(0.8, 1.2), (jitter) =>
       wakeIn(state, Math.min(untilDue, state.settings.pollInterval * jitter)))
   })
