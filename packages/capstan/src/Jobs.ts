@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
-import { editAndReplay, fromInput, fromJson } from "./internal/edit.ts"
+import { editAndReplay, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
 import { holding } from "./internal/limit.ts"
 import { masked } from "./internal/view.ts"
@@ -193,6 +193,21 @@ export interface Shape {
     EnqueueError | JobStoreError | JobControlError,
     J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
   >
+  /**
+   * What hinders a worker with this declaration from reading the payload of a record, which would end as `InvalidPayload` at once; none
+   * where nothing does. It is read by the version that the record has and lifted to the job's own, and what is masked is no
+   * part of the answer.
+   *
+   * Only a record of which something is masked is asked for again.
+   */
+  readonly payloadIssue: <J extends Job.Any>(
+    job: J,
+    record: JobRecord
+  ) => Effect.Effect<
+    Option.Option<string>,
+    JobStoreError | JobControlError,
+    J["payloadSchema"]["DecodingServices"]
+  >
   /** Makes scheduled records ready now. */
   readonly promote: (where: Selection) => Effect.Effect<Counts, JobStoreError>
   /** Gives waiting records another due instant: a delay from now, or an instant. */
@@ -274,6 +289,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       retry: (where) => act({ _tag: "Retry" }, where),
       editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, fromInput(job, payload)),
       editAndReplayJson: (job, id, json) => editAndReplay(store, job, id as JobId, fromJson(job, json)),
+      payloadIssue: (job, record) => payloadIssue(store, job, record),
       promote: (where) => act({ _tag: "Promote" }, where),
       reschedule: (where, options) =>
         Effect.flatMap(dueOf(options), (due) => act({ _tag: "Reschedule", ...due }, where)),
