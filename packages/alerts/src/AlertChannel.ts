@@ -119,6 +119,18 @@ const post = (
 
 const signs = { critical: "🔴", warning: "🟡" } as const
 
+/** A channel refuses what is longer than it takes, and then nobody is told. Counted as channels do, and never through a character. */
+const cut = (text: string, most: number): string =>
+  text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
+
+/** Keys that differ stay different: what does not fit is told by a digest of the whole (FNV-1a, 32 bits). */
+const cutKey = (key: string, most: number): string => {
+  if (key.length <= most) return key
+  let digest = 0x811c9dc5
+  for (let i = 0; i < key.length; i++) digest = Math.imul(digest ^ key.charCodeAt(i), 0x01000193) >>> 0
+  return `${cut(key, most - 9)}#${digest.toString(16).padStart(8, "0")}`
+}
+
 /** One text for who shows no fields: what it is, since when, and details. */
 export const textOf = ({ detail, severity, since, state, title }: Alert): string =>
   [
@@ -141,7 +153,7 @@ export const slack = (options: {
   /** The address that Slack shows for the webhook. Who has it may post. */
   readonly url: Redacted.Redacted
 }): AlertChannel => ({
-  send: (alert) => post("Slack", options.url, { text: slackText(textOf(alert)) })
+  send: (alert) => post("Slack", options.url, { text: slackText(cut(textOf(alert), 8000)) })
 })
 
 /**
@@ -166,7 +178,7 @@ export const telegram = (options: {
     post(
       "Telegram",
       Redacted.make(`${options.api ?? "https://api.telegram.org"}/bot${Redacted.value(options.token)}/sendMessage`),
-      { chat_id: options.chatId, text: textOf(alert) }
+      { chat_id: options.chatId, text: cut(textOf(alert), 4096) }
     )
 })
 
@@ -196,13 +208,13 @@ export const pagerDuty = (options: {
     post("PagerDuty", `${options.api ?? "https://events.pagerduty.com"}/v2/enqueue`, {
       routing_key: Redacted.value(options.routingKey),
       event_action: alert.state === "firing" ? "trigger" : "resolve",
-      dedup_key: alert.key,
+      dedup_key: cutKey(alert.key, 255),
       payload: {
-        summary: alert.title,
+        summary: cut(alert.title, 1024),
         source: options.source ?? "capstan",
         severity: alert.severity,
         timestamp: new Date(alert.at).toISOString(),
-        custom_details: { detail: alert.detail }
+        custom_details: { detail: cut(alert.detail, 100_000) }
       }
     })
 })

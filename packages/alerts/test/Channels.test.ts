@@ -18,13 +18,21 @@ const firing: AlertChannel.Alert = {
 }
 
 let answer: { readonly status: number; readonly headers?: Record<string, string> } = { status: 200 }
+/** What the channels refuse by themselves: https://core.telegram.org/bots/api#sendmessage, and PagerDuty's Events API v2. */
+const refuses = (path: string, body: any): boolean =>
+  path.endsWith("/sendMessage")
+    ? body.text.length > 4096 || !body.text.isWellFormed()
+    : path === "/v2/enqueue"
+    ? body.dedup_key.length > 255 || body.payload.summary.length > 1024 || JSON.stringify(body).length > 512 * 1024
+    : path.startsWith("/services/") && body.text.length > 40_000
+
 let received: { readonly path: string; readonly headers: IncomingMessage["headers"]; readonly body: any } | undefined
 
 const server = createServer((request, response) => {
   let text = ""
   request.setEncoding("utf8").on("data", (part: string) => text += part).on("end", () => {
     received = { path: request.url!, headers: request.headers, body: JSON.parse(text) }
-    response.writeHead(answer.status, answer.headers).end()
+    response.writeHead(refuses(request.url!, received.body) ? 400 : answer.status, answer.headers).end()
   })
 })
 let api = ""
@@ -83,6 +91,26 @@ describe("channels", () => {
     )
     assert.deepStrictEqual(body, firing)
     assert.strictEqual(headers.authorization, "Bearer s3cret")
+  })
+
+  it.each(
+    [
+      ["Slack", () => AlertChannel.slack({ url: Redacted.make(`${api}/services/T/B/s3cret`) })],
+      ["Telegram", () => AlertChannel.telegram({ token: Redacted.make("7:s3cret"), chatId: "-100", api })],
+      ["PagerDuty", () => AlertChannel.pagerDuty({ routingKey: Redacted.make("r0uting"), api })]
+    ] as const
+  )("%s is told of what is longer than it takes", async (_, channel) => {
+    const long = { ...firing, key: `own/${"k".repeat(600)}`, title: "🔴".repeat(700), detail: "<🔴".repeat(300_000) }
+    await told(channel(), long)
+    await told(channel(), { ...long, title: `a${long.title}` })
+  })
+
+  it("PagerDuty keeps incidents apart whose keys are longer than it takes", async () => {
+    const channel = AlertChannel.pagerDuty({ routingKey: Redacted.make("r0uting"), api })
+    const keyOf = async (end: string, state: "firing" | "resolved" = "firing") =>
+      (await told(channel, { ...firing, state, key: `own/${"k".repeat(600)}/${end}` })).body.dedup_key
+    assert.notStrictEqual(await keyOf("a"), await keyOf("b"))
+    assert.strictEqual(await keyOf("a"), await keyOf("a", "resolved"))
   })
 
   it("a mail has one line for a subject", async () => {

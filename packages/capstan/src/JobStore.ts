@@ -100,6 +100,20 @@ export interface Server {
 }
 
 /**
+ * One thing that a store has looked at in itself, in a sentence for an operator.
+ *
+ * @category describe
+ * @since 0.1.0
+ */
+export interface Finding {
+  /** What was looked at, such as `indexes`. */
+  readonly what: string
+  /** `note`: worth knowing. `warning`: to be mended, and the detail says how. */
+  readonly is: "ok" | "note" | "warning"
+  readonly detail: string
+}
+
+/**
  * The operations of a store.
  *
  * @category service
@@ -119,6 +133,11 @@ export interface Shape {
   readonly inTransaction?: ((context: Context.Context<never>) => boolean) | undefined
   /** What the store is, and what an acknowledged enqueue survives: asked, where the server can say it. */
   readonly describe: Effect.Effect<Description, JobStoreError>
+  /**
+   * How its indexes are, and what else it is kept in order by: bounded reads, for an operator who asks. Absent: there is nothing to
+   * look at.
+   */
+  readonly examine?: Effect.Effect<ReadonlyArray<Finding>, JobStoreError> | undefined
   /**
    * Stores a batch, all or none, and answers what became of each record, in order. With `by` it is refused with `LeaseLost`
    * when that attempt is stale.

@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
-import { editAndReplay, enqueueJson, fromInput, fromJson } from "./internal/edit.ts"
+import { editAndReplay, enqueueJson, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
 import { holding } from "./internal/limit.ts"
 import { masked } from "./internal/view.ts"
@@ -206,6 +206,21 @@ export interface Shape {
     J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
   >
   /**
+   * What hinders a worker with this declaration from reading the payload of a record, which would end as `InvalidPayload` at once; none
+   * where nothing does. It is read by the version that the record has and lifted to the job's own, and what is masked is no
+   * part of the answer.
+   *
+   * Only a record of which something is masked is asked for again.
+   */
+  readonly payloadIssue: <J extends Job.Any>(
+    job: J,
+    record: JobRecord
+  ) => Effect.Effect<
+    Option.Option<string>,
+    JobStoreError | JobControlError,
+    J["payloadSchema"]["DecodingServices"]
+  >
+  /**
    * Enqueues a record of a job whose payload is given as JSON: for pages and command lines, where somebody has written it. It is
    * read by the job's schema of now.
    */
@@ -299,6 +314,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       retry: (where) => act({ _tag: "Retry" }, where),
       editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, fromInput(job, payload)),
       editAndReplayJson: (job, id, json) => editAndReplay(store, job, id as JobId, fromJson(job, json)),
+      payloadIssue: (job, record) => payloadIssue(store, job, record),
       enqueueJson: (job, json, options) => Effect.provideService(enqueueJson(job, json, options), JobStore, store),
       promote: (where) => act({ _tag: "Promote" }, where),
       reschedule: (where, options) =>

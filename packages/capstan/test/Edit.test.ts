@@ -81,3 +81,60 @@ describe("a payload that is edited as JSON", () => {
       assert.strictEqual(Option.getOrThrow(yield* jobs.get(id)).payload, "{\"to\":\"a\",\"accounts\":[]}")
     }).pipe(Effect.provide(storeOnly)))
 })
+
+const one = { payload: { to: Schema.String, pin: Schema.Redacted(Schema.String) } }
+
+class Old extends Job.make("Moved", one) {}
+
+class Moved extends Job.make("Moved", {
+  payload: { name: Schema.NonEmptyString, pin: Schema.Redacted(Schema.FiniteFromString) },
+  version: 2,
+  previous: [
+    Job.version(1, Schema.Struct(one.payload), ({ pin, to }) => ({
+      name: to,
+      pin: Redacted.make(Number(Redacted.value(pin)))
+    }))
+  ]
+}) {}
+
+class Telling extends Job.make("Moved", {
+  payload: { pin: Schema.Redacted(Schema.String) },
+  version: 2,
+  previous: [
+    Job.version(1, Schema.Struct(one.payload), ({ pin }): { pin: typeof pin } => {
+      throw new Error(`${Redacted.value(pin)} is too short`)
+    })
+  ]
+}) {}
+
+describe("whether a worker could read a payload", () => {
+  const issueOf = (job: typeof Moved | typeof Telling | typeof Pay, payload: Parameters<typeof Old.enqueue>[0]) =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Old.enqueue(payload)
+      return yield* jobs.payloadIssue(job, Option.getOrThrow(yield* jobs.get(id)))
+    })
+
+  it.effect("is asked of the version that the record has, lifted to the present one, with what is masked in it", () =>
+    Effect.gen(function*() {
+      assert.isTrue(Option.isNone(yield* issueOf(Moved, { to: "a", pin: Redacted.make("4242") })))
+      const empty = yield* issueOf(Moved, { to: "", pin: Redacted.make("4242") })
+      assert.include(Option.getOrThrow(empty), "name")
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Moved.enqueue({ name: "a", pin: Redacted.make(1) })
+      const newer = yield* jobs.payloadIssue(Old, Option.getOrThrow(yield* jobs.get(id)))
+      assert.strictEqual(Option.getOrThrow(newer), "payload version 2 is not among the previous versions of Moved")
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("is told without what is masked", () =>
+    Effect.gen(function*() {
+      const issue = Option.getOrThrow(yield* issueOf(Telling, { to: "a", pin: Redacted.make("4242") }))
+      assert.strictEqual(issue, "<redacted> is too short")
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("is not asked of another job's declaration", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(issueOf(Pay, { to: "a", pin: Redacted.make("1") }))
+      assert.include(error.message, "is one of Moved, not of Pay")
+    }).pipe(Effect.provide(storeOnly)))
+})

@@ -11,11 +11,12 @@ import { actions, queues } from "./internal/act.ts"
 import { check } from "./internal/check.ts"
 import { type Given, root, sessionOf } from "./internal/connection.ts"
 import { dashboard } from "./internal/dashboard.ts"
-import { enqueue, replay } from "./internal/enqueue.ts"
+import { enqueue } from "./internal/enqueue.ts"
 import { limits } from "./internal/limits.ts"
 import { tail, top } from "./internal/live.ts"
 import { exported, inspect, list, stats } from "./internal/look.ts"
 import { migrate } from "./internal/migrate.ts"
+import { replay } from "./internal/replay.ts"
 import { schedules } from "./internal/schedules.ts"
 
 /**

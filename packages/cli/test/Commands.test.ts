@@ -271,6 +271,106 @@ describe("acting", () => {
   )
 })
 
+describe("replay", () => {
+  const cancelled = Effect.fnUntraced(function*(payload: string) {
+    const id = (yield* run("enqueue", "SendMail", payload, "--queue", "mail")).out.split(" ")[0]!
+    yield* run("cancel", id, "--yes")
+    return id
+  })
+
+  fact(
+    "says what would run again and whether each payload decodes, and changes nothing",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const unreadable = yield* cancelled(`{"to":3}`)
+      yield* run("enqueue", "Gone", "{}", "--queue", "mail")
+      const gone = documents((yield* run("list", "--job", "Gone", "--json")).out)[0]!["id"] as string
+      const before = (yield* run("export")).out
+
+      const good = yield* run("replay", "--state", "dead", "--app", app, "--dry-run")
+      assert.strictEqual(good.code, 0, good.err)
+      assert.match(good.out, new RegExp(`^${dead} +SendMail +mail +dead +1 +runs again +decodes$`, "m"))
+      assert.match(good.out, /^would replay 1 record; all payloads decode$/m)
+
+      const unchecked = yield* run("replay", "--job", "SendMail", "--dry-run")
+      assert.strictEqual(unchecked.code, 0)
+      assert.match(unchecked.out, /^would replay 2 records; payloads are unchecked: give --app$/m)
+
+      const all = yield* run("replay", dead, unreadable, gone, "--app", app, "--dry-run")
+      assert.strictEqual(all.code, 4)
+      // What is to be seen to comes first.
+      const [, first, second, third, summary] = lines(all.out)
+      assert.match(first!, new RegExp(`^${unreadable} .* does not decode: .*\\["to"\\]`))
+      assert.match(
+        second!,
+        new RegExp(`^${gone} +Gone +mail +ready +1 +is left +does not decode: .*exports no job Gone$`)
+      )
+      assert.match(third!, new RegExp(`^${dead} `))
+      assert.strictEqual(summary, "would replay 2 records, leave 1 as they are; 1 payload would not decode")
+      assert.include(all.err, "1 payload would not decode")
+
+      const json = yield* run("replay", dead, unreadable, "--app", app, "--dry-run", "--json")
+      assert.strictEqual(json.code, 4)
+      const [{ records, ...counts }] = documents(json.out) as [{ records: ReadonlyArray<Record<string, unknown>> }]
+      assert.deepStrictEqual(counts as unknown, { matched: 2, isAtLeast: false, runs: 2, undecodable: 1 })
+      const about = { job: "SendMail", queue: "mail", version: 1, runs: true }
+      assert.deepStrictEqual(records.find(({ id }) => id === dead), {
+        ...about,
+        id: dead,
+        state: "dead",
+        payload: "decodes"
+      })
+      assert.deepInclude(records.find(({ id }) => id === unreadable), { ...about, payload: "does not decode" })
+      assert.strictEqual((yield* run("export")).out, before)
+
+      assert.strictEqual((yield* run("replay", "--job", "None", "--dry-run")).code, 3)
+      assert.strictEqual((yield* run("replay", "--dry-run")).code, 2)
+    })
+  )
+
+  fact(
+    "reads what is masked as it is stored, and does not show it",
+    Effect.fnUntraced(function*() {
+      const { id } = yield* SendMail.enqueue({ to: "bad@example.com", token: Redacted.make("s3cret") })
+      yield* work
+      const { code, out } = yield* run("replay", id, "--app", app, "--dry-run", "--json")
+      assert.strictEqual(code, 0)
+      assert.notInclude(out, "s3cret")
+    })
+  )
+
+  fact(
+    "runs nothing again of what would not decode, and asks before it runs many",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const unreadable = yield* cancelled(`{"to":3}`)
+      const refused = yield* run("replay", "--job", "SendMail", "--app", app, "--yes")
+      assert.strictEqual(refused.code, 2)
+      assert.include(refused.err, `1 payload would not decode, such as that of ${unreadable}`)
+      assert.include((yield* run("inspect", dead)).out, "dead")
+      const asked = yield* run("replay", "--state", "dead", "--app", app)
+      assert.include(asked.err, "replay 1 record? Nobody is there to answer: say --yes")
+      const done = yield* run("replay", "--state", "dead", "--app", app, "--yes")
+      assert.deepInclude(done, { code: 0, out: "1 record to run again" })
+    })
+  )
+
+  fact(
+    "with another payload it is checked, and with --dry-run not stored",
+    Effect.fnUntraced(function*() {
+      const dead = yield* some
+      const wrong = yield* run("replay", dead, "--payload", `{"to":1}`, "--app", app, "--dry-run")
+      assert.strictEqual(wrong.code, 2)
+      const right = yield* run("replay", dead, "--payload", `{"to":"good@example.com"}`, "--app", app, "--dry-run")
+      assert.deepInclude(right, { code: 0, out: `${dead} would run again with the new payload` })
+      const record = documents((yield* run("inspect", dead, "--json")).out)[0]!
+      assert.deepInclude(record, { state: "dead", payload: `{"to":"bad@example.com"}` })
+      const two = yield* run("replay", dead, dead, "--payload", "{}", "--app", app)
+      assert.strictEqual(two.code, 2)
+    })
+  )
+})
+
 describe("schedules, limits and the state of a store", () => {
   fact(
     "lists, pauses, resumes and runs schedules",

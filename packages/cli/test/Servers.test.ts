@@ -3,17 +3,22 @@ import { PgJobStore } from "@capstan/pg"
 import { RedisJobStore } from "@capstan/redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { PgClient } from "@effect/sql-pg"
-import type { JobStore } from "capstan"
-import { Effect, Layer, Redacted } from "effect"
+import { Job, type JobStore } from "capstan"
+import { Effect, Layer, Redacted, Schema } from "effect"
+import { Redis } from "effect/persistence"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { connect } from "node:net"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { Client } from "pg"
-import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
+import { afterAll, afterEach, assert, beforeAll, describe, it, vi } from "vitest"
 import { documents, type Ran, SendMail, work } from "./harness.ts"
 
+// Each is several processes: what takes longer hangs, also on a machine that has other things to do.
+vi.setConfig({ testTimeout: 120_000 })
+
+const app = fileURLToPath(new URL("app.ts", import.meta.url))
 const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 
 const running = new Set<ChildProcess>()
@@ -52,18 +57,29 @@ const stores: ReadonlyArray<{
   readonly env: Record<string, string>
   readonly where: ReadonlyArray<string>
   readonly layer: () => Layer.Layer<JobStore.JobStore, unknown>
+  /** An index, and how it gets lost. */
+  readonly index: string
+  readonly lose: () => Promise<unknown>
 }> = [
   {
     title: "Postgres",
     env: { CAPSTAN_STORE: pg },
     where: ["--schema", name],
-    layer: () => PgJobStore.layer({ schema: name }).pipe(Layer.provide(PgClient.layer({ url: Redacted.make(pg) })))
+    layer: () => PgJobStore.layer({ schema: name }).pipe(Layer.provide(PgClient.layer({ url: Redacted.make(pg) }))),
+    index: "history_ended",
+    lose: () => admin.query(`DROP INDEX ${name}.history_ended`)
   },
   {
     title: "Redis",
     env: { CAPSTAN_STORE: redis },
     where: ["--prefix", name],
-    layer: () => RedisJobStore.layer({ prefix: name }).pipe(Layer.provide(NodeRedis.layer({ url: redis })))
+    layer: () => RedisJobStore.layer({ prefix: name }).pipe(Layer.provide(NodeRedis.layer({ url: redis }))),
+    index: `{${name}}:ok:0`,
+    lose: () =>
+      Effect.flatMap(Redis.Redis, ({ send }) => send("DEL", `{${name}}:ok:0`)).pipe(
+        Effect.provide(NodeRedis.layer({ url: redis })),
+        Effect.runPromise
+      )
   }
 ]
 
@@ -107,10 +123,10 @@ describe("migrate", () => {
   })
 })
 
-describe.each(stores)("on $title", ({ env, layer, where }) => {
+describe.each(stores)("on $title", ({ env, index, layer, lose, where }) => {
   const run = capstan(env)
 
-  it("lists what died, tells what happens while it does, and runs the dead again", { timeout: 60_000 }, async () => {
+  it("lists what died, tells what happens while it does, and runs the dead again", async () => {
     const dead = await Effect.gen(function*() {
       yield* SendMail.enqueue({ to: "ada@example.com" })
       const { id } = yield* SendMail.enqueue({ to: "bad@example.com" })
@@ -135,7 +151,7 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     assert.strictEqual(retried.out, "1 record to run again\n")
   })
 
-  it("shows the dashboard, and ends at once on Ctrl-C with pages open", { timeout: 60_000 }, async () => {
+  it("shows the dashboard, and ends at once on Ctrl-C with pages open", async () => {
     const dashboard = start(env, ["dashboard", "--port", "0", ...where])
     const [address] = await once(createInterface({ input: dashboard.stdout! }), "line")
     const { origin, port } = new URL(address)
@@ -164,6 +180,23 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     await stream.cancel().catch(() => {})
   })
 
+  it("says what a replay would come to, by the application's schemas", async () => {
+    const [readable, unreadable] = await Effect.gen(function*() {
+      const old = { delay: "1 hour" } as const
+      const readable = yield* SendMail.enqueue({ to: "ada@example.com" }, old)
+      const unreadable = yield* Job.make("SendMail", { payload: { to: Schema.Number }, queue: "mail" }).enqueue({
+        to: 3
+      }, old)
+      return [readable.id, unreadable.id]
+    }).pipe(Effect.provide(layer()), Effect.runPromise)
+    const dry = await run("replay", readable, unreadable, "--app", app, "--dry-run", "--json", ...where)
+    assert.strictEqual(dry.code, 4, dry.err)
+    const { records, ...counts } = JSON.parse(dry.out)
+    assert.deepStrictEqual(counts, { matched: 2, isAtLeast: false, runs: 2, undecodable: 1 })
+    const payloads = new Map(records.map(({ id, payload }: Record<string, string>) => [id, payload]))
+    assert.deepStrictEqual([payloads.get(readable), payloads.get(unreadable)], ["decodes", "does not decode"])
+  })
+
   it("check names the store, its durability, and what it lacks", async () => {
     const { code, out } = await run("check", ...where)
     assert.match(out, /^ok {4}wake-ups: a subscription opens$/m)
@@ -173,6 +206,17 @@ describe.each(stores)("on $title", ({ env, layer, where }) => {
     // Two records wait, and nobody works.
     assert.strictEqual(code, 4)
     assert.match(out, /^WARN {2}queue mail: 2 ready records, and no worker$/m)
+    assert.match(out, /^ok {4}indexes: /m)
+  })
+
+  it("check names an index that is not there any more", async () => {
+    await lose()
+    const { code, out } = await run("check", "--json", ...where)
+    assert.strictEqual(code, 4)
+    const findings: ReadonlyArray<Record<string, unknown>> = JSON.parse(out)
+    const about = findings.filter(({ what }) => what === "indexes")
+    assert.deepStrictEqual(about.map(({ is }) => is), ["warning"])
+    assert.include(about[0]!["detail"], index)
   })
 })
 

@@ -9,6 +9,7 @@ import { Redis } from "effect/persistence"
 import { Advance } from "../../testing/src/internal/suite/harness.ts"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { Client } from "../src/internal/client.ts"
+import { examine } from "../src/internal/examine.ts"
 import { repair } from "../src/internal/repair.ts"
 import { scripts } from "../src/internal/scripts.ts"
 import { make, usualSettings } from "../src/internal/store.ts"
@@ -212,6 +213,8 @@ describe("under random calls", () => {
             const before = yield* picture
             check(before)
             const kept = yield* indexes(prefix)
+            const looked = yield* examine([client])
+            assert.deepStrictEqual(looked.map(({ is }) => is), ["ok"], `after ${i} calls: ${JSON.stringify(looked)}`)
             assert.strictEqual((yield* repair(client)).broken, 0, `after ${i} calls`)
             assert.deepStrictEqual(yield* picture, before, `after ${i} calls`)
             if (Object.keys(kept).length > 0) yield* Harness.send("DEL", ...Object.keys(kept))

@@ -3,13 +3,15 @@
  * changed some of what they were shown. And a new record whose payload somebody has written.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Job from "../Job.ts"
 import { EnqueueError, InvalidPayload, JobControlError, type JobStoreError, TooLarge } from "../JobError.ts"
 import type { JobId, JobRecord, Sensitive } from "../JobRecord.ts"
 import type { ControlOutcome, JobStore } from "../JobStore.ts"
 import * as Codec from "./codec.ts"
 import { enqueueOne, type Options, size, type Stored } from "./enqueue.ts"
-import { restored } from "./sensitive.ts"
+import { decode } from "./payload.ts"
+import { maskError, restored } from "./sensitive.ts"
 
 type Failure = EnqueueError | JobStoreError | JobControlError
 
@@ -26,12 +28,7 @@ export const editAndReplay = (
     const definition = job[Job.TypeId]
     const record = yield* store.get(id)
     if (record === undefined) return "NotFound"
-    if (record.tag !== job._tag) {
-      return yield* new JobControlError({
-        option: "job",
-        issue: `record ${id} is one of ${record.tag}, not of ${job._tag}`
-      })
-    }
+    yield* checkJob(job, record)
     const json = yield* edit(record)
     const bytes = size(json, definition.maxPayloadBytes)
     if (bytes > definition.maxPayloadBytes) {
@@ -43,6 +40,35 @@ export const editAndReplay = (
     const payload = { json, version: definition.version, sensitive }
     const reply = yield* store.control({ action: { _tag: "Retry", payload }, where: { ids: [id] }, limit: 1 })
     return reply.outcomes[0]?.outcome ?? "NotFound"
+  })
+
+const checkJob = (job: Job.Any, { id, tag }: JobRecord): Effect.Effect<void, JobControlError> =>
+  tag === job._tag
+    ? Effect.void
+    : Effect.fail(
+      new JobControlError({ option: "job", issue: `record ${id} is one of ${tag}, not of ${job._tag}` })
+    )
+
+/** What a worker could not read of a payload, without what is masked in it. */
+export const payloadIssue = (
+  store: JobStore["Service"],
+  job: Job.Any,
+  given: JobRecord
+): Effect.Effect<Option.Option<string>, JobStoreError | JobControlError> =>
+  Effect.gen(function*() {
+    yield* checkJob(job, given)
+    const definition = job[Job.TypeId]
+    // What a reader was shown of it is another payload than the one that is stored.
+    const record = given.sensitive.payload.length === 0 ? given : yield* store.get(given.id)
+    if (record === undefined) return Option.some("the record is gone")
+    const { payload: at } = alsoMasked(record.sensitive, definition.sensitive())
+    return yield* Effect.match(decode(definition, record), {
+      onSuccess: () => Option.none(),
+      onFailure: (error) => {
+        const message = Codec.issueOf(error)
+        return Option.some(at.length === 0 ? message : maskError({ error: record.payload, message }, at).message)
+      }
+    })
   })
 
 export const fromInput = (job: Job.Any, input: unknown): Edit => () => {

@@ -26,7 +26,7 @@ const consent = {
   )
 }
 
-const selected = {
+export const selected = {
   ids,
   ...where,
   all: Flag.Boolean("all").pipe(
@@ -36,7 +36,7 @@ const selected = {
   ...consent
 }
 
-type Selected = Where & {
+export type Selected = Where & {
   readonly ids: ReadonlyArray<string>
   readonly all: boolean
   readonly yes: boolean
@@ -55,12 +55,12 @@ interface Action {
 }
 
 /** A count is for a person who decides: beyond that it reads "at least". */
-const most = 10_000
+export const most = 10_000
 
-const atLeast = (count: number): string =>
+export const atLeast = (count: number): string =>
   count >= most ? `at least ${most} records` : `${count} record${count === 1 ? "" : "s"}`
 
-const confirm = (question: string): Effect.Effect<void, CommandFailed, Prompt.Environment | Stdio.Stdio> =>
+export const confirm = (question: string): Effect.Effect<void, CommandFailed, Prompt.Environment | Stdio.Stdio> =>
   Effect.gen(function*() {
     if (!(yield* (yield* Stdio.Stdio).stdinIsTerminal)) {
       return yield* failed("Usage", `${question} Nobody is there to answer: say --yes`)

@@ -15,7 +15,7 @@ export const app = Flag.Path("app", { pathType: "file", mustExist: true }).pipe(
 const isJob = (value: unknown): value is Job.Any => typeof value === "function" && Job.TypeId in value
 
 /** All jobs that the module exports, by tag. */
-const jobsOf = (path: string): Effect.Effect<ReadonlyMap<string, Job.Any>, CommandFailed, Path.Path> =>
+export const jobsOf = (path: string): Effect.Effect<ReadonlyMap<string, Job.Any>, CommandFailed, Path.Path> =>
   Effect.gen(function*() {
     const paths = yield* Path.Path
     const module: Readonly<Record<string, unknown>> = yield* Effect.tryPromise({

@@ -14,11 +14,7 @@ import { failed } from "./failure.ts"
 import { print } from "./print.ts"
 import { counted, duration, plain } from "./text.ts"
 
-interface Finding {
-  readonly what: string
-  readonly is: "ok" | "note" | "warning"
-  readonly detail: string
-}
+type Finding = JobStore.Finding
 
 const finding = (what: string, is: Finding["is"], detail: string): Finding => ({ what, is, detail })
 
@@ -57,6 +53,7 @@ const look = Effect.gen(function*() {
   } else {
     findings.push(finding("wake-ups", "note", "the store has none here: workers look at intervals"))
   }
+  if (store.examine !== undefined) findings.push(...yield* store.examine)
   const gone = stats.workers.filter(({ leaseLeft }) => leaseLeft < 0)
   findings.push(
     gone.length > 0
@@ -110,6 +107,6 @@ export const check = (session: Session) =>
       if (warnings > 0) return yield* failed("Found", `${counted(warnings, "warning")}`)
     })).pipe(
       Command.withDescription(
-        "Durability, settings, clock, wake-ups, workers, and what waits for nobody; exit code 4 with a warning"
+        "Durability, settings, clock, wake-ups, indexes, workers, and what waits for nobody; exit code 4 with a warning"
       )
     )

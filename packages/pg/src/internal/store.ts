@@ -10,6 +10,7 @@ import { AllClaims } from "./claims.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
+import { examine } from "./examine.ts"
 import { exchange } from "./exchange.ts"
 import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
@@ -193,6 +194,7 @@ export const make = Effect.fnUntraced(function*(
     notifications: "hint",
     inTransaction: (context) => client.isInTransaction(context),
     describe: describe(client, settings),
+    examine: examine(client),
     enqueue: (request) =>
       Effect.withFiber((fiber) => {
         const { by, records, whole } = request

@@ -19,7 +19,7 @@ import { maintain } from "./lua/maintain.ts"
 import { get, matches, page, results, stats } from "./lua/read.ts"
 import { record } from "./lua/record.ts"
 import { heldBy, renew, unpark } from "./lua/renew.ts"
-import { mend, recount, reshelve } from "./lua/repair.ts"
+import { examine, mend, mending, recount, reshelve } from "./lua/repair.ts"
 import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { attend, putSchedule, schedules, scheduleText, tick } from "./lua/tick.ts"
@@ -61,6 +61,7 @@ export type Verb =
   | "recount"
   | "mend"
   | "reshelve"
+  | "examine"
   | "outgoing"
   | "receive"
   | "sent"
@@ -133,7 +134,8 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     putSchedule: make(withRoom, context, scheduleText, putSchedule),
     listen: make(always, listen),
     recount: make(always, context, record, recount),
-    mend: make(always, context, library, mend),
+    mend: make(always, context, library, mending, mend),
+    examine: make(always, context, library, mending, examine),
     reshelve: make(always, reshelve),
     tick: make(withRoom, context, library, scheduleText, tick),
     outgoing: make(always, forward.outgoing),

@@ -9,6 +9,7 @@ import type { Calls } from "./client.ts"
 import * as Codec from "./codec.ts"
 import * as Decode from "./decode.ts"
 import { describe, type Durability } from "./describe.ts"
+import { examine } from "./examine.ts"
 import * as Ids from "./ids.ts"
 import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
@@ -146,6 +147,7 @@ export const make = Effect.fnUntraced(function*(
       ? { inTransaction: (context) => openTransaction(context) !== undefined }
       : {}),
     describe: describe(client, settings),
+    examine: examine([client]),
     enqueue: (request) => Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueue)),
 
     exchange: (request) => {

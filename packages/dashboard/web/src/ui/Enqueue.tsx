@@ -102,7 +102,7 @@ const Form = (
   const id = useId()
   const type = (pointer: string, value: string) => {
     setTyped((before) => ({ ...before, [pointer]: value }))
-    setOwn(({ [pointer]: _, ...rest }) => rest)
+    setOwn((problems) => Object.fromEntries(Object.entries(problems).filter(([at]) => at !== pointer)))
   }
   const toJson = () => setText(jsonOf(read(root, typed).value))
   const toForm = () => {

@@ -12,6 +12,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { Calls } from "../client.ts"
 import { clean, packWorker } from "../codec.ts"
+import { examine } from "../examine.ts"
 import { makeEvents, makeWakeups } from "../listen.ts"
 import { make, type Settings } from "../store.ts"
 import { guarded, openTransaction } from "../transaction.ts"
@@ -156,6 +157,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
       ? { inTransaction: (context) => openTransaction(context) !== undefined }
       : {}),
     describe: describe(stores, counts),
+    examine: examine(clients),
     enqueue: (request) =>
       Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueuer.enqueue)),
     exchange: (request) => exchanger.exchange(request),
