@@ -187,7 +187,7 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, where }) => {
       const unreadable = yield* Job.make("SendMail", { payload: { to: Schema.Number }, queue: "mail" }).enqueue({
         to: 3
       }, old)
-      return [readable.id, unreadable.id]
+      return [readable.id, unreadable.id] as const
     }).pipe(Effect.provide(layer()), Effect.runPromise)
     const dry = await run("replay", readable, unreadable, "--app", app, "--dry-run", "--json", ...where)
     assert.strictEqual(dry.code, 4, dry.err)

@@ -37,7 +37,6 @@ const asleep = Effect.gen(function*() {
     heard = []
     return workers
   })
-  yield* called
   /** Lets everybody answer until nobody is called any more, and says who has been. */
   const answered = Effect.gen(function*() {
     const all: Array<number> = []
@@ -50,6 +49,7 @@ const asleep = Effect.gen(function*() {
     }
     return all
   })
+  yield* answered
   return { answered, called, close: (worker: number) => Scope.close(scopes[worker]!, Exit.void), look }
 })
 
@@ -155,6 +155,21 @@ describe("of eight workers that sleep beside a queue", () => {
   )
 
   fact(
+    "one has the timer for what a key holds back from a start elsewhere on",
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const rate = { limit: 1, perMillis: due, burst: 1 }
+      yield* store.limits([{ _tag: "Propose", name: "@mail", release: 1, settings: { rate } }])
+      const fleet = yield* asleep
+      yield* H.enqueue({ queue: "other", concurrency: { key: "@mail/a", limit: 1 } })
+      yield* H.enqueue({ concurrency: { key: "@mail/a", limit: 1 } })
+      assert.deepStrictEqual(yield* fleet.answered, [])
+      yield* H.claimOne("w", "other")
+      assert.lengthOf(yield* fleet.answered, 1)
+    })
+  )
+
+  fact(
     "one has the timer for a queue that is closed for a while",
     Effect.gen(function*() {
       const fleet = yield* asleep
@@ -219,7 +234,10 @@ const twoWorkers = (
 ) =>
   Effect.gen(function*() {
     let chores = 0
-    const handlers = Layer.merge(Chore.toLayer(() => Effect.sync(() => chores++)), Long.toLayer(() => Effect.never))
+    const handlers = Layer.merge(
+      Chore.toLayer(() => Effect.sync(() => void chores++)),
+      Long.toLayer(() => Effect.never)
+    )
     const start = Layer.fresh(
       JobWorker.layer(JobGroup.make(Chore, Long), { concurrency: 1, shutdownGrace: "10 minutes" }).pipe(
         Layer.provide(handlers)
@@ -227,7 +245,7 @@ const twoWorkers = (
     )
     const first = yield* Scope.make()
     yield* Layer.buildWithScope(start, first)
-    yield* Chore.enqueue({}, { delay: due })
+    yield* Chore.enqueue(undefined, { delay: due })
     yield* H.advance(0)
     yield* Long.enqueue()
     yield* H.advance(0)
