@@ -309,7 +309,11 @@ const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now
  */
 const foresee = (state: WorkerState, parcel: Parcel, now: number): void => {
   const settled = state.settledSince + workedOff(parcel)
-  if (settled === 0) return
+  if (settled === 0) {
+    // What was worked off so long ago says nothing of the handlers that run now: it claims nothing that they keep from starting.
+    if (now - state.lastTurnAt > maxHorizon) state.ahead = 0
+    return
+  }
   const { elapsed, worked } = paceWith(state, settled, now)
   state.ahead = Math.max(state.ahead, aheadAt(state, worked, elapsed))
 }
