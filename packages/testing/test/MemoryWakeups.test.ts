@@ -37,7 +37,6 @@ const asleep = Effect.gen(function*() {
     heard = []
     return workers
   })
-  yield* called
   /** Lets everybody answer until nobody is called any more, and says who has been. */
   const answered = Effect.gen(function*() {
     const all: Array<number> = []
@@ -50,6 +49,7 @@ const asleep = Effect.gen(function*() {
     }
     return all
   })
+  yield* answered
   return { answered, called, close: (worker: number) => Scope.close(scopes[worker]!, Exit.void), look }
 })
 
@@ -151,6 +151,21 @@ describe("of eight workers that sleep beside a queue", () => {
       assert.deepStrictEqual(others, [])
       const known = yield* Effect.filter(Array.from({ length: size }, (_, i) => i), (worker) => fleet.look(worker))
       assert.deepStrictEqual(known, [one])
+    })
+  )
+
+  fact(
+    "one has the timer for what a key holds back from a start elsewhere on",
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const rate = { limit: 1, perMillis: due, burst: 1 }
+      yield* store.limits([{ _tag: "Propose", name: "@mail", release: 1, settings: { rate } }])
+      const fleet = yield* asleep
+      yield* H.enqueue({ queue: "other", concurrency: { key: "@mail/a", limit: 1 } })
+      yield* H.enqueue({ concurrency: { key: "@mail/a", limit: 1 } })
+      assert.deepStrictEqual(yield* fleet.answered, [])
+      yield* H.claimOne("w", "other")
+      assert.lengthOf(yield* fleet.answered, 1)
     })
   )
 
