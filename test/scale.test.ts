@@ -36,7 +36,7 @@ describe("the page of scale", () => {
     assert.include(read(`docs/${guide}.md`), "| | scenario |")
   })
 
-  it("says that a record calls no more than a few, but where it says so", () => {
+  it("says that a record calls no more than a few", () => {
     const counts = table("| store | load |").map(([store, load, , , , calls]) => ({
       of: `${store} ${load}`,
       calls: Number(calls)
