@@ -314,7 +314,10 @@ describe("replay", () => {
       // What is to be seen to comes first.
       const [, first, second, third, summary] = lines(all.out)
       assert.match(first!, new RegExp(`^${unreadable} .* does not decode: .*\\["to"\\]`))
-      assert.match(second!, new RegExp(`^${gone} +Gone +mail +ready +1 +is left +does not decode: .*exports no job Gone$`))
+      assert.match(
+        second!,
+        new RegExp(`^${gone} +Gone +mail +ready +1 +is left +does not decode: .*exports no job Gone$`)
+      )
       assert.match(third!, new RegExp(`^${dead} `))
       assert.strictEqual(summary, "would replay 2 records, leave 1 as they are; 1 payload would not decode")
       assert.include(all.err, "1 payload would not decode")
@@ -324,7 +327,12 @@ describe("replay", () => {
       const [{ records, ...counts }] = documents(json.out) as [{ records: ReadonlyArray<Record<string, unknown>> }]
       assert.deepStrictEqual(counts as unknown, { matched: 2, isAtLeast: false, runs: 2, undecodable: 1 })
       const about = { job: "SendMail", queue: "mail", version: 1, runs: true }
-      assert.deepStrictEqual(records.find(({ id }) => id === dead), { ...about, id: dead, state: "dead", payload: "decodes" })
+      assert.deepStrictEqual(records.find(({ id }) => id === dead), {
+        ...about,
+        id: dead,
+        state: "dead",
+        payload: "decodes"
+      })
       assert.deepInclude(records.find(({ id }) => id === unreadable), { ...about, payload: "does not decode" })
       assert.strictEqual((yield* run("export")).out, before)
 

@@ -181,7 +181,9 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, where }) => {
     const [readable, unreadable] = await Effect.gen(function*() {
       const old = { delay: "1 hour" } as const
       const readable = yield* SendMail.enqueue({ to: "ada@example.com" }, old)
-      const unreadable = yield* Job.make("SendMail", { payload: { to: Schema.Number }, queue: "mail" }).enqueue({ to: 3 }, old)
+      const unreadable = yield* Job.make("SendMail", { payload: { to: Schema.Number }, queue: "mail" }).enqueue({
+        to: 3
+      }, old)
       return [readable.id, unreadable.id]
     }).pipe(Effect.provide(layer()), Effect.runPromise)
     const dry = await run("replay", readable, unreadable, "--app", app, "--dry-run", "--json", ...where)

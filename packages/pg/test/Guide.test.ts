@@ -1,7 +1,7 @@
 /** The first program of `docs/postgres.md`, run as a process on a database of its own. */
+import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
-import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { Client } from "pg"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -34,7 +34,9 @@ describe("docs/postgres.md", () => {
       env: { ...process.env, DATABASE_URL: database.href }
     })
     let out = ""
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => out += text)
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => out += text)
+    }
     const [code] = await once(child, "close")
     assert.strictEqual(code, 0, out)
     assert.include(out.split("\n"), "Welcome, Ada!")

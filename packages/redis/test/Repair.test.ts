@@ -161,29 +161,33 @@ describe("repair", () => {
 })
 
 describe("a look at a sample", () => {
-  it.live("misses each index that is deleted, but for what no record tells of, and changes nothing", () =>
-    Effect.gen(function*() {
-      yield* Harness.empty(prefix)
-      yield* fill
-      // Who waits for whom is a part of the records.
-      const all = (yield* keysOf).filter((key) => !isPrimary(key) && !/:d[pw]:/.test(key))
-      const unnoticed: Array<string> = []
-      const { examine } = yield* JobStore.JobStore
-      for (const lost of all) {
+  it.live(
+    "misses each index that is deleted, but for what no record tells of, and changes nothing",
+    () =>
+      Effect.gen(function*() {
         yield* Harness.empty(prefix)
         yield* fill
-        const before = yield* keysOf
-        assert.deepStrictEqual((yield* examine!).map(({ is }) => is), ["ok"])
-        yield* Harness.send("DEL", lost)
-        const [found] = yield* examine!
-        if (found!.is === "ok") unnoticed.push(lost.slice(prefix.length + 2))
-        else assert.include(found!.detail, "RedisJobStore.repair")
-        assert.deepStrictEqual(yield* keysOf, before.filter((key) => key !== lost))
-      }
-      // How much of a chunk has ended: nothing is sought in one that says too little of itself.
-      assert.deepStrictEqual(unnoticed, [":oe"])
-      yield* Harness.empty(prefix)
-    }).pipe(Effect.provide(layer)), 180_000)
+        // Who waits for whom is a part of the records.
+        const all = (yield* keysOf).filter((key) => !isPrimary(key) && !/:d[pw]:/.test(key))
+        const unnoticed: Array<string> = []
+        const { examine } = yield* JobStore.JobStore
+        for (const lost of all) {
+          yield* Harness.empty(prefix)
+          yield* fill
+          const before = yield* keysOf
+          assert.deepStrictEqual((yield* examine!).map(({ is }) => is), ["ok"])
+          yield* Harness.send("DEL", lost)
+          const [found] = yield* examine!
+          if (found!.is === "ok") unnoticed.push(lost.slice(prefix.length + 2))
+          else assert.include(found!.detail, "RedisJobStore.repair")
+          assert.deepStrictEqual(yield* keysOf, before.filter((key) => key !== lost))
+        }
+        // How much of a chunk has ended: nothing is sought in one that says too little of itself.
+        assert.deepStrictEqual(unnoticed, [":oe"])
+        yield* Harness.empty(prefix)
+      }).pipe(Effect.provide(layer)),
+    180_000
+  )
 
   it.live("says that what records had of their own is lost", () =>
     Effect.gen(function*() {

@@ -12,8 +12,8 @@ import * as Terminal from "effect/Terminal"
 import { root, type Session } from "./connection.ts"
 import { failed } from "./failure.ts"
 import { jsonLine } from "./print.ts"
-import { cut, instant, plain } from "./text.ts"
-import { queueTable, statsText, workerTable } from "./view.ts"
+import { counted, cut, instant, plain } from "./text.ts"
+import { briefQueueTable, briefWorkerTable, statsText } from "./view.ts"
 
 const types = [
   "enqueued",
@@ -72,25 +72,50 @@ const rates = (before: JobStore.Stats, after: JobStore.Stats): string => {
   })`
 }
 
-/** One look: a title, what changed, queues and workers, as much as fits. */
+/** What needs somebody comes first: what waits longest for a worker, then what is dead. */
+const byNeed = (queues: ReadonlyArray<JobStore.QueueStats>): ReadonlyArray<JobStore.QueueStats> =>
+  queues.toSorted((a, b) =>
+    (b.oldestReadyAge ?? 0) - (a.oldestReadyAge ?? 0) || b.counts.dead - a.counts.dead ||
+    b.counts.ready + b.counts.running - a.counts.ready - a.counts.running || (a.queue < b.queue ? -1 : 1)
+  )
+
+/** So many lines of a table, and how many it has besides. */
+const fitting = (text: string, rows: number, what: string): ReadonlyArray<string> => {
+  const lines = text.split("\n")
+  if (lines.length <= rows) return lines
+  const shown = Math.max(1, rows - 1)
+  return [...lines.slice(0, shown), `… ${counted(lines.length - shown, `more ${what}`)}`]
+}
+
+/** One look: a title, what changed, queues and workers, as much as fits. The worst of both stay in sight. */
 export const screen = (
   before: JobStore.Stats,
   after: JobStore.Stats,
   size: { readonly columns: number; readonly rows: number }
 ): ReadonlyArray<string> => {
+  const columns = Math.max(20, size.columns)
   const dead = after.queues.reduce((sum, { counts }) => sum + counts.dead, 0)
   const holds = after.workers.reduce((sum, worker) => sum + worker.holds, 0)
-  const lines = [
-    `capstan top   ${instant(after.now)}   ${after.workers.length} workers hold ${holds}   ${dead} dead`,
+  const queues = after.queues.length === 0
+    ? "no queue has a record"
+    : briefQueueTable(byNeed(after.queues), columns)
+  const workers = after.workers.length === 0
+    ? "no worker is registered"
+    : briefWorkerTable(after.workers.toSorted((a, b) => a.leaseLeft - b.leaseLeft), columns)
+  // Without the title, what changed, two empty lines and the line of who runs it.
+  const room = Math.max(2, size.rows - 5)
+  const workerRows = Math.min(
+    workers.split("\n").length,
+    Math.max(Math.floor(room / 3), room - queues.split("\n").length)
+  )
+  return [
+    `capstan top   ${instant(after.now)}   ${counted(after.workers.length, "worker")}, ${holds} held   ${dead} dead`,
     rates(before, after),
     "",
-    ...(after.queues.length === 0 ? ["no queue has a record"] : queueTable(after.queues).split("\n")),
+    ...fitting(queues, room - workerRows, "queue"),
     "",
-    ...(after.workers.length === 0 ? ["no worker is registered"] : workerTable(after.workers).split("\n"))
-  ]
-  const room = Math.max(1, size.rows - 1)
-  const shown = lines.length <= room ? lines : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`]
-  return shown.map((line) => cut(line, Math.max(20, size.columns)))
+    ...fitting(workers, workerRows, "worker")
+  ].map((line) => cut(line, columns)).slice(0, Math.max(1, size.rows - 1))
 }
 
 /** The other screen, the cursor hidden; and back, also when it is interrupted. */

@@ -117,7 +117,10 @@ const replayWith = (given: Selected, path: Option.Option<string>, text: string) 
     if (record === undefined) return yield* failed("NotFound", `there is no record ${id}`)
     const job = yield* declared(path, record.tag)
     if (Option.isNone(job)) {
-      return yield* failed("Usage", "another payload goes through the job's schema: say with --app where it is declared")
+      return yield* failed(
+        "Usage",
+        "another payload goes through the job's schema: say with --app where it is declared"
+      )
     }
     const value = yield* Effect.flatMap(textOf(text), json)
     const payload = yield* decoded(job.value, value)

@@ -1,6 +1,6 @@
 /** Records, queues and workers as a person reads them. */
 import { JobRecord, type JobStore } from "capstan"
-import { type Column, counted, duration, fields, instant, plainLines, table } from "./text.ts"
+import { type Column, counted, cutMiddle, duration, fields, instant, plain, plainLines, table } from "./text.ts"
 
 const reasonOf = (record: JobRecord.JobRecord): string => {
   const last = record.failures.at(-1)
@@ -111,31 +111,70 @@ export const queueTable = (queues: ReadonlyArray<JobStore.QueueStats>): string =
       ...["READY", "RUNNING", "SCHEDULED", "BLOCKED", "COMPLETED", "CANCELLED", "DEAD", "OLDEST READY"].map(right),
       { title: "" }
     ],
-    queues.toSorted((a, b) => a.queue < b.queue ? -1 : 1).map(({ counts, oldestReadyAge, parked, paused, queue }) => [
-      queue,
-      ...[
-        counts.ready,
-        counts.running,
-        counts.scheduled,
-        counts.blocked,
-        counts.completed,
-        counts.cancelled,
-        counts.dead
-      ].map(String),
-      oldestReadyAge === undefined ? "" : duration(oldestReadyAge),
-      [paused ? "paused" : "", parked > 0 ? `${parked} without a handler` : ""].filter((part) => part !== "").join(", ")
-    ])
+    queues.toSorted((a, b) => a.queue < b.queue ? -1 : 1).map((stats) => {
+      const { counts, oldestReadyAge, queue } = stats
+      return [
+        queue,
+        ...[
+          counts.ready,
+          counts.running,
+          counts.scheduled,
+          counts.blocked,
+          counts.completed,
+          counts.cancelled,
+          counts.dead
+        ].map(String),
+        oldestReadyAge === undefined ? "" : duration(oldestReadyAge),
+        noteOf(stats)
+      ]
+    })
   )
+
+/** Leaves a table's first column what its others, which need no more than `rest`, leave of the line. */
+const nameWidth = (columns: number, rest: number): number => Math.min(40, Math.max(8, columns - rest))
+
+const noteOf = ({ parked, paused }: JobStore.QueueStats): string =>
+  [paused ? "paused" : "", parked > 0 ? `${parked} without a handler` : ""].filter((part) => part !== "").join(", ")
+
+/** What somebody on call looks at, in so many columns: what has ended well is left out. */
+export const briefQueueTable = (queues: ReadonlyArray<JobStore.QueueStats>, columns: number): string => {
+  const rows = queues.map((stats) => {
+    const { counts, oldestReadyAge, queue } = stats
+    return [
+      queue,
+      ...[counts.ready, counts.running, counts.scheduled, counts.blocked, counts.dead].map(String),
+      oldestReadyAge === undefined ? "" : duration(oldestReadyAge),
+      noteOf(stats)
+    ]
+  })
+  const titles = ["READY", "RUN", "LATER", "BLOCKED", "DEAD", "OLDEST"]
+  const rest = [...titles, ""].reduce(
+    (sum, title, i) => sum + 2 + Math.max(title.length, ...rows.map((row) => row[i + 1]!.length)),
+    0
+  )
+  return table(
+    [{ title: "QUEUE" }, ...titles.map(right), { title: "" }],
+    rows.map(([name, ...figures]) => [cutMiddle(plain(name!), nameWidth(columns, rest)), ...figures])
+  )
+}
+
+export const briefWorkerTable = (workers: ReadonlyArray<JobStore.WorkerStats>, columns: number): string =>
+  table(
+    [{ title: "WORKER" }, right("HOLDS"), right("LEASE"), { title: "QUEUES" }],
+    workers.map(workerRow).map(([name, ...rest]) => [cutMiddle(plain(name!), nameWidth(columns, 28)), ...rest])
+  )
+
+const workerRow = ({ holds, leaseLeft, queues, worker }: JobStore.WorkerStats): ReadonlyArray<string> => [
+  worker,
+  String(holds),
+  leaseLeft < 0 ? `over for ${duration(-leaseLeft)}` : duration(leaseLeft),
+  queues.join(" ")
+]
 
 export const workerTable = (workers: ReadonlyArray<JobStore.WorkerStats>): string =>
   table(
     [{ title: "WORKER", width: 60 }, right("HOLDS"), right("LEASE"), { title: "QUEUES", width: 60 }],
-    workers.map(({ holds, leaseLeft, queues, worker }) => [
-      worker,
-      String(holds),
-      leaseLeft < 0 ? `over for ${duration(-leaseLeft)}` : duration(leaseLeft),
-      queues.join(" ")
-    ])
+    workers.map(workerRow)
   )
 
 export const statsText = ({ queues, workers }: JobStore.Stats): string =>

@@ -152,19 +152,20 @@ const aboutSizes = (
     ) =>
       warning(
         "indexes",
-        `${name} has ${size(bytes)} for ${many(rows.get(table) ?? 0)} rows: REINDEX INDEX CONCURRENTLY ${schema}.${name} ` +
+        `${name} has ${size(bytes)} for ${
+          many(rows.get(table) ?? 0)
+        } rows: REINDEX INDEX CONCURRENTLY ${schema}.${name} ` +
           "makes it small again"
       )
     ),
-    ...tables.filter(({ bytes, fill, live, width }) =>
-      width !== null && isTooLarge(bytes, live * (width + 32) / fill)
-    ).map(({ bytes, live, name }) =>
-      warning(
-        "tables",
-        `${name} has ${size(bytes)} for ${many(live)} rows: VACUUM gives back what lies at its end, ` +
-          "VACUUM FULL all of it while nobody works"
+    ...tables.filter(({ bytes, fill, live, width }) => width !== null && isTooLarge(bytes, live * (width + 32) / fill))
+      .map(({ bytes, live, name }) =>
+        warning(
+          "tables",
+          `${name} has ${size(bytes)} for ${many(live)} rows: VACUUM gives back what lies at its end, ` +
+            "VACUUM FULL all of it while nobody works"
+        )
       )
-    )
   ]
 }
 
@@ -191,11 +192,13 @@ const aboutUpkeep = (
           `look for old transactions, and at what autovacuum may do, or VACUUM ${schema}.${name}`
       )
     ),
-    ...tables.filter(({ analyzed, changed, live }) =>
-      changed > Math.max(10 * tooMany, 2 * live) && isLongAgo(analyzed)
-    ).map(({ analyzed, changed, name }) =>
-      warning("upkeep", `${many(changed)} rows of ${name} have changed, ${ago("analyzed", analyzed)}: ANALYZE ${schema}.${name}`)
-    )
+    ...tables.filter(({ analyzed, changed, live }) => changed > Math.max(10 * tooMany, 2 * live) && isLongAgo(analyzed))
+      .map(({ analyzed, changed, name }) =>
+        warning(
+          "upkeep",
+          `${many(changed)} rows of ${name} have changed, ${ago("analyzed", analyzed)}: ANALYZE ${schema}.${name}`
+        )
+      )
   ]
   const live = tables.reduce((total, table) => total + table.live, 0)
   const dead = tables.reduce((total, table) => total + table.dead, 0)

@@ -42,7 +42,8 @@ const findings = (
       ? [{
         what: "records",
         is: "warning" as const,
-        detail: `${lost} of ${some} have lost what keys, retries and waits are made of ({prefix}:m, :dp): nothing makes it anew`
+        detail:
+          `${lost} of ${some} have lost what keys, retries and waits are made of ({prefix}:m, :dp): nothing makes it anew`
       }]
       : []),
     keys.length > 0
