@@ -1,18 +1,20 @@
 /**
- * `npm run fuzz [-- --seconds 60] [--seed 1] [--sql]`: calls with what comes from outside, and nothing but typed errors may come of it:
+ * `npm run fuzz [-- --seconds 60] [--seed 1] [--store memory|pg|redis] [--sql]`: calls with what comes from outside, and nothing but typed errors may come of it:
  * see `test/fuzz`. Says how often each was answered and refused: one that refuses all has looked at nothing.
- * With `--sql` it calls the SQL function `enqueue` on a throwaway Postgres instead.
+ * On a server of its own where it is of another store than memory. With `--sql` it calls the SQL function `enqueue` on a throwaway Postgres instead.
  */
 import { Effect } from "effect"
 import { parseArgs } from "node:util"
 import { describe, run, runAll } from "../test/fuzz/index.ts"
 import * as Sql from "../test/fuzz/sql.ts"
-import { startPostgres } from "./servers/index.ts"
+import { stores } from "../test/fuzz/stores.ts"
+import { startPostgres, startRedis } from "./servers/index.ts"
 
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
     seed: { type: "string", default: "1" },
+    store: { type: "string", default: "memory" },
     sql: { type: "boolean", default: false }
   }
 })
@@ -22,11 +24,13 @@ if (!(seconds > 0) || !Number.isInteger(seed)) throw new Error("--seconds: above
 
 const until = performance.now() + seconds * 1000
 const goesOn = () => performance.now() < until
-const server = values.sql ? await startPostgres() : undefined
+const start = values.sql || values.store === "pg" ? startPostgres : values.store === "redis" ? startRedis : undefined
+if (start === undefined && values.store !== "memory") throw new Error("--store: memory, pg or redis")
+const server = await start?.()
 const { calls, findings, tallies } = await Effect.runPromise(
-  server === undefined
-    ? run(seed, goesOn)
-    : Effect.provide(runAll([Sql.target], seed, goesOn), Sql.layer(server.url))
+  !values.sql
+    ? run(seed, goesOn, stores[values.store]!(server?.url ?? ""))
+    : Effect.provide(runAll([Sql.target], seed, goesOn), Sql.layer(server!.url))
 )
 await server?.stop()
 console.log("what                                       answered   refused")

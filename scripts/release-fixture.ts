@@ -1,8 +1,8 @@
 /**
  * `npm run release-fixture`: keeps this release as it is published, for the releases after it to run beside (P11).
  *
- * `fixtures/releases/<version>` gets the archive of every package, the dump of each store's schema, and the program that
- * the test drives, in the words of this release. A release that is out is never written again.
+ * `fixtures/releases/<version>` gets the archive of every package, the dump of each store's schema, and the programs that
+ * the tests drive, in the words of this release. A release that is out is never written again.
  */
 import { spawnSync } from "node:child_process"
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
@@ -38,7 +38,9 @@ for (const folder of folders) {
   run("npm", ["pack", "--ignore-scripts", "--pack-destination", target], `${root}packages/${folder}`)
 }
 copyFileSync(`${root}packages/pg/schema.sql`, `${target}/pg-schema.sql`)
-copyFileSync(`${root}packages/pg/test/programs/release.ts`, `${target}/pg-program.ts`)
+for (const store of ["pg", "redis"]) {
+  copyFileSync(`${root}packages/${store}/test/programs/release.ts`, `${target}/${store}-program.ts`)
+}
 
 for (const file of readdirSync(target)) {
   console.log(`fixtures/releases/${version}/${file}  ${(statSync(`${target}/${file}`).size / 1024).toFixed(0)} KiB`)

@@ -11,7 +11,7 @@ const pictures = figures(root)
 
 it("are what the results say (npm run figures)", () => {
   const found = new Map(
-    readdirSync(`${root}docs/figures`).filter((name) => name.endsWith(".svg"))
+    readdirSync(`${root}docs/figures`).filter((name) => /\.svg$|^chaos-/.test(name))
       .map((name) => [name, readFileSync(`${root}docs/figures/${name}`, "utf8")])
   )
   expect([...found.keys()].toSorted()).toEqual([...pictures.keys()].toSorted())
@@ -20,14 +20,30 @@ it("are what the results say (npm run figures)", () => {
 
 it("are of every store", () => {
   const named = (folder: string) => readdirSync(root + folder).filter((name) => name.endsWith(".json"))
-  expect(pictures.size).toBe(named("benchmarks/results").length + named("chaos/results").length)
+  expect(pictures.size).toBe(named("benchmarks/results").length + 2 * named("chaos/results").length)
 })
 
-it.each([...pictures])("%s is read without this page's scheme, program or font", (_, svg) => {
-  expect(svg).toContain("prefers-color-scheme: dark")
-  expect(svg).toMatch(/^<svg [^>]*role="img" aria-label="[^"]+"/)
-  expect(svg).not.toMatch(/<script|href=|url\(|@import/)
+it.each(["pg", "redis"])("chaos-%s.json has a row for each fault and system, and says what was found", (store) => {
+  const rows: ReadonlyArray<Record<string, unknown>> = JSON.parse(pictures.get(`chaos-${store}.json`)!)
+  const ours = new Set(
+    rows.filter(({ system, without }) => system === "capstan" && without === undefined).map(({ fault }) => fault)
+  )
+  expect(
+    Array.from({ length: 21 }, (_, i) => `F${i + 1}`).filter((id) =>
+      !ours.has(id) && !(store === "redis" && /^F(15|20)$/.test(id))
+    )
+  ).toEqual([])
+  for (const { figures, pass } of rows) expect([typeof figures, typeof pass]).toEqual(["object", "boolean"])
 })
+
+it.each([...pictures].filter(([name]) => name.endsWith(".svg")))(
+  "%s is read without this page's scheme, program or font",
+  (_, svg) => {
+    expect(svg).toContain("prefers-color-scheme: dark")
+    expect(svg).toMatch(/^<svg [^>]*role="img" aria-label="[^"]+"/)
+    expect(svg).not.toMatch(/<script|href=|url\(|@import/)
+  }
+)
 
 const row = (given: Partial<SpeedRow>): SpeedRow => ({
   scenario: "drain-c1",

@@ -29,6 +29,7 @@ import {
   startRedis,
   startRedisCluster
 } from "../scripts/servers/index.ts"
+import { mayInstall } from "../scripts/servers/install.ts"
 import { isForeignVariable, programsOf, serversOf, whyUnserved } from "../scripts/servers/needs.ts"
 import { freePort } from "../scripts/servers/port.ts"
 import { startTestServers } from "../scripts/servers/testServers.ts"
@@ -343,6 +344,7 @@ describe("the servers of the tests", { timeout: 60_000 }, () => {
     expect(serversOf("packages/capstan/test/Retry.test.ts")).toEqual([])
     expect(serversOf("packages/pg/test/Store.test.ts")).toEqual(["postgres"])
     expect(serversOf("examples/test/postgres.test.ts")).toEqual(["postgres"])
+    expect(serversOf("examples/test/outbox.test.ts")).toEqual(["postgres", "redis"])
     expect(serversOf("examples/webhooks/test/demo.test.ts")).toEqual([])
     expect(serversOf("packages/redis/test/Store.test.ts")).toEqual(["redis"])
     expect(programsOf("test/servers.test.ts")).toEqual(["postgres", "redis"])
@@ -387,6 +389,13 @@ describe("the servers of the tests", { timeout: 60_000 }, () => {
       install: (names) => asked.push(names)
     })
     expect(asked).toEqual([["postgres", "redis"]])
+  })
+
+  it("are installed in CI and as root alone", () => {
+    expect(mayInstall({ CI: "true" }, 0)).toBe(true)
+    expect(mayInstall({ CI: "true" }, 1000)).toBe(false)
+    expect(mayInstall({ CI: "1" }, 0)).toBe(false)
+    expect(mayInstall({}, 0)).toBe(false)
   })
 
   it("without a URL fail a file that needs one", () => {

@@ -52,6 +52,30 @@ it.each([
   }
 )
 
+it("what they need of others has a range of one major version, or of one minor one where a store or page is built on what may change", () => {
+  const ranges = Object.fromEntries(own.map(({ name, peerDependencies }) => [
+    name,
+    Object.fromEntries(
+      Object.entries(peerDependencies as Readonly<Record<string, string>>).filter(([peer]) => !/^@?capstan/.test(peer))
+    )
+  ]))
+  expect(ranges).toEqual({
+    capstan: { effect: "^4.1.0" },
+    "@capstan/alerts": { effect: "~4.1.0" },
+    "@capstan/cli": { effect: "~4.1.0", "@effect/platform-node": "~4.1.0", "@effect/sql-pg": "~4.0.5" },
+    "@capstan/dashboard": { effect: "~4.1.0" },
+    "@capstan/http": { effect: "~4.1.0" },
+    "@capstan/pg": { effect: "~4.1.0", "@effect/sql-pg": "^4.0.5" },
+    "@capstan/redis": { effect: "~4.1.0", redis: "^6.3.0" },
+    "@capstan/testing": { effect: "^4.1.0", "@effect/vitest": ">=4.0.5 <5", vitest: "^5" }
+  })
+  for (const { name, version, peerDependencies } of own) {
+    for (const [peer, range] of Object.entries(peerDependencies)) {
+      if (/^@?capstan/.test(peer)) expect([name, peer, range]).toEqual([name, peer, `^${version}`])
+    }
+  }
+})
+
 it("no package of ours has a dependency of its own that is no peer, or a script that an installation runs", () => {
   for (const { dependencies, name, optionalDependencies, scripts = {} } of own) {
     expect([name, dependencies, optionalDependencies]).toEqual([name, undefined, undefined])

@@ -89,6 +89,7 @@ const onServer = async (task: Task, scenarios: ReadonlyArray<ServerScenario>): P
       },
       features: features && {
         keyed: afresh(features.keyed),
+        traced: afresh(features.traced),
         behind: (waiting) => afresh(features.behind(waiting)),
         flows: (leaves) => afresh(features.flows(leaves)),
         fair: (big) => afresh(features.fair(big)),

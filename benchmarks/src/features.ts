@@ -4,6 +4,8 @@
  */
 import { Flow, Job, JobGroup, JobLimit, Jobs, JobSchedule, JobStore, JobWorker } from "capstan"
 import { Context, Effect, Exit, Layer, ManagedRuntime, Schema, Scope } from "effect"
+import { HttpClient, HttpClientResponse } from "effect/http"
+import { OtlpSerialization, OtlpTracer } from "effect/observability"
 import { type LayerOf, makeOn, payload } from "./capstan.ts"
 import { type MakeSystem, text } from "./system.ts"
 
@@ -11,6 +13,8 @@ import { type MakeSystem, text } from "./system.ts"
 export interface Features {
   /** Each job has one of a thousand concurrency keys, of which fifty may run at a time. */
   readonly keyed: MakeSystem
+  /** Jobs whose worker has a tracer. */
+  readonly traced: MakeSystem
   /** Jobs without a key, in a queue in which so many others wait, each for a key of which nothing may start. */
   readonly behind: (waiting: number) => MakeSystem
   /** Jobs that are the leaves of flows: each `leaves + 1` are one flow, the last of which waits for the others. */
@@ -26,6 +30,17 @@ export interface Ticking {
   readonly schedules: number
   readonly run: (planned: number) => void
 }
+
+/** A collector that takes what it is sent, without the network. */
+const collector = Layer.succeed(
+  HttpClient.HttpClient,
+  HttpClient.make((request) => Effect.succeed(HttpClientResponse.fromWeb(request, new Response("{}"))))
+)
+/** Effect's own exporter: each attempt has a span, linked to that of its enqueue, and all are encoded and sent. */
+const tracing: Layer.Layer<never> = Layer.effectDiscard(Effect.void).pipe(
+  Layer.provideMerge(OtlpTracer.layer({ url: "http://localhost/v1/traces", resource: { serviceName: "bench" } })),
+  Layer.provide(Layer.merge(OtlpSerialization.layerJson, collector))
+)
 
 /** How many keys the jobs of `keyed` have. */
 const keys = 1000
@@ -115,6 +130,7 @@ const tickingOn = (layerOf: LayerOf) => async ({ run, schedules, url }: Ticking)
 
 export const featuresOn = (layerOf: LayerOf): Features => ({
   keyed: makeOn(layerOf, Keyed),
+  traced: makeOn(layerOf, undefined, undefined, tracing),
   behind: (waiting) => makeOn(layerOf, undefined, wait(waiting)),
   flows: (leaves) => flowsOn(layerOf, leaves),
   fair: (big) => makeOn(layerOf, turning(big), say("turns", { order: "fair" })),

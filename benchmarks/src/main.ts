@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- --store memory|pg|redis] [--url url] [--quick] [--scenario a,b] [--system a,b] [--rounds n]`: every
- * scenario on every system, rounds interleaved over the systems, each run in a process of its own. Prints a table and
- * writes `results/<store>.json`.
+ * `npm run bench [-- --store memory|pg|redis] [--url url] [--quick] [--scenario a,b] [--system a,b] [--rounds n]
+ * [--save]`: every scenario on every system, rounds interleaved over the systems, each run in a process of its own. Prints a table
+ * and writes `results/<store>.json`; of some scenarios or systems alone only with `--save`, which leaves the other rows as they are.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -11,7 +11,7 @@ import { parseArgs } from "node:util"
 import { loadServer } from "./load.ts"
 import type { Figure } from "./measures.ts"
 import { serverOf } from "./servers.ts"
-import { alone, type Store, stores } from "./stores.ts"
+import { alone, long, type Store, stores } from "./stores.ts"
 import { installScenario, type Outcome, type Task } from "./task.ts"
 
 const { values } = parseArgs({
@@ -21,7 +21,8 @@ const { values } = parseArgs({
     quick: { type: "boolean", default: false },
     scenario: { type: "string" },
     system: { type: "string" },
-    rounds: { type: "string" }
+    rounds: { type: "string" },
+    save: { type: "boolean", default: false }
   }
 })
 
@@ -39,7 +40,7 @@ const store: Store = stores[name]
 const chosen = {
   scenarios: store.scenarios.filter((rows) => {
     const named = values.scenario?.split(",")
-    return named === undefined || rows.some((row) => named.includes(row))
+    return named === undefined ? !values.quick || !long.includes(rows[0]!) : rows.some((row) => named.includes(row))
   }),
   systems: (scenario: string): ReadonlyArray<string> =>
     values.system?.split(",") ??
@@ -230,10 +231,20 @@ const onServer = async (): Promise<ReadonlyArray<Row>> => {
 
 installPeers()
 const rows = store.isServer ? await onServer() : await measureAll("", "", undefined)
-mkdirSync(`${folder}results`, { recursive: true })
-if (values.scenario === undefined && values.system === undefined) {
+const isAll = values.scenario === undefined && values.system === undefined
+if (isAll || values.save) {
+  const file = `${folder}results/${name}.json`
   // A row that lacks a round, since a process ended early, is none.
   const whole = rows.filter(({ rounds }) => rounds >= 3)
-  writeFileSync(`${folder}results/${name}.json`, `${JSON.stringify(whole, null, 2)}\n`)
+  const isSame = (a: Row) => (b: Row) => a.scenario === b.scenario && a.system === b.system && a.variant === b.variant
+  const kept: ReadonlyArray<Row> = isAll ? [] : JSON.parse(readFileSync(file, "utf8"))
+  const scenarios = store.scenarios.flat()
+  const all = [...kept.filter((row) => !whole.some(isSame(row))), ...whole].toSorted((a, b) =>
+    scenarios.indexOf(a.scenario) - scenarios.indexOf(b.scenario) ||
+    a.variant.localeCompare(b.variant) ||
+    store.systems.indexOf(a.system) - store.systems.indexOf(b.system)
+  )
+  mkdirSync(`${folder}results`, { recursive: true })
+  writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`)
 }
 process.exit(0)

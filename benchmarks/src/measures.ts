@@ -3,7 +3,7 @@
  */
 import type { Features } from "./features.ts"
 import { Ledger } from "./ledger.ts"
-import type { MakeSystem, System } from "./system.ts"
+import { type MakeSystem, sleep, type System } from "./system.ts"
 
 export interface Figure {
   readonly value: number
@@ -124,6 +124,86 @@ export const due = async (make: MakeSystem, inMillis: number): Promise<ReadonlyA
   return lags
 }
 
+/** A drain in which each third job in ten fails at its first attempt. */
+export const failing = async (make: MakeSystem, options: Drain): Promise<number | undefined> => {
+  const failed = new Uint8Array(options.count)
+  const fails = (n: number) => n % 10 < 3 && failed[n]!++ === 0
+  let isRetried = true
+  const millis = await drain(
+    async (handle) => {
+      const system = await make({ ...handle, fails })
+      isRetried = system.canRetry === true
+      return isRetried ? system : { ...system, canHaveTwoWorkers: false }
+    },
+    options
+  )
+  return isRetried ? millis : undefined
+}
+
+export interface HalfLoad {
+  /** Jobs a second that were enqueued. */
+  readonly rate: number
+  /** From the instant at which each job was to be enqueued to the start of its handler. */
+  readonly lags: ReadonlyArray<number>
+}
+
+/**
+ * An open loop: jobs come at instants that do not wait for those before, at half of the rate at which the system takes jobs in and
+ * works them off at once. That rate is measured first, with 200 enqueues in flight and no more than 2,000 jobs ahead of the worker.
+ */
+export const halfLoad = async (make: MakeSystem, seconds: number): Promise<HalfLoad> => {
+  const most = 4_000_000
+  const ahead = 2000
+  const inFlight = 100
+  const ledger = new Ledger(most)
+  const planned = new Float64Array(most)
+  const lags: Array<number> = []
+  const system = await make({ run: ledger.run, millis: 0, url: "" })
+  await system.start(100)
+
+  let next = 0
+  const closed = async (until: number) => {
+    while (performance.now() < until) {
+      if (next - ledger.count >= ahead) await ledger.after(next - ahead + 1)
+      const from = next
+      next += inFlight
+      await system.enqueue(from, inFlight, inFlight)
+    }
+  }
+  const closedFor = async (millis: number): Promise<number> => {
+    const before = ledger.count
+    const start = performance.now()
+    await Promise.all([closed(start + millis), closed(start + millis)])
+    await ledger.after(next)
+    return (ledger.count - before) / (performance.now() - start)
+  }
+  await closedFor(500 * seconds)
+  const perMilli = await closedFor(500 * seconds) / 2
+
+  const first = next
+  const count = Math.min(Math.floor(perMilli * seconds * 1000), most - first)
+  ledger.onRun = (n) => lags.push(performance.now() - planned[n]!)
+  const start = performance.now()
+  const calls: Array<Promise<void>> = []
+  for (let asked = 0; asked < count;) {
+    const from = first + asked
+    const now = performance.now()
+    while (asked < count && start + asked / perMilli <= now) {
+      planned[first + asked] = start + asked / perMilli
+      asked++
+    }
+    const many = first + asked - from
+    if (many > 0) calls.push(system.enqueue(from, many, many))
+    await sleep(1)
+  }
+  await Promise.all(calls)
+  await ledger.after(first + count)
+  await system.close()
+  ledger.check(first + count)
+  // Before the first tenth is over the system has not come to rest from what was measured before.
+  return { rate: perMilli * 1000, lags: lags.slice(count / 10) }
+}
+
 /** How long two drains take: their ratio, which is 1 when a job costs the second no more than the first. */
 const against = async (first: MakeSystem, second: MakeSystem, options: Drain): Promise<Figure> => {
   const millis = (await drain(first, options))!
@@ -137,6 +217,10 @@ const nothing: Filled = async () => {}
 /** The rate of jobs that each have one of a thousand keys, against that of jobs without. */
 export const keyed = (make: MakeSystem, features: Features, count: number, filled = nothing): Promise<Figure> =>
   against(make, features.keyed, { count, concurrency: 100, filled })
+
+/** The rate while each attempt has its spans, which are sent away in batches, against the rate without a tracer. */
+export const traced = (make: MakeSystem, features: Features, count: number, filled = nothing): Promise<Figure> =>
+  against(make, features.traced, { count, concurrency: 100, filled })
 
 /** The rate while so many records of as many keys of which nothing may start are blocked, against the rate while none is. */
 export const blocked = (features: Features, waiting: number, count: number, filled = nothing): Promise<Figure> =>

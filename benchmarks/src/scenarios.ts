@@ -4,7 +4,7 @@
 import type { Features } from "./features.ts"
 import { Ledger } from "./ledger.ts"
 import * as measures from "./measures.ts"
-import { type MakeSystem, turn } from "./system.ts"
+import { type MakeSystem, turn, weigh } from "./system.ts"
 
 /** `undefined`: the system cannot do it. */
 type Measure = (make: MakeSystem, features: Features | undefined) => Promise<measures.Figure | undefined>
@@ -38,14 +38,14 @@ const due: Measure = async (make) => {
 }
 
 /**
- * The rate while 500,000 wait, against the rate while 10,000 do; every system and both sides alike.
+ * The rate while so many wait, against the rate while 10,000 do; every system and both sides alike.
  *
  * Both sides run four windows: a lead of 11,000 jobs that are not measured, in which a worker starts and its batches grow, then
  * 9,000 that are. A window alone takes less than two collections of garbage, so the four are summed. The large backlog has room
  * for all of them, the small one is filled anew for each, on a fresh system; no end of a drain is measured. What filling left
  * to the collector is as large as the backlog and no work of the claims: it is collected before the lead.
  */
-const backlog: Measure = async (make) => {
+const backlog = (many: number): Measure => async (make) => {
   const lead = 11_000
   const count = 9000
   const windows = 4
@@ -69,8 +69,19 @@ const backlog: Measure = async (make) => {
   await measures.drain(make, { count: 100_000, concurrency: 100 })
   let few = 0
   for (let i = 0; i < windows; i++) few += await timeOf(10_000, 1)
-  return { value: few / await timeOf(500_000, windows), unit: "ratio" }
+  return { value: few / await timeOf(many, windows), unit: "ratio" }
 }
+
+/** A drain of jobs of 10 KB. */
+const heavy = (count: number): Measure => async (make) => {
+  weigh(10_240)
+  return rateOf(count, await measures.drain(make, { count, concurrency: 100 }))
+}
+
+const failing = (count: number): Measure => async (make) =>
+  rateOf(count, await measures.failing(make, { count, concurrency: 100 }))
+
+const halfLoad = async (make: MakeSystem) => measures.halfLoad(make, 2)
 
 const heap: Measure = async (make) => {
   const count = 100_000
@@ -108,12 +119,33 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   "drain-100k": { measure: drain(100_000, 100), passes: 2 },
   "handler-10ms": { measure: drain(2000, 100, 10), passes: 1 },
   "pickup-p50": { measure: pickup(0.5), passes: 3 },
+  "pickup-p95": { measure: pickup(0.95), passes: 3 },
   "pickup-p99": { measure: pickup(0.99), passes: 3 },
   "due-1000-p99": { measure: due, passes: 8 },
   "workers-2": { measure: drain(20_000, 50, 0, 2), passes: 8 },
-  "backlog-ratio": { measure: backlog, passes: 1 },
+  "workers-4": { measure: drain(20_000, 25, 0, 4), passes: 8 },
+  "fail-once": { measure: failing(20_000), passes: 8 },
+  "payload-10kb": { measure: heavy(20_000), passes: 4 },
+  "half-load": {
+    measure: async (make) => ({ value: (await halfLoad(make)).rate, unit: "jobs/s" }),
+    passes: 1
+  },
+  "half-load-p50": {
+    measure: async (make) => ({ value: measures.at((await halfLoad(make)).lags, 0.5), unit: "ms" }),
+    passes: 1
+  },
+  "half-load-p99": {
+    measure: async (make) => ({ value: measures.at((await halfLoad(make)).lags, 0.99), unit: "ms" }),
+    passes: 1
+  },
+  "backlog-ratio": { measure: backlog(500_000), passes: 1 },
+  "backlog-ratio-1m": { measure: backlog(1_000_000), passes: 1 },
   heap: { measure: heap, passes: 1 },
   "keyed-ratio": { measure: featured((features, make) => measures.keyed(make, features, 20_000, collect)), passes: 8 },
+  "traced-ratio": {
+    measure: featured((features, make) => measures.traced(make, features, 20_000, collect)),
+    passes: 8
+  },
   "blocked-ratio": { measure: featured((features) => measures.blocked(features, 100_000, 20_000, collect)), passes: 4 },
   "flow-ratio": { measure: featured((features) => measures.flows(features, 10_000, collect)), passes: 8 },
   "tick-p99": { measure: featured(ticks), passes: 1 },

@@ -6,7 +6,7 @@ import type { Features } from "./features.ts"
 import { Ledger } from "./ledger.ts"
 import * as measures from "./measures.ts"
 import type { Server } from "./server.ts"
-import { type MakeSystem, sleep } from "./system.ts"
+import { type MakeSystem, sleep, weigh } from "./system.ts"
 
 /** A system that does fewer jobs in a second gets a tenth of them. */
 export const slow = 5000
@@ -73,17 +73,52 @@ const drain = (row: string, jobs: number, concurrency: number, millis = 0): Serv
     rates(row, jobs, await measures.drain(make, { count: jobs, concurrency, millis, filled: analyze }))
 })
 
-const workers: ServerScenario = {
-  rows: ["workers-2"],
+/** So many processes, which run a hundred handlers at a time together. */
+const workers = (workers: number): ServerScenario => ({
+  rows: [`workers-${workers}`],
   jobs: 40_000,
   rated: true,
   passes,
-  measure: async ({ analyze, jobs, makeProcesses }) =>
-    rates(
-      "workers-2",
-      jobs,
-      await measures.drain(makeProcesses(2), { count: jobs, concurrency: 50, workers: 2, filled: analyze })
-    )
+  measure: async ({ analyze, jobs, makeProcesses }) => {
+    const options = { count: jobs, concurrency: 100 / workers, workers, filled: analyze }
+    return rates(`workers-${workers}`, jobs, await measures.drain(makeProcesses(workers), options))
+  }
+})
+
+const failing: ServerScenario = {
+  rows: ["fail-once"],
+  jobs: 20_000,
+  rated: true,
+  passes,
+  measure: async ({ analyze, jobs, make }) =>
+    rates("fail-once", jobs, await measures.failing(make, { count: jobs, concurrency: 100, filled: analyze }))
+}
+
+const heavy: ServerScenario = {
+  rows: ["payload-10kb"],
+  jobs: 20_000,
+  rated: true,
+  passes,
+  measure: async ({ analyze, jobs, make }) => {
+    weigh(10_240)
+    return rates("payload-10kb", jobs, await measures.drain(make, { count: jobs, concurrency: 100, filled: analyze }))
+  }
+}
+
+const halfLoad: ServerScenario = {
+  rows: ["half-load", "half-load-p50", "half-load-p99"],
+  jobs: 0,
+  rated: false,
+  passes: 1,
+  measure: async ({ make, quick }) => {
+    const { lags, rate } = await measures.halfLoad(make, quick ? 2 : 5)
+    const jobs = lags.length
+    return {
+      "half-load": { value: rate, unit: "jobs/s", jobs },
+      "half-load-p50": { value: measures.at(lags, 0.5), unit: "ms", jobs },
+      "half-load-p99": { value: measures.at(lags, 0.99), unit: "ms", jobs }
+    }
+  }
 }
 
 /**
@@ -137,21 +172,35 @@ const longDrain = (...costs: ReadonlyArray<"wal-bytes" | "waiting-bytes">): Serv
 
 /** The same drain, its enqueues included, on a server that appends what it does to a file. */
 const durableDrain: ServerScenario = {
-  rows: ["drain-100k-aof"],
+  rows: ["drain-100k-aof", "aof-bytes"],
   jobs: 100_000,
   rated: true,
   passes: 3,
   measure: ({ jobs, make, server }) =>
     server.durably!(async () => {
-      const millis = await measures.drain(make, { count: jobs, concurrency: 100 })
-      const figure = measures.rate(jobs, millis!)
-      return { "drain-100k-aof": { ...figure, but: "appendonly yes, appendfsync everysec" } }
+      const logged = server.logged ?? (async () => 0)
+      let written = 0
+      const millis = await measures.drain(make, {
+        count: jobs,
+        concurrency: 100,
+        begun: async () => {
+          written = -(await logged())
+        },
+        closed: async () => {
+          written += await logged()
+        }
+      })
+      const but = "appendonly yes, appendfsync everysec, no rewrite meanwhile"
+      return {
+        "drain-100k-aof": { ...measures.rate(jobs, millis!), but },
+        "aof-bytes": { value: written / jobs, unit: "bytes", but }
+      }
     })
 }
 
 /** An idle worker has written everything and waits; the pauses differ, so that no poll falls into step with them. */
 const pickup: ServerScenario = {
-  rows: ["pickup-p50", "pickup-p99"],
+  rows: ["pickup-p50", "pickup-p95", "pickup-p99"],
   jobs: 1000,
   rated: false,
   passes: 1,
@@ -161,6 +210,7 @@ const pickup: ServerScenario = {
     const warm = lags.slice(lags.length / 10)
     return {
       "pickup-p50": { value: measures.at(warm, 0.5), unit: "ms" },
+      "pickup-p95": { value: measures.at(warm, 0.95), unit: "ms" },
       "pickup-p99": { value: measures.at(warm, 0.99), unit: "ms" }
     }
   }
@@ -281,6 +331,12 @@ const feature: ReadonlyArray<ServerScenario> = [
     (features, { analyze, jobs, make }) => measures.keyed(make, features, jobs, analyze)
   ),
   featured(
+    "traced-ratio",
+    20_000,
+    passes,
+    (features, { analyze, jobs, make }) => measures.traced(make, features, jobs, analyze)
+  ),
+  featured(
     "blocked-ratio",
     20_000,
     2,
@@ -308,8 +364,13 @@ const scenarios = (...long: ReadonlyArray<ServerScenario>): ReadonlyArray<Server
   drain("handler-10ms", 20_000, 100, 10),
   pickup,
   due,
-  workers,
+  workers(2),
+  workers(4),
+  failing,
+  heavy,
+  halfLoad,
   backlog("backlog-ratio", 500_000, true),
+  backlog("backlog-ratio-1m", 1_000_000, false),
   ...feature
 ]
 

@@ -4,7 +4,26 @@ import { serverScenarios } from "./serverScenarios.ts"
 import type { Task } from "./task.ts"
 
 /** Scenarios of what no peer has: keys, flows, schedules. */
-export const alone: ReadonlyArray<string> = ["keyed-ratio", "blocked-ratio", "flow-ratio", "tick-p99", "fair-first"]
+export const alone: ReadonlyArray<string> = [
+  "keyed-ratio",
+  "traced-ratio",
+  "blocked-ratio",
+  "flow-ratio",
+  "tick-p99",
+  "fair-first"
+]
+
+/** Scenarios of a full run alone, unless one is named. */
+export const long: ReadonlyArray<string> = [
+  "workers-4",
+  "fail-once",
+  "payload-10kb",
+  "half-load",
+  "half-load-p50",
+  "half-load-p99",
+  "traced-ratio",
+  "backlog-ratio-1m"
+]
 
 export interface Store {
   readonly systems: ReadonlyArray<string>

@@ -8,6 +8,8 @@ export interface Handle {
   readonly millis: number
   /** The database of this pass; empty in memory. */
   readonly url: string
+  /** Whether this attempt of a job fails, before `run`: asked once an attempt. None fails where it is left out. */
+  readonly fails?: (n: number) => boolean
 }
 
 export interface System {
@@ -20,14 +22,26 @@ export interface System {
   /** Starts a worker. A second call starts a second one on the same jobs, where the system can. */
   readonly start: (concurrency: number) => Promise<void>
   readonly canHaveTwoWorkers: boolean
+  /** It runs what `fails` once more. */
+  readonly canRetry?: boolean
   /** Ends the workers once what they have done is written, and lets go of every connection. */
   readonly close: () => Promise<void>
 }
 
 export type MakeSystem = (handle: Handle) => Promise<System>
 
-/** 100 bytes as JSON, together with the number. */
-export const text = "x".repeat(80)
+/** 100 bytes as JSON, together with the number, until a scenario makes it longer. */
+export let text = "x".repeat(80)
+
+/** Makes the payload of every job of this process so long. */
+export const weigh = (bytes: number): void => {
+  text = "x".repeat(bytes - 20)
+}
+
+/** What a handler throws whose attempt fails. */
+export class Failed extends Error {
+  override readonly name = "Failed"
+}
 
 /** Promises, so many at a time. */
 export const pooled = async (from: number, count: number, inFlight: number, call: (n: number) => Promise<unknown>) => {

@@ -697,22 +697,6 @@ BEGIN
   ), p_now, false, p_transaction);
 END $function$;
 
-CREATE OR REPLACE FUNCTION cancel_on(p_cancels json, p_now bigint, p_transaction boolean)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_id uuid;
-  v_reason text;
-BEGIN
-  FOR v_id, v_reason IN
-    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
-      JOIN record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
-  LOOP
-    PERFORM control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
-  END LOOP;
-END $function$;
-
 CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1343,7 +1327,7 @@ BEGIN
   RETURN true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid, p_cancels json DEFAULT NULL::json)
+CREATE OR REPLACE FUNCTION enqueue_each(p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL::uuid, p_events json DEFAULT NULL::json)
  RETURNS TABLE(id uuid, outcome text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1376,7 +1360,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
-    IF p_cancels IS NOT NULL THEN PERFORM cancel_on(p_cancels, v_now, p_transaction); END IF;
+    IF p_events IS NOT NULL THEN PERFORM happen(p_events, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -1386,7 +1370,7 @@ BEGIN
       v_outcomes := v_outcomes || outcome;
     END LOOP;
     IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
-      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_events IS NOT NULL) THEN
       RAISE EXCEPTION USING ERRCODE = 'CAP01';
     END IF;
     IF p_whole IS NOT NULL THEN
@@ -1843,6 +1827,7 @@ DECLARE
   v_ready boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
+  v_other text;
   v_claimed int := 0;
   v_claims text[] := '{}';
   v_lines text;
@@ -1900,7 +1885,13 @@ BEGIN
   END IF;
   IF p_others IS NOT NULL THEN
     FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
-      v_others := v_others || settle_one(x, v_now);
+      v_other := settle_one(x, v_now);
+      -- Of a completion of which nothing is kept its worker knows alone, whatever it is sent again as.
+      IF v_other = 'LeaseLost' AND EXISTS (SELECT FROM spent p, unnest(p.ids, p.fences) AS u(id, fence)
+        WHERE p.worker = v_worker AND u.id = (x ->> 'id')::uuid AND u.fence = (x ->> 'fence')::int) THEN
+        v_other := 'Done';
+      END IF;
+      v_others := v_others || v_other;
     END LOOP;
     v_agenda := EXISTS (SELECT FROM agenda);
   END IF;
@@ -2278,6 +2269,27 @@ BEGIN
     RETURNING name, opens_at IS NOT NULL OR (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) AS waited
   ) SELECT array_agg(name) INTO v_waited FROM freed WHERE waited;
   IF v_waited IS NOT NULL THEN PERFORM admit_keys(v_waited, p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION happen(p_events json, p_now bigint, p_transaction boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  e record;
+BEGIN
+  FOR e IN
+    SELECT r.id, c.reason, c.waitpoint, c.value
+    FROM ROWS FROM (json_to_recordset(p_events) AS ("on" text, reason text, waitpoint text, value text))
+      WITH ORDINALITY AS c("on", reason, waitpoint, value, n)
+      JOIN record r ON r.listens @> ARRAY[c."on" COLLATE "C"] ORDER BY r.id, c.n
+  LOOP
+    IF e.waitpoint IS NULL THEN
+      PERFORM control_one(e.id, 'Cancel', e.reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+    ELSE
+      PERFORM signal(e.id, e.waitpoint, e.value, p_transaction);
+    END IF;
+  END LOOP;
 END $function$;
 
 CREATE OR REPLACE FUNCTION has_suspect(p_num integer)

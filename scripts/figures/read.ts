@@ -1,7 +1,7 @@
-/** Every picture of `docs/figures`, by its name, from what is committed of the benchmarks and of the fault runs. */
+/** Every picture and table of `docs/figures`, by its name, from what is committed of the benchmarks and of the fault runs. */
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { type FaultResults, faults } from "./faults.ts"
+import { type FaultResults, type FaultRow, faults } from "./faults.ts"
 import { speed, type SpeedRow } from "./speed.ts"
 
 const titles: Readonly<Record<string, string>> = { memory: "in memory", pg: "Postgres", redis: "Redis" }
@@ -12,9 +12,28 @@ export const figures = (root: string): ReadonlyMap<string, string> => {
     const measured = join(root, "benchmarks/results", `${store}.json`)
     if (existsSync(measured)) pictures.set(`speed-${store}.svg`, speed(title, read<ReadonlyArray<SpeedRow>>(measured)))
     const struck = join(root, "chaos/results", `${store}.json`)
-    if (existsSync(struck)) pictures.set(`faults-${store}.svg`, faults(title, read<FaultResults>(struck)))
+    if (existsSync(struck)) {
+      const results = read<FaultResults>(struck)
+      pictures.set(`faults-${store}.svg`, faults(title, results))
+      pictures.set(
+        `chaos-${store}.json`,
+        `[\n${results.rows.map((row) => `  ${JSON.stringify(toRow(row))}`).join(",\n")}\n]\n`
+      )
+    }
   }
   return pictures
 }
+
+/** A row for who reads them by a program: what struck whom, what was found, and whether it may be. */
+const toRow = ({ commit, date, fault, figures, pass, seed, system = "capstan", without }: FaultRow) => ({
+  fault,
+  system,
+  without,
+  figures,
+  pass,
+  seed,
+  commit,
+  date
+})
 
 const read = <A>(path: string): A => JSON.parse(readFileSync(path, "utf8")) as A

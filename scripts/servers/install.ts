@@ -9,7 +9,10 @@ import { dirname } from "node:path"
 import type { ServerName } from "./missing.ts"
 
 /** Whether this run may install packages of the system. */
-export const mayInstall = (): boolean => process.env.CI === "true" && process.getuid?.() === 0
+export const mayInstall = (
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  uid: number | undefined = process.getuid?.()
+): boolean => env.CI === "true" && uid === 0
 
 const packages: Record<ServerName, string> = { postgres: "postgresql-15", redis: "redis-server" }
 

@@ -32,7 +32,11 @@ export interface TestServersOptions {
 /** Starts what these files need. */
 export const startTestServers = async (
   files: ReadonlyArray<string>,
-  { given, install = mayInstall() ? installServers : () => {}, places: where = places() }: TestServersOptions
+  {
+    given,
+    install = mayInstall() ? installServers : () => {},
+    places: where = places()
+  }: TestServersOptions
 ): Promise<TestServers> => {
   const needed = (of: (file: string) => ReadonlyArray<ServerName>) =>
     [...new Set(files.flatMap(of))].filter((name) => given[urlVariables[name]] === undefined)

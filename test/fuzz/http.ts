@@ -37,11 +37,11 @@ const hooks = Object.entries(schemes).map(([name, scheme]) =>
 /** One request, answered in this process as a server would. */
 export class Handler extends Context.Service<Handler, (request: Request) => Promise<Response>>()("fuzz/Handler") {}
 
-export const layer: Layer.Layer<Handler> = Layer.effect(
+export const layer: Layer.Layer<Handler, never, JobStore.JobStore> = Layer.effect(
   Handler,
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() =>
+      Effect.map(JobStore.JobStore, (store) =>
         HttpRouter.toWebHandler(
           Layer.mergeAll(
             JobsHttp.layer({ groups: [JobGroup.make(Mail)] }),
@@ -50,12 +50,11 @@ export const layer: Layer.Layer<Handler> = Layer.effect(
           ).pipe(
             Layer.provide(Auth.layerBearer([{ token: secret, principal: Auth.principal("fuzz", "admin") }])),
             Layer.provide(Layer.merge(Jobs.layer, JobSchedules.layer)),
-            Layer.provideMerge(JobStore.layerMemory()),
+            Layer.provideMerge(Layer.succeed(JobStore.JobStore, store)),
             Layer.provideMerge(NodeHttpServer.layerHttpServices)
           ),
           { disableLogger: true }
-        )
-      ),
+        )),
       ({ dispose }) => Effect.promise(dispose)
     ),
     ({ handler }) => (request: Request) => handler(request, Context.empty() as never)

@@ -1,4 +1,4 @@
-/** All that the run calls, on a memory store that goes on from call to call. */
+/** All that the run calls, on a store that goes on from call to call. */
 import { Jobs, JobSchedules, JobStore } from "capstan"
 import { Effect, Layer, Logger } from "effect"
 import * as Cli from "./cli.ts"
@@ -10,9 +10,7 @@ type Env = Http.Handler | Jobs.Jobs | JobSchedules.JobSchedules | JobStore.JobSt
 
 export const targets: ReadonlyArray<Target<Env>> = [...Core.targets, ...Http.targets, ...Cli.targets]
 
-const layer = Layer.mergeAll(Jobs.layer, JobSchedules.layer, Http.layer).pipe(
-  Layer.provideMerge(JobStore.layerMemory())
-)
+const layer = Layer.mergeAll(Jobs.layer, JobSchedules.layer, Http.layer)
 
 export interface Report {
   readonly calls: number
@@ -24,8 +22,15 @@ export interface Report {
 const enough = 20
 
 /** Calls of all targets in turn, each with a seed of its own, until it is enough. */
-export const run = (seed: number, goesOn: (calls: number) => boolean): Effect.Effect<Report> =>
-  runAll(targets, seed, goesOn).pipe(Effect.provide(layer), Effect.provide(Logger.layer([])))
+export const run = (
+  seed: number,
+  goesOn: (calls: number) => boolean,
+  store: Layer.Layer<JobStore.JobStore> = JobStore.layerMemory()
+): Effect.Effect<Report> =>
+  runAll(targets, seed, goesOn).pipe(
+    Effect.provide(Layer.provideMerge(layer, store)),
+    Effect.provide(Logger.layer([]))
+  )
 
 /** The same of these targets alone. */
 export const runAll = <R>(

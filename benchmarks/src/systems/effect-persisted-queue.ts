@@ -1,7 +1,7 @@
 /** Effect's PersistedQueue. It has no call for many, and as many takers as its concurrency. */
 import { Effect, Exit, FiberSet, Layer, Schema, Scope } from "effect"
 import { PersistedQueue } from "effect/persistence"
-import { type MakeSystem, text } from "../system.ts"
+import { Failed, type MakeSystem, text } from "../system.ts"
 
 const schema = Schema.Struct({ n: Schema.Number, text: Schema.String })
 
@@ -10,14 +10,17 @@ export const makeOn = (
   layerOf: (url: string) => Layer.Layer<PersistedQueue.PersistedQueueStore>,
   many?: number
 ): MakeSystem =>
-async ({ millis, run, url }) => {
+async ({ fails, millis, run, url }) => {
   const scope = Effect.runSync(Scope.make())
   const context = await Effect.runPromise(
     Layer.buildWithScope(Layer.provide(PersistedQueue.layer, layerOf(url)), scope)
   )
   const queue = await Effect.runPromise(Effect.provide(PersistedQueue.make({ name: "work", schema }), context))
   const handler = ({ n }: typeof schema.Type) => {
-    const work = Effect.sync(() => run(n))
+    const work = Effect.sync(() => {
+      if (fails?.(n) === true) throw new Failed()
+      run(n)
+    })
     return millis === 0 ? work : Effect.andThen(Effect.sleep(millis), work)
   }
   const fibers = await Effect.runPromise(Scope.provide(FiberSet.make(), scope))
@@ -48,11 +51,16 @@ async ({ millis, run, url }) => {
       Effect.runPromise(
         Effect.forEach(
           Array.from({ length: concurrency }, (_, i) => i),
-          () => FiberSet.run(fibers, Effect.forever(queue.take(handler))),
+          () =>
+            FiberSet.run(
+              fibers,
+              Effect.forever(fails === undefined ? queue.take(handler) : Effect.exit(queue.take(handler)))
+            ),
           { discard: true }
         )
       ),
     canHaveTwoWorkers: true,
+    canRetry: true,
     close: () => Effect.runPromise(Scope.close(scope, Exit.void)).then(() => undefined)
   }
 }

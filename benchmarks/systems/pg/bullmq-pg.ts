@@ -1,18 +1,21 @@
 /** BullMQ on its Postgres backend, by its guide: one queue, one worker, a pool of ten connections each. */
 import { createPostgresBackend, runMigrations, withBackend } from "bullmq"
 import { Client } from "pg"
-import { type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
+import { Failed, type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
 
 const { Queue, Worker } = withBackend(createPostgresBackend)
 const name = "work"
 
-export const make: MakeSystem = async ({ millis, run, url }) => {
+export const make: MakeSystem = async ({ fails, millis, run, url }) => {
   const client = new Client({ connectionString: url })
   await client.connect()
   await runMigrations(client)
   await client.end()
 
-  const queue = new Queue<{ n: number; text: string }>(name, { connection: url })
+  const queue = new Queue<{ n: number; text: string }>(name, {
+    connection: url,
+    ...fails === undefined ? {} : { defaultJobOptions: { attempts: 3 } }
+  })
   const workers: Array<InstanceType<typeof Worker<{ n: number }>>> = []
   const addBulk = async (from: number, count: number, instant?: number) => {
     const delay = instant === undefined ? undefined : instant - Date.now()
@@ -36,6 +39,7 @@ export const make: MakeSystem = async ({ millis, run, url }) => {
         name,
         async ({ data }) => {
           if (millis > 0) await sleep(millis)
+          if (fails?.(data.n) === true) throw new Failed()
           run(data.n)
         },
         { connection: url, concurrency }
@@ -44,6 +48,7 @@ export const make: MakeSystem = async ({ millis, run, url }) => {
       await worker.waitUntilReady()
     },
     canHaveTwoWorkers: true,
+    canRetry: true,
     close: async () => {
       await Promise.all(workers.map((worker) => worker.close()))
       await queue.close()

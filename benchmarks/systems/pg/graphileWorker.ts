@@ -1,12 +1,12 @@
 import { Logger, makeWorkerUtils, run as runWorkers, type Runner } from "graphile-worker"
-import { type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
+import { Failed, type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
 
 // A line per job is not what is measured.
 process.env.NO_LOG_SUCCESS = "1"
 const logger = new Logger(() => () => {})
 
 export const makeGraphile =
-  (worker: NonNullable<GraphileConfig.Preset["worker"]>): MakeSystem => async ({ millis, run, url }) => {
+  (worker: NonNullable<GraphileConfig.Preset["worker"]>): MakeSystem => async ({ fails, millis, run, url }) => {
     const preset: GraphileConfig.Preset = { worker: { ...worker, connectionString: url, logger } }
     const utils = await makeWorkerUtils({ preset })
     await utils.migrate()
@@ -17,8 +17,10 @@ export const makeGraphile =
         ...runAt === undefined ? {} : { runAt }
       })))
     }
-    const work = ({ n }: { readonly n: number }): Promise<void> | void =>
-      millis === 0 ? run(n) : sleep(millis).then(() => run(n))
+    const work = ({ n }: { readonly n: number }): Promise<void> | void => {
+      if (fails?.(n) === true) throw new Failed()
+      return millis === 0 ? run(n) : sleep(millis).then(() => run(n))
+    }
     const runners: Array<Runner> = []
     return {
       enqueue: (from, count, inFlight) => pooled(from, count, inFlight, (n) => utils.addJob("work", { n, text })),
@@ -36,6 +38,7 @@ export const makeGraphile =
         )
       },
       canHaveTwoWorkers: true,
+      canRetry: true,
       close: async () => {
         await Promise.all(runners.map((runner) => runner.stop()))
         await utils.release()

@@ -8,7 +8,7 @@ import { type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
 const queue = "work"
 const batchSize = 100
 
-export const make: MakeSystem = async ({ millis, run, url }) => {
+export const make: MakeSystem = async ({ fails, millis, run, url }) => {
   const boss = new PgBoss({ connectionString: url, useListenNotify: true })
   const problems: Array<Error> = []
   boss.on("error", (error) => problems.push(error))
@@ -32,7 +32,13 @@ export const make: MakeSystem = async ({ millis, run, url }) => {
         queue,
         { batchSize, burstWhenBatchFull: true, notifyPollingIntervalSeconds: 0.5, pollingIntervalSeconds: 0.5 },
         async (jobs: ReadonlyArray<Job<{ n: number }>>) => {
-          if (millis === 0) { for (const { data } of jobs) run(data.n) }
+          if (fails !== undefined) {
+            // What is thrown fails a whole batch.
+            const isFailed = jobs.map(({ data }) => fails(data.n))
+            const failed = jobs.filter((_, i) => isFailed[i]).map(({ id }) => id)
+            if (failed.length > 0) await boss.fail(queue, failed)
+            for (const [i, { data }] of jobs.entries()) if (!isFailed[i]) run(data.n)
+          } else if (millis === 0) { for (const { data } of jobs) run(data.n) }
           else {
             await pooled(0, jobs.length, concurrency, async (i) => {
               await sleep(millis)
@@ -43,6 +49,7 @@ export const make: MakeSystem = async ({ millis, run, url }) => {
       )
     },
     canHaveTwoWorkers: true,
+    canRetry: true,
     close: async () => {
       await boss.stop()
       if (problems.length > 0) throw problems[0]!

@@ -3,16 +3,16 @@
  * added by `addBulk`. Over ioredis, its default client.
  */
 import { Queue, Worker } from "bullmq"
-import { type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
+import { Failed, type MakeSystem, pooled, sleep, text } from "../../src/system.ts"
 
 const name = "work"
 
-export const make: MakeSystem = async ({ millis, run, url }) => {
+export const make: MakeSystem = async ({ fails, millis, run, url }) => {
   const { hostname: host, port } = new URL(url)
   const connection = { host, port: Number(port) }
   const queue = new Queue<{ n: number; text: string }>(name, {
     connection,
-    defaultJobOptions: { removeOnComplete: true }
+    defaultJobOptions: { removeOnComplete: true, ...fails === undefined ? {} : { attempts: 3 } }
   })
   const workers: Array<Worker<{ n: number }>> = []
   const addBulk = async (from: number, count: number, instant?: number) => {
@@ -37,6 +37,7 @@ export const make: MakeSystem = async ({ millis, run, url }) => {
         name,
         async ({ data }) => {
           if (millis > 0) await sleep(millis)
+          if (fails?.(data.n) === true) throw new Failed()
           run(data.n)
         },
         { connection, concurrency }
@@ -45,6 +46,7 @@ export const make: MakeSystem = async ({ millis, run, url }) => {
       await worker.waitUntilReady()
     },
     canHaveTwoWorkers: true,
+    canRetry: true,
     close: async () => {
       await Promise.all(workers.map((worker) => worker.close()))
       await queue.close()

@@ -46,9 +46,10 @@ export const open: OpenServer = async (url, prefix) => {
       return url
     },
     analyze: async () => {},
+    logged: async () => Number((await info("persistence")).get("aof_current_size") ?? 0),
     used: async () => Number((await info("memory")).get("used_memory")),
     durably: async (work) => {
-      await admin.configSet({ appendonly: "yes", appendfsync: "everysec" })
+      await admin.configSet({ appendonly: "yes", appendfsync: "everysec", "auto-aof-rewrite-percentage": "0" })
       while ((await info("persistence")).get("aof_rewrite_in_progress") !== "0") await sleep(10)
       try {
         return await work()

@@ -40,7 +40,7 @@ export const poison: Fault = {
 
 /**
  * A death is charged to the one record that had crashed others before, where its worker held such a one (P10). So poison
- * that meets an innocent suspect runs once more than its limit.
+ * that meets an innocent suspect runs more often than its limit, on every store: `chaos/README.md`, "Poison".
  */
 const runsOf = ({ entries }: Run, records: ReadonlyArray<Stored>): number => {
   const ids = new Set(records.map(({ id }) => id))

@@ -1,8 +1,8 @@
 /**
  * What subscriptions and followers must refuse.
  */
-import { Job, Topic } from "capstan"
-import { Schema } from "effect"
+import { Job, Topic, Waitpoint } from "capstan"
+import { Context, Effect, Schema, SchemaGetter } from "effect"
 import { describe, expect, test } from "tstyche"
 
 const Placed = Topic.make("Placed", { id: Schema.String, total: Schema.Number })
@@ -58,6 +58,60 @@ describe("a cancellation", () => {
     })
     expect(Topic.match).type.not.toBeCallableWith(Placed, ({ total }: { readonly total: number }) => total)
     expect(Topic.match).type.not.toBeCallableWith(Placed, ({ other }: { readonly other: string }) => other)
+  })
+})
+
+class Payment extends Waitpoint.make("Payment", { success: Schema.Struct({ total: Schema.Number }) }) {}
+class Opened extends Waitpoint.make("Opened") {}
+
+describe("a completion", () => {
+  const event = Topic.completion(Placed, Payment, { key: ({ id }) => id, value: ({ total }) => ({ total }) })
+
+  test("is made of the event, of what the waitpoint takes, and of its job's payload", () => {
+    expect(event).type.toBe<Topic.Completion>()
+    expect(Topic.completion(Placed, Opened, { key: () => undefined, value: () => undefined }))
+      .type.toBe<Topic.Completion>()
+    class A extends Job.make("A", {
+      payload: { order: Schema.String },
+      completeOn: [{
+        event,
+        payload: (payload) => {
+          expect(payload).type.toBe<{ readonly order: string }>()
+          return payload.order
+        }
+      }]
+    }) {}
+    expect(A.request).type.toBeCallableWith({ order: "a" })
+  })
+
+  test("refuses what neither has, what the waitpoint does not take, and what is no text", () => {
+    const key = ({ id }: { readonly id: string }) => id
+    expect(Topic.completion).type.toBeCallableWith(Placed, Payment, { key, value: () => ({ total: 1 }) })
+    expect(Topic.completion).type.not.toBeCallableWith(Placed, Payment, { key, value: () => ({ total: "1" }) })
+    expect(Topic.completion).type.not.toBeCallableWith(Placed, Payment, { key, value: () => undefined })
+    expect(Topic.completion).type.not.toBeCallableWith(Placed, Payment, {
+      key: ({ total }: { readonly total: number }) => total,
+      value: () => ({ total: 1 })
+    })
+    expect(Topic.completion).type.not.toBeCallableWith(Placed, Note, { key, value: () => undefined })
+    expect(Job.make).type.not.toBeCallableWith("A", {
+      payload: { order: Schema.String },
+      completeOn: [{ event, payload: ({ other }: { readonly other: string }) => other }]
+    })
+    expect(Job.make).type.not.toBeCallableWith("A", {
+      payload: { order: Schema.String },
+      completeOn: [{ event: Topic.match(Placed, key), payload: ({ order }: { readonly order: string }) => order }]
+    })
+  })
+
+  test("refuses a waitpoint whose value takes a service to encode: who publishes has none", () => {
+    class Key extends Context.Service<Key, string>()("Key") {}
+    const Sealed = Schema.String.pipe(Schema.encodeTo(Schema.String, {
+      decode: SchemaGetter.transform((text: string) => text),
+      encode: SchemaGetter.transformEffect((text: string) => Effect.map(Key, (key) => key + text))
+    }))
+    class Secret extends Waitpoint.make("Secret", { success: Sealed }) {}
+    expect(Topic.completion(Placed, Secret, { key: ({ id }) => id, value: ({ id }) => id })).type.toBe<never>()
   })
 })
 

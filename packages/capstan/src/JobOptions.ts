@@ -15,7 +15,7 @@ import type { Request as InternalRequest } from "./internal/request.ts"
 import type { BreakerOptions, JobLimit } from "./JobLimit.ts"
 import type { DeadReason, Failure, JobId } from "./JobRecord.ts"
 import type { NewFailure } from "./JobStore.ts"
-import type { Match, Subscription } from "./Topic.ts"
+import type { Completion, Match, Subscription } from "./Topic.ts"
 
 // ------------------------------------------------------------------------------------------------- options of calls
 
@@ -392,6 +392,19 @@ export interface CancelOn<in Payload> {
 }
 
 /**
+ * Events that complete a waitpoint of those records of a job of which `payload` says the same.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CompleteOn<in Payload> {
+  /** The topic and the waitpoint, with the text and the value that are made of each of its events: `Topic.completion`. */
+  readonly event: Completion
+  /** The text that is made of a payload at the enqueue: a record goes on with the first of the events that give the same. */
+  readonly payload: (payload: Payload) => string
+}
+
+/**
  * Options of a declaration.
  *
  * @category options
@@ -543,6 +556,13 @@ export interface Options<
    * @default none
    */
   readonly cancelOn?: ReadonlyArray<CancelOn<TypeOf<NoInfer<Payload>>>> | undefined
+  /**
+   * Events that complete waitpoints of those of its records which say the same: `Topic.completion` of the event, and `payload`. The first
+   * one counts, in the call that publishes it, and is kept for a record that does not wait yet.
+   *
+   * @default none
+   */
+  readonly completeOn?: ReadonlyArray<CompleteOn<TypeOf<NoInfer<Payload>>>> | undefined
   /**
    * Labels of all its records.
    *

@@ -275,7 +275,12 @@ const upsert = <J extends Job.Any>(store: Store, name: string, job: J, options: 
     if (issue !== undefined) {
       return yield* new ScheduleError({ reason: new InvalidSchedule({ name, option: "overlap", issue }) })
     }
-    const template = yield* templateOf(name, definition, spec.success, options, options.payload)
+    // The store that the records go to is told of the order of their keys, as by an enqueue.
+    const template = yield* Effect.provideService(
+      templateOf(name, definition, spec.success, options, options.payload),
+      JobStore,
+      store
+    )
     const { queue, tag } = definition
     const body: Body = { origin: "data", job: tag, queue, spec: spec.success, template }
     yield* change(store, name, ({ now, row }): Effect.Effect<Change<void>, ScheduleError> => {

@@ -77,6 +77,26 @@ export interface Description {
   readonly absent?: ReadonlyArray<string> | undefined
   /** A record whose workers died this often is dead with reason `Crashed`. */
   readonly maxCrashes: number
+  /** How its server stands now, where it can say so. */
+  readonly server?: Server | undefined
+}
+
+/**
+ * How a store's server stands at the moment.
+ *
+ * @category describe
+ * @since 0.1.0
+ */
+export interface Server {
+  /** On a standby nothing can be enqueued or claimed. */
+  readonly role: "primary" | "standby"
+  /**
+   * By how much its clock is ahead of this process's, in milliseconds, to half of a round trip. Only the store's clock decides
+   * anything; the skew misleads who compares its instants with others, and moves what is enqueued with `runAt`.
+   */
+  readonly clockSkew: number
+  /** The age of the oldest open transaction that it may see, in milliseconds: what that may still see is not cleaned up. */
+  readonly oldestTransaction: number
 }
 
 /**

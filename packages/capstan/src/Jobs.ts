@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
-import { editAndReplay, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
+import { editAndReplay, enqueueJson, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
 import { holding } from "./internal/limit.ts"
 import { masked } from "./internal/view.ts"
@@ -27,6 +27,7 @@ import type * as Job from "./Job.ts"
 import { type EnqueueError, JobControlError, type JobStoreError } from "./JobError.ts"
 import { cancel as cancelOne, type CancelAnswer } from "./JobHandle.ts"
 import * as JobLimit from "./JobLimit.ts"
+import type { EnqueueOptions } from "./JobOptions.ts"
 import type { JobId, JobRecord } from "./JobRecord.ts"
 import {
   type ControlAction,
@@ -131,6 +132,17 @@ export interface LimitedKey extends Omit<KeyRow, "limitedUntil"> {
 }
 
 /**
+ * A record that was enqueued, or that which stands for it: by its idempotency key, or its unique one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EnqueuedJson {
+  readonly id: JobId
+  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred"
+}
+
+/**
  * The operations.
  *
  * @category models
@@ -207,6 +219,19 @@ export interface Shape {
     Option.Option<string>,
     JobStoreError | JobControlError,
     J["payloadSchema"]["DecodingServices"]
+  >
+  /**
+   * Enqueues a record of a job whose payload is given as JSON: for pages and command lines, where somebody has written it. It is
+   * read by the job's schema of now.
+   */
+  readonly enqueueJson: <J extends Job.Any>(
+    job: J,
+    json: string,
+    options?: EnqueueOptions
+  ) => Effect.Effect<
+    EnqueuedJson,
+    EnqueueError | JobStoreError,
+    J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
   >
   /** Makes scheduled records ready now. */
   readonly promote: (where: Selection) => Effect.Effect<Counts, JobStoreError>
@@ -290,6 +315,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, fromInput(job, payload)),
       editAndReplayJson: (job, id, json) => editAndReplay(store, job, id as JobId, fromJson(job, json)),
       payloadIssue: (job, record) => payloadIssue(store, job, record),
+      enqueueJson: (job, json, options) => Effect.provideService(enqueueJson(job, json, options), JobStore, store),
       promote: (where) => act({ _tag: "Promote" }, where),
       reschedule: (where, options) =>
         Effect.flatMap(dueOf(options), (due) => act({ _tag: "Reschedule", ...due }, where)),

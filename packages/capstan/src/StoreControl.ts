@@ -29,6 +29,10 @@ export interface Selection {
   readonly label?: string | undefined
   readonly flowId?: string | undefined
   readonly parent?: JobId | undefined
+  /** The concurrency key, as the record has it. */
+  readonly concurrencyKey?: string | undefined
+  /** What a worker runs: its id. */
+  readonly worker?: string | undefined
   /** Enqueued at this instant or later, in epoch milliseconds. */
   readonly enqueuedFrom?: number | undefined
   /** Enqueued before this instant, in epoch milliseconds. */

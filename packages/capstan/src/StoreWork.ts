@@ -104,6 +104,8 @@ export interface NewRecord {
   readonly parent?: JobId | undefined
   /** Names of what cancels it: see `EnqueueRequest.cancels`. */
   readonly cancelOn?: ReadonlyArray<string> | undefined
+  /** Names of what completes waitpoints of it, none of which cancels it too: see `EnqueueRequest.completes`. */
+  readonly completeOn?: ReadonlyArray<string> | undefined
   /**
    * Something follows its death. When the store ends it by itself (it crashed its workers too often, it expired, what it waited
    * for failed), it stores another record in the same write: with the job, version, queue, payload, tags, retention and headers of this one, this
@@ -152,6 +154,13 @@ export interface EnqueueRequest {
    * cancelled, as by `control`. Nothing is cancelled by a batch that is refused. There may be no records beside it. Not with `whole`.
    */
   readonly cancels?: ReadonlyArray<{ readonly on: string; readonly reason: string }> | undefined
+  /**
+   * What completes waitpoints of others, in the same write and before the records are stored, after what is cancelled: whatever has not
+   * ended and names it in `completeOn` takes it as from `signal`. Nothing is completed by a batch that is refused. Not with `whole`.
+   */
+  readonly completes?:
+    | ReadonlyArray<{ readonly on: string; readonly waitpoint: string; readonly value: string }>
+    | undefined
 }
 
 // --------------------------------------------------------------------------------------------------------- exchange

@@ -1,9 +1,10 @@
 /**
  * Events: something that happened, told to every job that subscribes to it.
  *
- * A job says in its declaration which topics it subscribes to, so a program that publishes needs declarations alone: those that
- * it has loaded are the subscribers. Guarantee: one publish is one call of the store, all subscribers or none, inside the
- * caller's transaction on a store that shares it; each subscriber then has a record of its own, retried by its own policies.
+ * A job says in its declaration which topics it subscribes to, and which cancel its records or complete waitpoints of them; so a
+ * program that publishes needs declarations alone: those that it has loaded are told. Guarantee: one publish is one call of
+ * the store, all of it or none, inside the caller's transaction on a store that shares it; each subscriber then has a record of
+ * its own, retried by its own policies.
  *
  * @since 0.1.0
  */
@@ -13,7 +14,9 @@ import { issueOf } from "./internal/codec.ts"
 import { name as validName } from "./internal/definition.ts"
 import { attemptOf } from "./internal/enqueue.ts"
 import { recordsOf, Request } from "./internal/request.ts"
+import * as Checkpoint from "./internal/steps/checkpoint.ts"
 import {
+  type Completion as InternalCompletion,
   type Match as InternalMatch,
   nameOf,
   type Subscriber,
@@ -26,6 +29,7 @@ import type { Outcome } from "./JobHandle.ts"
 import type { EnqueueOptions } from "./JobOptions.ts"
 import type { JobId } from "./JobRecord.ts"
 import { JobStore } from "./JobStore.ts"
+import type { Waitpoint } from "./Waitpoint.ts"
 
 /**
  * A declared topic.
@@ -41,8 +45,8 @@ export interface Topic<out Name extends string, in out Event extends Schema.Top>
   /** The tags of the jobs that subscribe to it, of those that this process has loaded. */
   readonly subscribers: () => ReadonlyArray<string>
   /**
-   * Cancels the records that are to be cancelled by such an event (`cancelOn`), and tells every subscriber, in one call of the store.
-   * Answers what became of each whose filter lets the event through. Inside a handler the records are children of the attempt's,
+   * Cancels the records that are to be cancelled by such an event (`cancelOn`), completes the waitpoints that it is to complete
+   * (`completeOn`), and tells every subscriber, in one call of the store. Answers what became of each whose filter lets the event through. Inside a handler the records are children of the attempt's,
    * and all of it is refused with `LeaseLost` when that is stale.
    */
   readonly publish: (
@@ -99,6 +103,16 @@ export interface Match {
   readonly "~match": InternalMatch
 }
 
+/**
+ * Events with the waitpoint that they complete, for `completeOn` of a declaration.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Completion {
+  readonly "~completion": InternalCompletion
+}
+
 type SchemaOf<E> = E extends Schema.Top ? E : E extends Schema.Struct.Fields ? Schema.Struct<E> : never
 
 /**
@@ -131,7 +145,7 @@ export const make = <const Name extends string, Event extends Schema.Top | Schem
 ): Topic<Name, SchemaOf<Event>> => {
   validName(`topic ${name}`, "name", name)
   const event = (Schema.isSchema(schema) ? schema : Schema.Struct(schema as Schema.Struct.Fields)) as Schema.Top
-  const subscriptions: Subscriptions = { topic: name, byTag: new Map(), cancelled: new Map() }
+  const subscriptions: Subscriptions = { topic: name, byTag: new Map(), cancelled: new Map(), completed: new Map() }
   return {
     "~subscriptions": subscriptions,
     _tag: name,
@@ -201,6 +215,59 @@ export const match = <Name extends string, Event extends Schema.Top>(
   key: (event: Event["Type"]) => string | undefined
 ): Match => ({ "~match": { subscriptions: topic["~subscriptions"], key } })
 
+/**
+ * The waitpoint that an event completes, of those records of a job that say the same and have not ended when it is published. The first
+ * completion wins, whoever it is from, and is there for a record that does not wait yet.
+ *
+ * **Example**
+ *
+ * ```ts
+ * const PaymentReceived = Topic.make("PaymentReceived", { orderId: Schema.String, cents: Schema.Int })
+ *
+ * class Payment extends Waitpoint.make("Payment", { success: Schema.Struct({ cents: Schema.Int }) }) {}
+ *
+ * class Ship extends Job.make("Ship", {
+ *   payload: { orderId: Schema.String },
+ *   completeOn: [{
+ *     event: Topic.completion(PaymentReceived, Payment, {
+ *       key: ({ orderId }) => orderId,
+ *       value: ({ cents }) => ({ cents })
+ *     }),
+ *     payload: ({ orderId }) => orderId
+ *   }]
+ * }) {}
+ *
+ * Ship.toLayer(({ orderId }) => Effect.flatMap(Payment.await, ({ cents }) => Effect.log(`${orderId}: ${cents}`)))
+ * ```
+ *
+ * **Gotchas**
+ *
+ * Who publishes must have loaded the declaration, as of a subscriber. What completes a record is stamped when that is enqueued: an event
+ * that was published before says nothing to it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const completion = <Name extends string, Event extends Schema.Top, Success extends Schema.Top>(
+  topic: Topic<Name, Event>,
+  waitpoint: Waitpoint<string, Success>,
+  options: {
+    /** `undefined` for an event that completes nothing. */
+    readonly key: (event: Event["Type"]) => string | undefined
+    /** What it is completed with. Runs where the event is published. */
+    readonly value: (event: Event["Type"]) => Success["Type"]
+  }
+): [Success["EncodingServices"]] extends [never] ? Completion : never => {
+  const internal: InternalCompletion = {
+    subscriptions: topic["~subscriptions"],
+    waitpoint: waitpoint.waitpoint,
+    key: options.key,
+    signal: (event) => Checkpoint.signalOf(waitpoint.successSchema, options.value(event))
+  }
+  // What the generic signature promises is checked where it is used.
+  return { "~completion": internal } as [Success["EncodingServices"]] extends [never] ? Completion : never
+}
+
 const publish = (
   subscriptions: Subscriptions,
   schema: Schema.Top,
@@ -210,19 +277,19 @@ const publish = (
   Effect.withFiber((fiber) =>
     Effect.gen(function*() {
       const { topic } = subscriptions
-      const event = yield* Effect.mapError(
-        schema.makeEffect(value),
-        (error) =>
-          new EnqueueError({ reason: new InvalidPayload({ job: `topic ${topic}`, index: 0, issue: issueOf(error) }) })
-      )
+      const invalid = (error: unknown) =>
+        new EnqueueError({ reason: new InvalidPayload({ job: `topic ${topic}`, index: 0, issue: issueOf(error) }) })
+      const event = yield* Effect.mapError(schema.makeEffect(value), invalid)
       const subscribers = [...subscriptions.byTag.values()].filter(({ where }) => where?.(event as never) ?? true)
       const cancels = cancelsOf(subscriptions, event)
-      if (subscribers.length === 0 && cancels.length === 0) return []
+      const completes = yield* Effect.mapError(completesOf(subscriptions, event), invalid)
+      if (subscribers.length === 0 && cancels.length === 0 && completes.length === 0) return []
       const records = yield* recordsOf(subscribers.map((subscriber) => requestOf(topic, subscriber, event, key)))
       const answers = yield* (yield* JobStore).enqueue({
         records,
         by: attemptOf(fiber),
-        ...(cancels.length === 0 ? undefined : { cancels })
+        ...(cancels.length === 0 ? undefined : { cancels }),
+        ...(completes.length === 0 ? undefined : { completes })
       })
       const refused = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
       if (refused >= 0) {
@@ -238,8 +305,19 @@ const cancelsOf = ({ cancelled, topic }: Subscriptions, event: unknown) =>
   [...cancelled].flatMap(([tag, keys]) =>
     keys.flatMap((keyOf) => {
       const key = keyOf(event as never)
-      return key === undefined ? [] : [{ on: nameOf(topic, tag, key), reason: `${topic} was published` }]
+      return key === undefined ? [] : [{ on: nameOf({ topic }, tag, key), reason: `${topic} was published` }]
     })
+  )
+
+const completesOf = ({ completed, topic }: Subscriptions, event: unknown) =>
+  Effect.forEach(
+    [...completed].flatMap(([tag, completions]) =>
+      completions.flatMap(({ key: keyOf, signal, waitpoint }) => {
+        const key = keyOf(event as never)
+        return key === undefined ? [] : [{ on: nameOf({ topic, waitpoint }, tag, key), signal, waitpoint }]
+      })
+    ),
+    ({ on, signal, waitpoint }) => Effect.map(signal(event as never), (value) => ({ on, waitpoint, value }))
   )
 
 const requestOf = (topic: string, { request }: Subscriber, event: unknown, key: string | undefined): Request => {

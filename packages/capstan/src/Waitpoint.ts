@@ -1,8 +1,9 @@
 /**
  * A point at which a record waits for something outside: a person's decision, a webhook, a payment.
  *
- * It is completed from anywhere, by the record's id or by a signed token, at most once: the first completion wins and is kept,
- * also when it comes before the record waits. While it waits, a record holds neither a worker nor a slot.
+ * It is completed from anywhere, by the record's id, by a signed token or by an event (`completeOn` of a job), at most once: the
+ * first completion wins and is kept, also when it comes before the record waits. While it waits, a record holds neither a
+ * worker nor a slot.
  *
  * @since 0.1.0
  */
@@ -204,8 +205,7 @@ class One {
     value: unknown
   ): Effect.Effect<Completion, JobStoreError | Schema.SchemaError, JobStore> =>
     Effect.gen({ self: this }, function*() {
-      const json = yield* Checkpoint.codecOf(this.success).encode(value)
-      const text = Checkpoint.write({ kind: "signal", version: 1, undo: false, value: json })
+      const text = yield* Checkpoint.signalOf(this.success, value)
       const store = yield* JobStore
       return answers[yield* store.signal({ id: id as JobId, waitpoint: this.name, value: text })]
     })

@@ -15,7 +15,9 @@ const keep = { age: 0, count: 0 }
 
 /** A store with so many records that must start within thirty days. */
 const waiting = (count: number) => {
-  const hints = { ready: () => {}, work: () => {}, worker: () => {}, all: () => {}, heard: false, event: () => {} }
+  const nobody = () => {}
+  const calls = { ready: nobody, later: nobody, keyLater: nobody, work: nobody, worker: nobody, all: nobody }
+  const hints = { ...calls, heard: false, event: nobody }
   const state = new MemoryState({ maxCrashes: 3, maxFinished: 100, hints })
   const records = Array.from({ length: count }, (_, i) => ({
     id: JobRecord.JobId(`id-${i}`),

@@ -45,7 +45,29 @@ const declare = (name: string, options: JobSchedule.ScheduleOptions) =>
     return { stop: Scope.close(scope, Exit.void) }
   })
 
+/** Hands a schedule to the workers now, as one of another release does that plans otherwise. */
+const handOut = (name: string) =>
+  Effect.gen(function*() {
+    const store = yield* JobStore.JobStore
+    const { now, rows: [row] } = yield* store.schedules({ names: [name], limit: 1 })
+    const { body, nextAt, revision } = row!
+    assert.isTrue(yield* store.putSchedule({ name, revision, row: { nextAt, attendAt: now, body } }))
+    yield* settle
+    const { rows: [seen] } = yield* store.schedules({ names: [name], limit: 1 })
+    assert.isAbove(seen!.revision, revision + 1, "a worker has seen to it")
+  })
+
 describe("a schedule as data", () => {
+  it.effect("that is handed out before it is due is left until then", () =>
+    Effect.gen(function*() {
+      yield* upsert("early", { every: "10 minutes" })
+      yield* pass(5)
+      yield* handOut("early")
+      assert.deepStrictEqual(yield* ticks, [])
+      yield* pass(15)
+      assert.deepStrictEqual(yield* ticks, minutes(10, 20))
+    }).pipe(Effect.provide(served)))
+
   it.effect("is ticked by any worker, also by one that does not know its job, once by many", () =>
     Effect.gen(function*() {
       yield* upsert("u1", { every: "10 minutes" }, "u1")
@@ -345,6 +367,20 @@ describe("a schedule that vanished from code", () => {
         const { remove } = yield* schedules
         yield* remove("mine")
         assert.deepStrictEqual(yield* (yield* schedules).list(), [])
+      })
+    ))
+
+  it.effect("is watched for its five minutes, however often it is handed out", () =>
+    withWarnings(() =>
+      Effect.gen(function*() {
+        const { stop } = yield* declare("mine", { every: "1 hour" })
+        yield* stop
+        yield* pass(66)
+        yield* handOut("mine")
+        yield* pass(3)
+        assert.strictEqual((yield* get("mine")).status, "active")
+        yield* pass(1)
+        assert.strictEqual(Option.getOrThrow((yield* get("mine")).paused).at, 70 * minute)
       })
     ))
 

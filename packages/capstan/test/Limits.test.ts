@@ -1,5 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobError, JobGroup, JobLimit, Jobs, JobStore, JobWorker } from "capstan"
+import {
+  Job,
+  JobContext,
+  JobError,
+  JobGroup,
+  JobLimit,
+  Jobs,
+  JobSchedule,
+  JobSchedules,
+  JobStore,
+  JobWorker
+} from "capstan"
 import { Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { nextAt, taken, tokens } from "../src/internal/memory/bucket.ts"
@@ -537,6 +548,30 @@ describe("fairness", () => {
       ])
     })
   })
+
+  for (const by of ["upsert", "code"] as const) {
+    it.effect(`is told by who makes a schedule (${by}), whose ticks a worker without the job may make`, () => {
+      class Send extends Job.make("Send", { payload: Schema.String, limit }) {}
+      const told: Array<JobStore.LimitChange> = []
+      const store = storeWith((store) => ({
+        limits: (changes) => {
+          told.push(...changes)
+          return store.limits(changes)
+        }
+      }))
+      const options = { every: "1 minute", payload: "big" } as const
+      return Effect.gen(function*() {
+        // As a user's program has it: what makes schedules has the store, and who calls it has not.
+        yield* by === "upsert"
+          ? Effect.provide(
+            Effect.flatMap(JobSchedules.JobSchedules, ({ upsert }) => upsert("big", Send, options)),
+            Layer.provide(JobSchedules.layer, store)
+          )
+          : Effect.andThen(Layer.build(Layer.provide(JobSchedule.layer(Send, options), store)), settle)
+        assert.deepStrictEqual(told, [{ ...fair, name: "@tenant" }])
+      })
+    })
+  }
 
   it("is refused where a limit cannot have the job's name", () => {
     assert.throws(

@@ -117,7 +117,16 @@ const make = () =>
   new MemoryState({
     maxCrashes: 3,
     maxFinished: 100_000,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 
 describe("under a steady load the memory store", () => {
@@ -130,24 +139,24 @@ describe("under a steady load the memory store", () => {
     const rows = kept * (perRound - 2) + 2 * 3
     assert.deepStrictEqual(rest, {
       rows,
-      order: rows,
-      "queues.*.all": rows,
-      ofJob: 4,
-      "ofJob.*": rows,
-      "deadOf.lists": 2,
-      "deadOf.lists.*": 2 * 3,
-      "deadFor.lists": 2,
-      "deadFor.lists.*": 2 * 3,
-      "withError.lists": 0,
-      "withLabel.lists": 0,
-      "ofFlow.lists": 0,
-      "childrenOf.lists": 0,
+      "catalogue.order": rows,
+      "queues.*.lists.all": rows,
+      "catalogue.ofJob": 4,
+      "catalogue.ofJob.*": rows,
+      "catalogue.deadOf.lists": 2,
+      "catalogue.deadOf.lists.*": 2 * 3,
+      "catalogue.deadFor.lists": 2,
+      "catalogue.deadFor.lists.*": 2 * 3,
+      "catalogue.withError.lists": 0,
+      "catalogue.withLabel.lists": 0,
+      "catalogue.ofFlow.lists": 0,
+      "catalogue.childrenOf.lists": 0,
       queues: 2,
       "queues.*.due": 0,
-      "queues.*.blocked.lists": 0,
-      "queues.*.lists.scheduled": 0,
-      "queues.*.lists.cancelled": kept,
-      "queues.*.lists.dead": 2 * 3,
+      "queues.*.lists.blocked.lists": 0,
+      "queues.*.lists.states.scheduled": 0,
+      "queues.*.lists.states.cancelled": kept,
+      "queues.*.lists.states.dead": 2 * 3,
       "queues.*.lanes": 2,
       "queues.*.lanes.*.inTurn": 0,
       "queues.*.lanes.*.early": 0,
@@ -184,6 +193,6 @@ describe("under a steady load the memory store", () => {
     assert.strictEqual(state.finished, rows)
     // What is let go of in bulk: keys that took turns, and the places of removed rows.
     assert.isAtMost(turns!, 1000)
-    assert.isAtMost(state.order.size, rows + 1024)
+    assert.isAtMost(state.catalogue.order.size, rows + 1024)
   })
 })

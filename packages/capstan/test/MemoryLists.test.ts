@@ -13,7 +13,16 @@ const make = () =>
   new MemoryState({
     maxCrashes: 3,
     maxFinished: Infinity,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 
 const keep = { age: 1e12, count: Infinity }
@@ -147,6 +156,28 @@ describe("a list of twenty among sixty thousand looks at no more than a page", (
     expect(page).toMatchObject({ records: [], looked: 10_000, cursor: String(many + 10_000 - 1) })
     const rest = query(two, { where, order: "oldest", limit: 50, cursor: page.cursor })
     expect(rest).toMatchObject({ records: [], looked: many - 10_000, cursor: undefined })
+  })
+})
+
+describe("a dead record that is retried", () => {
+  it("is in no list of the dead any more, and in each once when it dies again", () => {
+    const state = make()
+    const die = (outcome: Outcome, now: number) => settle(state, claim(state, "default", 1, now), outcome, now)
+    const others = 5
+    for (let n = 1; n <= others; n++) {
+      enqueue(state, { records: [record(n, { tag: "Other" })] }, 0)
+      die({ _tag: "Dead", reason: "Defect", failure: { kind: "Defect", tag: undefined, message: "no" } }, 0)
+    }
+    enqueue(state, { records: [record(others + 1)] }, 0)
+    const lists: ReadonlyArray<Selection> = [{ deadReason: "Failed" }, { tag: "Job", states: ["dead"] }]
+    const looked = () =>
+      lists.map((where) => query(state, { where, order: "oldest", limit: 50, cursor: undefined }).looked)
+    die(dead("Declined"), 1)
+    expect(looked()).toEqual([1, 1])
+    control(state, { action: { _tag: "Retry" }, where: { ids: [JobId(`r${others + 1}`)] }, limit: 1 }, 2)
+    expect(looked()).toEqual([0, 0])
+    die(dead("Declined"), 3)
+    expect(looked()).toEqual([1, 1])
   })
 })
 

@@ -35,6 +35,7 @@ const record: { readonly [K in keyof Required<NewRecord>]: NewRecord[K] } = {
   flowId: undefined,
   parent: undefined,
   cancelOn: undefined,
+  completeOn: undefined,
   followed: undefined,
   dependencies: undefined,
   dependents: undefined
@@ -63,6 +64,7 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   flowId: "flow",
   parent: "parent" as JobId,
   cancelOn: ["event"],
+  completeOn: ["event"],
   followed: true,
   dependencies: [{ name: "a", id: "three" as JobId }],
   dependents: [{ name: "a", id: "four" as JobId }]
@@ -73,7 +75,16 @@ const make = () => {
   return new MemoryState({
     maxCrashes: 3,
     maxFinished: 10,
-    hints: { ready: nobody, work: nobody, worker: nobody, all: nobody, heard: false, event: nobody }
+    hints: {
+      ready: nobody,
+      later: nobody,
+      keyLater: nobody,
+      work: nobody,
+      worker: nobody,
+      all: nobody,
+      heard: false,
+      event: nobody
+    }
   })
 }
 
@@ -106,7 +117,7 @@ describe("figures", () => {
       throw new Error("a record was looked at")
     }
     const closed = { get: looked, ownKeys: looked, has: looked }
-    Object.assign(state, { rows: new Proxy(new Map(), closed), order: new Proxy([], closed) })
+    Object.assign(state, { rows: new Proxy(new Map(), closed), catalogue: new Proxy({}, closed) })
     expect(stats(state, 5).queues).toMatchObject([{ queue: "default", counts: { ready: 3 }, oldestReadyAge: 5 }])
     expect(() => results(state, [record.id])).toThrow("a record was looked at")
   })

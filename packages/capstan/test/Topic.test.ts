@@ -1,7 +1,7 @@
 /** Events and what follows an attempt, on the memory store in virtual time. */
 import { TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Flow, Job, JobBatch, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
+import { Flow, Job, JobBatch, JobGroup, Jobs, JobStore, JobWorker, Topic, Waitpoint } from "capstan"
 import { Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
@@ -145,6 +145,133 @@ describe("cancelOn", () => {
   it.effect("refuses a key that is too long", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Remind.enqueue({ order: "x".repeat(2000) }))
+      assert.strictEqual(error.reason._tag, "InvalidOption")
+    }).pipe(Effect.provide(store)))
+})
+
+class Payment extends Waitpoint.make("Payment", {
+  success: Schema.Struct({ total: Schema.Number.check(Schema.isGreaterThan(0)) })
+}) {}
+class Told extends Waitpoint.make("Told") {}
+
+const orderOf = ({ id, total }: { readonly id: string; readonly total: number }) => total === 0 ? undefined : id
+
+class Deliver extends Job.make("Deliver", {
+  payload: { order: Schema.String },
+  completeOn: [
+    {
+      event: Topic.completion(Paid, Payment, {
+        key: orderOf,
+        value: ({ total }) => ({ total })
+      }),
+      payload: ({ order }) => order
+    },
+    {
+      event: Topic.completion(Placed, Told, { key: () => "any", value: () => undefined }),
+      payload: () => "any"
+    }
+  ]
+}) {}
+class Refund extends Job.make("Refund", {
+  payload: { order: Schema.String },
+  success: Schema.Number,
+  completeOn: [{
+    event: Topic.completion(Paid, Payment, { key: orderOf, value: ({ total }) => ({ total: total + 1 }) }),
+    payload: ({ order }) => order
+  }]
+}) {}
+
+const Due = Topic.make("Due", { id: Schema.String, total: Schema.Number })
+class Collect extends Job.make("Collect", {
+  payload: { order: Schema.String },
+  completeOn: [{
+    event: Topic.completion(Due, Payment, { key: ({ id }) => id, value: ({ total }) => ({ total }) }),
+    payload: ({ order }) => order
+  }]
+}) {}
+class Warn extends Job.make("Warn", {
+  payload: { order: Schema.String },
+  cancelOn: [{ event: Topic.match(Due, ({ id }) => id), payload: ({ order }) => order }]
+}) {}
+
+describe("completeOn", () => {
+  const Both = JobGroup.make(Deliver, Refund)
+  const handlers = Both.toLayer({
+    Deliver: () => Effect.andThen(Payment.await, Told.await),
+    Refund: () => Effect.map(Payment.await, ({ total }) => total)
+  })
+  const on = (id: string) => Effect.map(recordOf(id), ({ blocked, state }) => blocked?.on ?? state)
+
+  it.effect("lets the records go on that say the same as the event, of each job with its own value", () =>
+    Effect.gen(function*() {
+      const [a, b] = yield* Effect.all([Deliver.enqueue({ order: "a" }), Deliver.enqueue({ order: "b" })])
+      const refund = yield* Refund.enqueue({ order: "a" })
+      yield* settle
+      assert.deepStrictEqual(yield* Paid.publish({ id: "a", total: 0 }), [])
+      assert.deepStrictEqual(yield* Effect.forEach([a.id, b.id], on), ["Payment", "Payment"])
+      assert.deepStrictEqual(yield* Paid.publish({ id: "a", total: 1 }), [])
+      yield* settle
+      assert.deepStrictEqual(yield* Effect.forEach([a.id, b.id], on), ["Told", "Payment"])
+      assert.strictEqual(yield* refund.await, 2)
+      yield* Placed.publish({ id: "c", total: 1 })
+      yield* settle
+      assert.deepStrictEqual(yield* Effect.forEach([a.id, b.id], on), ["completed", "Payment"])
+      yield* Paid.publish({ id: "b", total: 1 })
+      yield* settle
+      assert.strictEqual(yield* on(b.id), "completed")
+    }).pipe(Effect.provide(withWorker(Both, handlers))))
+
+  it.effect("keeps the first completion, of the event or of another", () =>
+    Effect.gen(function*() {
+      const [early, late] = yield* Effect.all([Refund.enqueue({ order: "a" }), Refund.enqueue({ order: "b" })])
+      assert.strictEqual(yield* Payment.complete(early.id, { total: 7 }), "Kept")
+      for (const id of ["a", "b"]) yield* Paid.publish({ id, total: 1 })
+      assert.strictEqual(yield* Payment.complete(late.id, { total: 7 }), "TooLate")
+      const worker = withOnly(JobGroup.make(Refund), Refund.toLayer(() => Effect.map(Payment.await, (it) => it.total)))
+      yield* Effect.provide(settle, worker)
+      assert.deepStrictEqual([yield* early.await, yield* late.await], [7, 2])
+    }).pipe(Effect.provide(store)))
+
+  it.effect("publishes nothing of an event whose value the waitpoint does not take", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Collect.enqueue({ order: "a" })
+      const reminder = yield* Warn.enqueue({ order: "a" })
+      const stands = Effect.gen(function*() {
+        return ["Payment" in ((yield* recordOf(id)).checkpoints ?? {}), (yield* recordOf(reminder.id)).state]
+      })
+      const { reason } = yield* Effect.flip(Due.publish({ id: "a", total: -5 }))
+      assert.strictEqual(reason._tag, "InvalidPayload")
+      assert.deepStrictEqual(yield* stands, [false, "ready"])
+      yield* Due.publish({ id: "a", total: 5 })
+      assert.deepStrictEqual(yield* stands, [true, "cancelled"])
+    }).pipe(Effect.provide(store)))
+
+  it.effect("of a commit is part of its transaction", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Refund.enqueue({ order: "a" })
+      yield* Pay.enqueue({ id: "a" })
+      yield* settle
+      assert.property((yield* recordOf(id)).checkpoints, "Payment")
+      const failed = yield* Refund.enqueue({ order: "none" })
+      yield* Pay.enqueue({ id: "none" })
+      yield* settle
+      assert.notProperty((yield* recordOf(failed.id)).checkpoints ?? {}, "Payment")
+    }).pipe(Effect.provide(
+      JobWorker.layer(JobGroup.make(Pay), { shutdownGrace: 0 }).pipe(
+        Layer.provide(Pay.toLayer(({ id }) =>
+          Pay.commit(Effect.andThen(
+            Paid.publish({ id, total: 1 }),
+            id === "none" ? Effect.die("after the event") : Effect.void
+          ))
+        )),
+        Layer.provideMerge(Jobs.layer),
+        Layer.provideMerge(TransactionalMemory.layer())
+      )
+    )))
+
+  it.effect("refuses a key that is too long", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Refund.enqueue({ order: "x".repeat(2000) }))
       assert.strictEqual(error.reason._tag, "InvalidOption")
     }).pipe(Effect.provide(store)))
 })

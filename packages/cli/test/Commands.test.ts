@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { JobRecord, JobSchedules, JobStore } from "capstan"
+import { JobSchedules, JobStore } from "capstan"
 import { Effect, Redacted } from "effect"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { enqueueUnmatched } from "../../testing/src/internal/unmatched.ts"
 import { documents, lines, run, SendMail, work } from "./harness.ts"
 
 const app = fileURLToPath(new URL("app.ts", import.meta.url))
@@ -39,32 +40,12 @@ describe("looking", () => {
   fact(
     "list says at how many records the store looked where it stopped, and how to go on",
     Effect.fnUntraced(function*() {
-      const { enqueue } = yield* JobStore.JobStore
-      const forever = { age: Infinity, count: Infinity }
-      const add = (from: number, many: number, tag: string, queue: string) =>
-        enqueue({
-          records: Array.from({ length: many }, (_, i): JobStore.NewRecord => ({
-            id: JobRecord.JobId(`00000000-0000-7000-8000-${String(from + i).padStart(12, "0")}`),
-            tag,
-            version: 1,
-            queue,
-            priority: 0,
-            payload: "null",
-            delay: 0,
-            retention: { completed: forever, cancelled: forever, dead: forever },
-            sensitive: { payload: [], result: [], error: [], progress: [] },
-            tags: [],
-            headers: {}
-          }))
-        })
-      yield* add(1, 1, "SendMail", "other")
-      yield* add(100_000, 10_500, "SendMail", "mail")
-      yield* add(200_000, 10_500, "Other", "other")
+      const id = yield* enqueueUnmatched("SendMail")
       const first = yield* run("list", "--job", "SendMail", "--queue", "other")
       assert.deepStrictEqual(lines(first.out), ["no record matches so far, looked at 10000 records"])
       const cursor = /^looked at 10000 records; go on: --cursor (\S+)/m.exec(first.err)![1]!
       const second = yield* run("list", "--job", "SendMail", "--queue", "other", "--cursor", cursor)
-      assert.match(second.out, /^00000000-0000-7000-8000-000000000001 /m)
+      assert.include(second.out, `${id} `)
       assert.notInclude(second.err, "--cursor")
     })
   )
@@ -261,6 +242,12 @@ describe("acting", () => {
       assert.include(unknown.err, "exports no job Cuont, but Count, SendMail")
       const unchecked = yield* run("enqueue", "Count", "3")
       assert.include(unchecked.err, "unchecked")
+      for (const names of [["%zz"], ["Count", "--queue", "a b"]]) {
+        const [name, ...queue] = names
+        const misnamed = yield* run("enqueue", name!, "3", ...queue)
+        assert.strictEqual(misnamed.code, 2)
+        assert.match(misnamed.err, /must start with a letter .* it is "(%zz|a b)"$/)
+      }
       yield* work
       const [record] = documents((yield* run("inspect", good.out.split(" ")[0]!, "--json")).out)
       assert.deepInclude(record, { state: "completed" })

@@ -113,6 +113,9 @@ describe("migrate", () => {
     const { code, out } = await capstan({ CAPSTAN_STORE: "" })("migrate", "print", "--schema", "elsewhere")
     assert.strictEqual(code, 0)
     assert.match(out, /CREATE TABLE "?elsewhere"?\.record /)
+    const later = await capstan({ CAPSTAN_STORE: "" })("migrate", "print", "--schema", "elsewhere", "--from", "1")
+    assert.notInclude(later.out, "CREATE TABLE")
+    assert.include(later.out, "this script is for version 1")
   })
 
   it("has nothing to do on Redis", async () => {
@@ -184,7 +187,7 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, where }) => {
       const unreadable = yield* Job.make("SendMail", { payload: { to: Schema.Number }, queue: "mail" }).enqueue({
         to: 3
       }, old)
-      return [readable.id, unreadable.id]
+      return [readable.id, unreadable.id] as const
     }).pipe(Effect.provide(layer()), Effect.runPromise)
     const dry = await run("replay", readable, unreadable, "--app", app, "--dry-run", "--json", ...where)
     assert.strictEqual(dry.code, 4, dry.err)

@@ -258,6 +258,7 @@ export const pagesOf = (
   ["/workers", "No worker is there"],
   ["/errors", "Declined"],
   ["/dead", "Undecodable"],
+  ["/metrics", "Store round trip, p95"],
   ["/audit", "Nobody has changed anything yet"],
   ["/settings", "nobody in particular"]
 ]

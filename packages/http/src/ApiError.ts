@@ -13,7 +13,11 @@ import * as Schema from "effect/Schema"
  */
 export class BadRequest extends Schema.TaggedError<BadRequest>()(
   "BadRequest",
-  { detail: Schema.String },
+  {
+    detail: Schema.String,
+    /** What is wrong with a payload, and where: a JSON pointer, empty for the whole. */
+    issues: Schema.optionalKey(Schema.Array(Schema.Struct({ pointer: Schema.String, message: Schema.String })))
+  },
   { httpApiStatus: 400 }
 ) {
   override get message() {

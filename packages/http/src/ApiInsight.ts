@@ -17,6 +17,9 @@ const counts = Schema.Record(State, Schema.Int)
 export const Series = Schema.Struct({
   /** Milliseconds between two samples. */
   every: Schema.Int,
+  /** The 95th percentile of `wait` in what is told but the last minute; absent before there are three. */
+  waitBefore: Schema.optionalKey(Schema.Number),
+  runBefore: Schema.optionalKey(Schema.Number),
   samples: Schema.Array(Schema.Struct({
     at: Schema.Number,
     ready: Schema.Int,
@@ -29,10 +32,58 @@ export const Series = Schema.Struct({
     completed: Schema.Int,
     /** Retried or dead since the sample before. */
     failed: Schema.Int,
+    /**
+     * The 95th percentile of the minute up to this sample: from the enqueue to the start of the first attempt, a delay that was
+     * asked for included. Absent where none started.
+     */
+    wait: Schema.optionalKey(Schema.Number),
+    /** The 95th percentile of the attempts that ended in the minute up to this sample. */
+    run: Schema.optionalKey(Schema.Number),
     /** More ended than was told. */
     isAtLeast: Schema.Boolean
   }))
 }).annotate({ identifier: "Series" })
+
+/** Milliseconds, off by 5 % at most; and of how many. */
+const Times = Schema.Struct({ count: Schema.Int, p50: Schema.Number, p95: Schema.Number, p99: Schema.Number })
+
+const figures = {
+  completed: Schema.Int,
+  /** Attempts that were retried, or after which the record was dead. */
+  failed: Schema.Int,
+  /** From the enqueue to the start of the first attempt, a delay that was asked for included. */
+  wait: Schema.optionalKey(Times),
+  /** Of attempts, however they ended. */
+  run: Schema.optionalKey(Times),
+  /** The longest that was seen. */
+  oldestReadyAge: Schema.optionalKey(Schema.Number),
+  /** As many as there were on average. */
+  ready: Schema.Number,
+  running: Schema.Number,
+  /** In which the store answered this process, when it was asked for its figures. */
+  roundTrip: Schema.optionalKey(Times),
+  /** More ended than was told. */
+  isAtLeast: Schema.Boolean
+}
+
+/**
+ * A stretch of the last 30 hours, as this process saw it: as a whole, and in at most 60 parts. What it was not there for is
+ * missing, and so is what it heard of first before `since`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const History = Schema.Struct({
+  from: Schema.Number,
+  before: Schema.Number,
+  /** Since when this process looks; absent before its first sample. */
+  since: Schema.optionalKey(Schema.Number),
+  /** Milliseconds of each part. */
+  every: Schema.Int,
+  total: Schema.Struct(figures),
+  /** Those of which something is known. */
+  parts: Schema.Array(Schema.Struct({ at: Schema.Number, ...figures }))
+}).annotate({ identifier: "History" })
 
 /** Milliseconds; absent where nothing was measured. */
 const Percentiles = Schema.Struct({ p50: Schema.Number, p95: Schema.Number })
@@ -156,7 +207,7 @@ export const Audit = Schema.Struct({
 }).annotate({ identifier: "Audit" })
 
 /**
- * The jobs whose records can be edited here: those that the API was mounted with.
+ * The jobs whose records can be enqueued and edited here: those that the API was mounted with.
  *
  * @category models
  * @since 0.1.0
@@ -169,6 +220,18 @@ export const Declarations = Schema.Struct({
     payload: Schema.Json
   }))
 }).annotate({ identifier: "Declarations" })
+
+/**
+ * A record that was enqueued. `Existing`: it was there by its idempotency key, or its unique one; `Replaced`: it got this
+ * payload; `Deferred`: it comes after the one that holds its unique key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Enqueued = Schema.Struct({
+  id: Schema.String,
+  outcome: Schema.Literals(["Inserted", "Existing", "Replaced", "Deferred"])
+}).annotate({ identifier: "Enqueued" })
 
 /**
  * How a record took an edit. `Unchanged`: it runs, and was left alone.

@@ -67,6 +67,10 @@ const conditions = {
   label: Schema.optionalKey(Schema.NonEmptyString),
   flowId: Schema.optionalKey(Schema.NonEmptyString),
   parent: Schema.optionalKey(Id),
+  /** The concurrency key, as records have it. */
+  concurrencyKey: Schema.optionalKey(Schema.NonEmptyString),
+  /** What a worker runs: its id. */
+  worker: Schema.optionalKey(Schema.NonEmptyString),
   /** Enqueued at or after. */
   enqueuedFrom: Schema.optionalKey(Schema.Finite),
   enqueuedBefore: Schema.optionalKey(Schema.Finite)

@@ -93,6 +93,19 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
     success: Insight.Series,
     error: StoreFailed
   }).annotateMerge(view("The last half hour as this process saw it. It looks from the first time that somebody asks.")),
+  HttpApiEndpoint.get("history", "/history", {
+    query: {
+      queue: Schema.optionalKey(Schema.NonEmptyString),
+      /** An hour before `before` where it is absent. */
+      from: Schema.optionalKey(Schema.Finite),
+      /** The last reading where it is absent. */
+      before: Schema.optionalKey(Schema.Finite)
+    },
+    success: Insight.History,
+    error: StoreFailed
+  }).annotateMerge(
+    view("A stretch of the last 30 hours as this process saw it: how long was waited and run, and how much.")
+  ),
   HttpApiEndpoint.get("metrics", "/metrics", {
     success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
   }).annotateMerge(view("The metrics of this process, as Prometheus reads them.")),
@@ -158,6 +171,27 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   }).annotateMerge(annotations("reprioritise", "Gives waiting records another priority.")),
   HttpApiEndpoint.post("delete", "/records/delete", { payload: Schema.Struct(selected), ...acts }).annotateMerge(
     annotations("delete", "Removes records that are not running.")
+  ),
+  HttpApiEndpoint.post("enqueue", "/records/enqueue", {
+    payload: Schema.Struct({
+      job: Schema.NonEmptyString,
+      /** JSON text. */
+      payload: Schema.String,
+      /** Milliseconds from now. */
+      delay: Schema.optionalKey(Schema.Finite),
+      /** The job's where it is absent. */
+      priority: Schema.optionalKey(Schema.Int),
+      /** While a record of the job with this key is kept, it is answered instead. */
+      idempotencyKey: Schema.optionalKey(Schema.NonEmptyString),
+      tags: Schema.optionalKey(Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(20)))
+    }),
+    success: Insight.Enqueued,
+    error: [BadRequest, StoreFailed]
+  }).annotateMerge(
+    annotations(
+      "enqueue",
+      "Enqueues a record of a job that the API was mounted with; its payload is checked by the job's schema."
+    )
   ),
   HttpApiEndpoint.post("edit", "/records/edit", {
     payload: Schema.Struct({

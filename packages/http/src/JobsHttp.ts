@@ -42,8 +42,8 @@ export interface Options {
    */
   readonly origins?: ReadonlyArray<string> | undefined
   /**
-   * The jobs whose records may be edited and run again: a payload is checked by the schema of its job, on the server. Their
-   * payload schemas need no services.
+   * The jobs whose records may be enqueued, or edited and run again: a payload is checked by the schema of its job, on the
+   * server. Their payload schemas need no services.
    *
    * @default none
    */

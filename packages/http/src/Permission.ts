@@ -22,6 +22,7 @@ export type Action = typeof actions[number]
  */
 export const actions = [
   "view",
+  "enqueue",
   "cancel",
   "retry",
   "promote",
@@ -61,6 +62,7 @@ export const roles = ["viewer", "operator", "admin"] as const
  */
 export const leastRole: Readonly<Record<Action, Role>> = {
   view: "viewer",
+  enqueue: "operator",
   cancel: "operator",
   retry: "operator",
   promote: "operator",

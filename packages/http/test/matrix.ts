@@ -29,6 +29,7 @@ const bodies: Readonly<Record<string, (where: object) => object>> = {
   "records.reschedule": (where) => ({ where, delay: 1000 }),
   "records.reprioritise": (where) => ({ where, priority: "high" }),
   "records.delete": (where) => ({ where }),
+  "records.enqueue": () => ({ job: "Greet", payload: "{\"name\":\"c\"}" }),
   "records.edit": () => ({ id: "", payload: "{\"name\":\"b\"}" }),
   "limits.set": () => ({ of: { queue: "mail" }, settings: { concurrency: 2 } }),
   "limits.clear": () => ({ of: { queue: "mail" } }),

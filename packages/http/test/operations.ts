@@ -108,6 +108,70 @@ export const operations = (fact: Fact): void => {
   )
 
   fact(
+    "a record is enqueued through its job's schema, by who may, and that is written down",
+    ({ ask, audited, client, jobs }) =>
+      Effect.gen(function*() {
+        const { records } = yield* client("operator")
+        const enqueue = (payload: object, more: object = {}) =>
+          records.enqueue({ payload: { job: "Greet", payload: JSON.stringify(payload), ...more } })
+        const wrong = yield* Effect.flip(enqueue({ name: 7, card: [] }))
+        assert.strictEqual(wrong._tag, "BadRequest")
+        const { issues = [] } = wrong._tag === "BadRequest" ? wrong : {}
+        assert.deepStrictEqual(issues.map(({ pointer }) => pointer), ["/name", "/card"])
+        assert.include(issues[0]!.message, "string")
+        const missing = yield* Effect.flip(enqueue({}))
+        assert.deepStrictEqual(missing._tag === "BadRequest" && missing.issues?.map(({ pointer }) => pointer), [
+          "/name"
+        ])
+        const noJson = yield* Effect.flip(records.enqueue({ payload: { job: "Greet", payload: "{" } }))
+        assert.include(noJson.message, "no JSON")
+        const unknown = yield* Effect.flip(records.enqueue({ payload: { job: "Nobody", payload: "{}" } }))
+        assert.include(unknown.message, "mount the API with its group")
+        const steep = yield* Effect.flip(enqueue({ name: "you" }, { priority: 101 }))
+        assert.include(steep.message, "priority")
+
+        const options = { idempotencyKey: "once", tags: ["by hand"], delay: 3_600_000 }
+        const made = yield* enqueue({ name: "you", card: "4242" }, options)
+        assert.strictEqual(made.outcome, "Inserted")
+        assert.deepStrictEqual(yield* enqueue({ name: "you" }, options), { id: made.id, outcome: "Existing" })
+        const record = Option.getOrThrow(yield* jobs.get(made.id))
+        assert.deepInclude(record, { tag: "Greet", queue: "mail", state: "scheduled", idempotencyKey: "once" })
+        assert.include(record.tags, "by hand")
+        assert.deepStrictEqual(JSON.parse(record.payload), { name: "you", card: "<redacted>" })
+
+        const { id } = yield* enqueue({ name: "you" })
+        assert.deepStrictEqual(yield* worked(Greet.handle(id).await), {
+          greeting: "Hello, you!"
+        })
+        const bill = { job: "Bill", payload: "{\"amount\":1}" }
+        assert.strictEqual((yield* ask("mailAdmin", "/records/enqueue", bill)).status, 403)
+        assert.strictEqual((yield* ask("viewer", "/records/enqueue", bill)).status, 403)
+        assert.strictEqual((yield* ask("admin", "/records/enqueue", bill)).status, 200)
+        assert.notInclude(JSON.stringify(audited), "4242")
+        assert.deepStrictEqual(
+          audited.map((
+            { action, outcome, principal, where }
+          ) => [principal, action, where.tag, where.queue, outcome._tag]),
+          [
+            ...["Greet", "Greet", "Greet"].map((tag) => ["operator", "enqueue", tag, "mail", "Failed"]),
+            ["operator", "enqueue", "Nobody", undefined, "Failed"],
+            ["operator", "enqueue", "Greet", "mail", "Failed"],
+            ...["Done", "Done", "Done"].map((tag) => ["operator", "enqueue", "Greet", "mail", tag]),
+            ["mailAdmin", "enqueue", "Bill", "billing", "Refused"],
+            ["viewer", "enqueue", "Bill", "billing", "Refused"],
+            ["admin", "enqueue", "Bill", "billing", "Done"]
+          ]
+        )
+        assert.deepStrictEqual(audited.flatMap(({ outcome }) => outcome._tag === "Done" ? [outcome.changed] : []), [
+          1,
+          0,
+          1,
+          1
+        ])
+      })
+  )
+
+  fact(
     "the newest records say which jobs there are, what fails and which flows",
     ({ client }) =>
       Effect.gen(function*() {
@@ -157,6 +221,36 @@ export const operations = (fact: Fact): void => {
       assert.deepInclude((yield* stats.series({ query: { queue: "billing" } })).samples[0], { ready: 0 })
       assert.strictEqual((yield* ask("mailAdmin", "/series?queue=billing")).status, 403)
       assert.strictEqual((yield* ask("mailAdmin", "/series")).body.samples[0].ready, 2)
+    }))
+
+  fact("how long was waited and run is heard of, by queue", ({ ask, client }) =>
+    Effect.gen(function*() {
+      const { stats } = yield* client("viewer")
+      // From now on it looks.
+      yield* stats.history({ query: {} })
+      const greeted = Effect.gen(function*() {
+        const { await: ended } = yield* Greet.enqueue({ name: "you" })
+        yield* ended
+        return yield* stats.history({ query: { queue: "mail" } })
+      })
+      const { every, parts, since, total } = yield* worked(
+        Effect.repeat(greeted, {
+          schedule: Schedule.spaced("50 millis"),
+          until: ({ total: { run, wait } }) => run !== undefined && wait !== undefined
+        })
+      )
+      assert.isAtLeast(total.completed, 1)
+      assert.isAtLeast(total.run!.count, 1)
+      assert.isAtMost(total.wait!.p50, total.wait!.p99)
+      assert.isAtLeast(total.roundTrip!.count, 1)
+      assert.strictEqual(every, 60_000)
+      assert.deepStrictEqual([parts.length > 0, since !== undefined], [true, true])
+      const { samples } = yield* stats.series({ query: {} })
+      assert.isDefined(samples.at(-1)!.run)
+      assert.strictEqual((yield* ask("mailAdmin", "/history?queue=billing")).status, 403)
+      assert.strictEqual((yield* ask("mailAdmin", "/history")).body.total.completed, total.completed)
+      const none = yield* stats.history({ query: { queue: "billing" } })
+      assert.deepStrictEqual([none.total.completed, none.total.run], [0, undefined])
     }))
 
   fact("who may see it reads what was asked for lately", ({ ask, client }) =>

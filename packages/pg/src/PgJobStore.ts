@@ -23,7 +23,7 @@ import { Client } from "./internal/client.ts"
 import { warnings } from "./internal/describe.ts"
 import * as Migrate from "./internal/migrate.ts"
 import { namesOf } from "./internal/names.ts"
-import { script } from "./internal/schema/migrations.ts"
+import { latest, script } from "./internal/schema/migrations.ts"
 import { make } from "./internal/store.ts"
 import * as Transaction from "./internal/transactional.ts"
 
@@ -111,14 +111,39 @@ export const migrate = (
   Effect.flatMap(PgClient, (pg) => Effect.flatMap(namesOf(options.schema), (names) => Migrate.migrate(pg, names)))
 
 /**
- * All migrations as an SQL script for an empty schema, for whoever runs them by hand.
+ * The migrations as an SQL script, for whoever runs them by hand: by default all of them.
+ *
+ * **Details**
+ *
+ * It is one transaction, which gives up after ten seconds of waiting for a lock, and changes nothing in a schema of another
+ * version.
  *
  * @category migrations
  * @since 0.1.0
  */
 export const migrationScript = (
-  options: Pick<Options, "schema"> = {}
-): Effect.Effect<string, JobError.JobStoreError> => Effect.map(namesOf(options.schema), script)
+  options: Pick<Options, "schema"> & {
+    /**
+     * The version that the schema has (`SELECT max(version) FROM capstan.migration`): the steps after it are written. 0 is a
+     * schema that is not there yet.
+     *
+     * @default 0
+     */
+    readonly from?: number | undefined
+  } = {}
+): Effect.Effect<string, JobError.JobStoreError> =>
+  Effect.flatMap(namesOf(options.schema), (names) => {
+    const from = options.from ?? 0
+    if (Number.isInteger(from) && from >= 0 && from <= latest) return Effect.succeed(script(names, from))
+    return Effect.fail(
+      new JobError.JobStoreError({
+        reason: new JobError.Incompatible({
+          operation: "migrate",
+          detail: `option from: ${from} is no version that this code knows: 0 to ${latest}`
+        })
+      })
+    )
+  })
 
 /** The same for every client of the same data. */
 const identityOf = (client: Client): Effect.Effect<string, JobError.JobStoreError> =>

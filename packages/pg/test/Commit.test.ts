@@ -175,6 +175,23 @@ describe("a commit", () => {
       })
   )
 
+  fact(
+    "of an attempt that has failed meanwhile is rolled back with LeaseLost, also while another one runs",
+    (one) =>
+      Effect.gen(function*() {
+        const at = yield* Effect.andThen(enqueue(one), claimOne(one))
+        // As of a handler that timed out and could not be interrupted.
+        yield* Harness.settle(one, at, { _tag: "RetryAfter", delay: 0, failure: Harness.failure })
+        const next = yield* claimOne(one)
+        assert.strictEqual(next.id, at.id)
+        isLeaseLost(yield* Effect.flip(commit(one, at, write(one, at.id))))
+        assert.notInclude(yield* lines(one), at.id)
+        assert.strictEqual(yield* stateOf(one, at.id), "running")
+        yield* commit(one, next, write(one, at.id))
+        assert.include(yield* lines(one), at.id)
+      })
+  )
+
   fact("is refused inside another transaction, whose end it could not foresee", (one) =>
     Effect.gen(function*() {
       const at = yield* Effect.andThen(enqueue(one), claimOne(one))

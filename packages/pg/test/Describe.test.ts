@@ -1,6 +1,7 @@
 /** What the store says of itself and of its server, and what it warns about when it starts. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Logger } from "effect"
+import { Clock, Deferred, Effect, Fiber, Layer, Logger } from "effect"
+import { TestClock } from "effect/testing"
 import { Client } from "../src/internal/client.ts"
 import * as Describe from "../src/internal/describe.ts"
 import { latest } from "../src/internal/schema/migrations.ts"
@@ -22,6 +23,7 @@ const server = (given: Readonly<Record<string, unknown>>): Pick<Client, "call" |
       standbys: "",
       recovery: false,
       oldest_transaction: 0,
+      now: 0,
       ...given
     } as A])
 })
@@ -66,6 +68,44 @@ describe("describe", () => {
     })))
 })
 
+describe("of its server the store says", () => {
+  it.effect("whether it is a standby", () =>
+    Effect.gen(function*() {
+      const role = (given: Readonly<Record<string, unknown>>) =>
+        Effect.map(Describe.describe(server(given), settings), (found) => found.server?.role)
+      assert.deepStrictEqual([yield* role({}), yield* role({ recovery: true })], ["primary", "standby"])
+    }))
+
+  it.effect("by how much its clock is ahead, from the middle of the round trip", () =>
+    Effect.gen(function*() {
+      const slow: Pick<Client, "call" | "isAlone"> = {
+        isAlone: false,
+        call: <A>(operation: string, text: string, params: ReadonlyArray<unknown>) =>
+          Effect.andThen(TestClock.adjust("100 millis"), server({ now: 3050 }).call<A>(operation, text, params))
+      }
+      assert.strictEqual((yield* Describe.describe(slow, settings)).server?.clockSkew, 3000)
+    }))
+
+  it.live("what a real one answers", () =>
+    Effect.gen(function*() {
+      const one = yield* side
+      const asked = Effect.map(one.store.describe, (found) => found.server!)
+      assert.strictEqual((yield* asked).role, "primary")
+      // It has the clock of this machine.
+      assert.isBelow(Math.abs((yield* asked).clockSkew), 1000)
+      yield* one.sql.withTransaction(Effect.gen(function*() {
+        const [row] = yield* one.sql.unsafe<{ began: number }>(
+          "SELECT extract(epoch FROM now())::float8 * 1000 AS began"
+        )
+        yield* Harness.until(
+          "a transaction of 50 ms",
+          Effect.map(Clock.currentTimeMillis, (now) => now - row!.began > 60)
+        )
+        assert.isAtLeast((yield* asked).oldestTransaction, 50)
+      }))
+    }))
+})
+
 describe("at its start the store warns", () => {
   const started = (startupOptions: string) =>
     Effect.suspend(() => {
@@ -82,6 +122,15 @@ describe("at its start the store warns", () => {
         lines.join("\n"),
         /Postgres store .*: an acknowledged enqueue survives .*synchronous_commit (is|are) off/
       )
+    }))
+
+  it.live("of a clock that differs by more than a second, where it is no test's", () =>
+    Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const warnings = (ahead: number) => Describe.warnings(server({ now: now + ahead }))
+      assert.match((yield* warnings(60_000)).join(), /^the server's clock is [56]\d{4} ms ahead of this machine's/)
+      assert.match((yield* warnings(-60_000)).join(), /^the server's clock is 6\d{4} ms behind this machine's/)
+      assert.deepStrictEqual(yield* Effect.provide(warnings(60_000), TestClock.layer()), [])
     }))
 
   it.live("of a transaction that has been open for long", () =>
@@ -101,11 +150,14 @@ describe("at its start the store warns", () => {
           ))
       )
       assert.deepStrictEqual(
-        (yield* Describe.warnings(server({ oldest_transaction: 61 }))).length,
+        (yield* Describe.warnings(server({ oldest_transaction: 61, now: yield* Clock.currentTimeMillis }))).length,
         1,
         "a minute is too long"
       )
-      assert.deepStrictEqual(yield* Describe.warnings(server({ oldest_transaction: 59 })), [])
+      assert.deepStrictEqual(
+        yield* Describe.warnings(server({ oldest_transaction: 59, now: yield* Clock.currentTimeMillis })),
+        []
+      )
       yield* Fiber.interrupt(fiber)
     }))
 })

@@ -168,6 +168,30 @@ describe("a store that does not listen", () => {
       assert.notInclude(capabilities, "events")
     }))
 
+  fact(
+    "tells its workers of a transaction after its commit, and of one that rolls back nothing",
+    () =>
+      Effect.gen(function*() {
+        const one = yield* Harness.open(schema, { listen: false })
+        const heard = yield* Ref.make(0)
+        yield* Effect.forkScoped(
+          Stream.runForEach(one.store.wakeups("worker", ["default"]), () => Ref.update(heard, (n) => n + 1))
+        )
+        yield* Harness.enqueue(one)
+        yield* Harness.until("the wake-up of an enqueue", Effect.map(Ref.get(heard), (n) => n > 0))
+        const before = yield* Ref.get(heard)
+        // Long enough to hear of it: a wake-up inside a process takes no time.
+        const enqueued = Effect.andThen(Harness.enqueue(one), one.sql.unsafe("SELECT 1"))
+        yield* Effect.flip(one.sql.withTransaction(Effect.andThen(enqueued, Effect.fail("rollback"))))
+        yield* one.sql.unsafe("SELECT 1")
+        assert.strictEqual(yield* Ref.get(heard), before)
+        yield* one.sql.withTransaction(
+          Effect.andThen(enqueued, Effect.map(Ref.get(heard), (n) => assert.strictEqual(n, before)))
+        )
+        yield* Harness.until("the wake-up of the commit", Effect.map(Ref.get(heard), (n) => n > before))
+      })
+  )
+
   fact("has events that open with `missed` and say nothing more", () =>
     Effect.gen(function*() {
       const one = yield* Harness.open(schema, { listen: false })

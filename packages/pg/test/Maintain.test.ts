@@ -53,6 +53,23 @@ describe("retention", () => {
       assert.strictEqual(records.length, 0)
     }))
 
+  it.live("empties the oldest partition as a whole, and leaves no dead row behind", () =>
+    Effect.gen(function*() {
+      const { one, pass } = yield* sides
+      yield* Harness.empty(one)
+      for (let i = 0; i < 5; i++) yield* runOne(one)
+      const taken = Effect.map(
+        one.sql.unsafe<{ bytes: number }>(`
+          SELECT sum(pg_relation_size(c.oid))::float8 AS bytes FROM pg_class c
+          WHERE relnamespace = '${schema}'::regnamespace AND relkind = 'r' AND relname IN (
+            SELECT 'history_' || n FROM generate_series(0, 5) n)`),
+        ([row]) => row!.bytes
+      )
+      assert.isAbove(yield* taken, 0)
+      yield* anHourLater(one, pass)
+      assert.strictEqual(yield* taken, 0)
+    }))
+
   it.live("forgets the keys of what it forgets, but for those that an open transaction is about to take", () =>
     Effect.gen(function*() {
       const { caller, one, pass } = yield* sides

@@ -7,7 +7,7 @@ import { Deferred, Effect, Exit, Fiber, Layer, String as Strings } from "effect"
 import { spawnSync } from "node:child_process"
 import { afterAll, expect } from "vitest"
 import * as Migrate from "../src/internal/migrate.ts"
-import { latest } from "../src/internal/schema/migrations.ts"
+import { bookkeeping, latest, migrations, record } from "../src/internal/schema/migrations.ts"
 import { dump } from "./dump.ts"
 import * as Harness from "./harness.ts"
 import * as Process from "./process.ts"
@@ -85,12 +85,13 @@ describe("processes that start at once", () => {
         ))))
       yield* Deferred.await(held)
       const names = { schema: `"${schema}"`, channel: "none" }
-      const migrate = withClient(Effect.flatMap(PgClient.PgClient, (sql) => Migrate.migrate(sql, names, "200ms")))
-      const error = yield* Effect.flip(migrate)
+      const migrate = (patience: string) =>
+        withClient(Effect.flatMap(PgClient.PgClient, (sql) => Migrate.migrate(sql, names, patience)))
+      const error = yield* Effect.flip(migrate("200ms"))
       assert.strictEqual(error.reason._tag, "Unavailable")
       assert.include(error.message, "lock timeout")
       yield* Fiber.interrupt(other)
-      assert.deepStrictEqual(yield* migrate, { from: 0, to: latest })
+      assert.deepStrictEqual(yield* migrate("10s"), { from: 0, to: latest })
     }))
 })
 
@@ -152,27 +153,35 @@ describe("code and schema", () => {
         assert.deepStrictEqual([renewed.lost, renewed.reconciled], [[], 0])
         assert.strictEqual(yield* Harness.settle(one, at), "Done")
         assert.strictEqual((yield* one.store.get(id))?.attempts[0]?.worker, "worker")
-        assert.strictEqual((yield* one.store.stats).queues[0]?.counts.completed, i + 1)
+        const { queues, workers } = yield* one.store.stats
+        assert.strictEqual(queues[0]?.counts.completed, i + 1)
+        assert.isAbove(workers[0]!.leaseLeft, 0)
+        assert.match((yield* one.store.describe).durability, /^a crash /)
       }
     })))
 })
 
-describe("the script", () => {
-  /** By `psql` where there is one, else as one text in a statement that runs it. */
-  const run = (script: string) => {
-    for (const program of ["psql", "/usr/lib/postgresql/15/bin/psql"]) {
-      const psql = spawnSync(program, [Harness.url(), "-qXv", "ON_ERROR_STOP=1"], { input: script, encoding: "utf8" })
-      if (psql.error === undefined) return Effect.sync(() => assert.strictEqual(psql.stderr, ""))
-    }
-    const body = script.trim().replace(/^BEGIN;/, "").replace(/COMMIT;$/, "")
-    return execute(`DO $run$ BEGIN EXECUTE $text$${body}$text$; END $run$`)
-  }
+/** A script as one statement that runs it. */
+const asOne = (script: string): string => {
+  const body = script.trim().replace(/^BEGIN;/, "").replace(/COMMIT;$/, "")
+  return `DO $run$ BEGIN EXECUTE $text$${body}$text$; END $run$`
+}
 
+/** By `psql` where there is one, as whoever runs it by hand. */
+const byHand = (script: string) => {
+  for (const program of ["psql", "/usr/lib/postgresql/15/bin/psql"]) {
+    const psql = spawnSync(program, [Harness.url(), "-qXv", "ON_ERROR_STOP=1"], { input: script, encoding: "utf8" })
+    if (psql.error === undefined) return Effect.sync(() => assert.strictEqual(psql.stderr, ""))
+  }
+  return execute(asOne(script))
+}
+
+describe("the script", () => {
   it.live("makes the same schema as the layer, and a layer that may not migrate takes it", () =>
     Effect.gen(function*() {
       const byScript = newSchema()
       const byLayer = newSchema()
-      yield* run(yield* PgJobStore.migrationScript({ schema: byScript }))
+      yield* byHand(yield* PgJobStore.migrationScript({ schema: byScript }))
       yield* build(byScript, { migrate: false })
       yield* build(byLayer)
       const [one, other] = yield* withClient(
@@ -180,6 +189,54 @@ describe("the script", () => {
       )
       assert.strictEqual(one, other)
       assert.deepStrictEqual(yield* entries(byScript), yield* entries(byLayer))
+    }))
+})
+
+describe("the script from a version", () => {
+  const all = Array.from({ length: latest }, (_, i) => i + 1)
+
+  for (const from of all) {
+    it.live(`${from} brings a schema of it to this release's`, () =>
+      Effect.gen(function*() {
+        const schema = newSchema()
+        const names = { schema: `"${schema}"`, channel: `capstan_${schema}` }
+        yield* execute(
+          ...bookkeeping(names.schema),
+          ...migrations.filter(({ version }) => version <= from).flatMap((migration) => [
+            ...migration.statements(names),
+            record(names.schema, migration)
+          ])
+        )
+        yield* byHand(yield* PgJobStore.migrationScript({ schema, from }))
+        yield* build(schema, { migrate: false })
+        assert.deepStrictEqual((yield* entries(schema)).map(({ version }) => version), all)
+      }))
+  }
+
+  it.live("changes nothing in a schema of another version, and says which one that is", () =>
+    Effect.gen(function*() {
+      const schema = newSchema()
+      yield* build(schema)
+      for (const from of [0, ...all.slice(0, -1)]) {
+        const error = yield* Effect.flip(execute(asOne(yield* PgJobStore.migrationScript({ schema, from }))))
+        assert.include(
+          String(error.reason.cause),
+          `schema "${schema}" has version ${latest}, and this script is for version ${from}`
+        )
+      }
+      assert.strictEqual((yield* entries(schema)).length, latest)
+    }))
+
+  it.live("waits for no lock longer than it may", () =>
+    Effect.gen(function*() {
+      assert.match(yield* PgJobStore.migrationScript(), /^BEGIN;\n\nSET LOCAL lock_timeout = '10s';/)
+    }))
+
+  it.live("is none from what is no version", () =>
+    Effect.gen(function*() {
+      for (const from of [-1, 0.5, latest + 1, Number.NaN]) {
+        assert.include(yield* incompatible(PgJobStore.migrationScript({ from })), `0 to ${latest}`)
+      }
     }))
 })
 

@@ -3,8 +3,10 @@
  */
 import { JobStoreSuite } from "@capstan/testing"
 import { PgClient } from "@effect/sql-pg"
+import { assert, it } from "@effect/vitest"
 import { PGlite } from "@electric-sql/pglite"
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket"
+import { JobStore } from "capstan"
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { afterAll } from "vitest"
 import * as Harness from "./harness.ts"
@@ -35,6 +37,14 @@ const layer = Layer.effectDiscard(
 ).pipe(
   Layer.provideMerge(Harness.storeOn(client, schema, { listen: false }))
 )
+
+it.live("says what takes a second session to promise", () =>
+  Effect.gen(function*() {
+    const { absent = [], capabilities, kind } = yield* (yield* JobStore.JobStore).describe
+    assert.match(kind, /^pglite [\d.]+ \(postgres \d+/)
+    assert.deepStrictEqual(capabilities, ["transactional", "schedules"])
+    assert.deepStrictEqual(absent.map((line) => /\((P\d+)\)/.exec(line)?.[1]), ["P2", "P10"])
+  }).pipe(Effect.provide(layer)))
 
 JobStoreSuite.suite("pglite", layer, {
   timeout: 30_000,

@@ -1,7 +1,19 @@
 /** Enqueues, cancels and signals inside a transaction of the caller's: they are part of it (P2). */
+import { PgOutbox } from "@capstan/pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Ref, Schema, Stream } from "effect"
+import {
+  Job,
+  JobError,
+  JobGroup,
+  type JobRecord,
+  Jobs,
+  JobStore,
+  JobWorker,
+  Topic,
+  Transactional,
+  Waitpoint
+} from "capstan"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Ref, Schema, type Scope, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Harness from "./harness.ts"
 import { type Side, stateOf } from "./harness.ts"
@@ -168,6 +180,16 @@ class Remind extends Job.make("Remind", {
   cancelOn: [{ event: Topic.match(Paid, ({ order }) => order), payload: ({ order }) => order }]
 }) {}
 
+class Payment extends Waitpoint.make("Payment", { success: Schema.String }) {}
+
+class Ship extends Job.make("Ship", {
+  payload: { order: Schema.String },
+  completeOn: [{
+    event: Topic.completion(Paid, Payment, { key: ({ order }) => order, value: ({ order }) => order }),
+    payload: ({ order }) => order
+  }]
+}) {}
+
 describe("an event in the caller's transaction", () => {
   for (const [ends, state] of [["committed", "cancelled"], ["rolled back", "ready"]] as const) {
     fact(`cancels what is to be cancelled by it, ${ends} with it`, (one) =>
@@ -178,6 +200,22 @@ describe("an event in the caller's transaction", () => {
           Effect.andThen(Paid.publish({ order: "a" }), ends === "committed" ? Effect.void : rollback)
         ).pipe(Effect.exit)
         assert.deepStrictEqual([yield* stateOf(one, waits.id), yield* stateOf(one, other.id)], [state, "ready"])
+      }))
+  }
+
+  for (const [ends, state] of [["committed", "ready"], ["rolled back", "blocked Waitpoint"]] as const) {
+    fact(`completes what is to be completed by it, ${ends} with it`, (one) =>
+      Effect.gen(function*() {
+        const waits = yield* Effect.forEach(["a", "b"], (order) => Ship.enqueue({ order }))
+        for (const _ of waits) {
+          yield* Harness.settle(one, yield* Harness.claimOne(one), { _tag: "WaitFor", waitpoint: "Payment" })
+        }
+        yield* one.sql.withTransaction(
+          Effect.andThen(Paid.publish({ order: "a" }), ends === "committed" ? Effect.void : rollback)
+        ).pipe(Effect.exit)
+        // What the transaction left is done by the first exchange after its commit.
+        yield* Harness.exchange(one)
+        assert.deepStrictEqual(yield* Effect.forEach(waits, ({ id }) => stateOf(one, id)), [state, "blocked Waitpoint"])
       }))
   }
 })
@@ -191,6 +229,64 @@ describe("a cancel in the caller's transaction", () => {
           Effect.andThen(handle.cancel({ reason: "test" }), ends === "committed" ? Effect.void : rollback)
         ).pipe(Effect.exit)
         assert.strictEqual(yield* stateOf(one, handle.id), state)
+      }))
+  }
+})
+
+describe("a worker's call in a fiber that has a transaction of the caller's open", () => {
+  const isState = (one: Side, id: JobRecord.JobId, state: string) =>
+    Effect.map(stateOf(one, id), (found) => assert.strictEqual(found, state))
+
+  const renewal = { worker: "worker", lease: Harness.lease, queues: ["default"], handles: [], holding: [] }
+
+  const verbs: Readonly<
+    Record<string, {
+      /** What is to be done inside, and what is so after the rollback. */
+      readonly given: (
+        one: Side
+      ) => Effect.Effect<readonly [Effect.Effect<unknown, unknown>, Effect.Effect<void, unknown>], unknown>
+    }>
+  > = {
+    claim: {
+      given: (one) => Effect.map(Harness.enqueue(one), ({ id }) => [Harness.claimOne(one), isState(one, id, "running")])
+    },
+    settlement: {
+      given: (one) =>
+        Effect.andThen(Harness.enqueue(one), Harness.claimOne(one)).pipe(
+          Effect.map((at) => [Harness.settle(one, at), isState(one, at.id, "completed")])
+        )
+    },
+    renewal: {
+      given: (one) =>
+        Effect.succeed([
+          one.store.renew({ ...renewal, reconcileOlderThan: Infinity }),
+          Effect.map(one.store.stats, ({ workers }) => assert.strictEqual(workers[0]?.worker, "worker"))
+        ])
+    },
+    "write of progress": {
+      given: (one) =>
+        Effect.andThen(Harness.enqueue(one), Harness.claimOne(one)).pipe(
+          Effect.map(({ fence, id }) => [
+            one.store.write([{ _tag: "Progress", at: { id, fence }, value: "1" }]),
+            Effect.map(one.store.get(id), (found) => assert.strictEqual(found?.progress, "1"))
+          ])
+        )
+    },
+    maintenance: {
+      given: (one) =>
+        Effect.andThen(Harness.enqueue(one), Harness.claimOne(one)).pipe(
+          // As if the worker had not been heard of.
+          Effect.tap(one.sql.unsafe(`UPDATE ${schema}.worker SET lease_until = 0`)),
+          Effect.map(({ id }) => [one.store.maintain, isState(one, id, "ready")])
+        )
+    }
+  }
+  for (const [verb, { given }] of Object.entries(verbs)) {
+    fact(`is no part of it: a ${verb} stays when it is rolled back`, (one) =>
+      Effect.gen(function*() {
+        const [inside, after] = yield* given(one)
+        yield* Effect.flip(one.sql.withTransaction(Effect.andThen(inside, rollback)))
+        yield* after
       }))
   }
 })
@@ -335,6 +431,38 @@ describe("a transaction of another client", () => {
       assert.include(lines[0]!, "Give both the same PgClient layer")
       assert.strictEqual(yield* records(own), 2)
     }).pipe(Effect.scoped))
+
+  const job = Harness.newId()
+  const calls: Readonly<Record<string, (own: Side) => Effect.Effect<unknown, unknown, Scope.Scope>>> = {
+    "an enqueue of many": (own) => own.store.enqueue({ records: Array.from({ length: 200 }, () => Harness.record()) }),
+    "a handler's enqueue": (own) =>
+      Effect.andThen(Harness.enqueue(own), Harness.claimOne(own)).pipe(
+        Effect.flatMap(({ fence, id }) => own.store.enqueue({ records: [Harness.record()], by: { id, fence } }))
+      ),
+    "a control call": (own) => Harness.control(own, Harness.cancel, job),
+    "a signal": (own) => own.store.signal({ id: job, waitpoint: "w", value: "1" }),
+    "a commit": (own) =>
+      Context.get(own.context, Transactional.Transactional).commit(
+        { id: job, fence: 1 },
+        Effect.void,
+        () => Effect.succeed({ result: undefined, finishedAfter: 0 })
+      ),
+    "an enqueue through an outbox": (own) =>
+      Effect.flatMap(
+        Layer.build(Layer.fresh(PgOutbox.layer({ relay: "r", schema }))).pipe(Effect.provideContext(own.context)),
+        (context) => Context.get(context, JobStore.JobStore).enqueue({ records: [Harness.record()] })
+      )
+  }
+  for (const [call, run] of Object.entries(calls)) {
+    it.live(`is warned about at ${call}`, () =>
+      Effect.gen(function*() {
+        const own = yield* Harness.open(schema)
+        const other = yield* Harness.open(schema)
+        yield* Harness.empty(own)
+        const lines = yield* warned(Effect.scoped(other.sql.withTransaction(Effect.exit(run(own)))))
+        assert.deepStrictEqual(lines.map((line) => line.includes("Give both the same PgClient layer")), [true])
+      }).pipe(Effect.scoped))
+  }
 
   it.live("is not looked for in production", () =>
     Effect.gen(function*() {

@@ -86,21 +86,36 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a completion that nothing knows of": {
     changes: [["array_agg(fence) FROM gone WHERE NOT keeps", "array_agg(fence) FROM gone WHERE false"]],
-    red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
+    red: [
+      "a record of which nothing is kept is gone after its end, key and count included: completed",
+      "an attempt that has ended is Done, whatever it is settled as once more, in a store that forgets"
+    ]
   },
   "a count of what is not kept": {
     changes: [["count(*) FILTER (WHERE keeps)", "count(*)"]],
     red: ["a record of which nothing is kept is gone after its end, key and count included: completed"]
   },
-  "an event that cancels nothing": {
+  "an event that does nothing": {
     changes: [[
-      "    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;\n",
+      "    IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, v_now, p_transaction); END IF;\n",
       ""
     ]],
     red: [
       "cancelOn: what has not ended",
-      "cancelOn: an event cancels before",
-      "cancelOn: a record that lives again"
+      "cancelOn: an event cancels",
+      "cancelOn: a record that lives again",
+      "completeOn: what has not ended",
+      "completeOn: the first completion is kept",
+      "completeOn: an event completes before",
+      "completeOn: a record that lives again"
+    ]
+  },
+  "an event that completes nothing": {
+    changes: [["PERFORM ${s}.signal(e.id, e.waitpoint, e.value, p_transaction);", "NULL;"]],
+    red: [
+      "completeOn: what has not ended",
+      "completeOn: the first completion is kept",
+      "completeOn: a record that lives again"
     ]
   },
   "a death that nobody tells of": {
@@ -273,6 +288,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "cancelOn: an event that is refused cancels nothing",
       "cancelOn: a record that lives again is cancelled again",
+      "completeOn: an event that is refused completes nothing",
+      "completeOn: a record that lives again is told again",
       "unique, trailing: ",
       "in every state"
     ]
@@ -490,10 +507,15 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: with cancelSiblings"
     ]
   },
+  "a completion that is not known when it is sent again as something else": {
+    changes: [["IF v_other = 'LeaseLost' AND EXISTS", "IF false AND EXISTS"]],
+    red: ["an attempt that has ended is Done, whatever it is settled as once more, in a store that forgets"]
+  },
   "a settlement sent again that is not known": {
     changes: [["NOT ${s}.is_settled(g.id, g.fence)", "true"]],
     red: [
       "a settlement that is sent again is Done",
+      "an attempt that has ended is Done",
       "in every state a record takes it as the table says: settle"
     ]
   }

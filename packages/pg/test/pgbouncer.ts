@@ -8,6 +8,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { type AddressInfo, connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
+import { mayInstall } from "../../../scripts/servers/install.ts"
 import { until } from "./harness.ts"
 import { url } from "./server.ts"
 
@@ -31,8 +32,7 @@ const install = (): void => {
 }
 
 const program = (): string => {
-  const mayInstall = process.env.CI === "true" && process.getuid?.() === 0
-  if (find() === undefined && mayInstall) install()
+  if (find() === undefined && mayInstall()) install()
   const found = find()
   if (found === undefined) throw new Error("PgBouncer was not found. Type: sudo apt-get install pgbouncer")
   return found

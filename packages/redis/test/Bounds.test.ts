@@ -39,6 +39,18 @@ describe("one call", () => {
   )
 
   it.live(
+    "gives out more records than a command of the server takes arguments",
+    () =>
+      on("many", () =>
+        Effect.gen(function*() {
+          const ids = yield* Suite.enqueueMany(9000)
+          const claimed = yield* Suite.claim("w", 9000)
+          assert.deepStrictEqual(claimed.map(({ id }) => id), ids)
+        })),
+    60_000
+  )
+
+  it.live(
     "passes over five thousand entries of shelves whose records have left",
     () =>
       on("stale", (prefix) =>

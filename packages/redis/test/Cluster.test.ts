@@ -100,6 +100,28 @@ describe("a slot that moves", () => {
 })
 
 describe("the loss of a master", () => {
+  it.live("is over for a worker when the replica has taken over: it goes on by itself", () =>
+    Effect.gen(function*() {
+      const prefix = "goes-on"
+      const slot = yield* Effect.promise(() => servers.slotOf(`{${prefix}}`))
+      yield* Effect.gen(function*() {
+        const ran = new Map<number, number>()
+        yield* Layer.build(working(ran))
+        const producers = yield* producing(10)
+        yield* Harness.until("jobs run", Effect.sync(() => ran.size > 100), 20)
+        const master = yield* Effect.promise(() => servers.masterOf(slot))
+        yield* Effect.promise(() => master.crash())
+        yield* Effect.promise(() =>
+          untilTrue("the replica serves", async () => await servers.masterOf(slot) !== master)
+        )
+        const done = ran.size
+        yield* Harness.until("jobs run again", Effect.sync(() => ran.size > done + 100), 75)
+        yield* producers.stop
+        yield* Harness.until("all jobs have run", idle, 30)
+        yield* Effect.promise(() => master.restart())
+      }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(storeOf(prefix)))))
+    }), 120_000)
+
   /** Whose replica is it that follows this master. */
   const replicaOf = async (master: Redis): Promise<Redis> => {
     const roles = await Promise.all(servers.nodes.map((node) => node.command("ROLE")))

@@ -1,7 +1,7 @@
 /** Lost scripts, lost connections, lost replies: the store and its workers go on by themselves. */
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, JobStore, JobWorker } from "capstan"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Queue, Schema, Stream } from "effect"
 import { Redis } from "effect/persistence"
 import { Client } from "../src/internal/client.ts"
 import { scripts } from "../src/internal/scripts.ts"
@@ -140,6 +140,39 @@ describe("wake-ups", () => {
       }
       assert.deepStrictEqual(yield* wokenBy(Harness.prefixOf("silent"), silent), ["Failure", "Failure"])
     }))
+})
+
+describe("a wake-up that is lost", () => {
+  const prefix = Harness.prefixOf("deaf")
+  /** What the server publishes is not heard. */
+  const deaf = Layer.effect(
+    Redis.Redis,
+    Effect.map(Redis.Redis, (redis) => ({
+      ...redis,
+      subscribe: () => Queue.unbounded<Redis.RedisMessage, Redis.RedisError>()
+    }))
+  ).pipe(Layer.provide(Harness.client()))
+
+  it.live("is made up for by the poll, again and again", () =>
+    Effect.gen(function*() {
+      const ran: Array<number> = []
+      const store = Layer.fresh(Harness.storeOf(prefix).pipe(Layer.provide(deaf)))
+      yield* Layer.build(
+        worker((n) => Effect.sync(() => void ran.push(n)), { pollInterval: "100 millis" }).pipe(Layer.provide(store))
+      )
+      const asleep = Effect.map(Harness.send("HEXISTS", `{${prefix}}`, "zdefault"), (flag) => flag === 1)
+      for (let n = 0; n < 3; n++) {
+        yield* Harness.until("the worker sleeps", asleep)
+        // Another process: nobody here looks right behind it.
+        yield* Task.enqueue({ n })
+        yield* Harness.until(`job ${n} ran`, Effect.sync(() => ran.length === n + 1))
+      }
+      assert.deepStrictEqual(ran, [0, 1, 2])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client()))),
+      Effect.ensuring(emptied(prefix))
+    ))
 })
 
 describe("lost replies", () => {

@@ -1,6 +1,6 @@
 /** Flows, events and what follows an attempt, as users write them, on a store of several partitions with a real worker. */
 import { assert, describe, it } from "@effect/vitest"
-import { Flow, Job, JobGroup, JobStore, JobWorker, Topic } from "capstan"
+import { Flow, Job, JobGroup, JobStore, JobWorker, Topic, Waitpoint } from "capstan"
 import { Effect, Layer, Schema, type Scope } from "effect"
 import type { Calls } from "../src/internal/client.ts"
 import * as Harness from "./harness.ts"
@@ -15,6 +15,15 @@ class Remind extends Job.make("Remind", {
   payload,
   queue: "mail",
   cancelOn: [{ event: Topic.match(Over, ({ n }) => `${n}`), payload: ({ n }) => `${n}` }]
+}) {}
+class Paid extends Waitpoint.make("Paid", { success: Schema.Number }) {}
+class Ship extends Job.make("Ship", {
+  payload,
+  queue: "mail",
+  completeOn: [{
+    event: Topic.completion(Over, Paid, { key: ({ n }) => `${n}`, value: ({ n }) => n }),
+    payload: ({ n }) => `${n}`
+  }]
 }) {}
 class Note extends Job.make("Note", { payload, on: [Topic.on(Told, { payload: (it) => it })] }) {}
 class Letter extends Job.make("Letter", { payload, queue: "mail", on: [Topic.on(Told, { payload: (it) => it })] }) {}
@@ -132,6 +141,34 @@ describe("over several partitions", () => {
               return records.every((record, i) => record?.state === (i % 2 === 1 ? "cancelled" : "scheduled"))
             })
           )
+        })),
+    30_000
+  )
+
+  it.live(
+    "an event completes waitpoints in any partition, in one write, and the first completion is kept",
+    () =>
+      opened("completes", (calls) =>
+        Effect.gen(function*() {
+          const store = yield* JobStore.JobStore
+          const ships = yield* Effect.forEach(
+            Array.from({ length: 12 }, (_, n) => n),
+            (n) => Ship.enqueue({ n: n % 2 })
+          )
+          assert.isAbove(new Set(calls).size, 1)
+          assert.strictEqual(yield* Paid.complete(ships[1]!.id, 7), "Kept")
+          calls.length = 0
+          assert.deepStrictEqual(yield* Over.publish({ n: 1 }), [])
+          assert.strictEqual(calls.length, 1)
+          const kept = Effect.forEach(
+            ships,
+            ({ id }) => Effect.map(store.get(id), (record) => record?.checkpoints?.["Paid"]?.split("\n")[1])
+          )
+          yield* Harness.until(
+            "half of them have their completion",
+            Effect.map(kept, (all) => all.filter((value) => value !== undefined).length === 6)
+          )
+          assert.deepStrictEqual(yield* kept, ships.map((_, i) => i === 1 ? "7" : i % 2 === 1 ? "1" : undefined))
         })),
     30_000
   )

@@ -21,6 +21,17 @@ const overheard = `local publish = call
   end
   ${Harness.frozenClock}`
 
+/** Beside that, sleepers are drawn in the order of their names. */
+const inOrder = `${overheard}
+  local draw = call
+  call = function(...)
+    local command, key, many = ...
+    if command ~= 'SPOP' then return draw(...) end
+    local names = draw('SORT', key, 'ALPHA', 'LIMIT', 0, many)
+    if #names > 0 then draw('SREM', key, unpack(names)) end
+    return names
+  end`
+
 const replaced = (text: string, from: RegExp, to: string): string => {
   assert.match(text, from)
   return text.replace(from, to)
@@ -65,7 +76,11 @@ const sleepersOf = (prefix: string, queue = "default") =>
     (list) => [...list].map(plain).toSorted()
   )
 
-const onStage = <A, E>(theme: string, run: (stage: Stage) => Effect.Effect<A, E, JobStore.JobStore | Redis.Redis>) =>
+const onStage = <A, E>(
+  theme: string,
+  run: (stage: Stage) => Effect.Effect<A, E, JobStore.JobStore | Redis.Redis>,
+  clock = overheard
+) =>
   Effect.gen(function*() {
     const prefix = Harness.prefixOf(theme)
     const redis = yield* Redis.Redis
@@ -76,8 +91,8 @@ const onStage = <A, E>(theme: string, run: (stage: Stage) => Effect.Effect<A, E,
         const client = new Client(redis, `{${prefix}}`, all, yield* Effect.scope)
         return yield* make(client, { ...usualSettings, identity: prefix })
       })
-    const store = yield* open(scripts(overheard))
-    const earlier = yield* open(before(scripts(overheard)))
+    const store = yield* open(scripts(clock))
+    const earlier = yield* open(before(scripts(clock)))
     yield* run({ prefix, store, earlier }).pipe(
       Effect.provideService(JobStore.JobStore, store),
       Effect.provideService(
@@ -217,6 +232,34 @@ describe("twelve workers that sleep", () => {
           assert.isAtLeast(namesOf(message!)!.filter((worker) => worker !== "w10").length, 2)
         }
       })))
+
+  it.live("are called by who was called itself and was filled by another queue before it came to this one", () =>
+    onStage("sleepers_passed", ({ prefix }) =>
+      Effect.gen(function*() {
+        // Both queues, and no room for more than one.
+        const look = (worker: string) => {
+          const demand = ["default", "other"].map((queue) => ({ queue, slots: 1, share: 0 }))
+          return Suite.exchange(worker, { demand, total: 1 })
+        }
+        const called = twelve.slice(0, 3)
+        for (const worker of twelve) yield* Effect.andThen(Suite.renew(worker), look(worker))
+        yield* Suite.enqueueMany(3)
+        yield* Suite.enqueue({ queue: "other" })
+        assert.deepStrictEqual((yield* said(prefix)).map(namesOf), [called, called], "the same three for both")
+        const replies = yield* Effect.forEach(called, look)
+        assert.deepStrictEqual(
+          replies.map(({ claimed, more }) => [claimed.map(({ queue }) => queue), more.includes("other")]),
+          called.map(() => [["default"], true])
+        )
+        // Nobody else knows of the record: each of them calls three more, who have room.
+        assert.deepStrictEqual(yield* sleepersOf(prefix, "other"), [])
+        assert.deepStrictEqual(
+          new Set((yield* said(prefix)).flatMap((message) => namesOf(message)!)),
+          new Set(twelve.slice(3))
+        )
+        const { claimed } = yield* look(twelve[3]!)
+        assert.deepStrictEqual(claimed.map(({ queue }) => queue), ["other"])
+      }), inOrder))
 
   it.live("are not called where they were filled, have left, or are of no use to the queue", () =>
     onStage("sleepers_filled", ({ prefix }) =>

@@ -108,13 +108,37 @@ const twins: Readonly<Record<string, Twin>> = {
       "records of fair keys that come in one batch"
     ]
   },
-  "an event that cancels nothing": {
-    changes: [[["enqueue"], "  if cancel then cancel() end\n", ""]],
+  "an event that does nothing": {
+    changes: [[["enqueue"], "  if happen then happen() end\n", ""]],
     red: [
       "cancelOn: what has not ended",
-      "cancelOn: an event cancels before",
-      "cancelOn: a record that lives again"
+      "cancelOn: an event cancels",
+      "cancelOn: a record that lives again",
+      "completeOn: what has not ended",
+      "completeOn: the first completion is kept",
+      "completeOn: an event completes before",
+      "completeOn: a record that lives again"
     ]
+  },
+  "an event that completes nothing": {
+    changes: [[["enqueue"], "  each(on, function(row) L.complete(row, waitpoint, value) end)\n", ""]],
+    red: [
+      "completeOn: what has not ended",
+      "completeOn: the first completion is kept",
+      "completeOn: a record that lives again"
+    ]
+  },
+  "an event whose records all have keys": {
+    changes: [[
+      ["enqueue"],
+      "if areKeyed(specs) and not isWhole and not happen then",
+      "if areKeyed(specs) and not isWhole then"
+    ]],
+    red: ["cancelOn: an event cancels, and a record listens"]
+  },
+  "records with keys that hear nothing": {
+    changes: [[["enqueue"], "spec.dependents or spec.listens or spec.labels", "spec.dependents or spec.labels"]],
+    red: ["cancelOn: an event cancels, and a record listens"]
   },
   "a death that nobody tells of": {
     changes: [[
@@ -149,7 +173,8 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["enqueue"], "row.state ~= RUNNING or row.fence ~= tonumber(string.sub(by, 23))", "false"]],
     red: [
       "a child of a stale attempt is refused, and nothing of its batch is stored (P3)",
-      "cancelOn: an event that is refused cancels nothing"
+      "cancelOn: an event that is refused cancels nothing",
+      "completeOn: an event that is refused completes nothing"
     ]
   },
   "the fence does not rise when an attempt ends": {
@@ -171,6 +196,7 @@ const twins: Readonly<Record<string, Twin>> = {
     changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
     red: [
       "a settlement that is sent again is Done, also after the record is gone (P13)",
+      "an attempt that has ended is Done",
       "a record of which nothing is kept is gone after its end",
       "in every state a record takes it as the table says: settle"
     ]

@@ -41,11 +41,19 @@ interface Kept {
   readonly id: JobRecord.JobId
 }
 
+interface KeptBack<A> {
+  readonly children: ReadonlyArray<JobStore.NewRecord>
+  /** What its enqueues do to others. */
+  readonly events: Pick<JobStore.EnqueueRequest, "cancels" | "completes"> | undefined
+  readonly value: A
+}
+
 /** Runs an effect whose records are kept back, and answers them with its value. */
 const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const kept: Array<Kept> = []
     const cancels: Array<NonNullable<JobStore.EnqueueRequest["cancels"]>[number]> = []
+    const completes: Array<NonNullable<JobStore.EnqueueRequest["completes"]>[number]> = []
     const inside: JobStore.Shape = {
       ...store,
       enqueue: Effect.fnUntraced(function*(request) {
@@ -66,6 +74,7 @@ const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>
         }
         kept.push(...all.slice(before))
         cancels.push(...request.cancels ?? [])
+        completes.push(...request.completes ?? [])
         return answers
       }),
       results: (ids) => {
@@ -77,7 +86,11 @@ const keptBack = <A, E, R>(store: JobStore.Shape, effect: Effect.Effect<A, E, R>
     }
     return Effect.map(
       Effect.provideService(effect, JobStore.JobStore, inside),
-      (value) => ({ cancels, children: kept.map(({ record }) => record), value })
+      (value): KeptBack<A> => ({
+        children: kept.map(({ record }) => record),
+        events: cancels.length + completes.length > 0 ? { cancels, completes } : undefined,
+        value
+      })
     )
   })
 
@@ -153,7 +166,7 @@ const isUntouched = ({ attempt, attempts, state }: JobRecord.JobRecord): boolean
 
 const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, effect, complete) =>
   Effect.gen(function*() {
-    const { cancels, children, value } = yield* keptBack(store, effect)
+    const { children, events, value } = yield* keptBack(store, effect)
     const { finishedAfter, result } = yield* complete(value)
     const reply = yield* store.exchange({
       worker: "transaction",
@@ -163,7 +176,7 @@ const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, ef
       total: 0
     })
     if (reply.settled[0] === "Done") {
-      if (cancels.length > 0) yield* store.enqueue({ records: [], cancels })
+      if (events !== undefined) yield* store.enqueue({ records: [], ...events })
       return value
     }
     return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(at) })
@@ -171,13 +184,13 @@ const commit = (store: JobStore.Shape): Transactional.Shape["commit"] => (at, ef
 
 const step = (store: JobStore.Shape): Transactional.Shape["step"] => (effect, entryOf) =>
   Effect.gen(function*() {
-    const { cancels, children, value } = yield* keptBack(store, effect)
+    const { children, events, value } = yield* keptBack(store, effect)
     const entry = yield* entryOf(value)
     // In memory, what follows at once is one step for everybody else.
     const [answer] = yield* store.write([entry])
     if (answer !== "Done") return yield* new JobError.JobStoreError({ reason: new JobError.LeaseLost(entry.at) })
-    if (children.length > 0 || cancels.length > 0) {
-      yield* store.enqueue({ records: children, by: entry.at, ...(cancels.length > 0 ? { cancels } : undefined) })
+    if (children.length > 0 || events !== undefined) {
+      yield* store.enqueue({ records: children, by: entry.at, ...events })
     }
     return value
   })

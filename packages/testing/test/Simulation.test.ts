@@ -227,8 +227,8 @@ describe("a planted race is found, and seen again", { timeout: 300_000 }, () => 
       "a waitpoint that the last one completes, simulated",
       {
         file: "write.ts",
-        line: `  if (!keepFirst(more, request.waitpoint, request.value)) return "Existing"\n`,
-        instead: "  more.checkpoints = { ...more.checkpoints, [request.waitpoint]: request.value }\n"
+        line: `  if (!keepFirst(more, waitpoint, value)) return "Existing"\n`,
+        instead: "  more.checkpoints = { ...more.checkpoints, [waitpoint]: value }\n"
       },
       /were the first to complete|at its waitpoint/
     ]

@@ -26,6 +26,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: [
       "a settlement that is sent again is Done",
+      "an attempt that has ended is Done",
       "a record of which nothing is kept is gone after its end",
       "in every state a record takes it as the table says: settle"
     ]
@@ -146,6 +147,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so while another one has its unique key",
       "cancelOn: an event that is refused cancels nothing",
       "cancelOn: a record that lives again is cancelled again",
+      "completeOn: an event that is refused completes nothing",
+      "completeOn: a record that lives again is told again",
       "unique, trailing: ",
       "in every state"
     ]
@@ -351,14 +354,28 @@ const twins: Readonly<Record<string, Twin>> = {
       "flow: what is dead because of a record stays so"
     ]
   },
-  "an event that cancels nothing": {
+  "an event that does nothing": {
     file: "enqueue.ts",
-    line: "  if (cancels !== undefined) cancelOn(state, cancels, now)\n",
+    line: "  if (isEvent) happen(state, request, now)\n",
     instead: "",
     red: [
       "cancelOn: what has not ended",
-      "cancelOn: an event cancels before",
-      "cancelOn: a record that lives again"
+      "cancelOn: an event cancels",
+      "cancelOn: a record that lives again",
+      "completeOn: what has not ended",
+      "completeOn: the first completion is kept",
+      "completeOn: an event completes before",
+      "completeOn: a record that lives again"
+    ]
+  },
+  "an event that completes nothing": {
+    file: "listening.ts",
+    line: "    for (const row of state.listening.of(on)) complete(state, row, waitpoint, value, now)\n",
+    instead: "",
+    red: [
+      "completeOn: what has not ended",
+      "completeOn: the first completion is kept",
+      "completeOn: a record that lives again"
     ]
   },
   "a death that nobody tells of": {
@@ -393,7 +410,8 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: [
       "a checkpoint is written once",
-      "the first signal is kept"
+      "the first signal is kept",
+      "completeOn: the first completion is kept"
     ]
   },
   "checkpoints that are not read back": {

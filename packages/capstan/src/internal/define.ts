@@ -5,7 +5,7 @@ import type * as Schema from "effect/Schema"
 import { keySettingsOf } from "../JobLimit.ts"
 import type { Batch, Options, PreviousVersion } from "../JobOptions.ts"
 import type { Sensitive } from "../JobRecord.ts"
-import type { Match, Subscription } from "../Topic.ts"
+import type { Completion, Match, Subscription } from "../Topic.ts"
 import * as Codec from "./codec.ts"
 import * as D from "./definition.ts"
 import { priorities } from "./enqueue.ts"
@@ -17,13 +17,14 @@ import { listen, subscribe } from "./subscription.ts"
 export interface Given extends
   Omit<
     Options<Schema.Top, Schema.Top, Schema.Top, Schema.Top, string>,
-    "payload" | "previous" | "on" | "cancelOn" | "onComplete" | "onFailure"
+    "payload" | "previous" | "on" | "cancelOn" | "completeOn" | "onComplete" | "onFailure"
   >
 {
   readonly payload?: Schema.Top | Schema.Struct.Fields
   readonly previous?: ReadonlyArray<PreviousVersion<unknown>>
   readonly on?: ReadonlyArray<Subscription<unknown>>
   readonly cancelOn?: ReadonlyArray<{ readonly event: Match; readonly payload: (payload: never) => string }>
+  readonly completeOn?: ReadonlyArray<{ readonly event: Completion; readonly payload: (payload: never) => string }>
   readonly batch?: Batch<unknown>
   readonly onComplete?: (end: never) => Requests
   readonly onFailure?: (end: never) => Requests
@@ -88,6 +89,11 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
       topic: event["~match"].subscriptions.topic,
       key: payload
     })),
+    completeOn: (options.completeOn ?? []).map(({ event, payload }) => ({
+      topic: event["~completion"].subscriptions.topic,
+      waitpoint: event["~completion"].waitpoint,
+      key: payload
+    })),
     batch: options.batch === undefined ? undefined : {
       size: D.integer(tag, "batch.size", options.batch.size, 1, 1000),
       within: D.millis(tag, "batch.within", options.batch.within),
@@ -105,7 +111,11 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     progress: Codec.make(schemas.progressSchema)
   }
   for (const subscription of options.on ?? []) subscribe(job, subscription["~subscription"])
-  listen(job, (options.cancelOn ?? []).map(({ event }) => event["~match"]))
+  listen(
+    job,
+    (options.cancelOn ?? []).map(({ event }) => event["~match"]),
+    (options.completeOn ?? []).map(({ event }) => event["~completion"])
+  )
   return job
 }
 

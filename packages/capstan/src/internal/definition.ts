@@ -52,6 +52,14 @@ export interface Batching {
   readonly key: ((payload: never) => string) | undefined
 }
 
+/** Events that do something to those records of a job of which the payload says the same. */
+export interface Listening {
+  readonly topic: string
+  /** What they complete; nothing where they cancel. */
+  readonly waitpoint?: string
+  readonly key: (payload: never) => string
+}
+
 export interface Definition {
   readonly tag: string
   readonly version: number
@@ -88,7 +96,9 @@ export interface Definition {
   readonly batch: Batching | undefined
   readonly policy: Partial<RunPolicy>
   /** The events that cancel its records. */
-  readonly cancelOn: ReadonlyArray<{ readonly topic: string; readonly key: (payload: never) => string }>
+  readonly cancelOn: ReadonlyArray<Listening>
+  /** The events that complete waitpoints of its records. */
+  readonly completeOn: ReadonlyArray<Listening>
   /** What follows an attempt, when anything does. */
   readonly next: Next | undefined
   /** A checked payload, from what its constructor takes. */

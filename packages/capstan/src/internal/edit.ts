@@ -1,6 +1,6 @@
 /**
  * Another payload for a record, which then runs again: made by the job's constructor, or read from JSON in which somebody has
- * changed some of what they were shown.
+ * changed some of what they were shown. And a new record whose payload somebody has written.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,7 +9,7 @@ import { EnqueueError, InvalidPayload, JobControlError, type JobStoreError, TooL
 import type { JobId, JobRecord, Sensitive } from "../JobRecord.ts"
 import type { ControlOutcome, JobStore } from "../JobStore.ts"
 import * as Codec from "./codec.ts"
-import { size } from "./enqueue.ts"
+import { enqueueOne, type Options, size, type Stored } from "./enqueue.ts"
 import { decode } from "./payload.ts"
 import { maskError, restored } from "./sensitive.ts"
 
@@ -87,15 +87,29 @@ export const fromJson = (job: Job.Any, json: string): Edit => (record) =>
     return yield* encoded(job, Effect.flatMap(payload.decode(whole), payload.encode))
   })
 
+/** A new record of the same kind of text. */
+export const enqueueJson = (
+  job: Job.Any,
+  json: string,
+  options: Options | undefined
+): Effect.Effect<Stored, EnqueueError | JobStoreError, JobStore> => {
+  const definition = job[Job.TypeId]
+  return Effect.flatMap(
+    Effect.mapError(definition.payload.decode(json), (issue) => invalid(job, issue)),
+    (payload) => enqueueOne(definition, payload, options, (_, stored) => stored)
+  )
+}
+
+const invalid = (job: Job.Any, issue: unknown): EnqueueError =>
+  new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: Codec.issueOf(issue) }) })
+
 const encoded = (
   job: Job.Any,
   payload: Effect.Effect<string | undefined, unknown>
 ): Effect.Effect<string, EnqueueError> =>
   payload.pipe(
     Effect.map((json) => json ?? "null"),
-    Effect.mapError((issue) =>
-      new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: Codec.issueOf(issue) }) })
-    )
+    Effect.mapError((issue) => invalid(job, issue))
   )
 
 /** The places of both: what earlier attempts left behind was encoded by the schema of their time. */

@@ -322,11 +322,12 @@ const stamp = (
   if (partitionKey !== undefined && partitionKey.length > maxKey) {
     return Effect.fail(keyTooLong(job, "partition", partitionKey, index))
   }
-  const cancelOn = job.cancelOn.length === 0 ?
-    undefined :
-    job.cancelOn.map(({ key, topic }) => nameOf(topic, job.tag, key(payload as never)))
-  const tooLong = cancelOn?.find((name) => name.length > 2 * maxKey)
-  if (tooLong !== undefined) return Effect.fail(keyTooLong(job, "cancelOn", tooLong, index))
+  const cancelOn = namesOf(job, job.cancelOn, payload)
+  const completeOn = namesOf(job, job.completeOn, payload)
+  const cancelled = cancelOn?.find(isTooLong)
+  if (cancelled !== undefined) return Effect.fail(keyTooLong(job, "cancelOn", cancelled, index))
+  const completed = completeOn?.find(isTooLong)
+  if (completed !== undefined) return Effect.fail(keyTooLong(job, "completeOn", completed, index))
   const batchKey = job.batch?.key?.(payload as never)
   if (batchKey !== undefined && batchKey.length > maxKey) {
     return Effect.fail(keyTooLong(job, "batch", batchKey, index))
@@ -352,9 +353,16 @@ const stamp = (
     partitionKey,
     parent: call.by?.id,
     cancelOn,
+    completeOn,
     ...(job.next?.failure === undefined ? undefined : followed)
   })
 }
+
+/** Of the events that do something to a record with this payload. */
+const namesOf = (job: Definition, events: Definition["cancelOn"], payload: unknown) =>
+  events.length === 0 ? undefined : events.map((event) => nameOf(event, job.tag, event.key(payload as never)))
+
+const isTooLong = (name: string): boolean => name.length > 2 * maxKey
 
 /** Bytes as UTF-8, counted only when the text could be too long. */
 export const size = (json: string, limit: number): number => {

@@ -3,7 +3,8 @@
  * first worker alone, and what was enqueued before would have the place of its age.
  *
  * One call a process, limit and store. It changes no proposal of a worker, whichever comes first (`JobStore.LimitChange`). In a
- * transaction of the caller's nothing is told: what is enqueued there gets its turn after the commit, from a worker. A store that
+ * transaction of the caller's nothing is told: what is enqueued there gets its turn after the commit, from a worker. Who makes
+ * a schedule tells it as well, since its ticks may be made by workers that do not have the job. A store that
  * refuses is not asked again; what an outage hinders is tried with the next enqueue, which says itself that the store is away.
  */
 import * as Effect from "effect/Effect"

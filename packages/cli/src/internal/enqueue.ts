@@ -7,8 +7,16 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { app, declared } from "./app.ts"
 import type { Session } from "./connection.ts"
+import { type CommandFailed, failed, whatWentWrong } from "./failure.ts"
 import { decoded, json, textOf } from "./payload.ts"
 import { print } from "./print.ts"
+
+/** A job of which the names alone are known. */
+const unchecked = (tag: string, queue: string): Effect.Effect<Job.Any, CommandFailed> =>
+  Effect.try({
+    try: () => Job.make(tag, { payload: Schema.Json, queue }),
+    catch: (error) => failed("Usage", whatWentWrong(error).message)
+  })
 
 /** A declaration as far as enqueueing goes; its payload was decoded by its own schema. */
 interface Enqueueing {
@@ -51,7 +59,7 @@ export const enqueue = (session: Session) =>
       if (Option.isNone(found)) {
         yield* Console.error("without --app the payload is enqueued unchecked, as version 1, with the usual policies")
       }
-      const job = Option.isSome(found) ? found.value : Job.make(tag, { payload: Schema.Json, queue })
+      const job = Option.isSome(found) ? found.value : yield* unchecked(tag, queue)
       const given = yield* decoded(job, value)
       const { id, outcome } = yield* (job as unknown as Enqueueing).enqueue(given, {
         priority,

@@ -1,5 +1,5 @@
 /** `migrate`: the only command that changes a schema. Redis has none. */
-import { Command } from "effect/cli"
+import { Command, Flag } from "effect/cli"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -37,13 +37,20 @@ const up = Command.make("up", {}, () =>
     Command.withDescription("Bring the schema to this release: additive steps, in one transaction, under one lock")
   )
 
-const script = Command.make("print", {}, () =>
+const from = Flag.Int("from").pipe(
+  Flag.withDescription("The version that the schema has; 0, which it is by default, is one that is not there yet"),
+  Flag.withDefault(0)
+)
+
+const script = Command.make("print", { from }, ({ from }) =>
   Effect.gen(function*() {
     const { schema } = yield* root
     const { PgJobStore } = yield* postgres
-    yield* Console.log(yield* PgJobStore.migrationScript({ schema }))
+    yield* Console.log(yield* PgJobStore.migrationScript({ schema, from }))
   }).pipe(Effect.mapError(whatWentWrong))).pipe(
-    Command.withDescription("The SQL that makes the schema from nothing, for whoever runs it by hand")
+    Command.withDescription(
+      "The SQL that makes the schema, or brings it up from a version, for whoever runs it by hand"
+    )
   )
 
 const status = Command.make("status", {}, () =>

@@ -30,6 +30,8 @@ export const where = {
   dead: Flag.Literals("dead", deadReasons).pipe(Flag.withDescription("Why it is dead"), Flag.optional),
   flow: text("flow", "The id of a flow"),
   parent: text("parent", "The id of the record that it is a child of"),
+  key: text("key", "The concurrency key, as records have it"),
+  worker: text("worker", "What a worker runs: its id"),
   since: text("since", "Enqueued at or after: an instant such as 2026-11-26T08:00Z, or an age such as 2h"),
   before: text("before", "Enqueued before: an instant, or an age")
 }
@@ -84,6 +86,8 @@ export const selectionOf = (
       deadReason: Option.getOrUndefined(given.dead),
       flowId: Option.getOrUndefined(given.flow),
       parent: Option.isSome(given.parent) ? yield* idOf(given.parent.value) : undefined,
+      concurrencyKey: Option.getOrUndefined(given.key),
+      worker: Option.getOrUndefined(given.worker),
       enqueuedFrom: yield* instantOf("since", given.since, now),
       enqueuedBefore: yield* instantOf("before", given.before, now)
     }

@@ -21,6 +21,7 @@ const places: ReadonlyArray<readonly [to: string, name: string, icon: IconName]>
   ["/workers", "Workers", "workers"],
   ["/errors", "Errors", "errors"],
   ["/dead", "Dead letters", "dead"],
+  ["/metrics", "Metrics", "chart"],
   ["/audit", "Audit", "audit"],
   ["/settings", "Settings", "gear"]
 ]

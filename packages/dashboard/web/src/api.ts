@@ -21,6 +21,7 @@ export type BlockedReason = typeof ApiModel.BlockedReason.Type
 export type DeadReason = typeof ApiModel.DeadReason.Type
 export type Action = Permission.Action
 export type Series = typeof ApiInsight.Series.Type
+export type History = typeof ApiInsight.History.Type
 export type JobsSeen = typeof ApiInsight.JobsSeen.Type
 export type ErrorGroups = typeof ApiInsight.ErrorGroups.Type
 export type FlowsSeen = typeof ApiInsight.FlowsSeen.Type
@@ -29,6 +30,7 @@ export type FlowNode = FlowView["nodes"][number]
 export type OnFailure = NonNullable<FlowNode["after"]>[string]
 export type Audit = typeof ApiInsight.Audit.Type
 export type Declarations = typeof ApiInsight.Declarations.Type
+export type Enqueued = typeof ApiInsight.Enqueued.Type
 export type Edited = typeof ApiInsight.Edited.Type
 export type Limit = typeof ApiSettings.Limit.Type
 export type Limits = typeof ApiSettings.Limits.Type
@@ -57,15 +59,23 @@ export const basePath = new URL(document.baseURI).pathname.replace(/\/$/, "")
 
 export const urlOf = (path: string): string => new URL(path.replace(/^\//, ""), api).href
 
+interface Issue {
+  readonly pointer: string
+  readonly message: string
+}
+
 /** What the API did not do, in its own words. */
 export class ApiFailure extends Error {
   readonly status: number
   readonly tag: string
+  /** What is wrong with a payload, and where. */
+  readonly issues: ReadonlyArray<Issue>
 
-  constructor(status: number, tag: string, detail: string) {
+  constructor(status: number, tag: string, detail: string, issues: ReadonlyArray<Issue> = []) {
     super(detail)
     this.status = status
     this.tag = tag
+    this.issues = issues
   }
 
   /** The server did not answer, or its store did not. */
@@ -85,11 +95,14 @@ const ask = async <A>(path: string, init: RequestInit): Promise<A> => {
   const text = await response.text()
   const isJson = response.headers.get("content-type")?.startsWith("application/json") === true
   if (response.ok) return (isJson ? JSON.parse(text) : text) as A
-  const body = isJson ? JSON.parse(text) as { readonly _tag?: string; readonly detail?: string } : {}
+  const body = isJson
+    ? JSON.parse(text) as { readonly _tag?: string; readonly detail?: string; readonly issues?: ReadonlyArray<Issue> }
+    : {}
   throw new ApiFailure(
     response.status,
     body._tag ?? "Failed",
-    body.detail ?? (response.status === 404 ? "there is nothing here" : `the server answered ${response.status}`)
+    body.detail ?? (response.status === 404 ? "there is nothing here" : `the server answered ${response.status}`),
+    body.issues
   )
 }
 

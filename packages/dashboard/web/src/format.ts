@@ -7,6 +7,8 @@ export const count = (value: number): string => value < 100_000 ? grouped.format
 
 export const exact = (value: number): string => grouped.format(value)
 
+export const percent = (share: number): string => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
+
 /** Two units at most: `4 min 12 s`. */
 export const duration = (millis: number): string => {
   const value = Math.max(0, millis)

@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query"
 import * as Api from "./api.ts"
 import { usePolling } from "./live.ts"
-import { heardNow } from "./store.ts"
+import { heardNow, nowOf } from "./store.ts"
 
 const isLive = { live: true }
 
@@ -75,6 +75,13 @@ const usePolled = <A>(
 
 export const useSeries = (queue?: string) =>
   usePolled<Api.Series>("/series", 5000, queue === undefined ? {} : { queue })
+/** Of a stretch of time, in whole minutes: one that is over is read once. */
+export const useHistory = ({ before, from }: { readonly from: number; readonly before: number }, queue?: string) =>
+  usePolled<Api.History>(
+    "/history",
+    ({ before }) => before < nowOf() ? 60_000 : 5000,
+    { from: String(from), before: String(before), ...queue === undefined ? {} : { queue } }
+  )
 export const useJobsSeen = () => usePolled<Api.JobsSeen>("/jobs", 5000)
 export const useErrorGroups = () => usePolled<Api.ErrorGroups>("/errors", 5000)
 export const useFlows = () => usePolled<Api.FlowsSeen>("/flows", 5000)

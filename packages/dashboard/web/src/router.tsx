@@ -2,7 +2,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router"
 import { basePath } from "./api.ts"
 import { Overview } from "./pages/Overview.tsx"
-import { validate } from "./search.ts"
+import { validate, validateMetrics } from "./search.ts"
 import { NothingHere, Shell } from "./Shell.tsx"
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NothingHere })
@@ -77,6 +77,13 @@ const errors = createRoute({
   component: lazyRouteComponent(() => import("./pages/Errors.tsx"), "Errors")
 })
 
+const metrics = createRoute({
+  getParentRoute: () => root,
+  path: "/metrics",
+  validateSearch: validateMetrics,
+  component: lazyRouteComponent(() => import("./pages/Metrics.tsx"), "Metrics")
+})
+
 const audit = createRoute({
   getParentRoute: () => root,
   path: "/audit",
@@ -102,6 +109,7 @@ const tree = root.addChildren([
   workers,
   errors,
   dead,
+  metrics,
   audit,
   settings
 ])

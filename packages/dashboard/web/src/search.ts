@@ -30,6 +30,10 @@ export interface RecordsSearch {
   readonly error?: string
   readonly reason?: DeadReason
   readonly flow?: string
+  /** Of concurrency. */
+  readonly key?: string
+  /** Which runs it. */
+  readonly worker?: string
   readonly id?: string
   /** Enqueued at or after, and before: an instant, so that the address shows others the same. */
   readonly since?: string
@@ -39,6 +43,24 @@ export interface RecordsSearch {
   /** The columns, where they are others than usual, with a comma between them. */
   readonly columns?: string
 }
+
+/** What the page of metrics shows, and what with. */
+export const spans = ["1h", "6h"] as const
+export type Span = (typeof spans)[number]
+export const againsts = ["before", "yesterday"] as const
+export type Against = (typeof againsts)[number]
+
+export interface MetricsSearch {
+  readonly queue?: string | undefined
+  readonly span?: Span | undefined
+  readonly against?: Against | undefined
+}
+
+export const validateMetrics = (search: Readonly<Record<string, unknown>>): MetricsSearch => ({
+  queue: text(search["queue"]),
+  span: oneOf(search["span"], spans),
+  against: oneOf(search["against"], againsts)
+})
 
 const deadReasons: ReadonlyArray<DeadReason> = [
   "Failed",
@@ -93,6 +115,8 @@ export const validate = (search: Readonly<Record<string, unknown>>): RecordsSear
     error: text(search["error"]),
     reason: oneOf(search["reason"], deadReasons),
     flow: text(search["flow"]),
+    key: text(search["key"]),
+    worker: text(search["worker"]),
     id: text(search["id"]),
     since: instantOf(search["since"]),
     before: instantOf(search["before"]),
@@ -112,7 +136,7 @@ export const isId = (word: string): boolean =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
 
 export const selectionOf = (
-  { before, blocked, error, flow, id, job, queue, reason, since, state, tag }: RecordsSearch
+  { before, blocked, error, flow, id, job, key, queue, reason, since, state, tag, worker }: RecordsSearch
 ): Selection => ({
   ...state === undefined ? {} : { states: [state] },
   ...job === undefined ? {} : { tag: job },
@@ -121,6 +145,8 @@ export const selectionOf = (
   ...error === undefined ? {} : { errorTag: error },
   ...reason === undefined ? {} : { deadReason: reason },
   ...flow === undefined ? {} : { flowId: flow },
+  ...key === undefined ? {} : { concurrencyKey: key },
+  ...worker === undefined ? {} : { worker },
   ...id === undefined ? {} : { ids: [id] },
   ...since === undefined ? {} : { enqueuedFrom: Date.parse(since) },
   ...before === undefined ? {} : { enqueuedBefore: Date.parse(before) },
@@ -128,7 +154,20 @@ export const selectionOf = (
 })
 
 /** The words that the search field knows, beside `state:`, which the tabs are. */
-export const words = ["job", "queue", "tag", "error", "reason", "blocked", "since", "before", "flow", "id"] as const
+export const words = [
+  "job",
+  "queue",
+  "tag",
+  "error",
+  "reason",
+  "blocked",
+  "since",
+  "before",
+  "flow",
+  "key",
+  "worker",
+  "id"
+] as const
 
 export const toText = (search: RecordsSearch): string =>
   words.flatMap((word) => search[word] === undefined ? [] : [`${word}:${quoted(search[word])}`]).join(" ")
@@ -164,10 +203,14 @@ export const fromText = (typed: string): { readonly search: RecordsSearch; reado
   return { search, wrong }
 }
 
-export const valuesOf = (
-  word: string,
-  known: { readonly queues: ReadonlyArray<string>; readonly jobs: ReadonlyArray<string> }
-): ReadonlyArray<string> => {
+/** What the field can complete. */
+export interface Known {
+  readonly queues: ReadonlyArray<string>
+  readonly jobs: ReadonlyArray<string>
+  readonly workers: ReadonlyArray<string>
+}
+
+export const valuesOf = (word: string, known: Known): ReadonlyArray<string> => {
   switch (word) {
     case "state":
       return states
@@ -178,6 +221,8 @@ export const valuesOf = (
     case "since":
     case "before":
       return ["15m", "1h", "6h", "1d", "7d"]
+    case "worker":
+      return known.workers
     case "queue":
       return known.queues
     case "job":

@@ -28,6 +28,7 @@ setInterval(() => now.set(Date.now() + skew), 1000)
 export const heardNow = (storeNow: number): void => {
   skew = storeNow - Date.now()
 }
+export const nowOf = (): number => now.get()
 export const useNow = (): number => now.use()
 
 export type Theme = "system" | "light" | "dark"

@@ -153,7 +153,7 @@ it("on a phone every figure and every button of a table is within reach", async 
       ["/queues", "Pause mail", "Drain mail"],
       ["/schedules", "Run now: nightly", "Pause nightly"],
       ["/errors", "Retry dead"],
-      ["/jobs", "Wait p50 / p95", "Newest"],
+      ["/jobs", "Wait p50 / p95", "Newest", "Enqueue Charge"],
       ["/flows", "Newest"]
     ] as const
   ) {
@@ -228,7 +228,8 @@ it("a store without anything says what will be there", async () => {
         ["/schedules", "There is no schedule"],
         ["/workers", "No worker is there"],
         ["/errors", "Nothing fails"],
-        ["/dead", "Nothing is dead"]
+        ["/dead", "Nothing is dead"],
+        ["/metrics", "Of the hour before it knows nothing"]
       ] as const
     ) {
       const looked = await look(empty, path)

@@ -1,8 +1,8 @@
 /** The list of records: its columns, views that are kept, and the list as a file. */
-import { JobRecord, JobStore } from "capstan"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
+import { enqueueUnmatched } from "../../../testing/src/internal/unmatched.ts"
 import {
   accessible,
   closeBrowser,
@@ -39,8 +39,6 @@ afterAll(async () => {
   await world.close()
 })
 
-const forever = { age: Infinity, count: Infinity }
-
 const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true })
 const heads = (page: Page) => page.getByRole("columnheader").allInnerTexts()
 
@@ -48,28 +46,7 @@ describe("a filter that next to nothing matches", () => {
   it("stops where the store stopped looking, says at how many, and goes on when it is asked to", async () => {
     const own = await serve()
     try {
-      await own.run(Effect.gen(function*() {
-        const store = yield* JobStore.JobStore
-        const add = (from: number, many: number, tag: string, queue: string) =>
-          store.enqueue({
-            records: Array.from({ length: many }, (_, i): JobStore.NewRecord => ({
-              id: JobRecord.JobId(`00000000-0000-7000-8000-${String(from + i).padStart(12, "0")}`),
-              tag,
-              version: 1,
-              queue,
-              priority: 0,
-              payload: "null",
-              delay: 0,
-              retention: { completed: forever, cancelled: forever, dead: forever },
-              sensitive: { payload: [], result: [], error: [], progress: [] },
-              tags: [],
-              headers: {}
-            }))
-          })
-        yield* add(1, 1, "Mail", "other")
-        yield* add(100_000, 10_500, "Mail", "mail")
-        yield* add(200_000, 10_500, "Other", "other")
-      }))
+      await own.run(enqueueUnmatched("Mail"))
       const looked = await look(own, "/records?job=Mail&queue=other")
       open.push(looked)
       const { page } = looked

@@ -19,6 +19,7 @@ import * as Events from "./events.ts"
 import * as Figures from "./figures.ts"
 import * as Hubs from "./hubs.ts"
 import * as Insight from "./insight.ts"
+import { checkedPayload } from "./payload.ts"
 import { permit, permitQueue, refuse } from "./permit.ts"
 import * as Series from "./series.ts"
 import * as Settings from "./settings.ts"
@@ -65,6 +66,17 @@ const stats = (description: OpenApi.OpenAPISpec) =>
               (name) => (queue === undefined || queue === name) && caller.may("view", name)
             )
           }))),
+        history: ({ query: { before, from, queue } }) =>
+          answered(Effect.scoped(Effect.gen(function*() {
+            const caller = yield* Caller
+            if (queue !== undefined) yield* permitQueue(caller, "view", queue)
+            const { history } = yield* RcRef.get(series)
+            return history.between(
+              from,
+              before,
+              (name) => (queue === undefined || queue === name) && caller.may("view", name)
+            )
+          }))),
         metrics: () =>
           Effect.gen(function*() {
             const { may, name } = yield* Caller
@@ -88,7 +100,11 @@ const wanted = (where: JobStore.Selection): Effect.Effect<void, BadRequest> =>
     ? Effect.void
     : Effect.fail(new BadRequest({ detail: "where: name at least one condition, else the action meets every record" }))
 
-type EditFailure = JobError.EnqueueError | JobError.JobStoreError | JobError.JobControlError
+type EnqueueFailure = JobError.EnqueueError | JobError.JobStoreError
+type EditFailure = EnqueueFailure | JobError.JobControlError
+
+const unknownJob = (tag: string): BadRequest =>
+  new BadRequest({ detail: `the job ${tag} is not known here: mount the API with its group` })
 
 const records = (groups: ReadonlyArray<JobGroup.Any>) =>
   HttpApiBuilder.group(
@@ -151,6 +167,26 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
         reprioritise: ({ payload: { priority, where } }) =>
           act(where, (where) => jobs.reprioritise(where, priority), { priority }),
         delete: ({ payload: { where } }) => act(where, jobs.delete),
+        enqueue: ({ payload: { job: tag, payload, ...options } }) => {
+          const job = declared.get(tag)
+          const run = job === undefined
+            ? Effect.fail(unknownJob(tag))
+            : Effect.andThen(
+              checkedPayload(job, payload),
+              Effect.catchTag(
+                // The schemas of a group that is mounted need no services: the option says so.
+                jobs.enqueueJson(job, payload, options) as Effect.Effect<Jobs.EnqueuedJson, EnqueueFailure>,
+                "EnqueueError",
+                ({ message }) => Effect.fail(new BadRequest({ detail: message }))
+              )
+            )
+          return change({
+            where: { tag, ...job === undefined ? {} : { queue: job.queue } },
+            options: { ...options, characters: payload.length },
+            run,
+            count: ({ outcome }) => switched(outcome !== "Existing")
+          })
+        },
         edit: ({ payload: { id, payload } }) =>
           Effect.gen(function*() {
             const { may } = yield* Caller
@@ -158,11 +194,7 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
             if (Option.isNone(record) || !may("view", record.value.queue)) return yield* new RecordNotFound({ id })
             const job = declared.get(record.value.tag)
             const run = job === undefined
-              ? Effect.fail(
-                new BadRequest({
-                  detail: `the job ${record.value.tag} is not known here: mount the API with its group`
-                })
-              )
+              ? Effect.fail(unknownJob(record.value.tag))
               : Effect.catchTag(
                 // The schemas of a group that is mounted need no services: the option says so.
                 jobs.editAndReplayJson(job, id, payload) as Effect.Effect<JobStore.ControlOutcome, EditFailure>,

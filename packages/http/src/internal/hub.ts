@@ -14,6 +14,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Tally } from "./tally.ts"
 
 /** What happened, or `missed`. */
 export interface Frame {
@@ -41,37 +42,6 @@ export interface Reader {
   readonly queue: Queue.Queue<Frame, Cause.Done>
   /** It was too slow: after what waits for it the stream ends. */
   isDropped: boolean
-}
-
-/** How many attempts ended, by queue, as the store told it. */
-export class Tally {
-  private ended = new Map<string, { completed: number; failed: number }>()
-  private isAtLeast = false
-
-  add(events: ReadonlyArray<JobStore.StoreEvent>): void {
-    for (const event of events) {
-      if (event.type === "missed") this.isAtLeast = true
-      else if (event.type === "completed") this.of(event.queue).completed++
-      else if (event.type === "retried" || event.type === "dead") this.of(event.queue).failed++
-    }
-  }
-
-  /** Since it was taken last. */
-  take(): {
-    readonly ended: ReadonlyMap<string, { readonly completed: number; readonly failed: number }>
-    readonly isAtLeast: boolean
-  } {
-    const { ended, isAtLeast } = this
-    this.ended = new Map()
-    this.isAtLeast = false
-    return { ended, isAtLeast }
-  }
-
-  private of(queue: string) {
-    let found = this.ended.get(queue)
-    if (found === undefined) this.ended.set(queue, found = { completed: 0, failed: 0 })
-    return found
-  }
 }
 
 export class Hub {

@@ -84,11 +84,13 @@ export class Client {
     params: ReadonlyArray<unknown>,
     patience?: number
   ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> =>
-    Effect.withFiber((fiber) =>
-      this.isInTransaction(fiber.context)
-        ? Effect.mapError(this.statement<A>(text, params), (error) => toStoreError(operation, error))
-        : this.call<A>(operation, text, params, patience)
-    )
+    Effect.withFiber((fiber) => {
+      if (this.isInTransaction(fiber.context)) {
+        return Effect.mapError(this.statement<A>(text, params), (error) => toStoreError(operation, error))
+      }
+      this.warnOfForeignTransaction(fiber.context)
+      return this.call<A>(operation, text, params, patience)
+    })
 
   isInTransaction(context: Context.Context<never>): boolean {
     return context.mapUnsafe.has(this.pg.transactionService.key)

@@ -54,10 +54,14 @@ const isEmpty = (object: object): boolean => {
   return true
 }
 
+/** Events that do something to a record. What each does has a name of its own, so they are kept together. */
+const listensTo = ({ cancelOn, completeOn }: JobStore.NewRecord): ReadonlyArray<string> | undefined =>
+  completeOn === undefined ? cancelOn : [...cancelOn ?? [], ...completeOn]
+
 export const specOf = (record: JobStore.NewRecord): string | null => {
-  const { batchKey, cancelOn, flowId, followed, headers, idempotencyKey, parent, rateKey, sensitive, tags, unique } =
-    record
+  const { batchKey, flowId, followed, headers, idempotencyKey, parent, rateKey, sensitive, tags, unique } = record
   const { startBefore } = record
+  const cancelOn = listensTo(record)
   const isSensitive = sensitive.payload.length + sensitive.result.length + sensitive.error.length +
       sensitive.progress.length > 0
   if (
@@ -88,7 +92,15 @@ export const isSpecial = (record: JobStore.NewRecord): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined ||
   (record.dependencies !== undefined && record.dependencies.length > 0) || record.dependents !== undefined ||
   // Its id follows from its flow's: it may have been stored before, and have ended.
-  record.flowId !== undefined || record.cancelOn !== undefined
+  record.flowId !== undefined || listensTo(record) !== undefined
+
+/** It does something to other records before it is stored. */
+export const isEvent = ({ cancels, completes }: JobStore.EnqueueRequest): boolean =>
+  cancels !== undefined || completes !== undefined
+
+/** What that is. */
+export const eventsJson = ({ cancels = [], completes = [] }: JobStore.EnqueueRequest): string =>
+  JSON.stringify([...cancels, ...completes])
 
 /** A record whose storing may have to wait for another transaction that has the same key. */
 export const mayWait = (record: JobStore.NewRecord): boolean =>
@@ -140,10 +152,16 @@ export const toJson = (record: JobStore.NewRecord): object => ({
   keyLimit: record.concurrency?.limit,
   awaited: record.dependents === undefined ? undefined : true,
   again: record.flowId === undefined ? undefined : true,
-  cancelOn: record.cancelOn,
+  cancelOn: listensTo(record),
   dependencies: edges(record.dependencies),
   dependents: edges(record.dependents)
 })
+
+/** Whether a record may have this id: what is none is in no place where one is looked for. */
+export const isId = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+
+/** Whether some record may hold this text: the store takes no NUL. */
+export const isHeld = (text: string): boolean => !text.includes("\u0000")
 
 /** What Postgres refuses in text and JSON: the character NUL, and half of a surrogate pair. */
 export const clean = (text: string): string => text.toWellFormed().replaceAll("\u0000", "\ufffd")

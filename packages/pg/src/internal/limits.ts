@@ -2,6 +2,7 @@
 import type { JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Client } from "./client.ts"
+import { clean, isHeld } from "./codec.ts"
 
 /** A limit as it is read. */
 interface LimitColumns {
@@ -47,8 +48,8 @@ export const verbs = ({ call, schema: s }: Client): Pick<JobStore.Shape, "limits
     }),
 
   keys: ({ after = "", limit, name }) =>
-    Effect.map(
-      call<KeyColumns>("keys", `SELECT * FROM ${s}.limit_keys($1, $2, $3)`, [name, after, limit]),
+    !isHeld(name) ? Effect.succeed([]) : Effect.map(
+      call<KeyColumns>("keys", `SELECT * FROM ${s}.limit_keys($1, $2, $3)`, [name, clean(after), limit]),
       (rows) => rows.map(toKey)
     )
 })

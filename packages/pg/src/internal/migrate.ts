@@ -7,10 +7,15 @@ import * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { toStoreError } from "./errors.ts"
-import { bookkeeping, latest, type Migration, migrations, type Names, record } from "./schema/migrations.ts"
-
-/** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
-const lockTimeout = "10s"
+import {
+  bookkeeping,
+  latest,
+  lockTimeout,
+  type Migration,
+  migrations,
+  type Names,
+  record
+} from "./schema/migrations.ts"
 
 export interface Applied {
   readonly from: number

@@ -5,11 +5,11 @@
  * takes to fill it: what runs by the claims, what waits and what has failed or was cancelled by indexes of their own, what is
  * ready by the order of claims while it is little; all else by the ids. Each walk looks at no more than `looked` records; a page
  * that stops there has a cursor although it is not full. Other conditions, among them those on what lies in `spec` (labels, flow,
- * parent), are checked on the way.
+ * parent), and the key, are checked on the way.
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
-import { states } from "./codec.ts"
+import { isHeld, isId, states } from "./codec.ts"
 
 /** At how many records one call looks in each of the places where it finds some. */
 const looked = 5000
@@ -17,7 +17,7 @@ const looked = 5000
 const gathered = 500
 
 const codeOf = (state: JobRecord.State): number => states.indexOf(state)
-const [blocked, completed, dead] = [codeOf("blocked"), codeOf("completed"), codeOf("dead")]
+const [blocked, running, completed, dead] = [codeOf("blocked"), codeOf("running"), codeOf("completed"), codeOf("dead")]
 
 /** The tag of the last failure as its index has it: a part of a long one. */
 export const errorOf = (failures: string): string => `left(${failures} -> -1 ->> 'tag', 64)`
@@ -100,17 +100,23 @@ export const page = (
   const after = order === "newest" ? "<" : ">"
   const direction = order === "newest" ? "DESC" : "ASC"
 
-  const wanted = where.deadReason !== undefined
+  const wanted = isImpossible(where, cursor)
+    ? []
+    : where.deadReason !== undefined
     ? [dead]
     : where.blockedReason !== undefined
     ? [blocked]
+    : where.worker !== undefined
+    ? [running]
     : where.states?.map((state) => states.indexOf(state))
+
+  const numOf = (worker: string): string => `(SELECT w.num FROM ${s}.worker w WHERE w.id = ${bind(worker)})`
 
   const conditions = ({ of, states }: Source): string => {
     const list: Array<string> = of === "h" ? [visible(s)] : []
     if (states !== undefined) list.push(`${of}.state = ANY (${bind(ints(states))}::int[])`)
     // The states of the page hold beside a reason, which has one of its own.
-    if (where.states !== undefined && (where.deadReason ?? where.blockedReason) !== undefined) {
+    if (where.states !== undefined && (where.deadReason ?? where.blockedReason ?? where.worker) !== undefined) {
       list.push(`${of}.state = ANY (${bind(ints(where.states.map((state) => codeOf(state))))}::int[])`)
     }
     if (where.tag !== undefined) list.push(`${of}.tag = ${bind(where.tag)}`)
@@ -121,11 +127,13 @@ export const page = (
     if (where.label !== undefined) list.push(`${of}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
     if (where.flowId !== undefined) list.push(`${of}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
     if (where.parent !== undefined) list.push(`${of}.spec::json ->> 'parent' = ${bind(where.parent)}`)
+    if (where.concurrencyKey !== undefined) list.push(`${of}.key = ${bind(where.concurrencyKey)}`)
+    if (where.worker !== undefined) list.push(of === "h" ? "false" : `r.worker = ${numOf(where.worker)}`)
     if (where.enqueuedFrom !== undefined) {
-      list.push(`${of}.enqueued_at >= ${bind(where.enqueuedFrom)}::float8::bigint`)
+      list.push(`${of}.enqueued_at >= ${bind(instantOf(where.enqueuedFrom))}::float8::bigint`)
     }
     if (where.enqueuedBefore !== undefined) {
-      list.push(`${of}.enqueued_at < ${bind(where.enqueuedBefore)}::float8::bigint`)
+      list.push(`${of}.enqueued_at < ${bind(instantOf(where.enqueuedBefore))}::float8::bigint`)
     }
     return list.length === 0 ? "true" : list.join(" AND ")
   }
@@ -133,7 +141,7 @@ export const page = (
   const ids = where.ids
   const whole = ids === undefined && where.flowId !== undefined ? membersOf(where.flowId, bind) : "true"
   const range = ids !== undefined
-    ? `id = ANY (${bind(uuids(ids))})`
+    ? `id = ANY (${bind(uuids(ids.filter(isId)))})`
     : cursor === undefined
     ? whole
     : `id ${after} ${bind(cursor)}::uuid AND ${whole}`
@@ -159,9 +167,11 @@ export const page = (
   const only = (column: string, value: string) => ({ by: column, rest: `${column} BETWEEN ${value} AND ${value}` })
 
   /** What workers hold, by their claims. */
-  const running = (): Source => {
+  const held = (): Source => {
+    const of = where.worker === undefined ? "" : `c.worker = ${numOf(where.worker)} AND`
     const claimed = (rest: string) =>
-      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${range} ORDER BY u.id ${direction} ${rest}`
+      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${of} ${range}
+        ORDER BY u.id ${direction} ${rest}`
     return {
       name: "running",
       of: "r",
@@ -198,7 +208,7 @@ export const page = (
     if (new Set(lives).size === 4 || ids !== undefined) return [walked("live", "r", wanted)]
     return [
       ...lives.includes(0) ? ready() : [],
-      ...lives.includes(1) ? [running()] : [],
+      ...lives.includes(1) ? [held()] : [],
       ...lives.includes(2) ? [walked("scheduled", "r", [2], only("lane", "2"))] : [],
       ...lives.includes(3)
         ? [
@@ -251,6 +261,24 @@ export const page = (
     ORDER BY f.id ${direction} LIMIT ${size}`
   return { text, params }
 }
+
+/** Whether nothing can match: texts that no record holds, two reasons of which a record has one, a cursor that no page gave. */
+const isImpossible = (where: JobStore.Selection, cursor: string | undefined): boolean =>
+  where.deadReason !== undefined && where.blockedReason !== undefined || cursor !== undefined && !isId(cursor) ||
+  [
+    where.tag,
+    where.queue,
+    where.errorTag,
+    where.deadReason,
+    where.blockedReason,
+    where.label,
+    where.flowId,
+    where.parent
+  ]
+    .some((text) => text !== undefined && !isHeld(text))
+
+/** Of any number an instant that a column can be compared with. */
+const instantOf = (millis: number): number => Math.max(-1e15, Math.min(1e15, millis))
 
 /** Ids of a flow's members begin with the instant of its own: what lies between is not looked at. */
 const membersOf = (flowId: string, bind: (value: unknown) => string): string => {

@@ -119,12 +119,12 @@ export const make = Effect.fnUntraced(function*(
       again,
       inTransaction,
       request.whole ?? null,
-      request.cancels === undefined ? null : JSON.stringify(request.cancels)
+      Codec.isEvent(request) ? Codec.eventsJson(request) : null
     ])
 
   const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
-    const { cancels, records, whole } = request
-    return whole !== undefined || cancels !== undefined || records.some(Codec.isSpecial)
+    const { records, whole } = request
+    return whole !== undefined || Codec.isEvent(request) || records.some(Codec.isSpecial)
       ? enqueueEach(request, false, inTransaction)
       : records.some(({ concurrency }) => concurrency !== undefined)
       ? enqueueKeyed(records, inTransaction)
@@ -197,12 +197,13 @@ export const make = Effect.fnUntraced(function*(
     examine: examine(client),
     enqueue: (request) =>
       Effect.withFiber((fiber) => {
-        const { by, cancels, records, whole } = request
+        const { by, records, whole } = request
         const inTransaction = client.isInTransaction(fiber.context)
+        // Here, for what gathers goes out in a fiber that has nothing of the caller's.
+        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
         if (by !== undefined) return enqueueBy(by, request, inTransaction)
         if (inTransaction) return enqueueAny(request, true)
-        client.warnOfForeignTransaction(fiber.context)
-        if (whole !== undefined || cancels !== undefined || records.length > bulk) return enqueueOutside(request)
+        if (whole !== undefined || Codec.isEvent(request) || records.length > bulk) return enqueueOutside(request)
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 
@@ -241,16 +242,19 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     results: (ids) =>
-      Effect.map(client.call<ResultRow>("results", `SELECT * FROM ${s}.results($1)`, [uuids(ids)]), (rows) => {
-        const found = new Map(rows.map((row) => [row.id, row]))
-        return ids.map((id) => toAnswer(id, found.get(id)))
-      }),
+      Effect.map(
+        client.call<ResultRow>("results", `SELECT * FROM ${s}.results($1)`, [uuids(ids.filter(Codec.isId))]),
+        (rows) => {
+          const found = new Map(rows.map((row) => [row.id, row]))
+          return ids.map((id) => toAnswer(id, found.get(id)))
+        }
+      ),
 
     dependencies: ({ cursor, id, limit }) =>
-      Effect.map(
+      !Codec.isId(id) ? Effect.succeed({ dependencies: [], cursor: undefined }) : Effect.map(
         client.call<DependencyRow>("dependencies", Query.dependencies(s), [
           id,
-          cursor?.slice(0, idLength) ?? beforeAll,
+          cursor !== undefined && Codec.isId(cursor.slice(0, idLength)) ? cursor.slice(0, idLength) : beforeAll,
           cursor?.slice(idLength) ?? "",
           String(limit)
         ]),
@@ -266,7 +270,7 @@ export const make = Effect.fnUntraced(function*(
     signal: ({ id, value, waitpoint }) =>
       Effect.withFiber((fiber) => {
         const inTransaction = client.isInTransaction(fiber.context)
-        if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
+        if (!Codec.isId(id)) return Effect.succeed("NotFound" as const)
         return Effect.map(
           client.ambient<{ answer: "Delivered" | "Early" | "NotFound" }>(
             "signal",
@@ -278,7 +282,7 @@ export const make = Effect.fnUntraced(function*(
       }),
 
     get: (id) =>
-      Effect.map(
+      !Codec.isId(id) ? Effect.undefined : Effect.map(
         client.call<{ found: Codec.ReadRow | null }>("get", `SELECT ${s}.read_one($1::uuid) AS found`, [id]),
         ([row]) => row!.found === null ? undefined : Codec.toRecord(row!.found)
       ),
@@ -314,12 +318,12 @@ export const make = Effect.fnUntraced(function*(
       Effect.withFiber((fiber) =>
         Effect.gen(function*() {
           const inTransaction = client.isInTransaction(fiber.context)
-          if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
           // What the caller's transaction has done so far is among what it looks at.
           const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
           const found = new Set<string>(ids)
-          const missing = where.ids?.filter((id) => !found.has(id)) ?? []
+          const missing = where.ids?.filter((id) => Codec.isId(id) && !found.has(id)) ?? []
+          const none = where.ids?.filter((id) => !Codec.isId(id)) ?? []
           // One that exists but does not match was not asked for.
           const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
             "control",
@@ -331,14 +335,17 @@ export const make = Effect.fnUntraced(function*(
             [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
           )
           return {
-            outcomes: outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
+            outcomes: [
+              ...outcomes.flatMap(({ id, outcome }) => outcome === null ? [] : [{ id, outcome }]),
+              ...none.map((id) => ({ id, outcome: "NotFound" as const }))
+            ],
             cursor: next
           }
         })
       ),
 
     pause: (queue, paused) =>
-      Effect.map(
+      !Codec.isHeld(queue) ? Effect.succeed(false) : Effect.map(
         client.call<{ changed: boolean }>("pause", `SELECT ${s}.pause($1, $2) AS changed`, [queue, paused]),
         ([row]) => row!.changed
       ),

@@ -14,6 +14,7 @@ export const make = (client: Client, identity: string): Transactional.Shape => (
   commit: (at, effect, complete) =>
     Effect.withFiber((fiber) => {
       if (client.isInTransaction(fiber.context)) return Effect.fail(nested)
+      client.warnOfForeignTransaction(fiber.context)
       const inside = Effect.gen(function*() {
         const value = yield* effect
         const { finishedAfter, result } = yield* complete(value)
@@ -30,6 +31,7 @@ export const make = (client: Client, identity: string): Transactional.Shape => (
   step: (effect, entryOf) =>
     Effect.withFiber((fiber) => {
       if (client.isInTransaction(fiber.context)) return Effect.fail(nested)
+      client.warnOfForeignTransaction(fiber.context)
       const inside = Effect.gen(function*() {
         const value = yield* effect
         const entry = yield* entryOf(value)

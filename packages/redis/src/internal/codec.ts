@@ -109,6 +109,7 @@ export const isSpecial = (record: Routed): boolean =>
   record.idempotencyKey !== undefined || record.unique !== undefined || record.concurrency !== undefined ||
   record.startBefore !== undefined || record.flowId !== undefined || record.parent !== undefined ||
   record.tags.length > 0 || record.dependents !== undefined || record.cancelOn !== undefined ||
+  record.completeOn !== undefined ||
   (record.dependencies !== undefined && record.dependencies.length > 0)
 
 /** Workers are UUIDs, and other texts elsewhere. */
@@ -174,9 +175,20 @@ const edgesOf = (dependencies: ReadonlyArray<RoutedDependency> | undefined): unk
       to: other
     }))
 
-/** What a batch cancels before it is stored. */
-export const cancelsOf = (cancels: JobStore.EnqueueRequest["cancels"]): string =>
-  cancels === undefined ? "" : JSON.stringify(cancels.map(({ on, reason }) => ({ on: tidy(on), reason: tidy(reason) })))
+/** It does something to other records before it is stored. */
+export const isEvent = ({ cancels, completes }: JobStore.EnqueueRequest): boolean =>
+  cancels !== undefined || completes !== undefined
+
+/** What that is. */
+export const eventsOf = ({ cancels = [], completes = [] }: JobStore.EnqueueRequest): string =>
+  JSON.stringify([
+    ...cancels.map(({ on, reason }) => ({ on: tidy(on), reason: tidy(reason) })),
+    ...completes.map(({ on, value, waitpoint }) => ({
+      on: tidy(on),
+      waitpoint: tidy(waitpoint),
+      value: tidy(value)
+    }))
+  ])
 
 /** A record of any kind. One for another partition goes as a text that nobody here reads. */
 export const specialOf = (record: Routed): unknown =>
@@ -195,7 +207,10 @@ const wholeOf = (record: JobStore.NewRecord): unknown => ({
   unique: record.unique === undefined ? undefined : uniqueOf(record.unique),
   key: record.concurrency === undefined ? undefined : tidy(record.concurrency.key),
   limit: record.concurrency?.limit,
-  listens: record.cancelOn?.map(tidy),
+  // What each does has a name of its own.
+  listens: record.cancelOn === undefined && record.completeOn === undefined
+    ? undefined
+    : [...record.cancelOn ?? [], ...record.completeOn ?? []].map(tidy),
   labels: record.tags.length === 0 ? undefined : record.tags.map(tidy),
   flow: record.flowId === undefined ? undefined : tidy(record.flowId),
   parent: record.parent === undefined ? undefined : packId(record.parent),
@@ -282,6 +297,10 @@ export const writeOf = (entry: JobStore.WriteEntry): unknown => {
   }
 }
 
+/** JSON has no infinity. */
+const instantOf = (millis: number | undefined): number | undefined =>
+  millis === undefined ? undefined : Math.max(-1e15, Math.min(1e15, millis))
+
 export const whereOf = (where: JobStore.Selection): string =>
   JSON.stringify({
     tag: where.tag === undefined ? undefined : tidy(where.tag),
@@ -293,8 +312,15 @@ export const whereOf = (where: JobStore.Selection): string =>
     label: where.label === undefined ? undefined : tidy(where.label),
     flowId: where.flowId === undefined ? undefined : tidy(where.flowId),
     parent: where.parent === undefined ? undefined : packId(where.parent),
-    enqueuedFrom: where.enqueuedFrom,
-    enqueuedBefore: where.enqueuedBefore
+    concurrencyKey: where.concurrencyKey === undefined ? undefined : tidy(where.concurrencyKey),
+    worker: where.worker === undefined ? undefined : packWorker(where.worker),
+    // What a worker holds runs: it is found by its claims.
+    ...where.worker !== undefined && where.states === undefined && where.deadReason === undefined &&
+        where.blockedReason === undefined
+      ? { states: ["running"] }
+      : {},
+    enqueuedFrom: instantOf(where.enqueuedFrom),
+    enqueuedBefore: instantOf(where.enqueuedBefore)
   })
 
 export const actionOf = (action: JobStore.ControlAction): string =>

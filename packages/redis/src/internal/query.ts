@@ -93,5 +93,7 @@ const matches = (record: JobRecord.JobRecord, where: JobStore.Selection): boolea
   (where.label === undefined || record.tags.includes(where.label)) &&
   (where.flowId === undefined || record.flowId === where.flowId) &&
   (where.parent === undefined || record.parent === where.parent) &&
+  (where.concurrencyKey === undefined || record.concurrencyKey === where.concurrencyKey) &&
+  (where.worker === undefined || record.worker === where.worker) &&
   (where.enqueuedFrom === undefined || record.enqueuedAt >= where.enqueuedFrom) &&
   (where.enqueuedBefore === undefined || record.enqueuedAt < where.enqueuedBefore)

@@ -14,6 +14,12 @@ import * as Semaphore from "effect/Semaphore"
 /** Milliseconds that a replica may take. */
 const patience = 2000
 
+const detail = `it is stored, and no replica has acknowledged it within ${patience} ms: a failover may lose it`
+
+/** Asked again it would wait as long again: its reply was not lost. */
+export const isUnheard = ({ reason }: JobError.JobStoreError): boolean =>
+  reason._tag === "OutcomeUnknown" && reason.detail === detail
+
 interface Session {
   readonly connection: Connection
   readonly scope: Scope.Closeable
@@ -46,10 +52,7 @@ export const makeReplicated = (redis: Redis["Service"], parent: Scope.Scope) => 
         const copies = Number(yield* connection.send<number>("WAIT", "1", String(patience)))
         if (copies > 0) return answer
         return yield* new JobError.JobStoreError({
-          reason: new JobError.OutcomeUnknown({
-            operation: "enqueue",
-            detail: `it is stored, and no replica has acknowledged it within ${patience} ms: a failover may lose it`
-          })
+          reason: new JobError.OutcomeUnknown({ operation: "enqueue", detail })
         })
       }).pipe(Effect.onError(() => drop))))
 }

@@ -6,7 +6,7 @@
  */
 import { claim, claimAny } from "./lua/claim.ts"
 import { clock as serverClock, context, contextWith, names } from "./lua/context.ts"
-import { cancel, cancelOn, control, pause } from "./lua/control.ts"
+import { cancel, control, events, pause } from "./lua/control.ts"
 import { all, one, plain, special } from "./lua/enqueue.ts"
 import { begin, completions, rest } from "./lua/exchange.ts"
 import { dependencies, flow } from "./lua/flow.ts"
@@ -24,7 +24,7 @@ import { settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { attend, putSchedule, schedules, scheduleText, tick } from "./lua/tick.ts"
 import { awake, demanded, rests } from "./lua/wake.ts"
-import { signal, write } from "./lua/write.ts"
+import { complete, signal, write } from "./lua/write.ts"
 
 /** The layout of the data. Another number is another store. */
 export const layout = 1
@@ -75,7 +75,9 @@ export type Scripts = Readonly<Record<Verb, string>>
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
   const beyond = isPartitioned ? [forward.post] : []
-  const library = [bucket, record, life, ...beyond, limits, flow, cancel, cancelOn, store, settle, follow].join("\n")
+  const library = [bucket, record, life, ...beyond, limits, flow, cancel, complete, events, store, settle, follow].join(
+    "\n"
+  )
   const bare = (flags: string, ...parts: ReadonlyArray<string>) =>
     `${flags}\n-- capstan ${layout}\n${[start, ...parts].join("\n")}`
   const make = (flags: string, ...parts: ReadonlyArray<string>) => bare(flags, names, ...parts)

@@ -16,6 +16,7 @@ import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
+import { isUnheard } from "./replicated.ts"
 import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
 
@@ -75,20 +76,17 @@ export const make = Effect.fnUntraced(function*(
       }))
     })
 
-  const enqueueSpecial = (
-    records: ReadonlyArray<JobStore.NewRecord>,
-    { by, cancels, whole, [everywhere]: partitions }: RoutedEnqueue
-  ): Answers =>
+  const enqueueSpecial = (request: RoutedEnqueue): Answers =>
     Effect.flatMap(
       stored<string>("enqueue", [
-        JSON.stringify(records.map(Codec.specialOf)),
-        by === undefined ? "" : Codec.packId(by.id) + by.fence,
-        whole === undefined ? "" : Codec.packId(whole),
-        ...(cancels === undefined ? [] : [Codec.cancelsOf(cancels), String(partitions ?? 1)])
+        JSON.stringify(request.records.map(Codec.specialOf)),
+        request.by === undefined ? "" : Codec.packId(request.by.id) + request.by.fence,
+        request.whole === undefined ? "" : Codec.packId(request.whole),
+        ...(Codec.isEvent(request) ? [Codec.eventsOf(request), String(request[everywhere] ?? 1)] : [])
       ]),
       (reply) => {
         if (reply === "LeaseLost") {
-          return Effect.fail(new JobError.JobStoreError({ reason: new JobError.LeaseLost(by!) }))
+          return Effect.fail(new JobError.JobStoreError({ reason: new JobError.LeaseLost(request.by!) }))
         }
         return Effect.succeed(
           (reply === "" ? [] : reply.split(";")).map((answer): JobStore.Enqueued => {
@@ -104,19 +102,22 @@ export const make = Effect.fnUntraced(function*(
    * by this call. Whatever hinders the asking, the outcome is unknown.
    */
   const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
-    Effect.catch(call, (lost) =>
-      lost.reason._tag !== "OutcomeUnknown" ? Effect.fail(lost) : call.pipe(
-        Effect.retry({ schedule: resend, while: (error) => error.isTransient }),
-        Effect.mapBoth({
-          onFailure: (error) => error.isTransient ? lost : error,
-          onSuccess: (answers) =>
-            answers.map((answer, i): JobStore.Enqueued =>
-              answer.outcome === "Existing" && answer.id === records[i]!.id
-                ? { ...answer, outcome: "Inserted" }
-                : answer
-            )
-        })
-      ))
+    Effect.catch(
+      call,
+      (lost) =>
+        lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : call.pipe(
+          Effect.retry({ schedule: resend, while: (error) => error.isTransient && !isUnheard(error) }),
+          Effect.mapBoth({
+            onFailure: (error) => error.isTransient ? lost : error,
+            onSuccess: (answers) =>
+              answers.map((answer, i): JobStore.Enqueued =>
+                answer.outcome === "Existing" && answer.id === records[i]!.id
+                  ? { ...answer, outcome: "Inserted" }
+                  : answer
+              )
+          })
+        )
+    )
   const { wake, wakeups } = wakers ?? makeWakeups(client, scope, listener, settings.beat)
   const nearby = new Nearby(wake)
   const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
@@ -125,16 +126,15 @@ export const make = Effect.fnUntraced(function*(
     return askAgain(records, call)
   }
   const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain(records))
-  const storeSpecial = (request: JobStore.EnqueueRequest) =>
-    sending(request.records, enqueueSpecial(request.records, request))
+  const storeSpecial = (request: JobStore.EnqueueRequest) => sending(request.records, enqueueSpecial(request))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */
   const special = new Coalescer.Coalescer((records) => storeSpecial({ records }), scope)
 
   const enqueue = (request: JobStore.EnqueueRequest): Answers => {
-    const { by, cancels, records, whole } = request
-    if (by !== undefined || whole !== undefined || cancels !== undefined) return storeSpecial(request)
+    const { by, records, whole } = request
+    if (by !== undefined || whole !== undefined || Codec.isEvent(request)) return storeSpecial(request)
     const isSpecial = records.some(Codec.isSpecial)
     if (records.length > bulk) return isSpecial ? storeSpecial(request) : storePlain(records)
     return (isSpecial ? special : plain).enqueue(records)
@@ -280,17 +280,23 @@ export const make = Effect.fnUntraced(function*(
         const page = where.ids === undefined
           ? yield* select(client, { where, order: "oldest", limit, cursor })
           : undefined
-        const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
+        const ids = page === undefined
+          ? where.ids!.filter((id) => Ids.pack(id) !== undefined)
+          : page.records.map(({ id }) => id)
+        const none = where.ids?.filter((id) => Ids.pack(id) === undefined) ?? []
         const reply = ids.length === 0 ? "" : yield* client.call<string>("control", "control", [
           Codec.actionOf(action),
           Codec.whereOf(where),
           ...ids.map(Codec.packId)
         ])
         return {
-          outcomes: reply === "" ? [] : reply.split(";").map((answer) => {
-            const [outcome, id] = answer.split(",")
-            return { id: Ids.unpack(id!), outcome: outcome as JobStore.ControlOutcome }
-          }),
+          outcomes: [
+            ...(reply === "" ? [] : reply.split(";").map((answer) => {
+              const [outcome, id] = answer.split(",")
+              return { id: Ids.unpack(id!), outcome: outcome as JobStore.ControlOutcome }
+            })),
+            ...none.map((id) => ({ id, outcome: "NotFound" as const }))
+          ],
           cursor: page?.cursor
         }
       }),

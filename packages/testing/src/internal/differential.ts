@@ -35,6 +35,7 @@ const kinds = {
     }
   },
   cancelledOn: { cancelOn: ["e"] },
+  completedOn: { cancelOn: ["e"], completeOn: ["f"] },
   keep: { unique: { key: "u", until: "finished", onConflict: "keep" } },
   replace: { unique: { key: "u", until: "finished", onConflict: "replace" } },
   reschedule: { delay: 3000, unique: { key: "u", until: "finished", onConflict: "reschedule" } },
@@ -70,6 +71,11 @@ const outcomes = {
   release: { _tag: "Release" },
   park: { _tag: "Park", reason: "NoHandler" }
 } satisfies Record<string, JobStore.Outcome>
+
+const events = {
+  cancels: [{ on: "e", reason: "event" }],
+  completes: [{ on: "f", waitpoint: "x", value: "2" }]
+} satisfies Pick<JobStore.EnqueueRequest, "cancels" | "completes">
 
 const actions = {
   cancel: { _tag: "Cancel", reason: "asked" },
@@ -112,7 +118,7 @@ const steps = (add: typeof Add) =>
     add,
     add,
     Schema.TaggedStruct("AddAfter", { record: Nth, onFailure: Schema.Literals(["fail", "continue"]) }),
-    Schema.TaggedStruct("Event", {}),
+    Schema.TaggedStruct("Event", { does: Schema.Literals(["cancels", "completes"]) }),
     Claim,
     Claim,
     Claim,
@@ -220,7 +226,7 @@ const callOf = (run: Run, step: Step): Call => {
       return (store) => store.enqueue({ records })
     }
     case "Event":
-      return (store) => store.enqueue({ records: [], cancels: [{ on: "e", reason: "event" }] })
+      return (store) => store.enqueue({ records: [], [step.does]: events[step.does] })
     case "Claim": {
       const demand = ["a", "b"].map((queue) => ({ queue, slots: step.slots, share: 1 }))
       return (store) => exchange(run, store, { worker: step.worker, lease, settlements: [], demand, total: step.slots })
@@ -368,6 +374,19 @@ const observed = (store: JobStore.Shape, call: Call, ids: ReadonlyArray<JobRecor
       result._tag === "Success" ? { raw: result.success, seen: plain(result.success) } : { seen: result.failure }
   )
 
+/**
+ * Whether two claims gave out others of one place: of records that became ready in the same millisecond a store says itself which
+ * one comes first, when one of them comes back to its place. What happens after that is two histories.
+ */
+const isTie = (a: unknown, b: unknown): boolean => {
+  const [ours, theirs] = [a, b].map((answer) => (answer as JobStore.ExchangeReply).claimed)
+  return ours!.length === theirs!.length && ours!.some(({ id }, i) => id !== theirs![i]!.id) &&
+    ours!.every((claimed, i) => {
+      const other = theirs![i]!
+      return claimed.queue === other.queue && claimed.priority === other.priority && claimed.readyAt === other.readyAt
+    })
+}
+
 /** The clock of the memory store of a run. Nothing in it sleeps. */
 const clockOf = (run: Run): Clock.Clock => {
   const nanos = () => BigInt(run.now) * 1_000_000n
@@ -404,6 +423,10 @@ export const compare = (program: ReadonlyArray<Step>, other: Subject): Effect.Ef
       const call: Call = (store) => run.passes ? Effect.tap(asked(store), () => store.maintain) : asked(store)
       const expected = yield* observed(memory, call, run.ids)
       const found = yield* observed(store, call, run.ids)
+      if (
+        step._tag === "Claim" && expected.raw !== undefined && found.raw !== undefined &&
+        isTie(expected.raw.answer, found.raw.answer)
+      ) return true
       const [first, ...rest] = differing("", expected.seen, found.seen)
       if (first !== undefined) {
         const [path] = first

@@ -6,8 +6,8 @@
  */
 import type { JobId } from "../../JobRecord.ts"
 import type { Enqueued, EnqueueRequest, NewRecord, UniqueClaim } from "../../JobStore.ts"
-import { cancelOn } from "./cancelOn.ts"
 import { awaitAll, connect, Edge, unready } from "./edges.ts"
+import { happen, listens } from "./listening.ts"
 import { dueAt, Row } from "./row.ts"
 import { type MemoryState, scoped } from "./state.ts"
 
@@ -22,16 +22,16 @@ export const enqueue = (
     const row = state.rows.get(by.id)
     if (row === undefined || row.state !== "running" || row.fence !== by.fence) return undefined
   }
-  const { cancels, records, whole } = request
+  const { cancels, completes, records, whole } = request
   const first = whole === undefined ? undefined : records.find(({ id }) => id === whole)
   const known = first === undefined ? undefined : knownAs(state, first)
   if (known !== undefined) return records.map(({ id }) => ({ id: id === whole ? known.id : id, outcome: "Existing" }))
-  const refusal =
-    records.length > 1 || whole !== undefined || cancels !== undefined || records[0]?.dependents !== undefined
-      ? refuse(state, request, now)
-      : undefined
+  const isEvent = cancels !== undefined || completes !== undefined
+  const refusal = records.length > 1 || whole !== undefined || isEvent || records[0]?.dependents !== undefined
+    ? refuse(state, request, now)
+    : undefined
   if (refusal !== undefined) return refusal
-  if (cancels !== undefined) cancelOn(state, cancels, now)
+  if (isEvent) happen(state, request, now)
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
   return answers
@@ -97,7 +97,7 @@ const insert = (state: MemoryState, spec: NewRecord, now: number, waitsFor?: Row
   state.add(row)
   if (spec.idempotencyKey !== undefined) state.idempotent.set(scoped(spec.tag, spec.idempotencyKey), row)
   if (spec.startBefore !== undefined) state.watchExpiry(row)
-  if (spec.cancelOn !== undefined) state.listening.add(row)
+  if (listens(spec)) state.listening.add(row)
   if (waitsFor === undefined) {
     if (spec.unique !== undefined) state.hold(row, now)
   } else {

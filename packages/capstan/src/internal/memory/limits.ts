@@ -179,7 +179,7 @@ export const watch = (state: MemoryState, key: KeyState, now: number): void => {
   key.at = key.admits(now) ? now : key.gate.opensAt(key.space?.holds ?? {}, key.ready + 1)
   agenda.push(key)
   // Whoever sleeps knows of a later one.
-  if (agenda.peek() === key) state.hints.all()
+  if (agenda.peek() === key) state.hints.keyLater(key.at)
 }
 
 /** Admits records of keys whose instant has come. */

@@ -4,52 +4,17 @@
  *
  * The rule that nobody sleeps beside work rests on two facts. Who was called answers with an exchange, whatever became of
  * its room, and after each exchange the next one is called while something is left that it could claim. And who had no room
- * to sleep is told once that there is something, before it asks again.
+ * to sleep is told once that there is something, before it asks again. What starts later is known to one of them, which exchanges
+ * then whatever its room is (`beside.ts`): so the first fact holds for it too.
  *
  * To wake everybody, as it was at first, took 86 exchanges per record with 300 workers at half load, more than half of them
  * for nothing; so it takes 1.4 (`npm run simulate -- --workers`).
  */
 import * as Latch from "effect/Latch"
-import * as Queue from "effect/Queue"
 import type { ExchangeReply, ExchangeRequest, StoreEvent } from "../../JobStore.ts"
+import { Beside, type Member } from "./beside.ts"
 import type { QueueState } from "./queue.ts"
 import type { Hints, MemoryState } from "./state.ts"
-
-/** A worker that listens. One pending hint is enough for it: what it says is only "look". */
-export class Member {
-  readonly worker: string
-  readonly queues: ReadonlySet<string>
-  readonly queue: Queue.Queue<void>
-
-  constructor(worker: string, queues: ReadonlyArray<string>, queue: Queue.Queue<void>) {
-    this.worker = worker
-    this.queues = new Set(queues)
-    this.queue = queue
-  }
-
-  wake(): void {
-    Queue.offerUnsafe(this.queue, undefined)
-  }
-}
-
-/** Who listens beside one queue, by what its last exchange asked for. Who is in none of these knows that there is more. */
-class Beside {
-  /** Has not asked for records yet: it is told of everything. */
-  readonly fresh = new Set<Member>()
-  /** Found less than it asked for, and how many more it could take. Who has slept longest comes first. */
-  readonly asleep = new Map<Member, number>()
-  /** Was woken and has not exchanged since, and how many more it could take. */
-  readonly called = new Map<Member, number>()
-  /** Got all that it had room for, and was not told that there is more. */
-  readonly full = new Set<Member>()
-
-  forget(member: Member): void {
-    this.fresh.delete(member)
-    this.asleep.delete(member)
-    this.called.delete(member)
-    this.full.delete(member)
-  }
-}
 
 /** The events that a reader has not taken yet. */
 export class EventBuffer {
@@ -78,9 +43,12 @@ export class Listeners implements Hints {
   private readonly members = new Set<Member>()
   private readonly byWorker = new Map<string, Set<Member>>()
   private readonly beside = new Map<string, Beside>()
-  /** Queues in which something became ready while an exchange was at work: it may claim that itself. */
+  /** Queues in which something became ready, or is due, while an exchange was at work: it may see to that itself. */
   private readonly meanwhile = new Set<QueueState>()
+  /** The same of what keys let start. */
+  private areKeysDue = false
   private isExchanging = false
+  private exchangedAt = -Infinity
 
   add(member: Member): void {
     this.members.add(member)
@@ -100,7 +68,10 @@ export class Listeners implements Hints {
     const same = this.byWorker.get(member.worker)
     same?.delete(member)
     if (same?.size === 0) this.byWorker.delete(member.worker)
-    for (const queue of member.queues) this.beside.get(queue)?.forget(member)
+    for (const queue of member.queues) {
+      this.beside.get(queue)?.forget(member)
+      this.beside.get(queue)?.unwatch(member)
+    }
     for (const queue of member.queues) this.pass(state, state.queues.get(queue), now)
   }
 
@@ -112,12 +83,36 @@ export class Listeners implements Hints {
     }
     const beside = this.beside.get(queue.name)
     if (beside === undefined) return
-    for (const member of beside.fresh) member.wake()
+    beside.wakeFresh()
     for (const [member, room] of beside.called) {
       if (room > 0) return void beside.called.set(member, room - 1)
     }
-    for (const [member, room] of beside.asleep) return call(beside, member, room - 1)
-    tell(beside)
+    for (const [member, room] of beside.asleep) return beside.call(member, room - 1)
+    beside.tellFull()
+  }
+
+  /** Of what waits for an instant, this is the queue's next. */
+  readonly later = (queue: QueueState, at: number): void => {
+    if (this.isExchanging) {
+      this.meanwhile.add(queue)
+      return
+    }
+    const beside = this.beside.get(queue.name)
+    if (beside === undefined || queue.paused) return
+    beside.wakeFresh()
+    beside.foresee(at)
+  }
+
+  /** The same of what keys hold back: whoever exchanges lets it go on, whatever the queue. */
+  readonly keyLater = (at: number): void => {
+    if (this.isExchanging) {
+      this.areKeysDue = true
+      return
+    }
+    for (const beside of this.beside.values()) {
+      beside.wakeFresh()
+      beside.foresee(at)
+    }
   }
 
   /** Something changed that any of them may have to look at. */
@@ -142,30 +137,68 @@ export class Listeners implements Hints {
     } finally {
       this.isExchanging = false
     }
-    for (const member of this.byWorker.get(request.worker) ?? []) {
-      this.note(member, request, reply)
-      for (const name of member.queues) this.pass(state, state.queues.get(name), now)
+    if (now < this.exchangedAt) this.beginAnew()
+    this.exchangedAt = now
+    const members = this.byWorker.get(request.worker)
+    if (members !== undefined) {
+      for (const member of members) this.note(member, request, reply)
+      if (!this.keepsTimer(members, request, reply)) reply = { ...reply, nextDueIn: undefined }
+      for (const { queues } of members) for (const name of queues) this.pass(state, state.queues.get(name), now)
     }
     for (const queue of this.meanwhile) {
-      for (const member of this.beside.get(queue.name)?.fresh ?? []) member.wake()
+      this.beside.get(queue.name)?.wakeFresh()
       this.pass(state, queue, now)
     }
     this.meanwhile.clear()
+    if (this.areKeysDue) this.passKeys(state, now)
     return reply
   }
 
-  /** Calls the next one while something is left that it could claim, and nobody is called who would see to that. */
+  /** The clock was set back: timers that run end too early by it, and nobody may rely on them. */
+  private beginAnew(): void {
+    for (const beside of this.beside.values()) beside.watch(undefined, Infinity)
+    this.all()
+  }
+
+  private passKeys(state: MemoryState, now: number): void {
+    this.areKeysDue = false
+    for (const [name, beside] of this.beside) {
+      beside.wakeFresh()
+      this.pass(state, state.queues.get(name), now)
+    }
+  }
+
+  /** Whether a worker is to look when the reply says, since nobody else does. */
+  private keepsTimer(
+    members: ReadonlySet<Member>,
+    { demand }: ExchangeRequest,
+    { nextDueIn, now }: ExchangeReply
+  ): boolean {
+    for (const member of members) {
+      for (const name of member.queues) this.beside.get(name)!.unwatch(member, demand.length > 0 ? Infinity : now)
+    }
+    if (nextDueIn === undefined || demand.length === 0) return true
+    let keeps = false
+    for (const { queue } of demand) {
+      const beside = this.beside.get(queue)
+      if (beside?.isWatched(now + nextDueIn)) continue
+      keeps = true
+      for (const member of members) if (member.queues.has(queue)) beside?.watch(member, now + nextDueIn)
+    }
+    return keeps
+  }
+
+  /** Calls the next one while something is left that it could claim, or to wait for, and nobody is called who would see to that. */
   private pass(state: MemoryState, queue: QueueState | undefined, now: number): void {
     const beside = queue === undefined ? undefined : this.beside.get(queue.name)
     if (queue === undefined || beside === undefined || beside.called.size > 0) return
-    if (beside.asleep.size === 0 && beside.full.size === 0) return
-    if (queue.paused || queue.peek(true) === undefined || queue.room(now) <= 0) return
-    for (const [member, room] of beside.asleep) {
-      // What crashed a worker is not for one that has such a record already: it would ask in vain, and in turn for ever.
-      const takesSuspects = (state.workers.get(member.worker)?.suspects ?? 0) === 0
-      if (queue.peek(takesSuspects) !== undefined) return call(beside, member, room)
+    if (beside.asleep.size === 0 && beside.full.size === 0 || queue.paused) return
+    if (queue.peek(true) !== undefined && (queue.room(now) > 0 || !beside.isWatched(Math.max(now, queue.opensAt())))) {
+      beside.callOne((member) => queue.peek(takesSuspects(state, member)) !== undefined)
     }
-    tell(beside)
+    beside.foresee(
+      Math.max(now, Math.min(queue.due.peek()?.at ?? Infinity, state.limits.agenda.peek()?.at ?? Infinity))
+    )
   }
 
   private note(member: Member, { demand, total }: ExchangeRequest, { claimed, more }: ExchangeReply): void {
@@ -198,14 +231,6 @@ export class Listeners implements Hints {
   }
 }
 
-const call = (beside: Beside, member: Member, room: number): void => {
-  beside.asleep.delete(member)
-  beside.called.set(member, room)
-  member.wake()
-}
-
-const tell = ({ full }: Beside): void => {
-  const told = [...full]
-  full.clear()
-  for (const member of told) member.wake()
-}
+/** What crashed a worker is not for one that has such a record already: it would ask in vain, and in turn for ever. */
+const takesSuspects = (state: MemoryState, { worker }: Member): boolean =>
+  (state.workers.get(worker)?.suspects ?? 0) === 0

@@ -21,17 +21,24 @@ export interface List {
   readonly walk: (order: "newest" | "oldest", range: Range) => Walk
 }
 
-/** The first position with this number or a later one. */
-const position = (rows: ReadonlyArray<Row>, seq: number): number => {
+/** The position of the first that has come to this value, of such as rise in it. */
+const firstAt = <A>(all: ReadonlyArray<A>, valueOf: (one: A) => number, value: number): number => {
   let low = 0
-  let high = rows.length
+  let high = all.length
   while (low < high) {
     const middle = (low + high) >> 1
-    if (rows[middle]!.seq < seq) low = middle + 1
+    if (valueOf(all[middle]!) < value) low = middle + 1
     else high = middle
   }
   return low
 }
+
+const numberOf = ({ seq }: Row): number => seq
+const instantOf = ({ enqueuedAt }: Row): number => enqueuedAt
+const lastNumberOf = (block: ReadonlyArray<Row>): number => block[block.length - 1]!.seq
+
+/** The first position with this number or a later one. */
+const position = (rows: ReadonlyArray<Row>, seq: number): number => firstAt(rows, numberOf, seq)
 
 const walkOf = (rows: ReadonlyArray<Row>, order: "newest" | "oldest", { before, from }: Range): Walk => {
   const step = order === "newest" ? -1 : 1
@@ -71,6 +78,11 @@ export class Log implements List {
 
   walk(order: "newest" | "oldest", range: Range): Walk {
     return walkOf(this.rows, order, range)
+  }
+
+  /** The number of the first row that was enqueued at this instant or later, where all instants rise. */
+  numberAt(instant: number): number {
+    return this.rows[firstAt(this.rows, instantOf, instant)]?.seq ?? Infinity
   }
 }
 
@@ -129,15 +141,7 @@ export class Sorted implements List {
 
   /** The first block that ends with this number or a later one. */
   private blockOf(seq: number): number {
-    const { blocks } = this
-    let low = 0
-    let high = blocks.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (blocks[middle]!.at(-1)!.seq < seq) low = middle + 1
-      else high = middle
-    }
-    return low
+    return firstAt(this.blocks, lastNumberOf, seq)
   }
 }
 

@@ -13,6 +13,7 @@ import type {
   Selection,
   Stats
 } from "../../JobStore.ts"
+import type { Catalogue } from "./catalogue.ts"
 import { few, type List, merged, type Named, type Range } from "./lists.ts"
 import type { QueueState } from "./queue.ts"
 import { type Row, view } from "./row.ts"
@@ -37,7 +38,7 @@ export const select = (
   cursor: string | undefined
 ): { readonly rows: ReadonlyArray<Row>; readonly cursor: string | undefined; readonly looked: number } => {
   if (where.ids !== undefined) return { rows: byIds(state, where), cursor: undefined, looked: where.ids.length }
-  const range = rangeOf(state, where, order, cursor)
+  const range = rangeOf(state.catalogue, where, order, cursor)
   const next = merged(narrowest(state, where).map((list) => list.walk(order, range)), order)
   const rows: Array<Row> = []
   let looked = 0
@@ -51,16 +52,16 @@ export const select = (
 
 /** Between which rows all that is selected lies. */
 const rangeOf = (
-  state: MemoryState,
+  { isInTime, order: all }: Catalogue,
   { enqueuedBefore, enqueuedFrom }: Selection,
   order: "newest" | "oldest",
   cursor: string | undefined
 ): Range => {
   let from = -Infinity
   let before = Infinity
-  if (state.isInTime) {
-    if (enqueuedFrom !== undefined) from = seqAt(state, enqueuedFrom)
-    if (enqueuedBefore !== undefined) before = seqAt(state, enqueuedBefore)
+  if (isInTime) {
+    if (enqueuedFrom !== undefined) from = all.numberAt(enqueuedFrom)
+    if (enqueuedBefore !== undefined) before = all.numberAt(enqueuedBefore)
   }
   if (cursor === undefined) return { from, before }
   return order === "newest"
@@ -68,36 +69,31 @@ const rangeOf = (
     : { from: Math.max(from, Number(cursor) + 1), before }
 }
 
-/** The number of the first row that was enqueued at this instant or later. */
-const seqAt = ({ order: { rows } }: MemoryState, at: number): number => {
-  let low = 0
-  let high = rows.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (rows[middle]!.enqueuedAt < at) low = middle + 1
-    else high = middle
-  }
-  return rows[low]?.seq ?? Infinity
-}
-
 /** Of the lists that have all that is selected, the one with the fewest rows; of some states, a list for each queue. */
 const narrowest = (state: MemoryState, where: Selection): ReadonlyArray<List> => {
-  let best: ReadonlyArray<List> = [state.order]
-  let fewest = state.order.size
+  const { catalogue } = state
+  let best: ReadonlyArray<List> = [catalogue.order]
+  let fewest = catalogue.order.size
   const consider = (list: List | undefined) => {
     const size = list?.size ?? 0
     if (size >= fewest) return
     fewest = size
     best = list === undefined ? [] : [list]
   }
-  if (where.queue !== undefined) consider(state.queues.get(where.queue)?.all)
-  if (where.tag !== undefined) consider(state.ofJob.get(where.tag))
-  if (where.deadReason !== undefined) consider(state.deadFor.get(where.deadReason))
-  if (where.tag !== undefined && isDeadAlone(where)) consider(state.deadOf.get(where.tag))
-  if (where.errorTag !== undefined) consider(state.withError.get(where.errorTag))
-  if (where.label !== undefined) consider(state.withLabel.get(where.label))
-  if (where.flowId !== undefined) consider(state.ofFlow.get(where.flowId))
-  if (where.parent !== undefined) consider(state.childrenOf.get(where.parent))
+  if (where.queue !== undefined) consider(state.queues.get(where.queue)?.lists.all)
+  if (where.tag !== undefined) consider(catalogue.ofJob.get(where.tag))
+  if (where.deadReason !== undefined) consider(catalogue.deadFor.get(where.deadReason))
+  if (where.tag !== undefined && isDeadAlone(where)) consider(catalogue.deadOf.get(where.tag))
+  if (where.errorTag !== undefined) consider(catalogue.withError.get(where.errorTag))
+  if (where.label !== undefined) consider(catalogue.withLabel.get(where.label))
+  if (where.flowId !== undefined) consider(catalogue.ofFlow.get(where.flowId))
+  if (where.parent !== undefined) consider(catalogue.childrenOf.get(where.parent))
+  if (where.worker !== undefined) {
+    const held = state.workers.get(where.worker)?.held
+    if (held === undefined || held.size <= gatherable) {
+      consider(held === undefined ? undefined : few([...held.values()]))
+    }
+  }
   return ofStates(state, where, fewest) ?? best
 }
 
@@ -120,9 +116,10 @@ const ofStates = (state: MemoryState, where: Selection, fewest: number): Readonl
     size += many
     if (size >= fewest && size > 0) return undefined
     if (many === 0) continue
-    if (of === "blocked") lists.push(...queues.flatMap(({ blocked }) => blockedFor(blocked, where.blockedReason)))
-    else if (of in queues[0]!.lists) lists.push(...queues.map(({ lists }) => lists[of]!).filter(({ size }) => size > 0))
-    else {
+    if (of === "blocked") lists.push(...queues.flatMap(({ lists }) => blockedFor(lists.blocked, where.blockedReason)))
+    else if (of in queues[0]!.lists.states) {
+      lists.push(...queues.map(({ lists }) => lists.states[of]!).filter(({ size }) => size > 0))
+    } else {
       const gathered = gather(state, of, queues, many)
       if (gathered === undefined) return undefined
       lists.push(gathered)
@@ -172,6 +169,8 @@ const matches = (row: Row, where: Selection): boolean =>
   (where.label === undefined || row.spec.tags.includes(where.label)) &&
   (where.flowId === undefined || row.spec.flowId === where.flowId) &&
   (where.parent === undefined || row.spec.parent === where.parent) &&
+  (where.concurrencyKey === undefined || row.spec.concurrency?.key === where.concurrencyKey) &&
+  (where.worker === undefined || (row.state === "running" && row.worker?.id === where.worker)) &&
   (where.enqueuedFrom === undefined || row.enqueuedAt >= where.enqueuedFrom) &&
   (where.enqueuedBefore === undefined || row.enqueuedAt < where.enqueuedBefore)
 

@@ -2,10 +2,10 @@
  * One queue: its ready rows in the order of claims, its scheduled rows by their instant, its counts.
  */
 import type { State } from "../../JobRecord.ts"
+import { QueueLists } from "./catalogue.ts"
 import { Deque } from "./deque.ts"
 import { byInstant, byTurn, Heap } from "./heap.ts"
 import { Gate, type Limit } from "./limits.ts"
-import { Log, Named, Sorted } from "./lists.ts"
 import type { Row } from "./row.ts"
 
 /** Places of rows that take turns: behind all others. */
@@ -93,16 +93,7 @@ export class QueueState {
     cancelled: 0,
     dead: 0
   }
-  /** All of its rows. */
-  readonly all = new Log()
-  /** Those in states that few rows are ever in, or that last. */
-  readonly lists: Readonly<Partial<Record<State, Sorted>>> = {
-    scheduled: new Sorted(),
-    cancelled: new Sorted(),
-    dead: new Sorted()
-  }
-  /** Those that are blocked, by the reason. */
-  readonly blocked = new Named()
+  readonly lists = new QueueLists()
   parked = 0
   paused = false
   /** Of all workers together. */

@@ -8,11 +8,11 @@ import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRe
 import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
-import { Listening } from "./cancelOn.ts"
+import { Catalogue } from "./catalogue.ts"
 import { Deque } from "./deque.ts"
 import { ended, forgetChildren } from "./edges.ts"
 import { fill, Limits, watch } from "./limits.ts"
-import { Log, Named } from "./lists.ts"
+import { Listening, listens } from "./listening.ts"
 import { fairFrom, QueueState } from "./queue.ts"
 import { dueAt, type Row, type Spec } from "./row.ts"
 import { forgetSteps } from "./write.ts"
@@ -59,6 +59,10 @@ interface UniqueHolder {
 export interface Hints {
   /** A record of the queue became ready: somebody is to look. */
   readonly ready: (queue: QueueState) => void
+  /** A record of the queue is due at this instant, earlier than all others: somebody is to look then. */
+  readonly later: (queue: QueueState, at: number) => void
+  /** A key holds back none of its records from this instant on, earlier than all others. */
+  readonly keyLater: (at: number) => void
   /** Whoever serves the queue is to look. */
   readonly work: (queue: string) => void
   readonly worker: (worker: string) => void
@@ -94,18 +98,7 @@ export class MemoryState {
   readonly maxFinished: number
   readonly hints: Hints
   readonly rows = new Map<string, Row>()
-  /** All rows in the order of their enqueue. */
-  readonly order = new Log()
-  /** Whether what was enqueued later has a later instant: the clock was not set back. */
-  isInTime = true
-  /** What is looked for, of those that have it. */
-  readonly ofJob = new Map<string, Log>()
-  readonly deadOf = new Named()
-  readonly deadFor = new Named()
-  readonly withError = new Named()
-  readonly withLabel = new Named()
-  readonly ofFlow = new Named()
-  readonly childrenOf = new Named()
+  readonly catalogue = new Catalogue()
   readonly queues = new Map<string, QueueState>()
   readonly workers = new Map<string, WorkerState>()
   readonly limits = new Limits()
@@ -153,10 +146,10 @@ export class MemoryState {
 
   /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
   shared(record: NewRecord): Spec {
-    const { cancelOn, concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
+    const { concurrency, dependencies, dependents, idempotencyKey, tag, unique } = record
     if (
       unique !== undefined || concurrency !== undefined || idempotencyKey !== undefined || dependencies !== undefined ||
-      dependents !== undefined || cancelOn !== undefined
+      dependents !== undefined || listens(record)
     ) {
       return record
     }
@@ -194,51 +187,9 @@ export class MemoryState {
 
   /** A new row. It is blocked until it is moved: whoever lets it stay so says for what. */
   add(row: Row): void {
-    const { queue, spec: { tag } } = row
     this.rows.set(row.id, row)
-    if (row.enqueuedAt < (this.order.last?.enqueuedAt ?? -Infinity)) this.isInTime = false
-    this.order.push(row)
-    queue.all.push(row)
-    let ofJob = this.ofJob.get(tag)
-    if (ofJob === undefined) this.ofJob.set(tag, ofJob = new Log())
-    ofJob.push(row)
-    queue.counts.blocked++
-    this.list(row)
-  }
-
-  /** Puts a row where those find it who look for what its contents say. */
-  private list(row: Row): void {
-    const { flowId, parent, tags } = row.spec
-    for (let i = 0; i < tags.length; i++) this.withLabel.add(tags[i]!, row)
-    if (flowId !== undefined) this.ofFlow.add(flowId, row)
-    if (parent !== undefined) this.childrenOf.add(parent, row)
-  }
-
-  private unlist(row: Row): void {
-    const { flowId, parent, tags } = row.spec
-    for (let i = 0; i < tags.length; i++) this.withLabel.remove(tags[i]!, row)
-    if (flowId !== undefined) this.ofFlow.remove(flowId, row)
-    if (parent !== undefined) this.childrenOf.remove(parent, row)
-  }
-
-  private listDead(row: Row): void {
-    this.deadOf.add(row.spec.tag, row)
-    if (row.more?.deadReason !== undefined) this.deadFor.add(row.more.deadReason, row)
-  }
-
-  private unlistDead(row: Row): void {
-    this.deadOf.remove(row.spec.tag, row)
-    if (row.more?.deadReason !== undefined) this.deadFor.remove(row.more.deadReason, row)
-  }
-
-  /** The same for the tag of its last failure. */
-  private listError(row: Row): void {
-    const more = row.more!
-    const tag = more.failures.at(-1)?.tag
-    if (tag === more.errorTag) return
-    if (more.errorTag !== undefined) this.withError.remove(more.errorTag, row)
-    if (tag !== undefined) this.withError.add(tag, row)
-    more.errorTag = tag
+    row.queue.counts.blocked++
+    this.catalogue.add(row)
   }
 
   /** Takes a row out of wherever it waits and moves it to another state, as the table allows. */
@@ -249,9 +200,7 @@ export class MemoryState {
     if (row.spec.startBefore !== undefined && (to === "running" || isFinal(to))) this.expiring.remove(row)
     row.queue.counts[row.state]--
     row.queue.counts[to]++
-    row.queue.lists[row.state]?.remove(row)
-    row.queue.lists[to]?.add(row)
-    if (row.more !== undefined) this.listError(row)
+    this.catalogue.moved(row, row.state, to)
     if (row.state === "running" && row.queue.limit !== undefined) this.hints.work(row.queue.name)
     row.state = to
   }
@@ -259,7 +208,7 @@ export class MemoryState {
   private unpark(row: Row): void {
     const more = row.more
     if (more?.blocked === undefined) return
-    row.queue.blocked.remove(more.blocked, row)
+    this.catalogue.blocked(row, more.blocked, undefined)
     if (more.blocked === "NoHandler" || more.blocked === "NewerPayload") {
       this.parked.get(row.spec.tag)?.delete(row)
       row.queue.parked--
@@ -276,17 +225,16 @@ export class MemoryState {
   /** What a blocked row waits for. */
   waitFor(row: Row, reason: BlockedReason, on?: string): void {
     const more = row.grow()
-    if (more.blocked !== undefined) row.queue.blocked.remove(more.blocked, row)
-    row.queue.blocked.add(reason, row)
+    this.catalogue.blocked(row, more.blocked, reason)
     more.blocked = reason
     more.blockedOn = on
   }
 
-  /** A blocked row goes on at this instant, when nothing else lets it. */
+  /** A row goes on at this instant; a blocked one, when nothing else lets it before. */
   wakeAt(row: Row, at: number): void {
     row.at = at
     row.queue.due.push(row)
-    if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+    if (row.queue.due.peek() === row) this.hints.later(row.queue, at)
   }
 
   /** Lets a row run at an instant: scheduled when that is to come, else ready with a new place. */
@@ -294,9 +242,7 @@ export class MemoryState {
     if (dueAt > now) {
       this.freeSlot(row, now)
       this.move(row, event, "scheduled")
-      row.at = dueAt
-      row.queue.due.push(row)
-      if (row.queue.due.peek() === row) this.hints.work(row.queue.name)
+      this.wakeAt(row, dueAt)
     } else {
       row.place = this.placeOf(row)
       row.readyAt = now
@@ -338,9 +284,9 @@ export class MemoryState {
   edit(row: Row, spec: Spec, dueAt: number, now: number): void {
     if (row.spec.concurrency?.key !== spec.concurrency?.key) this.freeSlot(row, now)
     this.listening.remove(row)
-    this.unlist(row)
+    this.catalogue.removeContents(row)
     row.spec = { ...spec, runAt: dueAt, delay: 0 }
-    this.list(row)
+    this.catalogue.addContents(row)
     row.fence++
     this.listening.add(row)
     this.watchExpiry(row)
@@ -430,9 +376,8 @@ export class MemoryState {
   finish(row: Row, event: Event, to: "completed" | "cancelled" | "dead", now: number, reason?: string): void {
     this.freeSlot(row, now)
     this.move(row, event, to)
-    if (to === "dead") this.listDead(row)
     row.at = now
-    if (row.spec.cancelOn !== undefined) this.listening.remove(row)
+    if (listens(row.spec)) this.listening.remove(row)
     if (row.spec.unique !== undefined) {
       // A window outlives a completed record; cancelled and dead ones free their key at once.
       if (to !== "completed" || typeof row.spec.unique.until !== "object") this.freeUnique(row)
@@ -446,7 +391,6 @@ export class MemoryState {
   /** A final row begins a new life, with a fresh budget of attempts. It waits for what of its dependencies has not ended. */
   begin(row: Row, now: number): void {
     this.finished--
-    if (row.state === "dead") this.unlistDead(row)
     const more = row.grow()
     forgetSteps(row)
     row.attempt = 0
@@ -455,7 +399,6 @@ export class MemoryState {
     row.crashes = 0
     more.failures = none
     more.result = undefined
-    more.deadReason = undefined
     more.cancelReason = undefined
     more.progress = undefined
     // Its start is asked for by hand: neither its old due instant nor its old expiry holds any more.
@@ -465,6 +408,8 @@ export class MemoryState {
     forgetChildren(row)
     if (more.pending > 0) this.block(row, "replay", "Dependencies")
     else this.run(row, "replay", now, now)
+    // Only now: it has left the list of those that died of the same.
+    more.deadReason = undefined
   }
 
   private shelve(row: Row, to: "completed" | "cancelled" | "dead"): void {
@@ -509,7 +454,7 @@ export class MemoryState {
     this.forgetKeys(row)
     this.rows.delete(row.id)
     row.isGone = true
-    this.leaveLists(row)
+    this.catalogue.remove(row)
     this.remember(row.id, { fence: row.settledFence > 0 ? row.settledFence : undefined, by })
     ended(this, row, now)
     this.tell("deleted", row, now)
@@ -519,17 +464,6 @@ export class MemoryState {
     const { idempotencyKey, tag } = row.spec
     if (idempotencyKey !== undefined) this.idempotent.delete(scoped(tag, idempotencyKey))
     for (const key of row.more?.keys ?? none) this.idempotent.delete(scoped(tag, key))
-  }
-
-  private leaveLists(row: Row): void {
-    const { more, queue } = row
-    queue.lists[row.state]?.remove(row)
-    this.unlist(row)
-    if (row.state === "dead") this.unlistDead(row)
-    if (more?.errorTag !== undefined) this.withError.remove(more.errorTag, row)
-    this.order.lose()
-    queue.all.lose()
-    this.ofJob.get(row.spec.tag)!.lose()
   }
 
   /** A ring of ids beside the map: finding a map's oldest key passes over all that were deleted before it. */

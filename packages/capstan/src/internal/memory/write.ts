@@ -1,6 +1,7 @@
 /**
  * Writes of running attempts, refused when the fence is stale (P3), and signals from outside.
  */
+import { isFinal } from "../../JobRecord.ts"
 import type { AttemptRef, Settled, Signalled, SignalRequest, WriteEntry } from "../../JobStore.ts"
 import { endMark, undoneMark } from "../steps/names.ts"
 import type { More, Row } from "./row.ts"
@@ -74,12 +75,22 @@ export const forgetSteps = (row: Row): void => {
 
 export const signal = (state: MemoryState, request: SignalRequest, now: number): Signalled => {
   const row = state.rows.get(request.id)
-  if (row === undefined || row.state === "completed" || row.state === "cancelled" || row.state === "dead") {
-    return "NotFound"
-  }
+  return row === undefined || isFinal(row.state)
+    ? "NotFound"
+    : complete(state, row, request.waitpoint, request.value, now)
+}
+
+/** Of a record that has not ended. */
+export const complete = (
+  state: MemoryState,
+  row: Row,
+  waitpoint: string,
+  value: string,
+  now: number
+): Exclude<Signalled, "NotFound"> => {
   const more = row.grow()
-  if (!keepFirst(more, request.waitpoint, request.value)) return "Existing"
-  if (row.state !== "blocked" || more.blocked !== "Waitpoint" || more.blockedOn !== request.waitpoint) return "Early"
+  if (!keepFirst(more, waitpoint, value)) return "Existing"
+  if (row.state !== "blocked" || more.blocked !== "Waitpoint" || more.blockedOn !== waitpoint) return "Early"
   state.run(row, "unblock", now, now)
   return "Delivered"
 }

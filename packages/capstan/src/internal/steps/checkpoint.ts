@@ -3,6 +3,7 @@
  *
  * Stores and operators read the first line without the schema of the second.
  */
+import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Codec from "../codec.ts"
 
@@ -69,3 +70,10 @@ export const codecOf = (schema: Schema.Top): Codec.Codec => {
   if (codec === undefined) codecs.set(schema, codec = Codec.make(schema))
   return codec
 }
+
+/** What a waitpoint is completed with. */
+export const signalOf = (success: Schema.Top, value: unknown): Effect.Effect<string, Schema.SchemaError> =>
+  Effect.map(
+    codecOf(success).encode(value),
+    (json) => write({ kind: "signal", version: 1, undo: false, value: json })
+  )

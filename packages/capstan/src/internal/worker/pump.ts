@@ -62,6 +62,8 @@ const noteDue = (state: WorkerState): void => {
   if (state.dueAt === Infinity || state.elapsedNow() < state.dueAt) return
   state.dueAt = Infinity
   state.slots.lookEverywhere()
+  // Others may sleep because this one was to look: where it cannot, the store is to know.
+  if (!isElsewhere(state) && (state.stopping || !state.slots.mayFind(state.ahead))) state.nudged = true
 }
 
 const hasWork = (state: WorkerState): boolean =>
@@ -79,9 +81,9 @@ const nudgeAt = (state: WorkerState): number =>
 const sleep = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (state.nudged) return wakeIn(state, nudgeAt(state) - state.elapsedNow())
-    if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     const untilDue = state.dueAt === Infinity ? Infinity : Math.max(0, state.dueAt - state.elapsedNow())
-    if (state.store.notifications === "exact") return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
+    if (!isElsewhere(state)) return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
+    if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     return Effect.flatMap(Random.nextBetween(0.8, 1.2), (jitter) =>
       wakeIn(state, Math.min(untilDue, state.settings.pollInterval * jitter)))
   })
@@ -193,7 +195,8 @@ const idle = <A, E>(state: WorkerState, wait: Effect.Effect<A, E>): Effect.Effec
 
 /**
  * One at a time: claiming and settling are about the same work for a server, so two connections do what there is. Writes
- * go first with the loop's own turn: no settlement may overtake them.
+ * go first with the loop's own turn: no settlement may overtake them. It claims nothing: to claim in both was tried, and a
+ * drain of 100,000 jobs on Postgres went from 115 to 97 k/s.
  */
 const isWorthBeside = ({ isBeside, outbox }: WorkerState): boolean =>
   !isBeside && outbox.unsent >= minBeside && !outbox.hasWrites
@@ -306,7 +309,11 @@ const prefetch = (state: WorkerState, claimed: number, exchangeTime: number, now
  */
 const foresee = (state: WorkerState, parcel: Parcel, now: number): void => {
   const settled = state.settledSince + workedOff(parcel)
-  if (settled === 0) return
+  if (settled === 0) {
+    // What was worked off so long ago says nothing of the handlers that run now: it claims nothing that they keep from starting.
+    if (now - state.lastTurnAt > maxHorizon) state.ahead = 0
+    return
+  }
   const { elapsed, worked } = paceWith(state, settled, now)
   state.ahead = Math.max(state.ahead, aheadAt(state, worked, elapsed))
 }

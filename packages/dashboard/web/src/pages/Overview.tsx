@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router"
 import { type QueueStats, type Series, type State, states, type Stats } from "../api.ts"
-import { brief, count, plural } from "../format.ts"
+import { brief, count, duration, percent, plural } from "../format.ts"
 import { useSeries, useStats } from "../queries.ts"
 import { Bars } from "../ui/Bars.tsx"
 import { Depth } from "../ui/Depth.tsx"
@@ -38,8 +38,6 @@ const endedIn = ({ every, samples }: Series): { readonly now?: Ended; readonly b
   return { ...now === undefined ? {} : { now }, ...before === undefined ? {} : { before } }
 }
 
-const percent = (share: number): string => `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
-
 export const Overview = () => {
   const { data: stats, error, isPending } = useStats()
   const { data: series = { every: 5000, samples: [] } } = useSeries()
@@ -52,6 +50,7 @@ export const Overview = () => {
   const alive = stats.workers.filter(({ leaseLeft }) => leaseLeft > 0).length
   const all = states.reduce((sum, state) => sum + total(state), 0)
   const { before, now } = endedIn(series)
+  const last = samples.at(-1)
   const line = (of: (sample: Samples[number]) => number) => samples.slice(-180).map(of)
   return (
     <>
@@ -61,7 +60,7 @@ export const Overview = () => {
           : `${plural(all, "record")} in ${plural(stats.queues.length, "queue")}, ${plural(alive, "worker")}.`}
       </Heading>
       <div className="flex flex-col gap-4 px-4 pb-8 md:px-6">
-        <dl className="grid grid-cols-2 gap-3 sm:grid-cols-3 xl:grid-cols-6">
+        <dl className="grid grid-cols-2 gap-3 lg:grid-cols-4">
           <Figure
             name="Completed a minute"
             value={now === undefined ? "–" : count(Math.round(now.completed))}
@@ -76,6 +75,22 @@ export const Overview = () => {
             line={line((sample) => sample.failed)}
             tone="text-dead"
             isBad={now?.failing !== undefined && now.failing > 0.25}
+          />
+          <Figure
+            name="Wait, p95"
+            title="From the enqueue to the start of the first attempt, in the last minute"
+            value={last?.wait === undefined ? "–" : duration(last.wait)}
+            before={series.waitBefore === undefined ? undefined : duration(series.waitBefore)}
+            line={line((sample) => sample.wait ?? 0)}
+            tone="text-blocked"
+          />
+          <Figure
+            name="Run, p95"
+            title="Of the attempts that ended in the last minute"
+            value={last?.run === undefined ? "–" : duration(last.run)}
+            before={series.runBefore === undefined ? undefined : duration(series.runBefore)}
+            line={line((sample) => sample.run ?? 0)}
+            tone="text-running"
           />
           <Figure
             name="Oldest ready"
@@ -116,8 +131,9 @@ export const Overview = () => {
 }
 
 const Figure = (
-  { before, isBad = false, line, name, tone, value }: {
+  { before, isBad = false, line, name, title, tone, value }: {
     readonly name: string
+    readonly title?: string
     /** The same of the half hour before the last minute. */
     readonly before?: string | undefined
     readonly value: string
@@ -127,7 +143,7 @@ const Figure = (
   }
 ) => (
   <div className="panel flex flex-col overflow-hidden">
-    <dt className="label px-3 pt-2">{name}</dt>
+    <dt className="label px-3 pt-2" title={title}>{name}</dt>
     <dd className="flex flex-1 flex-col justify-between">
       <span className={`px-3 text-[22px] leading-tight font-semibold tracking-tight ${isBad ? "text-dead" : ""}`}>
         {value}

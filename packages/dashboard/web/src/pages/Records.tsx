@@ -36,7 +36,8 @@ export const Records = () => {
           search={search}
           known={{
             queues: stats?.queues.map(({ queue }) => queue) ?? [],
-            jobs: declarations?.jobs.map(({ job }) => job) ?? []
+            jobs: declarations?.jobs.map(({ job }) => job) ?? [],
+            workers: stats?.workers.map(({ worker }) => worker) ?? []
           }}
           onSearch={(next) =>
             go({

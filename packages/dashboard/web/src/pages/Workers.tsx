@@ -37,7 +37,16 @@ export const Workers = () => {
                     </span>
                   )
                 },
-                { name: "Holds", isNumber: true, cell: ({ holds }) => exact(holds) },
+                {
+                  name: "Holds",
+                  isNumber: true,
+                  cell: ({ holds, worker }) => (
+                    <Link to="/records" search={{ worker }} className="hover:underline">
+                      {exact(holds)}
+                      <span className="sr-only">held by {worker}</span>
+                    </Link>
+                  )
+                },
                 {
                   name: "Lease",
                   isNumber: true,

@@ -1,13 +1,13 @@
 /** One field for all conditions, as words: `job:SendMail queue:mail`. `/` leads here. */
 import { useEffect, useId, useRef, useState } from "react"
 import { useKeys } from "../keys.ts"
-import { fromText, type RecordsSearch, toText, valuesOf, words } from "../search.ts"
+import { fromText, type Known, type RecordsSearch, toText, valuesOf, words } from "../search.ts"
 import { Icon } from "./Icon.tsx"
 
 export const Search = (
   { known, onSearch, search }: {
     readonly search: RecordsSearch
-    readonly known: { readonly queues: ReadonlyArray<string>; readonly jobs: ReadonlyArray<string> }
+    readonly known: Known
     readonly onSearch: (search: RecordsSearch) => void
   }
 ) => {

@@ -26,6 +26,9 @@ import { lists } from "./lists.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
+/** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
+export const lockTimeout = "10s"
+
 /** A schema's name as SQL, and the channel of its notifications. */
 export interface Names {
   readonly schema: string
@@ -125,12 +128,24 @@ export const migrations: ReadonlyArray<Migration> = [
 /** The version of the schema that this code writes. */
 export const latest = migrations.at(-1)!.version
 
-/** All of it as a script, for whoever runs migrations by hand. */
-export const script = (names: Names): string =>
+/**
+ * The steps after a version as a script, for whoever runs migrations by hand. It does what the layer does: one transaction, one
+ * lock, no long wait for the locks of others; and nothing where the schema has another version than was said.
+ */
+export const script = (names: Names, from: number): string =>
   [
     "BEGIN",
-    ...bookkeeping(names.schema),
-    ...migrations.flatMap((migration) => [
+    `SET LOCAL lock_timeout = '${lockTimeout}'`,
+    `DO $do$ BEGIN PERFORM pg_advisory_xact_lock(hashtextextended('${names.schema}', 0)); END $do$`,
+    ...(from === 0 ? bookkeeping(names.schema) : []),
+    `DO $do$
+DECLARE v_version int := (SELECT coalesce(max(version), 0) FROM ${names.schema}.migration);
+BEGIN
+  IF v_version <> ${from} THEN
+    RAISE EXCEPTION 'schema ${names.schema} has version %, and this script is for version ${from}', v_version;
+  END IF;
+END $do$`,
+    ...migrations.filter(({ version }) => version > from).flatMap((migration) => [
       ...migration.statements(names),
       record(names.schema, migration)
     ]),

@@ -107,7 +107,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   // Keys that several jobs share: what is ready of them, or runs.
   `CREATE INDEX record_shared ON ${s}.record (key) WHERE lane = 1 AND key >= '@' AND key < 'A'`,
   `CREATE INDEX record_after ON ${s}.record (blocked_on) WHERE lane = 3 AND reason = 'Unique'`,
-  // What cancels a record, of those that something does. No write changes it but new contents.
+  // What cancels a record or completes a waitpoint of it, of those that something does. No write changes it but new contents.
   `CREATE INDEX record_listens ON ${s}.record USING gin (listens) WHERE listens IS NOT NULL`,
   `CREATE INDEX record_parked ON ${s}.record (tag, version) WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')`,
 

@@ -331,8 +331,8 @@ local function claimFrom(queue, limit)
     local priority = queue.lanes[at]
     if not back and not priority then queue.isEmpty = true return end
     if priority and (not back or backRank >= (1 - priority) * 17592186044416) then
-      -- Nobody came back to a place among these.
-      local entries = call('LPOP', P .. ':l:' .. queue.name .. ':' .. priority, left)
+      -- Nobody came back to a place among these. Lua passes no more than some eight thousand arguments.
+      local entries = call('LPOP', P .. ':l:' .. queue.name .. ':' .. priority, math.min(left, 2000))
       if entries then left = left - takeMany(queue, entries, priority) else at = at + 1 end
     else
       local entry, rank

@@ -27,7 +27,7 @@
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
  * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
  * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
- * | `:co:<name>` | set | records that something cancels, while they have not ended |
+ * | `:co:<name>` | set | records that something cancels or completes a waitpoint of, while they have not ended |
  * | `:z:<queue>` | set | who sleeps beside a queue and has room; counts while `z<queue>` is 2 (`lua/wake.ts`) |
  * | `:gone`, `:gl` | hash, list | what removed a record, and its last settlement: of the last ones |
  *

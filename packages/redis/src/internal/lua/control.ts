@@ -25,15 +25,26 @@ function L.cancel(row, reason)
 end
 `
 
-/** Cancels what has not ended and is to be cancelled by something. Cost: some ten commands a record. */
-export const cancelOn = String.raw`
-function L.cancelOn(on, reason)
+/**
+ * What events do to that which has not ended and listens to them: it is cancelled, or a waitpoint of it is completed. Cost: some
+ * ten commands a record.
+ */
+export const events = String.raw`
+local function each(on, act)
   local ids = call('SMEMBERS', P .. ':co:' .. on)
   table.sort(ids)
   for _, id in ipairs(ids) do
     local row = load(id)
-    if row then L.cancel(row, reason) else call('SREM', P .. ':co:' .. on, id) end
+    if row then act(row) else call('SREM', P .. ':co:' .. on, id) end
   end
+end
+
+function L.cancelOn(on, reason)
+  each(on, function(row) L.cancel(row, reason) end)
+end
+
+function L.completeOn(on, waitpoint, value)
+  each(on, function(row) L.complete(row, waitpoint, value) end)
 end
 `
 

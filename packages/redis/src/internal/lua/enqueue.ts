@@ -160,11 +160,11 @@ return 1
 /** A batch of records of any kind, all or none: how it is stored, and what is answered for each. */
 export const all = String.raw`
 -- The record that stands for all, when it is one thing, is named by its id, else ''.
-local function storeAll(specs, whole, cancel)
+local function storeAll(specs, whole, happen)
   local answers = {}
   local isWhole = whole ~= ''
   readAll(specs)
-  if areKeyed(specs) and not isWhole then return storeKeyed(specs) end
+  if areKeyed(specs) and not isWhole and not happen then return storeKeyed(specs) end
   for _, spec in ipairs(specs) do
     local known = spec.id == whole and knownAs(spec)
     if known then
@@ -172,14 +172,14 @@ local function storeAll(specs, whole, cancel)
       return answers
     end
   end
-  local conflicts = (#specs > 1 or isWhole or cancel or specs[1].dependents) and conflictsOf(specs, isWhole)
+  local conflicts = (#specs > 1 or isWhole or happen or specs[1].dependents) and conflictsOf(specs, isWhole)
   if conflicts then
     for i, spec in ipairs(specs) do
       answers[i] = conflicts[i] or 'Refused,' .. spec.id
     end
     return answers
   end
-  if cancel then cancel() end
+  if happen then happen() end
   local function store()
     for i, spec in ipairs(specs) do
       local outcome, id = enqueueOne(spec)
@@ -192,7 +192,7 @@ end
 `
 
 /** ARGV[2]: the attempt on whose behalf it is made, id and fence. ARGV[3]: the record that stands for all, when it is one thing.
- * ARGV[4]: JSON of what it cancels, if anything, ARGV[5]: how many partitions there are. */
+ * ARGV[4]: JSON of what it does to others, if anything, ARGV[5]: how many partitions there are. */
 export const special = String.raw`
 local by = ARGV[2]
 if by ~= '' then
@@ -201,19 +201,25 @@ if by ~= '' then
 end
 local specs = cjson.decode(ARGV[1])
 
--- What the batch cancels, here and in the other partitions.
-local function cancel()
+-- What the batch does to others, here and in the other partitions.
+local function happen()
   local own, many = tonumber(string.match(TAG, '^%d+') or '0'), tonumber(ARGV[5])
-  for _, each in ipairs(cjson.decode(ARGV[4])) do
-    L.cancelOn(each.on, each.reason)
+  for _, event in ipairs(cjson.decode(ARGV[4])) do
+    local completes = event.waitpoint ~= nil
+    if completes then L.completeOn(event.on, event.waitpoint, event.value)
+    else L.cancelOn(event.on, event.reason) end
     for to = 0, many - 1 do
-      if to ~= own then L.post(string.format('%d', to), 'cancel', '', each.on, each.reason) end
+      if to ~= own then
+        local there = string.format('%d', to)
+        if completes then L.post(there, 'complete', '', event.on, event.waitpoint, event.value)
+        else L.post(there, 'cancel', '', event.on, event.reason) end
+      end
     end
   end
 end
 
 -- What is one thing goes to another partition as one.
-local answers = ARGV[3] ~= '' and specs[1].to and L.sendAll(specs, ARGV[3]) or storeAll(specs, ARGV[3], ARGV[4] and cancel)
+local answers = ARGV[3] ~= '' and specs[1].to and L.sendAll(specs, ARGV[3]) or storeAll(specs, ARGV[3], ARGV[4] and happen)
 flush()
 close()
 return table.concat(answers, ';')

@@ -110,6 +110,11 @@ function take.cancel(_, on, reason)
   return ''
 end
 
+function take.complete(_, on, text)
+  L.completeOn(on, string.match(text, '^([^\31]*)\31(.*)$'))
+  return ''
+end
+
 -- What somebody else has forwarded: a record under its own id is there by this.
 local known = {}
 

@@ -92,7 +92,7 @@ local function gathered()
     if not addShelves(kind) then return nil end
   end
   if wants[RUNNING] then
-    for _, worker in ipairs(call('ZRANGE', P .. ':ws', 0, -1)) do
+    for _, worker in ipairs(where.worker and { where.worker } or call('ZRANGE', P .. ':ws', 0, -1)) do
       for _, text in ipairs(call('HVALS', P .. ':wl:' .. worker)) do addPacked(text, 1) end
       if left < 0 then return nil end
     end

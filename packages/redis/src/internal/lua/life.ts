@@ -256,7 +256,7 @@ function L.watchExpiry(row)
   foresee(at)
 end
 
--- Notes that something is to cancel a record, as long as that has not ended; or forgets it.
+-- Notes what a record listens to, as long as it has not ended; or forgets it.
 function L.listen(row, command)
   for _, on in ipairs(row.more and row.more.listens or {}) do call(command, P .. ':co:' .. on, row.id) end
 end

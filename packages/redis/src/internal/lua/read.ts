@@ -28,6 +28,8 @@ function L.matches(row, where)
   if where.label and not includes(its.labels, where.label) then return false end
   if where.flowId and its.flow ~= where.flowId then return false end
   if where.parent and its.parent ~= where.parent then return false end
+  if where.concurrencyKey and its.key ~= where.concurrencyKey then return false end
+  if where.worker and (row.state ~= RUNNING or row.tail ~= where.worker) then return false end
   if where.enqueuedFrom and headOf(row).at < where.enqueuedFrom then return false end
   if where.enqueuedBefore and headOf(row).at >= where.enqueuedBefore then return false end
   return true

@@ -251,7 +251,7 @@ local function areKeyed(specs)
   if #specs < 2 then return false end
   for _, spec in ipairs(specs) do
     if not spec.key or spec.to or spec.unique or spec.idempotencyKey or spec.startBefore or spec.dependencies or
-      spec.dependents or spec.labels or spec.flow or spec.parent then return false end
+      spec.dependents or spec.listens or spec.labels or spec.flow or spec.parent then return false end
   end
   return true
 end

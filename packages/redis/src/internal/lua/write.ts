@@ -37,17 +37,22 @@ close()
 return table.concat(answers)
 `
 
+/** Completes a waitpoint of a record that has not ended, unless somebody has. */
+export const complete = String.raw`
+function L.complete(row, waitpoint, value)
+  if call('HSETNX', P .. ':cp:' .. row.id, waitpoint, value) == 0 then return 'Existing' end
+  row.hasCheckpoints = true
+  if row.state ~= BLOCKED or row.more.blocked ~= 'Waitpoint' or row.more.on ~= waitpoint then return 'Early' end
+  L.run(row, now)
+  return 'Delivered'
+end
+`
+
 /** ARGV: id, waitpoint, value. */
 export const signal = String.raw`
 local row = load(ARGV[1])
 if not row or isFinal(row) then return 'NotFound' end
-if call('HSETNX', P .. ':cp:' .. row.id, ARGV[2], ARGV[3]) == 0 then return 'Existing' end
-row.hasCheckpoints = true
-local answer = 'Early'
-if row.state == BLOCKED and row.more.blocked == 'Waitpoint' and row.more.on == ARGV[2] then
-  answer = 'Delivered'
-  L.run(row, now)
-end
+local answer = L.complete(row, ARGV[2], ARGV[3])
 flush()
 close()
 return answer

@@ -6,6 +6,7 @@
 import { JobError, type JobRecord, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { isEvent } from "../codec.ts"
 import type { Choose, Counts } from "./choose.ts"
 import type { Forwarder } from "./forward.ts"
 import { Homes } from "./homes.ts"
@@ -78,7 +79,7 @@ export class Enqueuer {
 
   readonly enqueue = (request: JobStore.EnqueueRequest): Answers =>
     Effect.gen({ self: this }, function*() {
-      const { by, cancels, records, whole } = request
+      const { by, records, whole } = request
       if (records.some(({ dependents }) => dependents !== undefined)) {
         const unseen = yield* this.arrived(records.flatMap(({ dependents = [] }) => dependents.map(({ id }) => id)))
         if (unseen !== undefined) return yield* failed(unseen)
@@ -86,7 +87,7 @@ export class Enqueuer {
       const places = this.place(records, whole)
       if (!Array.isArray(places)) return yield* failed(places as JobError.CrossPartition)
       const [first] = places
-      if (cancels !== undefined) return yield* this.together(request, places)
+      if (isEvent(request)) return yield* this.together(request, places)
       if (by === undefined && places.every((place) => place === first) && !records.some(hasDependencies)) {
         return yield* this.stored(first ?? 0, request)
       }
@@ -127,7 +128,8 @@ export class Enqueuer {
     })
   }
 
-  private together({ by, cancels, records, whole }: JobStore.EnqueueRequest, places: ReadonlyArray<number>): Answers {
+  private together(request: JobStore.EnqueueRequest, places: ReadonlyArray<number>): Answers {
+    const { by, records } = request
     return Effect.gen({ self: this }, function*() {
       const conflict = yield* this.findDependencies(records, places)
       if (conflict !== undefined) return yield* failed(conflict)
@@ -141,9 +143,9 @@ export class Enqueuer {
       const isAway = records.findIndex(({ dependents }, i) => dependents !== undefined && places[i] !== at)
       if (isAway >= 0) return yield* failed(crossing(records[isAway]!, issues.addedFrom))
       const routes = records.map((record, i) => this.route(record, places[i]!, at))
-      const routed: RoutedEnqueue = { records: routes, by, whole, cancels, [everywhere]: this.many }
+      const routed: RoutedEnqueue = { ...request, records: routes, [everywhere]: this.many }
       const answers = yield* this.stored(at, routed)
-      if (cancels === undefined && !answers.some(({ outcome }) => outcome === "Deferred") && !routes.some(crosses)) {
+      if (!isEvent(request) && !answers.some(({ outcome }) => outcome === "Deferred") && !routes.some(crosses)) {
         return answers
       }
       const outcomes = yield* this.forwarder.from(at)

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { type JobRecord, JobStore } from "capstan"
+import { JobRecord, JobStore } from "capstan"
 import { Effect, Stream } from "effect"
 import * as H from "./harness.ts"
 
@@ -211,6 +211,42 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* found({ blockedReason: "NoHandler" }), [parked.id])
     assert.deepStrictEqual(yield* found({ blockedReason: "Dependencies" }), [dependent.id])
   }),
+  fact(
+    "a selection by a concurrency key finds its records in every state, and one by a worker what it runs",
+    function*() {
+      const store = yield* JobStore.JobStore
+      const keyed = (key: string, delay = 0) => H.enqueue({ concurrency: { key, limit: 9 }, delay })
+      const done = yield* keyed("Job/a")
+      yield* H.settle("v", yield* H.claimOne("v"), H.complete)
+      const first = yield* keyed("Job/a")
+      const held = yield* H.claimOne("w")
+      yield* keyed("Job/b")
+      const other = yield* H.claimOne("v")
+      const later = yield* keyed("Job/a", 60_000)
+      const found = (where: JobStore.Selection) =>
+        Effect.map(store.query({ where, order: "oldest", limit: 10 }), ({ records }) => records.map(({ id }) => id))
+      assert.deepStrictEqual(yield* found({ concurrencyKey: "Job/a" }), [done.id, first.id, later.id])
+      assert.deepStrictEqual(yield* found({ concurrencyKey: "Job/a", states: ["completed"] }), [done.id])
+      assert.deepStrictEqual(yield* found({ concurrencyKey: "Job/c" }), [])
+      assert.deepStrictEqual(yield* found({ worker: "w" }), [first.id])
+      assert.deepStrictEqual(yield* found({ worker: "v" }), [other.id])
+      assert.deepStrictEqual(yield* found({ worker: "w", states: ["running"] }), [first.id])
+      for (
+        const where of [
+          { worker: "w", concurrencyKey: "Job/b" },
+          { worker: "w", states: ["completed"] },
+          { worker: "w", deadReason: "Failed" },
+          { worker: "w", blockedReason: "ConcurrencyKey" },
+          { worker: "w", ids: [other.id] },
+          { worker: "nobody" }
+        ] as const
+      ) {
+        assert.deepStrictEqual(yield* found(where), [], JSON.stringify(where))
+      }
+      yield* H.settle("w", held, H.complete)
+      assert.deepStrictEqual(yield* found({ worker: "w" }), [])
+    }
+  ),
   fact("a selection by two criteria finds what satisfies both of them", function*() {
     const store = yield* JobStore.JobStore
     const given = { tag: "Wanted", queue: "wanted", tags: ["x"], flowId: "f", parent: H.newId() }
@@ -259,6 +295,50 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
         const right = [...misses].flatMap(([id, missed]) => missed.includes(one) || missed.includes(other) ? [] : [id])
         assert.sameMembers(records.map(({ id }) => id), right, `${one} and ${other}`)
       }
+    }
+  }),
+  fact("what no record can have finds none, and is no failure", function*() {
+    const store = yield* JobStore.JobStore
+    const { id } = yield* H.enqueue()
+    yield* H.enqueue({ dependencies: [{ name: "d", id, onFailure: "fail" }] })
+    yield* H.settle("w", yield* H.claimOne("w"), H.dead)
+    const none = ["", "no id", "a\u0000b", `${id} `, id.slice(1), `{${id}}`].map(JobRecord.JobId)
+    for (const other of none) {
+      assert.isUndefined(yield* store.get(other))
+      assert.strictEqual(yield* store.signal({ id: other, waitpoint: "x", value: "1" }), "NotFound")
+      assert.deepStrictEqual(yield* store.dependencies({ id: other, limit: 1 }), {
+        dependencies: [],
+        cursor: undefined
+      })
+    }
+    assert.deepStrictEqual(
+      (yield* store.results([...none, id])).map(({ _tag }) => _tag),
+      [...none.map(() => "NotFound"), "Dead"]
+    )
+    const { outcomes } = yield* store.control({ action: { _tag: "Promote" }, where: { ids: [...none, id] }, limit: 10 })
+    assert.sameDeepMembers([...outcomes], [
+      ...none.map((id) => ({ id, outcome: "NotFound" as const })),
+      { id, outcome: "Unchanged" as const }
+    ])
+    const found = (where: JobStore.Selection, cursor?: string) =>
+      Effect.map(
+        store.query({ where, order: "oldest", limit: 10, cursor }),
+        ({ records }) => records.map(({ id }) => id)
+      )
+    assert.deepStrictEqual(yield* found({ ids: [...none, id] }), [id])
+    assert.deepStrictEqual(yield* found({ deadReason: "Failed", blockedReason: "Dependencies" }), [])
+    for (const text of ["a\u0000b", "no id"]) {
+      for (const name of ["tag", "queue", "errorTag", "label", "flowId", "parent"] as const) {
+        assert.deepStrictEqual(yield* found({ [name]: text }), [], name)
+      }
+      yield* found({}, text)
+      assert.deepStrictEqual(yield* store.keys({ name: text, limit: 10 }), [])
+    }
+    for (const instant of [-Infinity, Number.MIN_SAFE_INTEGER, Number.MAX_VALUE, Infinity]) {
+      const all = (yield* found({})).length
+      const isLate = instant > 0
+      assert.strictEqual((yield* found({ enqueuedFrom: instant })).length, isLate ? 0 : all)
+      assert.strictEqual((yield* found({ enqueuedBefore: instant })).length, isLate ? all : 0)
     }
   }),
   fact("pages do not skip or repeat while records come and go", function*() {

@@ -5,6 +5,9 @@ import * as H from "./harness.ts"
 
 const { fact } = H
 
+const standing = (id: JobRecord.JobId) =>
+  Effect.flatMap(H.exists(id), (there) => there ? H.stateOf(id) : Effect.succeed("gone" as const))
+
 export const settleFacts: ReadonlyArray<H.Fact> = [
   fact("complete keeps the result and the history of the attempt", function*() {
     const { id } = yield* H.enqueue()
@@ -164,6 +167,24 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(yield* H.settle("w", attempt, H.complete), "Done")
     assert.strictEqual(yield* H.settle("w", { id: H.newId(), fence: 1 }, H.complete), "LeaseLost")
   }),
+  ...(["keeps", "forgets"] as const).map((what) =>
+    fact(
+      `an attempt that has ended is Done, whatever it is settled as once more, in a store that ${what} its record (P13)`,
+      function*() {
+        const none: JobRecord.Keep = { age: 0, count: Infinity }
+        const given = what === "keeps" ? {} : { retention: { completed: none, cancelled: none, dead: none } }
+        const again = [H.retryAfter(0), H.dead, H.complete, { _tag: "Release" }] as const
+        for (const first of [H.complete, H.dead, { _tag: "Cancel", reason: "r" }] as const) {
+          const { id } = yield* H.enqueue(given)
+          const attempt = yield* H.claimOne("w")
+          assert.strictEqual(yield* H.settle("w", attempt, first), "Done")
+          const state = yield* standing(id)
+          for (const outcome of again) assert.strictEqual(yield* H.settle("w", attempt, outcome), "Done")
+          assert.strictEqual(yield* standing(id), state)
+        }
+      }
+    )
+  ),
   fact("the fence never falls", function*() {
     const { id } = yield* H.enqueue()
     let last = 0

@@ -234,19 +234,27 @@ BEGIN
   RETURN EXISTS (SELECT FROM ${s}.gone WHERE id = p_id) OR EXISTS (SELECT FROM ${s}.spent WHERE p_id = ANY (ids));
 END $$`
 
-/** Cancels what has not ended and is to be cancelled by some events, in one order for everybody. */
-export const cancelOn = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.cancel_on(p_cancels json, p_now bigint, p_transaction boolean) RETURNS void
+/**
+ * Does what events do to all that has not ended and listens to them, in one order for everybody: cancels it, or completes a
+ * waitpoint.
+ */
+export const happen = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.happen(p_events json, p_now bigint, p_transaction boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-  v_id uuid;
-  v_reason text;
+  e record;
 BEGIN
-  FOR v_id, v_reason IN
-    SELECT r.id, min(c.reason) FROM json_to_recordset(p_cancels) AS c("on" text, reason text)
-      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] GROUP BY r.id ORDER BY r.id
+  FOR e IN
+    SELECT r.id, c.reason, c.waitpoint, c.value
+    FROM ROWS FROM (json_to_recordset(p_events) AS ("on" text, reason text, waitpoint text, value text))
+      WITH ORDINALITY AS c("on", reason, waitpoint, value, n)
+      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] ORDER BY r.id, c.n
   LOOP
-    PERFORM ${s}.control_one(v_id, 'Cancel', v_reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+    IF e.waitpoint IS NULL THEN
+      PERFORM ${s}.control_one(e.id, 'Cancel', e.reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
+    ELSE
+      PERFORM ${s}.signal(e.id, e.waitpoint, e.value, p_transaction);
+    END IF;
   END LOOP;
 END $$`
 
@@ -257,7 +265,7 @@ END $$`
  */
 export const enqueueEach = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_each(
-  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL, p_cancels json DEFAULT NULL
+  p_records json, p_again boolean, p_transaction boolean, p_whole uuid DEFAULT NULL, p_events json DEFAULT NULL
 ) RETURNS TABLE (id uuid, outcome text) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
@@ -280,7 +288,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
-    IF p_cancels IS NOT NULL THEN PERFORM ${s}.cancel_on(p_cancels, v_now, p_transaction); END IF;
+    IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
@@ -290,7 +298,7 @@ BEGIN
       v_outcomes := v_outcomes || outcome;
     END LOOP;
     IF v_outcomes && ARRAY['UniqueConflict', 'Begun'] AND (
-      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_cancels IS NOT NULL) THEN
+      cardinality(v_outcomes) > 1 OR p_whole IS NOT NULL OR p_events IS NOT NULL) THEN
       RAISE EXCEPTION USING ERRCODE = 'CAP01';
     END IF;
     IF p_whole IS NOT NULL THEN

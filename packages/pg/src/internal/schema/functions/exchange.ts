@@ -39,6 +39,7 @@ DECLARE
   v_ready boolean;
   v_lost int[] := '{}';
   v_others text[] := '{}';
+  v_other text;
   v_claimed int := 0;
   v_claims text[] := '{}';
   v_lines text;
@@ -92,7 +93,13 @@ BEGIN
   END IF;
   IF p_others IS NOT NULL THEN
     FOR x IN SELECT e FROM json_array_elements(p_others) e LOOP
-      v_others := v_others || ${s}.settle_one(x, v_now);
+      v_other := ${s}.settle_one(x, v_now);
+      -- Of a completion of which nothing is kept its worker knows alone, whatever it is sent again as.
+      IF v_other = 'LeaseLost' AND EXISTS (SELECT FROM ${s}.spent p, unnest(p.ids, p.fences) AS u(id, fence)
+        WHERE p.worker = v_worker AND u.id = (x ->> 'id')::uuid AND u.fence = (x ->> 'fence')::int) THEN
+        v_other := 'Done';
+      END IF;
+      v_others := v_others || v_other;
     END LOOP;
     v_agenda := EXISTS (SELECT FROM ${s}.agenda);
   END IF;

@@ -1,1 +1,0 @@
-import{Dt as e,Tt as t}from"./parts-CxLehYM2.js";var n=e(t(),1),r=n.createContext(null);function i(e){return n.useContext(r)}export{r as n,i as t};
