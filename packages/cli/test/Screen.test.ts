@@ -4,7 +4,7 @@ import type { JobStore } from "capstan"
 import { screen } from "../src/internal/live.ts"
 
 const queue = (n: number, given: Partial<JobStore.QueueStats> = {}): JobStore.QueueStats => ({
-  queue: `a-rather-long-name-for-tenant-${n}`,
+  queue: `a-rather-long-queue-name-for-tenant-${n}`,
   counts: { blocked: 0, scheduled: 0, ready: 0, running: 1, completed: 1_234_567, cancelled: 0, dead: 0 },
   parked: 0,
   oldestReadyAge: undefined,
@@ -16,7 +16,7 @@ const worker = (n: number, leaseLeft: number): JobStore.WorkerStats => ({
   worker: `host-${n}-01a21a86-933d-7000-9077-2a727ec92183`,
   holds: 7,
   leaseLeft,
-  queues: ["a-rather-long-name-for-tenant-1", "mail"]
+  queues: ["a-rather-long-queue-name-for-tenant-1", "mail"]
 })
 
 const many = (queues: number, workers: number): JobStore.Stats => ({
@@ -36,7 +36,7 @@ describe("a screen of 80 by 24", () => {
     })
     const [, , , title, row] = screen(many(0, 0), { ...many(0, 1), queues: [late] }, size)
     assert.match(title!, /^QUEUE +READY +RUN +LATER +BLOCKED +DEAD +OLDEST$/)
-    assert.match(row!, /^q+… +123456 +5 +4 +3 +89 +1 h$/)
+    assert.match(row!, /^q+…q+ +123456 +5 +4 +3 +89 +1 h$/)
     assert.isAtMost([...row!].length, 80)
   })
 

@@ -239,7 +239,7 @@ describe("a look at a sample", () => {
       yield* Harness.empty(prefix)
       yield* fill
       const { examine } = yield* JobStore.JobStore
-      const [dependency] = (yield* keysOf).filter((key) => key.includes("}:dp:"))
+      const dependency = (yield* keysOf).find((key) => key.includes("}:dp:"))
       yield* Harness.send("DEL", dependency!)
       const [waits] = yield* examine!
       assert.match(`${waits!.is} ${waits!.detail}`, /^warning 1 of 21 of 21 records looked at have lost/)

@@ -19,6 +19,14 @@ export const cut = (text: string, width: number): string => {
   return characters.length <= width ? text : `${characters.slice(0, Math.max(0, width - 1)).join("")}…`
 }
 
+/** The same without its middle: names of one kind differ at their ends. */
+export const cutMiddle = (text: string, width: number): string => {
+  const characters = [...text]
+  if (characters.length <= width) return text
+  const end = Math.floor((width - 1) / 2)
+  return `${characters.slice(0, width - 1 - end).join("")}…${characters.slice(characters.length - end).join("")}`
+}
+
 /** A duration as a person says it: `850 ms`, `12 s`, `3 min`, `5 h`, `2 d`. */
 export const duration = (millis: number): string => {
   const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1000]] as const

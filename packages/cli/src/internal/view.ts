@@ -1,6 +1,6 @@
 /** Records, queues and workers as a person reads them. */
 import { JobRecord, type JobStore } from "capstan"
-import { type Column, counted, duration, fields, instant, plainLines, table } from "./text.ts"
+import { type Column, counted, cutMiddle, duration, fields, instant, plain, plainLines, table } from "./text.ts"
 
 const reasonOf = (record: JobRecord.JobRecord): string => {
   const last = record.failures.at(-1)
@@ -152,13 +152,16 @@ export const briefQueueTable = (queues: ReadonlyArray<JobStore.QueueStats>, colu
     (sum, title, i) => sum + 2 + Math.max(title.length, ...rows.map((row) => row[i + 1]!.length)),
     0
   )
-  return table([{ title: "QUEUE", width: nameWidth(columns, rest) }, ...titles.map(right), { title: "" }], rows)
+  return table(
+    [{ title: "QUEUE" }, ...titles.map(right), { title: "" }],
+    rows.map(([name, ...figures]) => [cutMiddle(plain(name!), nameWidth(columns, rest)), ...figures])
+  )
 }
 
 export const briefWorkerTable = (workers: ReadonlyArray<JobStore.WorkerStats>, columns: number): string =>
   table(
-    [{ title: "WORKER", width: nameWidth(columns, 28) }, right("HOLDS"), right("LEASE"), { title: "QUEUES" }],
-    workers.map(workerRow)
+    [{ title: "WORKER" }, right("HOLDS"), right("LEASE"), { title: "QUEUES" }],
+    workers.map(workerRow).map(([name, ...rest]) => [cutMiddle(plain(name!), nameWidth(columns, 28)), ...rest])
   )
 
 const workerRow = ({ holds, leaseLeft, queues, worker }: JobStore.WorkerStats): ReadonlyArray<string> => [
