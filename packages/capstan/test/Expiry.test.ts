@@ -17,7 +17,7 @@ const keep = { age: 0, count: 0 }
 const waiting = (count: number) => {
   const nobody = () => {}
   const calls = { ready: nobody, later: nobody, keyLater: nobody, work: nobody, worker: nobody, all: nobody }
-  const hints = { ...calls, heard: false, event: nobody }
+  const hints = { ...calls, isAwaiting: () => false, heard: false, event: nobody }
   const state = new MemoryState({ maxCrashes: 3, maxFinished: 100, hints })
   const records = Array.from({ length: count }, (_, i) => ({
     id: JobRecord.JobId(`id-${i}`),

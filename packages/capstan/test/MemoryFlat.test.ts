@@ -121,6 +121,7 @@ const make = () =>
       ready: nobody,
       later: nobody,
       keyLater: nobody,
+      isAwaiting: () => false,
       work: nobody,
       worker: nobody,
       all: nobody,

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, JobStore, JobWorker } from "capstan"
-import { Effect, Fiber, Layer, Ref, Schedule, Schema } from "effect"
+import { Effect, Exit, Fiber, Layer, Ref, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", { code: Schema.String }) {}
@@ -80,6 +80,25 @@ describe("JobWorker", () => {
       )
       assert.deepStrictEqual(yield* Ref.get(at), [0, 10_000, 30_000])
     }))
+
+  it.effect("is listed for as long as it is there, however long it has had nothing to do", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const scope = yield* Scope.make()
+      yield* Layer.buildWithScope(
+        Layer.fresh(JobWorker.layer(Billing).pipe(Layer.provide(handlers(() => Effect.never)))),
+        scope
+      )
+      yield* TestClock.adjust("2 days")
+      yield* store.maintain
+      const { workers } = yield* store.stats
+      assert.deepStrictEqual(
+        workers.map(({ holds, leaseLeft, queues }) => ({ holds, leaseLeft, queues })),
+        [{ holds: 0, leaseLeft: 30_000, queues: ["default", "mail"] }]
+      )
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual((yield* store.stats).workers, [])
+    }).pipe(Effect.provide(JobStore.layerMemory())))
 
   it.effect("a timeout interrupts the handler", () =>
     run(

@@ -128,6 +128,8 @@ export class Listeners implements Hints {
     for (const member of this.members) member.wake()
   }
 
+  readonly isAwaiting = (worker: string): boolean => this.byWorker.has(worker)
+
   /** An exchange, with what it says of who sleeps. */
   exchange(state: MemoryState, request: ExchangeRequest, now: number, run: () => ExchangeReply): ExchangeReply {
     this.isExchanging = true

@@ -29,7 +29,7 @@ const rescueAll = (state: MemoryState, now: number): { rescued: number; quaranti
   let rescued = 0
   let quarantined = 0
   for (const worker of state.workers.values()) {
-    if (worker.leaseUntil > now) continue
+    if (state.leaseOf(worker, now) > now) continue
     if (worker.held.size === 0) {
       if (worker.leaseUntil + forgetAfter <= now) state.workers.delete(worker.id)
       continue

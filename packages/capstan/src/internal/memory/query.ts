@@ -231,7 +231,7 @@ export const stats = (state: MemoryState, now: number): Stats => ({
   workers: [...state.workers.values()].map((worker) => ({
     worker: worker.id,
     holds: worker.held.size,
-    leaseLeft: worker.leaseUntil - now,
+    leaseLeft: state.leaseOf(worker, now) - now,
     queues: worker.queues
   }))
 })

@@ -13,6 +13,7 @@ export const renew = (state: MemoryState, request: RenewRequest, now: number): R
   const worker = state.worker(request.worker)
   worker.queues = request.queues
   worker.handles = new Map(request.handles.map(({ tag, version }) => [tag, version]))
+  worker.lease = request.lease
   worker.leaseUntil = now + request.lease
   const lost: Array<AttemptRef> = []
   const known = new Set<string>()

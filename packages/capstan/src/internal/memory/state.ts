@@ -20,6 +20,8 @@ import { forgetSteps } from "./write.ts"
 /** A worker as the store knows it. */
 export class WorkerState {
   readonly id: string
+  /** How long a lease is, in milliseconds. */
+  lease = 0
   leaseUntil = 0
   queues: ReadonlyArray<string> = []
   /** The newest payload version that it runs, by tag. */
@@ -67,6 +69,8 @@ export interface Hints {
   readonly work: (queue: string) => void
   readonly worker: (worker: string) => void
   readonly all: () => void
+  /** Whether a worker waits for wake-ups. */
+  readonly isAwaiting: (worker: string) => boolean
   /** Whether anybody listens to events: nothing is allocated for nobody. */
   readonly heard: boolean
   readonly event: (event: StoreEvent) => void
@@ -142,6 +146,14 @@ export class MemoryState {
     let worker = this.workers.get(id)
     if (worker === undefined) this.workers.set(id, worker = new WorkerState(id))
     return worker
+  }
+
+  /**
+   * Until when a worker counts as there. One that holds nothing and waits for wake-ups is in this process, and has nothing to renew
+   * its lease for.
+   */
+  leaseOf({ held, id, lease, leaseUntil }: WorkerState, now: number): number {
+    return held.size === 0 && this.hints.isAwaiting(id) ? Math.max(leaseUntil, now + lease) : leaseUntil
   }
 
   /** What a record has in common with the one of its job before it, where that is all but its id and its payload. */
