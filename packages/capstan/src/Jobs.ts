@@ -21,6 +21,7 @@ import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
 import { editAndReplay, enqueueJson, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
+import * as Inside from "./internal/inside.ts"
 import { holding } from "./internal/limit.ts"
 import { masked } from "./internal/view.ts"
 import type * as Job from "./Job.ts"
@@ -60,6 +61,14 @@ export interface Query extends Selection {
    * @default 50
    */
   readonly limit?: number | undefined
+  /**
+   * What stands inside of the payload, by JSON pointer: `{ "/to": "ada@example.com" }`. No store has an index of it: records are read
+   * among those that the other conditions leave, of which there must be one, 10,000 a page at most. A page that is not full has a
+   * cursor then, and `looked` says at how many it stopped. What is masked is found by nothing but its mask.
+   *
+   * @default none
+   */
+  readonly payload?: Readonly<Record<string, string | number | boolean | null>> | undefined
   /** The cursor of the page before. */
   readonly cursor?: string | undefined
 }
@@ -387,15 +396,21 @@ export const layerMetrics = (
   return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => sample(store, Math.max(1, interval))))
 }
 
+/** Whether nothing is asked of a record. */
+const isAll = (where: Selection): boolean => Object.values(where).every((condition) => condition === undefined)
+
 const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page, JobStoreError | JobControlError> => {
-  const { cursor, limit = 50, order = "newest", ...where } = query
+  const { cursor, limit = 50, order = "newest", payload, ...where } = query
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
     return Effect.fail(
       new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
     )
   }
+  const issue = payload && (Inside.issueOf(payload) ?? (isAll(where) ? "wants another condition beside it" : undefined))
+  if (issue !== undefined) return Effect.fail(new JobControlError({ option: "payload", issue }))
+  const request = { where, order, limit, cursor }
   return Effect.map(
-    store.query({ where, order, limit, cursor }),
+    payload === undefined ? store.query(request) : Inside.queryInside(store, request, payload),
     (reply) => ({
       records: reply.records.map(masked),
       cursor: Option.fromUndefinedOr(reply.cursor),

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Effect } from "effect"
+import { pagesInside } from "../../testing/src/internal/inside.ts"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { commands, on } from "./counted.ts"
 
@@ -153,3 +154,5 @@ describe("a search in 20,000 records", () => {
     120_000
   )
 })
+
+it.live("a search inside of payloads has each record once", () => on("inside", () => pagesInside), 60_000)
