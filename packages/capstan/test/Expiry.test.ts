@@ -9,16 +9,14 @@ import { exchange } from "../src/internal/memory/exchange.ts"
 import { maintain } from "../src/internal/memory/maintain.ts"
 import { MemoryState } from "../src/internal/memory/state.ts"
 import type { Outcome } from "../src/JobStore.ts"
+import { silent } from "./silent.ts"
 
 const day = 24 * 60 * 60 * 1000
 const keep = { age: 0, count: 0 }
 
 /** A store with so many records that must start within thirty days. */
 const waiting = (count: number) => {
-  const nobody = () => {}
-  const calls = { ready: nobody, later: nobody, keyLater: nobody, work: nobody, worker: nobody, all: nobody }
-  const hints = { ...calls, isAwaiting: () => false, heard: false, event: nobody }
-  const state = new MemoryState({ maxCrashes: 3, maxFinished: 100, hints })
+  const state = silent(100)
   const records = Array.from({ length: count }, (_, i) => ({
     id: JobRecord.JobId(`id-${i}`),
     tag: "Task",

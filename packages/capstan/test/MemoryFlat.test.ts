@@ -15,6 +15,7 @@ import { Row } from "../src/internal/memory/row.ts"
 import { MemoryState } from "../src/internal/memory/state.ts"
 import type { JobId } from "../src/JobRecord.ts"
 import type { NewRecord } from "../src/JobStore.ts"
+import { silent } from "./silent.ts"
 
 /** Retention, in rounds of a second. */
 const kept = 5
@@ -112,23 +113,7 @@ const sizes = (value: object, path = "", found: Record<string, number> = {}): Re
   return found
 }
 
-const nobody = () => {}
-const make = () =>
-  new MemoryState({
-    maxCrashes: 3,
-    maxFinished: 100_000,
-    hints: {
-      ready: nobody,
-      later: nobody,
-      keyLater: nobody,
-      isAwaiting: () => false,
-      work: nobody,
-      worker: nobody,
-      all: nobody,
-      heard: false,
-      event: nobody
-    }
-  })
+const make = () => silent(100_000)
 
 describe("under a steady load the memory store", () => {
   it("keeps what retention says, and nothing more in any of its structures (P12)", () => {

@@ -7,24 +7,9 @@ import { query } from "../src/internal/memory/query.ts"
 import { MemoryState } from "../src/internal/memory/state.ts"
 import { JobId, type JobRecord } from "../src/JobRecord.ts"
 import type { NewRecord, Outcome, Selection } from "../src/JobStore.ts"
+import { silent } from "./silent.ts"
 
-const nobody = () => {}
-const make = () =>
-  new MemoryState({
-    maxCrashes: 3,
-    maxFinished: Infinity,
-    hints: {
-      ready: nobody,
-      later: nobody,
-      keyLater: nobody,
-      isAwaiting: () => false,
-      work: nobody,
-      worker: nobody,
-      all: nobody,
-      heard: false,
-      event: nobody
-    }
-  })
+const make = () => silent(Infinity)
 
 const keep = { age: 1e12, count: Infinity }
 

@@ -5,9 +5,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { enqueue } from "../src/internal/memory/enqueue.ts"
 import { results, stats } from "../src/internal/memory/query.ts"
-import { MemoryState } from "../src/internal/memory/state.ts"
 import type { JobId } from "../src/JobRecord.ts"
 import type { NewRecord } from "../src/JobStore.ts"
+import { silent } from "./silent.ts"
 
 const keep = { age: 1, count: 1 }
 
@@ -70,24 +70,7 @@ const other: { readonly [K in keyof Required<NewRecord>]: NonNullable<NewRecord[
   dependents: [{ name: "a", id: "four" as JobId }]
 }
 
-const make = () => {
-  const nobody = () => {}
-  return new MemoryState({
-    maxCrashes: 3,
-    maxFinished: 10,
-    hints: {
-      ready: nobody,
-      later: nobody,
-      keyLater: nobody,
-      isAwaiting: () => false,
-      work: nobody,
-      worker: nobody,
-      all: nobody,
-      heard: false,
-      event: nobody
-    }
-  })
-}
+const make = () => silent(10)
 
 describe("what rows share", () => {
   it("records that differ in id and payload alone share the rest, without the first one's payload", () => {

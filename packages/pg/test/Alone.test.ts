@@ -4,7 +4,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
 import { Effect, Layer, Option, Redacted, Schema } from "effect"
 import { afterAll } from "vitest"
-import { pagesInside } from "../../testing/src/internal/inside.ts"
 import * as Harness from "./harness.ts"
 
 class Double extends Job.make("Double", { payload: { n: Schema.Int }, success: Schema.Int }) {}
@@ -49,6 +48,4 @@ describe("with one connection", () => {
       assert.deepStrictEqual(capabilities, ["transactional", "schedules"])
       assert.match(absent.join("\n"), /^that no open transaction of a caller holds up claims and settlements \(P2\)/)
     }).pipe(Effect.provide(store)))
-
-  it.live("a search inside of payloads has each record once", () => Effect.provide(pagesInside, store), 60_000)
 })

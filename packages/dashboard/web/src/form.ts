@@ -4,6 +4,7 @@
  */
 
 type Json = unknown
+/** JSON Schema as it came: it may have any keyword, and each is looked at before it is believed. */
 type Node = Readonly<Record<string, any>>
 
 interface Named {
