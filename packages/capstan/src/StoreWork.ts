@@ -315,7 +315,7 @@ export interface ExchangeReply {
   /** One per settlement, in order. */
   readonly settled: ReadonlyArray<Settled>
   readonly claimed: ReadonlyArray<Claimed>
-  /** Milliseconds until the next record of the demanded queues is due; `undefined` when none is. */
+  /** Milliseconds until the next record of the demanded queues is due; `undefined` when none is, or when others watch for it. */
   readonly nextDueIn: number | undefined
   /** Milliseconds until `maintain` has something to do; `undefined` when nothing is foreseen. */
   readonly maintainIn: number | undefined
