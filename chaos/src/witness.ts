@@ -5,7 +5,7 @@
  */
 import { JobStore } from "capstan"
 import type { JobError } from "capstan"
-import { Effect, Layer } from "effect"
+import { Effect, Exit, Layer } from "effect"
 import type { Write } from "./ledger.ts"
 
 export const layer = (write: Write): Layer.Layer<JobStore.JobStore, never, JobStore.JobStore> =>
@@ -38,16 +38,24 @@ const witnessed = (store: JobStore.Shape, write: Write): JobStore.Shape => {
       Effect.onInterrupt(() => note("unanswered"))
     )
   }
+  const noteClaims = ({ claimed }: JobStore.ExchangeReply) => {
+    for (const { fence, id } of claimed) write("claim", { id, fence })
+  }
+  const { standBy } = store
   return {
     ...store,
     exchange: (request) =>
       fenced(request.settlements, "settle", store.exchange(request), ({ settled }) => settled).pipe(
-        Effect.tap(({ claimed }) =>
-          Effect.sync(() => {
-            for (const { fence, id } of claimed) write("claim", { id, fence })
-          })
-        )
+        Effect.tap((reply) => Effect.sync(() => noteClaims(reply)))
       ),
+    standBy: standBy && ((standing) =>
+      standBy({
+        ...standing,
+        receive: (reply) => {
+          if (Exit.isSuccess(reply) && reply.value !== undefined) noteClaims(reply.value)
+          standing.receive(reply)
+        }
+      })),
     write: (entries) => fenced(entries.map(({ at }) => at), "write", store.write(entries), (answers) => answers),
     enqueue: (request) =>
       request.by === undefined

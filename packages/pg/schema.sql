@@ -1398,6 +1398,24 @@ BEGIN
   RETURN QUERY SELECT * FROM unnest(v_ids, v_outcomes);
 END $function$;
 
+CREATE OR REPLACE FUNCTION enqueue_for(p_id uuid, p_tag text, p_version integer, p_queue text, p_priority integer, p_retention text, p_spec text, p_payload text, p_start_before bigint, p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_done bigint[])
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_reply text;
+BEGIN
+  IF NOT enqueue_lone(p_id, p_tag, p_version, p_queue, p_priority, 0, NULL, p_start_before, p_retention, p_spec, p_payload,
+    NULL) THEN
+    RETURN NULL;
+  END IF;
+  v_reply := exchange(p_worker, p_lease, p_ids, p_fences, p_afters, p_results, p_traces, p_others, p_queues, p_slots,
+    p_shares, p_total, p_mark_priorities, p_mark_turns, p_mark_places, p_trail_priorities, p_trail_turns, p_trail_places,
+    p_done);
+  IF EXISTS (SELECT FROM record WHERE id = p_id AND state = 0) THEN PERFORM wake(p_queue, clock(), 1); END IF;
+  RETURN v_reply;
+END $function$;
+
 CREATE OR REPLACE FUNCTION enqueue_keyed(p_ids uuid[], p_tags text[], p_versions integer[], p_queues text[], p_priorities integer[], p_delays bigint[], p_run_ats bigint[], p_start_befores bigint[], p_retentions text[], p_specs text[], p_payloads text[], p_transaction boolean, p_keys text[], p_key_limits integer[])
  RETURNS uuid[]
  LANGUAGE plpgsql
@@ -1531,7 +1549,8 @@ BEGIN
   INSERT INTO delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
   -- By itself, for a call of `wake` costs more than to see that nobody sleeps.
   SELECT EXISTS (SELECT FROM listener WHERE until > v_now),
-      p_transaction OR EXISTS (SELECT FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
+      p_transaction OR p_transaction IS NOT NULL
+        AND EXISTS (SELECT FROM worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
   IF v_wakes THEN PERFORM wake(p_queue, CASE WHEN p_transaction THEN -1 ELSE v_now END, 1); END IF;
   IF v_events THEN PERFORM tell('enqueued', r, NULL, v_now) FROM record r WHERE r.id = p_id; END IF;

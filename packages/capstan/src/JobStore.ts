@@ -40,6 +40,7 @@ import type {
   Settled,
   Signalled,
   SignalRequest,
+  Standing,
   WriteEntry
 } from "./StoreWork.ts"
 
@@ -148,6 +149,11 @@ export interface Shape {
    * and is answered `LeaseLost`.
    */
   readonly exchange: (request: ExchangeRequest) => Effect.Effect<ExchangeReply, JobStoreError>
+  /**
+   * A worker that sleeps stands by for as long as this runs: an enqueue of the same process may take its exchange along, in one
+   * atomic call, so that what is stored starts one round trip later. Absent: who sleeps is called, by `wakeups`.
+   */
+  readonly standBy?: ((standing: Standing) => Effect.Effect<never>) | undefined
   /**
    * Registers a worker, renews the lease of all that it holds, tells it what it has lost, and gives back claims whose reply
    * never reached it.

@@ -5,6 +5,8 @@
  *
  * @since 0.1.0
  */
+import type * as Exit from "effect/Exit"
+import type { JobStoreError } from "./JobError.ts"
 import type { DeadReason, Failure, FailureKind, JobId, Retention, Sensitive } from "./JobRecord.ts"
 
 // ---------------------------------------------------------------------------------------------------------- enqueue
@@ -249,6 +251,21 @@ export interface ExchangeRequest {
   readonly demand: ReadonlyArray<Demand>
   /** At most this many over all queues. */
   readonly total: number
+}
+
+/**
+ * A worker that sleeps, to the enqueues of its process.
+ *
+ * @category exchange
+ * @since 0.1.0
+ */
+export interface Standing {
+  /** It claims from these. */
+  readonly queues: ReadonlyArray<string>
+  /** An enqueue takes it along: what it asks for now, `undefined` where it has no room any more. */
+  readonly take: () => ExchangeRequest | undefined
+  /** What came of that, once: `undefined` when nothing was claimed because the enqueue stored nothing. */
+  readonly receive: (reply: Exit.Exit<ExchangeReply | undefined, JobStoreError>) => void
 }
 
 /**

@@ -1,17 +1,19 @@
 /** The verbs of the seam over the functions of the schema. */
-import { Coalescer, JobError, type JobRecord, JobStore } from "capstan"
+import { Coalescer, JobError, type JobRecord, JobStore, StandBy } from "capstan"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { bounded, search, usual } from "./bounded.ts"
-import { AllClaims } from "./claims.ts"
 import { type Client, ints, numbers, texts, uuids } from "./client.ts"
 import * as Codec from "./codec.ts"
 import { describe } from "./describe.ts"
 import { examine } from "./examine.ts"
-import { exchange } from "./exchange.ts"
+import { Exchanges, parameters } from "./exchange.ts"
 import * as Limits from "./limits.ts"
 import { Listener } from "./listen.ts"
 import { withLocalWakeups } from "./local.ts"
@@ -30,6 +32,13 @@ export interface Settings {
 /** More than this in one call goes out alone. */
 const bulk = 100
 
+/** More than records, each for itself. */
+const isMore = (request: JobStore.EnqueueRequest): boolean => request.whole !== undefined || Codec.isEvent(request)
+
+/** At once, and without a look at a key. */
+const mayStart = (record: JobStore.NewRecord): boolean =>
+  record.delay <= 0 && record.runAt === undefined && record.concurrency === undefined && !Codec.isSpecial(record)
+
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 export const make = Effect.fnUntraced(function*(
@@ -40,7 +49,8 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const listenerId = `${settings.identity}:${yield* Random.nextIntBetween(0, 2 ** 48)}`
   const marks = new Marks()
-  const claims = new AllClaims()
+  const exchanges = new Exchanges(client, marks)
+  const standBy = new StandBy.StandBy()
   const listener = new Listener(client, scope, listenerId, marks.late, settings.beat)
 
   const plainText = `SELECT ${s}.enqueue_plain($1, $2, $3, $4, $5, $6::float8[]::bigint[], $7::float8[]::bigint[], ` +
@@ -50,6 +60,9 @@ export const make = Effect.fnUntraced(function*(
   const loneText =
     `SELECT ${s}.enqueue_lone($1::uuid, $2, $3::text::int, $4, $5::text::int, $6::float8::bigint, $7::float8::bigint, ` +
     `$8::float8::bigint, $9, $10, $11, $12) AS stored`
+  const forText =
+    `SELECT ${s}.enqueue_for($1::uuid, $2, $3::text::int, $4, $5::text::int, $6, $7, $8, $9::float8::bigint, ` +
+    `${parameters(10)}) AS reply`
   const eachText = `SELECT id, outcome FROM ${s}.enqueue_each($1::text::json, $2, $3, $4::uuid, $5::text::json)`
 
   const columnsOf = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean): ReadonlyArray<unknown> => [
@@ -113,6 +126,40 @@ export const make = Effect.fnUntraced(function*(
       ([row]): ReadonlyArray<JobStore.Enqueued> => [{ id: record.id, outcome: row!.stored ? "Inserted" : "Existing" }]
     )
 
+  /**
+   * One that may start at once, and a worker who stands by. Where the two are refused together, the record is stored alone: who is to
+   * blame then hears of it.
+   */
+  const enqueueFor = (record: JobStore.NewRecord, { receive, request }: StandBy.Taken) =>
+    Clock.clockWith((clock) => {
+      const asked = exchanges.ask(request, clock)
+      const stored = client.call<{ reply: string | null }>("enqueue", forText, [
+        record.id,
+        record.tag,
+        String(record.version),
+        record.queue,
+        String(-record.priority),
+        Codec.retentionOf(record.retention),
+        Codec.specOf(record),
+        record.payload,
+        record.startBefore ?? null,
+        ...asked.params
+      ])
+      return stored.pipe(
+        Effect.map(([row]) => row!.reply === null ? undefined : asked.read(row!.reply)),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            asked.ended()
+            receive(toldOf(exit))
+          })
+        ),
+        Effect.map((reply): ReadonlyArray<JobStore.Enqueued> => [
+          { id: record.id, outcome: reply === undefined ? "Existing" : "Inserted" }
+        ]),
+        Effect.catch((error) => error.isTransient ? Effect.fail(error) : enqueueLone(record, false))
+      )
+    })
+
   const enqueueEach = (request: JobStore.EnqueueRequest, again: boolean, inTransaction: boolean) =>
     client.ambient<JobStore.Enqueued>("enqueue", eachText, [
       Codec.batchJson(request),
@@ -123,8 +170,8 @@ export const make = Effect.fnUntraced(function*(
     ])
 
   const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
-    const { records, whole } = request
-    return whole !== undefined || Codec.isEvent(request) || records.some(Codec.isSpecial)
+    const { records } = request
+    return isMore(request) || records.some(Codec.isSpecial)
       ? enqueueEach(request, false, inTransaction)
       : records.some(({ concurrency }) => concurrency !== undefined)
       ? enqueueKeyed(records, inTransaction)
@@ -154,8 +201,18 @@ export const make = Effect.fnUntraced(function*(
         })
       ))
 
+  /** With a worker who stands by, where it is one record that may start at once and has nothing of its own. */
+  const enqueueFirst = (request: JobStore.EnqueueRequest) =>
+    Effect.suspend(() => {
+      const [record, ...others] = request.records
+      const taken = record === undefined || others.length > 0 || !mayStart(record) || isMore(request)
+        ? undefined
+        : standBy.take(record.queue)
+      return taken === undefined ? enqueueAny(request, false) : enqueueFor(record!, taken)
+    })
+
   const enqueueOutside = (request: JobStore.EnqueueRequest) =>
-    askAgain(request.records, enqueueAny(request, false), Effect.suspend(() => enqueueEach(request, true, false)))
+    askAgain(request.records, enqueueFirst(request), Effect.suspend(() => enqueueEach(request, true, false)))
 
   const outside = (records: ReadonlyArray<JobStore.NewRecord>) => client.outside(enqueueOutside({ records }))
   const coalescer = new Coalescer.Coalescer(outside, scope)
@@ -197,17 +254,19 @@ export const make = Effect.fnUntraced(function*(
     examine: examine(client),
     enqueue: (request) =>
       Effect.withFiber((fiber) => {
-        const { by, records, whole } = request
+        const { by, records } = request
         const inTransaction = client.isInTransaction(fiber.context)
         // Here, for what gathers goes out in a fiber that has nothing of the caller's.
         if (!inTransaction) client.warnOfForeignTransaction(fiber.context)
         if (by !== undefined) return enqueueBy(by, request, inTransaction)
         if (inTransaction) return enqueueAny(request, true)
-        if (whole !== undefined || Codec.isEvent(request) || records.length > bulk) return enqueueOutside(request)
+        if (isMore(request) || records.length > bulk) return enqueueOutside(request)
         return (records.some(Codec.mayWait) ? mayWait : coalescer).enqueue(records)
       }),
 
-    exchange: exchange(client, marks, claims),
+    exchange: exchanges.exchange,
+
+    standBy: standBy.wait,
 
     renew: (request) =>
       Effect.map(
@@ -226,7 +285,7 @@ export const make = Effect.fnUntraced(function*(
           ]
         ),
         ([row]) => {
-          claims.renewed(request.worker)
+          exchanges.renewed(request.worker)
           return { ...row!.reply, maintainIn: row!.reply.maintainIn ?? undefined }
         }
       ),
@@ -399,6 +458,20 @@ interface DependencyRow {
   readonly state: number | null
   readonly value: string | null
 }
+
+/** What a worker hears of the call that took its exchange along. What is refused claimed nothing. */
+const toldOf = (
+  exit: Exit.Exit<JobStore.ExchangeReply | undefined, JobError.JobStoreError>
+): Exit.Exit<JobStore.ExchangeReply | undefined, JobError.JobStoreError> => {
+  if (Exit.isSuccess(exit)) return exit
+  if (Cause.hasInterrupts(exit.cause)) return Exit.fail(unanswered)
+  const error = Cause.findErrorOption(exit.cause)
+  return error._tag === "Some" && !error.value.isTransient ? Exit.succeed(undefined) : exit
+}
+
+const unanswered = new JobError.JobStoreError({
+  reason: new JobError.OutcomeUnknown({ operation: "exchange", detail: "the store is closing" })
+})
 
 const idLength = 36
 const beforeAll = "00000000-0000-0000-0000-000000000000"

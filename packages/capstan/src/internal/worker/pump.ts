@@ -6,11 +6,12 @@
  * loop goes on: what could not be delivered goes out again.
  */
 import type * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { JobStoreError } from "../../JobError.ts"
-import type { Demand, ExchangeReply } from "../../JobStore.ts"
+import type { ExchangeReply, ExchangeRequest } from "../../JobStore.ts"
 import { isRefusal, within } from "./call.ts"
 import { renew } from "./keeper.ts"
 import type { Parcel } from "./outbox.ts"
@@ -85,7 +86,7 @@ const sleep = (state: WorkerState): Effect.Effect<void> =>
     if (!isElsewhere(state)) return untilDue === Infinity ? state.work.await : wakeIn(state, untilDue)
     if (state.stopping || state.slots.room(state.ahead) === 0) return state.work.await
     return Effect.flatMap(Random.nextBetween(0.8, 1.2), (jitter) =>
-      wakeIn(state, Math.min(untilDue, state.settings.pollInterval * jitter)))
+      standBy(state, wakeIn(state, Math.min(untilDue, state.settings.pollInterval * jitter))))
   })
 
 const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
@@ -93,6 +94,35 @@ const wakeIn = (state: WorkerState, millis: number): Effect.Effect<void> =>
     duration: Math.ceil(millis),
     orElse: () => Effect.sync(() => state.slots.lookEverywhere())
   })
+
+/**
+ * While it sleeps, an enqueue of this process may take its exchange along. What comes of that is awaited as the reply to an
+ * exchange of its own.
+ */
+const standBy = (state: WorkerState, sleeping: Effect.Effect<void>): Effect.Effect<void> => {
+  const { outbox, slots, store } = state
+  if (store.standBy === undefined) return sleeping
+  const reply = Deferred.makeUnsafe<ExchangeReply | undefined, JobStoreError>()
+  let asked: Asked | undefined
+  const standing = store.standBy({
+    queues: [...slots.queues.keys()],
+    take: () => {
+      if (state.stopping || !outbox.isEmpty || slots.room(state.ahead) === 0) return undefined
+      asked = ask(state, outbox.take(0))
+      return asked.request
+    },
+    receive: (exit) => {
+      Deferred.doneUnsafe(reply, exit)
+      state.work.openUnsafe()
+    }
+  })
+  return Effect.andThen(
+    Effect.raceFirst(sleeping, standing),
+    Effect.suspend(() =>
+      asked === undefined ? Effect.void : conclude(state, asked, within(state, "exchange", () => Deferred.await(reply)))
+    )
+  )
+}
 
 const turn = (state: WorkerState): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -126,21 +156,43 @@ const write = (state: WorkerState, parcel: Parcel): Effect.Effect<boolean> => {
 
 const exchange = (state: WorkerState, parcel: Parcel): Effect.Effect<void> =>
   Effect.suspend(() => {
-    state.nudged = false
-    const { slots } = state
-    const startedAt = state.elapsedNow()
-    if (isAtRest(state, parcel)) startAfresh(state, startedAt)
-    else foresee(state, parcel, startedAt)
-    const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
-    const demand = total === 0 ? [] : slots.demand(total)
-    const most = Math.min(maxBatch, slots.most(demand, total))
-    const sent = send(state, parcel, demand, most)
-    return Effect.matchCauseEffect(isElsewhere(state) ? alongside(state, sent) : sent, {
-      onSuccess: (reply) => Effect.sync(() => accept(state, parcel, reply, demand, startedAt)),
-      onFailure: (cause) =>
-        parcel.settlements.length > 0 && isRefusal(cause) ? refused(state, parcel, cause) : failed(state, parcel, cause)
-    })
+    const asked = ask(state, parcel)
+    const sent = send(state, asked.request)
+    return conclude(state, asked, isElsewhere(state) ? alongside(state, sent) : sent)
   })
+
+/** An exchange that has begun. */
+interface Asked {
+  readonly parcel: Parcel
+  readonly request: ExchangeRequest
+  readonly startedAt: number
+}
+
+const ask = (state: WorkerState, parcel: Parcel): Asked => {
+  state.nudged = false
+  const { slots } = state
+  const startedAt = state.elapsedNow()
+  if (isAtRest(state, parcel)) startAfresh(state, startedAt)
+  else foresee(state, parcel, startedAt)
+  const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
+  const demand = total === 0 ? [] : slots.demand(total)
+  const most = Math.min(maxBatch, slots.most(demand, total))
+  return { parcel, request: { ...by(state), settlements: parcel.settlements, demand, total: most }, startedAt }
+}
+
+const conclude = (
+  state: WorkerState,
+  asked: Asked,
+  call: Effect.Effect<ExchangeReply | undefined, JobStoreError>
+): Effect.Effect<void> => {
+  const { parcel } = asked
+  return Effect.matchCauseEffect(call, {
+    onSuccess: (reply) =>
+      Effect.sync(() => reply === undefined ? state.outbox.land(parcel) : accept(state, asked, reply)),
+    onFailure: (cause) =>
+      parcel.settlements.length > 0 && isRefusal(cause) ? refused(state, parcel, cause) : failed(state, parcel, cause)
+  })
+}
 
 /** Nothing has run since the last turn: how long ago that was says nothing of the rate. */
 const isAtRest = ({ isBeside, running, settledSince, waitingCount }: WorkerState, { settlements }: Parcel): boolean =>
@@ -153,10 +205,10 @@ const startAfresh = (state: WorkerState, now: number): void => {
   state.pace.idle = 0
 }
 
-const send = (state: WorkerState, { settlements }: Parcel, demand: ReadonlyArray<Demand>, total: number) => {
-  const { settings: { id: worker, lease }, store, telemetry } = state
-  return within(state, "exchange", () => telemetry.exchange(store, { worker, lease, settlements, demand, total }))
-}
+const by = ({ settings: { id: worker, lease } }: WorkerState) => ({ worker, lease })
+
+const send = (state: WorkerState, request: ExchangeRequest) =>
+  within(state, "exchange", () => state.telemetry.exchange(state.store, request))
 
 /**
  * Starts what waits while the store is at work: both together take as long as the longer of the two. Of a job that does
@@ -208,7 +260,8 @@ const beside = (state: WorkerState): Effect.Effect<void> =>
     const parcel = outbox.take(maxBatch)
     const startedAt = state.elapsedNow()
     state.isBeside = true
-    return Effect.matchCauseEffect(send(state, parcel, [], 0), {
+    const request = { ...by(state), settlements: parcel.settlements, demand: [], total: 0 }
+    return Effect.matchCauseEffect(send(state, request), {
       onFailure: () => Effect.void,
       onSuccess: (reply) => Effect.sync(() => delivered(state, parcel, reply, startedAt))
     }).pipe(Effect.ensuring(Effect.sync(() => {
@@ -243,13 +296,8 @@ const refused = (state: WorkerState, parcel: Parcel, cause: Cause.Cause<JobStore
     })
   )
 
-const accept = (
-  state: WorkerState,
-  parcel: Parcel,
-  reply: ExchangeReply,
-  demand: ReadonlyArray<Demand>,
-  startedAt: number
-): void => {
+const accept = (state: WorkerState, asked: Asked, reply: ExchangeReply): void => {
+  const { parcel, request: { demand }, startedAt } = asked
   const now = state.elapsedNow()
   delivered(state, parcel, reply, startedAt)
   if (reply.claimed.length > 0 && reply.renewsLease !== false) state.confirm(startedAt)

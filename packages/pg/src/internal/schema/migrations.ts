@@ -11,6 +11,7 @@ import * as Enqueue from "./functions/enqueue.ts"
 import * as EnqueueKeyed from "./functions/enqueueKeyed.ts"
 import * as Exchange from "./functions/exchange.ts"
 import * as Flow from "./functions/flow.ts"
+import * as HandOver from "./functions/handOver.ts"
 import * as Keep from "./functions/keep.ts"
 import * as Keys from "./functions/keys.ts"
 import * as Limits from "./functions/limits.ts"
@@ -86,6 +87,7 @@ const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
     Steps,
     Settle,
     Exchange,
+    HandOver,
     Keep,
     Schedules,
     Maintain,

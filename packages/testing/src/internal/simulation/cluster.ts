@@ -1,7 +1,7 @@
 /**
  * The processes of a run: those with a worker, the client's, and the worker of another kind.
  */
-import { JobStore, JobWorker } from "capstan"
+import { JobStore, JobWorker, StandBy } from "capstan"
 import { Clock, Duration, Effect, Fiber, Layer, type Scope } from "effect"
 import type { Choices } from "./choices.ts"
 import { type Invariants, queueLimit } from "./invariants.ts"
@@ -48,6 +48,8 @@ export class Cluster {
   private readonly worker: typeof JobWorker.layer
   private readonly all: Array<Node> = []
   private started = 0
+  /** The client's enqueues take any of the workers along, as if each shared its process with one. */
+  private readonly standBy = new StandBy.StandBy()
 
   constructor(
     world: World,
@@ -63,7 +65,11 @@ export class Cluster {
     this.clock = clock
     this.invariants = invariants
     this.schedules = schedules
-    this.client = this.node("client").view(store, clock, invariants)
+    this.client = this.viewOf(this.node("client"))
+  }
+
+  private viewOf(node: Node): JobStore.Shape {
+    return node.view(this.store, this.clock, this.invariants, this.standBy)
   }
 
   private node(name: string): Node {
@@ -82,7 +88,7 @@ export class Cluster {
       const program = yield* Layer.build(Layer.fresh(this.schedules.layer)).pipe(
         Effect.andThen(Layer.launch(Layer.fresh(served))),
         Effect.scoped,
-        Effect.provideService(JobStore.JobStore, node.view(this.store, this.clock, this.invariants)),
+        Effect.provideService(JobStore.JobStore, this.viewOf(node)),
         Effect.provideService(Clock.Clock, node.clock(this.clock)),
         Effect.forkDetach
       )
@@ -129,8 +135,7 @@ export class Cluster {
   /** A worker of another kind: what core cannot cause yet. */
   seam(records: SeamRecords): Effect.Effect<void, never, Scope.Scope> {
     const node = this.node("seam")
-    const view = node.view(this.store, this.clock, this.invariants)
-    return Effect.asVoid(Effect.forkScoped(seamWorker(node, view, records, lease)))
+    return Effect.asVoid(Effect.forkScoped(seamWorker(node, this.viewOf(node), records, lease)))
   }
 
   readonly killOne = (choices: Choices): Effect.Effect<void> =>

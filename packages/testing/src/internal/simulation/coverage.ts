@@ -30,6 +30,7 @@ const isStep = (step: string): boolean => {
 /** Of the features. */
 const features = [
   "rate of a queue is used up",
+  "enqueue takes a worker along",
   "tick is skipped",
   "tick is queued",
   "tick cancels what runs",

@@ -47,6 +47,8 @@ class Counted {
   view(store: JobStore.Shape): JobStore.Shape {
     return {
       ...store,
+      // A fleet's records come from elsewhere: what its calls cost is counted.
+      standBy: undefined,
       exchange: (request) =>
         Effect.tap(store.exchange(request), ({ claimed }) =>
           Effect.sync(() => {

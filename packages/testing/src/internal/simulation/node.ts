@@ -1,13 +1,15 @@
 /**
  * One simulated process: its clock, which a freeze holds up, and its view of the store, which fails as the seed says.
  */
-import { JobError, JobStore } from "capstan"
+import { JobError, JobStore, StandBy } from "capstan"
 import { type Clock, Duration, Effect, Exit, Stream } from "effect"
 import { type Choices, choicesOf } from "./choices.ts"
 import type { Invariants } from "./invariants.ts"
 import type { Fault, World } from "./world.ts"
 
 const { JobStoreError, OutcomeUnknown, Unavailable } = JobError
+
+const unanswered = new JobStoreError({ reason: new OutcomeUnknown({ operation: "exchange", detail: "simulated" }) })
 
 /** They change nothing: there is nothing to look at after them. */
 const reads: ReadonlySet<string> = new Set(["get", "results", "schedules"])
@@ -20,6 +22,7 @@ export class Node {
   readonly world: World
   private readonly choices: Choices
   private readonly wakes: Choices
+  private readonly companions: Choices
   private calls = 0
   private wakeUps = 0
   frozenUntil = 0
@@ -34,6 +37,7 @@ export class Node {
     this.closing = new Closing(this)
     this.choices = choicesOf(world.seed, name)
     this.wakes = choicesOf(world.seed, `${name} wakes`)
+    this.companions = choicesOf(world.seed, `${name} takes along`)
   }
 
   /** A killed process goes on never; a frozen one when it thaws. */
@@ -61,14 +65,55 @@ export class Node {
     }
   }
 
-  /** The store as this process sees it. */
-  view(store: JobStore.Shape, base: Clock.Clock, invariants: Invariants): JobStore.Shape {
+  /** The store as this process sees it. Of those who stand by, its enqueues take some along. */
+  view(
+    store: JobStore.Shape,
+    base: Clock.Clock,
+    invariants: Invariants,
+    standBy: StandBy.StandBy = new StandBy.StandBy()
+  ): JobStore.Shape {
     const call = <A>(operation: string, request: Effect.Effect<A, JobError.JobStoreError>) =>
       this.call(operation, request, base, invariants)
     return {
       ...store,
       notifications: "hint",
-      enqueue: (request) => call("enqueue", store.enqueue(request)),
+      enqueue: (request) =>
+        Effect.suspend(() => {
+          const taken = this.takeAlong(request, standBy)
+          if (taken === undefined) return call("enqueue", store.enqueue(request))
+          let reply: JobStore.ExchangeReply | undefined
+          const { worker } = taken.request
+          const claim = Effect.tap(store.exchange(taken.request), ({ claimed }) =>
+            invariants.claimed(this.world.workers.get(worker) ?? worker, worker, claimed))
+          const both = Effect.tap(store.enqueue(request), ([stored]) =>
+            stored!.outcome === "Inserted"
+              ? Effect.map(claim, (answer) =>
+                reply = answer)
+              : Effect.void)
+          return Effect.onExit(call("enqueue", both), (exit) =>
+            Effect.sync(() =>
+              taken.receive(Exit.isSuccess(exit) ? Exit.succeed(reply) : Exit.fail(unanswered))
+            ))
+        }),
+      standBy: ({ queues, receive, take }) => {
+        let askedAt = 0
+        return standBy.wait({
+          queues,
+          take: () => {
+            if (this.isKilled || this.frozenUntil > this.world.now()) return undefined
+            askedAt = this.world.now()
+            return take()
+          },
+          receive: (reply) =>
+            void Effect.runFork(Effect.andThen(
+              this.held(base),
+              Effect.sync(() => {
+                if (Exit.isSuccess(reply) && reply.value !== undefined) this.closing.confirmed(askedAt)
+                receive(reply)
+              })
+            ))
+        })
+      },
       exchange: (request) =>
         this.closing.confirms(call(
           "exchange",
@@ -119,6 +164,17 @@ export class Node {
           return false
         })
     }
+  }
+
+  /** A worker for every other record that is enqueued alone and may start at once. */
+  private takeAlong(
+    { by, records, whole }: JobStore.EnqueueRequest,
+    standBy: StandBy.StandBy
+  ): StandBy.Taken | undefined {
+    const [record, ...others] = records
+    const isAlone = record !== undefined && others.length === 0 && by === undefined && whole === undefined
+    if (!isAlone || record.delay > 0 || record.runAt !== undefined || !this.companions.chance(0.5)) return undefined
+    return standBy.take(record.queue)
   }
 
   private call<A>(
@@ -238,13 +294,15 @@ export class Closing {
   confirms<A>(request: Effect.Effect<A, JobError.JobStoreError>): Effect.Effect<A, JobError.JobStoreError> {
     return Effect.suspend(() => {
       const at = this.node.world.now()
-      return Effect.tap(request, () =>
-        Effect.sync(() => {
-          // What ran meanwhile may be given up already, by the worker's own clock.
-          if (this.hasLostTouch) this.begun.clear()
-          this.confirmedAt = at
-        }))
+      return Effect.tap(request, () => Effect.sync(() => this.confirmed(at)))
     })
+  }
+
+  /** By what was asked for then. */
+  confirmed(at: number): void {
+    // What ran meanwhile may be given up already, by the worker's own clock.
+    if (this.hasLostTouch) this.begun.clear()
+    this.confirmedAt = at
   }
 
   /** Who has not heard of the store for so long gives up what it runs: another one may have it. */

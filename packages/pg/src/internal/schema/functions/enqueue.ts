@@ -60,7 +60,7 @@ const storing = (s: string, onConflict: string): string =>
 
 /**
  * The same for one record, by itself: to start the plan of a batch takes more than three times what its row does (callgrind:
- * 650,000 instructions a call for that of a batch of one). Says whether it was stored.
+ * 650,000 instructions a call for that of a batch of one). Says whether it was stored. p_transaction NULL: nobody is woken.
  */
 export const enqueueLone = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_lone(
@@ -83,7 +83,8 @@ BEGIN
   INSERT INTO ${s}.delta (queue, ready, scheduled) VALUES (p_queue, (NOT v_waits)::int, v_waits::int);
   -- By itself, for a call of \`wake\` costs more than to see that nobody sleeps.
   SELECT EXISTS (SELECT FROM ${s}.listener WHERE until > v_now),
-      p_transaction OR EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
+      p_transaction OR p_transaction IS NOT NULL
+        AND EXISTS (SELECT FROM ${s}.worker WHERE wakes_until > v_now AND p_queue = ANY (queues))
     INTO v_events, v_wakes;
   IF v_wakes THEN PERFORM ${s}.wake(p_queue, CASE WHEN p_transaction THEN -1 ELSE v_now END, 1); END IF;
   IF v_events THEN PERFORM ${s}.tell('enqueued', r, NULL, v_now) FROM ${s}.record r WHERE r.id = p_id; END IF;
