@@ -107,7 +107,8 @@ const standBy = (state: WorkerState, sleeping: Effect.Effect<void>): Effect.Effe
   const standing = store.standBy({
     queues: [...slots.queues.keys()],
     take: () => {
-      if (state.stopping || !outbox.isEmpty || slots.room(state.ahead) === 0) return undefined
+      // Its own exchange is about to go out.
+      if (state.stopping || !outbox.isEmpty) return undefined
       asked = ask(state, outbox.take(0))
       return asked.request
     },
