@@ -75,6 +75,7 @@ describe("a store of several places", () => {
     return Effect.gen(function*() {
       yield* Layer.build(withOnly(group, Task.toLayer(() => Effect.void), { lease: "6 seconds" }))
       yield* settle
+      assert.strictEqual(asked.times, 1, "it registers once")
       asked.times = 0
       for (let second = 0; second < 12; second++) {
         yield* Task.enqueue()

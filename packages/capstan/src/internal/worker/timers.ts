@@ -25,8 +25,8 @@ export class Timers {
   /** When the next record is due, and the next maintenance. */
   dueAt = Infinity
   maintainAt = Infinity
-  /** When the store last confirmed that the claims hold: the instant of the request. */
-  confirmedAt = 0
+  /** When the store last confirmed that the claims hold: the instant of the request. At first there are none, and the pump registers. */
+  confirmedAt: number
   /** When the keeper and the janitor wake next. */
   keeperAt = Infinity
   janitorAt = Infinity
@@ -34,6 +34,7 @@ export class Timers {
   constructor(clock: Clock.Clock, settings: Settings) {
     this.clock = clock
     this.settings = settings
+    this.confirmedAt = this.elapsedNow()
   }
 
   elapsedNow = (): number => Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
