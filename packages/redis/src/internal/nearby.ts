@@ -2,6 +2,9 @@
  * A worker that sleeps in the process that enqueues: it looks right behind the enqueue, on the same connection, and does not
  * wait for the server to call it. Median from enqueue to start on two cores: one round trip, 0.8 ms, instead of two, 1.1 ms.
  *
+ * A store that has to wait for the first answer before it may ask again sends both as one (`StandBy`): here the second goes out behind
+ * the first.
+ *
  * As many as there are records, who have slept longest. A hint as all wake-ups are: the server calls all the same, and others
  * who sleep.
  */
