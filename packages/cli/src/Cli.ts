@@ -16,6 +16,7 @@ import { limits } from "./internal/limits.ts"
 import { tail, top } from "./internal/live.ts"
 import { exported, inspect, list, stats } from "./internal/look.ts"
 import { migrate } from "./internal/migrate.ts"
+import { repair } from "./internal/repair.ts"
 import { replay } from "./internal/replay.ts"
 import { schedules } from "./internal/schedules.ts"
 
@@ -76,6 +77,7 @@ export const make = (options: Options = {}) => {
       schedules(session),
       limits(session),
       check(session),
+      repair(session),
       migrate
     ])
   )
