@@ -423,6 +423,70 @@ describe("replay", () => {
   )
 
   fact(
+    "reads every payload, however many there are, before it runs any again",
+    Effect.fnUntraced(function*() {
+      const many = 10_200
+      const unreadable = yield* cancelled(`{"to":3}`)
+      yield* SendMail.enqueueMany(Array.from({ length: many }, (_, i) => ({ to: `${i}@example.com` })))
+      yield* run("cancel", "--job", "SendMail", "--yes")
+      const command = ["replay", "--job", "SendMail", "--app", app] as const
+      const dry = yield* run(...command, "--dry-run")
+      assert.strictEqual(dry.code, 4)
+      assert.match(dry.out, new RegExp(`^${unreadable} .* does not decode: `, "m"))
+      assert.include(
+        dry.out,
+        `\nand ${many + 1 - 100} more\nwould replay ${many + 1} records; 1 payload would not decode`
+      )
+      assert.include(dry.err, "10000 payloads read …")
+      const [json] = documents((yield* run(...command, "--dry-run", "--json")).out)
+      const { records, ...counts } = json as { readonly records: ReadonlyArray<Record<string, unknown>> }
+      assert.deepStrictEqual(counts as unknown, { matched: many + 1, isAtLeast: false, runs: many + 1, undecodable: 1 })
+      assert.deepStrictEqual([records.length, records[0]!["id"]], [10_000, unreadable])
+      assert.strictEqual((yield* run(...command, "--yes")).code, 2)
+      yield* run("delete", unreadable, "--yes")
+      const asked = yield* run(...command)
+      assert.include(asked.err, `replay ${many} records? Nobody is there to answer: say --yes`)
+      const done = yield* run(...command, "--yes")
+      assert.deepInclude(done, { code: 0, out: `${many} records to run again` })
+      assert.include(done.err, "10000 run again …")
+      // Without --app there is nothing to read.
+      yield* run("cancel", "--job", "SendMail", "--yes")
+      const unchecked = yield* run("replay", "--job", "SendMail", "--dry-run")
+      assert.match(unchecked.out, /^would replay at least 10000 records; payloads are unchecked: give --app$/m)
+    })
+  )
+
+  fact(
+    "leaves what comes to match meanwhile and would not decode",
+    Effect.fnUntraced(function*() {
+      const good = yield* cancelled(`{"to":"ada@example.com"}`)
+      const later = yield* cancelled(`{"to":3}`)
+      const store = yield* JobStore.JobStore
+      // It is there once the payloads were read, and is asked whether they may run.
+      let isThere = false
+      const late = JobStore.JobStore.of({
+        ...store,
+        query: (request) =>
+          Effect.map(store.query(request), (reply) => {
+            const records = isThere ? reply.records : reply.records.filter(({ id }) => id !== later)
+            isThere = true
+            return { ...reply, records }
+          })
+      })
+      const done = yield* Effect.provideService(
+        run("replay", "--job", "SendMail", "--app", app, "--yes"),
+        JobStore.JobStore,
+        late
+      )
+      assert.strictEqual(done.out, "1 record to run again, 1 left that came meanwhile and would not decode")
+      const stateOf = Effect.fnUntraced(function*(id: string) {
+        return documents((yield* run("inspect", id, "--json")).out)[0]!["state"]
+      })
+      assert.deepStrictEqual([yield* stateOf(good), yield* stateOf(later)], ["ready", "cancelled"])
+    })
+  )
+
+  fact(
     "with another payload it is checked, and with --dry-run not stored",
     Effect.fnUntraced(function*() {
       const dead = yield* some
