@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobSchedules, JobStore } from "capstan"
 import { Effect, Layer, Redacted, Schema, Stream } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -216,8 +216,18 @@ describe("looking", () => {
         assert.strictEqual((yield* run("export", "--out", file)).code, 0)
         assert.strictEqual(readFileSync(file, "utf8"), `${out}\n`)
         const again = yield* run("export", "--out", file)
-        assert.strictEqual(again.code, 1)
+        assert.strictEqual(again.code, 2)
+        assert.include(again.err, `${file} is there already: --out is for a file that is not there yet`)
+        assert.notInclude(again.err, "3 records")
         assert.strictEqual(readFileSync(file, "utf8"), `${out}\n`)
+        // What another one is writing stays.
+        const other = join(folder, "other.ndjson")
+        writeFileSync(`${other}.part`, "half")
+        const beside = yield* run("export", "--out", other)
+        assert.strictEqual(beside.code, 2)
+        assert.include(beside.err, "another export writes it, or one was cut off: remove it")
+        assert.deepStrictEqual(readdirSync(folder).toSorted(), ["all.ndjson", "other.ndjson.part"])
+        assert.strictEqual(readFileSync(`${other}.part`, "utf8"), "half")
       } finally {
         rmSync(folder, { recursive: true })
       }

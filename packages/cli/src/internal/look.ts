@@ -91,6 +91,25 @@ export const inspect = (session: Session) =>
 /** How many records are written, and read ahead, at a time. */
 const page = 1000
 
+/** Half an export must not pass for a whole one: it has its name when it is complete. Whatever has the name already is left alone. */
+const intoNew = <E, R>(path: string, content: Stream.Stream<Uint8Array, E, R>) =>
+  Effect.scoped(Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const half = `${path}.part`
+    for (
+      const [name, why] of [[path, "--out is for a file that is not there yet"], [
+        half,
+        "another export writes it, or one was cut off: remove it"
+      ]]
+    ) {
+      if (yield* files.exists(name!)) return yield* failed("Usage", `${name} is there already: ${why}`)
+    }
+    yield* Effect.acquireRelease(files.writeFile(half, new Uint8Array(), { flag: "wx" }), () =>
+      Effect.ignore(files.remove(half)))
+    yield* Stream.run(content, files.sink(half, { flag: "a" }))
+    yield* files.link(half, path)
+  }))
+
 export const exported = (session: Session) =>
   Command.make("export", {
     ...where,
@@ -130,13 +149,7 @@ export const exported = (session: Session) =>
       if (Option.isNone(out)) {
         yield* Stream.runForEach(lines, (line) => Console.log(line.trimEnd()))
       } else {
-        const files = yield* FileSystem.FileSystem
-        // Half an export must not pass for a whole one: it has its name when it is complete.
-        const half = `${out.value}.part`
-        yield* Stream.run(Stream.encodeText(lines), files.sink(half, { flag: "wx" })).pipe(
-          Effect.andThen(files.link(half, out.value)),
-          Effect.ensuring(Effect.ignore(files.remove(half)))
-        )
+        yield* intoNew(out.value, Stream.encodeText(lines))
       }
       yield* Console.error(counted(count, "record"))
     }))).pipe(Command.withDescription("Records as NDJSON, oldest first, in bounded memory; sensitive parts masked"))
