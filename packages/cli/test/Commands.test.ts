@@ -624,7 +624,10 @@ describe("repair", () => {
       const { code, err, out } = yield* run("repair", "--dry-run")
       assert.strictEqual(code, 4)
       assert.strictEqual(out, "looked at the indexes of 25000 records; 3 not in all of them; incomplete: a, b")
-      assert.deepStrictEqual(lines(err).slice(0, 2), ["10000 of 25000 records …", "20000 of 25000 records …"])
+      assert.deepStrictEqual(lines(err).slice(0, 2), [
+        "looked at 10000 of 25000 records …",
+        "looked at 20000 of 25000 records …"
+      ])
       const json = yield* run("repair", "--dry-run", "--json")
       assert.deepStrictEqual(documents(json.out), [{ dryRun: true, records: 25_000, seen: 25_000, lost: 0, ...broken }])
       assert.deepStrictEqual(made, { dry: 2, real: 0 })
@@ -644,7 +647,8 @@ describe("repair", () => {
         code: 0,
         out: "made the indexes of 25000 records anew; 3 not in all of them; incomplete: a, b"
       })
-      assert.include(done.err, "20000 of 25000 records …")
+      assert.include(done.err, "looked at 20000 of 25000 records …\n")
+      assert.include(done.err, "made anew 20000 of 25000 records …")
       assert.strictEqual(made.real, 1)
     }).pipe(Effect.provide(layer, { local: true }))
   })

@@ -57,7 +57,7 @@ export const repair = (session: Session) =>
           Stream.tap(({ records, seen }) => {
             if (seen < told + step || seen >= records) return Effect.void
             told = seen
-            return Console.error(`${seen} of ${counted(records, "record")} …`)
+            return Console.error(`${dryRun ? "looked at" : "made anew"} ${seen} of ${counted(records, "record")} …`)
           }),
           Stream.runLast,
           Effect.map(Option.getOrElse((): Repairing => ({ records: 0, seen: 0, missing: 0, lost: 0, lacking: [] })))
