@@ -29,33 +29,83 @@ const Traces = Schema.Struct({
   )
 })
 
+/** As text or number: 64 bits are a text in JSON. */
+const Count = Schema.Union([Schema.Number, Schema.String.check(Schema.isPattern(/^\d+$/))])
+
+const point = { attributes: Attributes, startTimeUnixNano: Schema.String, timeUnixNano: Schema.String }
+
+const NumberPoint = Schema.Union([
+  Schema.Struct({ ...point, asDouble: Schema.Number }),
+  Schema.Struct({ ...point, asInt: Count })
+])
+
+const HistogramPoint = Schema.Struct({
+  ...point,
+  count: Count,
+  sum: Schema.Number,
+  bucketCounts: Schema.Array(Count),
+  explicitBounds: Schema.Array(Schema.Number)
+})
+
+const Metric = Schema.Union([
+  Schema.Struct({
+    name: Schema.String,
+    sum: Schema.Struct({
+      aggregationTemporality: Schema.Literals([1, 2]),
+      isMonotonic: Schema.Boolean,
+      dataPoints: Schema.Array(NumberPoint)
+    })
+  }),
+  Schema.Struct({ name: Schema.String, gauge: Schema.Struct({ dataPoints: Schema.Array(NumberPoint) }) }),
+  Schema.Struct({
+    name: Schema.String,
+    histogram: Schema.Struct({
+      aggregationTemporality: Schema.Literals([1, 2]),
+      dataPoints: Schema.Array(HistogramPoint)
+    })
+  })
+])
+
+export type Metric = typeof Metric.Type
+
 const Metrics = Schema.Struct({
   resourceMetrics: Schema.Array(Schema.Struct({
     resource: Resource,
-    scopeMetrics: Schema.Array(Schema.Struct({ metrics: Schema.Array(Schema.Struct({ name: Schema.String })) }))
+    scopeMetrics: Schema.Array(Schema.Struct({ metrics: Schema.Array(Metric) }))
   }))
 })
 
 export interface Collector extends AsyncDisposable {
   readonly url: string
   readonly spans: ReadonlyArray<Span>
-  readonly metrics: ReadonlySet<string>
+  /** Each as it came last. */
+  readonly metrics: ReadonlyMap<string, Metric>
+  /** The services that sent it. */
+  readonly services: ReadonlySet<string>
   /** What did not decode: none is expected. */
   readonly rejects: ReadonlyArray<string>
 }
 
 export const startCollector = async (): Promise<Collector> => {
   const spans: Array<Span> = []
-  const metrics = new Set<string>()
+  const metrics = new Map<string, Metric>()
+  const services = new Set<string>()
+  const from = ({ attributes }: typeof Resource.Type) => {
+    for (const { key, value } of attributes) if (key === "service.name") services.add(String(value["stringValue"]))
+  }
   const rejects: Array<string> = []
   const take = (path: string, body: unknown) => {
     if (path === "/v1/traces") {
       const { resourceSpans } = Schema.decodeUnknownSync(Traces)(body)
-      for (const { scopeSpans } of resourceSpans) for (const scope of scopeSpans) spans.push(...scope.spans)
+      for (const { resource, scopeSpans } of resourceSpans) {
+        from(resource)
+        for (const scope of scopeSpans) spans.push(...scope.spans)
+      }
     } else if (path === "/v1/metrics") {
       const { resourceMetrics } = Schema.decodeUnknownSync(Metrics)(body)
-      for (const { scopeMetrics } of resourceMetrics) {
-        for (const scope of scopeMetrics) for (const { name } of scope.metrics) metrics.add(name)
+      for (const { resource, scopeMetrics } of resourceMetrics) {
+        from(resource)
+        for (const scope of scopeMetrics) for (const metric of scope.metrics) metrics.set(metric.name, metric)
       }
     }
   }
@@ -75,6 +125,7 @@ export const startCollector = async (): Promise<Collector> => {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
     metrics,
+    services,
     rejects,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()

@@ -92,12 +92,42 @@ describe("the order pipeline as a collector sees it", { timeout: 60_000 }, () =>
     const statements = spans.filter((span) => span.attributes.some(({ key }) => key.startsWith("db.")))
     const inRequests = statements.filter((span) => pathOf(span)[0]!.includes("POST"))
     assert.isAbove(inRequests.length, 0, "no statement stands below a request")
+    // The last of the chain writes to the database, too: request, job, child job, statement.
+    for (const mail of mails.filter(({ status }) => status.code !== 2)) {
+      const below = statements.filter(({ parentSpanId }) => parentSpanId === mail.spanId)
+      assert.deepStrictEqual(below.map(({ traceId }) => traceId), [mail.traceId])
+      const text = below[0]!.attributes.find(({ key }) => key === "db.query.text")?.value["stringValue"]
+      assert.match(String(text), /^UPDATE orders SET told_at/)
+    }
 
     // Three orders were refused by somebody: the span says so.
     const refused = spans.filter(({ name, status }) => name.startsWith("process ") && status.code === 2)
     assert.isAtLeast(refused.length, 3)
-    for (const name of ["capstan_attempts", "messaging_process_duration_seconds"]) {
-      assert.include([...collector.metrics], name)
+    const pointsOf = (name: string) => {
+      const metric = collector.metrics.get(name)
+      assert.isDefined(metric, name)
+      return "sum" in metric
+        ? metric.sum.dataPoints
+        : "gauge" in metric
+        ? metric.gauge.dataPoints
+        : metric.histogram.dataPoints
     }
+    const sumOf = (decision: string) =>
+      pointsOf("capstan_attempts")
+        .filter(({ attributes }) =>
+          attributes.some(({ key, value }) => key === "decision" && value["stringValue"] === decision)
+        )
+        .reduce(
+          (sum, point) => sum + Number("asDouble" in point ? point.asDouble : "asInt" in point ? point.asInt : NaN),
+          0
+        )
+    // Of four orders one is refused by all three whom it needs; the others are four records each.
+    assert.deepStrictEqual([sumOf("completed"), sumOf("dead")], [12, 3])
+    const ran = pointsOf("messaging_process_duration_seconds").reduce(
+      (sum, point) => sum + Number("count" in point ? point.count : NaN),
+      0
+    )
+    assert.strictEqual(ran, spans.filter(({ name }) => name.startsWith("process ")).length)
+    assert.deepStrictEqual([...collector.services], ["shop"])
   })
 })

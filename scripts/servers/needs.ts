@@ -22,9 +22,9 @@ export const reasonVariables: Record<ServerName, string> = {
 /** Paths from the root of the repository. */
 const files: Record<ServerName, RegExp> = {
   postgres:
-    /^(packages\/pg\/|test\/fuzzPostgres\.|packages\/http\/test\/Postgres\.|packages\/cli\/test\/Servers\.|examples\/test\/(postgres|outbox)\.|examples\/webhooks\/test\/stores\.)/,
+    /^(packages\/pg\/|test\/fuzzPostgres\.|packages\/http\/test\/Postgres\.|packages\/(alerts\/test\/Stores|cli\/test\/Servers)\.|examples\/test\/(postgres|outbox)\.|examples\/webhooks\/test\/stores\.)/,
   redis:
-    /^(packages\/redis\/|test\/fuzzRedis\.|packages\/http\/test\/Redis\.|packages\/cli\/test\/Servers\.|examples\/test\/(redis|outbox)\.|examples\/webhooks\/test\/redis\.)/
+    /^(packages\/redis\/|test\/fuzzRedis\.|packages\/http\/test\/Redis\.|packages\/(alerts\/test\/Stores|cli\/test\/Servers)\.|examples\/test\/(redis|outbox)\.|examples\/webhooks\/test\/redis\.)/
 }
 
 /** It starts its own servers: it needs the programs alone. */

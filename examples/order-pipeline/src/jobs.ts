@@ -47,7 +47,7 @@ export class SendInvoice
 {}
 
 export class SendMail extends Job.make("SendMail", {
-  payload: { to: Schema.String, subject: Schema.String },
+  payload: { to: Schema.String, subject: Schema.String, orderId: Schema.String },
   queue: "mail",
   error,
   onError,

@@ -16,6 +16,8 @@ export type OrdersError = SqlError | Redis.RedisError
 export class Orders extends Context.Service<Orders, {
   /** Keeps the order of a payment, and does what follows from it: both or neither. */
   readonly paid: <A, E, R>(payment: Payment, then: Effect.Effect<A, E, R>) => Effect.Effect<A, E | OrdersError, R>
+  /** Notes that the customer was told of the parcel: once more changes nothing. */
+  readonly told: (orderId: string) => Effect.Effect<void, OrdersError>
   readonly count: Effect.Effect<number, OrdersError>
 }>()("order-pipeline/Orders") {
   /** On the client that the job store uses too: that is what makes them one transaction. */
@@ -27,7 +29,8 @@ export class Orders extends Context.Service<Orders, {
       yield* sql.withTransaction(Effect.gen(function*() {
         yield* sql`SELECT pg_advisory_xact_lock(hashtext('order-pipeline'))`
         yield* sql`CREATE TABLE IF NOT EXISTS orders (
-          id text PRIMARY KEY, payment_id text NOT NULL, email text NOT NULL, cents int NOT NULL)`
+          id text PRIMARY KEY, payment_id text NOT NULL, email text NOT NULL, cents int NOT NULL,
+          told_at timestamptz)`
       }))
       return Orders.of({
         paid: ({ order, paymentId }, then) =>
@@ -37,6 +40,8 @@ export class Orders extends Context.Service<Orders, {
               VALUES (${order.orderId}, ${paymentId}, ${order.email}, ${order.cents}) ON CONFLICT DO NOTHING`,
             then
           )),
+        told: (orderId) =>
+          Effect.asVoid(sql`UPDATE orders SET told_at = now() WHERE id = ${orderId} AND told_at IS NULL`),
         count: Effect.map(sql<{ n: number }>`SELECT count(*)::int AS n FROM orders`, ([row]) => row!.n)
       })
     })
@@ -52,6 +57,7 @@ export class Orders extends Context.Service<Orders, {
       Orders.of({
         paid: (payment, then) =>
           Effect.tap(then, () => send("HSET", "orders", payment.order.orderId, JSON.stringify(payment))),
+        told: (orderId) => Effect.asVoid(send("SADD", "orders:told", orderId)),
         count: send<number>("HLEN", "orders")
       }))
   )
@@ -59,8 +65,10 @@ export class Orders extends Context.Service<Orders, {
   /** The same in memory. */
   static readonly layerMemory = Layer.sync(this, () => {
     const orders = new Map<string, Payment>()
+    const told = new Set<string>()
     return Orders.of({
       paid: (payment, then) => Effect.tap(then, () => Effect.sync(() => orders.set(payment.order.orderId, payment))),
+      told: (orderId) => Effect.sync(() => void told.add(orderId)),
       count: Effect.sync(() => orders.size)
     })
   })

@@ -5,11 +5,13 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { JobContext, Jobs, JobWorker } from "capstan"
 import { Console, Effect, Layer, Stream } from "effect"
 import { Pipeline, SendMail } from "./jobs.ts"
+import { Orders } from "./orders.ts"
 import { ThirdParties } from "./services.ts"
 import { StoresLive } from "./stores.ts"
 
 const Handlers = Pipeline.toLayer(Effect.gen(function*() {
   const { call } = yield* ThirdParties
+  const orders = yield* Orders
   // The record's idempotency key makes a second attempt the same call.
   const once = (who: string, what: string) =>
     Effect.flatMap(JobContext.JobContext, ({ idempotencyKey }) => call(who, idempotencyKey, what))
@@ -18,12 +20,17 @@ const Handlers = Pipeline.toLayer(Effect.gen(function*() {
     ShipOrder: Effect.fnUntraced(function*({ email, orderId }) {
       yield* once("carrier", `parcel for order ${orderId}, ${email}`)
       // A child of this record: refused when this attempt is stale, so a second worker does not mail twice.
-      yield* SendMail.enqueue({ to: email, subject: `Order ${orderId} is on its way` })
+      yield* SendMail.enqueue({ to: email, subject: `Order ${orderId} is on its way`, orderId })
       return { parcel: `P-${orderId}` }
     }),
     SendInvoice: ({ cents, email, orderId }) =>
       Effect.asVoid(once("billing", `invoice of ${(cents / 100).toFixed(2)} for order ${orderId}, ${email}`)),
-    SendMail: ({ subject, to }) => Effect.asVoid(once("mail", `${subject}, to ${to}`))
+    SendMail: ({ orderId, subject, to }) =>
+      Effect.andThen(
+        once("mail", `${subject}, to ${to}`),
+        // A database that is away is nobody's answer: a defect, and the attempt is made again.
+        Effect.orDie(orders.told(orderId))
+      )
   })
 }))
 

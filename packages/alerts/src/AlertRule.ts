@@ -232,7 +232,7 @@ export const noWorker = (
 })
 
 /**
- * A schedule's tick is later than that, or its last run died or was cancelled.
+ * A schedule's tick is later than that, no process declares it any more, or its last run died or was cancelled.
  *
  * @category constructors
  * @since 0.1.0
@@ -251,13 +251,21 @@ export const scheduleLate = (
   return {
     forMillis: 0,
     look: (now) =>
-      now.schedules.flatMap(({ failed, name, overdue }) =>
-        overdue > by || failed !== undefined
+      now.schedules.flatMap(({ failed, isVanished, name, overdue }) =>
+        overdue > by || failed !== undefined || isVanished === true
           ? [{
             key: `schedule/${name}`,
             severity: options.severity ?? "warning",
-            title: overdue > by ? `schedule ${name} is late` : `schedule ${name}: the last run is ${failed}`,
-            detail: overdue > by ? `its tick was due ${said(overdue)} ago` : ""
+            title: isVanished === true
+              ? `schedule ${name} does not run`
+              : overdue > by
+              ? `schedule ${name} is late`
+              : `schedule ${name}: the last run is ${failed}`,
+            detail: isVanished === true
+              ? "no process declares it any more: start one that does, or remove it"
+              : overdue > by
+              ? `its tick was due ${said(overdue)} ago`
+              : ""
           }]
           : []
       )

@@ -19,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { type AlertChannel, ChannelAway, ChannelBusy, ChannelRefused } from "./AlertChannel.ts"
 import { type AlertRule, usual } from "./AlertRule.ts"
 import { Alert, Finding } from "./internal/alert.ts"
-import { inBounds, Snapshot, take } from "./internal/snapshot.ts"
+import { inBounds, memoryOf, Snapshot, take } from "./internal/snapshot.ts"
 
 /**
  * Options of the alerts.
@@ -130,7 +130,7 @@ export const layer = (options: Options): Layer.Layer<never, never, JobStore.JobS
             })
           }
         }
-        return { snapshot, standing }
+        return { snapshot: memoryOf(snapshot), standing }
       })
     ),
     tell.toLayer(({ alert, channel }) => {

@@ -2,8 +2,8 @@
 import { type AlertChannel, AlertRule, Alerts } from "@capstan/alerts"
 import { AlertChannel as Channel } from "@capstan/alerts"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, JobStore, JobWorker } from "capstan"
-import { Effect, Layer, Schema } from "effect"
+import { Job, JobGroup, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
+import { Effect, Layer, Option, Schema } from "effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { TestClock } from "effect/testing"
 
@@ -160,6 +160,43 @@ describe("alerts", () => {
         yield* TestClock.adjust("1 minute")
         assert.deepStrictEqual(said(team), ["firing noWorker/lonely", "resolved noWorker/lonely"])
       }).pipe(Effect.scoped)
+    )
+  })
+
+  it.effect("look at every schedule, however many there are", () => {
+    const team = ear()
+    return running(
+      { channels: { team }, rules: [AlertRule.scheduleLate()] },
+      1,
+      Effect.gen(function*() {
+        const { upsert } = yield* JobSchedules.JobSchedules
+        for (let i = 0; i < 250; i++) yield* upsert(`a-${i}`, Ship, { every: "30 days", payload: { n: 1 } })
+        yield* upsert("z", Ship, { every: "5 minutes", payload: { n: -1 } })
+        yield* TestClock.adjust("7 minutes")
+        assert.deepStrictEqual(team.told.map(({ title }) => title), ["schedule z: the last run is dead"])
+      }).pipe(Effect.provide(JobSchedules.layer))
+    )
+  })
+
+  it.effect("do not take a schedule for well that no process declares any more", () => {
+    const team = ear()
+    return running(
+      { channels: { team }, rules: [AlertRule.scheduleLate()] },
+      1,
+      Effect.gen(function*() {
+        const here = Layer.succeed(JobStore.JobStore, yield* JobStore.JobStore)
+        const declared = JobSchedule.layer(Ship, { every: "5 minutes", payload: { n: 1 } }).pipe(Layer.provide(here))
+        yield* Effect.scoped(Effect.andThen(Layer.build(declared), TestClock.adjust("7 minutes")))
+        assert.deepStrictEqual(said(team), [])
+        yield* TestClock.adjust("3 hours")
+        assert.deepStrictEqual(said(team), ["firing schedule/Ship"])
+        const { get } = yield* JobSchedules.JobSchedules
+        assert.strictEqual(Option.getOrThrow(yield* get("Ship")).status, "paused")
+        // It is declared again: that lifts the pause, and is the end.
+        yield* Layer.build(declared)
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(said(team), ["firing schedule/Ship", "resolved schedule/Ship"])
+      }).pipe(Effect.scoped, Effect.provide(JobSchedules.layer))
     )
   })
 

@@ -77,16 +77,18 @@ describe("rules", () => {
     }
   })
 
-  it("scheduleLate: overdue, or its last run died", () => {
+  it("scheduleLate: overdue, declared by nobody, or its last run died", () => {
     const rule = AlertRule.scheduleLate({ by: "1 minute" })
     const schedules = [
       { name: "late", overdue: 60_001 },
       { name: "near", overdue: 60_000 },
-      { name: "died", overdue: -5, failed: "dead" }
+      { name: "died", overdue: -5, failed: "dead" },
+      { name: "gone", overdue: 0, isVanished: true }
     ]
     assert.deepStrictEqual(titles(rule, snapshot({ schedules })), [
       "schedule late is late",
-      "schedule died: the last run is dead"
+      "schedule died: the last run is dead",
+      "schedule gone does not run"
     ])
   })
 

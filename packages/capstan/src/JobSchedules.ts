@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { overlapIssue } from "./internal/partitions.ts"
+import { attendAll } from "./internal/schedules/attend.ts"
 import { anew, type Body, decode, encode, isSameTime, standing } from "./internal/schedules/body.ts"
 import { define } from "./internal/schedules/define.ts"
 import { type Spec, toPlan } from "./internal/schedules/plan.ts"
@@ -173,6 +174,11 @@ export interface Shape {
   readonly resume: (name: string) => Effect.Effect<boolean, ScheduleError | JobStoreError>
   /** Runs it once now, besides its plan, also while it is paused. `overlap` holds for this run, too. */
   readonly runNow: (name: string) => Effect.Effect<RunAnswer, ScheduleError | JobStoreError>
+  /**
+   * Ticks what is due of the schedules that are data. Every worker does so by itself: this is for a host on which none runs, or which
+   * wants it done before its work begins. Safe to race with workers; what one of them has begun with is left to it.
+   */
+  readonly tickDue: Effect.Effect<void, JobStoreError>
   /** The schedule of this name as it stands, with its next tick; also one that code declares. */
   readonly get: (name: string) => Effect.Effect<Option.Option<Schedule>, JobStoreError>
   /** In the order of their names, at most 100, from the one after `after`. */
@@ -207,6 +213,7 @@ export const layer: Layer.Layer<JobSchedules, never, JobStore> = Layer.effect(
       pause: (name, options) => pause(store, name, options?.reason ?? ""),
       resume: (name) => resume(store, name),
       runNow: (name) => runNow(store, name),
+      tickDue: tickAllDue(store),
       get: (name) =>
         Effect.map(
           Effect.flatMap(store.schedules({ names: [name], limit: 1 }), ({ rows }) => viewAll(store, rows)),
@@ -218,6 +225,16 @@ export const layer: Layer.Layer<JobSchedules, never, JobStore> = Layer.effect(
     return service
   })
 )
+
+/** The store hands them out a hundred at a time, each to one who asks. */
+const tickAllDue = (store: Store): Effect.Effect<void, JobStoreError> =>
+  Effect.gen(function*() {
+    for (;;) {
+      const { schedules } = yield* store.maintain
+      if (schedules === undefined) return
+      yield* attendAll(store, schedules)
+    }
+  })
 
 interface Read {
   readonly now: number

@@ -115,6 +115,25 @@ export interface Finding {
 }
 
 /**
+ * How far a repair is.
+ *
+ * @category describe
+ * @since 0.1.0
+ */
+export interface Repairing {
+  /** How many records there are. */
+  readonly records: number
+  /** How many of them were seen to. */
+  readonly seen: number
+  /** Those of them that were missing in an index. */
+  readonly missing: number
+  /** Those that have lost a part of their own, which nothing makes anew. */
+  readonly lost: number
+  /** What lacked something, by the store's own names. */
+  readonly lacking: ReadonlyArray<string>
+}
+
+/**
  * The operations of a store.
  *
  * @category service
@@ -139,6 +158,12 @@ export interface Shape {
    * look at.
    */
   readonly examine?: Effect.Effect<ReadonlyArray<Finding>, JobStoreError> | undefined
+  /**
+   * Makes what is derived from the records anew, all of it, while workers go on: for an operator whom `examine` has told that some is
+   * lost. Tells how far it is, and in the end what came of it; it has to be read to its end. With `dryRun` it looks at every record and
+   * changes nothing. Absent: what is derived is written with the records and cannot get lost without them.
+   */
+  readonly repair?: ((options: { readonly dryRun: boolean }) => Stream.Stream<Repairing, JobStoreError>) | undefined
   /**
    * Stores a batch, all or none, and answers what became of each record, in order. With `by` it is refused with `LeaseLost`
    * when that attempt is stale.

@@ -7,6 +7,9 @@
  * @since 0.1.0
  */
 import { Command } from "effect/cli"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import { actions, queues } from "./internal/act.ts"
 import { check } from "./internal/check.ts"
 import { type Given, root, sessionOf } from "./internal/connection.ts"
@@ -16,6 +19,7 @@ import { limits } from "./internal/limits.ts"
 import { tail, top } from "./internal/live.ts"
 import { exported, inspect, list, stats } from "./internal/look.ts"
 import { migrate } from "./internal/migrate.ts"
+import { repair } from "./internal/repair.ts"
 import { replay } from "./internal/replay.ts"
 import { schedules } from "./internal/schedules.ts"
 
@@ -44,13 +48,16 @@ export interface Options {
  * import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
  * import * as NodeServices from "@effect/platform-node/NodeServices"
  * import { JobStore } from "capstan"
- * import { Effect } from "effect"
+ * import { Effect, Layer } from "effect"
  * import { Command } from "effect/cli"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
  *
  * Cli.make({ store: JobStore.layerMemory() }).pipe(
  *   Command.run({ version: "1.0.0" }),
- *   Effect.provide(NodeServices.layer),
- *   NodeRuntime.runMain
+ *   Effect.provide(Layer.merge(NodeServices.layer, Cli.layerLogging)),
+ *   NodeRuntime.runMain({ disableErrorReporting: true })
  * )
  * ```
  *
@@ -76,7 +83,25 @@ export const make = (options: Options = {}) => {
       schedules(session),
       limits(session),
       check(session),
+      repair(session),
       migrate
     ])
   )
 }
+
+/**
+ * What is logged is not what was asked for: it goes to the error output, and what a store warns about when it is opened is
+ * said by `check` alone, unless `--log-level` asks for it.
+ *
+ * **When to use**
+ *
+ * Beside the services of the platform, in a program that runs `make`. Without it a store's warnings stand before the records, in what
+ * another program reads.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerLogging: Layer.Layer<never> = Layer.merge(
+  Logger.layer([Logger.withConsoleError(Logger.formatSimple)]),
+  Layer.succeed(References.MinimumLogLevel, "Error")
+)

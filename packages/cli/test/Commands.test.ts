@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { JobSchedules, JobStore } from "capstan"
-import { Effect, Redacted } from "effect"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { Job, JobSchedules, JobStore } from "capstan"
+import { Effect, Layer, Redacted, Schema, Stream } from "effect"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -47,6 +47,73 @@ describe("looking", () => {
       const second = yield* run("list", "--job", "SendMail", "--queue", "other", "--cursor", cursor)
       assert.include(second.out, `${id} `)
       assert.notInclude(second.err, "--cursor")
+    })
+  )
+
+  fact(
+    "list and export find what stands in the payload, among what another flag leaves",
+    Effect.fnUntraced(function*() {
+      yield* some
+      const order = Job.make("Order", {
+        payload: Schema.Struct({ id: Schema.Number, who: Schema.Struct({ name: Schema.String }) })
+      })
+      yield* order.enqueueMany([{ id: 42, who: { name: "ada" } }, { id: 43, who: { name: "42" } }])
+      const found = Effect.fnUntraced(function*(...args: ReadonlyArray<string>) {
+        return documents((yield* run("list", "--json", ...args)).out).map(({ payload }) => payload)
+      })
+      const ada = `{"to":"ada@example.com"}`
+      assert.deepStrictEqual(yield* found("--job", "SendMail", "--data", "/to=ada@example.com"), [ada])
+      assert.deepStrictEqual(yield* found("--since", "1h", "--data", "/to=ada@example.com"), [ada])
+      assert.deepStrictEqual(yield* found("--state", "dead", "--data", "/to=ada@example.com"), [])
+      const first = `{"id":42,"who":{"name":"ada"}}`
+      const second = `{"id":43,"who":{"name":"42"}}`
+      assert.deepStrictEqual(yield* found("--job", "Order", "--data", "/id=42"), [first])
+      assert.deepStrictEqual(yield* found("--job", "Order", "--data", "/who/name=ada", "--data", "/id=42"), [first])
+      assert.deepStrictEqual(yield* found("--job", "Order", "--data", "/who/name=ada", "--data", "/id=43"), [])
+      assert.deepStrictEqual(yield* found("--job", "Order", "--data", "/who/name=\"42\""), [second])
+      const read = yield* run("list", "--job", "Order", "--data", "/who/name=42")
+      assert.strictEqual(
+        read.out,
+        "no record matches (42 was sought as a number; as a text it is --data '/who/name=\"42\"')"
+      )
+      const exported = yield* run("export", "--job", "SendMail", "--data", "/to=ada@example.com")
+      assert.deepStrictEqual(documents(exported.out).map(({ payload }) => payload), [ada])
+      assert.strictEqual(exported.err, "1 record")
+      for (
+        const [args, message] of [
+          [["--data", "/to=ada@example.com"], "give --job, --queue, --since or such beside it"],
+          [["--job", "Order", "--data", "id=42"], "such as /to=ada@example.com, it is id=42"],
+          [["--job", "Order", "--data", "/id"], "such as /to=ada@example.com, it is /id"],
+          [["--job", "Order", "--data", "/id=1", "--data", "/id=2"], "--data has /id twice"],
+          [["--job", "Order", "--data", "/who={}"], "give the place of each"]
+        ] as const
+      ) {
+        for (const command of ["list", "export"]) {
+          const { code, err } = yield* run(command, ...args)
+          assert.strictEqual(code, 2, args.join(" "))
+          assert.include(err, message)
+        }
+      }
+    })
+  )
+
+  fact(
+    "list says where it stopped when it looked for what stands in the payload, and export goes on to the end",
+    Effect.fnUntraced(function*() {
+      yield* SendMail.enqueue({ to: "first@example.com" })
+      yield* SendMail.enqueueMany(Array.from({ length: 20_500 }, () => ({ to: "other@example.com" })))
+      const wanted = ["--job", "SendMail", "--data", "/to=first@example.com"]
+      const first = yield* run("list", ...wanted)
+      assert.strictEqual(first.out, "no record matches so far, looked at 10000 records")
+      const cursor = /^looked at 10000 records; go on: --cursor (\S+)/m.exec(first.err)![1]!
+      assert.notInclude((yield* run("list", ...wanted, "--cursor", cursor)).err, "more:")
+      const { err, out } = yield* run("export", ...wanted)
+      assert.strictEqual(documents(out).length, 1)
+      assert.deepStrictEqual(lines(err), [
+        "1 record of 10000 that were looked at …",
+        "1 record of 20000 that were looked at …",
+        "1 record"
+      ])
     })
   )
 
@@ -149,8 +216,18 @@ describe("looking", () => {
         assert.strictEqual((yield* run("export", "--out", file)).code, 0)
         assert.strictEqual(readFileSync(file, "utf8"), `${out}\n`)
         const again = yield* run("export", "--out", file)
-        assert.strictEqual(again.code, 1)
+        assert.strictEqual(again.code, 2)
+        assert.include(again.err, `${file} is there already: --out is for a file that is not there yet`)
+        assert.notInclude(again.err, "3 records")
         assert.strictEqual(readFileSync(file, "utf8"), `${out}\n`)
+        // What another one is writing stays.
+        const other = join(folder, "other.ndjson")
+        writeFileSync(`${other}.part`, "half")
+        const beside = yield* run("export", "--out", other)
+        assert.strictEqual(beside.code, 2)
+        assert.include(beside.err, "another export writes it, or one was cut off: remove it")
+        assert.deepStrictEqual(readdirSync(folder).toSorted(), ["all.ndjson", "other.ndjson.part"])
+        assert.strictEqual(readFileSync(`${other}.part`, "utf8"), "half")
       } finally {
         rmSync(folder, { recursive: true })
       }
@@ -356,6 +433,70 @@ describe("replay", () => {
   )
 
   fact(
+    "reads every payload, however many there are, before it runs any again",
+    Effect.fnUntraced(function*() {
+      const many = 10_200
+      const unreadable = yield* cancelled(`{"to":3}`)
+      yield* SendMail.enqueueMany(Array.from({ length: many }, (_, i) => ({ to: `${i}@example.com` })))
+      yield* run("cancel", "--job", "SendMail", "--yes")
+      const command = ["replay", "--job", "SendMail", "--app", app] as const
+      const dry = yield* run(...command, "--dry-run")
+      assert.strictEqual(dry.code, 4)
+      assert.match(dry.out, new RegExp(`^${unreadable} .* does not decode: `, "m"))
+      assert.include(
+        dry.out,
+        `\nand ${many + 1 - 100} more\nwould replay ${many + 1} records; 1 payload would not decode`
+      )
+      assert.include(dry.err, "10000 payloads read …")
+      const [json] = documents((yield* run(...command, "--dry-run", "--json")).out)
+      const { records, ...counts } = json as { readonly records: ReadonlyArray<Record<string, unknown>> }
+      assert.deepStrictEqual(counts as unknown, { matched: many + 1, isAtLeast: false, runs: many + 1, undecodable: 1 })
+      assert.deepStrictEqual([records.length, records[0]!["id"]], [10_000, unreadable])
+      assert.strictEqual((yield* run(...command, "--yes")).code, 2)
+      yield* run("delete", unreadable, "--yes")
+      const asked = yield* run(...command)
+      assert.include(asked.err, `replay ${many} records? Nobody is there to answer: say --yes`)
+      const done = yield* run(...command, "--yes")
+      assert.deepInclude(done, { code: 0, out: `${many} records to run again` })
+      assert.include(done.err, "10000 run again …")
+      // Without --app there is nothing to read.
+      yield* run("cancel", "--job", "SendMail", "--yes")
+      const unchecked = yield* run("replay", "--job", "SendMail", "--dry-run")
+      assert.match(unchecked.out, /^would replay at least 10000 records; payloads are unchecked: give --app$/m)
+    })
+  )
+
+  fact(
+    "leaves what comes to match meanwhile and would not decode",
+    Effect.fnUntraced(function*() {
+      const good = yield* cancelled(`{"to":"ada@example.com"}`)
+      const later = yield* cancelled(`{"to":3}`)
+      const store = yield* JobStore.JobStore
+      // It is there once the payloads were read, and is asked whether they may run.
+      let isThere = false
+      const late = JobStore.JobStore.of({
+        ...store,
+        query: (request) =>
+          Effect.map(store.query(request), (reply) => {
+            const records = isThere ? reply.records : reply.records.filter(({ id }) => id !== later)
+            isThere = true
+            return { ...reply, records }
+          })
+      })
+      const done = yield* Effect.provideService(
+        run("replay", "--job", "SendMail", "--app", app, "--yes"),
+        JobStore.JobStore,
+        late
+      )
+      assert.strictEqual(done.out, "1 record to run again, 1 left that came meanwhile and would not decode")
+      const stateOf = Effect.fnUntraced(function*(id: string) {
+        return documents((yield* run("inspect", id, "--json")).out)[0]!["state"]
+      })
+      assert.deepStrictEqual([yield* stateOf(good), yield* stateOf(later)], ["ready", "cancelled"])
+    })
+  )
+
+  fact(
     "with another payload it is checked, and with --dry-run not stored",
     Effect.fnUntraced(function*() {
       const dead = yield* some
@@ -444,6 +585,84 @@ describe("schedules, limits and the state of a store", () => {
       assert.strictEqual((yield* run("top")).out, (yield* run("stats")).out)
     })
   )
+})
+
+describe("repair", () => {
+  /** A store of 25,000 records that says so of its repair, and how often it was repaired. */
+  const repairable = (found: Partial<JobStore.Repairing> = {}) => {
+    const made = { dry: 0, real: 0 }
+    const all = { records: 25_000, seen: 0, missing: 0, lost: 0, lacking: [] }
+    const told = Array.from({ length: 50 }, (_, i) => ({ ...all, seen: (i + 1) * 500, ...i === 49 ? found : {} }))
+    const layer = Layer.effect(
+      JobStore.JobStore,
+      Effect.map(JobStore.JobStore, (store): JobStore.Shape => ({
+        ...store,
+        repair: ({ dryRun }) =>
+          Stream.fromIterable(told).pipe(
+            Stream.rechunk(1),
+            Stream.onEnd(Effect.sync(() => void made[dryRun ? "dry" : "real"]++))
+          )
+      }))
+    ).pipe(Layer.provide(JobStore.layerMemory()))
+    return { layer, made }
+  }
+  const broken = { missing: 3, lacking: ["a", "b"] }
+
+  fact(
+    "says that a store has nothing that it could repair",
+    Effect.fnUntraced(function*() {
+      const { code, err } = yield* run("repair", "--yes")
+      assert.strictEqual(code, 2)
+      assert.include(err, "memory has nothing to repair")
+      assert.include(err, "`capstan check`")
+    })
+  )
+
+  it.live("looks at all without changing any, and 4 says that something is missing", () => {
+    const { layer, made } = repairable(broken)
+    return Effect.gen(function*() {
+      const { code, err, out } = yield* run("repair", "--dry-run")
+      assert.strictEqual(code, 4)
+      assert.strictEqual(out, "looked at the indexes of 25000 records; 3 not in all of them; incomplete: a, b")
+      assert.deepStrictEqual(lines(err).slice(0, 2), [
+        "looked at 10000 of 25000 records …",
+        "looked at 20000 of 25000 records …"
+      ])
+      const json = yield* run("repair", "--dry-run", "--json")
+      assert.deepStrictEqual(documents(json.out), [{ dryRun: true, records: 25_000, seen: 25_000, lost: 0, ...broken }])
+      assert.deepStrictEqual(made, { dry: 2, real: 0 })
+    }).pipe(Effect.provide(layer, { local: true }))
+  })
+
+  it.live("asks first, says how far it is, and what came of it", () => {
+    const { layer, made } = repairable(broken)
+    return Effect.gen(function*() {
+      const asked = yield* run("repair")
+      assert.strictEqual(asked.code, 2)
+      assert.include(asked.err, "looked at the indexes of 25000 records; 3 not in all of them; incomplete: a, b")
+      assert.match(asked.err, /Make all indexes of 25000 records anew\? .* say --yes/)
+      assert.strictEqual(made.real, 0)
+      const done = yield* run("repair", "--yes")
+      assert.deepInclude(done, {
+        code: 0,
+        out: "made the indexes of 25000 records anew; 3 not in all of them; incomplete: a, b"
+      })
+      assert.include(done.err, "looked at 20000 of 25000 records …\n")
+      assert.include(done.err, "made anew 20000 of 25000 records …")
+      assert.strictEqual(made.real, 1)
+    }).pipe(Effect.provide(layer, { local: true }))
+  })
+
+  it.live("is content with a store that is whole, and 4 says what cannot be made so", () =>
+    Effect.gen(function*() {
+      const whole = repairable()
+      const looked = yield* Effect.provide(run("repair", "--dry-run"), whole.layer, { local: true })
+      assert.deepInclude(looked, { code: 0, out: "looked at 25000 records: nothing is missing" })
+      const lost = repairable({ lost: 2 })
+      const done = yield* Effect.provide(run("repair", "--yes"), lost.layer, { local: true })
+      assert.strictEqual(done.code, 4)
+      assert.include(done.out, "2 with a part of their own lost, which nothing makes anew")
+    }))
 })
 
 describe("the guide", () => {

@@ -1,7 +1,7 @@
 /** What `top` shows in a terminal of a given size. */
 import { assert, describe, it } from "@effect/vitest"
-import type { JobStore } from "capstan"
-import { screen } from "../src/internal/live.ts"
+import { JobRecord, type JobStore } from "capstan"
+import { eventLine, screen } from "../src/internal/live.ts"
 
 const queue = (n: number, given: Partial<JobStore.QueueStats> = {}): JobStore.QueueStats => ({
   queue: `a-rather-long-queue-name-for-tenant-${n}`,
@@ -72,5 +72,40 @@ describe("a screen of 80 by 24", () => {
         for (const line of lines) assert.isAtMost([...line].length, columns)
       }
     }
+  })
+})
+
+describe("an event", () => {
+  const id = "01a21b1f-2073-7000-ab71-46b7558f9909"
+  const event = (given: Partial<JobStore.RecordEvent> = {}): JobStore.RecordEvent => ({
+    type: "completed",
+    id: JobRecord.JobId(id),
+    tag: "SendMail",
+    queue: "mail",
+    at: 1_800_000_000_000,
+    attempt: 1,
+    ...given
+  })
+
+  it("is one line of 80 columns, with the whole id, the job and why", () => {
+    assert.strictEqual(eventLine(event(), 80), `08:00:00 completed ${id} SendMail#1 mail`)
+    assert.strictEqual(eventLine(event({ type: "enqueued", attempt: 0 }), 80), `08:00:00 enqueued  ${id} SendMail mail`)
+    const long = { tag: `billing/${"x".repeat(110)}`, queue: "q".repeat(128), attempt: 12 }
+    const dead = eventLine(event({ ...long, type: "dead", reason: "Refused" }), 80)
+    assert.match(dead, new RegExp(`^08:00:00 dead      ${id} bil\\w*…x+#12 Refused$`))
+    assert.match(eventLine(event({ tag: "SendMail", type: "dead", reason: "r".repeat(500) }), 80), /SendMail#1 r+…$/)
+    for (const columns of [20, 60, 80, 81, 100, 120, 400]) {
+      for (
+        const one of [event(), event(long), event({ ...long, reason: "r".repeat(500) }), event({ reason: "Refused" })]
+      ) {
+        assert.isAtMost([...eventLine(one, columns)].length, columns)
+        if (columns >= 60) assert.include(eventLine(one, columns), id)
+      }
+    }
+  })
+
+  it("has its queue too where there is room, and moves no cursor", () => {
+    const line = eventLine(event({ type: "dead", queue: "tenant\u001b[2J", reason: "\u202eno" }), 120)
+    assert.strictEqual(line, `08:00:00 dead      ${id} SendMail#1 tenant\\u001b[2J \\u202eno`)
   })
 })

@@ -123,7 +123,7 @@ describe("migrate", () => {
   })
 })
 
-describe.each(stores)("on $title", ({ env, index, layer, lose, where }) => {
+describe.each(stores)("on $title", ({ env, index, layer, lose, title, where }) => {
   const run = capstan(env)
 
   it("lists what died, tells what happens while it does, and runs the dead again", async () => {
@@ -217,6 +217,25 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, where }) => {
     const about = findings.filter(({ what }) => what === "indexes")
     assert.deepStrictEqual(about.map(({ is }) => is), ["warning"])
     assert.include(about[0]!["detail"], index)
+  })
+
+  it("repairs what is derived from records, where that can get lost without them", async () => {
+    const looked = await run("repair", "--dry-run", "--json", ...where)
+    if (title === "Postgres") {
+      assert.strictEqual(looked.code, 2)
+      assert.match(looked.err, /postgres .* has nothing to repair/)
+      return
+    }
+    assert.strictEqual(looked.code, 4, looked.err)
+    assert.deepInclude(JSON.parse(looked.out), { dryRun: true, lost: 0, lacking: [index] })
+    assert.strictEqual((await run("repair", ...where)).code, 2)
+    const made = await run("repair", "--yes", ...where)
+    assert.strictEqual(made.code, 0, made.err)
+    assert.match(made.out, /^made the indexes of \d+ records anew; \d+ not in all of them; incomplete: /m)
+    assert.include(made.out, index)
+    const again = await run("repair", "--dry-run", ...where)
+    assert.match(again.out, /^looked at \d+ records: nothing is missing$/m)
+    assert.strictEqual(again.code, 0)
   })
 })
 

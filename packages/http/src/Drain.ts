@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { type Job, JobError, type JobGroup, Jobs, type JobStore, JobWorker } from "capstan"
+import { type Job, JobError, type JobGroup, Jobs, JobSchedules, type JobStore, JobWorker } from "capstan"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -31,7 +31,8 @@ export interface RunOptions {
    */
   readonly atMost: Duration.Input
   /**
-   * Runs before any work, within the time: what enqueues what is due. Its failure is logged, and work begins.
+   * Runs before all else, within the time, such as what enqueues what another system has due. Schedules that are data are ticked after
+   * it, and before any work. Its failure is logged, and work begins.
    *
    * @default nothing
    */
@@ -94,6 +95,7 @@ export const run = <J extends Job.Any, M, P>(
   const isOurs = queuesOf(group)
   return Effect.gen(function*() {
     const jobs = yield* Jobs.Jobs
+    const { tickDue } = yield* JobSchedules.JobSchedules
     const start = yield* Clock.currentTimeMillis
     const before = Effect.ignore(
       Effect.tapCause(
@@ -101,7 +103,8 @@ export const run = <J extends Job.Any, M, P>(
         (cause) => Effect.logWarning("what comes before a drain failed", cause)
       )
     )
-    yield* Effect.timeoutOption(before, work)
+    // The worker would tick them too, but perhaps after it had looked idle. While the store is away there is no work either.
+    yield* Effect.timeoutOption(Effect.andThen(before, Effect.ignore(tickDue)), work)
     const left = Math.max(0, work - ((yield* Clock.currentTimeMillis) - start))
     const worker = JobWorker.layer(group, {
       shutdownGrace: tenth,
@@ -112,7 +115,7 @@ export const run = <J extends Job.Any, M, P>(
     const stats = yield* Effect.timeoutOrElse(jobs.stats, { duration: tenth, orElse: () => Effect.fail(silent) })
     return { stopped, ...sum(stats, isOurs) }
     // What is excluded from the services of a generic group, the compiler leaves undecided.
-  }).pipe(Effect.provide(Jobs.layer)) as Effect.Effect<
+  }).pipe(Effect.provide(Layer.merge(Jobs.layer, JobSchedules.layer))) as Effect.Effect<
     Left,
     JobError.JobStoreError,
     JobStore.JobStore | JobGroup.HandlersOf<J>

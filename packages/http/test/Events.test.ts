@@ -64,6 +64,26 @@ describe("a reader", () => {
       assert.notStrictEqual(a.id, b.id)
     }).pipe(Effect.scoped))
 
+  it.live("of a server that was started again, or another one, reads anew, and then is told what happens", () =>
+    Effect.gen(function*() {
+      const { store } = heard()
+      const shared = Layer.succeedContext(yield* Layer.build(store))
+      const before = yield* serve({ store: shared })
+      const first = yield* connect(before, "viewer")
+      yield* next(first)
+      yield* Effect.provide(Greet.enqueue({ name: "a" }), before.context)
+      const { id: after } = yield* told(first, 1)
+      const now = yield* serve({ store: shared })
+      // Nobody has asked the new one before, or it hears the store already.
+      for (const again of [1, 2]) {
+        const second = yield* connect(now, "viewer", { after })
+        const { event } = yield* next(second)
+        assert.strictEqual(event, "missed", `connection ${again}`)
+        const { id } = yield* Effect.provide(Greet.enqueue({ name: "b" }), now.context)
+        assert.deepStrictEqual((yield* told(second, 1)).found.map(({ id }) => id as string), [id])
+      }
+    }).pipe(Effect.scoped))
+
   it.live("sees one queue, or those it may see", () =>
     Effect.gen(function*() {
       const served = yield* serve()

@@ -1,6 +1,7 @@
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Logger, Redacted } from "effect"
+import { draining } from "./draining.ts"
 import { facts } from "./facts.ts"
 
 const schema = `t_http_${process.pid}`
@@ -14,12 +15,15 @@ const dropped = Layer.effectDiscard(
   })
 )
 
-facts(
-  "the API on Postgres",
-  // That the test server is not durable need not be said for each of them.
-  Layer.orDie(PgJobStore.layer({ schema })).pipe(
-    Layer.provide(Logger.layer([])),
-    Layer.provide(dropped),
-    Layer.provide(client)
-  )
+// That the test server is not durable need not be said for each of them.
+const store = Layer.orDie(PgJobStore.layer({ schema })).pipe(Layer.provide(Logger.layer([])))
+
+facts("the API on Postgres", store.pipe(Layer.provide(dropped), Layer.provide(client)))
+
+draining(
+  "a drain on Postgres",
+  Effect.as(Layer.build(Layer.provide(dropped, client)), [
+    Layer.provide(store, Layer.fresh(client)),
+    Layer.provide(store, Layer.fresh(client))
+  ])
 )

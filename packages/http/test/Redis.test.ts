@@ -2,6 +2,7 @@ import { RedisJobStore } from "@capstan/redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Effect, Layer, Logger } from "effect"
 import { Redis } from "effect/persistence"
+import { draining } from "./draining.ts"
 import { facts } from "./facts.ts"
 
 const prefix = `t_http_${process.pid}`
@@ -20,11 +21,14 @@ const emptied = Layer.effectDiscard(
   })
 )
 
-facts(
-  "the API on Redis",
-  Layer.orDie(RedisJobStore.layer({ prefix })).pipe(
-    Layer.provide(Logger.layer([])),
-    Layer.provide(emptied),
-    Layer.provide(client)
-  )
+const store = Layer.orDie(RedisJobStore.layer({ prefix })).pipe(Layer.provide(Logger.layer([])))
+
+facts("the API on Redis", store.pipe(Layer.provide(emptied), Layer.provide(client)))
+
+draining(
+  "a drain on Redis",
+  Effect.as(Layer.build(Layer.provide(emptied, client)), [
+    Layer.provide(store, Layer.fresh(client)),
+    Layer.provide(store, Layer.fresh(client))
+  ])
 )

@@ -1,7 +1,7 @@
 /** What the API does on every store. */
 import { assert, describe, it } from "@effect/vitest"
 import type { JobRecord, JobSchedules, JobStore } from "capstan"
-import { Effect, type Layer, Option, Redacted, type Scope } from "effect"
+import { Clock, Effect, type Layer, Option, Redacted, type Scope } from "effect"
 import { Bill, Greet, serve, type Served, worked } from "./harness.ts"
 import { operations } from "./operations.ts"
 import { connect, next, told } from "./reading.ts"
@@ -19,6 +19,15 @@ export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
         }).pipe(Effect.scoped))
 
     operations(fact)
+
+    fact("the figures of a store that is new have its clock", ({ jobs }) =>
+      Effect.gen(function*() {
+        const before = yield* Clock.currentTimeMillis
+        const { now, queues, workers } = yield* jobs.stats
+        assert.deepStrictEqual([queues, workers], [[], []])
+        // The server is this machine.
+        assert.closeTo(now, before, 60_000)
+      }))
 
     fact("the figures are those of the store", ({ ask }) =>
       Effect.gen(function*() {

@@ -16,8 +16,10 @@
 import { JobError, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { Redis } from "effect/persistence/Redis"
 import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
 import { Client } from "./internal/client.ts"
 import { server, warnings } from "./internal/describe.ts"
 import { toStoreError } from "./internal/errors.ts"
@@ -129,7 +131,8 @@ export const layer = (
  *
  * It first counts all records in one script, some microseconds a record, during which the server does nothing else; then it
  * sees to 500 records a call. Answers how many records there are, and how many queues and shelves had lost some. What was in
- * the records alone (`{prefix}:c`, `:h`, `:m`) cannot be made from anything.
+ * the records alone (`{prefix}:c`, `:h`, `:m`) cannot be made from anything. `JobStore.repair` of a store that is open does the same,
+ * and says how far it is; `capstan repair` asks first, and has a dry run.
  *
  * @category operations
  * @since 0.1.0
@@ -146,13 +149,12 @@ export const repair = (
     )
     const many = manyOf(storedCounts(found))
     const home = yield* clientOf(options.prefix, many > 1)
-    const sum = { records: 0, broken: 0 }
-    for (const client of yield* clientsOf(home, prefixOf(options), many, scripts(undefined, true))) {
-      const { broken, records } = yield* mend(client)
-      sum.records += records
-      sum.broken += broken
-    }
-    return sum
+    const clients = yield* clientsOf(home, prefixOf(options), many, scripts(undefined, true))
+    const last = yield* Stream.runLast(mend(clients, false))
+    return Option.match(last, {
+      onNone: () => ({ records: 0, broken: 0 }),
+      onSome: ({ lacking, records }) => ({ records, broken: lacking.length })
+    })
   }))
 
 const prefixOf = ({ prefix = "capstan" }: Pick<Options, "prefix">): string => prefix

@@ -2,7 +2,7 @@
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import * as Harness from "./harness.ts"
 
@@ -202,6 +202,72 @@ describe("repair", () => {
       }
       yield* Harness.empty(prefix)
     }).pipe(Effect.provide(layer)), 180_000)
+})
+
+/** The last that a repair of the open store says. */
+const repaired = (dryRun: boolean) =>
+  Effect.gen(function*() {
+    const { repair } = yield* JobStore.JobStore
+    return Option.getOrThrow(yield* Stream.runLast(repair!({ dryRun })))
+  })
+
+describe("a repair of the open store", () => {
+  it.live("looks at all records without changing any, and then makes anew what it found", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const running = yield* fill
+      const before = yield* picture
+      const records = before.records.length
+      const whole = { records, seen: records, missing: 0, lost: 0, lacking: [] }
+      assert.deepStrictEqual(yield* repaired(true), whole)
+      const lost = [":oa", ":qs", ":e:shared", ":d:default"].map((key) => `{${prefix}}${key}`)
+      yield* Harness.send("DEL", ...lost)
+      const without = yield* keysOf
+      const looked = yield* repaired(true)
+      assert.deepStrictEqual([looked.records, looked.seen, looked.lost], [records, records, 0])
+      assert.includeMembers([...looked.lacking], lost.filter((key) => !key.includes(":e:")))
+      assert.isAbove(looked.missing, 0)
+      assert.deepStrictEqual(yield* keysOf, without)
+      const made = yield* repaired(false)
+      assert.deepStrictEqual([made.records, made.seen, made.lost], [records, records, 0])
+      assert.isAbove(made.missing, 0)
+      assert.deepStrictEqual(yield* repaired(true), whole)
+      assert.deepStrictEqual(yield* picture, before)
+      assert.deepStrictEqual(yield* future(running), expected)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+
+  it.live("says how far it is, some hundred records at a time", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      yield* Effect.forEach(Array.from({ length: 5 }), () => Suite.enqueueMany(1000), { discard: true })
+      const { repair } = yield* JobStore.JobStore
+      for (const dryRun of [true, false]) {
+        const told = yield* Stream.runCollect(repair!({ dryRun }))
+        assert.isAbove(told.length, 5)
+        assert.deepStrictEqual(told.map(({ records }) => records), told.map(() => 5000))
+        assert.deepStrictEqual(told.map(({ seen }) => seen), told.map(({ seen }) => seen).toSorted((a, b) => a - b))
+        assert.strictEqual(told.at(-1)!.seen, 5000)
+      }
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+
+  it.live("leaves records that have lost a part of their own, and sees to the others", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      yield* fill
+      const total = (yield* picture).records.length
+      yield* Harness.send("DEL", `{${prefix}}:m`, `{${prefix}}:d:default`, `{${prefix}}:qs`)
+      const looked = yield* repaired(true)
+      assert.isAbove(looked.lost, 5)
+      assert.isBelow(looked.lost, total)
+      const made = yield* repaired(false)
+      assert.deepStrictEqual([made.records, made.seen, made.lost], [total, total, looked.lost])
+      const after = yield* repaired(true)
+      // What is left of them is in the figures, and in no list.
+      assert.deepStrictEqual([after.missing, after.lacking], [0, [`{${prefix}}:d:default`]])
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
 })
 
 describe("a look at a sample", () => {

@@ -18,7 +18,8 @@ describe("no script", () => {
 
   it("searches a list", () => assert.deepStrictEqual([...asking("LREM"), ...asking("LPOS")], []))
 
-  it("but those of repair walks the records", () => assert.deepStrictEqual(asking("HSCAN"), ["recount", "mend"]))
+  it("but those of repair walks the records", () =>
+    assert.deepStrictEqual(asking("HSCAN"), ["recount", "mend", "examine"]))
 })
 
 interface Sent {

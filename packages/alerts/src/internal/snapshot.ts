@@ -32,7 +32,9 @@ const ScheduleNow = Schema.Struct({
   /** Milliseconds since its next tick was due; below zero while it is still to come. */
   overdue: Schema.Number,
   /** The state of its last record, where that is not to be as it is. */
-  failed: Schema.optionalKey(Schema.String)
+  failed: Schema.optionalKey(Schema.String),
+  /** It is paused because no process declares it any more, and nobody has said that it is gone for good. */
+  isVanished: Schema.optionalKey(Schema.Boolean)
 })
 
 export const Snapshot = Schema.Struct({
@@ -51,12 +53,35 @@ const newestDead = 200
 export const inBounds = <A, E, R>(query: Effect.Effect<A, E | JobError.JobControlError, R>) =>
   Effect.catchTag(query, "JobControlError", (error) => Effect.die(error))
 
+/** How many schedules are looked at, in pages of a hundred by their names. */
+const mostSchedules = 10_000
+
+const allOf = (
+  { list }: JobSchedules.Shape
+): Effect.Effect<ReadonlyArray<JobSchedules.Schedule>, JobError.JobStoreError> =>
+  Effect.gen(function*() {
+    const all: Array<JobSchedules.Schedule> = []
+    for (;;) {
+      const page = yield* list({ after: all.at(-1)?.name })
+      all.push(...page)
+      if (page.length === 0 || all.length >= mostSchedules) return all
+    }
+  })
+
+/** What the next look is given of this one. Of thousands of schedules those that are well say nothing, and would be kept each time. */
+export const memoryOf = (now: Snapshot): Snapshot => ({
+  ...now,
+  schedules: now.schedules.filter(({ failed, isVanished, overdue }) =>
+    overdue > 0 || failed !== undefined || isVanished === true
+  )
+})
+
 export const take = Effect.gen(function*() {
   const jobs = yield* Jobs.Jobs
   const schedules = yield* JobSchedules.JobSchedules
   const { now, queues, workers } = yield* jobs.stats
   const { records } = yield* jobs.query({ states: ["dead"], limit: newestDead }).pipe(inBounds)
-  const listed = yield* schedules.list()
+  const listed = yield* allOf(schedules)
   const served = new Set(workers.flatMap((worker) => worker.leaseLeft > 0 ? worker.queues : []))
   return {
     at: now,
@@ -76,12 +101,16 @@ export const take = Effect.gen(function*() {
       reason: [deadReason ?? "dead", failures.at(-1)?.tag].filter((part) => part !== undefined).join(", "),
       finishedAt
     })),
-    schedules: listed.flatMap((schedule) => {
+    schedules: listed.flatMap((schedule): Snapshot["schedules"] => {
       const next = Option.getOrUndefined(schedule.next)
       const run = Option.flatMap(schedule.last, (last) => last.run)
       const state = Option.isSome(run) && (run.value.state === "dead" || run.value.state === "cancelled")
         ? run.value.state
         : undefined
+      // By whoever watches, its end would else be told as all being well.
+      if (Option.isSome(schedule.paused) && schedule.paused.value.reason === "Vanished") {
+        return [{ name: schedule.name, overdue: 0, isVanished: true }]
+      }
       if (schedule.status !== "active" || next === undefined) return []
       return [{
         name: schedule.name,

@@ -14,12 +14,14 @@ import { known } from "./queue.ts"
 import { countsText } from "./view.ts"
 import { ids, isEverything, selectionOf, type Where, where } from "./where.ts"
 
+export const yes = Flag.Boolean("yes").pipe(
+  Flag.withAlias("y"),
+  Flag.withDescription("Do not ask"),
+  Flag.withDefault(false)
+)
+
 const consent = {
-  yes: Flag.Boolean("yes").pipe(
-    Flag.withAlias("y"),
-    Flag.withDescription("Do not ask"),
-    Flag.withDefault(false)
-  ),
+  yes,
   dryRun: Flag.Boolean("dry-run").pipe(
     Flag.withDescription("Say how many records it would meet, and change nothing"),
     Flag.withDefault(false)

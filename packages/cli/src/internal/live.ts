@@ -12,7 +12,7 @@ import * as Terminal from "effect/Terminal"
 import { root, type Session } from "./connection.ts"
 import { failed } from "./failure.ts"
 import { jsonLine } from "./print.ts"
-import { counted, cut, instant, plain } from "./text.ts"
+import { counted, cut, cutMiddle, instant, plain } from "./text.ts"
 import { briefQueueTable, briefWorkerTable, statsText } from "./view.ts"
 
 const types = [
@@ -27,8 +27,24 @@ const types = [
   "deleted"
 ] as const satisfies ReadonlyArray<JobStore.RecordEvent["type"]>
 
-const eventLine = ({ at, attempt, id, queue, reason, tag, type }: JobStore.RecordEvent): string =>
+/** All of an event, for files and other programs. */
+const wholeLine = ({ at, attempt, id, queue, reason, tag, type }: JobStore.RecordEvent): string =>
   [instant(at), type.padEnd(9), id, plain(tag), `${plain(queue)}#${attempt}`, plain(reason ?? "")].join("  ").trimEnd()
+
+/** What is in front of every line on a screen: the time of day, what happened, and the id whole, since it is copied. */
+const front = 8 + 1 + 9 + 1 + 36 + 1
+
+/** A line on a screen of so many columns, whatever names there are: a queue gives way to the job and the reason. */
+export const eventLine = (event: JobStore.RecordEvent, columns: number): string => {
+  const { at, attempt, id, reason, type } = event
+  const room = Math.max(12, columns - front)
+  const tried = attempt > 0 ? `#${attempt}` : ""
+  const why = reason === undefined ? "" : ` ${cut(plain(reason), Math.floor(room / 2))}`
+  const job = cutMiddle(plain(event.tag), Math.max(6, room - tried.length - why.length)) + tried
+  const left = room - job.length - why.length
+  const queue = left > 8 ? ` ${cutMiddle(plain(event.queue), left - 1)}` : ""
+  return cut(`${instant(at).slice(11, 19)} ${type.padEnd(9)} ${id} ${job}${queue}${why}`, columns)
+}
 
 export const tail = (session: Session) =>
   Command.make("tail", {
@@ -44,12 +60,22 @@ export const tail = (session: Session) =>
       const isWanted = (event: JobStore.RecordEvent) =>
         (Option.isNone(job) || job.value === event.tag) && (Option.isNone(queue) || queue.value === event.queue) &&
         (type.length === 0 || type.includes(event.type as (typeof types)[number]))
+      const terminal = yield* Terminal.Terminal
+      const isScreen = yield* (yield* Stdio.Stdio).stdoutIsTerminal
+      const lineOf = (event: JobStore.RecordEvent) =>
+        json
+          ? Effect.succeed(jsonLine(event))
+          : isScreen
+          ? Effect.map(terminal.columns, (columns) => eventLine(event, columns))
+          : Effect.succeed(wholeLine(event))
       let isOpen = false
       yield* Stream.runForEach((yield* Jobs.Jobs).events, (event) => {
         if (event.type !== "missed") {
-          return isWanted(event) ? Console.log(json ? jsonLine(event) : eventLine(event)) : Effect.void
+          return isWanted(event) ? Effect.flatMap(lineOf(event), Console.log) : Effect.void
         }
-        const said = isOpen ? "… some events were missed" : "listening, until Ctrl-C"
+        const said = isOpen
+          ? "… some events were missed"
+          : `listening${isScreen && !json ? ", times in UTC" : ""}, until Ctrl-C`
         isOpen = true
         return Console.error(said)
       })

@@ -11,7 +11,7 @@ import { failed } from "./failure.ts"
 import { jsonLine, print, printAll } from "./print.ts"
 import { counted } from "./text.ts"
 import { recordTable, recordText, statsText } from "./view.ts"
-import { idOf, selectionOf, where } from "./where.ts"
+import { idOf, inside, insideOf, otherReading, selectionOf, where } from "./where.ts"
 
 export const stats = (session: Session) =>
   Command.make("stats", {}, () =>
@@ -26,29 +26,37 @@ export const stats = (session: Session) =>
 export const list = (session: Session) =>
   Command.make("list", {
     ...where,
+    ...inside,
     order: Flag.Literals("order", ["newest", "oldest"]).pipe(
       Flag.withDescription("By the enqueue"),
       Flag.withDefault("newest")
     ),
     limit: Flag.Int("limit").pipe(Flag.withDescription("How many, 1 to 1000"), Flag.withDefault(50)),
     cursor: Flag.String("cursor").pipe(Flag.withDescription("The cursor of the page before"), Flag.optional)
-  }, ({ cursor, limit, order, ...given }) =>
+  }, ({ cursor, data, limit, order, ...given }) =>
     session(Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs
       const { now } = yield* jobs.stats
       const selection = yield* selectionOf(given, [], now)
-      const page = yield* jobs.query({ ...selection, order, limit, cursor: Option.getOrUndefined(cursor) })
+      const payload = yield* insideOf(data, selection)
+      const page = yield* jobs.query({ ...selection, payload, order, limit, cursor: Option.getOrUndefined(cursor) })
       yield* printAll(
         page.records,
-        () => page.records.length > 0 ? recordTable(page.records, now) : noneOf(page)
+        () => page.records.length > 0 ? recordTable(page.records, now) : noneOf(page) + otherReading(payload)
       )
       // Where a person looks, and out of the way of who reads the records.
       if (Option.isSome(page.cursor)) yield* Console.error(goOn(page, limit, page.cursor.value))
     }))).pipe(
-      Command.withDescription("One page of records, by job, queue, state, tag, error, flow and time"),
+      Command.withDescription(
+        "One page of records, by job, queue, state, tag, error, flow, time, and what stands in the payload"
+      ),
       Command.withAlias("ls"),
       Command.withExamples([
         { command: "capstan list --state dead --since 2h", description: "What died of the last two hours' records" },
+        {
+          command: "capstan list --job SendMail --data /to=ada@example.com",
+          description: "Those of one receiver, among the newest 10,000 of the job"
+        },
         { command: "capstan list --job SendMail --json | jq .id", description: "For programs: one record a line" }
       ])
     )
@@ -83,38 +91,65 @@ export const inspect = (session: Session) =>
 /** How many records are written, and read ahead, at a time. */
 const page = 1000
 
+/** Half an export must not pass for a whole one: it has its name when it is complete. Whatever has the name already is left alone. */
+const intoNew = <E, R>(path: string, content: Stream.Stream<Uint8Array, E, R>) =>
+  Effect.scoped(Effect.gen(function*() {
+    const files = yield* FileSystem.FileSystem
+    const half = `${path}.part`
+    for (
+      const [name, why] of [[path, "--out is for a file that is not there yet"], [
+        half,
+        "another export writes it, or one was cut off: remove it"
+      ]]
+    ) {
+      if (yield* files.exists(name!)) return yield* failed("Usage", `${name} is there already: ${why}`)
+    }
+    yield* Effect.acquireRelease(files.writeFile(half, new Uint8Array(), { flag: "wx" }), () =>
+      Effect.ignore(files.remove(half)))
+    yield* Stream.run(content, files.sink(half, { flag: "a" }))
+    yield* files.link(half, path)
+  }))
+
 export const exported = (session: Session) =>
   Command.make("export", {
     ...where,
+    ...inside,
     out: Flag.Path("out").pipe(
       Flag.withDescription("A file that is not there yet. Without it the records go to the output"),
       Flag.optional
     )
-  }, ({ out, ...given }) =>
+  }, ({ data, out, ...given }) =>
     session(Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs
       const { now } = yield* jobs.stats
       const selection = yield* selectionOf(given, [], now)
+      const payload = yield* insideOf(data, selection)
+      const query = { ...selection, payload, order: "oldest", limit: page } as const
       let count = 0
-      const lines = jobs.stream({ ...selection, order: "oldest", limit: page }).pipe(
-        Stream.map((record) => `${jsonLine(record)}\n`),
-        Stream.rechunk(page),
-        Stream.tap(() =>
-          Effect.suspend(() =>
-            ++count % (10 * page) === 0 ? Console.error(`${counted(count, "record")} …`) : Effect.void
-          )
+      let looked = 0
+      let told = 0
+      // Where few of many match, a page may have none for long.
+      const tell = Effect.suspend(() => {
+        if (Math.max(count, looked) < told + 10 * page) return Effect.void
+        told = Math.max(count, looked)
+        return Console.error(
+          looked > count
+            ? `${counted(count, "record")} of ${looked} that were looked at …`
+            : `${counted(count, "record")} …`
         )
-      )
+      })
+      const lines = Stream.paginate(undefined as string | undefined, (cursor) =>
+        Effect.gen(function*() {
+          const found = yield* jobs.query({ ...query, cursor })
+          count += found.records.length
+          looked += found.looked ?? found.records.length
+          yield* tell
+          return [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const
+        })).pipe(Stream.map((record) => `${jsonLine(record)}\n`))
       if (Option.isNone(out)) {
         yield* Stream.runForEach(lines, (line) => Console.log(line.trimEnd()))
       } else {
-        const files = yield* FileSystem.FileSystem
-        // Half an export must not pass for a whole one: it has its name when it is complete.
-        const half = `${out.value}.part`
-        yield* Stream.run(Stream.encodeText(lines), files.sink(half, { flag: "wx" })).pipe(
-          Effect.andThen(files.link(half, out.value)),
-          Effect.ensuring(Effect.ignore(files.remove(half)))
-        )
+        yield* intoNew(out.value, Stream.encodeText(lines))
       }
       yield* Console.error(counted(count, "record"))
     }))).pipe(Command.withDescription("Records as NDJSON, oldest first, in bounded memory; sensitive parts masked"))

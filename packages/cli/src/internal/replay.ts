@@ -4,6 +4,7 @@
  */
 import { type Job, type JobRecord, Jobs, type JobStore } from "capstan"
 import { Command, Flag } from "effect/cli"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -33,10 +34,25 @@ interface Outlook {
 /** So many lines are for people. */
 const shown = 100
 
+/** So many records are read, and run again, at a time. */
+const page = 1000
+
+type Apps = Option.Option<ReadonlyMap<string, Job.Any>>
+
+/** What all of them come to. */
+interface Reading {
+  matched: number
+  runs: number
+  failing: number
+  unchecked: number
+  /** The first of each kind, by what is to be seen to first: not more than somebody is told of. */
+  readonly told: readonly [failing: Array<Outlook>, left: Array<Outlook>, runs: Array<Outlook>]
+}
+
 const isReplayable = (state: JobRecord.State): boolean =>
   state === "dead" || state === "cancelled" || state === "completed" || state === "scheduled"
 
-const outlookOf = (jobs: Jobs.Shape, apps: Option.Option<ReadonlyMap<string, Job.Any>>, record: JobRecord.JobRecord) =>
+const outlookOf = (jobs: Jobs.Shape, apps: Apps, record: JobRecord.JobRecord) =>
   Effect.gen(function*() {
     const { id, queue, state, tag, version } = record
     const about = { id, job: tag, queue, state, version, runs: isReplayable(state) }
@@ -55,10 +71,35 @@ const outlookOf = (jobs: Jobs.Shape, apps: Option.Option<ReadonlyMap<string, Job
 const isFailing = ({ payload, runs }: Outlook): boolean => runs && payload === "does not decode"
 
 /** What is to be seen to comes first. */
-const rank = (outlook: Outlook): number => isFailing(outlook) ? 0 : outlook.runs ? 2 : 1
+const rank = (outlook: Outlook): 0 | 1 | 2 => isFailing(outlook) ? 0 : outlook.runs ? 2 : 1
 
-const outlookText = (outlooks: ReadonlyArray<Outlook>): string => {
-  const rows = outlooks.toSorted((a, b) => rank(a) - rank(b)).slice(0, shown).map((
+/** Reads all that match, page by page. Where no payload is checked it only counts, as far as a count is for a person. */
+const readAll = (jobs: Jobs.Shape, apps: Apps, selection: JobStore.Selection) =>
+  Effect.gen(function*() {
+    const reading: Reading = { matched: 0, runs: 0, failing: 0, unchecked: 0, told: [[], [], []] }
+    const all = jobs.stream({ ...selection, limit: page })
+    yield* (Option.isNone(apps) ? Stream.take(all, most) : all).pipe(
+      Stream.mapEffect((record) => outlookOf(jobs, apps, record), { concurrency: 8 }),
+      Stream.runForEach((outlook) => {
+        reading.matched++
+        if (outlook.runs) reading.runs++
+        if (outlook.runs && outlook.payload === "unchecked") reading.unchecked++
+        if (isFailing(outlook)) reading.failing++
+        const told = reading.told[rank(outlook)]
+        if (told.length < most) told.push(outlook)
+        return Option.isSome(apps) && reading.matched % most === 0
+          ? Console.error(`${reading.matched} payloads read …`)
+          : Effect.void
+      })
+    )
+    return reading
+  })
+
+const outlooksOf = ({ told: [failing, left, runs] }: Reading, many: number): ReadonlyArray<Outlook> =>
+  [...failing, ...left, ...runs].slice(0, many)
+
+const readingText = (reading: Reading): string => {
+  const rows = outlooksOf(reading, shown).map((
     { id, issue, job, payload, queue, runs, state, version }
   ) => [
     id,
@@ -78,19 +119,56 @@ const outlookText = (outlooks: ReadonlyArray<Outlook>): string => {
     { title: "REPLAY" },
     { title: "PAYLOAD" }
   ] as const
-  const more = outlooks.length - rows.length
-  return table(columns, rows) + (more > 0 ? `\nand ${more} more like the last` : "")
+  const more = reading.matched - rows.length
+  return table(columns, rows) + (more > 0 ? `\nand ${more} more` : "")
 }
 
-const outlookSummary = (outlooks: ReadonlyArray<Outlook>): string => {
-  const runs = outlooks.filter(({ runs }) => runs)
-  const failing = runs.filter(isFailing).length
-  const unchecked = runs.filter(({ payload }) => payload === "unchecked").length
-  return `would replay ${atLeast(runs.length)}` +
-    (outlooks.length > runs.length ? `, leave ${outlooks.length - runs.length} as they are` : "") +
+/** Whether there may be more than were read. */
+const isAtLeast = ({ matched }: Reading, apps: Apps): boolean => Option.isNone(apps) && matched >= most
+
+const recordsText = (count: number, reading: Reading, apps: Apps): string =>
+  isAtLeast(reading, apps) ? atLeast(count) : counted(count, "record")
+
+const readingSummary = (reading: Reading, apps: Apps): string => {
+  const { failing, matched, runs, unchecked } = reading
+  return `would replay ${recordsText(runs, reading, apps)}` +
+    (matched > runs ? `, leave ${matched - runs} as they are` : "") +
     (failing > 0 ? `; ${counted(failing, "payload")} would not decode` : "") +
     (unchecked > 0 ? "; payloads are unchecked: give --app" : failing === 0 ? "; all payloads decode" : "")
 }
+
+/**
+ * Runs again what was read, page by page, each page read once more: what has come to match meanwhile is checked, too, and left where it
+ * would not decode.
+ */
+const retryChecked = (jobs: Jobs.Shape, apps: Apps, selection: JobStore.Selection) =>
+  Effect.gen(function*() {
+    const counts = { changed: 0, requested: 0, unchanged: 0, notFound: 0, undecodable: 0 }
+    let told = 0
+    let cursor: string | undefined
+    do {
+      const found = yield* jobs.query({ ...selection, limit: page, cursor })
+      const outlooks = yield* Effect.forEach(found.records, (record) => outlookOf(jobs, apps, record), {
+        concurrency: 8
+      })
+      const failing = outlooks.filter(isFailing).length
+      const ids = outlooks.filter((outlook) => !isFailing(outlook)).map(({ id }) => id)
+      counts.undecodable += failing
+      if (ids.length > 0) {
+        const done = yield* jobs.retry({ ...selection, ids })
+        counts.changed += done.changed
+        counts.requested += done.requested
+        counts.unchanged += done.unchanged
+        counts.notFound += done.notFound
+      }
+      if (counts.changed >= told + most) {
+        told = counts.changed
+        yield* Console.error(`${counts.changed} run again …`)
+      }
+      cursor = Option.getOrUndefined(found.cursor)
+    } while (cursor !== undefined)
+    return counts
+  })
 
 const selectionFor = (given: Selected) =>
   Effect.gen(function*() {
@@ -143,12 +221,8 @@ const replaySelected = (given: Selected, path: Option.Option<string>) =>
     const jobs = yield* Jobs.Jobs
     const selection = yield* selectionFor(given)
     const apps = Option.isSome(path) ? Option.some(yield* jobsOf(path.value)) : Option.none()
-    const outlooks: ReadonlyArray<Outlook> = yield* jobs.stream({ ...selection, limit: 1000 }).pipe(
-      Stream.take(most),
-      Stream.mapEffect((record) => outlookOf(jobs, apps, record), { concurrency: 8 }),
-      Stream.runCollect
-    )
-    if (outlooks.length === 0) {
+    const reading = yield* readAll(jobs, apps, selection)
+    if (reading.matched === 0) {
       return yield* failed(
         "NotFound",
         given.ids.length === 1
@@ -158,42 +232,47 @@ const replaySelected = (given: Selected, path: Option.Option<string>) =>
           : "no record matches"
       )
     }
-    const failing = outlooks.filter(isFailing)
+    const [first] = outlooksOf(reading, 1)
     if (given.dryRun) {
       yield* print(
         {
-          matched: outlooks.length,
-          isAtLeast: outlooks.length >= most,
-          runs: outlooks.filter(({ runs }) => runs).length,
-          undecodable: failing.length,
-          records: outlooks
+          matched: reading.matched,
+          isAtLeast: isAtLeast(reading, apps),
+          runs: reading.runs,
+          undecodable: reading.failing,
+          records: outlooksOf(reading, most)
         },
-        () => `${outlookText(outlooks)}\n${outlookSummary(outlooks)}`
+        () => `${readingText(reading)}\n${readingSummary(reading, apps)}`
       )
-      if (failing.length > 0) {
-        return yield* failed("Found", `${counted(failing.length, "payload")} would not decode`)
+      if (reading.failing > 0) {
+        return yield* failed("Found", `${counted(reading.failing, "payload")} would not decode`)
       }
       return
     }
-    if (failing.length > 0) {
+    if (reading.failing > 0) {
       return yield* failed(
         "Usage",
-        `${counted(failing.length, "payload")} would not decode, such as that of ${failing[0]!.id}: ` +
-          `${failing[0]!.issue}. Nothing was changed; --dry-run says which`
+        `${counted(reading.failing, "payload")} would not decode, such as that of ${first!.id}: ` +
+          `${first!.issue}. Nothing was changed; --dry-run says which`
       )
     }
-    const [one] = outlooks
     // Who names one record means it.
     if (given.ids.length === 1) {
       const { changed } = yield* jobs.retry(selection)
       return yield* print(
-        { id: one!.id, changed: changed > 0 },
-        () => changed > 0 ? `${one!.id} runs again` : `${one!.id} is ${one!.state}: it was left as it is`
+        { id: first!.id, changed: changed > 0 },
+        () => changed > 0 ? `${first!.id} runs again` : `${first!.id} is ${first!.state}: it was left as it is`
       )
     }
-    if (!given.yes) yield* confirm(`replay ${atLeast(outlooks.length)}?`)
-    const counts = yield* jobs.retry(selection)
-    yield* print(counts, () => countsText("to run again", counts))
+    if (!given.yes) yield* confirm(`replay ${recordsText(reading.matched, reading, apps)}?`)
+    if (Option.isNone(apps) || given.ids.length > 0) {
+      const counts = yield* jobs.retry(selection)
+      return yield* print(counts, () => countsText("to run again", counts))
+    }
+    const counts = yield* retryChecked(jobs, apps, selection)
+    yield* print(counts, () =>
+      countsText("to run again", counts) +
+      (counts.undecodable > 0 ? `, ${counts.undecodable} left that came meanwhile and would not decode` : ""))
   })
 
 export const replay = (session: Session) =>

@@ -1,5 +1,5 @@
 /** Which records: the same flags for every command that looks at records or acts on them. */
-import { JobRecord, type JobStore } from "capstan"
+import { JobRecord, type Jobs, type JobStore } from "capstan"
 import { Argument, Flag } from "effect/cli"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -38,6 +38,68 @@ export const where = {
 
 export type Where = {
   readonly [K in keyof typeof where]: (typeof where)[K] extends Flag.Flag<infer A> ? A : never
+}
+
+/** For commands that look: what acts goes by what a store has an index of. */
+export const inside = {
+  data: Flag.String("data").pipe(
+    Flag.withMetavar("/place=value"),
+    Flag.withDescription(
+      "What stands in the payload, such as /to=ada@example.com or /order/id=42; beside another flag, may be given more than once"
+    ),
+    Flag.between(0, 10)
+  )
+}
+
+/** A value is JSON where it reads as a number, true, false, null or a quoted text; else it is the text itself. */
+const valueOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** By JSON pointer; none where nothing is asked. */
+export const insideOf = (
+  data: ReadonlyArray<string>,
+  selection: JobStore.Selection
+): Effect.Effect<NonNullable<Jobs.Query["payload"]> | undefined, CommandFailed> =>
+  Effect.gen(function*() {
+    if (data.length === 0) return undefined
+    if (isEverything(selection)) {
+      return yield* failed(
+        "Usage",
+        "--data is looked up in what another flag leaves, since no store has an index of payloads: give --job, --queue, --since or such beside it"
+      )
+    }
+    const payload: Record<string, string | number | boolean | null> = {}
+    for (const one of data) {
+      const [, place, text] = /^((?:\/[^=]*)?)=(.*)$/s.exec(one) ?? []
+      if (place === undefined) {
+        return yield* failed("Usage", `--data must be a place and a value, such as /to=ada@example.com, it is ${one}`)
+      }
+      if (Object.hasOwn(payload, place)) return yield* failed("Usage", `--data has ${place} twice`)
+      const value = valueOf(text!)
+      if (typeof value === "object" && value !== null) {
+        return yield* failed(
+          "Usage",
+          `--data must be about one value, ${place}=${text} is about several: give the place of each`
+        )
+      }
+      payload[place] = value as string | number | boolean | null
+    }
+    return payload
+  })
+
+/** Whether a number may have been meant as a text: the same in words. */
+export const otherReading = (payload: Jobs.Query["payload"]): string => {
+  const found = Object.entries(payload ?? {}).find(([, value]) => typeof value !== "string")
+  return found === undefined
+    ? ""
+    : ` (${found[1]} was sought as ${found[1] === null ? "null" : `a ${typeof found[1]}`}; as a text it is --data '${
+      found[0]
+    }="${found[1]}"')`
 }
 
 /** The store would refuse it too, in words of its own. */

@@ -326,6 +326,8 @@ export const stats = (s: string): string => `
     ${s}.oldest_ready(c.queue)::float8 AS oldest
   FROM counts c FULL JOIN ${s}.queue q ON q.name = c.queue ORDER BY 1`
 
+export const clock = (s: string): string => `SELECT ${s}.clock()::float8 AS now`
+
 export const workers = (s: string): string => `
   SELECT w.id, w.queues, (w.lease_until - ${s}.clock())::float8 AS lease_left,
     (SELECT count(DISTINCT r.id) FROM ${s}.claimed c, unnest(c.ids) AS u(id) JOIN ${s}.record r ON r.id = u.id

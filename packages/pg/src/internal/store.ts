@@ -355,8 +355,11 @@ export const make = Effect.fnUntraced(function*(
     stats: Effect.gen(function*() {
       const queues = yield* client.call<QueueRow>("stats", Query.stats(s), [])
       const workers = yield* client.call<WorkerRow>("stats", Query.workers(s), [])
+      // A store that is new has no row to say it in.
+      const told: ReadonlyArray<{ readonly now: number }> = workers.length > 0 ? workers : queues
+      const [first] = told.length > 0 ? told : yield* client.call<{ readonly now: number }>("stats", Query.clock(s), [])
       return {
-        now: workers[0]?.now ?? queues[0]?.now ?? 0,
+        now: first!.now,
         queues: queues.map(({ now, oldest, parked, paused, queue, ...counts }) => ({
           queue,
           counts,

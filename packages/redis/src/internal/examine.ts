@@ -52,7 +52,7 @@ const findings = (
         is: "warning",
         detail: `${wrong} of ${some} are in not all of them, and ${keys.slice(0, named).join(", ")}` +
           `${keys.length > named ? ` and ${keys.length - named} more lack` : keys.length === 1 ? " lacks" : " lack"} ` +
-          "something: RedisJobStore.repair makes them anew while workers go on"
+          "something: `capstan repair`, or RedisJobStore.repair, makes them anew while workers go on"
       }
       : {
         what: "indexes",

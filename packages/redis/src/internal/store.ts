@@ -16,6 +16,7 @@ import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
 import { select } from "./query.ts"
+import { repair } from "./repair.ts"
 import { isUnheard } from "./replicated.ts"
 import * as Schedules from "./schedules.ts"
 import { guarded, type InsideSqlTransaction, openTransaction } from "./transaction.ts"
@@ -148,6 +149,7 @@ export const make = Effect.fnUntraced(function*(
       : {}),
     describe: describe(client, settings),
     examine: examine([client]),
+    repair: ({ dryRun }) => repair([client], dryRun),
     enqueue: (request) => Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueue)),
 
     exchange: (request) => {

@@ -36,7 +36,10 @@ local function seeHot(id, hot)
     add(shelves, kind.shelves[state].name, 1)
   end
   if not hasFlag(flags, MORE) then return end
-  local its = cmsgpack.unpack(call('HGET', M, id))
+  local text = call('HGET', M, id)
+  -- It has lost what it had of its own: it is in its queue's figures alone.
+  if not text then return end
+  local its = cmsgpack.unpack(text)
   if hasFlag(flags, ADMITTED) then
     add(slots, its.key, 1)
     limits[its.key] = its.limit
@@ -235,33 +238,69 @@ local function mendRecord(row)
   end
   if row.more then mendKeys(row) end
 end
+
+-- Whether it has what it had of its own.
+local function isWhole(id)
+  local hot = call('HGET', H, id)
+  return not hot or select(2, struct.unpack(LAYOUT, hot)) % 2 == 0 or call('HEXISTS', M, id) == 1
+end
+
+local function knowsItsWaits(row)
+  return row.state ~= BLOCKED or row.more.blocked ~= 'Dependencies' or call('EXISTS', P .. ':dp:' .. row.id) == 1
+end
+
+local function page(cursor, many)
+  local read, ids = call('HSCAN', C, cursor, 'COUNT', many), {}
+  for i = 1, #read[2], 2 do ids[#ids + 1] = read[2][i] end
+  return read[1], ids
+end
 `
 
 /**
  * Sees to some records. ARGV: cursor, then what is broken. Records of a broken lane come back by their place, those of a
- * broken shelf are sorted first. Answers the next cursor.
+ * broken shelf are sorted first. Answers the next cursor, how many it has seen, how many of them were missing in an index, and how
+ * many have lost a part of their own.
  *
  * Cost: some ten commands a record, 500 records a call; safe while workers work.
  */
 export const mend = String.raw`
 for i = 2, #ARGV do broken[ARGV[i]] = true end
-local read = call('HSCAN', C, ARGV[1], 'COUNT', 500)
-for i = 1, #read[2], 2 do
-  local row = load(read[2][i])
-  mendRecord(row)
-  woken[queueOf(row)] = true
+local write, isAdded = call, false
+local adds = { ZADD = true, SADD = true, HSETNX = true }
+
+local function added(command, key, ...)
+  local answer = write(command, key, ...)
+  if command == 'APPEND' or adds[command] and answer == 1 then isAdded = true end
+  return answer
+end
+
+local cursor, ids = page(ARGV[1], 500)
+local missing, lost = 0, 0
+for _, id in ipairs(ids) do
+  if isWhole(id) then
+    local row = load(id)
+    if not knowsItsWaits(row) then lost = lost + 1 end
+    call, isAdded = added, false
+    mendRecord(row)
+    call = write
+    if isAdded then missing = missing + 1 end
+    woken[queueOf(row)] = true
+  else
+    lost = lost + 1
+  end
 end
 flush()
 close()
-return read[1]
+return { cursor, #ids, missing, lost }
 `
 
 /**
  * Looks whether some records, chosen at random, are in every index that they belong to: what mending would write and is not
- * there; schedules likewise. ARGV: how many. Which record stands where in a lane is not looked at; a lane as a whole has room for what the figures say.
+ * there; schedules likewise. ARGV: how many, and with a cursor those at its place instead. Which record stands where in a lane is
+ * not looked at; a lane as a whole has room for what the figures say.
  *
  * Answers how many records there are, at how many was looked, how many of them have lost a part of their own, how many are in not
- * all of their indexes, and what is missing.
+ * all of their indexes, what is missing, and the next cursor.
  *
  * Cost: some ten commands a record, a read of the piece of the log for each that has one of its own, three commands a lane.
  */
@@ -293,11 +332,6 @@ function call(command, key, ...)
   if not look(key, ...) then miss(key) end
 end
 
-local function seeParts(id)
-  local hot = ask('HGET', H, id)
-  return not hot or select(2, struct.unpack(LAYOUT, hot)) % 2 == 0 or ask('HEXISTS', M, id) == 1
-end
-
 local seen = {}
 
 -- What no mending of a single record writes.
@@ -327,15 +361,12 @@ local function see(row)
   end
 end
 
-local function isWhole(row)
-  return row.state ~= BLOCKED or row.more.blocked ~= 'Dependencies' or ask('EXISTS', P .. ':dp:' .. row.id) == 1
-end
-
-local ids = ask('HRANDFIELD', C, ARGV[1])
+local cursor, ids = '0', nil
+if ARGV[2] then cursor, ids = page(ARGV[2], ARGV[1]) else ids = ask('HRANDFIELD', C, ARGV[1]) end
 local lost, wrong = 0, 0
 for _, id in ipairs(ids) do
-  local row = seeParts(id) and load(id)
-  if not row or not isWhole(row) then lost = lost + 1
+  local row = isWhole(id) and load(id)
+  if not row or not knowsItsWaits(row) then lost = lost + 1
   else
     isMissed = false
     see(row)
@@ -363,7 +394,7 @@ for _, name in ipairs(ask('HRANDFIELD', P .. ':sc', ARGV[1])) do
   if attend and not ask('ZSCORE', P .. ':sa', name) then miss(P .. ':sa') end
 end
 
-return { ask('HLEN', C), #ids, lost, wrong, names }
+return { ask('HLEN', C), #ids, lost, wrong, names, cursor }
 `
 
 /** Puts sorted records before what has finished meanwhile. ARGV: a shelf. Answers whether there are more. */

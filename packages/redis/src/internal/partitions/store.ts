@@ -14,6 +14,7 @@ import type { Calls } from "../client.ts"
 import { clean, packWorker } from "../codec.ts"
 import { examine } from "../examine.ts"
 import { makeEvents, makeWakeups } from "../listen.ts"
+import { repair } from "../repair.ts"
 import { make, type Settings } from "../store.ts"
 import { guarded, openTransaction } from "../transaction.ts"
 import { Away } from "./away.ts"
@@ -158,6 +159,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
       : {}),
     describe: describe(stores, counts),
     examine: examine(clients),
+    repair: ({ dryRun }) => repair(clients, dryRun),
     enqueue: (request) =>
       Effect.withFiber((fiber) => guarded(settings.insideSqlTransaction, fiber, request, enqueuer.enqueue)),
     exchange: (request) => exchanger.exchange(request),
