@@ -1,7 +1,8 @@
 /** An audit that cannot fail is no evidence: each of its words is found in a ledger that deserves it, and in no other. */
 import { describe, expect, it } from "vitest"
-import { audit, type Findings } from "../chaos/src/audit.ts"
+import { audit, type Findings, wallClock } from "../chaos/src/audit.ts"
 import { inversions } from "../chaos/src/faults/chain.ts"
+import { blame } from "../chaos/src/faults/poison.ts"
 import { balancesAfter, opening } from "../chaos/src/jobs/bank.ts"
 import { doubledOf, instantsOf, missedOf, period } from "../chaos/src/jobs/ticks.ts"
 import type { Entry, Kind } from "../chaos/src/ledger.ts"
@@ -188,6 +189,46 @@ const passThrough = (framing: Framing, bytes: Buffer, size: number): ReadonlyArr
 
 const tick = (name: "once" | "all", at: number): Stored =>
   stored({ id: `${name} ${at}`, tag: "Tick", payload: JSON.stringify({ name, at }) })
+
+describe("poison", () => {
+  const poison = (by: string): ReadonlyArray<Told> => [[by, "claim", { id: "p" }], [by, "start", { id: "p" }]]
+  const beside = (by: string): Told => [by, "claim", { id: "s" }]
+  /** After so many entries of the ledger. */
+  const death = (after: number, charged: boolean) => ({ at: wallClock + after + 0.5, charged })
+  const judged = (told: ReadonlyArray<Told>, ofPoison: Stored["deaths"], ofOther: Stored["deaths"] = []) => {
+    const { nobody, others, runs } = blame({
+      entries: ledger(...told),
+      stored: [stored({ id: "p", tag: "Poison", deaths: ofPoison }), stored({ id: "s", deaths: ofOther })]
+    })
+    return { runs, others, nobody: nobody.length }
+  }
+
+  it("is charged with each of its runs", () => {
+    expect(judged([...poison("w1"), ...poison("w2")], [death(2, true), death(4, true)]))
+      .toEqual({ runs: 2, others: 0, nobody: 0 })
+  })
+
+  it("is not where its worker held one that had crashed others before, and was charged instead", () => {
+    const told = [beside("w1"), ...poison("w1"), beside("w2"), ...poison("w2")]
+    const ofPoison = [death(3, true), death(6, false)]
+    expect(judged(told, ofPoison, [death(3, true), death(6, true)])).toEqual({ runs: 2, others: 1, nobody: 0 })
+    // Its worker had not been told.
+    expect(judged([...told.slice(0, 3), ...poison("w2")], [death(3, true), death(5, false)], [
+      death(3, true),
+      death(5, true)
+    ])).toEqual({ runs: 2, others: 1, nobody: 0 })
+    // Charged at the same time, and no suspect; a suspect that was not charged; one that another worker had.
+    expect(judged(told, ofPoison, [death(6, true)])).toEqual({ runs: 2, others: 0, nobody: 1 })
+    expect(judged(told, ofPoison, [death(3, true), death(6, false)])).toEqual({ runs: 2, others: 0, nobody: 1 })
+    const apart = [...told.slice(0, 3), beside("w3"), ...poison("w2")]
+    expect(judged(apart, ofPoison, [death(3, true), death(6, true)])).toEqual({ runs: 2, others: 0, nobody: 1 })
+  })
+
+  it("that nobody was charged with is found", () => {
+    expect(judged(poison("w1"), [death(2, false)])).toEqual({ runs: 1, others: 0, nobody: 1 })
+    expect(judged(poison("w1"), [])).toEqual({ runs: 1, others: 0, nobody: 1 })
+  })
+})
 
 describe("the instants of a schedule", () => {
   it.each<readonly [string, ReadonlyArray<number>, { readonly missed: number; readonly doubled: number }]>([

@@ -17,6 +17,7 @@ const day = 86_400_000
 
 const job = (id: string, given: Partial<SourceJob> = {}): SourceJob => ({
   id,
+  edition: "1",
   name: "send-mail",
   payload: { to: "ada", subject: id },
   priority: 0,
@@ -193,6 +194,42 @@ describe("the mover", () => {
         yield* TestClock.adjust("1 hour")
         assert.deepStrictEqual([runs, waiting.size], [1, 0])
       }).pipe(Effect.scoped)
+  )
+
+  live(
+    "a job that has the id of one that has moved, or was changed since it was stored, is another one",
+    () =>
+      Effect.gen(function*() {
+        const { source, waiting } = queueOf(job("m1"), job("m2"))
+        yield* run(source, { mode: "copy" })
+        waiting.set("m2", job("m2", { edition: "2", payload: { to: "ada", subject: "changed" } }))
+        yield* run(source)
+        waiting.set("m1", job("m1", { edition: "2", payload: { to: "ada", subject: "again" } }))
+        const { counts } = yield* run(source)
+        assert.deepInclude(counts, { read: 1, stored: 1, before: 0, removed: 1 })
+        const subjects = (yield* records).map(({ payload }) => JSON.parse(payload).subject)
+        assert.deepStrictEqual(subjects.toSorted(), ["again", "changed", "m1", "m2"])
+      })
+  )
+
+  live(
+    "says once of a job that stays why, also where it begins to run meanwhile or is read twice",
+    () =>
+      Effect.gen(function*() {
+        const stays = job("r1", { name: "resize" })
+        const { source } = queueOf(stays)
+        const twice: Source = {
+          ...source,
+          pages: (_, use) => Effect.andThen(use([stays]), use([stays])),
+          others: Effect.map(source.others, (others) => [...others, { ...others[0]!, reason: "Schedule" }])
+        }
+        const { counts, rejects } = yield* run(twice)
+        assert.deepStrictEqual(rejects.map(({ id, reason }) => [id, reason]), [["r1", "UnknownName"], [
+          "r1",
+          "Schedule"
+        ]])
+        assert.deepStrictEqual(counts.rejected, { UnknownName: 1, Schedule: 1 })
+      })
   )
 
   live("writes its report as one JSON object a line, anew in each run", () =>

@@ -198,7 +198,7 @@ const recovery = (
 }
 
 /** What the store's clock says beyond the ledger's: both are this machine's. */
-const wallClock = Date.now() - now()
+export const wallClock = Date.now() - now()
 
 /** An attempt of a key lasts until its handler ends, is interrupted, or its process dies. */
 const highest = (entries: ReadonlyArray<Entry>): ReadonlyMap<string, number> => {

@@ -4,13 +4,15 @@ import { RedisJobStore } from "@capstan/redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { PgClient } from "@effect/sql-pg"
 import { JobSchedules, JobStore } from "capstan"
-import { Effect, Layer, Logger, Option, Redacted, Schedule } from "effect"
+import { Effect, Layer, Logger, Option, Redacted, Schedule, type Scope } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
 import assert from "node:assert/strict"
 import process from "node:process"
 import * as Cron from "./cron.ts"
 import * as BullMQ from "./test/bullmq.ts"
-import { check, race } from "./test/checks.ts"
+import { check, type Filled, race } from "./test/checks.ts"
 import * as GraphileWorker from "./test/graphile-worker.ts"
+import { type Given, killedAnywhere, leavesOut } from "./test/kills.ts"
 import * as PgBoss from "./test/pg-boss.ts"
 import { killedAndRepeated } from "./test/programs.ts"
 import { task } from "./theirs/node-cron.ts"
@@ -23,15 +25,36 @@ console.info = () => {}
 
 const Postgres = PgClient.layer({ url: Redacted.make(postgresUrl), maxConnections: 20 })
 
-let made = 0
+// The schema or the prefix of each run is its own; the client is that of the source, so a page is one transaction.
 const stores = {
-  // The schema of each run is its own; the client is that of the source, so a page is one transaction.
-  Postgres: () => PgJobStore.layer({ schema: `capstan_${++made}` }),
-  Redis: () =>
-    RedisJobStore.layer({ prefix: `capstan-${++made}` }).pipe(Layer.provide(NodeRedis.layer({ url: redisUrl })))
+  Postgres: (schema: string) => PgJobStore.layer({ schema }),
+  Redis: (prefix: string) => RedisJobStore.layer({ prefix }).pipe(Layer.provide(NodeRedis.layer({ url: redisUrl })))
 }
 
-const queues = {
+let made = 0
+/** With a store of this kind that is empty. */
+const withEmpty = <A, E>(
+  to: Given["to"],
+  use: (store: string) => Effect.Effect<A, E, JobStore.JobStore | PgClient.PgClient | SqlClient | Scope.Scope>
+) => {
+  const name = `capstan_${++made}`
+  return Effect.runPromise(
+    use(name).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(stores[to](name), Postgres)),
+      Effect.provide(Logger.layer([]))
+    )
+  )
+}
+
+interface Moved extends Pick<typeof BullMQ, "many" | "works"> {
+  readonly filled: (url: string) => Effect.Effect<Filled, unknown, JobStore.JobStore | SqlClient | Scope.Scope>
+  readonly url: string
+  readonly env: Readonly<Record<string, string>>
+  readonly program: string
+}
+
+const queues: Readonly<Record<Given["from"], Moved>> = {
   BullMQ: { ...BullMQ, url: redisUrl, env: { REDIS_URL: redisUrl }, program: "move-bullmq.ts" },
   "pg-boss": { ...PgBoss, url: postgresUrl, env: { DATABASE_URL: postgresUrl }, program: "move-pg-boss.ts" },
   "graphile-worker": {
@@ -42,20 +65,24 @@ const queues = {
   }
 }
 
-for (const [name, { env, filled, many, program, url, works }] of Object.entries(queues)) {
+for (const from of ["BullMQ", "pg-boss", "graphile-worker"] as const) {
+  const { env, filled, many, program, url, works } = queues[from]
   // One after the other: they share their servers.
   assert.deepEqual(await works(url), ["Disk full", "Welcome", "report of 2026-11-26"])
-  for (const [to, store] of Object.entries(stores)) {
-    const both = Effect.flatMap(filled(url), (filled) => {
-      const atomic = to === "Postgres" && name !== "BullMQ"
-      return Effect.all([check(filled, atomic), race(filled)])
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(Layer.provideMerge(store(), Postgres)),
-      Effect.provide(Logger.layer([]))
+  for (const to of ["Postgres", "Redis"] as const) {
+    const atomic = to === "Postgres" && from !== "BullMQ"
+    const [kills, sides = "paused"] = await withEmpty(
+      to,
+      () => Effect.flatMap(filled(url), (filled) => Effect.all([check(filled, atomic), race(filled)]))
     )
-    const [kills, sides = "paused"] = await Effect.runPromise(both)
-    console.log(`${name} to ${to}: each job once, through ${kills} kills; ${sides}`)
+    console.log(`${from} to ${to}: each job once, through ${kills} interrupts; ${sides}`)
+    const killed = await withEmpty(to, (store) =>
+      Effect.flatMap(filled(url), (filled) =>
+        Effect.andThen(
+          leavesOut(filled, postgresUrl),
+          killedAnywhere(filled, { from, to, store, postgresUrl, redisUrl })
+        )))
+    console.log(`${from} to ${to}: each job once, through ${killed} kills`)
   }
   console.log(`${program}: ${await killedAndRepeated(program, env, await many(url))}`)
 }

@@ -14,7 +14,7 @@ import { registerHooks } from "node:module"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { PgJobStore } from "../../packages/pg/src/index.ts"
 import { Client as PgCalls } from "../../packages/pg/src/internal/client.ts"
-import { migrations } from "../../packages/pg/src/internal/schema/migrations.ts"
+import { migrations, settings } from "../../packages/pg/src/internal/schema/migrations.ts"
 import { make as makePg } from "../../packages/pg/src/internal/store.ts"
 import { factsInTransactions, inTransactions } from "../../packages/pg/test/ambient.ts"
 import { empty } from "../../packages/pg/test/server.ts"
@@ -128,12 +128,11 @@ const postgres = async (): Promise<Prepare> => {
     `CREATE OR REPLACE FUNCTION ${schema}.clock() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT at FROM ${schema}.now'`
   ], statement))
   const original = migrations.flatMap(({ statements }) => [...statements(names)])
-  /** What planner each function gets is told after they are made. */
-  const settings = original.at(-1)!
+  const planned = settings(names)
   let changed: ReadonlyArray<string> = []
   const facts = [...factsOf(JobStoreSuite), ...factsInTransactions.map(inTransactions(sql))]
   return async (question) => {
-    await Effect.runPromise(Effect.forEach([...changed, settings], statement))
+    await Effect.runPromise(Effect.forEach([...changed, planned], statement))
     changed = []
     const folder = "packages/pg/src/internal/schema/"
     const loaded = await load<{ readonly migrations: typeof migrations }>(folder, "migrations.ts", question)
@@ -144,7 +143,7 @@ const postgres = async (): Promise<Prepare> => {
     if (!question.isOriginal && !(places.length > 0 && places.every((i) => isFunction(original[i]!)))) return undefined
     changed = places.map((i) => original[i]!)
     const exit = await Effect.runPromiseExit(
-      sql.withTransaction(Effect.forEach([...places.map((i) => mutated[i]!), settings], statement))
+      sql.withTransaction(Effect.forEach([...places.map((i) => mutated[i]!), planned], statement))
     )
     if (Exit.isFailure(exit)) return "refused by the server"
     const store = makePg(new PgCalls(sql, names.schema, names.channel), {

@@ -5,13 +5,17 @@ import { Job, JobGroup, Jobs, JobSchedules, JobStore, Waitpoint } from "capstan"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpRouter } from "effect/http"
 import { createHmac } from "node:crypto"
+import * as H from "../../packages/testing/src/internal/suite/harness.ts"
 import type { Arbitrary } from "./arbitrary.ts"
 import { isWrong, type Target } from "./fuzz.ts"
 
 class Mail extends Job.make("Mail", { payload: { to: Schema.String } }) {}
 class Approval extends Waitpoint.make("Approval", { success: Schema.Struct({ by: Schema.String }) }) {}
+class Other extends Waitpoint.make("Other") {}
+class Ask extends Job.make("Ask", { queue: "approvals" }) {}
 
 const secret = Redacted.make("a secret of the fuzz run, long enough for it")
+const foreign = Redacted.make("a secret of somebody else, as long as that")
 const key = "whsec_" + Buffer.from(Redacted.value(secret)).toString("base64")
 const known = "01890000-0000-7000-8000-000000000001"
 const origin = "http://127.0.0.1"
@@ -131,7 +135,7 @@ const safe = (text: string): string => wellFormed(text).replaceAll(/[^\x21-\x7e]
 /** What a header may hold: others never come through the parser of HTTP. */
 const headerValue = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, "~").slice(0, 4000).trim()
 
-const ask = (request: () => Request) =>
+const answer = (request: () => Request) =>
   Effect.gen(function*() {
     const handler = yield* Handler
     const answer = yield* Effect.promise(async () => {
@@ -140,9 +144,97 @@ const ask = (request: () => Request) =>
       if (isStream) await response.body?.cancel()
       return { status: response.status, text: isStream ? "" : await response.text() }
     })
-    // What is refused is counted: requests that are all refused have reached nothing.
-    if (answer.status >= 400 && answer.status < 500) return yield* Effect.fail({ _tag: "Refused" })
     if (answer.status >= 500) return yield* isWrong(`answered ${answer.status}: ${answer.text.slice(0, 500)}`)
+    return answer
+  })
+
+/** What is refused is counted: requests that are all refused have reached nothing. */
+const refused = Effect.fail({ _tag: "Refused" })
+
+const ask = (request: () => Request) =>
+  Effect.flatMap(answer(request), ({ status }) => status >= 400 ? refused : Effect.void)
+
+/** A record that waits for its approval. */
+const waiting = Effect.gen(function*() {
+  const { id } = yield* Ask.enqueue()
+  const attempt = yield* H.claimOne("fuzz", "approvals")
+  if (attempt.id !== id) return yield* isWrong(`${attempt.id} waited no more`)
+  yield* H.settle("fuzz", attempt, { _tag: "WaitFor", waitpoint: Approval.waitpoint })
+  return id
+})
+
+/** Texts in the place of a token that complete nothing, and the statuses that say why. */
+const bad = (a: Arbitrary, id: string, good: string) => {
+  const signed = (by: typeof Approval | typeof Other, of: string, how = secret, expiresIn = 3_600_000) =>
+    by.sign(of, { secret: how, expiresIn })
+  /** The last character of each half holds bits that count for nothing. */
+  const changed = () => {
+    const [of = "", mac = ""] = good.split(".")
+    const at = a.below(of.length + mac.length - 2)
+    const i = at < of.length - 1 ? at : at + 2
+    return `${good.slice(0, i)}${good[i] === "A" ? "B" : "A"}${good.slice(i + 1)}`
+  }
+  const kinds: ReadonlyArray<readonly [kind: string, token: Effect.Effect<string>, ...ReadonlyArray<number>]> = [
+    ["of another secret", signed(Approval, id, foreign), 401],
+    ["for another waitpoint", signed(Other, id), 403],
+    ["for a record that is none", signed(Approval, a.pick([known, a.text()])), 410],
+    ["old", signed(Approval, id, secret, 0), 410],
+    ["truncated", Effect.succeed(good.slice(0, a.below(good.length))), 400, 401],
+    ["changed", Effect.succeed(changed()), 400, 401],
+    ["any text", Effect.succeed(wellFormed(a.text())), 400, 401]
+  ]
+  return a.pick(kinds)
+}
+
+/**
+ * What is not signed for it completes nothing, the first value that is does, and is told from then on that it is too late. Answers
+ * whether that value was taken.
+ */
+const useUrl = (a: Arbitrary, note: (input: unknown) => void) =>
+  Effect.gen(function*() {
+    const id = yield* waiting
+    const good = yield* Approval.sign(id, { secret, expiresIn: "1 hour" })
+    const url = (token: string) => `${origin}/approvals?sig=${encodeURIComponent(token)}`
+    const post = (token: string, content: string) =>
+      answer(() => new Request(url(token), { method: "POST", body: content }))
+    const [kind, token, ...expected] = bad(a, id, good)
+    const content = a.chance(0.5) ? JSON.stringify({ by: a.text() }) : body(a)
+    const text = yield* token
+    note({ kind, text, content })
+    const check = (
+      what: string,
+      { status, text }: { readonly status: number; readonly text: string },
+      ...of: ReadonlyArray<number>
+    ) => of.includes(status) ? Effect.void : isWrong(`${what}: answered ${status}: ${text.slice(0, 500)}`)
+    const kept = Effect.map(H.get(id), ({ checkpoints }) => checkpoints?.[Approval.waitpoint])
+    const waits = Effect.flatMap(H.get(id), ({ checkpoints, state }) =>
+      state === "blocked" && checkpoints?.[Approval.waitpoint] === undefined
+        ? Effect.void
+        : isWrong("it waits no more"))
+
+    yield* check(kind, yield* post(text, `{"by":"eve"}`), ...expected)
+    yield* check(
+      "opened",
+      yield* answer(() =>
+        new Request(url(good), { method: a.pick(["GET", "HEAD"]) })
+      ),
+      405
+    )
+    yield* waits
+    const first = yield* post(good, content)
+    yield* check("the value", first, 200, 400, 413)
+    const isTaken = first.status === 200
+    if (!isTaken) {
+      yield* waits
+      yield* check("a value", yield* post(good, `{"by":"ada"}`), 200)
+    }
+    const value = yield* kept
+    const another = yield* Approval.sign(id, { secret, expiresIn: "2 hours" })
+    for (const token of [good, another]) yield* check("once more", yield* post(token, `{"by":"eve"}`), 409)
+    if (value === undefined || (yield* kept) !== value) return yield* isWrong("another value is kept")
+    yield* H.settle("fuzz", yield* H.claimOne("fuzz", "approvals"), H.complete)
+    yield* check("after the end", yield* post(good, `{"by":"eve"}`), 410)
+    return isTaken
   })
 
 const hmac = (content: string, encoding: "hex" | "base64") =>
@@ -167,7 +259,7 @@ const signed = (name: keyof typeof schemes, content: string): Record<string, str
   }
 }
 
-export const targets: ReadonlyArray<Target<Handler>> = [
+export const targets: ReadonlyArray<Target<Handler | JobStore.JobStore>> = [
   {
     name: "a request of the API",
     errors: ["Refused"],
@@ -207,14 +299,6 @@ export const targets: ReadonlyArray<Target<Handler>> = [
   {
     name: "a signed URL",
     errors: ["Refused"],
-    call: (a, note) =>
-      Effect.gen(function*() {
-        const token = yield* Approval.sign(a.chance(0.5) ? known : a.text(), { secret, expiresIn: "1 hour" })
-        const url = `${origin}/approvals/${safe(a.like(token))}`
-        const method = a.pick(["GET", "POST", "POST", "HEAD"])
-        const content = a.chance(0.5) ? JSON.stringify({ by: a.text() }) : body(a)
-        note({ url, method, content })
-        yield* ask(() => new Request(url, { method, ...method === "POST" ? { body: content } : {} }))
-      })
+    call: (a, note) => Effect.flatMap(useUrl(a, note), (isTaken) => isTaken ? Effect.void : refused)
   }
 ]

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { type Fault, line, type Run, strikes } from "../fault.ts"
+import { wallClock } from "../audit.ts"
+import { type Fault, line, none, type Run, strikes } from "../fault.ts"
 import type { Stored } from "../store.ts"
 
 /** What the store's default is: a record whose workers died this often is dead. */
@@ -24,6 +25,7 @@ export const poison: Fault = {
   judge: (run) => {
     const poisonous = run.stored.filter(({ tag }) => tag === "Poison")
     const charged = poisonous.map(({ deaths }) => deaths.filter(({ charged }) => charged).length)
+    const blamed = blame(run)
     const others = throughputOfOthers(run)
     return [
       ...strikes(run, "killed itself"),
@@ -31,7 +33,10 @@ export const poison: Fault = {
         `deaths charged to each of ${poisonous.length} poison records ${[...new Set(charged)].join(" and ")}`,
         charged.length > 0 && charged.every((count) => count === limit)
       ),
-      line(`runs of all of them ${runsOf(run, poisonous)}`, runsOf(run, poisonous) < (limit + 1) * poisonous.length),
+      none(
+        `runs of all of them ${blamed.runs}, charged to a suspect beside them ${blamed.others}, to nobody`,
+        blamed.nobody
+      ),
       line(`dead ${run.findings.dead}`, run.findings.dead === poisonous.length),
       line(`throughput of others ${Math.round(others * 100)} % of what was produced`, others >= 0.7)
     ]
@@ -39,12 +44,39 @@ export const poison: Fault = {
 }
 
 /**
- * A death is charged to the one record that had crashed others before, where its worker held such a one (P10). So poison
- * that meets an innocent suspect runs more often than its limit, on every store: `chaos/README.md`, "Poison".
+ * Whom the end of each run of poison was charged to. It is poison, unless its worker held one that had crashed others before, a
+ * suspect: then it is that one alone (P10). How often poison meets an innocent suspect is chance: `chaos/README.md`, "Poison".
  */
-const runsOf = ({ entries }: Run, records: ReadonlyArray<Stored>): number => {
-  const ids = new Set(records.map(({ id }) => id))
-  return entries.filter(({ id, kind }) => kind === "start" && ids.has(id)).length
+export const blame = ({ entries, stored }: Pick<Run, "entries" | "stored">) => {
+  const known = new Map(stored.map((record) => [record.id, record]))
+  const nobody: Array<string> = []
+  let runs = 0
+  let others = 0
+  for (const { at, by, id } of entries.filter(({ kind }) => kind === "start")) {
+    const record = known.get(id)
+    if (record?.tag !== "Poison") continue
+    runs++
+    const death = record.deaths.find((death) => death.at - wallClock > at)
+    if (death?.charged === true) continue
+    const suspects = death === undefined ? [] : stored.filter((other) => isSuspect(entries, other, by, death.at))
+    if (suspects.length === 1) others++
+    else nobody.push(`${id} by ${by}: ${suspects.length} suspects`)
+  }
+  return { runs, others, nobody }
+}
+
+/**
+ * Whether a record that had crashed others before was charged when a process's records were taken from it, which is at one instant.
+ * The process may have died before it was told that it had it; another one was not.
+ */
+const isSuspect = (entries: Run["entries"], { deaths, id }: Stored, by: string, at: number): boolean => {
+  const i = deaths.findIndex((death) => death.charged && death.at === at)
+  if (!deaths.slice(0, Math.max(0, i)).some(({ charged }) => charged)) return false
+  const since = deaths[i - 1]!.at - wallClock
+  const claim = entries.findLast((entry) =>
+    entry.kind === "claim" && entry.id === id && entry.at > since && entry.at <= at - wallClock
+  )
+  return claim === undefined || claim.by === by
 }
 
 /** Of what was acknowledged while it was produced, the part that had been done by then. */

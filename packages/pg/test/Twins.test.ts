@@ -233,6 +233,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "in every state a record takes it as the table says: maintain lease ended"
     ]
   },
+  "a worker that is not known any more to have what it had when it renewed": {
+    changes: [["IF p_keeps AND v_ids IS NOT NULL THEN", "IF false THEN"]],
+    red: ["a worker's records run again when its lease ends, also of one that has renewed"]
+  },
   "a reschedule that moves what has begun": {
     changes: [
       [

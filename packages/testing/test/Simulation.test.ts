@@ -37,6 +37,12 @@ describe("Simulation", { timeout: 300_000 }, () => {
       assert.isTrue(first.hasBatches, "no records of a batch job ran together")
     }))
 
+  it.live("takes a claim that was asked for before a freeze, and came after the lease, for one that is given up", () =>
+    Effect.gen(function*() {
+      // Its worker is told to stop in the instant in which the claim comes, and another exchange that claims nothing.
+      assert.deepStrictEqual((yield* Simulation.run({ seed: 827 })).violations, [])
+    }))
+
   it.live("a seed makes the same run, whatever its caller has done before", () =>
     Effect.gen(function*() {
       const fingerprints = new Set<string>()

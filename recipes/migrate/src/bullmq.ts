@@ -20,6 +20,7 @@ interface BullJob {
   readonly name: string
   readonly data: unknown
   readonly priority: number
+  readonly timestamp: number
   readonly attemptsMade: number
   readonly parentKey?: string | undefined
   readonly repeatJobKey?: string | undefined
@@ -125,6 +126,8 @@ const remove = async (queue: BullQueue, id: string): Promise<void> => {
 
 const toJob = (id: string, job: BullJob, due: ReadonlyMap<string, number>): SourceJob => ({
   id,
+  // An id of one's own may come again as soon as its job has gone.
+  edition: String(job.timestamp),
   name: job.name,
   payload: job.data,
   runAt: due.get(id),

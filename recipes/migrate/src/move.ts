@@ -2,8 +2,8 @@
  * Moves waiting jobs of another queue into the store, as often as it takes.
  *
  * Guarantee: a job is removed there only when the store has acknowledged its record, or was seen to have it from an earlier run.
- * Each record is known by its source and its id there, so a run that is repeated after a crash, at whatever point, stores nothing
- * twice and loses nothing. What does not move is reported and stays where it is.
+ * Each record is known by its source, its id there and its edition, so a run that is repeated after a crash, at whatever point,
+ * stores nothing twice and loses nothing. What does not move is reported, once in each run, and stays where it is.
  */
 import { JobStore } from "capstan"
 import { Duration, Effect, Result } from "effect"
@@ -49,7 +49,14 @@ export const move = Effect.fn("migrate.move")(
     const prepare = preparing(options)
     const counts = { read: 0, stored: 0, before: 0, removed: 0, rejected: {} as Record<string, number> }
 
-    const reject = (rejects: ReadonlyArray<Reject>) => {
+    // A job that stays may change its place while the pages are read, or begin to run before what runs is looked at.
+    const told = new Set<string>()
+    const isNew = ({ id, reason }: Reject) => {
+      const one = `${reason === "Schedule" ? "schedule" : "job"} ${id}`
+      return !told.has(one) && told.add(one)
+    }
+    const reject = (all: ReadonlyArray<Reject>) => {
+      const rejects = all.filter(isNew)
       for (const { reason } of rejects) counts.rejected[reason] = (counts.rejected[reason] ?? 0) + 1
       return rejects.length === 0 ? Effect.void : report(rejects)
     }
@@ -106,8 +113,9 @@ const preparing = ({ keepFor = "1 day", routes, source }: Options) => {
     const route = byName.get(name)
     if (route === undefined) return refuse({ reason: "UnknownName", detail: `no route for ${name}` })
     const from = `${source.name}/${id}`
+    const key = `${from}@${job.edition}`
     const headers = { "moved-from": from, "moved-attempts": String(job.attempts) }
-    const made = yield* Effect.result(route.toRecord(job, headers, from))
+    const made = yield* Effect.result(route.toRecord(job, headers, key))
     if (Result.isFailure(made)) {
       return "_tag" in made.failure ? yield* Effect.fail(made.failure) : refuse(made.failure)
     }

@@ -7,8 +7,13 @@ import { Schema } from "effect"
 
 /** A job that waits there. */
 export interface SourceJob {
-  /** Its id there: what a run that is repeated knows it by. */
+  /** Its id there, one of no other job that is there now. */
   readonly id: string
+  /**
+   * Tells it from another job that has had its id, and from what it was before a producer changed it: when it was made, how often
+   * it was changed. A run that is repeated knows it by both.
+   */
+  readonly edition: string
   readonly name: string
   readonly payload: unknown
   /** Epoch milliseconds; not given: it is due. */

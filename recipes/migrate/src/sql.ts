@@ -8,12 +8,19 @@ import { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Reject, type Source, SourceError, type SourceJob } from "./source.ts"
 
+/**
+ * Why a job that waits was left out: a worker that takes it at this moment, or a mover that was killed, whose server does not know
+ * yet. A later run finds it.
+ */
+export const locked = "another transaction has it: run again"
+
 export interface Plan<Row> {
   readonly name: string
   /** The next rows in the order of the queue, locked; those that others have locked are left out. */
   readonly select: (after: Row | undefined) => Effect.Effect<ReadonlyArray<Row>, SqlError>
   readonly toJob: (row: Row) => SourceJob
   readonly remove: (ids: ReadonlyArray<string>) => Effect.Effect<unknown, SqlError>
+  /** What was left out among them. */
   readonly others: Effect.Effect<ReadonlyArray<Omit<Reject, "source">>, SqlError>
 }
 

@@ -38,11 +38,15 @@ export const filled = (url: string) =>
         const priority = [400, 0, 5, 1, 300][i % 5]!
         ranked[priority]!.push(await add("send-mail", { to: "ada", subject: `${priority}/${i}` }, { priority }))
       }
+      const own = () => add("send-mail", { to: "ada", subject: "of its own" }, { jobId: "own" })
+      ranked[0]!.push(await own())
       const report = await add("make-report", { date: "monday" })
       rejects[await add("make-report", { date: "monday" })] = "Held"
       rejects[await add("resize", {})] = "UnknownName"
       rejects[await add("send-mail", { to: 1 })] = "Unreadable"
-      for (let i = 1; i <= 30; i++) await add("send-mail", { to: "ada", subject: `later ${i}` }, { delay: i * 60_000 })
+      for (let i = 1; i <= 30; i++) {
+        await add("send-mail", { to: "ada", subject: `later ${i}` }, { delay: (30 + i) * 60_000 })
+      }
       // A delay that was changed counts from the change.
       const changed = (await queue.getDelayed())[0]!
       await changed.changeDelay(7_200_000)
@@ -85,7 +89,7 @@ export const filled = (url: string) =>
       const refused = await Effect.runPromise(Effect.flip(source(queue).pages(true, () => Effect.succeed([]))))
       if (!(refused instanceof NotPaused)) throw refused
       await queue.pause()
-      return { source: source(queue, { batch: 25 }), due, later, rejects, waiting } satisfies Filled
+      return { source: source(queue, { batch: 25 }), due, later, rejects, waiting, again: own } satisfies Filled
     })
   })
 

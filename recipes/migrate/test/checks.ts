@@ -1,6 +1,8 @@
 /** What is asked of every queue and every store. */
 import { JobContext, JobGroup, JobStore, JobWorker } from "capstan"
 import { Effect, Exit, Layer } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import assert from "node:assert/strict"
 import { setTimeout as sleep } from "node:timers/promises"
 import { until } from "../../../scripts/servers/until.ts"
@@ -23,12 +25,13 @@ const dying = (store: JobStore.Shape, n: number, when: "before" | "after"): JobS
   })
 }
 
-const records = Effect.gen(function*() {
+/** All that the store has. */
+export const records = Effect.gen(function*() {
   const store = yield* JobStore.JobStore
   return (yield* store.query({ where: {}, order: "oldest", limit: 1000 })).records
 })
 
-const run = Effect.fnUntraced(function*(source: Source, mode: "dry" | "move" = "move") {
+export const run = Effect.fnUntraced(function*(source: Source, mode: "dry" | "move" = "move") {
   const rejects: Array<Reject> = []
   const report = (some: ReadonlyArray<Reject>) => Effect.sync(() => void rejects.push(...some))
   return { rejects, counts: yield* move({ source, routes, mode, report }) }
@@ -37,7 +40,7 @@ const run = Effect.fnUntraced(function*(source: Source, mode: "dry" | "move" = "
 const Mail = JobGroup.make(SendMail, MakeReport)
 
 /** Runs what is due, one at a time, and says which subjects came in which order. */
-const drain = Effect.fnUntraced(function*(expected: number) {
+export const drain = Effect.fnUntraced(function*(expected: number) {
   const ran: Array<string> = []
   const note = (what: string) =>
     Effect.gen(function*() {
@@ -67,6 +70,10 @@ export interface Filled {
     subjects: ReadonlyArray<string>,
     handle: (subject: string) => Promise<void>
   ) => Promise<() => Promise<void>>
+  /** Locks a job that waits, as who takes it does. */
+  readonly lock?: (id: string) => Effect.Effect<unknown, SqlError, SqlClient>
+  /** Adds a job with an id that it had before, which has moved. */
+  readonly again?: () => Promise<string>
   /** What a worker does that comes while a page is being moved: the subjects that it got. */
   readonly takes?: () => Promise<ReadonlyArray<string>>
 }

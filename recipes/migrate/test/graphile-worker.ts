@@ -42,7 +42,9 @@ export const filled = (url: string) =>
       const serial = [0, 1].map((i) => add("send-mail", { to: "ada", subject: `serial ${i}` }, { queueName: "serial" }))
       const [first, second] = await Promise.all(serial)
       for (let i = 1; i <= 30; i++) {
-        await add("send-mail", { to: "ada", subject: `later ${i}` }, { runAt: new Date(Date.now() + i * 60_000) })
+        await add("send-mail", { to: "ada", subject: `later ${i}` }, {
+          runAt: new Date(Date.now() + (30 + i) * 60_000)
+        })
       }
       return { report, held, unknown, unreadable, running, first: first!, second: second! }
     })
@@ -88,8 +90,15 @@ export const filled = (url: string) =>
             (jobs) => jobs.map(({ id }) => id)
           )
         ),
+      lock: (id) =>
+        Effect.flatMap(
+          SqlClient,
+          (sql) => sql`SELECT FROM graphile_worker._private_jobs WHERE id = ${id}::bigint FOR UPDATE`
+        ),
       besides: async (subjects, handle) => {
-        for (const subject of subjects) await add("send-mail", { to: "ada", subject })
+        for (const subject of subjects) {
+          await add("send-mail", { to: "ada", subject })
+        }
         const runner = await workAt(url, (_, data) => handle((data as { subject: string }).subject))
         return () => runner.stop()
       }

@@ -1,5 +1,6 @@
 /** Queues of pg-boss with jobs of every kind. */
 import { Effect } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
 import type { PgBoss } from "../client/index.ts"
 import { source } from "../src/pgBoss.ts"
 import { produce, start, work } from "../theirs/pg-boss.ts"
@@ -22,11 +23,13 @@ const fill = async (boss: PgBoss) => {
     await boss.createQueue(name)
     await boss.deleteAllJobs(name)
   }
-  const send = async (name: string, data: object, options = {}) => (await boss.send(name, data, options))!
+  const send = async (name: string, data: object, options = {}) => `${name}/${await boss.send(name, data, options)}`
   const running = await send("send-mail", { to: "ada", subject: "running" })
   await boss.fetch("send-mail")
   await produce(boss)
-  const all = async () => (await Promise.all(queues.map((name) => boss.findJobs(name)))).flat()
+  const all = async () =>
+    (await Promise.all(queues.map((name) => boss.findJobs(name)))).flat()
+      .map((job) => ({ ...job, id: `${job.name}/${job.id}` }))
   const produced = await all()
 
   const ranked: Record<number, Array<string>> = { 300: [], 200: [], 5: [], 0: [], [-1]: [] }
@@ -34,7 +37,9 @@ const fill = async (boss: PgBoss) => {
     const priority = [-1, 200, 0, 5, 300][i % 5]!
     ranked[priority]!.push(await send("send-mail", { to: "ada", subject: `${priority}/${i}` }, { priority }))
   }
-  const report = await send("make-report", { date: "monday" }, { singletonKey: "a" })
+  // A job in another queue has its id.
+  const id = ranked[300]![0]!.slice(-36)
+  const report = await send("make-report", { date: "monday" }, { singletonKey: "a", id })
   const rejects = {
     [running]: "Running",
     [await send("make-report", { date: "monday" }, { singletonKey: "b" })]: "Held",
@@ -42,7 +47,7 @@ const fill = async (boss: PgBoss) => {
     [await send("send-mail", { to: 1 })]: "Unreadable"
   } as const
   await boss.schedule("make-report", "0 3 * * *", { date: "x" }, { key: "nightly" })
-  const startAfter = (i: number) => new Date(Date.now() + i * 60_000)
+  const startAfter = (i: number) => new Date(Date.now() + (30 + i) * 60_000)
   for (let i = 1; i <= 30; i++) {
     await send("send-mail", { to: "ada", subject: `later ${i}` }, { startAfter: startAfter(i) })
   }
@@ -70,6 +75,12 @@ const fill = async (boss: PgBoss) => {
     later,
     rejects: { ...rejects, nightly: "Schedule" as const },
     waiting: async () => (await all()).filter(({ state }) => state === "created").map(({ id }) => id),
+    lock: (id: string) =>
+      Effect.flatMap(
+        SqlClient,
+        (sql) => sql`SELECT FROM pgboss.job WHERE name = ${id.slice(0, -37)} AND id = ${id.slice(-36)}::uuid FOR UPDATE`
+      ),
+    again: () => send("make-report", { date: "monday" }, { singletonKey: "a", id }),
     besides: async (subjects: ReadonlyArray<string>, handle: (subject: string) => Promise<void>) => {
       await boss.insert("send-mail", subjects.map((subject) => ({ data: { to: "ada", subject } })))
       await boss.work<{ subject: string }>(

@@ -99,7 +99,8 @@ const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
       module
     ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
 
-const settings = ({ schema }: Names): string => `
+/** How the planner is set for the entries: told again after one of them is made anew. */
+export const settings = ({ schema }: Names): string => `
 DO $do$
 DECLARE f regprocedure;
 BEGIN

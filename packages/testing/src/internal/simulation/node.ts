@@ -108,24 +108,30 @@ export class Node {
             void Effect.runFork(Effect.andThen(
               this.held(base),
               Effect.sync(() => {
-                if (Exit.isSuccess(reply) && reply.value !== undefined) this.closing.confirmed(askedAt)
+                if (Exit.isSuccess(reply) && (reply.value?.claimed.length ?? 0) > 0) this.closing.confirmed(askedAt)
                 receive(reply)
               })
             ))
         })
       },
       exchange: (request) =>
-        this.closing.confirms(call(
-          "exchange",
-          Effect.andThen(
-            Effect.sync(() => this.closing.settles(request.settlements)),
-            Effect.tap(store.exchange(request), ({ claimed }) => invariants.claimed(this.name, request.worker, claimed))
-          )
-        )),
+        this.closing.confirms(
+          call(
+            "exchange",
+            Effect.andThen(
+              Effect.sync(() => this.closing.settles(request.settlements)),
+              Effect.tap(
+                store.exchange(request),
+                ({ claimed }) => invariants.claimed(this.name, request.worker, claimed)
+              )
+            )
+          ),
+          ({ claimed }) => claimed.length > 0
+        ),
       renew: (request) => {
         this.world.workers.set(request.worker, this.name)
         return request.lease > 0
-          ? this.closing.confirms(call("renew", store.renew(request)))
+          ? this.closing.confirms(call("renew", store.renew(request)), () => true)
           : Effect.suspend(() => {
             this.closing.saysGoodbye = true
             return call(
@@ -290,11 +296,14 @@ export class Closing {
         }))
     })
 
-  /** A renewal, or a claim. */
-  confirms<A>(request: Effect.Effect<A, JobError.JobStoreError>): Effect.Effect<A, JobError.JobStoreError> {
+  /** A renewal, or a claim: an exchange that claims nothing says nothing of what runs. */
+  confirms<A>(
+    request: Effect.Effect<A, JobError.JobStoreError>,
+    isConfirmed: (reply: A) => boolean
+  ): Effect.Effect<A, JobError.JobStoreError> {
     return Effect.suspend(() => {
       const at = this.node.world.now()
-      return Effect.tap(request, () => Effect.sync(() => this.confirmed(at)))
+      return Effect.tap(request, (reply) => Effect.sync(() => isConfirmed(reply) && this.confirmed(at)))
     })
   }
 
@@ -302,7 +311,7 @@ export class Closing {
   confirmed(at: number): void {
     // What ran meanwhile may be given up already, by the worker's own clock.
     if (this.hasLostTouch) this.begun.clear()
-    this.confirmedAt = at
+    this.confirmedAt = Math.max(at, this.confirmedAt)
   }
 
   /** Who has not heard of the store for so long gives up what it runs: another one may have it. */

@@ -31,6 +31,17 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual((yield* H.claim("b", 2)).map(({ id }) => id), [first, second])
     }
   ),
+  fact(
+    "a worker's records run again when its lease ends, also of one that has renewed it more than once",
+    function*() {
+      const ids = yield* H.enqueueMany(2)
+      const held = yield* H.claim("a", 2)
+      for (let i = 0; i < 2; i++) yield* H.renew("a", { holding: held })
+      yield* H.settle("a", held[0]!, H.complete)
+      yield* die
+      assert.deepStrictEqual((yield* H.claim("b", 2)).map(({ id }) => id), [ids[1]])
+    }
+  ),
   fact("a renewal says what the worker has lost", function*() {
     yield* H.enqueue()
     const held = yield* H.claimOne("a")

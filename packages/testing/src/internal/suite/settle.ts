@@ -46,15 +46,23 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     "a record keeps its attempts and failures, and a failure that was not charged goes with the next one",
     function*() {
       const { id } = yield* H.enqueue()
+      const uncharged = { ...H.retryAfter(0), failure: { ...H.failure, tag: "Uncharged" }, uncharged: true } as const
       const ends: ReadonlyArray<JobStore.Outcome> = [
+        uncharged,
         H.retryAfter(0),
-        { _tag: "RetryAfter", delay: 0, failure: { ...H.failure, tag: "Uncharged" }, uncharged: true },
+        uncharged,
         H.retryAfter(0),
         H.complete
       ]
       for (const end of ends) yield* H.settle("w", yield* H.claimOne("w"), end)
       const { attempts, failures } = yield* H.get(id)
-      assert.deepStrictEqual(attempts.map(({ decision }) => decision), ["retried", "retried", "retried", "completed"])
+      assert.deepStrictEqual(attempts.map(({ decision }) => decision), [
+        "retried",
+        "retried",
+        "retried",
+        "retried",
+        "completed"
+      ])
       assert.deepStrictEqual(failures.map(({ tag }) => tag), ["Oops", "Oops"])
     }
   ),

@@ -276,6 +276,10 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(yield* H.stateOf(next.id), "blocked")
     yield* H.settle("w", attempt, H.dead)
     assert.strictEqual(yield* H.stateOf(next.id), "ready")
+    // Whose attempt was given back has begun all the same.
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "SnoozeFor", delay: 1000 })
+    const last = yield* H.enqueue(unique("replace"))
+    assert.deepStrictEqual([last.outcome, yield* H.stateOf(last.id)], ["Inserted", "blocked"])
   }),
   fact(
     "unique, runAfter: what is enqueued after the successor was cancelled or deleted is stored anew (P1)",
