@@ -1,7 +1,7 @@
 /** One field for all conditions, as words: `job:SendMail queue:mail`. `/` leads here. */
 import { useEffect, useId, useRef, useState } from "react"
 import { useKeys } from "../keys.ts"
-import { fromText, type Known, type RecordsSearch, toText, valuesOf, words } from "../search.ts"
+import { asDeclared, fromText, type Known, offersOf, type RecordsSearch, toText } from "../search.ts"
 import { Icon } from "./Icon.tsx"
 
 export const Search = (
@@ -23,25 +23,19 @@ export const Search = (
 
   const start = typed.slice(0, typed.lastIndexOf(" ") + 1)
   const word = typed.slice(start.length)
-  const [name, value] = word.includes(":") ? [word.slice(0, word.indexOf(":")), word.slice(word.indexOf(":") + 1)] : []
-  const offers = (name === undefined
-    ? [...words, "state"].filter((one) => one.startsWith(word)).map((one) => `${one}:`)
-    : valuesOf(name, known).filter((one) => one.toLowerCase().startsWith(value!.toLowerCase())).map((one) =>
-      `${name}:${one}`
-    ))
-    .slice(0, 9)
+  const offers = offersOf(start, word, known).slice(0, 9)
   const isOffering = isOpen && offers.length > 0 && !(offers.length === 1 && offers[0] === word)
 
   const apply = (text: string) => {
     const { search, wrong } = fromText(text)
     setWrong(wrong)
     setOpen(false)
-    if (wrong === undefined) onSearch(search)
+    if (wrong === undefined) onSearch(asDeclared(search, known))
   }
   const take = (offer: string) => {
     const next = start + offer
     setChosen(-1)
-    if (offer.endsWith(":")) return setTyped(next)
+    if (offer.endsWith(":") || offer === "data.") return setTyped(next)
     setTyped(`${next} `)
     apply(next)
   }
@@ -60,7 +54,7 @@ export const Search = (
         aria-invalid={wrong !== undefined}
         aria-activedescendant={isOffering && chosen >= 0 ? `${list}-${chosen}` : undefined}
         aria-label="Search records"
-        placeholder="job: queue: tag: error: reason: since: …"
+        placeholder="job: queue: tag: error: since: data.path: …"
         className="field w-full pl-8 font-mono text-[12px]"
         value={typed}
         onFocus={() => setOpen(true)}
