@@ -384,7 +384,9 @@ export const Delta = Schema.Struct({
   queue: Schema.String,
   at: Schema.Number,
   attempt: Schema.Int,
-  reason: Schema.optionalKey(Schema.String)
+  reason: Schema.optionalKey(Schema.String),
+  /** Of `retried`: the attempt gave itself back, for later. That is no failure. */
+  snoozed: Schema.optionalKey(Schema.Literal(true))
 }).annotate({ identifier: "Delta" })
 
 /**
