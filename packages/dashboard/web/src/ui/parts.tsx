@@ -2,6 +2,7 @@
 import type { ReactNode } from "react"
 import type { State } from "../api.ts"
 import { ago, instant } from "../format.ts"
+import { useStats } from "../queries.ts"
 import { useNow } from "../store.ts"
 
 const colours: Readonly<Record<State, string>> = {
@@ -87,11 +88,18 @@ export const Empty = ({ children, title }: { readonly title: string; readonly ch
 
 export const Loading = () => <p role="status" className="p-6 text-faint">Loading…</p>
 
-export const Failed = ({ error }: { readonly error: Error }) => (
-  <div role="alert" className="m-4 rounded-md border border-dead/40 bg-dead/10 px-3 py-2 md:mx-6">
-    <strong className="text-dead">This could not be read.</strong> <span className="text-soft">{error.message}</span>
-  </div>
-)
+/** Why there is nothing to see. What is said above all pages is not said twice. */
+export const Failed = ({ error }: { readonly error: Error }) => {
+  const { error: above } = useStats()
+  return above?.message === error.message
+    ? <Empty title="Nothing was read yet">It is asked for again every few seconds, and appears here by itself.</Empty>
+    : (
+      <div role="alert" className="m-4 rounded-md border border-dead/40 bg-dead/10 px-3 py-2 md:mx-6">
+        <strong className="text-dead">This could not be read.</strong>{" "}
+        <span className="text-soft">{error.message}</span>
+      </div>
+    )
+}
 
 export const Chip = ({ children, tone = "" }: { readonly children: ReactNode; readonly tone?: string }) => (
   <span
