@@ -9,7 +9,10 @@ import { useStats } from "./queries.ts"
 import { payloads, theme, toasts } from "./store.ts"
 import { Icon, type IconName } from "./ui/Icon.tsx"
 
-const Palette = lazy(async () => ({ default: (await import("./ui/Palette.tsx")).Palette }))
+const palette = () => import("./ui/Palette.tsx")
+const Palette = lazy(async () => ({ default: (await palette()).Palette }))
+/** Then what is seen first is there. Who types right after the key that opens it would lose letters while it is loaded. */
+const paletteAfter = 1500
 
 const places: ReadonlyArray<readonly [to: string, name: string, icon: IconName]> = [
   ["/", "Overview", "gauge"],
@@ -38,6 +41,10 @@ export const Shell = () => {
     }
     addEventListener("keydown", press)
     return () => removeEventListener("keydown", press)
+  }, [])
+  useEffect(() => {
+    const timer = setTimeout(() => void palette(), paletteAfter)
+    return () => clearTimeout(timer)
   }, [])
   const path = useLocation({ select: ({ pathname }) => pathname })
   const { data: stats } = useStats()

@@ -1,7 +1,7 @@
 /** What can be done to records: said with a count before, and with what came of it after. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useEffect, useRef, useState } from "react"
-import { type Counts, type Estimated, post, type Selection, states } from "./api.ts"
+import { type Counts, type Estimated, post, type QueueStats, type Selection, states, type Switched } from "./api.ts"
 import { exact, plural } from "./format.ts"
 import { estimateQuery } from "./queries.ts"
 import { tell } from "./store.ts"
@@ -62,6 +62,17 @@ export const useRefresh = () => {
   const queries = useQueryClient()
   return () => queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== "me" })
 }
+
+/** Pauses a queue that goes on, and lets one go on that is paused. */
+export const useTurn = () =>
+  useMutation({
+    mutationFn: ({ paused, queue }: Pick<QueueStats, "paused" | "queue">) =>
+      post<Switched>(`/queues/${encodeURIComponent(queue)}/${paused ? "resume" : "pause"}`),
+    onSuccess: (_, { paused, queue }) =>
+      tell(paused ? `${queue} goes on` : `${queue} is paused: what runs goes on, nothing new starts`),
+    onError: (error) => tell(error.message, true),
+    onSettled: useRefresh()
+  })
 
 /** Asks once more, with how many records it would meet. */
 export const Confirm = (

@@ -4,6 +4,9 @@ import { useKeys } from "../keys.ts"
 import { asDeclared, fromText, type Known, offersOf, type RecordsSearch, toText } from "../search.ts"
 import { Icon } from "./Icon.tsx"
 
+/** Room for the next word. */
+const spaced = (text: string): string => text === "" ? "" : `${text} `
+
 export const Search = (
   { known, onSearch, search }: {
     readonly search: RecordsSearch
@@ -18,7 +21,7 @@ export const Search = (
   const [isOpen, setOpen] = useState(false)
   const input = useRef<HTMLInputElement>(null)
   const list = useId()
-  useEffect(() => setTyped(shown === "" ? "" : `${shown} `), [shown])
+  useEffect(() => setTyped(spaced(shown)), [shown])
   useKeys({ "/": () => input.current?.focus() })
 
   const start = typed.slice(0, typed.lastIndexOf(" ") + 1)
@@ -26,11 +29,17 @@ export const Search = (
   const offers = offersOf(start, word, known).slice(0, 9)
   const isOffering = isOpen && offers.length > 0 && !(offers.length === 1 && offers[0] === word)
 
-  const apply = (text: string) => {
+  /** Whether it was understood. */
+  const apply = (text: string): boolean => {
     const { search, wrong } = fromText(text)
     setWrong(wrong)
     setOpen(false)
-    if (wrong === undefined) onSearch(asDeclared(search, known))
+    if (wrong !== undefined) return false
+    const next = asDeclared(search, known)
+    // What is shown elsewhere, as the state is by the tabs, leaves the field.
+    setTyped(spaced(toText(next)))
+    onSearch(next)
+    return true
   }
   const take = (offer: string) => {
     const next = start + offer
@@ -68,7 +77,11 @@ export const Search = (
         }}
         onKeyDown={(event) => {
           if (event.key === "Escape") return input.current?.blur()
-          if (event.key === "Enter") return isOffering && chosen >= 0 ? take(offers[chosen]!) : apply(typed)
+          if (event.key === "Enter") {
+            if (isOffering && chosen >= 0) return take(offers[chosen]!)
+            // The keys of the list are next: `/` leads back.
+            return apply(typed) && input.current?.blur()
+          }
           if (!isOffering) return
           const by = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
           if (by !== 0) {
