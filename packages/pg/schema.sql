@@ -3297,7 +3297,7 @@ BEGIN
     ELSE
       PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
     END IF;
-    PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
+    PERFORM tell('snoozed', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
     IF EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
@@ -3649,9 +3649,10 @@ CREATE OR REPLACE FUNCTION tell(p_type text, r record, p_reason text, p_now bigi
 AS $function$
 BEGIN
   IF NOT EXISTS (SELECT FROM listener WHERE until > p_now) THEN RETURN; END IF;
-  PERFORM pg_notify('capstan', 'e' || json_build_object(
-    'type', p_type, 'id', r.id, 'tag', r.tag, 'queue', r.queue, 'at', p_now, 'attempt', r.attempt,
-    'reason', left(p_reason, 1000)));
+  PERFORM pg_notify('capstan', 'e' || json_strip_nulls(json_build_object(
+    'type', CASE p_type WHEN 'snoozed' THEN 'retried' ELSE p_type END, 'id', r.id, 'tag', r.tag, 'queue', r.queue,
+    'at', p_now, 'attempt', r.attempt, 'reason', left(p_reason, 1000),
+    'snoozed', CASE p_type WHEN 'snoozed' THEN true END)));
 END $function$;
 
 CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)

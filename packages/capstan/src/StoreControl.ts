@@ -248,4 +248,6 @@ export interface RecordEvent {
   readonly attempt: number
   /** The dead reason, the error's tag, the cancel reason or the blocked reason. */
   readonly reason?: string | undefined
+  /** Of `retried`: the attempt gave itself back, for later. That is no failure. */
+  readonly snoozed?: true | undefined
 }

@@ -30,7 +30,7 @@ export const Series = Schema.Struct({
     oldestReadyAge: Schema.optionalKey(Schema.Number),
     /** Since the sample before. */
     completed: Schema.Int,
-    /** Retried or dead since the sample before. */
+    /** Retried after a failure, or dead, since the sample before. */
     failed: Schema.Int,
     /**
      * The 95th percentile of the minute up to this sample: from the enqueue to the start of the first attempt, a delay that was
@@ -49,7 +49,7 @@ const Times = Schema.Struct({ count: Schema.Int, p50: Schema.Number, p95: Schema
 
 const figures = {
   completed: Schema.Int,
-  /** Attempts that were retried, or after which the record was dead. */
+  /** Attempts that were retried after a failure, or after which the record was dead. */
   failed: Schema.Int,
   /** From the enqueue to the start of the first attempt, a delay that was asked for included. */
   wait: Schema.optionalKey(Times),

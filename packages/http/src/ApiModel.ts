@@ -77,12 +77,31 @@ const conditions = {
 }
 
 /**
+ * What stands inside of payloads, by JSON pointer: `{ "/to": "ada@example.com" }`. All of it holds; `"3"` is another value than `3`. It
+ * wants another condition beside it, since no store has an index of it, and what is masked is found by nothing but its mask.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Inside = Schema.Record(
+  Schema.String,
+  Schema.Union([Schema.String, Schema.Finite, Schema.Boolean, Schema.Null])
+).annotate({ identifier: "Inside" })
+
+/** In a query it is JSON text. */
+const insideQuery = { payload: Schema.optionalKey(Schema.fromJsonString(Inside)) }
+
+/**
  * Which records. All given conditions hold together; an action wants at least one.
  *
  * @category models
  * @since 0.1.0
  */
-export const Selection = Schema.Struct(conditions).annotate({ identifier: "Selection" })
+export const Selection = Schema.Struct({
+  ...conditions,
+  /** At most 100,000 records are looked into. Where the other conditions leave more, nothing is changed and `BadRequest` says so. */
+  payload: Schema.optionalKey(Inside)
+}).annotate({ identifier: "Selection" })
 
 /**
  * Which records, and which page of them.
@@ -92,6 +111,7 @@ export const Selection = Schema.Struct(conditions).annotate({ identifier: "Selec
  */
 export const PageQuery = {
   ...conditions,
+  ...insideQuery,
   /** By the instant of the enqueue; `newest` where it is absent. */
   order: Schema.optionalKey(Schema.Literals(["newest", "oldest"])),
   /** From 1 to 1,000; 50 where it is absent. */
@@ -108,6 +128,7 @@ export const PageQuery = {
  */
 export const EstimateQuery = {
   ...conditions,
+  ...insideQuery,
   action: Schema.Literals(["cancel", "retry", "promote", "reschedule", "reprioritise", "delete"])
 }
 
@@ -363,7 +384,9 @@ export const Delta = Schema.Struct({
   queue: Schema.String,
   at: Schema.Number,
   attempt: Schema.Int,
-  reason: Schema.optionalKey(Schema.String)
+  reason: Schema.optionalKey(Schema.String),
+  /** Of `retried`: the attempt gave itself back, for later. That is no failure. */
+  snoozed: Schema.optionalKey(Schema.Literal(true))
 }).annotate({ identifier: "Delta" })
 
 /**

@@ -24,7 +24,8 @@ export interface Entry {
   /** The peer's address, where it is known. */
   readonly address: string | undefined
   readonly action: Action
-  readonly where: JobStore.Selection
+  /** As it was asked for; `payload` is what was looked for inside of payloads. */
+  readonly where: JobStore.Selection & Pick<Jobs.Query, "payload">
   /** What else was given: the reason of a cancel, a priority, a due instant. */
   readonly options: Readonly<Record<string, unknown>>
   readonly outcome: Outcome

@@ -67,6 +67,9 @@ export class RouteAction extends Context.Service<RouteAction, Action>()("@capsta
 
 const view = (description: string) => annotations("view", description)
 
+/** A condition that nobody knows is refused: left out, it would mean more records than were meant. */
+const strict = { onExcessProperty: "error" } as const
+
 const annotations = (action: Action, description: string): Context.Context<RouteAction> =>
   Context.merge(OpenApi.annotations({ description }), Context.make(RouteAction, action))
 
@@ -128,12 +131,14 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
     query: Model.PageQuery,
     success: Model.Page,
     error: [BadRequest, StoreFailed]
-  }).annotateMerge(view("A page of the records that match.")),
+  }).annotate(HttpApi.QueryParseOptions, strict).annotateMerge(view("A page of the records that match.")),
   HttpApiEndpoint.get("count", "/records/count", {
     query: Model.EstimateQuery,
     success: Model.Estimate,
     error: [BadRequest, StoreFailed]
-  }).annotateMerge(view("How many records an action would meet. Changes nothing.")),
+  }).annotate(HttpApi.QueryParseOptions, strict).annotateMerge(
+    view("How many records an action would meet. Changes nothing.")
+  ),
   HttpApiEndpoint.get("get", "/records/:id", {
     params: { id: Schema.String.check(Schema.isUUID()) },
     query: {
@@ -346,6 +351,7 @@ export class JobsApi extends HttpApi.make("capstan").add(
   InsightGroup,
   EventsGroup
 ).middleware(Guard)
+  .annotate(HttpApi.PayloadParseOptions, strict)
   .annotateMerge(OpenApi.annotations({
     title: "Capstan",
     version: "1",

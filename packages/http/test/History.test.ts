@@ -53,8 +53,8 @@ const event = (
   type: JobStore.RecordEvent["type"],
   id: JobRecord.JobId,
   at: number,
-  { attempt = 1, queue = "mail" } = {}
-): JobStore.RecordEvent => ({ type, id, at, attempt, queue, tag: "Mail" })
+  { attempt = 1, queue = "mail", ...more }: Partial<JobStore.RecordEvent> = {}
+): JobStore.RecordEvent => ({ type, id, at, attempt, queue, tag: "Mail", ...more })
 
 describe("what a store tells", () => {
   it("says how long was waited and run, by queue", () => {
@@ -87,6 +87,20 @@ describe("what a store tells", () => {
     ])
     const { told } = tally.take()
     assert.strictEqual(told.get("mail")!.waits.count, 1)
+    assert.strictEqual(told.get("mail")!.runs.count, 2)
+  })
+
+  it("counts a snooze as an attempt that ended, and as no failure", () => {
+    const tally = new Tally()
+    const id = idAt(at0)
+    tally.add([
+      event("started", id, at0 + 10),
+      event("retried", id, at0 + 20, { attempt: 0, snoozed: true }),
+      event("started", id, at0 + 30),
+      event("retried", id, at0 + 40)
+    ])
+    const { told } = tally.take()
+    assert.deepInclude(told.get("mail"), { completed: 0, failed: 1 })
     assert.strictEqual(told.get("mail")!.runs.count, 2)
   })
 

@@ -61,6 +61,82 @@ export const operations = (fact: Fact): void => {
       })
   )
 
+  fact(
+    "records are found, counted and changed by what is inside of their payloads, of which nothing masked is told",
+    ({ ask, audited, client, jobs }) =>
+      Effect.gen(function*() {
+        const { records } = yield* client("viewer")
+        const all = yield* Greet.enqueueMany([
+          { name: "ada", card: Redacted.make("4242") },
+          { name: "bob" },
+          { name: "ada" }
+        ])
+        yield* Bill.enqueueMany([{ amount: 3 }, { amount: 4 }])
+        const found = (payload: Record<string, string | number>, more: object = { tag: "Greet" }) =>
+          Effect.map(
+            records.list({ query: { order: "oldest", ...more, payload } }),
+            ({ records }) => records.map(({ id }) => all.findIndex((one) => one.id === id))
+          )
+        assert.deepStrictEqual(yield* found({ "/name": "ada" }), [0, 2])
+        assert.deepStrictEqual(yield* found({ "/card": "4242" }), [])
+        assert.deepStrictEqual(yield* found({ "/card": "<redacted>" }), [0])
+        assert.strictEqual((yield* found({ "/amount": 3 }, { tag: "Bill" })).length, 1)
+        assert.deepStrictEqual(yield* found({ "/amount": "3" }, { tag: "Bill" }), [])
+        const alone = yield* Effect.flip(found({ "/name": "ada" }, {}))
+        assert.strictEqual(alone._tag, "BadRequest")
+        assert.include(alone.message, "another condition")
+
+        const where = { queue: "mail", payload: { "/name": "ada" } }
+        const counted = yield* records.count({ query: { ...where, action: "cancel" } })
+        assert.deepInclude(counted, { matched: 2, applies: 2, isAtLeast: false })
+        const guessed = yield* records.count({
+          query: { queue: "mail", payload: { "/card": "4242" }, action: "cancel" }
+        })
+        assert.deepInclude(guessed, { matched: 0 })
+
+        const operator = (yield* client("operator")).records
+        const nobody = { queue: "mail", payload: { "/card": "4242" } }
+        assert.deepInclude(yield* operator.cancel({ payload: { where: nobody, reason: "r" } }), { changed: 0 })
+        assert.deepInclude(yield* operator.cancel({ payload: { where, reason: "r" } }), { changed: 2, notFound: 0 })
+        const states = yield* Effect.forEach(
+          all,
+          ({ id }) => Effect.map(jobs.get(id), (record) => Option.getOrThrow(record).state)
+        )
+        assert.deepStrictEqual(states, ["cancelled", "ready", "cancelled"])
+        assert.deepStrictEqual(audited.at(-1)?.where, where)
+        const refused = yield* Effect.flip(operator.retry({ payload: { where: { payload: { "/name": "ada" } } } }))
+        assert.include(refused.message, "another condition")
+
+        // Where a page ends would tell of the payloads of a queue that one may not see.
+        const query = `payload=${encodeURIComponent("{\"/amount\":3}")}`
+        assert.strictEqual((yield* ask("mailAdmin", `/records?tag=Bill&${query}`)).status, 403)
+        assert.strictEqual((yield* ask("mailAdmin", `/records?queue=billing&${query}`)).status, 403)
+        assert.strictEqual((yield* ask("mailAdmin", `/records?queue=mail&${query}`)).status, 200)
+        assert.strictEqual((yield* ask("viewer", "/records?tag=Bill&payload=%7B")).status, 400)
+      })
+  )
+
+  fact(
+    "a condition that nobody knows is refused, so that no more is met than was meant",
+    ({ ask, jobs }) =>
+      Effect.gen(function*() {
+        const { id } = yield* Greet.enqueue({ name: "a" })
+        const where = { queue: "mail", sates: ["dead"] }
+        const answers = yield* Effect.all([
+          ask("admin", "/records/delete", { where }),
+          ask("admin", "/queues/mail/purge", { enqueuedUntil: 0 }),
+          ask("admin", "/records?queue=mail&sates=dead"),
+          ask("admin", "/records/count?queue=mail&sates=dead&action=delete")
+        ])
+        assert.deepStrictEqual(
+          answers.map(({ body, status }) => [status, body._tag]),
+          answers.map(() => [400, "BadRequest"])
+        )
+        assert.include(answers[0]!.body.detail, "sates")
+        assert.isTrue(Option.isSome(yield* jobs.get(id)))
+      })
+  )
+
   fact("a schedule is listed, paused, resumed, run and removed", ({ ask, client, jobs }) =>
     Effect.gen(function*() {
       yield* hourly

@@ -81,6 +81,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "in every state a record takes it as the table says: settle"
     ]
   },
+  "a snooze that is told as a failure": {
+    file: "settle.ts",
+    line: `state.tell("retried", row, now, outcome.failure?.tag, true)`,
+    instead: `state.tell("retried", row, now, outcome.failure?.tag)`,
+    red: ["events tell a snooze from a failure"]
+  },
   "a fence that an edit does not move": {
     file: "control.ts",
     line: "  row.fence++\n  if (payload !== undefined) {",

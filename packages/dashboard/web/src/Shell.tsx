@@ -9,7 +9,10 @@ import { useStats } from "./queries.ts"
 import { payloads, theme, toasts } from "./store.ts"
 import { Icon, type IconName } from "./ui/Icon.tsx"
 
-const Palette = lazy(async () => ({ default: (await import("./ui/Palette.tsx")).Palette }))
+const palette = () => import("./ui/Palette.tsx")
+const Palette = lazy(async () => ({ default: (await palette()).Palette }))
+/** Then what is seen first is there. Who types right after the key that opens it would lose letters while it is loaded. */
+const paletteAfter = 1500
 
 const places: ReadonlyArray<readonly [to: string, name: string, icon: IconName]> = [
   ["/", "Overview", "gauge"],
@@ -38,6 +41,10 @@ export const Shell = () => {
     }
     addEventListener("keydown", press)
     return () => removeEventListener("keydown", press)
+  }, [])
+  useEffect(() => {
+    const timer = setTimeout(() => void palette(), paletteAfter)
+    return () => clearTimeout(timer)
   }, [])
   const path = useLocation({ select: ({ pathname }) => pathname })
   const { data: stats } = useStats()
@@ -129,10 +136,10 @@ const Foot = ({ onHelp }: { readonly onHelp: () => void }) => {
   const [name, dot, title] = modes[mode]
   const next = chosen === "system" ? "dark" : chosen === "dark" ? "light" : "system"
   return (
-    <div className="flex items-center gap-0.5 md:flex-wrap md:border-t md:border-line md:pt-2">
+    <div className="flex items-center gap-0.5 md:border-t md:border-line md:pt-2">
       <button
         type="button"
-        className="btn btn-ghost px-2"
+        className="btn btn-ghost px-1.5"
         title={title}
         aria-label={`${name}. ${title}`}
         onClick={mode === "paused" ? live.resume : live.pause}
@@ -143,7 +150,7 @@ const Foot = ({ onHelp }: { readonly onHelp: () => void }) => {
       <span className="hidden flex-1 md:block" />
       <button
         type="button"
-        className="btn btn-ghost px-2 max-md:hidden"
+        className="btn btn-ghost px-1.5 max-md:hidden"
         aria-pressed={isHidden}
         title={isHidden ? "Payloads are hidden. Show them" : "Hide payloads on this screen"}
         aria-label="Hide payloads"
@@ -153,7 +160,7 @@ const Foot = ({ onHelp }: { readonly onHelp: () => void }) => {
       </button>
       <button
         type="button"
-        className="btn btn-ghost px-2"
+        className="btn btn-ghost px-1.5"
         title={`Colours: ${chosen}. Change to ${next}`}
         aria-label={`Colours: ${chosen}. Change to ${next}`}
         onClick={() => theme.set(next)}
@@ -162,7 +169,7 @@ const Foot = ({ onHelp }: { readonly onHelp: () => void }) => {
       </button>
       <button
         type="button"
-        className="btn btn-ghost px-2 max-md:hidden"
+        className="btn btn-ghost px-1.5 max-md:hidden"
         title="Keys (?)"
         aria-label="Keys"
         onClick={onHelp}
@@ -177,13 +184,13 @@ const Foot = ({ onHelp }: { readonly onHelp: () => void }) => {
 const Away = () => {
   const { dataUpdatedAt, error, isError } = useStats()
   if (!isError) return null
-  const isRefused = error instanceof ApiFailure && (error.status === 401 || error.status === 403)
+  const isRefused = error instanceof ApiFailure && !error.isAway
   return (
     <div
       role="alert"
       className="flex flex-wrap items-center gap-x-3 border-b border-dead/40 bg-dead/10 px-4 py-2 text-[12.5px]"
     >
-      <strong className="text-dead">{isRefused ? "Not signed in" : "The store does not answer"}</strong>
+      <strong className="text-dead">{titleOf(error)}</strong>
       <span className="text-soft">
         {error.message}
         {!isRefused && dataUpdatedAt > 0 &&
@@ -191,6 +198,17 @@ const Away = () => {
       </span>
     </div>
   )
+}
+
+const titleOf = (error: Error): string => {
+  const { status, tag } = error instanceof ApiFailure ? error : { status: 0, tag: "" }
+  if (status === 401) return "Not signed in"
+  if (status === 403) return "Not allowed"
+  return status === 0
+    ? "The server does not answer"
+    : tag === "StoreFailed"
+    ? "The store does not answer"
+    : "The server failed"
 }
 
 const Toasts = () => (

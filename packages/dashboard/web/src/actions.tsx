@@ -1,7 +1,7 @@
 /** What can be done to records: said with a count before, and with what came of it after. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useEffect, useRef, useState } from "react"
-import { type Counts, type Estimated, post, type Selection, states } from "./api.ts"
+import { type Counts, type Estimated, post, type QueueStats, type Selection, states, type Switched } from "./api.ts"
 import { exact, plural } from "./format.ts"
 import { estimateQuery } from "./queries.ts"
 import { tell } from "./store.ts"
@@ -63,6 +63,17 @@ export const useRefresh = () => {
   return () => queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== "me" })
 }
 
+/** Pauses a queue that goes on, and lets one go on that is paused. */
+export const useTurn = () =>
+  useMutation({
+    mutationFn: ({ paused, queue }: Pick<QueueStats, "paused" | "queue">) =>
+      post<Switched>(`/queues/${encodeURIComponent(queue)}/${paused ? "resume" : "pause"}`),
+    onSuccess: (_, { paused, queue }) =>
+      tell(paused ? `${queue} goes on` : `${queue} is paused: what runs goes on, nothing new starts`),
+    onError: (error) => tell(error.message, true),
+    onSettled: useRefresh()
+  })
+
 /** Asks once more, with how many records it would meet. */
 export const Confirm = (
   { action, first, onClose, onDone, where }: {
@@ -109,9 +120,11 @@ export const Confirm = (
     onSettled: refresh
   })
   const found = estimate.data
+  // The server would refuse it: there are more than it looks into.
+  const isTooMany = where.payload !== undefined && found?.isAtLeast === true
   // Enter does it once the count is there; what cannot be taken back wants more than that.
   const main = useRef<HTMLButtonElement>(null)
-  const isReady = found !== undefined && found.applies > 0 && act.isDanger !== true
+  const isReady = found !== undefined && found.applies > 0 && !isTooMany && act.isDanger !== true
   useEffect(() => {
     if (isReady && !(document.activeElement instanceof HTMLInputElement)) main.current?.focus()
   }, [isReady])
@@ -138,6 +151,12 @@ export const Confirm = (
                     <span className="font-normal text-soft">of {exact(found.matched)} that match</span>
                   )}
                 </p>
+                {isTooMany && (
+                  <p className="mt-1 text-dead">
+                    There are more payloads to look into than one action does. Narrow it first: by job, queue, state or
+                    time.
+                  </p>
+                )}
                 <p className="mt-0.5 flex flex-wrap gap-x-3 text-[12px]">
                   {states.filter((state) => found.byState[state] > 0).map((state) => (
                     <StateMark key={state} state={state} text={`${exact(found.byState[state])} ${state}`} />
@@ -190,7 +209,7 @@ export const Confirm = (
             ref={main}
             type="submit"
             className={`btn btn-main ${act.isDanger === true ? "!bg-dead !border-dead" : ""}`}
-            disabled={run.isPending || found === undefined || found.applies === 0}
+            disabled={run.isPending || found === undefined || found.applies === 0 || isTooMany}
           >
             {run.isPending ? "Working…" : found === undefined ? act.verb : `${act.verb} ${exact(found.applies)}`}
           </button>

@@ -1,6 +1,8 @@
 /** The API as the page speaks to it: the types of the contract, and fetch. Nothing of it is at run time but the paths. */
 import type { ApiInsight, ApiModel, ApiSettings, Permission } from "@capstan/http"
 
+export { states } from "./states.ts"
+
 export type State = typeof ApiModel.State.Type
 export type Stats = typeof ApiModel.Stats.Type
 export type QueueStats = Stats["queues"][number]
@@ -40,16 +42,6 @@ export type Keys = typeof ApiSettings.Keys.Type
 export type Schedule = typeof ApiSettings.Schedule.Type
 export type Schedules = typeof ApiSettings.Schedules.Type
 export type Run = typeof ApiSettings.Run.Type
-
-export const states: ReadonlyArray<State> = [
-  "blocked",
-  "scheduled",
-  "ready",
-  "running",
-  "completed",
-  "cancelled",
-  "dead"
-]
 
 /** Below the page, wherever that is. */
 const api = new URL("api/", document.baseURI)
@@ -130,4 +122,5 @@ export const post = <A>(path: string, body: unknown = {}): Promise<A> =>
   })
 
 /** Conditions as a query has them. */
-export const queryOf = (where: Selection): Query => ({ ...where })
+export const queryOf = ({ payload, ...where }: Selection): Query =>
+  payload === undefined ? where : { ...where, payload: JSON.stringify(payload) }

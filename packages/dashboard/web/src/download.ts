@@ -22,22 +22,24 @@ export const download = async (
     readonly order: "newest" | "oldest"
     readonly format: Format
     readonly hasPayload: boolean
-    readonly onProgress: (many: number) => void
+    /** How many match so far, and at how many was looked. */
+    readonly onProgress: (many: number, looked: number) => void
     readonly signal: AbortSignal
   }
 ): Promise<Exported> => {
   const parts = [...headOf(format)]
   /** Page after page: each is asked for by the cursor of the one before. */
-  const read = async (cursor: string | undefined, before: number): Promise<Exported> => {
+  const read = async (cursor: string | undefined, before: number, lookedBefore: number): Promise<Exported> => {
     const page: Page = await get("/records", { ...queryOf(where), order, limit: pageSize, cursor }, signal)
     parts.push(page.records.map((record) => lineOf(format, record, hasPayload)).join(""))
     const many = before + page.records.length
-    onProgress(many)
+    const looked = lookedBefore + (page.looked ?? page.records.length)
+    onProgress(many, looked)
     return page.cursor === undefined || many >= mostExported
       ? { many, isCut: page.cursor !== undefined }
-      : read(page.cursor, many)
+      : read(page.cursor, many, looked)
   }
-  const exported = await read(undefined, 0)
+  const exported = await read(undefined, 0, 0)
   save(new Blob(parts, { type: format === "csv" ? "text/csv" : "application/x-ndjson" }), `records.${format}`)
   return exported
 }

@@ -206,3 +206,7 @@ export const placed = (
   }
   return problems
 }
+
+/** The places of single values in a payload, those in lists and records left out. */
+export const leavesOf = (field: Field): ReadonlyArray<Field> =>
+  field.kind === "group" ? field.fields.flatMap(leavesOf) : field.kind === "json" || field.pointer === "" ? [] : [field]

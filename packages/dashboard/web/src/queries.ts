@@ -37,6 +37,8 @@ export const recordsQuery = (where: Api.Selection, order: "newest" | "oldest") =
       Api.get<Api.Page>("/records", { ...Api.queryOf(where), order, limit: pageSize, cursor: pageParam }, signal),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page: Api.Page) => page.cursor,
+    // What is inside of payloads is looked for among thousands of records.
+    refetchOnWindowFocus: where.payload === undefined,
     placeholderData: keepPreviousData
   })
 

@@ -1,5 +1,7 @@
 /** What a list shows, as its address says it; and the same as words in the search field. */
-import { type BlockedReason, type DeadReason, type Selection, type State, states } from "./api.ts"
+import type { BlockedReason, DeadReason, Selection, State } from "./api.ts"
+import { type Data, dataOf, pointerOf, quote, scalarOf, typedOf, unquote, wordOf } from "./data.ts"
+import { states } from "./states.ts"
 
 /** What a list may show of a record beside its state and its job, in the order of the list. */
 export const columnNames = [
@@ -39,6 +41,8 @@ export interface RecordsSearch {
   readonly since?: string
   readonly before?: string
   readonly blocked?: BlockedReason
+  /** What stands inside of the payload. */
+  readonly data?: Data
   readonly order?: "oldest"
   /** The columns, where they are others than usual, with a comma between them. */
   readonly columns?: string
@@ -121,6 +125,7 @@ export const validate = (search: Readonly<Record<string, unknown>>): RecordsSear
     since: instantOf(search["since"]),
     before: instantOf(search["before"]),
     blocked: oneOf(search["blocked"], blockedReasons),
+    data: dataOf(search["data"]),
     order: oneOf(search["order"], ["oldest"] as const),
     columns: columnsOf(search["columns"])?.join()
   })
@@ -136,7 +141,7 @@ export const isId = (word: string): boolean =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(word)
 
 export const selectionOf = (
-  { before, blocked, error, flow, id, job, key, queue, reason, since, state, tag, worker }: RecordsSearch
+  { before, blocked, data, error, flow, id, job, key, queue, reason, since, state, tag, worker }: RecordsSearch
 ): Selection => ({
   ...state === undefined ? {} : { states: [state] },
   ...job === undefined ? {} : { tag: job },
@@ -150,8 +155,13 @@ export const selectionOf = (
   ...id === undefined ? {} : { ids: [id] },
   ...since === undefined ? {} : { enqueuedFrom: Date.parse(since) },
   ...before === undefined ? {} : { enqueuedBefore: Date.parse(before) },
-  ...blocked === undefined ? {} : { blockedReason: blocked }
+  ...blocked === undefined ? {} : { blockedReason: blocked },
+  ...data === undefined ? {} : { payload: data }
 })
+
+/** Payloads have no index: what stands in them is looked for among what another condition leaves. */
+export const isAlone = (search: RecordsSearch): boolean =>
+  search.data !== undefined && Object.keys(selectionOf(search)).length === 1
 
 /** The words that the search field knows, beside `state:`, which the tabs are. */
 export const words = [
@@ -169,25 +179,38 @@ export const words = [
   "id"
 ] as const
 
-export const toText = (search: RecordsSearch): string =>
-  words.flatMap((word) => search[word] === undefined ? [] : [`${word}:${quoted(search[word])}`]).join(" ")
+export const toText = ({ data = {}, ...search }: RecordsSearch): string =>
+  [
+    ...words.flatMap((word) => search[word] === undefined ? [] : [`${word}:${quoted(search[word])}`]),
+    ...Object.entries(data).map(([pointer, value]) => `${wordOf(pointer)}:${typedOf(value)}`)
+  ].join(" ")
 
-const quoted = (value: string): string => /\s/.test(value) ? `"${value}"` : value
+const quoted = (value: string): string => /^"|\s/.test(value) ? quote(value) : value
+
+const token = /(?:(data[./](?:"(?:[^"\\]|\\.)*"|[^\s:"])*|\w+):)?(?:"((?:[^"\\]|\\.)*)"|(\S+))/g
+
+const placeWanted = "data: name a place, as in data.to:ada@example.com"
 
 /** What was typed, or what of it nobody understands. A bare id is one; any other bare word is a job. */
 export const fromText = (typed: string): { readonly search: RecordsSearch; readonly wrong: string | undefined } => {
   const found: Record<string, string> = {}
+  const data: Record<string, Data[string]> = {}
   let wrong: string | undefined
-  for (const [, word, quoted, bare] of typed.matchAll(/(?:(\w+):)?(?:"([^"]*)"|(\S+))/g)) {
-    const value = quoted ?? bare ?? ""
-    if (word === undefined) found[isId(value) ? "id" : "job"] = value
-    else if (word === "state" || (words as ReadonlyArray<string>).includes(word)) found[word] = value
-    else wrong = `${word}: is no word of the search; there are ${words.join(", ")}`
+  for (const [, word, quoted, bare] of typed.matchAll(token)) {
+    const value = quoted === undefined ? bare ?? "" : unquote(quoted)
+    if (word === undefined && /^data[./]/.test(value)) wrong = placeWanted
+    else if (word === undefined) found[isId(value) ? "id" : "job"] = value
+    else if (/^data([./]|$)/.test(word)) {
+      const pointer = pointerOf(word)
+      if (pointer === undefined) wrong = placeWanted
+      else data[pointer] = quoted === undefined ? scalarOf(value) : value
+    } else if (word === "state" || (words as ReadonlyArray<string>).includes(word)) found[word] = value
+    else wrong = `${word}: is no word of the search; there are ${words.join(", ")} and data.path`
   }
   if (found["id"] !== undefined && !isId(found["id"])) {
     return { search: {}, wrong: `id: ${found["id"]} is no id of a record` }
   }
-  const search = validate(found)
+  const search = validate({ ...found, data })
   if (found["reason"] !== undefined && search.reason === undefined) {
     wrong = `reason: there are ${deadReasons.join(", ")}`
   }
@@ -203,14 +226,54 @@ export const fromText = (typed: string): { readonly search: RecordsSearch; reado
   return { search, wrong }
 }
 
+/** A place in the payload of a job, as its schema has it. */
+export interface Place {
+  readonly job: string
+  readonly pointer: string
+  readonly isText: boolean
+  readonly choices: ReadonlyArray<Data[string]>
+}
+
 /** What the field can complete. */
 export interface Known {
   readonly queues: ReadonlyArray<string>
   readonly jobs: ReadonlyArray<string>
   readonly workers: ReadonlyArray<string>
+  readonly places: ReadonlyArray<Place>
 }
 
-export const valuesOf = (word: string, known: Known): ReadonlyArray<string> => {
+/** A bare number is text where the job's schema has text at that place. */
+export const asDeclared = (search: RecordsSearch, { places }: Known): RecordsSearch => {
+  const { data, job } = search
+  if (data === undefined || job === undefined) return search
+  const isText = (pointer: string): boolean =>
+    places.some((place) => place.job === job && place.pointer === pointer && place.isText)
+  return {
+    ...search,
+    data: Object.fromEntries(
+      Object.entries(data).map(([pointer, value]) => [pointer, isText(pointer) ? String(value) : value])
+    )
+  }
+}
+
+/** What a word may begin with, and what may follow it. */
+export const offersOf = (typed: string, word: string, known: Known): ReadonlyArray<string> => {
+  const end = word.indexOf(":")
+  const name = word.slice(0, end < 0 ? undefined : end)
+  const { job } = fromText(typed).search
+  const places = known.places.filter((place) => job === undefined || place.job === job)
+  if (end >= 0) {
+    return valuesOf(name, known, places)
+      .filter((one) => one.toLowerCase().startsWith(word.slice(end + 1).toLowerCase()))
+      .map((one) => `${name}:${one}`)
+  }
+  const all = /^data[./]/.test(word)
+    ? [...new Set(places.map(({ pointer }) => wordOf(pointer)))].map((one) => `${one}:`)
+    : [...[...words, "state"].map((one) => `${one}:`), "data."]
+  return all.filter((one) => one.startsWith(word))
+}
+
+const valuesOf = (word: string, known: Known, places: ReadonlyArray<Place>): ReadonlyArray<string> => {
   switch (word) {
     case "state":
       return states
@@ -228,6 +291,10 @@ export const valuesOf = (word: string, known: Known): ReadonlyArray<string> => {
     case "job":
       return known.jobs
     default:
-      return []
+      return [
+        ...new Set(
+          places.filter(({ pointer }) => wordOf(pointer) === word).flatMap(({ choices }) => choices.map(typedOf))
+        )
+      ]
   }
 }

@@ -120,6 +120,26 @@ describe("the search", () => {
   })
 })
 
+it("a search that was made leaves the field to the keys of the list, and what the tabs show leaves the field", async () => {
+  const { page } = await at("/records")
+  await page.getByText("user29@example.com").waitFor()
+  await page.keyboard.press("/")
+  await page.keyboard.type("queue:billing state:dead")
+  await page.keyboard.press("Enter")
+  await page.getByText("the bank said: no funds").first().waitFor()
+  const field = page.getByLabel("Search records")
+  assert.strictEqual(await field.inputValue(), "queue:billing ")
+  await page.keyboard.press("j")
+  await page.keyboard.press("x")
+  await page.getByText("1 record selected").waitFor()
+  await page.keyboard.press("/")
+  await page.keyboard.type("colour:red")
+  await page.keyboard.press("Enter")
+  await page.getByRole("alert").waitFor()
+  // What was not understood is to be mended there.
+  await field.and(page.locator(":focus")).waitFor()
+})
+
 describe("a search by time", () => {
   it("takes an age, which becomes an instant that others read as well, and what was before it", async () => {
     const { page } = await at("/records?queue=mail")
@@ -255,6 +275,44 @@ it("a store that is away is said to be, what was shown stays, and goes on when i
   }
   await page.getByRole("alert").waitFor({ state: "detached", timeout: 25_000 })
 }, 60_000)
+
+it("what went wrong has its name, and is said once", async () => {
+  const { page } = await at("/")
+  for (
+    const [status, tag, title] of [
+      [500, "Defect", "The server failed"],
+      [503, "StoreFailed", "The store does not answer"],
+      [403, "Forbidden", "Not allowed"]
+    ] as const
+  ) {
+    await page.route("**/api/**", (route) => route.fulfill({ status, json: { _tag: tag, detail: "so it is" } }))
+    for (const path of ["/", "/metrics", "/jobs"]) {
+      await page.goto(`${world.url}${path}`)
+      await page.getByRole("alert").getByText(title).waitFor()
+      await page.getByText("Nothing was read yet").waitFor()
+      assert.strictEqual(await page.getByText("so it is").count(), 1, `${title} ${path}`)
+    }
+    await accessible(page, title)
+    const [dot, keys] = await Promise.all(
+      [page.getByRole("button", { name: /^Polling/ }), page.getByRole("button", { name: "Keys" })].map(async (one) =>
+        (await one.boundingBox())!
+      )
+    )
+    assert.approximately(dot!.y + dot!.height / 2, keys!.y + keys!.height / 2, 4, "in one line")
+    await page.unroute("**/api/**")
+  }
+}, 60_000)
+
+it("on a phone a record says when, and two percentiles stand in one line", async () => {
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
+  const { page } = await at("/records?queue=mail", phone)
+  const row = page.getByRole("row").filter({ hasText: "user29@example.com" })
+  await row.getByRole("cell").filter({ hasText: / ago$|^now$/ }).locator("visible=true").waitFor()
+  await page.goto(`${world.url}/jobs`)
+  const value = page.getByText("Wait p50 / p95").locator("visible=true").first().locator("xpath=following-sibling::*")
+  await value.waitFor()
+  assert.isAtMost((await value.boundingBox())!.height, 24)
+})
 
 it("who is not signed in is told so, and who only looks sees no buttons", async () => {
   const token = "a token of the tests, long enough"

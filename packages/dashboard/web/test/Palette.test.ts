@@ -44,6 +44,27 @@ const opened = async (page: Page) => {
 
 const chosen = (page: Page) => page.getByRole("dialog").locator("[aria-selected=true]").innerText()
 
+it("pauses a queue and lets it go on", async () => {
+  const page = await at("/records")
+  await page.getByText("user29@example.com").waitFor()
+  const isPaused = async () => (await world.run(world.jobs.stats)).queues.find(({ queue }) => queue === "mail")?.paused
+  await (await opened(page)).fill("pause mail")
+  assert.include(await chosen(page), "Pause mail")
+  await page.keyboard.press("Enter")
+  await page.getByText("mail is paused").waitFor()
+  assert.isTrue(await isPaused())
+  await (await opened(page)).fill("resume mail")
+  await page.keyboard.press("Enter")
+  await page.getByText("mail goes on").waitFor()
+  assert.isFalse(await isPaused())
+})
+
+it("has its letters from the first one on", async () => {
+  const page = await at("/records")
+  await page.getByText("user29@example.com").waitFor()
+  await page.waitForFunction(() => performance.getEntriesByType("resource").some(({ name }) => /Palette/.test(name)))
+})
+
 it("leads to a page, a queue, a job and a record, from wherever one is", async () => {
   const page = await at("/")
   await page.getByText("Needs attention").waitFor()

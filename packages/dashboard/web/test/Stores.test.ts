@@ -38,6 +38,63 @@ const stores: Readonly<
   }
 }
 
+it.each(Object.keys(stores))(
+  "on %s a record is enqueued by its form, found by what is in it, and written into the log",
+  async (name) => {
+    const { stop, store } = await stores[name]!()
+    const world = await serve({ store })
+    try {
+      const { close, complaints, page } = await look(world, "/jobs")
+      await page.getByRole("button", { name: "Enqueue Charge" }).click()
+      const dialog = page.getByRole("dialog", { name: "Enqueue Charge" })
+      const field = (name: string) => dialog.getByLabel(name, { exact: false })
+      await field("amount").fill("5")
+      await field("order").fill("by hand")
+      await field("card").fill("4242")
+      await dialog.getByText("When, and what it is found by").click()
+      await field("Tags").fill("manual, urgent")
+      await field("Idempotency key").fill("once")
+      await field("Not before").fill("2")
+      await dialog.getByLabel("Unit").selectOption("hours")
+      const enqueue = dialog.getByRole("button", { name: "Enqueue", exact: true })
+      await enqueue.click()
+      await dialog.getByText("Enqueued:").waitFor()
+      const href = (await dialog.getByRole("link").getAttribute("href"))!
+      const record = Option.getOrThrow(await world.run(world.jobs.get(href.slice(href.lastIndexOf("/") + 1))))
+      assert.deepStrictEqual(JSON.parse(record.payload), { order: "by hand", amount: 5, card: "<redacted>" })
+      assert.deepInclude(record, { tag: "Charge", queue: "billing", state: "scheduled", idempotencyKey: "once" })
+      assert.sameMembers([...record.tags], ["manual", "urgent"])
+      await dialog.getByRole("button", { name: "Another one" }).click()
+      await field("amount").fill("6")
+      await field("order").fill("again")
+      await dialog.getByText("When, and what it is found by").click()
+      await field("Idempotency key").fill("once")
+      await enqueue.click()
+      await dialog.getByText("It was there already").waitFor()
+      await dialog.getByRole("link").click()
+      await page.getByRole("heading", { name: "Charge" }).waitFor()
+      assert.strictEqual(page.url().slice(-36), record.id)
+
+      await page.goto(`${world.url}/records`)
+      const search = page.getByLabel("Search records")
+      for (const [text, many] of [["by hand", "1 record"], ["again", "0 records"]] as const) {
+        await search.fill(`job:Charge data.order:"${text}"`)
+        await search.press("Enter")
+        await page.getByText(many, { exact: true }).waitFor()
+      }
+      await page.goto(`${world.url}/audit`)
+      await page.getByText("enqueue", { exact: true }).first().waitFor()
+      assert.notInclude(await page.content(), "4242")
+      assert.deepStrictEqual(complaints, [])
+      await close()
+    } finally {
+      await world.close()
+      await stop()
+    }
+  },
+  60_000
+)
+
 it.each(Object.keys(stores))("on %s records are found, edited, retried and cancelled", async (name) => {
   const { stop, store } = await stores[name]!()
   const world = await serve({ store })

@@ -1,5 +1,5 @@
 /** A change: allowed or refused, done, and written down either way. */
-import { type JobError, Jobs, type JobStore } from "capstan"
+import { type JobError, Jobs } from "capstan"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,7 @@ import type { Outcome } from "../AuditLog.ts"
 import { Caller } from "../JobsApi.ts"
 import { Audited } from "./audited.ts"
 import { Figures } from "./figures.ts"
+import type { Asked } from "./inside.ts"
 import { permit } from "./permit.ts"
 
 /** What `Jobs` fails with, and what was found wrong before it was asked. */
@@ -33,7 +34,7 @@ export const answered = <A, R>(
 
 /** What is done to which records. */
 export interface Change<A> {
-  readonly where: JobStore.Selection
+  readonly where: Asked
   readonly options?: Readonly<Record<string, unknown>>
   readonly run: Effect.Effect<A, FromJobs>
   /** How many records that were. */

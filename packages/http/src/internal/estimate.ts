@@ -4,6 +4,7 @@ import { JobRecord } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Model from "../ApiModel.ts"
+import * as Inside from "./inside.ts"
 
 type Estimated = (typeof Model.EstimateQuery)["action"]["Type"]
 
@@ -30,9 +31,13 @@ interface Counted {
   readonly isAtLeast: boolean
 }
 
-export const estimate = (jobs: Jobs.Shape, action: Estimated, where: JobStore.Selection) =>
+export const estimate = (jobs: Jobs.Shape, action: Estimated, where: Inside.Asked) =>
   Effect.map(
-    isFigure(where) ? ofFigures(jobs, where) : ofPages(jobs, where),
+    isFigure(where)
+      ? ofFigures(jobs, where)
+      : where.payload === undefined
+      ? ofPages(jobs, where)
+      : Effect.map(Inside.look(jobs, where), ({ found, isCut }) => ({ byState: countsOf(found), isAtLeast: isCut })),
     ({ byState, isAtLeast }): typeof Model.Estimate.Type => {
       const sum = (states: ReadonlyArray<JobRecord.State>) => states.reduce((total, state) => total + byState[state], 0)
       return { matched: sum(JobRecord.states), applies: sum(applies[action]), byState, isAtLeast }
@@ -44,6 +49,12 @@ const isFigure = (where: JobStore.Selection): boolean =>
   Object.keys(where).every((condition) => condition === "queue" || condition === "states")
 
 const none = () => Object.fromEntries(JobRecord.states.map((state) => [state, 0])) as ByState
+
+const countsOf = (records: ReadonlyArray<Pick<JobRecord.JobRecord, "state">>): ByState => {
+  const byState = none()
+  for (const { state } of records) byState[state]++
+  return byState
+}
 
 const ofFigures = (jobs: Jobs.Shape, where: JobStore.Selection) =>
   Effect.map(jobs.stats, ({ queues }): Counted => {

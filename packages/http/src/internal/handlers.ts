@@ -18,6 +18,7 @@ import { estimate } from "./estimate.ts"
 import * as Events from "./events.ts"
 import * as Figures from "./figures.ts"
 import * as Hubs from "./hubs.ts"
+import * as Inside from "./inside.ts"
 import * as Insight from "./insight.ts"
 import { checkedPayload } from "./payload.ts"
 import { permit, permitQueue, refuse } from "./permit.ts"
@@ -25,7 +26,7 @@ import * as Series from "./series.ts"
 import * as Settings from "./settings.ts"
 import { recordOf, statsOf, summaryOf, usualLength } from "./view.ts"
 
-const selectionOf = ({ ids, parent, ...rest }: typeof Model.Selection.Type): JobStore.Selection => ({
+const selectionOf = ({ ids, parent, ...rest }: typeof Model.Selection.Type): Inside.Asked => ({
   ...rest,
   ...ids === undefined ? {} : { ids: ids.map(JobRecord.JobId) },
   ...parent === undefined ? {} : { parent: JobRecord.JobId(parent) }
@@ -121,7 +122,9 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
         options?: Readonly<Record<string, unknown>>
       ) => {
         const where = selectionOf(given)
-        const checked = Effect.andThen(wanted(where), run(where))
+        const checked = where.payload === undefined
+          ? Effect.andThen(wanted(where), run(where))
+          : Inside.act(jobs, where, run)
         return change({
           where,
           run: checked,
@@ -134,8 +137,11 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
         list: ({ query: { cursor, limit, order, ...given } }) =>
           answered(Effect.gen(function*() {
             const caller = yield* Caller
-            if (given.queue !== undefined) yield* permitQueue(caller, "view", given.queue)
-            const page = yield* jobs.query({ ...selectionOf(given), cursor, limit, order })
+            const where = selectionOf(given)
+            // How long a page is, and whether another comes after it, would tell of payloads that may not be seen.
+            if (where.payload !== undefined) yield* permit(caller, "view", where, jobs)
+            else if (where.queue !== undefined) yield* permitQueue(caller, "view", where.queue)
+            const page = yield* jobs.query({ ...where, cursor, limit, order })
             return {
               records: page.records.filter(({ queue }) => caller.may("view", queue)).map(summaryOf),
               ...Option.isNone(page.cursor) ? {} : {

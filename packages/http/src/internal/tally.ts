@@ -5,7 +5,7 @@ import { Histogram } from "./histogram.ts"
 /** Of one queue. */
 export interface Told {
   completed: number
-  /** Retried or dead. */
+  /** Retried after a failure, or dead. */
   failed: number
   /** From the enqueue to the start of the first attempt. */
   readonly waits: Histogram
@@ -56,7 +56,7 @@ export class Tally {
           break
         case "dead":
         case "retried":
-          this.of(event.queue).failed++
+          if (event.snoozed !== true) this.of(event.queue).failed++
           this.end(event)
           break
         case "blocked":

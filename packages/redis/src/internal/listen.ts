@@ -170,7 +170,7 @@ export const makeEvents = (
 }
 
 const toEvent = (line: string): JobStore.RecordEvent => {
-  const [type, id, tag, queue, at, attempt, reason] = line.split(field)
+  const [type, id, tag, queue, at, attempt, reason, snoozed] = line.split(field)
   return {
     type: type as JobStore.RecordEvent["type"],
     id: JobRecord.JobId(Ids.unpack(id!)),
@@ -178,6 +178,7 @@ const toEvent = (line: string): JobStore.RecordEvent => {
     queue: unclean(queue!),
     at: Number(at),
     attempt: Number(attempt),
-    reason: reason === "" ? undefined : unclean(reason!)
+    reason: reason === "" ? undefined : unclean(reason!),
+    snoozed: snoozed === undefined ? undefined : true
   }
 }

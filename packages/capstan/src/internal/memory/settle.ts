@@ -118,7 +118,7 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
         state.freeSlot(row, now)
         state.admit(row, "snooze", now)
       }
-      return state.tell("retried", row, now, outcome.failure?.tag)
+      return state.tell("retried", row, now, outcome.failure?.tag, true)
     case "WaitFor":
       row.attempt--
       if (row.more?.checkpoints?.[outcome.waitpoint] !== undefined) return state.run(row, "waitFor", now, now)

@@ -184,7 +184,7 @@ export class MemoryState {
     this.hints.all()
   }
 
-  tell(type: RecordEvent["type"], row: Row, now: number, reason?: string): void {
+  tell(type: RecordEvent["type"], row: Row, now: number, reason?: string, snoozed?: true): void {
     if (!this.hints.heard) return
     this.hints.event({
       type,
@@ -193,7 +193,8 @@ export class MemoryState {
       queue: row.queue.name,
       at: now,
       attempt: row.attempt,
-      reason
+      reason,
+      snoozed
     })
   }
 

@@ -26,12 +26,18 @@ const unseen = ({ job, queue }: Declaration): Row => ({
 /** The same mark for what there is none of. */
 const Nothing = () => <span className="text-faint">–</span>
 
-const span = (of: Row["run"]) =>
-  of === undefined ? <Nothing /> : (
-    <>
-      {duration(of.p50)} <span className="text-faint">/</span> {duration(of.p95)}
-    </>
+/** A unit that both have is said once. */
+const span = (of: Row["run"]) => {
+  if (of === undefined) return <Nothing />
+  const [p50, p95] = [duration(of.p50), duration(of.p95)]
+  const [number, unit] = p50.split(/ (?=\D+$)/)
+  return (
+    <span className="whitespace-nowrap">
+      {unit !== undefined && /^\S+ \D+$/.test(p95) && p95.endsWith(` ${unit}`) ? number : p50}{" "}
+      <span className="text-faint">/</span> {p95}
+    </span>
   )
+}
 
 const failing = ({ attempts, failures }: Row) => attempts === 0 ? undefined : failures / attempts
 

@@ -43,7 +43,7 @@ const some = (value: number): string => value < 10 ? String(Number(value.toFixed
 const charts: ReadonlyArray<Chart> = [
   {
     name: "Wait, p95",
-    what: "From the enqueue to the start of the first attempt",
+    what: "From the enqueue to the first start, a delay that was asked for included",
     tone: "text-blocked",
     of: ({ wait }) => wait?.p95,
     times: ({ wait }) => wait,
@@ -238,6 +238,7 @@ const One = (
         }`}
         start={start}
         step={now.every / (now.before - now.from)}
+        since={((now.since ?? now.from) - now.from) / (now.before - now.from)}
         now={pointsOf(now, chart, clock)}
         before={then === undefined ? [] : pointsOf(then, chart, clock)}
         say={chart.say}

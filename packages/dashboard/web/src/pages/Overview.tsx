@@ -51,7 +51,7 @@ export const Overview = () => {
   const all = states.reduce((sum, state) => sum + total(state), 0)
   const { before, now } = endedIn(series)
   const last = samples.at(-1)
-  const line = (of: (sample: Samples[number]) => number) => samples.slice(-180).map(of)
+  const line = (of: (sample: Samples[number]) => number | undefined) => samples.slice(-180).map(of)
   return (
     <>
       <Heading title="Overview">
@@ -78,10 +78,10 @@ export const Overview = () => {
           />
           <Figure
             name="Wait, p95"
-            title="From the enqueue to the start of the first attempt, in the last minute"
+            title="From the enqueue to the first start, a delay that was asked for included, in the last minute"
             value={last?.wait === undefined ? "–" : duration(last.wait)}
             before={series.waitBefore === undefined ? undefined : duration(series.waitBefore)}
-            line={line((sample) => sample.wait ?? 0)}
+            line={line((sample) => sample.wait)}
             tone="text-blocked"
           />
           <Figure
@@ -89,7 +89,7 @@ export const Overview = () => {
             title="Of the attempts that ended in the last minute"
             value={last?.run === undefined ? "–" : duration(last.run)}
             before={series.runBefore === undefined ? undefined : duration(series.runBefore)}
-            line={line((sample) => sample.run ?? 0)}
+            line={line((sample) => sample.run)}
             tone="text-running"
           />
           <Figure
@@ -137,7 +137,7 @@ const Figure = (
     /** The same of the half hour before the last minute. */
     readonly before?: string | undefined
     readonly value: string
-    readonly line: ReadonlyArray<number>
+    readonly line: ReadonlyArray<number | undefined>
     readonly tone: string
     readonly isBad?: boolean
   }

@@ -1,8 +1,8 @@
 import { useMutation } from "@tanstack/react-query"
 import { Link } from "@tanstack/react-router"
 import { useState } from "react"
-import { acts, useRefresh } from "../actions.tsx"
-import { type Counts, post, type QueueStats, type State, type Switched } from "../api.ts"
+import { acts, useRefresh, useTurn } from "../actions.tsx"
+import { type Counts, post, type QueueStats, type State } from "../api.ts"
 import { brief, exact, plural } from "../format.ts"
 import { useMay, useStats } from "../queries.ts"
 import { tell } from "../store.ts"
@@ -81,12 +81,7 @@ export const QueueActions = ({ stats: { counts, paused, queue } }: { readonly st
   const may = useMay()
   const refresh = useRefresh()
   const [isDraining, setDraining] = useState(false)
-  const turn = useMutation({
-    mutationFn: () => post<Switched>(`/queues/${encodeURIComponent(queue)}/${paused ? "resume" : "pause"}`),
-    onSuccess: () => tell(paused ? `${queue} goes on` : `${queue} is paused: what runs goes on, nothing new starts`),
-    onError: (error) => tell(error.message, true),
-    onSettled: refresh
-  })
+  const turn = useTurn()
   const drain = useMutation({
     mutationFn: () => post<Counts>(`/queues/${encodeURIComponent(queue)}/drain`),
     onSuccess: ({ changed }) => {
@@ -105,7 +100,7 @@ export const QueueActions = ({ stats: { counts, paused, queue } }: { readonly st
           className="btn"
           disabled={turn.isPending}
           aria-label={`${paused ? "Resume" : "Pause"} ${queue}`}
-          onClick={() => turn.mutate()}
+          onClick={() => turn.mutate({ paused, queue })}
         >
           <Icon name={paused ? "play" : "pause"} />
           {paused ? "Resume" : "Pause"}

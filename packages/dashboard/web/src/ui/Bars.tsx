@@ -33,12 +33,15 @@ export const Bars = ({ series }: { readonly series: Series }) => {
   const step = series.every * Math.ceil(360 / width)
   const last = bars.at(-1)?.at ?? 0
   const most = Math.max(4, ...bars.map(({ completed, failed }) => completed + failed))
+  const hasEnded = bars.some(({ completed, failed }) => completed + failed > 0)
   const height = 100
   const sum = (of: (bar: Bar) => number) => bars.reduce((total, bar) => total + of(bar), 0)
   return (
     <figure className="px-3 pt-2 pb-2">
       <div className="relative h-32">
-        <span className="label num absolute top-0 left-0 bg-panel pr-1">{exact(most)} in {brief(step)}</span>
+        <span className="label num absolute top-0 left-0 bg-panel pr-1">
+          {hasEnded ? `${exact(most)} in ${brief(step)}` : "Nothing has ended yet"}
+        </span>
         <svg
           role="img"
           aria-label={`In the last half hour ${exact(sum(({ completed }) => completed))} attempts completed and ${

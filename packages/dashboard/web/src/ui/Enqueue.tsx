@@ -177,7 +177,7 @@ const Form = (
               />
               <select
                 aria-label="Unit"
-                className="field"
+                className="field w-28 shrink-0"
                 value={options.unit}
                 onChange={({ target: { value } }) => setOptions({ ...options, unit: value as keyof typeof units })}
               >

@@ -35,12 +35,14 @@ const dotsOf = (points: ReadonlyArray<Point>, y: (value: number) => number): str
   ).join("")
 
 export const Lines = (
-  { before, label, now, say, start, step, tone }: {
+  { before, label, now, say, since, start, step, tone }: {
     readonly label: string
     /** What the stretch begins with: `1 h ago`. */
     readonly start: string
     readonly now: ReadonlyArray<Point>
     readonly before: ReadonlyArray<Point>
+    /** Of what is before it nothing is known: from 0 to 1. */
+    readonly since: number
     /** How much of the stretch is one point. */
     readonly step: number
     readonly say: (value: number) => string
@@ -55,6 +57,11 @@ export const Lines = (
     <figure className="px-3 pb-2">
       <div className="relative h-28">
         <span className="label num absolute top-0 left-0 bg-panel pr-1">{most === 0 ? "" : say(most)}</span>
+        {known.length === 0 && (
+          <span className="label absolute inset-x-0 top-[40%] text-center">
+            <span className="bg-panel px-2">Nothing to draw yet</span>
+          </span>
+        )}
         <svg
           role="img"
           aria-labelledby={id}
@@ -63,6 +70,14 @@ export const Lines = (
           className={`size-full ${tone}`}
         >
           <title id={id}>{label}</title>
+          {since > 0 && since < 1 && (
+            <path
+              d={`M${since * width} 0V${height}`}
+              stroke="var(--faint)"
+              strokeDasharray="1 3"
+              vectorEffect="non-scaling-stroke"
+            />
+          )}
           <path
             d={`M0 9H${width}M0 54H${width}`}
             stroke="var(--line)"
@@ -109,6 +124,7 @@ export const Lines = (
       </div>
       <figcaption className="label flex justify-between pt-1">
         <span>{start}</span>
+        {since > 0 && since < 1 && <span>nothing is known before the dotted line</span>}
         <span>now</span>
       </figcaption>
     </figure>

@@ -116,18 +116,18 @@ export const Columns = (
 
 export const Export = ({ search }: { readonly search: RecordsSearch }) => {
   const isHidden = payloads.useHidden()
-  const [many, setMany] = useState<number>()
+  const [progress, setProgress] = useState<readonly [many: number, looked: number]>()
   const running = useRef<AbortController>(undefined)
   const run = async (format: Format) => {
     const control = running.current = new AbortController()
-    setMany(0)
+    setProgress([0, 0])
     try {
       const done = await download({
         where: selectionOf(search),
         order: search.order ?? "newest",
         format,
         hasPayload: !isHidden,
-        onProgress: setMany,
+        onProgress: (many, looked) => setProgress([many, looked]),
         signal: control.signal
       })
       tell(
@@ -137,7 +137,7 @@ export const Export = ({ search }: { readonly search: RecordsSearch }) => {
     } catch (error) {
       if (!control.signal.aborted) tell(`Export: ${error instanceof Error ? error.message : String(error)}`, true)
     } finally {
-      setMany(undefined)
+      setProgress(undefined)
     }
   }
   return (
@@ -149,7 +149,7 @@ export const Export = ({ search }: { readonly search: RecordsSearch }) => {
             {isHidden ? "Payloads are hidden, and left out." : "Payloads are cut as in the list, and masked."}{" "}
             <code>capstan export</code> takes all.
           </p>
-          {many === undefined
+          {progress === undefined
             ? (
               <div className="flex gap-1">
                 <button type="button" className="btn flex-1 justify-center" onClick={() => void run("ndjson")}>
@@ -160,7 +160,11 @@ export const Export = ({ search }: { readonly search: RecordsSearch }) => {
             )
             : (
               <div className="flex items-center gap-2">
-                <span role="status" className="flex-1">{exact(many)} read…</span>
+                <span role="status" className="flex-1">
+                  {progress[1] > progress[0]
+                    ? `${exact(progress[0])} of ${exact(progress[1])} match…`
+                    : `${exact(progress[0])} read…`}
+                </span>
                 <button type="button" className="btn" onClick={() => running.current?.abort()}>Stop</button>
               </div>
             )}

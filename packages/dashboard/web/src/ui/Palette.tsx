@@ -5,9 +5,10 @@
  */
 import { useNavigate } from "@tanstack/react-router"
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react"
+import { useTurn } from "../actions.tsx"
 import { type Command, openCommands } from "../commands.ts"
 import { visible } from "../format.ts"
-import { useDeclarations, useStats } from "../queries.ts"
+import { useDeclarations, useMay, useStats } from "../queries.ts"
 import { isId } from "../search.ts"
 import { payloads, theme } from "../store.ts"
 import { views } from "../views.ts"
@@ -26,6 +27,8 @@ export const Palette = (
   const navigate = useNavigate()
   const { data: stats } = useStats()
   const { data: declarations } = useDeclarations()
+  const may = useMay()
+  const turn = useTurn()
   const [own] = useState(openCommands)
   const [typed, setTyped] = useState("")
   const [chosen, setChosen] = useState(0)
@@ -52,6 +55,17 @@ export const Palette = (
         "lanes",
         () => void navigate({ to: "/queues/$queue", params: { queue } }),
         paused ? "paused" : undefined
+      )
+    ),
+    ...(stats?.queues ?? []).filter(({ paused, queue }) => may(paused ? "resume" : "pause", queue)).map((
+      { paused, queue }
+    ) =>
+      command(
+        "Queues",
+        `${paused ? "Resume" : "Pause"} ${queue}`,
+        paused ? "play" : "pause",
+        () => turn.mutate({ paused, queue }),
+        paused ? "workers claim from it again" : "what runs goes on"
       )
     ),
     ...(declarations?.jobs ?? []).map(({ job, queue }) =>

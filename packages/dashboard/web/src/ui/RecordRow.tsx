@@ -13,7 +13,11 @@ export const gridOf = (columns: ReadonlyArray<ColumnName>): Record<string, strin
 
 export const gridded = "md:grid-cols-[var(--columns)]"
 
-const phoneGist = "max-md:order-2 max-md:col-span-2 max-md:col-start-2 max-md:row-start-2"
+/** On a phone a row has two lines; of the columns these stand in the second. */
+const phone: Partial<Record<ColumnName, string>> = {
+  gist: "max-md:order-2 max-md:col-start-2 max-md:row-start-2",
+  when: "max-md:order-3 max-md:col-start-3 max-md:row-start-2 max-md:text-right max-md:text-[12px]"
+}
 
 export const RecordRow = (
   { columns, height, index, isCurrent, isSelected, onToggle, record, top }: {
@@ -59,7 +63,7 @@ export const RecordRow = (
           key={name}
           role="cell"
           className={`min-w-0 truncate pr-3 text-soft last:pr-0 ${isNumber === true ? "num" : ""} ${
-            name === "gist" ? phoneGist : "max-md:hidden"
+            phone[name] ?? "max-md:hidden"
           }`}
         >
           {cell(record)}

@@ -59,7 +59,8 @@ export const RecordTable = (
 
   // At the top and with nothing chosen it follows by itself; else it says how much is new.
   const [isTop, setTop] = useState(true)
-  const isFollowing = isTop && selected.size === 0 && cursor < 0 && asked === undefined
+  // What is inside of payloads is looked for anew when somebody asks: it takes thousands of records each time.
+  const isFollowing = isTop && selected.size === 0 && cursor < 0 && asked === undefined && where.payload === undefined
   const { refetch } = query
   useEffect(() => {
     if (!isFollowing || fresh.size === 0 || query.isFetching) return

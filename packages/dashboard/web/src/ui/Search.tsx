@@ -1,8 +1,11 @@
 /** One field for all conditions, as words: `job:SendMail queue:mail`. `/` leads here. */
 import { useEffect, useId, useRef, useState } from "react"
 import { useKeys } from "../keys.ts"
-import { fromText, type Known, type RecordsSearch, toText, valuesOf, words } from "../search.ts"
+import { asDeclared, fromText, type Known, offersOf, type RecordsSearch, toText } from "../search.ts"
 import { Icon } from "./Icon.tsx"
+
+/** Room for the next word. */
+const spaced = (text: string): string => text === "" ? "" : `${text} `
 
 export const Search = (
   { known, onSearch, search }: {
@@ -18,30 +21,30 @@ export const Search = (
   const [isOpen, setOpen] = useState(false)
   const input = useRef<HTMLInputElement>(null)
   const list = useId()
-  useEffect(() => setTyped(shown === "" ? "" : `${shown} `), [shown])
+  useEffect(() => setTyped(spaced(shown)), [shown])
   useKeys({ "/": () => input.current?.focus() })
 
   const start = typed.slice(0, typed.lastIndexOf(" ") + 1)
   const word = typed.slice(start.length)
-  const [name, value] = word.includes(":") ? [word.slice(0, word.indexOf(":")), word.slice(word.indexOf(":") + 1)] : []
-  const offers = (name === undefined
-    ? [...words, "state"].filter((one) => one.startsWith(word)).map((one) => `${one}:`)
-    : valuesOf(name, known).filter((one) => one.toLowerCase().startsWith(value!.toLowerCase())).map((one) =>
-      `${name}:${one}`
-    ))
-    .slice(0, 9)
+  const offers = offersOf(start, word, known).slice(0, 9)
   const isOffering = isOpen && offers.length > 0 && !(offers.length === 1 && offers[0] === word)
 
-  const apply = (text: string) => {
+  /** Whether it was understood. */
+  const apply = (text: string): boolean => {
     const { search, wrong } = fromText(text)
     setWrong(wrong)
     setOpen(false)
-    if (wrong === undefined) onSearch(search)
+    if (wrong !== undefined) return false
+    const next = asDeclared(search, known)
+    // What is shown elsewhere, as the state is by the tabs, leaves the field.
+    setTyped(spaced(toText(next)))
+    onSearch(next)
+    return true
   }
   const take = (offer: string) => {
     const next = start + offer
     setChosen(-1)
-    if (offer.endsWith(":")) return setTyped(next)
+    if (offer.endsWith(":") || offer === "data.") return setTyped(next)
     setTyped(`${next} `)
     apply(next)
   }
@@ -60,7 +63,7 @@ export const Search = (
         aria-invalid={wrong !== undefined}
         aria-activedescendant={isOffering && chosen >= 0 ? `${list}-${chosen}` : undefined}
         aria-label="Search records"
-        placeholder="job: queue: tag: error: reason: since: …"
+        placeholder="job: queue: tag: error: since: data.path: …"
         className="field w-full pl-8 font-mono text-[12px]"
         value={typed}
         onFocus={() => setOpen(true)}
@@ -74,7 +77,11 @@ export const Search = (
         }}
         onKeyDown={(event) => {
           if (event.key === "Escape") return input.current?.blur()
-          if (event.key === "Enter") return isOffering && chosen >= 0 ? take(offers[chosen]!) : apply(typed)
+          if (event.key === "Enter") {
+            if (isOffering && chosen >= 0) return take(offers[chosen]!)
+            // The keys of the list are next: `/` leads back.
+            return apply(typed) && input.current?.blur()
+          }
           if (!isOffering) return
           const by = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0
           if (by !== 0) {

@@ -1,7 +1,7 @@
-/** A line without axes: the shape of the last minutes. */
+/** A line without axes: the shape of the last minutes. What is not known is a gap. */
 export const Spark = (
   { className = "text-accent", height = 28, label, values, width = 120 }: {
-    readonly values: ReadonlyArray<number>
+    readonly values: ReadonlyArray<number | undefined>
     readonly label: string
     readonly width?: number
     readonly height?: number
@@ -9,11 +9,19 @@ export const Spark = (
   }
 ) => {
   if (values.length < 2) return <svg width={width} height={height} aria-hidden="true" />
-  const most = Math.max(1, ...values)
+  const most = Math.max(1, ...values.map((value = 0) => value))
   const step = width / (values.length - 1)
-  const at = (value: number) => height - 2 - value / most * (height - 4)
-  const line = values.map((value, i) => `${i === 0 ? "M" : "L"}${(i * step).toFixed(1)} ${at(value).toFixed(1)}`).join(
-    ""
+  const x = (i: number) => (i * step).toFixed(1)
+  const y = (value: number) => (height - 2 - value / most * (height - 4)).toFixed(1)
+  const isStart = (i: number) => values[i - 1] === undefined
+  const isEnd = (i: number) => values[i + 1] === undefined
+  const line = values.map((value, i) =>
+    value === undefined ? "" : `${isStart(i) ? "M" : "L"}${x(i)} ${y(value)}${isStart(i) && isEnd(i) ? "h0.01" : ""}`
+  )
+  const area = values.map((_, i) =>
+    line[i] === ""
+      ? ""
+      : `${isStart(i) ? `M${x(i)} ${height}L${line[i]!.slice(1)}` : line[i]}${isEnd(i) ? `L${x(i)} ${height}Z` : ""}`
   )
   return (
     <svg
@@ -25,8 +33,15 @@ export const Spark = (
       preserveAspectRatio="none"
       className={className}
     >
-      <path d={`${line}L${width} ${height}L0 ${height}Z`} fill="currentColor" opacity="0.12" />
-      <path d={line} fill="none" stroke="currentColor" strokeWidth="1.500" vectorEffect="non-scaling-stroke" />
+      <path d={area.join("")} fill="currentColor" opacity="0.12" />
+      <path
+        d={line.join("")}
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.500"
+        strokeLinecap="round"
+        vectorEffect="non-scaling-stroke"
+      />
     </svg>
   )
 }

@@ -1,7 +1,9 @@
 /** The small parts that pages are made of. */
+import { useQueryClient } from "@tanstack/react-query"
 import type { ReactNode } from "react"
 import type { State } from "../api.ts"
 import { ago, instant } from "../format.ts"
+import { statsQuery } from "../queries.ts"
 import { useNow } from "../store.ts"
 
 const colours: Readonly<Record<State, string>> = {
@@ -78,20 +80,32 @@ export const Panel = (
   </section>
 )
 
-export const Empty = ({ children, title }: { readonly title: string; readonly children?: ReactNode }) => (
+export const Empty = ({ children, title }: { readonly title: ReactNode; readonly children?: ReactNode }) => (
   <div className="px-6 py-10 text-center">
-    <p className="font-medium">{title}</p>
+    <div className="font-medium">{title}</div>
     {children !== undefined && <div className="mx-auto mt-1 max-w-md text-soft">{children}</div>}
   </div>
 )
 
 export const Loading = () => <p role="status" className="p-6 text-faint">Loading…</p>
 
-export const Failed = ({ error }: { readonly error: Error }) => (
-  <div role="alert" className="m-4 rounded-md border border-dead/40 bg-dead/10 px-3 py-2 md:mx-6">
-    <strong className="text-dead">This could not be read.</strong> <span className="text-soft">{error.message}</span>
-  </div>
-)
+/** Why there is nothing to see. What is said above all pages is not said twice. */
+export const Failed = ({ error }: { readonly error: Error }) => {
+  // Read and not watched: who begins to watch what has failed asks for it anew, and this would never be seen.
+  const above = useQueryClient().getQueryState(statsQuery.queryKey)?.error
+  return above?.message === error.message
+    ? (
+      <Empty title={<h1>Nothing was read yet</h1>}>
+        It is asked for again every few seconds, and appears here by itself.
+      </Empty>
+    )
+    : (
+      <div role="alert" className="m-4 rounded-md border border-dead/40 bg-dead/10 px-3 py-2 md:mx-6">
+        <h1 className="inline font-semibold text-dead">This could not be read.</h1>{" "}
+        <span className="text-soft">{error.message}</span>
+      </div>
+    )
+}
 
 export const Chip = ({ children, tone = "" }: { readonly children: ReactNode; readonly tone?: string }) => (
   <span

@@ -202,9 +202,12 @@ local function letGo(worker, batch, many)
   end
 end
 
-local function tell(type, id, kind, attempt, reason)
+local function tell(type, id, kind, attempt, reason, isSnooze)
   if not isHeard then return end
-  events[#events + 1] = table.concat({ type, id, kind.tag, kind.queue, string.format('%.0f', now), attempt, reason or '' }, '\31')
+  local told = { type, id, kind.tag, kind.queue, string.format('%.0f', now), attempt, reason or '' }
+  -- Who knows of seven fields alone passes over it.
+  if isSnooze then told[8] = 's' end
+  events[#events + 1] = table.concat(told, '\31')
 end
 
 -- Writes what has come together. Nobody is told who neither sleeps nor listens.

@@ -147,7 +147,7 @@ local conclude = {
     else
       L.run(row, now + s.delay)
     end
-    tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag)
+    tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag, true)
   end,
   WaitFor = function(row, s)
     row.attempt = row.attempt - 1

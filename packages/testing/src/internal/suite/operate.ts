@@ -430,6 +430,25 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     }))
     assert.deepStrictEqual(seen, hasEvents ? ["missed", "enqueued", "started", "completed"] : ["missed"])
   }),
+  fact("events tell a snooze from a failure that is tried again", function*() {
+    const store = yield* JobStore.JobStore
+    if (!(yield* store.describe).capabilities.includes("events")) return
+    const seen: Array<JobStore.StoreEvent> = []
+    yield* Effect.scoped(Effect.gen(function*() {
+      yield* Effect.forkScoped(
+        Stream.runForEach(store.events, (event) => Effect.sync(() => seen.push(event))),
+        { startImmediately: true }
+      )
+      yield* H.until("the first event", () => seen.length > 0)
+      yield* H.enqueue()
+      yield* H.settle("w", yield* H.claimOne("w"), { _tag: "SnoozeFor", delay: 0 })
+      yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(0))
+      yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+      yield* H.until("the end of the record", () => seen.some(({ type }) => type === "completed"))
+    }))
+    const retried = seen.flatMap((event) => event.type === "retried" ? [[event.snoozed, event.reason]] : [])
+    assert.deepStrictEqual(retried, [[true, undefined], [undefined, "Oops"]])
+  }),
   fact("a sleeping worker is woken for its queues, and for a cancel", function*() {
     const store = yield* JobStore.JobStore
     let woken = 0

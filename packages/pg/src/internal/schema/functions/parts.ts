@@ -53,15 +53,16 @@ CREATE OR REPLACE FUNCTION ${s}.part(age bigint, now bigint) RETURNS smallint LA
   END)::smallint
 $$`
 
-/** Tells those who listen, if anybody does. A hint: it is lost when nobody hears it. */
+/** Tells those who listen, if anybody does. A hint: it is lost when nobody hears it. `snoozed` is told as a kind of `retried`. */
 export const tell = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.tell(p_type text, r ${s}.record, p_reason text, p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM ${s}.listener WHERE until > p_now) THEN RETURN; END IF;
-  PERFORM pg_notify('${channel}', 'e' || json_build_object(
-    'type', p_type, 'id', r.id, 'tag', r.tag, 'queue', r.queue, 'at', p_now, 'attempt', r.attempt,
-    'reason', left(p_reason, 1000)));
+  PERFORM pg_notify('${channel}', 'e' || json_strip_nulls(json_build_object(
+    'type', CASE p_type WHEN 'snoozed' THEN 'retried' ELSE p_type END, 'id', r.id, 'tag', r.tag, 'queue', r.queue,
+    'at', p_now, 'attempt', r.attempt, 'reason', left(p_reason, 1000),
+    'snoozed', CASE p_type WHEN 'snoozed' THEN true END)));
 END $$`
 
 /**

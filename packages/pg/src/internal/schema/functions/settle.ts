@@ -170,7 +170,7 @@ BEGIN
     ELSE
       PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
     END IF;
-    PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
+    PERFORM ${s}.tell('snoozed', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
     IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
