@@ -3,13 +3,16 @@ import { Cli } from "@capstan/cli"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { JobStore } from "capstan"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { Command } from "effect/cli"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 
 export const run = () => {
   Cli.make({ store: JobStore.layerMemory() }).pipe(
     Command.run({ version: "1.0.0" }),
-    Effect.provide(NodeServices.layer),
-    NodeRuntime.runMain
+    Effect.provide(Layer.merge(NodeServices.layer, Cli.layerLogging)),
+    NodeRuntime.runMain({ disableErrorReporting: true })
   )
 }

@@ -1,0 +1,1 @@
+import{Dt as e,kt as t}from"./parts-DOaFQIkS.js";var n=t(e(),1),r=n.createContext(null);function i(e){return n.useContext(r)}export{r as n,i as t};

@@ -1,1 +1,0 @@
-import{Dt as e,kt as t}from"./parts-CbchDZlm.js";var n=t(e(),1),r=n.createContext(null);function i(e){return n.useContext(r)}export{r as n,i as t};
