@@ -24,15 +24,13 @@ const settleAll = (worker: string, attempts: ReadonlyArray<JobStore.Claimed>, ou
 /** How many slots of each key are in use, and its limit. */
 const slots = (prefix: string) =>
   Effect.gen(function*() {
-    const [used, limits] = yield* Effect.forEach(["ku", "kl"], (key) =>
-      Effect.map(
-        server<ReadonlyArray<string>>("HGETALL", `{${prefix}}:${key}`),
-        (flat): Readonly<Record<string, string>> =>
-          Array.isArray(flat)
-            ? Object.fromEntries(flat.flatMap((_, i) => i % 2 ? [] : [flat.slice(i, i + 2)]))
-            : { ...flat }
-      ))
-    return Object.keys({ ...used, ...limits }).toSorted().map((key) => `${key}: ${used![key]} of ${limits![key]}`)
+    const of = (hash: string, key: string) => server<string | null>("HGET", `{${prefix}}:${hash}`, key)
+    const names = new Set<string>()
+    for (const hash of ["ku", "kl"]) {
+      for (const name of yield* server<ReadonlyArray<string>>("HKEYS", `{${prefix}}:${hash}`)) names.add(name)
+    }
+    return yield* Effect.forEach([...names].toSorted(), (key) =>
+      Effect.map(Effect.all([of("ku", key), of("kl", key)]), ([used, limit]) => `${key}: ${used} of ${limit}`))
   })
 
 const many = (keys: number, each: number) => Array.from({ length: keys * each }, (_, i) => keyed(`k${i % keys}`))
@@ -149,7 +147,7 @@ describe("records that have keys", () => {
           keyed(`a"b`, 9, { payload }),
           keyed("a", 9, { payload, headers }),
           keyed("a", 9, { batchKey: "c" }),
-          keyed("a", 9, { sensitive: { payload: [["a"]], result: [], error: [], progress: [] } })
+          keyed("a", 9, { sensitive: { payload: ["a"], result: [], error: [], progress: [] } })
         ]
         yield* store(...records)
         const claimed = yield* Suite.claim("w", 9)
