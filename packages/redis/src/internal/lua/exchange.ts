@@ -4,6 +4,9 @@
  * Completions of records without anything of their own are read and written together, and what all records of a state share
  * is made once. Cost: some 20 commands a call, and 1.5 us a completion, 1 us a claim on two cores; anything else some ten
  * commands a record.
+ *
+ * A key of one job that nobody waits for adds 13,000 instructions of the server to 38,000 (callgrind; it was 48,000): 5,000 for its
+ * slots, 5,000 for the key beside the head, 3,000 for a head where a plain record has none yet.
  */
 
 /** ARGV: worker, lease, total, completions, JSON of other settlements, demand; of several partitions what follows. */
