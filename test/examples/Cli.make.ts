@@ -5,9 +5,6 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { JobStore } from "capstan"
 import { Effect, Layer } from "effect"
 import { Command } from "effect/cli"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as References from "effect/References"
 
 export const run = () => {
   Cli.make({ store: JobStore.layerMemory() }).pipe(

@@ -347,6 +347,13 @@ export interface ExchangeReply {
    * @default true
    */
   readonly renewsLease?: boolean | undefined
+  /**
+   * How many records such as these the store would rather give out in one answer: a larger one takes it longer for each. A worker
+   * asks for no more at a time, until it is told otherwise.
+   *
+   * @default as many as there is room for
+   */
+  readonly fits?: number | undefined
 }
 
 /**

@@ -25,7 +25,7 @@ const kinds = {
 } as const
 
 /** A store of a kind, and what it was asked for. */
-const watched = ({ millis, notifications }: (typeof kinds)[keyof typeof kinds]) => {
+const watched = ({ millis, notifications }: (typeof kinds)[keyof typeof kinds], fits?: number) => {
   const answers = { after: millis as number }
   const asked: Array<Asked> = []
   const gaveBack: Array<number> = []
@@ -49,7 +49,7 @@ const watched = ({ millis, notifications }: (typeof kinds)[keyof typeof kinds]) 
         return Effect.map(Effect.delay(store.exchange(request), answers.after), (reply) => {
           held += reply.claimed.length
           settled = { last: now, all: settled.all + now }
-          return reply
+          return { ...reply, fits }
         })
       })
   }))
@@ -62,8 +62,8 @@ const watched = ({ millis, notifications }: (typeof kinds)[keyof typeof kinds]) 
 }
 
 /** How a worker of handlers that end at once asks for 600 records. */
-const drained = (kind: keyof typeof kinds) => {
-  const { asked, hurry, layer } = watched(kinds[kind])
+const drained = (kind: keyof typeof kinds, fits?: number) => {
+  const { asked, hurry, layer } = watched(kinds[kind], fits)
   return Effect.gen(function*() {
     yield* Task.enqueueMany(Array.from({ length: 600 }, (_, i) => i))
     yield* Layer.build(withOnly(group, Task.toLayer(() => Effect.void), { concurrency }))
@@ -82,6 +82,13 @@ const isBounded = (pairs: ReadonlyArray<{ readonly most: number; readonly wants:
 }
 
 describe("what is claimed ahead", () => {
+  it.effect("is asked for in parts that the store would rather give, from its first answer on", () =>
+    Effect.gen(function*() {
+      const [first, ...rest] = (yield* drained("elsewhere", 40)).map(({ total }) => total)
+      assert.deepStrictEqual([first, Math.max(...rest)], [concurrency, 40])
+      assert.isAbove(Math.max(...(yield* drained("elsewhere")).map(({ total }) => total)), 40)
+    }))
+
   it.effect("is twice what the exchange settles, on a store in the same process", () =>
     Effect.map(drained("in the same process"), (asked) =>
       isBounded(

@@ -50,9 +50,6 @@ export interface Options {
  * import { JobStore } from "capstan"
  * import { Effect, Layer } from "effect"
  * import { Command } from "effect/cli"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as References from "effect/References"
  *
  * Cli.make({ store: JobStore.layerMemory() }).pipe(
  *   Command.run({ version: "1.0.0" }),

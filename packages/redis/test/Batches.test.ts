@@ -31,6 +31,31 @@ describe("records that come back", () => {
       })))
 })
 
+describe("an answer", () => {
+  it.live("says how many of its records fit in what the server writes at once", () =>
+    on("fits", () =>
+      Effect.gen(function*() {
+        const payloadOf = (bytes: number) => JSON.stringify("x".repeat(bytes))
+        const fitsFor = (count: number, bytes: number) =>
+          Effect.gen(function*() {
+            yield* Suite.enqueueMany(count, { payload: payloadOf(bytes) })
+            const { claimed, fits } = yield* Suite.exchange("w", {
+              demand: [{ queue: "default", slots: count, share: count }],
+              total: count
+            })
+            assert.strictEqual(claimed.length, count)
+            return fits
+          })
+        // An id, two lengths, and 21 characters that say when and what: 57 bytes and the payload.
+        assert.strictEqual(yield* fitsFor(200, 98), Math.floor(65_000 / 157))
+        assert.strictEqual(yield* fitsFor(400, 298), Math.floor(65_000 / 357))
+        // Calls for a few large ones would take longer.
+        assert.isUndefined(yield* fitsFor(200, 998))
+        // Of few it is not told.
+        assert.isUndefined(yield* fitsFor(20, 98))
+      })))
+})
+
 describe("a search", () => {
   it.live("by job and state looks at what there is of that, not at all records, and pages as the log does", () =>
     on("search", (prefix) =>

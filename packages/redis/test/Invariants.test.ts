@@ -50,6 +50,18 @@ const calls = (ids: Array<JobRecord.JobId>, held: Array<Held>) => {
     const { id } = yield* Suite.enqueue(yield* given)
     if (!ids.includes(id)) ids.push(id)
   })
+  const addMany = Effect.gen(function*() {
+    const records = yield* Effect.forEach(
+      Array.from({ length: yield* Random.nextIntBetween(2, 6) }),
+      () =>
+        Effect.gen(function*() {
+          const key = yield* pick(["k", "l", "m", "n"])
+          return Suite.record({ retention, queue: "default", concurrency: { key, limit: 2 } })
+        })
+    )
+    yield* (yield* JobStore.JobStore).enqueue({ records })
+    for (const { id } of records) ids.push(id)
+  })
   const claim = Effect.gen(function*() {
     const worker = yield* pick(workers)
     for (const attempt of yield* Suite.claim(worker, 3, yield* pick(queues))) held.push({ worker, attempt })
@@ -74,6 +86,16 @@ const calls = (ids: Array<JobRecord.JobId>, held: Array<Held>) => {
     const children = outcome._tag === "WaitForChildren" ? { children: [Suite.record({ retention })] } : {}
     yield* Suite.settle(worker, attempt, outcome, children)
     for (const child of children.children ?? []) ids.push(child.id)
+  })
+  const completeAll = Effect.gen(function*() {
+    const worker = yield* pick(workers)
+    const settlements = held.filter((one) => one.worker === worker).map(({ attempt: { fence, id } }) => ({
+      id,
+      fence,
+      outcome: Suite.complete,
+      finishedAfter: 0
+    }))
+    yield* Suite.exchange(worker, { settlements })
   })
   const operate = Effect.gen(function*() {
     if (ids.length === 0) return
@@ -104,7 +126,23 @@ const calls = (ids: Array<JobRecord.JobId>, held: Array<Held>) => {
     yield* Suite.advance(yield* Random.nextIntBetween(1, Suite.lease / 3))
     yield* Suite.maintain
   })
-  return [add, add, add, claim, claim, settle, settle, settle, operate, operate, signal, renew, pass] as const
+  return [
+    add,
+    add,
+    add,
+    addMany,
+    claim,
+    claim,
+    settle,
+    settle,
+    settle,
+    completeAll,
+    operate,
+    operate,
+    signal,
+    renew,
+    pass
+  ] as const
 }
 
 /** The store as everybody sees it. */

@@ -7,6 +7,7 @@ import type { JobRecord, JobStore } from "capstan"
 import { Effect, Exit, Scope } from "effect"
 import { afterAll } from "vitest"
 import * as Releases from "../../../scripts/servers/releases.ts"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { repair } from "../src/RedisJobStore.ts"
 import * as Harness from "./harness.ts"
 
@@ -146,6 +147,58 @@ for (const version of Releases.kept) {
         yield* withWorkers([other], atRest(other))
         assert.deepStrictEqual((yield* get(one, id)).attempts.map(({ decision }) => decision), ["crashed", "completed"])
       })))
+
+    fact(
+      "slots of keys: what one stores together, the other gives out, and either completes",
+      ([one, other]) =>
+        Effect.gen(function*() {
+          const stores = [Releases.storeOf(one), Releases.storeOf(other)] as const
+          const queue = "keys"
+          const exchange = (store: JobStore.Shape, settlements: ReadonlyArray<JobStore.Settlement>, total: number) =>
+            store.exchange({
+              worker: "k",
+              lease: 30_000,
+              settlements,
+              demand: [{ queue, slots: total, share: total }],
+              total
+            })
+          const keyed = (n: number) =>
+            Suite.record({ queue, payload: `{"n":${n}}`, concurrency: { key: `Keyed/${n % 3}`, limit: 2 } })
+          const ways = [[0, 0], [0, 1], [1, 0], [1, 1]] as const
+          for (const [claims, completes] of ways) {
+            const records = Array.from({ length: 12 }, (_, n) => keyed(n))
+            yield* stores[0].enqueue({ records })
+            // Half of them wait for a slot; two run again when they have completed.
+            for (const many of [6, 6, 2, 0]) {
+              const { claimed } = yield* exchange(stores[claims], [], 9)
+              assert.strictEqual(claimed.length, many, `claimed by ${claims}, completed by ${completes}`)
+              const done = claimed.map(({ fence, id }): JobStore.Settlement => ({
+                id,
+                fence,
+                outcome: { _tag: "Complete", result: undefined },
+                finishedAfter: 0
+              }))
+              const { settled } = yield* exchange(stores[completes], done, 0)
+              assert.deepStrictEqual(settled, claimed.map(() => "Done"))
+              if (many !== 6) continue
+              assert.strictEqual(
+                (yield* stores[1].control({
+                  action: { _tag: "Retry" },
+                  where: { ids: [claimed[0]!.id] },
+                  limit: 1
+                })).outcomes.length,
+                1
+              )
+            }
+          }
+          for (const slots of ["ku", "kl"]) {
+            assert.strictEqual(
+              yield* Effect.provide(Harness.send("EXISTS", `{${prefix}}:${slots}`), Harness.client()),
+              0
+            )
+          }
+        })
+    )
 
     fact("a fence that one has moved on, the other's attempt does not pass", ([one, other]) =>
       Effect.gen(function*() {

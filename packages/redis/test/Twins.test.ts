@@ -224,7 +224,7 @@ const twins: Readonly<Record<string, Twin>> = {
       ["exchange", "control", "maintain"],
       "function L.freeSlot(row)\n  if not row.admitted",
       "function L.freeSlot(row)\n  if true or not row.admitted"
-    ], [["exchange"], "if next(freed) then general().freeSlots(freed) end", ""]],
+    ], [["exchange"], "if next(many) then general().freeSlots(freed, shared, many) end", ""]],
     red: [
       "a key is listed that only waits",
       "a record that comes back after a delay",

@@ -62,6 +62,21 @@ interface Rest {
   readonly payload: string
 }
 
+/** How a spec begins whose first member is the key. */
+const keyed = `{"concurrencyKey":"`
+
+/** Whether that is all: the first quote after the key's own is the one before the brace that ends it. */
+const isKeyAlone = (text: string, end: number): boolean =>
+  text.startsWith(keyed) && text.indexOf(`"`, keyed.length) === end - 2
+
+/** Of what is claimed nobody asks for the concurrency key: a spec that has nothing else is not parsed, for 1 us a record. */
+const claimedRestOf = (text: string): Pick<Rest, "spec" | "payload"> => {
+  const first = text.indexOf(field)
+  return first > 0 && isKeyAlone(text, first)
+    ? { spec: noSpec, payload: unclean(text.slice(text.indexOf(field, first + 1) + 1)) }
+    : restOf(text)
+}
+
 /** Spec, places to mask, payload; or the payload alone. */
 const restOf = (text: string): Rest => {
   const first = text.indexOf(field)
@@ -81,7 +96,7 @@ const instantIn = (cold: string): number => parseInt(cold.slice(10, 21), 16)
 /** `line`: the id alone of a record that nobody touched before this claim at `now`. */
 export const toClaimed = (line: string, cold: string, kinds: Kinds, now: number): JobStore.Claimed => {
   const enqueuedAt = instantIn(cold)
-  const { payload, spec } = restOf(cold.slice(21))
+  const { payload, spec } = claimedRestOf(cold.slice(21))
   const parts = line.length === 22 ? undefined : line.split(field)
   const { priority, queue, tag, version } = kinds.get(parts === undefined ? kindIn(cold) : parts[1]!)!
   return {

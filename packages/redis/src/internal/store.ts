@@ -39,6 +39,24 @@ export const usualSettings: Omit<Settings, "identity"> = {
 /** More than this in one call goes out alone. */
 const bulk = 100
 
+/** What Redis writes of an answer before it looks for the next call, in bytes. */
+const atOnce = 65_000
+/** As many records are worth a call of their own, at least. */
+const least = 128
+
+/**
+ * How many such records an answer has that Redis writes at once. The rest of a longer one waits until a call that has come
+ * meanwhile is done: most often the settlements of what was claimed before. With 562 records of 160 bytes at a time a drain took
+ * 7.2 us a record, with as many as fit 6.8; of records with keys 9.7 and 8.0. A few large ones are not worth a call.
+ */
+const fitsOf = (claimed: ReadonlyArray<string>): number | undefined => {
+  if (claimed.length < least) return undefined
+  let bytes = 0
+  for (const text of claimed) bytes += text.length + 7
+  const fits = Math.floor(atOnce * claimed.length / 2 / bytes)
+  return fits < least ? undefined : fits
+}
+
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
@@ -197,7 +215,8 @@ export const make = Effect.fnUntraced(function*(
             nextDueIn: Decode.optional(nextDueIn),
             maintainIn: Decode.optional(maintainIn),
             cancel: Decode.linesOf(cancel).map(Decode.toCancel),
-            more: Decode.linesOf(more).map(Codec.unclean)
+            more: Decode.linesOf(more).map(Codec.unclean),
+            fits: fitsOf(claimed)
           }
           nearby.found(request, reply)
           return reply

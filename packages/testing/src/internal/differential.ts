@@ -166,7 +166,7 @@ const callOf = (run: Run, step: Step): Call => {
 }
 
 /** Foresight, which a store may have of its own; where a set has no order, it is given one. */
-const hints: ReadonlySet<string> = new Set(["maintainIn", "more", "nextDueIn", "renewsLease"])
+const hints: ReadonlySet<string> = new Set(["fits", "maintainIn", "more", "nextDueIn", "renewsLease"])
 const unordered: ReadonlySet<string> = new Set(["cancel", "lost", "queues", "workers"])
 
 /** What callers can tell apart: a part that is `undefined` is as good as one that is not there. */

@@ -175,7 +175,7 @@ const ask = (state: WorkerState, parcel: Parcel): Asked => {
   const startedAt = state.elapsedNow()
   if (isAtRest(state, parcel)) startAfresh(state, startedAt)
   else foresee(state, parcel, startedAt)
-  const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state))
+  const total = state.stopping ? 0 : Math.min(maxBatch, slots.room(state.ahead), share(state), state.fits)
   const demand = total === 0 ? [] : slots.demand(total)
   const most = Math.min(maxBatch, slots.most(demand, total))
   return { parcel, request: { ...by(state), settlements: parcel.settlements, demand, total: most }, startedAt }
@@ -306,6 +306,7 @@ const accept = (state: WorkerState, asked: Asked, reply: ExchangeReply): void =>
     state.dueAt = reply.nextDueIn === undefined ? Infinity : now + reply.nextDueIn
     state.slots.charge(demand, reply.claimed, reply.more)
   }
+  if (reply.claimed.length > 0) state.fits = reply.fits ?? Infinity
   state.ahead = prefetch(state, reply.claimed.length, now - startedAt, now)
   state.receive(reply.claimed, reply.now)
   state.outbox.land(parcel)

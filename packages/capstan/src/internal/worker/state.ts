@@ -74,6 +74,8 @@ export class WorkerState extends Timers implements Host {
   nudged = false
   /** How many records are claimed ahead of free slots. */
   ahead = 0
+  /** How many records the store would rather give out at a time. */
+  fits = Infinity
   /** How long a claimed record may wait for a slot. */
   patience: number
   readonly health: Health

@@ -115,12 +115,14 @@ local function warmHead(hot, text)
   local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, place, _, begun, ready =
     struct.unpack(LAYOUT, hot)
   head = false
-  local isEarly = flags >= EARLY
+  local isBare = flags >= KEYED
+  local isEarly = flags % KEYED >= EARLY
   if isEarly then flags = flags - EARLY end
-  if flags < CHECKPOINTS and crashes == 0 then
+  if flags % KEYED < CHECKPOINTS and crashes == 0 then
     local since = begun == 0 and now or begun
     head = {
-      kind = kind, rank = place, priority = priority, attempt = attempt + 1, isEarly = isEarly, isKeyed = flags % 2 == 1,
+      kind = kind, rank = place, priority = priority, attempt = attempt + 1, isEarly = isEarly,
+      isKeyed = flags % 2 == 1, isBare = isBare,
       place = state == READY and not isEarly and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, batchOf(), place, now, since,
         ready) .. worker,
@@ -176,45 +178,70 @@ local function written(queue, values, n)
   return many
 end
 
-local bare = {}
--- What those have that may have a key, by place. Their shared keys are read, since each start asks for one. In a lane are keys of
--- one job alone: who holds a slot there and has three things has when it is due, its key and that one's limit, and is not unpacked.
-local function moresOf(ids, hots, isLane)
-  local found, places = {}, {}
+local sub, byte = string.sub, string.byte
+
+-- Whether a text begins as K.packed begins one, by its first thirty characters: records that were stored together have the same.
+local bareHeads = setmetatable({}, { __index = function(known, head)
+  local isBare = string.find(head, '^\131\163due\207........\165limit\206....\163key\218$') ~= nil
+  known[head] = isBare
+  return isBare
+end })
+
+-- The key of a record that has a key and nothing of its own, nil of others. One that ends must not listen either: it stops that.
+local function keyIn(text, ends)
+  if bareHeads[sub(text, 1, 30)] then return sub(text, 33) end
+  local its = cmsgpack.unpack(text)
+  return general().isLight(its) and not (ends and its.listens) and its.key or nil
+end
+
+-- What records have beside their heads, by place: of those that it is asked for, by their flags.
+local function moresOf(ids, hots, asks)
+  local last, isAsked, n, asked = nil, false, 0, {}
   for i = 1, #ids do
-    if hots[i] and string.byte(hots[i], 2) % 2 == 1 then
-      found[#found + 1] = ids[i]
-      places[#places + 1] = i
+    local hot = hots[i]
+    -- Most have the same head as the one before.
+    if hot ~= last then last, isAsked = hot, hot and asks(byte(hot, 2, 3)) end
+    if isAsked then
+      n = n + 1
+      asked[n] = i
     end
   end
-  local mores, shared = {}, {}
-  if #found == 0 then return mores end
-  local lib = general()
-  for i, text in ipairs(call('HMGET', M, unpack(found))) do
-    if isLane and text and string.byte(text) == 131 and math.floor(string.byte(hots[places[i]], 2) / ADMITTED) % 2 == 1 then
-      mores[places[i]] = bare
-    else
-      local its = text and cmsgpack.unpack(text)
-      if its and lib.isLight(its) then
-        mores[places[i]] = its
-        if lib.isShared(its.key) then shared[#shared + 1] = its.key end
-      end
-    end
-  end
-  lib.readKeys(shared)
+  if n == 0 then return asked end
+  if n == #ids then return call('HMGET', M, unpack(ids)) end
+  local found, mores = {}, {}
+  for i = 1, n do found[i] = ids[asked[i]] end
+  local texts = call('HMGET', M, unpack(found))
+  for i = 1, n do mores[asked[i]] = texts[i] end
   return mores
+end
+
+-- Who is as it was stored is in a lane and has the slot of its key.
+local function asksToStart(flags, high) return flags % 2 == 1 and high * 256 < KEYED end
+
+-- The keys of those that have one and nothing of their own, by place. Shared ones are read, since each start asks for one.
+local function keysToStart(ids, hots)
+  local keys, shared = {}, {}
+  for i, text in pairs(moresOf(ids, hots, asksToStart)) do
+    local key = text and keyIn(text)
+    keys[i] = key or nil
+    if key and byte(key) == 64 then shared[#shared + 1] = key end
+  end
+  if #shared > 0 then general().readKeys(shared) end
+  return keys
 end
 
 local started = {}
 -- Whether one with a head may start as it says, with all others: it has no key, or a key that lets it. A lane may have more
 -- than one entry of it.
-local function startsWith(queue, head, id, its)
+local function startsWith(queue, head, id, key)
   if not head.isKeyed then return true end
-  if not its then return false end
-  local lib = general()
-  if lib.isShared(its.key) then
-    if not lib.mayStart(its.key) then return false end
-    lib.noteStart(its.key, queue.name, head.rank)
+  if not head.isBare then
+    if not key then return false end
+    if byte(key) == 64 then
+      local lib = general()
+      if not lib.mayStart(key) then return false end
+      lib.noteStart(key, queue.name, head.rank)
+    end
   end
   started[id] = true
   return true
@@ -232,7 +259,7 @@ local function takeMany(queue, entries, priority)
     end
   end
   local hots, colds = call('HMGET', H, unpack(names)), call('HMGET', C, unpack(names))
-  local mores = moresOf(names, hots, true)
+  local keys = keysToStart(names, hots)
   local given, values, n = 0, {}, 0
   for i = 1, #names do
     local cold = colds[i]
@@ -240,7 +267,7 @@ local function takeMany(queue, entries, priority)
       local counts, head = headOfEntry(entries[i], priority, hots[i], cold)
       if started[names[i]] then
         -- The same one once more.
-      elseif counts and not (head and startsWith(queue, head, names[i], mores[i])) then
+      elseif counts and not (head and startsWith(queue, head, names[i], keys[i])) then
         local lib = general()
         local row = lib.load(names[i])
         if lib.isInLane(row, priority, string.sub(entries[i], 23)) and take(queue, row) then given = given + 1 end
@@ -259,12 +286,12 @@ end
 local function takeBack(queue, ids)
   flushAll()
   local hots, colds = call('HMGET', H, unpack(ids)), call('HMGET', C, unpack(ids))
-  local mores = moresOf(ids, hots, false)
+  local keys = keysToStart(ids, hots)
   local given, values, n, gone = 0, {}, 0, {}
   for i, id in ipairs(ids) do
     local hot, cold = hots[i], colds[i]
     local head = hot and cold and warmHead(hot, string.sub(cold, 1, 21))
-    if head and head.isEarly and startsWith(queue, head, id, mores[i]) then
+    if head and head.isEarly and startsWith(queue, head, id, keys[i]) then
       give(id, head, cold, values, n)
       n = n + 2
       gone[#gone + 1] = id

@@ -116,6 +116,9 @@ local letters = { 'r', 'u', 's', 'b', 'c', 'x', 'd' }
 local LAYOUT = '${layout}'
 local HEAD = 49
 local MORE, RAN, BEGUN, ADMITTED, RESULT, PROGRESS, LOGS, CHECKPOINTS, EARLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
+-- All that it has beside its head is a key of one job, packed with the key at the end (record.ts): who gives it out or completes it
+-- takes it from there. Whoever changes it in another way leaves this away, as does the release that does not know of it.
+local KEYED = 512
 
 local meta = call('HMGET', P, 'mt', 'lu', 'pk', 'oc', 'ka', 'ag'${also})
 local maintainAt = tonumber(meta[1] or '') or math.huge

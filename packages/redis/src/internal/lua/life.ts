@@ -181,14 +181,20 @@ function L.readSlots(keys)
   end
 end
 
--- Whether anybody waits for one of these keys of one job.
-local function areWaitedFor(keys)
+-- Keys of one job for which nobody waits, and those for which somebody does. Most often there are none of these: they are
+-- looked for together.
+local function byWaiting(keys)
+  local free, waited = {}, {}
   for first = 1, #keys, 1000 do
-    local waits = {}
-    for i = first, math.min(first + 999, #keys) do waits[#waits + 1] = P .. ':kw:' .. keys[i] end
-    if call('EXISTS', unpack(waits)) > 0 then return true end
+    local waits, last = {}, math.min(first + 999, #keys)
+    for i = first, last do waits[#waits + 1] = P .. ':kw:' .. keys[i] end
+    local isAny = call('EXISTS', unpack(waits)) > 0
+    for i = first, last do
+      local of = isAny and call('EXISTS', waits[i - first + 1]) == 1 and waited or free
+      of[#of + 1] = keys[i]
+    end
   end
-  return false
+  return free, waited
 end
 
 -- Gives freed slots of a key to the next records that wait for them.
@@ -211,25 +217,27 @@ function L.freeSlot(row)
   handOver(key, slot)
 end
 
--- The same for records that have completed: how many of each key. Where nobody waits it takes a handful of commands for all.
-function L.freeSlots(freed)
-  local own, shared = {}, {}
-  for key in pairs(freed) do
-    local keys = L.isShared(key) and shared or own
-    keys[#keys + 1] = key
-  end
-  L.readSlots(own)
-  local isWaitedFor = areWaitedFor(own)
-  for _, key in ipairs(own) do
-    local slot = L.slotOf(key)
-    slot.used = slot.used - freed[key]
-    if isWaitedFor then handOver(key, slot) end
+-- The same for records that have completed: keys of one job, shared ones, and how many of each. Where nobody waits it takes a
+-- handful of commands for all.
+function L.freeSlots(own, shared, many)
+  -- Another settlement of this call may have changed them.
+  K.reread()
+  local waited
+  if K.areWaiting() then own, waited = byWaiting(own) end
+  K.takeOff(own, many)
+  if waited then
+    L.readSlots(waited)
+    for _, key in ipairs(waited) do
+      local slot = L.slotOf(key)
+      slot.used = slot.used - many[key]
+      handOver(key, slot)
+    end
   end
   L.readKeys(shared)
   for _, key in ipairs(shared) do
     local state = L.keyOf(key)
     L.ended(key, { outcome = 'Complete' })
-    state.u = state.u - freed[key]
+    state.u = state.u - many[key]
     L.fillKey(key)
   end
 end

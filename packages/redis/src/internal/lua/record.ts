@@ -78,6 +78,44 @@ local function load(id)
   return row or nil
 end
 
+-- Keys, and what records have that have one. A table, as a script has no more than 200 locals.
+local K = {}
+
+-- Whether any record waits for a key: where none does, no key is asked for one by one.
+function K.areWaiting() return call('EXISTS', P .. ':b:ConcurrencyKey') == 1 end
+
+-- Numbers as texts, and back: a number that is an argument is printed with 17 digits.
+K.texts = setmetatable({}, { __index = function(known, number)
+  known[number] = string.format('%.0f', number)
+  return known[number]
+end })
+K.numbers = setmetatable({}, { __index = function(known, text)
+  known[text] = tonumber(text or '0')
+  return known[text]
+end })
+
+-- What a record has that has a key and nothing else, up to the key: as cmsgpack would write it, with the key at the end, so that it
+-- is cut out: 0.2 us, where to unpack it takes 1.8. Nil of what does not fit.
+function K.head(due, limit)
+  local fits = type(due) == 'number' and due % 1 == 0 and due >= 0 and due < 2 ^ 53 and
+    type(limit) == 'number' and limit % 1 == 0 and limit >= 0 and limit < 2 ^ 32
+  if not fits then return nil end
+  return '\131\163due\207' .. struct.pack('>I8', due) .. '\165limit\206' .. struct.pack('>I4', limit) .. '\163key\218'
+end
+
+function K.fits(key) return #key < 65536 end
+
+function K.packed(head, key) return head .. struct.pack('>I2', #key) .. key end
+
+-- What a record has beside its head.
+function K.pack(its)
+  if not (its.key and its.due and its.limit and K.fits(its.key)) then return cmsgpack.pack(its) end
+  local many = 0
+  for _ in pairs(its) do many = many + 1 end
+  local head = many == 3 and K.head(its.due, its.limit)
+  return head and K.packed(head, its.key) or cmsgpack.pack(its)
+end
+
 -- Fields and values by turns, n of both: as many in a command as the stack holds.
 local function setAll(key, values, n)
   for first = 1, n, 2000 do call('HSET', key, unpack(values, first, math.min(first + 1999, n))) end
@@ -89,36 +127,36 @@ local function more(row)
   return row.more
 end
 
+-- Keys of one job that nobody uses or waits for, at most a thousand.
+function K.forget(keys)
+  if #keys == 0 then return end
+  call('HDEL', P .. ':ku', unpack(keys))
+  call('HDEL', P .. ':kl', unpack(keys))
+end
+
 -- Keys of one job, at most a thousand: those that nobody uses or waits for are forgotten.
 local function writeSlots(keys)
-  local used, limits, n, l, idle, waits = {}, {}, 0, 0, {}, {}
+  local used, limits, n, l, gone, isAnyWaitedFor = {}, {}, 0, 0, {}, nil
   for _, key in ipairs(keys) do
     local slot = slots[key]
-    if slot.used <= 0 then
-      idle[#idle + 1] = key
-      waits[#waits + 1] = P .. ':kw:' .. key
-    end
-    used[n + 1], used[n + 2] = key, slot.used
-    n = n + 2
-    if slot.limit ~= slot.kept then
-      limits[l + 1], limits[l + 2] = key, slot.limit
-      l = l + 2
-      slot.kept = slot.limit
+    local isIdle = slot.used <= 0
+    if isIdle and isAnyWaitedFor == nil then isAnyWaitedFor = K.areWaiting() end
+    if isIdle and not (isAnyWaitedFor and call('EXISTS', P .. ':kw:' .. key) == 1) then
+      gone[#gone + 1] = key
+      slots[key] = nil
+    else
+      used[n + 1], used[n + 2] = key, K.texts[slot.used]
+      n = n + 2
+      if slot.limit ~= slot.kept then
+        limits[l + 1], limits[l + 2] = key, K.texts[slot.limit]
+        l = l + 2
+        slot.kept = slot.limit
+      end
     end
   end
   setAll(P .. ':ku', used, n)
   setAll(P .. ':kl', limits, l)
-  if #idle == 0 then return end
-  local isWaitedFor, gone = call('EXISTS', unpack(waits)) > 0, {}
-  for i, key in ipairs(idle) do
-    if not isWaitedFor or call('EXISTS', waits[i]) == 0 then
-      gone[#gone + 1] = key
-      slots[key] = nil
-    end
-  end
-  if #gone == 0 then return end
-  call('HDEL', P .. ':ku', unpack(gone))
-  call('HDEL', P .. ':kl', unpack(gone))
+  K.forget(gone)
 end
 
 local function flushSlots()
@@ -132,6 +170,33 @@ local function flushSlots()
   end
   touchedSlots = {}
   writeSlots(keys)
+end
+
+-- Slots of keys of one job for which nobody waits are free again, so many of each: the limits need not be known.
+function K.takeOff(keys, many)
+  local texts, numbers = K.texts, K.numbers
+  for first = 1, #keys, 1000 do
+    local last = math.min(first + 999, #keys)
+    local used, values, n, gone = call('HMGET', P .. ':ku', unpack(keys, first, last)), {}, 0, {}
+    for i = first, last do
+      local key = keys[i]
+      local left = numbers[used[i - first + 1]] - many[key]
+      if left > 0 then
+        values[n + 1], values[n + 2] = key, texts[left]
+        n = n + 2
+      else
+        gone[#gone + 1] = key
+      end
+    end
+    setAll(P .. ':ku', values, n)
+    K.forget(gone)
+  end
+end
+
+-- What is to be read again is written first.
+function K.reread()
+  flushSlots()
+  slots = {}
 end
 
 local function flushReady()
@@ -163,7 +228,7 @@ local function flush()
         row.raw = raw
       end
       if row.isNewMore then
-        mores[m + 1], mores[m + 2] = id, cmsgpack.pack(row.more)
+        mores[m + 1], mores[m + 2] = id, K.pack(row.more)
         m = m + 2
         row.isNewMore = nil
       end
