@@ -113,30 +113,32 @@ export class Exchanges {
   }
 }
 
-const casts = [
-  "",
-  "::float8::bigint",
-  "",
-  "",
-  "::float8[]::bigint[]",
-  "",
-  "",
-  "::text::json",
-  "",
-  "",
-  "",
-  "",
-  "",
-  "::float8[]::bigint[]",
-  "::float8[]::bigint[]",
-  "",
-  "::float8[]::bigint[]",
-  "::float8[]::bigint[]",
-  "::float8[]::bigint[]"
+/** What the function takes, in this order, and as what it is sent where that is something else. */
+const taken: ReadonlyArray<readonly [name: string, sentAs?: string]> = [
+  ["worker"],
+  ["lease", "::float8::bigint"],
+  ["ids"],
+  ["fences"],
+  ["afters", "::float8[]::bigint[]"],
+  ["results"],
+  ["traces"],
+  ["others", "::text::json"],
+  ["queues"],
+  ["slots"],
+  ["shares"],
+  ["total"],
+  ["mark_priorities"],
+  ["mark_turns", "::float8[]::bigint[]"],
+  ["mark_places", "::float8[]::bigint[]"],
+  ["trail_priorities"],
+  ["trail_turns", "::float8[]::bigint[]"],
+  ["trail_places", "::float8[]::bigint[]"],
+  ["done", "::float8[]::bigint[]"]
 ]
 
-/** Those of an exchange, from a number on. */
-export const parameters = (from: number): string => casts.map((cast, i) => `$${from + i}${cast}`).join(", ")
+/** Those of an exchange, numbered from `first` on. */
+export const parameters = (first: number): string =>
+  taken.map(([, sentAs = ""], i) => `$${first + i}${sentAs}`).join(", ")
 
 const markParams = (marks: ReadonlyArray<Mark>): ReadonlyArray<unknown> => [
   ints(marks.map(([priority]) => priority)),

@@ -87,8 +87,12 @@ export class Node {
             invariants.claimed(this.world.workers.get(worker) ?? worker, worker, claimed))
           const both = Effect.tap(store.enqueue(request), ([stored]) =>
             stored!.outcome === "Inserted"
-              ? Effect.map(claim, (answer) =>
-                reply = answer)
+              ? Effect.map(claim, (answer) => {
+                reply = answer
+                if (answer.claimed.length > 0) {
+                  this.world.met("enqueue takes a worker along")
+                }
+              })
               : Effect.void)
           return Effect.onExit(call("enqueue", both), (exit) =>
             Effect.sync(() =>
