@@ -39,7 +39,7 @@ export const choosing = (root: string): { readonly page: string; readonly absent
       drains.at(0)!,
       drains.at(-1)!
     ]],
-    [["an idle worker's pick-up is what counts (", " ms, ours ", ")"], [
+    [["pick-up by an idle worker ", " ms with BullMQ's Postgres backend, ", " where ours"], [
       millis("pg", "pickup-p50", "bullmq-pg"),
       millis("pg", "pickup-p50")
     ]],
