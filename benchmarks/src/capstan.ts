@@ -9,6 +9,8 @@ export type LayerOf = (url: string) => Layer.Layer<JobStore.JobStore>
 /** What the jobs of every scenario are told. */
 export const payload = { n: Schema.Number, text: Schema.String }
 const work = Job.make("Work", { payload })
+/** The same, of which nothing is kept once it has completed. */
+export const forgotten = Job.make("Work", { payload, retention: { completed: 0 } })
 
 class Oops extends Schema.TaggedError<Oops>()("Oops", {}) {}
 /** The same for a worker whose attempts may fail: what is enqueued does not say how it is retried. */

@@ -54,15 +54,15 @@ const onPostgres: Rivals = {
   "enqueue-seq": ["graphile", "effect-persisted-queue"],
   "enqueue-100": ["effect-persisted-queue"],
   "enqueue-bulk": ["pg-boss"],
-  "drain-c1": ["graphile-batch"],
-  "drain-c10": ["graphile-batch"],
-  "drain-c100": ["graphile-batch"],
+  "drain-c1": ["capstan-no-history", "graphile-batch"],
+  "drain-c10": ["capstan-no-history", "graphile-batch"],
+  "drain-c100": ["capstan-no-history", "graphile-batch"],
   // `graphile` for its log, see the rows that this scenario gives.
-  "drain-100k": ["graphile", "graphile-batch"],
+  "drain-100k": ["capstan-no-history", "graphile", "graphile-batch"],
   "handler-10ms": ["graphile-batch"],
   "pickup-p50": ["graphile", "bullmq-pg"],
   "due-1000-p99": ["graphile-batch"],
-  "workers-2": ["graphile-batch"],
+  "workers-2": ["capstan-no-history", "graphile-batch"],
   "backlog-ratio": ["graphile-batch", "pg-boss"],
   "backlog-ratio-5m": ["graphile-batch", "pg-boss"],
   "held-60s": ["graphile-batch"]
@@ -92,7 +92,7 @@ export const stores: Readonly<Record<Task["store"], Store>> = {
     isServer: false
   },
   pg: {
-    systems: ["capstan", "graphile", "graphile-batch", "pg-boss", "bullmq-pg", "effect-persisted-queue", "limit"],
+    systems: ["capstan", "capstan-no-history", "graphile", "graphile-batch", "pg-boss", "bullmq-pg", "effect-persisted-queue", "limit"],
     quick: (scenario) => ["capstan", ...onPostgres[scenario] ?? [], "limit"],
     scenarios: serverScenarios.pg.map(({ rows }) => rows),
     isServer: true

@@ -35,6 +35,7 @@ const scenarios: ReadonlyArray<readonly [scenario: string, title: string]> = [
 
 const names: Readonly<Record<string, string>> = {
   capstan: "Capstan",
+  "capstan-no-history": "without history",
   "effect-persisted-queue": "PersistedQueue",
   graphile: "graphile-worker",
   "graphile-batch": "graphile, batched",
