@@ -36,7 +36,17 @@ const own = ["keyed-ratio", "blocked-ratio", "flow-ratio", "tick-p99", "fair-fir
 
 const systems = {
   memory: ["capstan", "effect-persisted-queue", "platformatic", "p-queue", "fastq", "fibers", "limit"],
-  server: ["capstan", "capstan-no-history", "effect-persisted-queue", "graphile", "graphile-batch", "pg-boss", "bullmq", "bullmq-pg", "limit"]
+  server: [
+    "capstan",
+    "capstan-no-history",
+    "effect-persisted-queue",
+    "graphile",
+    "graphile-batch",
+    "pg-boss",
+    "bullmq",
+    "bullmq-pg",
+    "limit"
+  ]
 }
 
 interface Row extends SpeedRow {

@@ -92,7 +92,16 @@ export const stores: Readonly<Record<Task["store"], Store>> = {
     isServer: false
   },
   pg: {
-    systems: ["capstan", "capstan-no-history", "graphile", "graphile-batch", "pg-boss", "bullmq-pg", "effect-persisted-queue", "limit"],
+    systems: [
+      "capstan",
+      "capstan-no-history",
+      "graphile",
+      "graphile-batch",
+      "pg-boss",
+      "bullmq-pg",
+      "effect-persisted-queue",
+      "limit"
+    ],
     quick: (scenario) => ["capstan", ...onPostgres[scenario] ?? [], "limit"],
     scenarios: serverScenarios.pg.map(({ rows }) => rows),
     isServer: true

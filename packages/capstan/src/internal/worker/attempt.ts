@@ -7,6 +7,7 @@ import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import type { Shape as JobContextShape } from "../../JobContext.ts"
 import type { JobId } from "../../JobRecord.ts"
 import type { Claimed, NewRecord, WriteEntry } from "../../JobStore.ts"
@@ -67,7 +68,8 @@ export class Attempt implements JobContextShape, StepRecord {
   deciding = false
   /** It holds its slot no more: it has ended, or could not be interrupted and was given up. */
   over = false
-  trace: string | undefined
+  /** The span around its handler. */
+  span: Tracer.AnySpan | undefined
   /** It committed its own completion: nothing is left to settle. */
   isCommitted = false
   /** Records that its settlement stores. */

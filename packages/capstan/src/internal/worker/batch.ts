@@ -14,7 +14,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { decode } from "../payload.ts"
-import { remoteSpan, traceparent } from "../tracing.ts"
+import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 import { type Member, type MemberExits, memberOf, omitted } from "./member.ts"
 import { type Answer, encodeAnswer, unreadable } from "./runner.ts"
@@ -132,8 +132,7 @@ const inSpan = <A, E>(attempts: ReadonlyArray<Attempt>, work: Effect.Effect<A, E
       "capstan.job": tag
     }
   }, (span) => {
-    const trace = traceparent(span)
-    for (const attempt of attempts) attempt.trace = trace
+    for (const attempt of attempts) attempt.span = span
     return Effect.provideService(work, Tracer.ParentSpan, span)
   })
 }

@@ -22,7 +22,7 @@ import { EndSignal, type Registered, SettledValue } from "../handler.ts"
 import { decode } from "../payload.ts"
 import { endMark } from "../steps/names.ts"
 import { undoSteps } from "../steps/undo.ts"
-import { remoteSpan, traceparent } from "../tracing.ts"
+import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 import { runAlone, withReferences } from "./member.ts"
 import { decide, type Failed } from "./retry.ts"
@@ -151,7 +151,7 @@ const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effec
       "capstan.attempt": claimed.attempt
     }
   }, (span) => {
-    attempt.trace = traceparent(span)
+    attempt.span = span
     return Effect.provideService(work, Tracer.ParentSpan, span)
   })
 }

@@ -12,7 +12,6 @@ import * as Tracer from "effect/Tracer"
 import { JobStoreError, LeaseLost } from "../../JobError.ts"
 import type { Decision } from "../../JobRecord.ts"
 import type { AttemptRef, ExchangeReply, ExchangeRequest, Shape as Store } from "../../JobStore.ts"
-import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 
 /** An attempt whose settlement the store has not answered yet. */
@@ -20,7 +19,7 @@ interface Unsettled {
   readonly attempt: Attempt
   readonly decision: Decision
   readonly tracer: Tracer.Tracer
-  readonly parent: Tracer.ExternalSpan
+  readonly parent: Tracer.AnySpan
 }
 
 export class SettleSpans {
@@ -28,10 +27,10 @@ export class SettleSpans {
 
   /** An attempt has ended, and its settlement goes out with one of the next exchanges. */
   ended(attempt: Attempt, decision: Decision): void {
-    if (attempt.trace === undefined) return
-    const parent = remoteSpan({ traceparent: attempt.trace })
+    const parent = attempt.span
+    if (parent?.sampled !== true) return
     const tracer: Tracer.Tracer | undefined = attempt.runnable.context.mapUnsafe.get(Tracer.TracerKey)
-    if (tracer === undefined || parent?.sampled !== true) return
+    if (tracer === undefined) return
     this.unsettled.set(attempt.id, { attempt, decision, tracer, parent })
   }
 

@@ -22,6 +22,7 @@ import { following } from "../follow.ts"
 import { endMark } from "../steps/names.ts"
 import type { StepStore } from "../steps/steps.ts"
 import { withSteps } from "../steps/undo.ts"
+import { traceparent } from "../tracing.ts"
 import { Attempt, type Host, type Receipt, type Stop } from "./attempt.ts"
 import { Batch } from "./batch.ts"
 import { within } from "./call.ts"
@@ -332,7 +333,10 @@ export class WorkerState extends Timers implements Host {
     }
     this.running.delete(attempt)
     this.telemetry.ended(attempt, outcome, elapsed)
-    if (outcome !== undefined) this.settle(attempt.claimed, outcome, elapsed, attempt.trace, attempt.children)
+    if (outcome !== undefined) {
+      const trace = attempt.span === undefined ? undefined : traceparent(attempt.span)
+      this.settle(attempt.claimed, outcome, elapsed, trace, attempt.children)
+    }
     this.startWaiting()
     if (this.running.size === 0) this.empty.openUnsafe()
     this.work.openUnsafe()
