@@ -169,7 +169,10 @@ BEGIN
   PERFORM ${s}.wake(q, v_now, NULL) FROM (SELECT DISTINCT unnest(queues) AS q FROM ${s}.worker WHERE wakes_until > v_now) w;
 END $$`
 
-/** One page of the keys of a space. */
+/**
+ * One page of the keys of a space. What waits for a key is counted by as many index entries, once: had it no LIMIT of its own, what
+ * is counted would be counted again by the condition on it.
+ */
 export const limitKeys = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.limit_keys(p_name text, p_after text, p_limit int)
 RETURNS TABLE (key text, waiting int, ready int, running int, until float8, failed int) LANGUAGE plpgsql AS $$
@@ -187,6 +190,7 @@ BEGIN
           WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 0) AS ready,
         (SELECT count(*)::int FROM ${s}.record r
           WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 1) AS running
+      LIMIT 1
     ) w
     WHERE k.name > greatest(p_after, p_name || '/') AND k.name < p_name || '0'
       AND (w.waiting > 0 OR w.ready > 0 OR w.running > 0 OR k.closed_until > v_now)
