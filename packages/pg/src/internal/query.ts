@@ -29,7 +29,7 @@ export const live = (s: string, from = `${s}.record`): string => `
     (SELECT w.id FROM ${s}.worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
     (SELECT c.reason FROM ${s}.cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
     r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
-  FROM ${from} r LEFT JOIN ${s}.detail d ON d.id = r.id`
+  FROM ${from} r LEFT JOIN LATERAL (SELECT progress, logs FROM ${s}.detail WHERE id = r.id LIMIT 1) d ON true`
 
 /** Finished ones alike. */
 export const finished = (s: string, from = `${s}.history`, whole = "h"): string => `
