@@ -136,6 +136,8 @@ CREATE TABLE history (
 
 CREATE INDEX history_counted ON ONLY history USING btree (tag, state, keep_count, finished_at) WHERE (keep_count IS NOT NULL);
 
+CREATE INDEX history_dead_reason ON ONLY history USING btree (reason, id) WHERE (state = 6);
+
 CREATE INDEX history_ended ON ONLY history USING btree (id) WHERE (state > 4);
 
 CREATE INDEX history_ended_queue ON ONLY history USING btree (queue, id) WHERE (state > 4);
@@ -2321,6 +2323,21 @@ BEGIN
     WHERE w.num = p_num AND r.worker = p_num AND r.crashes > 0);
 END $function$;
 
+CREATE OR REPLACE FUNCTION held_ids(p_worker integer, p_newest boolean, p_low uuid, p_high uuid, p_looked integer)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  IF p_newest THEN 
+    RETURN ARRAY(SELECT DISTINCT u.id FROM claimed c, unnest(c.ids) AS u (id)
+      WHERE (p_worker IS NULL OR c.worker = p_worker) AND u.id BETWEEN p_low AND p_high ORDER BY u.id DESC LIMIT p_looked);
+  ELSE 
+    RETURN ARRAY(SELECT DISTINCT u.id FROM claimed c, unnest(c.ids) AS u (id)
+      WHERE (p_worker IS NULL OR c.worker = p_worker) AND u.id BETWEEN p_low AND p_high ORDER BY u.id ASC LIMIT p_looked);
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
  RETURNS integer
  LANGUAGE plpgsql
@@ -2520,21 +2537,373 @@ AS $function$
 #variable_conflict use_column
 DECLARE
   v_now bigint := clock();
+  v_after text := greatest(p_after, p_name || '/');
+  v_most bigint := (SELECT greatest(100, 2000 / greatest(1, count(*))) FROM (
+    SELECT FROM key k WHERE k.name > v_after AND k.name < p_name || '0' ORDER BY k.name LIMIT p_limit) few);
 BEGIN
   RETURN QUERY SELECT k.name, w.waiting, w.ready, w.running, CASE WHEN k.closed_until > v_now THEN k.closed_until::float8 END,
       k.failed
     FROM key k CROSS JOIN LATERAL (
       SELECT
         (SELECT count(*)::int FROM (SELECT FROM record r
-          WHERE r.key = k.name AND r.lane = 3 AND r.reason = 'ConcurrencyKey' LIMIT 10000) few) AS waiting,
+          WHERE r.key = k.name AND r.lane = 3 AND r.reason = 'ConcurrencyKey' LIMIT v_most) few) AS waiting,
         (SELECT count(*)::int FROM record r
           WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 0) AS ready,
         (SELECT count(*)::int FROM record r
           WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 1) AS running
+      LIMIT 1
     ) w
-    WHERE k.name > greatest(p_after, p_name || '/') AND k.name < p_name || '0'
+    WHERE k.name > v_after AND k.name < p_name || '0'
       AND (w.waiting > 0 OR w.ready > 0 OR w.running > 0 OR k.closed_until > v_now)
     ORDER BY k.name LIMIT p_limit;
+END $function$;
+
+CREATE OR REPLACE FUNCTION live_page(p_by text, p_newest boolean, p_limit integer, p_looked integer, p_low uuid, p_high uuid, p_ids uuid[], p_states integer[], p_tag text, p_queue text, p_dead text, p_blocked text, p_error text, p_label text, p_flow text, p_parent text, p_key text, p_worker text, p_from bigint, p_before bigint)
+ RETURNS TABLE(id uuid, last uuid, found json)
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+ SET enable_sort TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  v_ids uuid[] := p_ids;
+  v_worker int;
+  v_found int;
+BEGIN
+  IF p_worker IS NOT NULL THEN
+    SELECT w.num INTO v_worker FROM worker w WHERE w.id = p_worker;
+    IF NOT FOUND THEN RETURN; END IF;
+  END IF;
+  IF v_ids IS NOT NULL THEN NULL;
+  ELSIF p_by = 'running' THEN
+    v_ids := held_ids(v_worker, p_newest, p_low, p_high, p_looked);
+  ELSIF p_by = 'ready' THEN
+    v_ids := ready_ids(p_queue, 500);
+    p_by := 'all';
+  ELSIF p_by = 'scheduled' AND p_queue IS NOT NULL THEN
+    v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 2 AND queue BETWEEN p_queue AND p_queue
+      ORDER BY queue, due, place LIMIT 501);
+  ELSIF p_by = 'blocked' AND p_blocked IN ('NoHandler', 'NewerPayload') THEN
+    v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')
+      ORDER BY tag, version LIMIT 501);
+  ELSIF p_by = 'blocked' AND p_blocked = 'Unique' THEN
+    v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason = 'Unique' ORDER BY blocked_on LIMIT 501);
+  ELSIF p_by = 'blocked' AND p_blocked = 'ConcurrencyKey' THEN
+    v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason = 'ConcurrencyKey'
+      ORDER BY key, priority, turn, place LIMIT 501);
+  END IF;
+  IF p_by <> 'running' AND p_ids IS NULL AND cardinality(v_ids) > 500 THEN v_ids := NULL; END IF;
+  IF v_ids IS NOT NULL THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id = ANY (v_ids) AND id BETWEEN p_low AND p_high
+        ORDER BY id DESC) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id = ANY (v_ids) AND id BETWEEN p_low AND p_high
+        ORDER BY id ASC) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+  END IF;
+    IF p_by = 'running' AND p_ids IS NULL AND v_found < p_limit AND cardinality(v_ids) = p_looked THEN
+      RETURN QUERY SELECT NULL::uuid, v_ids[p_looked], NULL::json;
+    END IF;
+    RETURN;
+  END IF;
+  IF p_by = 'all' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id DESC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id ASC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'scheduled' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 2::smallint AND 2::smallint
+        ORDER BY lane DESC, id DESC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 2::smallint AND 2::smallint
+        ORDER BY lane DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 2::smallint AND 2::smallint
+        ORDER BY lane ASC, id ASC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 2::smallint AND 2::smallint
+        ORDER BY lane ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'blocked' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 3::smallint AND 3::smallint
+        ORDER BY lane DESC, id DESC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 3::smallint AND 3::smallint
+        ORDER BY lane DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 3::smallint AND 3::smallint
+        ORDER BY lane ASC, id ASC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND lane > 1
+        AND lane BETWEEN 3::smallint AND 3::smallint
+        ORDER BY lane ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'blocked_until' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND lane = 2 AND reason IS NOT NULL
+        AND (lane + 0) BETWEEN 2 AND 2
+        ORDER BY (lane + 0) DESC, id DESC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND lane = 2 AND reason IS NOT NULL
+        AND (lane + 0) BETWEEN 2 AND 2
+        ORDER BY (lane + 0) DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.* FROM record x WHERE id BETWEEN p_low AND p_high AND lane = 2 AND reason IS NOT NULL
+        AND (lane + 0) BETWEEN 2 AND 2
+        ORDER BY (lane + 0) ASC, id ASC LIMIT p_looked) r WHERE (p_states IS NULL OR r.state = ANY (p_states))
+        AND (p_tag IS NULL OR r.tag = p_tag)
+        AND (p_queue IS NULL OR r.queue = p_queue)
+        AND (p_error IS NULL OR r.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR r.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR r.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR r.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR r.key = p_key)
+        AND (p_from IS NULL OR r.enqueued_at >= p_from)
+        AND (p_before IS NULL OR r.enqueued_at < p_before)
+        AND (p_blocked IS NULL OR r.reason = p_blocked) AND (v_worker IS NULL OR r.worker = v_worker) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
+    CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
+    r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
+    (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
+    (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
+    r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
+  FROM page r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM record x WHERE id BETWEEN p_low AND p_high AND lane = 2 AND reason IS NOT NULL
+        AND (lane + 0) BETWEEN 2 AND 2
+        ORDER BY (lane + 0) ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION look_again(p_id uuid, p_key text, p_now bigint)
@@ -2807,6 +3176,451 @@ BEGIN
         OR EXISTS (SELECT FROM record WHERE queue = q AND lane = 1 AND state = 0));
 END $function$;
 
+CREATE OR REPLACE FUNCTION past_page(p_by text, p_newest boolean, p_limit integer, p_looked integer, p_low uuid, p_high uuid, p_ids uuid[], p_states integer[], p_tag text, p_queue text, p_dead text, p_blocked text, p_error text, p_label text, p_flow text, p_parent text, p_key text, p_worker text, p_from bigint, p_before bigint)
+ RETURNS TABLE(id uuid, last uuid, found json)
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+ SET enable_sort TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  v_now bigint := clock();
+  v_found int;
+BEGIN
+  IF p_ids IS NOT NULL THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id = ANY (p_ids) AND id BETWEEN p_low AND p_high
+        ORDER BY id DESC) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id = ANY (p_ids) AND id BETWEEN p_low AND p_high
+        ORDER BY id ASC) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+  END IF;
+    RETURN;
+  END IF;
+  IF p_by = 'all' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id DESC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id ASC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND true
+        
+        ORDER BY id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'ended' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        
+        ORDER BY id DESC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        
+        ORDER BY id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        
+        ORDER BY id ASC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        
+        ORDER BY id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'ended_queue' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND queue BETWEEN p_queue AND p_queue
+        ORDER BY queue DESC, id DESC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND queue BETWEEN p_queue AND p_queue
+        ORDER BY queue DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND queue BETWEEN p_queue AND p_queue
+        ORDER BY queue ASC, id ASC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND queue BETWEEN p_queue AND p_queue
+        ORDER BY queue ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'ended_tag' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND tag BETWEEN p_tag AND p_tag
+        ORDER BY tag DESC, id DESC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND tag BETWEEN p_tag AND p_tag
+        ORDER BY tag DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND tag BETWEEN p_tag AND p_tag
+        ORDER BY tag ASC, id ASC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state > 4
+        AND tag BETWEEN p_tag AND p_tag
+        ORDER BY tag ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'failed' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND failures IS NOT NULL
+        AND left(failures -> -1 ->> 'tag', 64) BETWEEN left(p_error, 64) AND left(p_error, 64)
+        ORDER BY left(failures -> -1 ->> 'tag', 64) DESC, id DESC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND failures IS NOT NULL
+        AND left(failures -> -1 ->> 'tag', 64) BETWEEN left(p_error, 64) AND left(p_error, 64)
+        ORDER BY left(failures -> -1 ->> 'tag', 64) DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND failures IS NOT NULL
+        AND left(failures -> -1 ->> 'tag', 64) BETWEEN left(p_error, 64) AND left(p_error, 64)
+        ORDER BY left(failures -> -1 ->> 'tag', 64) ASC, id ASC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND failures IS NOT NULL
+        AND left(failures -> -1 ->> 'tag', 64) BETWEEN left(p_error, 64) AND left(p_error, 64)
+        ORDER BY left(failures -> -1 ->> 'tag', 64) ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  ELSIF p_by = 'dead_reason' THEN 
+  IF p_newest THEN 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state = 6
+        AND reason BETWEEN p_dead AND p_dead
+        ORDER BY reason DESC, id DESC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state = 6
+        AND reason BETWEEN p_dead AND p_dead
+        ORDER BY reason DESC, id DESC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  ELSE 
+    RETURN QUERY WITH page AS MATERIALIZED (
+      SELECT * FROM (SELECT x.*, x AS whole FROM history x WHERE id BETWEEN p_low AND p_high AND state = 6
+        AND reason BETWEEN p_dead AND p_dead
+        ORDER BY reason ASC, id ASC LIMIT p_looked) h WHERE (p_states IS NULL OR h.state = ANY (p_states))
+        AND (p_tag IS NULL OR h.tag = p_tag)
+        AND (p_queue IS NULL OR h.queue = p_queue)
+        AND (p_error IS NULL OR h.failures -> -1 ->> 'tag' = p_error)
+        AND (p_label IS NULL OR h.spec::jsonb -> 'tags' ? p_label)
+        AND (p_flow IS NULL OR h.spec::json ->> 'flowId' = p_flow)
+        AND (p_parent IS NULL OR h.spec::json ->> 'parent' = p_parent)
+        AND (p_key IS NULL OR h.key = p_key)
+        AND (p_from IS NULL OR h.enqueued_at >= p_from)
+        AND (p_before IS NULL OR h.enqueued_at < p_before)
+        AND (p_dead IS NULL OR h.reason = p_dead) AND (h.expires_at IS NULL OR h.expires_at > v_now) LIMIT p_limit
+    )
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (
+  SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
+    NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
+    h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
+    NULL::text AS worker, h.reason, NULL::text AS blocked_on, NULL::text AS cancel, h.spec,
+    attempts_of(h.whole)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
+    (h.detail -> 'logs')::text AS logs, h.result, h.payload
+  FROM page h) f;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    IF v_found < p_limit THEN
+      RETURN QUERY SELECT NULL::uuid, e.id, NULL::json FROM (SELECT id FROM history x WHERE id BETWEEN p_low AND p_high AND state = 6
+        AND reason BETWEEN p_dead AND p_dead
+        ORDER BY reason ASC, id ASC OFFSET p_looked - 1 LIMIT 1) e;
+    END IF;
+  END IF;
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION pause(p_queue text, p_paused boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2962,7 +3776,7 @@ BEGIN
     (SELECT w.id FROM worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
     (SELECT c.reason FROM cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
     r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
-  FROM record r LEFT JOIN detail d ON d.id = r.id WHERE r.id = p_id UNION ALL 
+  FROM record r LEFT JOIN LATERAL (SELECT progress, logs FROM detail WHERE id = r.id LIMIT 1) d ON true WHERE r.id = p_id UNION ALL 
   SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
     NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
     h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
@@ -2970,6 +3784,16 @@ BEGIN
     attempts_of(h)::text AS attempts, h.failures::text AS failures, h.detail ->> 'progress' AS progress,
     (h.detail -> 'logs')::text AS logs, h.result, h.payload
   FROM history h WHERE h.id = p_id AND (h.expires_at IS NULL OR h.expires_at > clock()) LIMIT 1) o) f);
+END $function$;
+
+CREATE OR REPLACE FUNCTION ready_ids(p_queue text, p_many integer)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  IF p_queue IS NULL THEN RETURN ARRAY((SELECT x.id FROM record x WHERE lane = 0 AND true ORDER BY queue, priority, turn, place LIMIT p_many + 1) UNION ALL (SELECT x.id FROM record x WHERE lane = 1 AND true ORDER BY queue, priority, turn, place LIMIT p_many + 1)); END IF;
+  RETURN ARRAY((SELECT x.id FROM record x WHERE lane = 0 AND queue BETWEEN p_queue AND p_queue ORDER BY queue, priority, turn, place LIMIT p_many + 1) UNION ALL (SELECT x.id FROM record x WHERE lane = 1 AND queue BETWEEN p_queue AND p_queue ORDER BY queue, priority, turn, place LIMIT p_many + 1));
 END $function$;
 
 CREATE OR REPLACE FUNCTION release_unique(p_id uuid, p_now bigint)

@@ -124,7 +124,7 @@ export interface KeysRequest {
  */
 export interface KeyRow {
   readonly key: string
-  /** Records that wait for its turn, counted up to 10,000. */
+  /** Records that wait for its turn, counted up to 10,000; up to a hundred or more where a store has to count them one by one. */
   readonly waiting: number
   /** Records that may be claimed now. */
   readonly ready: number

@@ -388,7 +388,36 @@ describe("at a million ready records", () => {
     )
   }
 
-  hot("a page that finds nothing", { rows: 20_200, pages: 5000 }, nothing, query({ tag: "None" }))
+  // Half of what there is: the first fifty of twenty thousand, and not those sorted.
+  hot(
+    "the newest page of the dead by an error that most have",
+    { rows: 400, pages: 1000 },
+    nothing,
+    query({ states: ["dead"], errorTag: "Declined" })
+  )
+
+  hot("the page of a reason that none is dead for", { rows: 10, pages: 300 }, nothing, query({ deadReason: "Crashed" }))
+
+  hot("the page of what is parked, which is none", { rows: 10, pages: 100 }, nothing, query({ blockedReason: "NoHandler" }))
+
+  hot(
+    "the page of what is scheduled of a queue that has none",
+    { rows: 10, pages: 100 },
+    nothing,
+    query({ states: ["scheduled"], queue: "few" })
+  )
+
+  // No index has tags: a walk looks at a thousand, and once more for where it ends.
+  hot(
+    "the page of the dead with a tag that none has",
+    { rows: 2200, pages: 2500 },
+    nothing,
+    query({ states: ["dead"], label: "none" })
+  )
+
+  hot("a page of a flow that has no records", { rows: 4200, pages: 5000 }, nothing, query({ flowId: idOf(1, 1) }))
+
+  hot("a page that finds nothing", { rows: 4200, pages: 5000 }, nothing, query({ tag: "None" }))
 
   hot("a page by ids", { rows: 10, pages: 300 }, nothing, query({ ids: [idOf(1, 900_000), idOf(0, 78)] }))
 

@@ -3,18 +3,17 @@
  *
  * Cost: a page walks the narrowest index that it has for what is selected, of live records and of finished ones, as far as it
  * takes to fill it: what runs by the claims, what waits and what has failed or was cancelled by indexes of their own, what is
- * ready by the order of claims while it is little; all else by the ids. Each walk looks at no more than `looked` records; a page
- * that stops there has a cursor although it is not full. Other conditions, among them those on what lies in `spec` (labels, flow,
- * parent), and the key, are checked on the way.
+ * ready, or scheduled in a queue, or blocked for a reason, by the order of claims while it is little; all else by the ids. Each walk
+ * looks at a thousand records, or at twenty for each that a larger page has, five thousand at most; a page that stops there has a
+ * cursor although it is not full. Other conditions, among them those on what lies in `spec` (labels, flow, parent), and the key, are
+ * checked on the way.
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
-import { isHeld, isId, states } from "./codec.ts"
+import { isHeld, isId, type ReadRow, states } from "./codec.ts"
 
-/** At how many records one call looks in each of the places where it finds some. */
-const looked = 5000
-/** Of so many ready ones all are found by the order of claims: where there are more, they are not rare. */
-const gathered = 500
+/** At how many records one walk looks: by the size of the page, for who asks for fifty waits for them. */
+const lookedFor = (limit: number): number => Math.max(1000, Math.min(20 * limit, 5000))
 
 const codeOf = (state: JobRecord.State): number => states.indexOf(state)
 const [blocked, running, completed, dead] = [codeOf("blocked"), codeOf("running"), codeOf("completed"), codeOf("dead")]
@@ -22,16 +21,18 @@ const [blocked, running, completed, dead] = [codeOf("blocked"), codeOf("running"
 /** The tag of the last failure as its index has it: a part of a long one. */
 export const errorOf = (failures: string): string => `left(${failures} -> -1 ->> 'tag', 64)`
 
-const live = (s: string, from = `${s}.record`): string => `
+/** Live records as readers have them. */
+export const live = (s: string, from = `${s}.record`): string => `
   SELECT r.id, r.state::int AS state, r.at::float8 AS at, r.enqueued_at::float8 AS enqueued_at,
     CASE WHEN r.attempt = 0 AND r.flags & 4 = 0 THEN r.expire_at END::float8 AS expire_at, r.fence, r.attempt, r.version,
     r.priority::int AS priority, r.crashes::int AS crashes, r.flags::int AS flags, r.queue, r.tag, r.key,
     (SELECT w.id FROM ${s}.worker w WHERE w.num = r.worker) AS worker, r.reason, r.blocked_on,
     (SELECT c.reason FROM ${s}.cancel c WHERE c.id = r.id) AS cancel, r.spec, r.attempts::text AS attempts,
     r.failures::text AS failures, d.progress, d.logs::text AS logs, NULL::text AS result, r.payload
-  FROM ${from} r LEFT JOIN ${s}.detail d ON d.id = r.id`
+  FROM ${from} r LEFT JOIN LATERAL (SELECT progress, logs FROM ${s}.detail WHERE id = r.id LIMIT 1) d ON true`
 
-const finished = (s: string, from = `${s}.history`, whole = "h"): string => `
+/** Finished ones alike. */
+export const finished = (s: string, from = `${s}.history`, whole = "h"): string => `
   SELECT h.id, h.state::int AS state, h.finished_at::float8 AS at, h.enqueued_at::float8 AS enqueued_at,
     NULL::float8 AS expire_at, h.fence, h.attempt, h.version,
     h.priority::int AS priority, h.crashes::int AS crashes, h.flags::int AS flags, h.queue, h.tag, h.key,
@@ -69,24 +70,9 @@ export interface Conditions {
   readonly params: ReadonlyArray<unknown>
 }
 
-/** Where records are found in the order of their ids, and where one call stops to look. */
-interface Source {
-  readonly name: string
-  readonly of: "r" | "h"
-  /** What is to be true of each, beside the conditions of the page. */
-  readonly states: ReadonlyArray<number> | undefined
-  /** In order, all columns. */
-  readonly walk: string
-  /** The last id that is looked at, where there are more. */
-  readonly edge: string
-}
-
 /**
- * One page as a statement. The text depends on which conditions there are, never on their values.
- *
- * Each walk is to go by one index, whatever the statistics say, for a bound on what matches is none on what is looked at. So the
- * column that leads an index stands in the order, and in a range of one value: were it said to be equal, the order by the id alone
- * would do, which other indexes have too.
+ * One page: what each walk finds, as far as all of them have looked. Where one has stopped before it found enough, what lies behind
+ * that was not looked at, of the other ones neither. The walks are functions: see `pages.ts`.
  */
 export const page = (
   s: string,
@@ -95,171 +81,121 @@ export const page = (
   limit: number,
   cursor: string | undefined
 ): Conditions => {
-  const params: Array<unknown> = []
-  const bind = (value: unknown): string => `$${params.push(value)}`
-  const after = order === "newest" ? "<" : ">"
-  const direction = order === "newest" ? "DESC" : "ASC"
-
-  const wanted = isImpossible(where, cursor)
-    ? []
-    : where.deadReason !== undefined
-    ? [dead]
-    : where.blockedReason !== undefined
-    ? [blocked]
-    : where.worker !== undefined
-    ? [running]
-    : where.states?.map((state) => states.indexOf(state))
-
-  const numOf = (worker: string): string => `(SELECT w.num FROM ${s}.worker w WHERE w.id = ${bind(worker)})`
-
-  const conditions = ({ of, states }: Source): string => {
-    const list: Array<string> = of === "h" ? [visible(s)] : []
-    if (states !== undefined) list.push(`${of}.state = ANY (${bind(ints(states))}::int[])`)
-    // The states of the page hold beside a reason, which has one of its own.
-    if (where.states !== undefined && (where.deadReason ?? where.blockedReason ?? where.worker) !== undefined) {
-      list.push(`${of}.state = ANY (${bind(ints(where.states.map((state) => codeOf(state))))}::int[])`)
-    }
-    if (where.tag !== undefined) list.push(`${of}.tag = ${bind(where.tag)}`)
-    if (where.queue !== undefined) list.push(`${of}.queue = ${bind(where.queue)}`)
-    if (where.deadReason !== undefined) list.push(`h.reason = ${bind(where.deadReason)}`)
-    if (where.blockedReason !== undefined) list.push(`r.reason = ${bind(where.blockedReason)}`)
-    if (where.errorTag !== undefined) list.push(`${of}.failures -> -1 ->> 'tag' = ${bind(where.errorTag)}`)
-    if (where.label !== undefined) list.push(`${of}.spec::jsonb -> 'tags' ? ${bind(where.label)}`)
-    if (where.flowId !== undefined) list.push(`${of}.spec::json ->> 'flowId' = ${bind(where.flowId)}`)
-    if (where.parent !== undefined) list.push(`${of}.spec::json ->> 'parent' = ${bind(where.parent)}`)
-    if (where.concurrencyKey !== undefined) list.push(`${of}.key = ${bind(where.concurrencyKey)}`)
-    if (where.worker !== undefined) list.push(of === "h" ? "false" : `r.worker = ${numOf(where.worker)}`)
-    if (where.enqueuedFrom !== undefined) {
-      list.push(`${of}.enqueued_at >= ${bind(instantOf(where.enqueuedFrom))}::float8::bigint`)
-    }
-    if (where.enqueuedBefore !== undefined) {
-      list.push(`${of}.enqueued_at < ${bind(instantOf(where.enqueuedBefore))}::float8::bigint`)
-    }
-    return list.length === 0 ? "true" : list.join(" AND ")
-  }
-
-  const ids = where.ids
-  const whole = ids === undefined && where.flowId !== undefined ? membersOf(where.flowId, bind) : "true"
-  const range = ids !== undefined
-    ? `id = ANY (${bind(uuids(ids.filter(isId)))})`
-    : cursor === undefined
-    ? whole
-    : `id ${after} ${bind(cursor)}::uuid AND ${whole}`
-  const size = `${bind(limit)}::int`
-
-  const walked = (
-    name: string,
-    of: "r" | "h",
-    states: ReadonlyArray<number> | undefined,
-    { by, rest = "true" }: { readonly by?: string; readonly rest?: string } = {}
-  ): Source => {
-    const walk = (columns: string) =>
-      `SELECT ${columns} FROM ${s}.${of === "r" ? "record" : "history"} x WHERE ${range} AND ${rest}
-        ORDER BY ${by === undefined ? "" : `${by} ${direction}, `}id ${direction}`
-    return {
-      name,
-      of,
-      states,
-      walk: `${walk(of === "r" ? "*" : "x.*, x AS whole")} ${ids === undefined ? `LIMIT ${looked}` : ""}`,
-      edge: `${walk("id")} OFFSET ${looked - 1} LIMIT 1`
-    }
-  }
-  const only = (column: string, value: string) => ({ by: column, rest: `${column} BETWEEN ${value} AND ${value}` })
-
-  /** What workers hold, by their claims. */
-  const held = (): Source => {
-    const of = where.worker === undefined ? "" : `c.worker = ${numOf(where.worker)} AND`
-    const claimed = (rest: string) =>
-      `SELECT DISTINCT u.id FROM ${s}.claimed c, unnest(c.ids) AS u (id) WHERE ${of} ${range}
-        ORDER BY u.id ${direction} ${rest}`
-    return {
-      name: "running",
-      of: "r",
-      states: [1],
-      walk: `SELECT x.* FROM (${claimed(`LIMIT ${looked}`)}) c
-        CROSS JOIN LATERAL (SELECT * FROM ${s}.record o WHERE o.id = c.id LIMIT 1) x ORDER BY c.id ${direction}`,
-      edge: claimed(`OFFSET ${looked - 1} LIMIT 1`)
-    }
-  }
-
-  /** What is ready, by the order of claims where it is few. */
-  const few: Array<string> = []
-  const ready = (): ReadonlyArray<Source> => {
-    const { rest } = where.queue === undefined ? { rest: "true" } : only("queue", bind(where.queue))
-    const lane = (n: number) =>
-      `(SELECT id FROM ${s}.record WHERE lane = ${n} AND ${rest} ORDER BY queue, priority, turn, place LIMIT ${
-        gathered + 1
-      })`
-    few.push(`few AS MATERIALIZED (${lane(0)} UNION ALL ${lane(1)}),
-      many AS MATERIALIZED (SELECT count(*) > ${gathered} AS are FROM few),`)
-    return [
-      {
-        ...walked("ready", "r", [0], {
-          rest: "id = ANY (ARRAY(SELECT id FROM few)) AND (SELECT NOT are FROM many)"
-        }),
-        edge: "NULL"
-      },
-      walked("all_ready", "r", [0], { rest: "(SELECT are FROM many)" })
-    ]
-  }
-
-  const lives = (wanted ?? [0, 1, 2, 3]).filter((state) => state < 4)
-  const lively = (): ReadonlyArray<Source> => {
-    if (new Set(lives).size === 4 || ids !== undefined) return [walked("live", "r", wanted)]
-    return [
-      ...lives.includes(0) ? ready() : [],
-      ...lives.includes(1) ? [held()] : [],
-      ...lives.includes(2) ? [walked("scheduled", "r", [2], only("lane", "2"))] : [],
-      ...lives.includes(3)
-        ? [
-          walked("blocked", "r", [blocked], only("lane", "3")),
-          walked("blocked_until", "r", [blocked], {
-            by: "(lane + 0)",
-            rest: "lane = 2 AND reason IS NOT NULL AND (lane + 0) BETWEEN 2 AND 2"
-          })
-        ]
-        : []
-    ]
-  }
-
-  // The dead and the cancelled are few, and have indexes of their own; so has what has failed.
-  const past = (): Source => {
-    const name = "finished"
-    if (ids !== undefined) return walked(name, "h", wanted)
-    const { errorTag, queue, tag } = where
-    if (errorTag !== undefined) {
-      const { by, rest } = only(errorOf("failures"), `left(${bind(errorTag)}, 64)`)
-      return walked(name, "h", wanted, { by, rest: `failures IS NOT NULL AND ${rest}` })
-    }
-    if (wanted === undefined || wanted.includes(completed)) return walked(name, "h", wanted)
-    const column = queue !== undefined ? only("queue", bind(queue)) : tag !== undefined ? only("tag", bind(tag)) : {}
-    return walked(name, "h", wanted, { ...column, rest: `state > 4 AND ${"rest" in column ? column.rest : "true"}` })
-  }
-
-  const sources: ReadonlyArray<Source> = [
-    ...lives.length > 0 && where.deadReason === undefined ? lively() : [],
-    ...wanted === undefined || wanted.some((state) => state > 3) ? [past()] : []
-  ]
-  if (sources.length === 0) return { text: `SELECT NULL::uuid AS id, NULL::uuid AS last, 0 AS stops`, params: [] }
-  // Where a walk has stopped before it found enough: what lies behind that was not looked at, of the other ones neither.
-  const edge = ({ edge, name }: Source): string =>
-    ids !== undefined ? "NULL::uuid" : `(CASE WHEN (SELECT count(*) FROM ${name}) < ${size} THEN (${edge}) END)::uuid`
-  const text = `
-    WITH ${few.join("")} ${
-    sources.map((source) =>
-      `${source.name} AS MATERIALIZED (
-        SELECT * FROM (${source.walk}) ${source.of} WHERE ${conditions(source)} LIMIT ${size}
-      )`
-    ).join(", ")
-  }, edge AS MATERIALIZED (
-      SELECT ${order === "newest" ? "max" : "min"}(e.id::text)::uuid AS last, count(e.id)::int AS stops
-      FROM (VALUES ${sources.map((source) => `(${edge(source)})`).join(", ")}) e (id)
+  const isNewest = order === "newest"
+  const walks = isImpossible(where, cursor) ? [] : walksOf(where)
+  if (walks.length === 0) return { text: nothing, params: [] }
+  const [low, high] = rangeOf(where, order, cursor)
+  const call = ({ by, of, states }: Walk, i: number) =>
+    `SELECT * FROM ${s}.${of}_page('${by}', $1, $2, $3, $4, $5, $6, $${shared + 1 + i}, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+      $17::float8::bigint, $18::float8::bigint)`
+  return {
+    text: `
+    WITH found AS MATERIALIZED (
+      ${walks.map(call).join(" UNION ALL ")}
+    ), edge AS MATERIALIZED (
+      SELECT ${isNewest ? "max" : "min"}(last::text)::uuid AS last, count(last)::int AS stops FROM found
     )
-    SELECT f.*, e.last, e.stops FROM edge e LEFT JOIN (
-      ${sources.map(({ name, of }) => of === "r" ? live(s, name) : finished(s, name, "h.whole")).join(" UNION ALL ")}
-    ) f ON e.last IS NULL OR f.id ${order === "newest" ? ">=" : "<="} e.last
-    ORDER BY f.id ${direction} LIMIT ${size}`
-  return { text, params }
+    SELECT f.id, f.found, e.last, e.stops FROM edge e
+      LEFT JOIN found f ON f.id IS NOT NULL AND (e.last IS NULL OR f.id ${isNewest ? ">=" : "<="} e.last)
+    ORDER BY f.id ${isNewest ? "DESC" : "ASC"} LIMIT $2::int`,
+    params: [
+      isNewest,
+      limit,
+      lookedFor(limit),
+      low,
+      high,
+      where.ids === undefined ? null : uuids(where.ids.filter(isId)),
+      where.tag ?? null,
+      where.queue ?? null,
+      where.deadReason ?? null,
+      where.blockedReason ?? null,
+      where.errorTag ?? null,
+      where.label ?? null,
+      where.flowId ?? null,
+      where.parent ?? null,
+      where.concurrencyKey ?? null,
+      where.worker ?? null,
+      where.enqueuedFrom === undefined ? null : instantOf(where.enqueuedFrom),
+      where.enqueuedBefore === undefined ? null : instantOf(where.enqueuedBefore),
+      ...walks.map(({ states }) => states === undefined ? null : ints(states))
+    ]
+  }
+}
+
+/** How many parameters all walks have in common. */
+const shared = 18
+const nothing = "SELECT NULL::uuid AS id, NULL::json AS found, NULL::uuid AS last, 0 AS stops"
+
+/** By which index of which records a page is found, and in which states. */
+interface Walk {
+  readonly of: "live" | "past"
+  readonly by: string
+  readonly states: ReadonlyArray<number> | undefined
+}
+
+/** The narrowest that there are for what is selected. */
+const walksOf = (where: JobStore.Selection): ReadonlyArray<Walk> => {
+  // A reason, and a worker, says of which state it is; the states hold beside it.
+  const given = where.states?.map(codeOf)
+  const told = where.deadReason !== undefined
+    ? dead
+    : where.blockedReason !== undefined
+    ? blocked
+    : where.worker !== undefined
+    ? running
+    : undefined
+  const wanted = told === undefined ? given : given === undefined || given.includes(told) ? [told] : []
+  const lives = (wanted ?? [0, 1, 2, 3]).filter((state) => state < completed)
+  return [
+    ...lives.length === 0
+      ? []
+      : new Set(lives).size === 4 || where.ids !== undefined
+      ? [{ of: "live" as const, by: "all", states: wanted }]
+      : lives.flatMap(liveWalks),
+    ...wanted === undefined || wanted.some((state) => state >= completed)
+      ? [{ of: "past" as const, by: pastWalk(where, wanted), states: wanted }]
+      : []
+  ]
+}
+
+const liveWalks = (state: number): ReadonlyArray<Walk> =>
+  (state === blocked ? ["blocked", "blocked_until"] : [states[state]!])
+    .map((by) => ({ of: "live", by, states: [state] }))
+
+/** The dead and the cancelled are few, and have indexes of their own; so has what has failed. */
+const pastWalk = (where: JobStore.Selection, wanted: ReadonlyArray<number> | undefined): string => {
+  if (where.errorTag !== undefined) return "failed"
+  if (wanted === undefined || wanted.includes(completed)) return "all"
+  if (where.queue !== undefined) return "ended_queue"
+  if (where.tag !== undefined) return "ended_tag"
+  return where.deadReason !== undefined ? "dead_reason" : "ended"
+}
+
+/** Between which ids a page lies, these included: behind its cursor, and within its flow, whose ids begin with the instant of its own. */
+const rangeOf = (
+  { flowId, ids }: JobStore.Selection,
+  order: "newest" | "oldest",
+  cursor: string | undefined
+): readonly [low: string, high: string] => {
+  const instant = ids === undefined && flowId !== undefined ? /^([0-9a-f]{8}-[0-9a-f]{4})(-[0-9a-f]{4}){2}-[0-9a-f]{12}$/.exec(flowId)?.[1] : undefined
+  const low = instant === undefined ? lowest : `${instant}${lowest.slice(13)}`
+  const high = instant === undefined ? highest : `${instant}${highest.slice(13)}`
+  if (cursor === undefined) return [low, high]
+  const next = beside(cursor, order === "newest" ? -1n : 1n)
+  // Behind the last of all there is none.
+  if (next === undefined) return [highest, lowest]
+  return order === "newest" ? [low, next < high ? next : high] : [next > low ? next : low, high]
+}
+
+const lowest = "00000000-0000-0000-0000-000000000000"
+const highest = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+/** The id before another, or after it. */
+const beside = (id: string, by: bigint): string | undefined => {
+  const number = BigInt(`0x${id.replaceAll("-", "")}`) + by
+  if (number < 0n || number >= 1n << 128n) return undefined
+  const digits = number.toString(16).padStart(32, "0")
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join("-")
 }
 
 /** Whether nothing can match: texts that no record holds, two reasons of which a record has one, a cursor that no page gave. */
@@ -280,25 +216,17 @@ const isImpossible = (where: JobStore.Selection, cursor: string | undefined): bo
 /** Of any number an instant that a column can be compared with. */
 const instantOf = (millis: number): number => Math.max(-1e15, Math.min(1e15, millis))
 
-/** Ids of a flow's members begin with the instant of its own: what lies between is not looked at. */
-const membersOf = (flowId: string, bind: (value: unknown) => string): string => {
-  const instant = /^([0-9a-f]{8}-[0-9a-f]{4})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.exec(flowId)?.[1]
-  if (instant === undefined) return "true"
-  return `id BETWEEN ${bind(`${instant}-0000-0000-000000000000`)}::uuid AND ${
-    bind(`${instant}-ffff-ffff-ffffffffffff`)
-  }::uuid`
-}
-
 export interface PageRow {
   readonly id: JobRecord.JobId | null
+  readonly found: ReadRow | null
   readonly last: string | null
   /** How many of the walks have stopped. */
   readonly stops: number
 }
 
 /** At how many records it has looked, where it has stopped: each walk tells when it has gone as far as it may. */
-export const lookedAt = ([row]: ReadonlyArray<PageRow>): number | undefined =>
-  row === undefined || row.stops === 0 ? undefined : row.stops * looked
+export const lookedAt = ([row]: ReadonlyArray<PageRow>, limit: number): number | undefined =>
+  row === undefined || row.stops === 0 ? undefined : row.stops * lookedFor(limit)
 
 /** Where the next page starts, when there may be one. */
 export const cursorOf = (
@@ -314,15 +242,15 @@ export const cursorOf = (
 export const stats = (s: string): string => `
   WITH counts AS (
     SELECT queue, sum(blocked) AS blocked, sum(scheduled) AS scheduled, sum(ready) AS ready, sum(running) AS running,
-      sum(completed) AS completed, sum(cancelled) AS cancelled, sum(dead) AS dead, sum(parked) AS parked
-    FROM (SELECT * FROM ${s}.counter UNION ALL SELECT part, queue, blocked, scheduled, ready, running, completed,
-      cancelled, dead, parked FROM ${s}.delta) all_of_them GROUP BY queue
+      sum(completed) AS completed, sum(cancelled) AS cancelled, sum(dead) AS dead, sum(parked) AS parked, sum(deltas) AS deltas
+    FROM (SELECT *, 0 AS deltas FROM ${s}.counter UNION ALL SELECT part, queue, blocked, scheduled, ready, running, completed,
+      cancelled, dead, parked, 1 FROM ${s}.delta) all_of_them GROUP BY queue
   )
   SELECT coalesce(c.queue, q.name) AS queue, coalesce(q.paused, false) AS paused, ${s}.clock()::float8 AS now,
     coalesce(c.blocked, 0)::float8 AS blocked, coalesce(c.scheduled, 0)::float8 AS scheduled,
     coalesce(c.ready, 0)::float8 AS ready, coalesce(c.running, 0)::float8 AS running,
     coalesce(c.completed, 0)::float8 AS completed, coalesce(c.cancelled, 0)::float8 AS cancelled,
-    coalesce(c.dead, 0)::float8 AS dead, coalesce(c.parked, 0)::float8 AS parked,
+    coalesce(c.dead, 0)::float8 AS dead, coalesce(c.parked, 0)::float8 AS parked, coalesce(c.deltas, 0)::float8 AS deltas,
     ${s}.oldest_ready(c.queue)::float8 AS oldest
   FROM counts c FULL JOIN ${s}.queue q ON q.name = c.queue ORDER BY 1`
 

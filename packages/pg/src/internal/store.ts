@@ -17,6 +17,7 @@ import { withLocalWakeups } from "./local.ts"
 import { Marks } from "./marks.ts"
 import * as Query from "./query.ts"
 import * as Schedules from "./schedules.ts"
+import { stats } from "./stats.ts"
 
 export interface Settings {
   readonly identity: string
@@ -134,29 +135,7 @@ export const make = Effect.fnUntraced(function*(
         ({ cursor, looked, rows }) => ({ records: rows.map(Codec.toRecord), cursor, looked })
       ),
 
-    stats: Effect.gen(function*() {
-      const queues = yield* client.call<QueueRow>("stats", Query.stats(s), [])
-      const workers = yield* client.call<WorkerRow>("stats", Query.workers(s), [])
-      // A store that is new has no row to say it in.
-      const told: ReadonlyArray<{ readonly now: number }> = workers.length > 0 ? workers : queues
-      const [first] = told.length > 0 ? told : yield* client.call<{ readonly now: number }>("stats", Query.clock(s), [])
-      return {
-        now: first!.now,
-        queues: queues.map(({ now, oldest, parked, paused, queue, ...counts }) => ({
-          queue,
-          counts,
-          parked,
-          oldestReadyAge: oldest === null ? undefined : now - oldest,
-          paused
-        })),
-        workers: workers.map(({ holds, id, lease_left, queues }) => ({
-          worker: id,
-          holds,
-          leaseLeft: lease_left,
-          queues
-        }))
-      }
-    }),
+    stats: stats(client, scope),
 
     control: ({ action, cursor, limit, where }) =>
       Effect.withFiber((fiber) =>
@@ -211,22 +190,6 @@ export const make = Effect.fnUntraced(function*(
 })
 
 type Renewed = Omit<JobStore.RenewReply, "maintainIn"> & { readonly maintainIn: number | null }
-
-type QueueRow = Record<JobRecord.State, number> & {
-  readonly queue: string
-  readonly paused: boolean
-  readonly now: number
-  readonly parked: number
-  readonly oldest: number | null
-}
-
-interface WorkerRow {
-  readonly id: string
-  readonly queues: ReadonlyArray<string>
-  readonly lease_left: number
-  readonly holds: number
-  readonly now: number
-}
 
 interface ResultRow {
   readonly id: string
@@ -297,10 +260,10 @@ const page = (
   cursor: string | undefined
 ) => {
   const { params, text } = Query.page(schema, where, order, limit, cursor)
-  return Effect.map(call<Codec.ReadRow & Query.PageRow>("query", text, params, search), (rows) => ({
-    rows: rows.filter(({ id }) => id !== null),
+  return Effect.map(call<Query.PageRow>("query", text, params, search), (rows) => ({
+    rows: rows.flatMap(({ found }) => found ?? []),
     cursor: Query.cursorOf(rows, where, limit),
-    looked: Query.lookedAt(rows)
+    looked: Query.lookedAt(rows, limit)
   }))
 }
 

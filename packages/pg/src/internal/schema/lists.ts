@@ -15,3 +15,8 @@ export const lists = (s: string): ReadonlyArray<string> => [
   `CREATE INDEX history_ended_tag ON ${s}.history (tag, id) WHERE state > 4`,
   `CREATE INDEX history_failed ON ${s}.history ((${errorOf("failures")}), id) WHERE failures IS NOT NULL`
 ]
+
+/** Of what died for a reason, of which there are few. Written where a record dies, and nowhere else. */
+export const reasons = (s: string): ReadonlyArray<string> => [
+  `CREATE INDEX history_dead_reason ON ${s}.history (reason, id) WHERE state = 6`
+]

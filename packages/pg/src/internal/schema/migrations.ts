@@ -16,6 +16,7 @@ import * as Keep from "./functions/keep.ts"
 import * as Keys from "./functions/keys.ts"
 import * as Limits from "./functions/limits.ts"
 import * as Maintain from "./functions/maintain.ts"
+import * as Pages from "./functions/pages.ts"
 import * as Parts from "./functions/parts.ts"
 import * as Public from "./functions/public.ts"
 import * as Read from "./functions/read.ts"
@@ -23,7 +24,7 @@ import * as Schedules from "./functions/schedules.ts"
 import * as Settle from "./functions/settle.ts"
 import * as Steps from "./functions/steps.ts"
 import * as Unique from "./functions/unique.ts"
-import { lists } from "./lists.ts"
+import { lists, reasons } from "./lists.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
 
@@ -69,13 +70,27 @@ const entries = [
   "tick",
   "read_one",
   "oldest_ready",
+  "live_page",
+  "past_page",
   "change_limit",
   "limit_keys",
   "results"
 ]
 
-const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
-  [
+/**
+ * Pages beside that are never sorted, nor read by way of a bitmap: what is known of a value is a guess, and a walk by the index ends
+ * where the page is full, whatever the guess. What has no order but one made for it is sorted all the same.
+ */
+const walked = "SET enable_sort = off SET enable_bitmapscan = off"
+const walks = ["live_page", "past_page"]
+
+type Module = Readonly<Record<string, (schema: string, channel: string) => string>>
+
+const made = (modules: ReadonlyArray<Module>, { channel, schema }: Names): ReadonlyArray<string> =>
+  modules.flatMap((module) => Object.values(module).map((define) => define(schema, channel)))
+
+const functions = (names: Names): ReadonlyArray<string> =>
+  made([
     Parts,
     Keys,
     Limits,
@@ -94,22 +109,21 @@ const functions = ({ channel, schema }: Names): ReadonlyArray<string> =>
     Control,
     Public,
     Read
-  ]
-    .flatMap((
-      module
-    ) => Object.values(module).map((define: (schema: string, channel: string) => string) => define(schema, channel)))
+  ], names)
 
 /** How the planner is set for the entries: told again after one of them is made anew. */
-export const settings = ({ schema }: Names): string => `
+export const settings = (names: Names): string => setFor(names, entries, planned)
+
+const setFor = ({ schema }: Names, functions: ReadonlyArray<string>, settings: string): string => `
 DO $do$
 DECLARE f regprocedure;
 BEGIN
   FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = '${schema.replaceAll("\"", "")}' AND p.proname IN (${
-  entries.map((name) => `'${name}'`).join(", ")
+  functions.map((name) => `'${name}'`).join(", ")
 })
   LOOP
-    EXECUTE format('ALTER FUNCTION %s ${planned.trim().replaceAll(/\s+/g, " ")}', f);
+    EXECUTE format('ALTER FUNCTION %s ${settings.trim().replaceAll(/\s+/g, " ")}', f);
   END LOOP;
 END $do$`
 
@@ -125,6 +139,18 @@ export const migrations: ReadonlyArray<Migration> = [
     name: "lists",
     readableBy: 1,
     statements: ({ schema }) => lists(schema)
+  },
+  {
+    version: 3,
+    name: "pages",
+    readableBy: 1,
+    statements: (names) => [
+      ...reasons(names.schema),
+      ...made([Pages], names),
+      Limits.limitKeys(names.schema),
+      settings(names),
+      setFor(names, walks, walked)
+    ]
   }
 ]
 

@@ -169,26 +169,33 @@ BEGIN
   PERFORM ${s}.wake(q, v_now, NULL) FROM (SELECT DISTINCT unnest(queues) AS q FROM ${s}.worker WHERE wakes_until > v_now) w;
 END $$`
 
-/** One page of the keys of a space. */
+/**
+ * One page of the keys of a space. What waits for a key is counted by as many index entries: some two thousand of a page, and a
+ * hundred of each key at least. That is done once for a key: without a LIMIT of its own the condition would count it again.
+ */
 export const limitKeys = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.limit_keys(p_name text, p_after text, p_limit int)
 RETURNS TABLE (key text, waiting int, ready int, running int, until float8, failed int) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   v_now bigint := ${s}.clock();
+  v_after text := greatest(p_after, p_name || '/');
+  v_most bigint := (SELECT greatest(100, 2000 / greatest(1, count(*))) FROM (
+    SELECT FROM ${s}.key k WHERE k.name > v_after AND k.name < p_name || '0' ORDER BY k.name LIMIT p_limit) few);
 BEGIN
   RETURN QUERY SELECT k.name, w.waiting, w.ready, w.running, CASE WHEN k.closed_until > v_now THEN k.closed_until::float8 END,
       k.failed
     FROM ${s}.key k CROSS JOIN LATERAL (
       SELECT
         (SELECT count(*)::int FROM (SELECT FROM ${s}.record r
-          WHERE r.key = k.name AND r.lane = 3 AND r.reason = 'ConcurrencyKey' LIMIT 10000) few) AS waiting,
+          WHERE r.key = k.name AND r.lane = 3 AND r.reason = 'ConcurrencyKey' LIMIT v_most) few) AS waiting,
         (SELECT count(*)::int FROM ${s}.record r
           WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 0) AS ready,
         (SELECT count(*)::int FROM ${s}.record r
           WHERE r.key = k.name AND r.key >= '@' AND r.key < 'A' AND r.lane = 1 AND r.state = 1) AS running
+      LIMIT 1
     ) w
-    WHERE k.name > greatest(p_after, p_name || '/') AND k.name < p_name || '0'
+    WHERE k.name > v_after AND k.name < p_name || '0'
       AND (w.waiting > 0 OR w.ready > 0 OR w.running > 0 OR k.closed_until > v_now)
     ORDER BY k.name LIMIT p_limit;
 END $$`
