@@ -242,6 +242,16 @@ describe("a search in a chunk that was searched before", () => {
   )
 })
 
+it.live("a queue of more jobs than are looked through is searched all the same", () =>
+  on("kinds", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const records = Array.from({ length: 2100 }, (_, i) => Suite.record({ tag: `Task${i}`, queue: `queue${i % 2}` }))
+      yield* store.enqueue({ records })
+      const found = yield* store.query({ where: { queue: "queue1" }, order: "oldest", limit: 2000 })
+      assert.deepStrictEqual(idsOf(found), records.filter((_, i) => i % 2 === 1).map(({ id }) => id))
+    })), 60_000)
+
 it.live("what is blocked for several reasons is found by them in one order", () =>
   on("reasons", (prefix) =>
     Effect.gen(function*() {

@@ -4,7 +4,7 @@ import { brief } from "./context.ts"
  * Which records of a chunk are of which kind. Of what a record is enqueued as, job and queue never change; so it is found out once,
  * by the first search that looks into the chunk after the enqueue, and kept for ten minutes. An enqueue has nothing to do with it.
  *
- * Cost: a read of the heads of all its records the first time, and then one read for a chunk. It takes some 23 bytes a record.
+ * Cost: a read of the heads of all its records the first time, and then one read for a chunk. It takes some 27 bytes a record.
  */
 export const chunkKinds = String.raw`
 local KEPT = 600
@@ -47,10 +47,11 @@ local function noteKinds(key, text, before)
   if before == 0 then call('EXPIRE', key, KEPT) end
 end
 
--- The ids of a chunk that may be of the selected job and queue, and whether all of them are. Its kinds of these are given.
+-- The ids of a chunk that may be of the selected job and queue, and whether all of them are. Its kinds of these are given, or 0,
+-- which all records are of.
 local function idsIn(chunk, length, kinds)
   local log, key = P .. ':o:' .. chunk, P .. ':oq:' .. chunk
-  if not (where.tag or where.queue) or #kinds > RECORDS then return idsOf(call('GET', log) or ''), false end
+  if kinds[1] == 0 or #kinds > RECORDS then return idsOf(call('GET', log) or ''), false end
   local read = call('HMGET', key, 'n', unpack(kinds))
   local known = tonumber(read[1] or '0')
   if known > length then
