@@ -242,79 +242,99 @@ describe("a search in a chunk that was searched before", () => {
   )
 })
 
-it.live("a queue of more jobs than are looked through is searched all the same", () =>
-  on("kinds", () =>
-    Effect.gen(function*() {
-      const store = yield* JobStore.JobStore
-      const records = Array.from({ length: 2100 }, (_, i) => Suite.record({ tag: `Task${i}`, queue: `queue${i % 2}` }))
-      yield* store.enqueue({ records })
-      const found = yield* store.query({ where: { queue: "queue1" }, order: "oldest", limit: 2000 })
-      assert.deepStrictEqual(idsOf(found), records.filter((_, i) => i % 2 === 1).map(({ id }) => id))
-    })), 60_000)
-
-it.live("what is blocked for several reasons is found by them in one order", () =>
-  on("reasons", (prefix) =>
-    Effect.gen(function*() {
-      const store = yield* JobStore.JobStore
-      const hub = yield* Suite.enqueue({ queue: "hub", delay: 1e9 })
-      const holder = yield* Suite.enqueue({ queue: "hub", concurrency: { key: "one", limit: 1 } })
-      const blocked: Array<string> = []
-      for (let i = 0; i < 5; i++) {
-        const records = Array.from({ length: 500 }, (_, n) =>
-          Suite.record({
-            queue: `queue${n % 5}`,
-            ...(n % 3 === 0 ? { dependencies: [{ id: hub.id, name: "hub" }] } : { concurrency: { key: "one", limit: 1 } })
-          }))
+it.live(
+  "a queue of more jobs than are looked through is searched all the same",
+  () =>
+    on("kinds", () =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const records = Array.from(
+          { length: 2100 },
+          (_, i) => Suite.record({ tag: `Task${i}`, queue: `queue${i % 2}` })
+        )
         yield* store.enqueue({ records })
-        yield* Suite.enqueueMany(500, { queue: "busy" })
-        blocked.push(...records.map(({ id }) => id))
-      }
-      assert.isFalse(blocked.includes(holder.id))
-      for (const order of ["oldest", "newest"] as const) {
-        const all = order === "oldest" ? blocked : blocked.toReversed()
-        const search = (where: Where, limit: number) => commands(prefix, store.query({ where, order, limit }))
-        const [page, many] = yield* search({ states: ["blocked"] }, 50)
-        assert.deepStrictEqual(idsOf(page), all.slice(0, 50))
-        assert.strictEqual(page.looked, 50)
-        assert.isBelow(many, 50 * 5 + 50)
-        const [ofQueue] = yield* search({ states: ["blocked"], queue: "queue3" }, 20)
-        assert.deepStrictEqual(idsOf(ofQueue), all.filter((id) => blocked.indexOf(id) % 5 === 3).slice(0, 20))
-        assert.isAtMost(ofQueue.looked!, 440)
-        const paged: Array<string> = []
-        let cursor: string | undefined
-        do {
-          const next: JobStore.QueryReply = yield* store.query({
-            where: { states: ["blocked", "dead"] },
-            order,
-            limit: 333,
-            cursor
-          })
-          paged.push(...idsOf(next))
-          cursor = next.cursor
-        } while (cursor !== undefined)
-        assert.deepStrictEqual(paged, all)
-      }
-    })), 60_000)
+        const found = yield* store.query({ where: { queue: "queue1" }, order: "oldest", limit: 2000 })
+        assert.deepStrictEqual(
+          idsOf(found),
+          records.filter((_, i) => i % 2 === 1).map(({ id }) => id)
+        )
+      })),
+  60_000
+)
 
-it.live("what died where a release works that has no index of reasons is found, and has one once it is repaired", () =>
-  on("unknown", (prefix) =>
-    Effect.gen(function*() {
-      const store = yield* JobStore.JobStore
-      const ids = yield* Suite.enqueueMany(5)
-      const claimed = yield* Suite.claim("w", 5)
-      yield* Suite.exchange("w", {
-        settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.dead, finishedAfter: 0 }))
-      })
-      const key = `{${prefix}}:b:d:Failed`
-      const send = <A>(...command: readonly [string, ...Array<string>]) =>
-        Effect.provide(Harness.send<A>(...command), Harness.client())
-      const [member] = yield* send<Array<string>>("ZRANGE", key, "2", "2")
-      yield* send("ZREM", key, member!)
-      const found = Effect.map(store.query({ where: { deadReason: "Failed" }, order: "oldest", limit: 9 }), idsOf)
-      assert.deepStrictEqual(yield* found, ids)
-      yield* Effect.provide(repair({ prefix }), Harness.client())
-      assert.strictEqual(yield* send<number>("ZCARD", key), 5)
-      assert.deepStrictEqual(yield* found, ids)
-    })), 60_000)
+it.live(
+  "what is blocked for several reasons is found by them in one order",
+  () =>
+    on("reasons", (prefix) =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const hub = yield* Suite.enqueue({ queue: "hub", delay: 1e9 })
+        const holder = yield* Suite.enqueue({ queue: "hub", concurrency: { key: "one", limit: 1 } })
+        const blocked: Array<string> = []
+        for (let i = 0; i < 5; i++) {
+          const records = Array.from({ length: 500 }, (_, n) =>
+            Suite.record({
+              queue: `queue${n % 5}`,
+              ...(n % 3 === 0
+                ? { dependencies: [{ id: hub.id, name: "hub" }] }
+                : { concurrency: { key: "one", limit: 1 } })
+            }))
+          yield* store.enqueue({ records })
+          yield* Suite.enqueueMany(500, { queue: "busy" })
+          blocked.push(...records.map(({ id }) => id))
+        }
+        assert.isFalse(blocked.includes(holder.id))
+        for (const order of ["oldest", "newest"] as const) {
+          const all = order === "oldest" ? blocked : blocked.toReversed()
+          const search = (where: Where, limit: number) => commands(prefix, store.query({ where, order, limit }))
+          const [page, many] = yield* search({ states: ["blocked"] }, 50)
+          assert.deepStrictEqual(idsOf(page), all.slice(0, 50))
+          assert.strictEqual(page.looked, 50)
+          assert.isBelow(many, 50 * 5 + 50)
+          const [ofQueue] = yield* search({ states: ["blocked"], queue: "queue3" }, 20)
+          assert.deepStrictEqual(idsOf(ofQueue), all.filter((id) => blocked.indexOf(id) % 5 === 3).slice(0, 20))
+          assert.isAtMost(ofQueue.looked!, 440)
+          const paged: Array<string> = []
+          let cursor: string | undefined
+          do {
+            const next: JobStore.QueryReply = yield* store.query({
+              where: { states: ["blocked", "dead"] },
+              order,
+              limit: 333,
+              cursor
+            })
+            paged.push(...idsOf(next))
+            cursor = next.cursor
+          } while (cursor !== undefined)
+          assert.deepStrictEqual(paged, all)
+        }
+      })),
+  60_000
+)
+
+it.live(
+  "what died where a release works that has no index of reasons is found, and has one once it is repaired",
+  () =>
+    on("unknown", (prefix) =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const ids = yield* Suite.enqueueMany(5)
+        const claimed = yield* Suite.claim("w", 5)
+        yield* Suite.exchange("w", {
+          settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.dead, finishedAfter: 0 }))
+        })
+        const key = `{${prefix}}:b:d:Failed`
+        const send = <A>(...command: readonly [string, ...Array<string>]) =>
+          Effect.provide(Harness.send<A>(...command), Harness.client())
+        const [member] = yield* send<Array<string>>("ZRANGE", key, "2", "2")
+        yield* send("ZREM", key, member!)
+        const found = Effect.map(store.query({ where: { deadReason: "Failed" }, order: "oldest", limit: 9 }), idsOf)
+        assert.deepStrictEqual(yield* found, ids)
+        yield* Effect.provide(repair({ prefix }), Harness.client())
+        assert.strictEqual(yield* send<number>("ZCARD", key), 5)
+        assert.deepStrictEqual(yield* found, ids)
+      })),
+  60_000
+)
 
 it.live("a search inside of payloads has each record once", () => on("inside", () => pagesInside), 60_000)

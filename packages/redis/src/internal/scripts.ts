@@ -75,8 +75,21 @@ export type Scripts = Readonly<Record<Verb, string>>
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
   const beyond = isPartitioned ? [forward.post] : []
-  const library =
-    [bucket, record, life, ...beyond, limits, flow, cancel, complete, events, store, attempts, settle, follow].join("\n")
+  const library = [
+    bucket,
+    record,
+    life,
+    ...beyond,
+    limits,
+    flow,
+    cancel,
+    complete,
+    events,
+    store,
+    attempts,
+    settle,
+    follow
+  ].join("\n")
   // Who changes nothing needs little of it.
   const reading = [record, life, attempts].join("\n")
   const bare = (flags: string, ...parts: ReadonlyArray<string>) =>
