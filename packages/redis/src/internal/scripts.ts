@@ -20,7 +20,7 @@ import { get, matches, page, results, stats } from "./lua/read.ts"
 import { record } from "./lua/record.ts"
 import { heldBy, renew, unpark } from "./lua/renew.ts"
 import { examine, mend, mending, recount, reshelve } from "./lua/repair.ts"
-import { settle } from "./lua/settle.ts"
+import { attempts, settle } from "./lua/settle.ts"
 import { store } from "./lua/store.ts"
 import { attend, putSchedule, schedules, scheduleText, tick } from "./lua/tick.ts"
 import { awake, demanded, rests } from "./lua/wake.ts"
@@ -75,9 +75,23 @@ export type Scripts = Readonly<Record<Verb, string>>
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
   const beyond = isPartitioned ? [forward.post] : []
-  const library = [bucket, record, life, ...beyond, limits, flow, cancel, complete, events, store, settle, follow].join(
-    "\n"
-  )
+  const library = [
+    bucket,
+    record,
+    life,
+    ...beyond,
+    limits,
+    flow,
+    cancel,
+    complete,
+    events,
+    store,
+    attempts,
+    settle,
+    follow
+  ].join("\n")
+  // Who changes nothing needs little of it.
+  const reading = [record, life, attempts].join("\n")
   const bare = (flags: string, ...parts: ReadonlyArray<string>) =>
     `${flags}\n-- capstan ${layout}\n${[start, ...parts].join("\n")}`
   const make = (flags: string, ...parts: ReadonlyArray<string>) => bare(flags, names, ...parts)
@@ -123,11 +137,11 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
       attend,
       maintain(isPartitioned ? forward.again : "")
     ),
-    get: make(always, context, library, get),
-    page: make(always, context, library, matches, page),
-    results: make(always, context, library, results),
+    get: make(always, context, reading, get),
+    page: make(always, context, reading, matches, page),
+    results: make(always, context, reading, results),
     dependencies: make(always, context, library, dependencies),
-    stats: make(always, context, library, stats),
+    stats: make(always, context, reading, stats),
     limits: make(withRoom, context, library, change),
     keys: make(always, context, library, keys),
     schedules: make(always, schedules),

@@ -11,6 +11,7 @@
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
  * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
+ * | `:oq:<chunk>` | hash | which of its records are of which kind, by number, where a search has looked: made anew when it is gone |
  * | `:oa`, `:oe` | hash | of each chunk when it was begun, and how many of its records have ended or are gone |
  * | `:ok:<kind>` | sorted set | chunks that have records of a kind; of kind 0 all of them. `k<kind>` has the last one beside the number |
  * | `:q:<queue>` | hash | counts by state, lanes, `p` paused; `m` limited, `lf` when its bucket is full, `lc` closed until, `t` the turn that was claimed last |
@@ -47,6 +48,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 /** The head of a record: `struct` of Lua. */
 export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
+
+/** The same of which state, kind and chunk alone are read: half the time. */
+export const brief = `<B${"x".repeat(13)}I3I4`
 
 /** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
 export const names = String.raw`

@@ -2,26 +2,10 @@
  * Records of a selection by the indexes that work goes by: the lanes of queues, what is scheduled, what is blocked by its reason,
  * what workers hold, and the shelves of jobs. They are there anyway, so a search by job and state costs no enqueue anything.
  *
- * Cost: some three commands a record that is in them, at most 2,000. Where there are more the log is walked: there they are
- * not rare.
+ * Cost: a read of the heads of what is in them, 500 at a time, at most 2,000; some three commands for each of the page. Where there
+ * are more the log is walked: there they are not rare.
  */
 export const gather = String.raw`
-local gatherable = 2000
--- What a record can be blocked for.
-local reasons = { 'Dependencies', 'ConcurrencyKey', 'Unique', 'Waitpoint', 'Children', 'NoHandler', 'NewerPayload' }
-
--- Kinds of the selected job and queue; nil when there are too many kinds to look through.
-local function kindsWanted()
-  local many, found = tonumber(call('HGET', P, 'kn') or '0'), {}
-  if many > gatherable then return nil end
-  for number = 1, many do
-    local kind = kindOf(number)
-    if (not where.tag or kind.tag == where.tag) and (not where.queue or kind.queue == where.queue) then
-      found[#found + 1] = kind
-    end
-  end
-  return found
-end
 
 -- All ids in the selected states, some of them twice, some of others; nil when there may be too many.
 local function gathered()
@@ -82,7 +66,7 @@ local function gathered()
     return left >= 0
   end
 
-  for _, reason in ipairs(wants[BLOCKED] and reasons or {}) do
+  for _, reason in ipairs(wants[BLOCKED] and blockedReasons or {}) do
     local key = P .. ':b:' .. reason
     if call('ZCARD', key) > left then return nil end
     addAll(call('ZRANGE', key, 0, -1), 1)
@@ -100,19 +84,26 @@ local function gathered()
   return ids
 end
 
--- Looks at them in the order of the log, from where the cursor is.
+-- Looks at them in the order of the log, from where the cursor is: a page is found by their heads.
 local function walkGathered(ids)
-  local list, seen = {}, {}
+  local byChunk, order, seen = {}, {}, {}
   passed = passed + #ids
-  for _, id in ipairs(ids) do
-    local row = not seen[id] and load(id)
-    seen[id] = true
-    if row and isAfter(row.chunk, id) and L.matches(row, where) then list[#list + 1] = { row.chunk, id } end
+  for from = 1, #ids, RECORDS do
+    local chunks = {}
+    for _, id in ipairs(sorted({ unpack(ids, from, math.min(from + RECORDS - 1, #ids)) }, false, chunks)) do
+      local chunk = chunks[id]
+      if not seen[id] and isAfter(chunk, id) then
+        local some = byChunk[chunk]
+        if not some then some = {} byChunk[chunk] = some order[#order + 1] = chunk end
+        some[#some + 1] = id
+      end
+      seen[id] = true
+    end
   end
-  table.sort(list, function(a, b)
-    if a[1] ~= b[1] then return isNewest == (a[1] > b[1]) end
-    return a[2] ~= b[2] and isNewest == (a[2] > b[2])
-  end)
-  for _, each in ipairs(list) do if not look(each[1], each[2]) then return end end
+  table.sort(order)
+  for i = 1, #order do
+    local chunk = order[isNewest and #order + 1 - i or i]
+    for _, id in ipairs(inOrder(byChunk[chunk])) do if not look(chunk, id) then return end end
+  end
 end
 `

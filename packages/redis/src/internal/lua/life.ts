@@ -324,6 +324,12 @@ local function releaseSuccessor(row)
   its.blocked, its.on = 'Dependencies', nil
 end
 
+-- By chunk, for searches: what was cancelled, and what is dead, that also by its reason.
+function L.indexEnd(row)
+  call('ZADD', P .. ':b:' .. letters[row.state], row.chunk, row.id)
+  if row.state == DEAD then call('ZADD', P .. ':b:d:' .. row.more.deadReason, row.chunk, row.id) end
+end
+
 -- Ends a record's life, and lets go on who waited for the end.
 function L.finish(row, to, reason)
   L.freeSlot(row)
@@ -339,7 +345,7 @@ function L.finish(row, to, reason)
   end
   local kind = kindOf(row.kind)
   shelve(kind, to, row.id, 1)
-  if to ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[to], row.chunk, row.id) end
+  if to ~= COMPLETED then L.indexEnd(row) end
   tell(to == COMPLETED and 'completed' or to == CANCELLED and 'cancelled' or 'dead', row.id, kind, row.attempt, reason)
   if its and its.awaited then L.tellEnd(row) end
 end
@@ -356,6 +362,7 @@ function L.unshelve(row)
   local shelf = kindOf(row.kind).shelves[row.state]
   if shelf.limit < math.huge then call('HINCRBY', P .. ':fs', shelf.name, -1) end
   if row.state ~= COMPLETED then call('ZREM', P .. ':b:' .. letters[row.state], row.id) end
+  if row.state == DEAD then call('ZREM', P .. ':b:d:' .. row.more.deadReason, row.id) end
 end
 
 -- Forgets a record, for an operator or its retention.
@@ -389,7 +396,7 @@ function L.remove(row, by)
   local gone = call('HINCRBY', P .. ':og', row.chunk, 1)
   if row.chunk < tonumber(meta[4] or '0') and gone * 22 >= call('STRLEN', P .. ':o:' .. row.chunk) then
     for _, about in ipairs({ ':og', ':oa', ':oe' }) do call('HDEL', P .. about, row.chunk) end
-    call('DEL', P .. ':o:' .. row.chunk)
+    call('DEL', P .. ':o:' .. row.chunk, P .. ':oq:' .. row.chunk)
     for kind = 0, tonumber(call('HGET', P, 'kn')) do call('ZREM', P .. ':ok:' .. kind, row.chunk) end
     ends[row.chunk] = nil
   end

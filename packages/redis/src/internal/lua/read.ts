@@ -1,7 +1,9 @@
 /** `get`, `query`, `results`, `stats`: reads. Cost: three to six commands a record that is looked at. */
 
 import { gather } from "./gather.ts"
-import { walk } from "./walk.ts"
+import { index, walkIndexes } from "./indexes.ts"
+import { chunkKinds } from "./kinds.ts"
+import { walk, walkLog } from "./walk.ts"
 
 /** Whether a record is among the selected. */
 export const matches = String.raw`
@@ -98,6 +100,18 @@ local function isAfter(chunk, id)
   return isNewest == (id < fromId) and id ~= fromId
 end
 
+-- The next page begins after this one.
+local function stop(chunk, id)
+  cursor = chunk .. ':' .. id
+  return false
+end
+
+-- So many were sorted out by their heads: of 16, one counts as looked at.
+local function passOver(many)
+  left = left - many / 16
+  passed = passed + many
+end
+
 -- Looks at one record. Answers whether to go on.
 local function look(chunk, id)
   if not isAfter(chunk, id) then return true end
@@ -109,89 +123,18 @@ local function look(chunk, id)
   rows = {}
   left = left - 1
   passed = passed + 1
-  if #list < limit and left > 0 then return true end
-  cursor = chunk .. ':' .. id
-  return false
+  return #list < limit and left > 0 or stop(chunk, id)
 end
 
--- The narrowest index that the selection has, of those that have all of it: a sorted set by chunk.
-local function index()
-  local keys = {}
-  if where.parent then keys[#keys + 1] = ':ip:' .. where.parent end
-  if where.flowId then keys[#keys + 1] = ':if:' .. where.flowId end
-  if where.label then keys[#keys + 1] = ':il:' .. where.label end
-  if where.errorTag then keys[#keys + 1] = ':ie:' .. where.errorTag end
-  if where.blockedReason then keys[#keys + 1] = ':b:' .. where.blockedReason end
-  local only = where.states and #where.states == 1 and where.states[1]
-  if where.deadReason or only == 'dead' then keys[#keys + 1] = ':b:d' end
-  if only == 'cancelled' then keys[#keys + 1] = ':b:x' end
-  if #keys < 2 then return keys[1] end
-  local best, fewest
-  for _, key in ipairs(keys) do
-    local many = call('ZCARD', P .. key)
-    if not fewest or many < fewest then best, fewest = key, many end
-  end
-  return best
-end
-
-${gather}
+${index}
 ${walk}
-
--- Of 16 that are sorted out by their heads, one counts as looked at, as in the log. Answers whether to go on.
-local function lookAll(some, chunks)
-  local few = #some > 0 and sorted(some) or some
-  left = left - (#some - #few) / 16
-  passed = passed + #some - #few
-  for _, id in ipairs(few) do if not look(chunks[id], id) then return false end end
-  if left > 0 or #some == 0 then return true end
-  cursor = chunks[some[#some]] .. ':' .. some[#some]
-  return false
-end
-
--- Whether the selected job or queue has so few chunks that these lead to what there is of it.
-local function isOfFewChunks(key)
-  local kinds, many = (where.tag or where.queue) and kindsWanted(), 0
-  if not kinds then return false end
-  for _, kind in ipairs(kinds) do many = many + call('ZCARD', P .. ':ok:' .. kind.number) end
-  return many * 16 < call('ZCARD', key)
-end
-
-local function walkIndexByChunks(key)
-  walkChunks(function(chunk)
-    local some, chunks = {}, {}
-    for _, id in ipairs(call('ZRANGE', key, chunk, chunk, 'BYSCORE')) do
-      if isAfter(chunk, id) then
-        some[#some + 1] = id
-        chunks[id] = chunk
-      end
-    end
-    table.sort(some, function(a, b) if isNewest then return a > b end return a < b end)
-    return lookAll(some, chunks)
-  end)
-end
-
-local function walkIndex(key)
-  if isOfFewChunks(key) then return walkIndexByChunks(key) end
-  local at = fromChunk or (isNewest and '+inf' or '-inf')
-  local offset = 0
-  while true do
-    local found = isNewest and call('ZRANGE', key, at, '-inf', 'BYSCORE', 'REV', 'LIMIT', offset, 200, 'WITHSCORES') or
-      not isNewest and call('ZRANGE', key, at, '+inf', 'BYSCORE', 'LIMIT', offset, 200, 'WITHSCORES')
-    local some, chunks = {}, {}
-    for i = 1, #found, 2 do
-      local chunk = tonumber(found[i + 1])
-      if isAfter(chunk, found[i]) then
-        some[#some + 1] = found[i]
-        chunks[found[i]] = chunk
-      end
-    end
-    if not lookAll(some, chunks) or #found < 400 then return end
-    offset = offset + 200
-  end
-end
-local key = index()
-local ids = not key and gathered()
-if key then walkIndex(P .. key) elseif ids then walkGathered(ids) else walkChunks(walkChunk) end
+${chunkKinds}
+${walkLog}
+${gather}
+${walkIndexes}
+local keys = indexed()
+local ids = not keys and gathered()
+if keys then walkIndexed(keys) elseif ids then walkGathered(ids) else walkChunks(walkChunk) end
 return { cursor, texts(), table.concat(list, '\30'), math.ceil(left), table.concat(chunksOf, ','), passed }
 `
 

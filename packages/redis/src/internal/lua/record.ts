@@ -84,6 +84,16 @@ local K = {}
 -- Whether any record waits for a key: where none does, no key is asked for one by one.
 function K.areWaiting() return call('EXISTS', P .. ':b:ConcurrencyKey') == 1 end
 
+-- Why a record can be dead.
+K.deadReasons = { 'Failed', 'Defect', 'TimedOut', 'Crashed', 'Expired', 'InvalidPayload', 'DependencyFailed' }
+
+-- Whether all that is dead is found by its reason: not where a release that has no such indexes works on the store, too.
+function K.areReasonsKnown()
+  local many = 0
+  for _, reason in ipairs(K.deadReasons) do many = many + call('ZCARD', P .. ':b:d:' .. reason) end
+  return many == call('ZCARD', P .. ':b:d')
+end
+
 -- Numbers as texts, and back: a number that is an argument is printed with 17 digits.
 K.texts = setmetatable({}, { __index = function(known, number)
   known[number] = string.format('%.0f', number)

@@ -132,6 +132,7 @@ for worker, batches in pairs(held) do
   -- The next batch must not have the number of one of these.
   call('HSET', about, 'b', last)
 end
+if not K.areReasonsKnown() then for _, reason in ipairs(K.deadReasons) do call('DEL', P .. ':b:d:' .. reason) end end
 call('DEL', P .. ':og', P .. ':oa', P .. ':oe')
 for chunk, many in pairs(chunks) do
   local gone = math.max(0, call('STRLEN', P .. ':o:' .. chunk) / 22 - many)
@@ -176,6 +177,7 @@ local function mendLog(row)
     from = at and at + 1
   until not at
   call('APPEND', P .. ':o:' .. row.chunk, row.id)
+  call('DEL', P .. ':oq:' .. row.chunk)
   logs[row.chunk] = text .. row.id
 end
 
@@ -232,7 +234,7 @@ local function mendRecord(row)
   if isFinal(row) then
     local shelf = kindOf(row.kind).shelves[row.state].name
     if broken[shelf] then call('ZADD', P .. ':sorted:' .. shelf, row.at, row.id) end
-    if row.state ~= COMPLETED then call('ZADD', P .. ':b:' .. letters[row.state], row.chunk, row.id) end
+    if row.state ~= COMPLETED then L.indexEnd(row) end
   else
     waits[row.state](row, queue)
   end

@@ -1,14 +1,5 @@
-/**
- * The end of one attempt of any kind. Only the attempt that holds the fence ends the record (P3), and a settlement that is
- * sent again is answered as done (P13). Cost: some ten commands.
- */
-export const settle = String.raw`
-local alphabet = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
-local decisions = {
-  Complete = 'completed', RetryAfter = 'retried', SnoozeFor = 'snoozed', WaitFor = 'waiting', WaitForChildren = 'waiting',
-  Cancel = 'cancelled', Dead = 'dead', Release = 'released', Park = 'parked'
-}
-
+/** An attempt in words. */
+export const attempts = String.raw`
 local function attemptText(attempt, worker, startedAt, endedAt, decision, failure, trace)
   local text = string.format('{"attempt":%d,"worker":%s,"startedAt":%.0f,"endedAt":%.0f,"decision":"%s"', attempt,
     cjson.encode(worker), startedAt, endedAt, decision)
@@ -22,6 +13,18 @@ local function ranText(row)
   local worker, trace = string.match(row.tail, '^([^\31]*)\31?(.*)$')
   return attemptText(row.attempt, worker, row.begun, row.ready, 'completed', nil, trace ~= '' and trace or nil)
 end
+`
+
+/**
+ * The end of one attempt of any kind. Only the attempt that holds the fence ends the record (P3), and a settlement that is
+ * sent again is answered as done (P13). Cost: some ten commands.
+ */
+export const settle = String.raw`
+local alphabet = '-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'
+local decisions = {
+  Complete = 'completed', RetryAfter = 'retried', SnoozeFor = 'snoozed', WaitFor = 'waiting', WaitForChildren = 'waiting',
+  Cancel = 'cancelled', Dead = 'dead', Release = 'released', Park = 'parked'
+}
 
 -- Moves the attempt that is kept in the head of the record to its history.
 function L.unfold(row)

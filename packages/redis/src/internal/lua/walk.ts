@@ -1,3 +1,5 @@
+import { brief } from "./context.ts"
+
 /**
  * Records of a selection in the order of the log, chunk by chunk. Where an instant, a job or a queue is selected the chunks of
  * it are found by their indexes; chunks in which nothing can run any more are passed over by their figures when only what can
@@ -9,6 +11,8 @@
 export const walk = String.raw`
 -- How many chunks are chosen at a time, and of how many records the states are read at once.
 local CHUNKS, RECORDS = 32, 500
+-- Of so few records all are gathered from where they wait or lie.
+local gatherable = 2000
 
 local wants
 for _, name in ipairs(where.states or {}) do
@@ -17,9 +21,21 @@ for _, name in ipairs(where.states or {}) do
 end
 local isLive = wants and not (wants[COMPLETED] or wants[CANCELLED] or wants[DEAD])
 
-local function isOfKind(number)
+-- Whether records of a kind are of the selected job and queue.
+local isOfKind = setmetatable({}, { __index = function(known, number)
   local kind = kindOf(number)
-  return (not where.tag or kind.tag == where.tag) and (not where.queue or kind.queue == where.queue)
+  known[number] = (not where.tag or kind.tag == where.tag) and (not where.queue or kind.queue == where.queue)
+  return known[number]
+end })
+
+-- Kinds of the selected job and queue; nil when there are too many kinds to look through.
+local function kindsWanted()
+  local many, found = tonumber(call('HGET', P, 'kn') or '0'), {}
+  if many > gatherable then return nil end
+  for number = 1, many do
+    if isOfKind[number] then found[#found + 1] = kindOf(number) end
+  end
+  return found
 end
 
 -- How many chunks began before an instant.
@@ -50,27 +66,22 @@ local function bounds()
   return first, last
 end
 
-local function indexesOfKinds()
-  local kinds = (where.tag or where.queue) and kindsWanted()
-  local keys = {}
-  for _, kind in ipairs(kinds or { { number = 0 } }) do keys[#keys + 1] = P .. ':ok:' .. kind.number end
-  return keys
-end
-
--- The next chunks of some indexes, in order.
-local function nextChunks(keys, first, last)
-  local chunks, seen = {}, {}
-  for _, key in ipairs(keys) do
+-- The next chunks that have records of some kinds, in order; and which of these each has.
+local function nextChunks(kinds, first, last)
+  local chunks, kindsIn = {}, {}
+  for _, kind in ipairs(kinds) do
+    local key = P .. ':ok:' .. kind.number
     local found = isNewest and call('ZRANGE', key, last, first, 'BYSCORE', 'REV', 'LIMIT', 0, CHUNKS) or
       not isNewest and call('ZRANGE', key, first, last, 'BYSCORE', 'LIMIT', 0, CHUNKS)
-    for _, chunk in ipairs(found) do
-      if not seen[chunk] then chunks[#chunks + 1] = tonumber(chunk) end
-      seen[chunk] = true
+    for _, text in ipairs(found) do
+      local chunk = tonumber(text)
+      if not kindsIn[chunk] then chunks[#chunks + 1], kindsIn[chunk] = chunk, {} end
+      table.insert(kindsIn[chunk], kind.number)
     end
   end
   table.sort(chunks, function(a, b) if isNewest then return a > b end return a < b end)
   for i = CHUNKS + 1, #chunks do chunks[i] = nil end
-  return chunks
+  return chunks, kindsIn
 end
 
 local isOfTime = where.enqueuedFrom or where.enqueuedBefore
@@ -79,67 +90,99 @@ local isOfTime = where.enqueuedFrom or where.enqueuedBefore
 local function isIn(cold, hasHead)
   local at = isOfTime and tonumber(string.sub(cold, 11, 21), 16)
   if where.enqueuedFrom and at < where.enqueuedFrom or where.enqueuedBefore and at >= where.enqueuedBefore then return false end
-  return hasHead or isOfKind(tonumber(string.sub(cold, 1, 4), 16))
+  return hasHead or isOfKind[tonumber(string.sub(cold, 1, 4), 16)]
 end
 
--- Which of some records may be selected, by their heads.
-local function sorted(ids)
-  if not wants and not where.tag and not where.queue and not isOfTime then return ids end
+-- What is scheduled alone has an index by queue, of which less is read.
+local isScheduled = wants and wants[SCHEDULED] and #where.states == 1 and where.queue and not isOfTime
+
+local function scheduled(ids)
+  local few = {}
+  for i, at in ipairs(call('ZMSCORE', P .. ':d:' .. where.queue, unpack(ids))) do if at then few[#few + 1] = ids[i] end end
+  return few
+end
+
+-- Which of some records may be selected, by their heads, in the same order. Whether all are of the selected job and queue may be
+-- known. Their chunks are noted in the table that is given.
+local function sorted(ids, areOfKind, chunks)
+  areOfKind = areOfKind or not (where.tag or where.queue)
+  if not wants and areOfKind and not isOfTime then return ids end
+  if isScheduled and not chunks then return scheduled(ids) end
   local hots, few, unsure, names = call('HMGET', H, unpack(ids)), {}, {}, {}
   for i, id in ipairs(ids) do
     local hot = hots[i]
     if hot then
-      local state, _, _, _, _, _, _, kind = struct.unpack(LAYOUT, hot)
-      few[i] = (not wants or wants[state]) and isOfKind(kind)
+      local state, kind, chunk = struct.unpack('${brief}', hot)
+      few[i] = (not wants or wants[state]) and isOfKind[kind]
+      if few[i] and chunks then chunks[id] = chunk end
     else
       few[i] = not wants or wants[READY]
     end
-    if few[i] and (isOfTime or not hot) then
+    if few[i] and (isOfTime or not hot and not (areOfKind and not chunks)) then
       unsure[#unsure + 1] = i
       names[#names + 1] = id
     end
   end
   if #names > 0 then
-    for n, cold in ipairs(call('HMGET', C, unpack(names))) do few[unsure[n]] = cold and isIn(cold, hots[unsure[n]]) end
+    for n, cold in ipairs(call('HMGET', C, unpack(names))) do
+      few[unsure[n]] = cold and isIn(cold, hots[unsure[n]])
+      if cold and chunks then chunks[names[n]] = tonumber(string.sub(cold, 5, 10), 16) end
+    end
   end
   local kept = {}
   for i, id in ipairs(ids) do if few[i] then kept[#kept + 1] = id end end
   return kept
 end
 
--- Looks at the records of one chunk. Answers whether to go on.
-local function walkChunk(chunk)
-  local text, ids = call('GET', P .. ':o:' .. chunk) or '', {}
-  if isLive and tonumber(call('HGET', P .. ':oe', chunk) or '0') * 22 >= #text then return true end
-  for id in string.gmatch(text, '......................') do
-    if isAfter(chunk, id) then ids[#ids + 1] = id end
+-- In the order of the page, each once. Most often they are in the order of the log, which is looked for first: to sort takes as
+-- long as to read their states.
+local function inOrder(ids)
+  local isInOrder = true
+  for i = 2, #ids do if ids[i - 1] >= ids[i] then isInOrder = false break end end
+  if isInOrder and not isNewest then return ids end
+  if not isInOrder then table.sort(ids) end
+  local list = {}
+  for i = 1, #ids do
+    local id = ids[isNewest and #ids + 1 - i or i]
+    if id ~= list[#list] then list[#list + 1] = id end
   end
-  table.sort(ids, function(a, b) if isNewest then return a > b end return a < b end)
+  return list
+end
+
+`
+
+/** By chunks: all records, or those that `kinds.ts` tells. */
+export const walkLog = String.raw`
+-- Looks at the records of one chunk. Answers whether to go on.
+local function walkChunk(chunk, kinds)
+  local length = call('STRLEN', P .. ':o:' .. chunk)
+  if isLive and tonumber(call('HGET', P .. ':oe', chunk) or '0') * 22 >= length then return true end
+  local ids, areOfKind = idsIn(chunk, length, kinds)
+  ids = inOrder(ids)
+  if chunk == fromChunk then
+    local rest = {}
+    for _, id in ipairs(ids) do if isAfter(chunk, id) then rest[#rest + 1] = id end end
+    ids = rest
+  end
   for from = 1, #ids, RECORDS do
-    local some = {}
-    for i = from, math.min(from + RECORDS - 1, #ids) do
-      if ids[i] ~= ids[i - 1] then some[#some + 1] = ids[i] end
-    end
-    local few = sorted(some)
-    left = left - (#some - #few) / 16
-    passed = passed + #some - #few
+    local some = { unpack(ids, from, math.min(from + RECORDS - 1, #ids)) }
+    local few = sorted(some, areOfKind)
+    passOver(#some - #few)
     for _, id in ipairs(few) do if not look(chunk, id) then return false end end
-    if left <= 0 then
-      cursor = chunk .. ':' .. some[#some]
-      return false
-    end
+    if left <= 0 then return stop(chunk, some[#some]) end
   end
   return true
 end
 
 -- By a function that answers whether to go on.
 local function walkChunks(walk)
-  local keys, first, last = indexesOfKinds(), bounds()
+  local kinds, first, last = (where.tag or where.queue) and kindsWanted() or { { number = 0 } }, bounds()
   repeat
-    local chunks = nextChunks(keys, first, last)
+    local chunks, kindsIn = nextChunks(kinds, first, last)
     for _, chunk in ipairs(chunks) do
       left = left - 1 / 16
-      if not walk(chunk) then return end
+      if not walk(chunk, kindsIn[chunk]) then return end
+      if left <= 0 then return stop(chunk, isNewest and '' or '~') end
     end
     if isNewest then last = '(' .. (chunks[#chunks] or 0) else first = '(' .. (chunks[#chunks] or 0) end
   until #chunks < CHUNKS
