@@ -75,7 +75,7 @@ export type Scripts = Readonly<Record<Verb, string>>
 export const scripts = (clock: string = serverClock, isPartitioned = false): Scripts => {
   const start = `local P, call = KEYS[1], redis.call\n${isPartitioned ? several : single}\n${clock}`
   const beyond = isPartitioned ? [forward.post] : []
-  const library = [bucket, record, life, ...beyond, limits, flow, cancel, complete, events, store, settle, follow].join(
+  const library = [bucket, record, life, ...beyond, limits, flow, cancel, complete, store, events, settle, follow].join(
     "\n"
   )
   const bare = (flags: string, ...parts: ReadonlyArray<string>) =>

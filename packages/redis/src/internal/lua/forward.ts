@@ -105,13 +105,16 @@ function take.close(_, queue, until_)
   return ''
 end
 
-function take.cancel(_, on, reason)
-  L.cancelOn(on, reason)
+-- Of the records of the call that had the event: nothing from a release before.
+local function ownOf(text) return text ~= '' and cjson.decode(text) or {} end
+
+function take.cancel(own, on, reason)
+  L.cancelOn(on, ownOf(own), reason)
   return ''
 end
 
-function take.complete(_, on, text)
-  L.completeOn(on, string.match(text, '^([^\31]*)\31(.*)$'))
+function take.complete(own, on, text)
+  L.completeOn(on, ownOf(own), string.match(text, '^([^\31]*)\31(.*)$'))
   return ''
 end
 
