@@ -80,8 +80,10 @@ describe("records by what is inside of their payloads", () => {
       const find = (order: "oldest" | "newest") =>
         Stream.runCollect(jobs.stream({ tag: "Send", order, limit: 10, payload: { "/n": 3 } }))
       const going = ids.filter((_, n) => n % 7 === 0)
-      meanwhile = Effect.flatMap(JobStore.JobStore, ({ control }) =>
-        control({ action: { _tag: "Delete" }, where: { ids: going.splice(0, 7) }, limit: 7 }))
+      meanwhile = Effect.flatMap(
+        JobStore.JobStore,
+        ({ control }) => control({ action: { _tag: "Delete" }, where: { ids: going.splice(0, 7) }, limit: 7 })
+      )
       assert.deepStrictEqual((yield* find("oldest")).map(({ id }) => id), matching)
       meanwhile = Send.enqueueMany([1, 2, 4].map(payload))
       assert.deepStrictEqual((yield* find("newest")).map(({ id }) => id), matching.toReversed())

@@ -85,7 +85,10 @@ describe("Topic", () => {
     const Twice = Topic.make("Twice", { n: Schema.Number })
     const small = Topic.on(Twice, { where: ({ n }) => n < 5, payload: ({ n }) => n })
     const large = Topic.on(Twice, { where: ({ n }) => n >= 5, payload: ({ n }) => n })
-    assert.throws(() => Job.make("Takes", { payload: Schema.Number, on: [small, large] }), "subscribes to topic Twice twice")
+    assert.throws(
+      () => Job.make("Takes", { payload: Schema.Number, on: [small, large] }),
+      "subscribes to topic Twice twice"
+    )
   })
 })
 

@@ -271,13 +271,16 @@ describe("lost replies", () => {
         })
         let ran = 0
         const store = yield* of(<A>(command: string, ...args: ReadonlyArray<string>) =>
-          Effect.tap(redis.send<A>(command, ...args), () =>
-            ran > 0 || !command.startsWith("EVAL") ? Effect.void : Effect.flatMap(Effect.orDie(runs), (many) => {
-              ran += many
-              return many === 0
-                ? Effect.void
-                : Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
-            }))
+          Effect.tap(
+            redis.send<A>(command, ...args),
+            () =>
+              ran > 0 || !command.startsWith("EVAL") ? Effect.void : Effect.flatMap(Effect.orDie(runs), (many) => {
+                ran += many
+                return many === 0
+                  ? Effect.void
+                  : Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+              })
+          )
         )
         const record = Suite.record({ retention: unkept, ...given })
         assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [{ id: record.id, outcome: "Inserted" }])

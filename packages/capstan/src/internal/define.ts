@@ -87,7 +87,11 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     },
     partition: options.partition as ((payload: never) => string) | undefined,
     ...keyOf(tag, options),
-    cancelOn: matches.map(({ nth, subscriptions: { topic } }, i) => ({ topic, nth, key: options.cancelOn![i]!.payload })),
+    cancelOn: matches.map(({ nth, subscriptions: { topic } }, i) => ({
+      topic,
+      nth,
+      key: options.cancelOn![i]!.payload
+    })),
     completeOn: completions.map(({ nth, subscriptions: { topic }, waitpoint }, i) => ({
       topic,
       waitpoint,
