@@ -153,12 +153,14 @@ export interface EnqueueRequest {
   readonly whole?: JobId | undefined
   /**
    * What cancels others, in the same write and before the records are stored: whatever has not ended and names it in `cancelOn` is
-   * cancelled, as by `control`. Nothing is cancelled by a batch that is refused. There may be no records beside it. Not with `whole`.
+   * cancelled, as by `control`. Not what stands for a record of the batch, by id or idempotency key: a batch that is sent again finds what
+   * it has stored. Nothing is cancelled by a batch that is refused. There may be no records beside it. Not with `whole`.
    */
   readonly cancels?: ReadonlyArray<{ readonly on: string; readonly reason: string }> | undefined
   /**
    * What completes waitpoints of others, in the same write and before the records are stored, after what is cancelled: whatever has not
-   * ended and names it in `completeOn` takes it as from `signal`. Nothing is completed by a batch that is refused. Not with `whole`.
+   * ended and names it in `completeOn` takes it as from `signal`, but for what stands for a record of the batch. Nothing is completed by a
+   * batch that is refused. Not with `whole`.
    */
   readonly completes?:
     | ReadonlyArray<{ readonly on: string; readonly waitpoint: string; readonly value: string }>

@@ -302,19 +302,19 @@ const publish = (
   )
 
 const cancelsOf = ({ cancelled, topic }: Subscriptions, event: unknown) =>
-  [...cancelled].flatMap(([tag, keys]) =>
-    keys.flatMap((keyOf) => {
+  [...cancelled].flatMap(([tag, matches]) =>
+    matches.flatMap(({ key: keyOf, nth }) => {
       const key = keyOf(event as never)
-      return key === undefined ? [] : [{ on: nameOf({ topic }, tag, key), reason: `${topic} was published` }]
+      return key === undefined ? [] : [{ on: nameOf({ topic, nth }, tag, key), reason: `${topic} was published` }]
     })
   )
 
 const completesOf = ({ completed, topic }: Subscriptions, event: unknown) =>
   Effect.forEach(
     [...completed].flatMap(([tag, completions]) =>
-      completions.flatMap(({ key: keyOf, signal, waitpoint }) => {
+      completions.flatMap(({ key: keyOf, nth, signal, waitpoint }) => {
         const key = keyOf(event as never)
-        return key === undefined ? [] : [{ on: nameOf({ topic, waitpoint }, tag, key), signal, waitpoint }]
+        return key === undefined ? [] : [{ on: nameOf({ topic, waitpoint, nth }, tag, key), signal, waitpoint }]
       })
     ),
     ({ on, signal, waitpoint }) => Effect.map(signal(event as never), (value) => ({ on, waitpoint, value }))

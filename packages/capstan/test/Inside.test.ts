@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, Jobs, JobStore } from "capstan"
 import { Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
+import { storeWith } from "./harness.ts"
 
 const mask = "<redacted>"
 
@@ -61,6 +62,33 @@ describe("records by what is inside of their payloads", () => {
       )
       assert.deepStrictEqual(all.map(({ id }) => id), ids)
     }).pipe(Effect.provide(layer)))
+
+  it.effect("come once each while records come and go", () => {
+    /** What happens whenever a page has been read. */
+    let meanwhile: Effect.Effect<unknown, unknown, JobStore.JobStore> = Effect.void
+    const moving = storeWith((store) => ({
+      query: (request) =>
+        Effect.tap(
+          store.query(request),
+          () => Effect.ignore(Effect.provideService(meanwhile, JobStore.JobStore, store))
+        )
+    }))
+    return Effect.gen(function*() {
+      const ids = yield* fill(700)
+      const jobs = yield* Jobs.Jobs
+      const matching = ids.filter((_, n) => n % 7 === 3)
+      const find = (order: "oldest" | "newest") =>
+        Stream.runCollect(jobs.stream({ tag: "Send", order, limit: 10, payload: { "/n": 3 } }))
+      const going = ids.filter((_, n) => n % 7 === 0)
+      meanwhile = Effect.flatMap(
+        JobStore.JobStore,
+        ({ control }) => control({ action: { _tag: "Delete" }, where: { ids: going.splice(0, 7) }, limit: 7 })
+      )
+      assert.deepStrictEqual((yield* find("oldest")).map(({ id }) => id), matching)
+      meanwhile = Send.enqueueMany([1, 2, 4].map(payload))
+      assert.deepStrictEqual((yield* find("newest")).map(({ id }) => id), matching.toReversed())
+    }).pipe(Effect.provide(moving))
+  })
 
   it.effect("are read up to 10,000 a call, which says where it stopped", () =>
     Effect.gen(function*() {

@@ -80,6 +80,16 @@ describe("Topic", () => {
   it("throws at construction for a bad name", () => {
     assert.throws(() => Topic.make("1", Schema.String), "must start with a letter")
   })
+
+  it("throws at construction of a job that subscribes twice: the second would take the place of the first", () => {
+    const Twice = Topic.make("Twice", { n: Schema.Number })
+    const small = Topic.on(Twice, { where: ({ n }) => n < 5, payload: ({ n }) => n })
+    const large = Topic.on(Twice, { where: ({ n }) => n >= 5, payload: ({ n }) => n })
+    assert.throws(
+      () => Job.make("Takes", { payload: Schema.Number, on: [small, large] }),
+      "subscribes to topic Twice twice"
+    )
+  })
 })
 
 const Paid = Topic.make("Paid", { id: Schema.String, total: Schema.Number })
@@ -116,6 +126,27 @@ describe("cancelOn", () => {
       assert.strictEqual((yield* recordOf(a.id)).cancelRequested, "Paid was published")
       const later = yield* Remind.enqueue({ order: "a" })
       assert.strictEqual(yield* stateOf(later.id), "ready")
+    }).pipe(Effect.provide(store)))
+
+  it.effect("tells several matches of one topic apart: another's number is no order's", () =>
+    Effect.gen(function*() {
+      const Closed = Topic.make("Closed", { order: Schema.String, customer: Schema.String })
+      class Write extends Job.make("Write", {
+        payload: { order: Schema.String, customer: Schema.String },
+        cancelOn: [
+          { event: Topic.match(Closed, ({ order }) => order), payload: ({ order }) => order },
+          { event: Topic.match(Closed, ({ customer }) => customer), payload: ({ customer }) => customer }
+        ]
+      }) {}
+      const write = (order: string, customer: string) => Write.enqueue({ order, customer }, { delay: "1 day" })
+      const all = yield* Effect.all([write("1", "3"), write("2", "1"), write("4", "2"), write("5", "6")])
+      yield* Closed.publish({ order: "1", customer: "2" })
+      assert.deepStrictEqual(yield* Effect.forEach(all, ({ id }) => stateOf(id)), [
+        "cancelled",
+        "scheduled",
+        "cancelled",
+        "scheduled"
+      ])
     }).pipe(Effect.provide(store)))
 
   it.effect("tells who subscribes in the same call, and asks what runs to stop", () =>
@@ -230,6 +261,25 @@ describe("completeOn", () => {
       const worker = withOnly(JobGroup.make(Refund), Refund.toLayer(() => Effect.map(Payment.await, (it) => it.total)))
       yield* Effect.provide(settle, worker)
       assert.deepStrictEqual([yield* early.await, yield* late.await], [7, 2])
+    }).pipe(Effect.provide(store)))
+
+  it.effect("tells several completions of one waitpoint by one topic apart", () =>
+    Effect.gen(function*() {
+      const Came = Topic.make("Came", { order: Schema.String, customer: Schema.String })
+      const by = (key: "order" | "customer") =>
+        Topic.completion(Came, Told, { key: (event) => event[key], value: () => undefined })
+      class Pack extends Job.make("Pack", {
+        payload: { order: Schema.String, customer: Schema.String },
+        completeOn: [
+          { event: by("order"), payload: ({ order }) => order },
+          { event: by("customer"), payload: ({ customer }) => customer }
+        ]
+      }) {}
+      const orders = [["1", "3"], ["2", "1"], ["4", "2"]] as const
+      const all = yield* Effect.forEach(orders, ([order, customer]) => Pack.enqueue({ order, customer }))
+      yield* Came.publish({ order: "1", customer: "2" })
+      const told = yield* Effect.forEach(all, ({ id }) => recordOf(id))
+      assert.deepStrictEqual(told.map(({ checkpoints }) => "Told" in (checkpoints ?? {})), [true, false, true])
     }).pipe(Effect.provide(store)))
 
   it.effect("publishes nothing of an event whose value the waitpoint does not take", () =>

@@ -97,18 +97,23 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "an event that does nothing": {
     changes: [[
-      "    IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, v_now, p_transaction); END IF;\n",
+      "    IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, p_records, v_now, p_transaction); END IF;\n",
       ""
     ]],
     red: [
       "cancelOn: what has not ended",
       "cancelOn: an event cancels",
       "cancelOn: a record that lives again",
+      "cancelOn, completeOn: an event does nothing to records",
       "completeOn: what has not ended",
       "completeOn: the first completion is kept",
       "completeOn: an event completes before",
       "completeOn: a record that lives again"
     ]
+  },
+  "an event that does to its own records what it does to others": {
+    changes: [[" WHERE r.id <> ALL (v_own)", ""]],
+    red: ["cancelOn, completeOn: an event does nothing to records"]
   },
   "an event that completes nothing": {
     changes: [["PERFORM ${s}.signal(e.id, e.waitpoint, e.value, p_transaction);", "NULL;"]],

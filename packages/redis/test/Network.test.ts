@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, JobStore, JobWorker } from "capstan"
 import { Effect, Layer, Queue, Schema, Stream } from "effect"
 import { Redis } from "effect/persistence"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { Client } from "../src/internal/client.ts"
 import { scripts } from "../src/internal/scripts.ts"
 import { make, usualSettings } from "../src/internal/store.ts"
@@ -237,4 +238,56 @@ describe("lost replies", () => {
       assert.deepStrictEqual((yield* store.stats).queues.map(({ counts }) => counts.ready), [1])
       yield* Harness.empty(prefix)
     }).pipe(Effect.scoped, Effect.provide(Harness.client())))
+
+  const kept = { age: 60_000, count: Infinity }
+  const unkept = { completed: { age: 0, count: 0 }, cancelled: kept, dead: kept }
+  const kinds: Readonly<Record<string, Partial<JobStore.NewRecord>>> = {
+    "a plain record": {},
+    "a record with a key": { concurrency: { key: "k", limit: 1 } },
+    "a unique record": { unique: { key: "u", until: "finished", onConflict: "keep" } }
+  }
+  for (const [name, given] of Object.entries(kinds)) {
+    it.live(`of an enqueue of ${name}, which has run meanwhile and is kept no more, store it no second time`, () =>
+      Effect.gen(function*() {
+        const prefix = Harness.prefixOf("meanwhile")
+        const redis = yield* Redis.Redis
+        const scope = yield* Effect.scope
+        const of = (send: Redis.Redis["Service"]["send"]) =>
+          make(new Client({ ...redis, send }, `{${prefix}}`, scripts(), scope), { ...usualSettings, identity: prefix })
+        const other = yield* of(redis.send)
+        const demand = [{ queue: "default", slots: 9, share: 9 }]
+        const by = { worker: "w", lease: 60_000, settlements: [], demand, total: 9 }
+        const runs = Effect.gen(function*() {
+          const { claimed } = yield* other.exchange(by)
+          const settlements = claimed.map(({ fence, id }) => ({
+            id,
+            fence,
+            outcome: { _tag: "Complete", result: undefined } as const,
+            finishedAfter: 1
+          }))
+          yield* other.exchange({ ...by, settlements, demand: [], total: 0 })
+          yield* other.maintain
+          return claimed.length
+        })
+        let ran = 0
+        const store = yield* of(<A>(command: string, ...args: ReadonlyArray<string>) =>
+          Effect.tap(
+            redis.send<A>(command, ...args),
+            () =>
+              ran > 0 || !command.startsWith("EVAL") ? Effect.void : Effect.flatMap(Effect.orDie(runs), (many) => {
+                ran += many
+                return many === 0
+                  ? Effect.void
+                  : Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+              })
+          )
+        )
+        const record = Suite.record({ retention: unkept, ...given })
+        assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [{ id: record.id, outcome: "Inserted" }])
+        assert.strictEqual(ran, 1)
+        assert.isUndefined(yield* store.get(record.id))
+        assert.strictEqual(yield* runs, 0)
+        yield* Harness.empty(prefix)
+      }).pipe(Effect.scoped, Effect.provide(Harness.client())))
+  }
 })

@@ -114,14 +114,19 @@ const twins: Readonly<Record<string, Twin>> = {
       "cancelOn: what has not ended",
       "cancelOn: an event cancels",
       "cancelOn: a record that lives again",
+      "cancelOn, completeOn: an event does nothing to records",
       "completeOn: what has not ended",
       "completeOn: the first completion is kept",
       "completeOn: an event completes before",
       "completeOn: a record that lives again"
     ]
   },
+  "an event that does to its own records what it does to others": {
+    changes: [[["enqueue"], "elseif not own[id] then act(row) end", "else act(row) end"]],
+    red: ["cancelOn, completeOn: an event does nothing to records"]
+  },
   "an event that completes nothing": {
-    changes: [[["enqueue"], "  each(on, function(row) L.complete(row, waitpoint, value) end)\n", ""]],
+    changes: [[["enqueue"], "  each(on, specs, function(row) L.complete(row, waitpoint, value) end)\n", ""]],
     red: [
       "completeOn: what has not ended",
       "completeOn: the first completion is kept",

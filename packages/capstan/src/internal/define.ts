@@ -11,7 +11,7 @@ import * as D from "./definition.ts"
 import { priorities } from "./enqueue.ts"
 import type { Requests } from "./request.ts"
 import { pointers } from "./sensitive.ts"
-import { listen, subscribe } from "./subscription.ts"
+import { listen, numbered, subscribe } from "./subscription.ts"
 
 /** The options of a declaration without the types that its generic signature has checked. */
 export interface Given extends
@@ -43,6 +43,8 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
   const { priority, unique } = options
   const version = options.version ?? 1
   const until = unique?.until ?? "finished"
+  const matches = numbered((options.cancelOn ?? []).map(({ event }) => event["~match"]))
+  const completions = numbered((options.completeOn ?? []).map(({ event }) => event["~completion"]))
   if (unique?.onConflict === "trailing" && typeof until !== "object") {
     throw new Error(`job ${tag}, option unique.until: what trails does so at the end of a window: give { window }`)
   }
@@ -85,14 +87,16 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     },
     partition: options.partition as ((payload: never) => string) | undefined,
     ...keyOf(tag, options),
-    cancelOn: (options.cancelOn ?? []).map(({ event, payload }) => ({
-      topic: event["~match"].subscriptions.topic,
-      key: payload
+    cancelOn: matches.map(({ nth, subscriptions: { topic } }, i) => ({
+      topic,
+      nth,
+      key: options.cancelOn![i]!.payload
     })),
-    completeOn: (options.completeOn ?? []).map(({ event, payload }) => ({
-      topic: event["~completion"].subscriptions.topic,
-      waitpoint: event["~completion"].waitpoint,
-      key: payload
+    completeOn: completions.map(({ nth, subscriptions: { topic }, waitpoint }, i) => ({
+      topic,
+      waitpoint,
+      nth,
+      key: options.completeOn![i]!.payload
     })),
     batch: options.batch === undefined ? undefined : {
       size: D.integer(tag, "batch.size", options.batch.size, 1, 1000),
@@ -110,12 +114,8 @@ export const define = (tag: string, schemas: Schemas, options: Given): D.Definit
     error: Codec.make(schemas.errorSchema),
     progress: Codec.make(schemas.progressSchema)
   }
-  for (const subscription of options.on ?? []) subscribe(job, subscription["~subscription"])
-  listen(
-    job,
-    (options.cancelOn ?? []).map(({ event }) => event["~match"]),
-    (options.completeOn ?? []).map(({ event }) => event["~completion"])
-  )
+  subscribe(job, (options.on ?? []).map((subscription) => subscription["~subscription"]))
+  listen(job, matches, completions)
   return job
 }
 

@@ -57,6 +57,8 @@ export interface Listening {
   readonly topic: string
   /** What they complete; nothing where they cancel. */
   readonly waitpoint?: string
+  /** How many of the same stand before it in the declaration. */
+  readonly nth: number
   readonly key: (payload: never) => string
 }
 

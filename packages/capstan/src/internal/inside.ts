@@ -44,17 +44,23 @@ export const queryInside = (
     let looked = 0
     let { cursor } = request
     do {
-      const asked = { ...request, cursor, limit: Math.min(chunk, mostRead - read) }
-      const page = yield* store.query(asked)
-      const found = page.records.flatMap((record, i) => matches(record) ? [i] : [])
-      const last = found[request.limit - records.length - 1]
-      const isCut = last !== undefined && last + 1 < page.records.length
-      // The page is full in the middle of these: asked for again, they end where the next page is to begin.
-      const { cursor: next } = isCut ? yield* store.query({ ...asked, limit: last + 1 }) : page
-      for (const i of isCut ? found.filter((i) => i <= last) : found) records.push(page.records[i]!)
-      read += isCut ? last + 1 : page.records.length
+      let limit = Math.min(chunk, mostRead - read)
+      let page: QueryReply
+      for (;;) {
+        page = yield* store.query({ ...request, cursor, limit })
+        const found = page.records.flatMap((record, i) => matches(record) ? [i] : [])
+        const last = found[request.limit - records.length - 1]
+        if (last === undefined || last + 1 >= page.records.length) {
+          for (const i of found) records.push(page.records[i]!)
+          break
+        }
+        // The page is full in the middle of these: asked for again, they end where the next page is to begin. What counts are those that
+        // come then, for others may have come or gone meanwhile.
+        limit = last + 1
+      }
+      read += page.records.length
       looked += page.looked ?? page.records.length
-      cursor = next
+      cursor = page.cursor
       yield* Effect.yieldNow
     } while (cursor !== undefined && records.length < request.limit && read < mostRead && looked < mostRead)
     return { records, cursor, looked }

@@ -84,8 +84,8 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     flow,
     cancel,
     complete,
-    events,
     store,
+    events,
     attempts,
     settle,
     follow

@@ -60,6 +60,7 @@ const fitsOf = (claimed: ReadonlyArray<string>): number | undefined => {
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
+type Sends = (records: ReadonlyArray<JobStore.NewRecord>) => Answers
 
 /** `wakers`: whom a store of several partitions wakes, who sleep over all of them. */
 export const make = Effect.fnUntraced(function*(
@@ -117,14 +118,41 @@ export const make = Effect.fnUntraced(function*(
     )
 
   /**
+   * All but those that have run to their end meanwhile and are kept no more: sent again they would run again. A member of a flow may
+   * be stored again under its id.
+   */
+  const withoutGone = (records: ReadonlyArray<JobStore.NewRecord>) => {
+    const sent = records.filter(({ flowId }) => flowId === undefined)
+    if (sent.length === 0) return Effect.succeed(records)
+    return Effect.map(
+      client.call<string>("enqueue", "whereabouts", sent.map(({ id }) => Codec.packId(id))),
+      (reply) => {
+        const found = reply.split(",")
+        const gone = new Set(sent.filter((_, i) => found[i] === "gone"))
+        return gone.size === 0 ? records : records.filter((record) => !gone.has(record))
+      }
+    )
+  }
+
+  const callAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Sends): Answers =>
+    Effect.flatMap(withoutGone(records), (rest) => {
+      if (rest === records) return call(records)
+      const others = rest.length === 0 ? Effect.succeed([]) : call(rest)
+      return Effect.map(others, (answers) => {
+        const answerOf = new Map(rest.map(({ id }, i) => [id, answers[i]!]))
+        return records.map(({ id }): JobStore.Enqueued => answerOf.get(id) ?? { id, outcome: "Inserted" })
+      })
+    })
+
+  /**
    * A reply that was lost is asked for again under the same ids: nobody else stores them, so one that is there was inserted
    * by this call. Whatever hinders the asking, the outcome is unknown.
    */
-  const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers =>
+  const askAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Sends): Answers =>
     Effect.catch(
-      call,
+      call(records),
       (lost) =>
-        lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : call.pipe(
+        lost.reason._tag !== "OutcomeUnknown" || isUnheard(lost) ? Effect.fail(lost) : callAgain(records, call).pipe(
           Effect.retry({ schedule: resend, while: (error) => error.isTransient && !isUnheard(error) }),
           Effect.mapBoth({
             onFailure: (error) => error.isTransient ? lost : error,
@@ -139,13 +167,18 @@ export const make = Effect.fnUntraced(function*(
     )
   const { wake, wakeups } = wakers ?? makeWakeups(client, scope, listener, settings.beat)
   const nearby = new Nearby(wake)
-  const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Answers): Answers => {
+  const sending = (records: ReadonlyArray<JobStore.NewRecord>, call: Sends): Answers => {
     // What waits for a replica goes another way.
     if (settings.durability === "server") nearby.stores(records)
     return askAgain(records, call)
   }
-  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain(records))
-  const storeSpecial = (request: JobStore.EnqueueRequest) => sending(request.records, enqueueSpecial(request))
+  const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain)
+  const storeSpecial = (request: JobStore.EnqueueRequest) =>
+    sending(request.records, (records) =>
+      // Where some of them have been stored, the events have happened.
+      enqueueSpecial(
+        records === request.records ? request : { ...request, records, cancels: undefined, completes: undefined }
+      ))
 
   const plain = new Coalescer.Coalescer(storePlain, scope, 2)
   /** On a way of their own: a batch is plain as a whole or not at all. */

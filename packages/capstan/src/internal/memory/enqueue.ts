@@ -31,7 +31,7 @@ export const enqueue = (
     ? refuse(state, request, now)
     : undefined
   if (refusal !== undefined) return refusal
-  if (isEvent) happen(state, request, now)
+  if (isEvent) happen(state, request, new Set(records.flatMap((spec) => knownAs(state, spec) ?? [])), now)
   const answers = new Array<Enqueued>(records.length)
   for (let i = 0; i < records.length; i++) answers[i] = enqueueOne(state, records[i]!, now)
   return answers

@@ -38,10 +38,16 @@ const namesOf = ({ cancelOn = none, completeOn = none }: Pick<NewRecord, "cancel
 export const listens = ({ cancelOn, completeOn }: Pick<NewRecord, "cancelOn" | "completeOn">): boolean =>
   cancelOn !== undefined || completeOn !== undefined
 
-/** Does what the events of an enqueue do to others. */
-export const happen = (state: MemoryState, { cancels = none, completes = none }: EnqueueRequest, now: number): void => {
-  for (const { on, reason } of cancels) for (const row of state.listening.of(on)) cancel(state, row, reason, now)
+/** Does what the events of an enqueue do to others: a call that is sent again finds its own records, which they are not about. */
+export const happen = (
+  state: MemoryState,
+  { cancels = none, completes = none }: EnqueueRequest,
+  own: ReadonlySet<Row>,
+  now: number
+): void => {
+  const others = (on: string) => state.listening.of(on).filter((row) => !own.has(row))
+  for (const { on, reason } of cancels) for (const row of others(on)) cancel(state, row, reason, now)
   for (const { on, value, waitpoint } of completes) {
-    for (const row of state.listening.of(on)) complete(state, row, waitpoint, value, now)
+    for (const row of others(on)) complete(state, row, waitpoint, value, now)
   }
 }

@@ -26,25 +26,30 @@ end
 `
 
 /**
- * What events do to that which has not ended and listens to them: it is cancelled, or a waitpoint of it is completed. Cost: some
- * ten commands a record.
+ * What events do to that which has not ended and listens to them: it is cancelled, or a waitpoint of it is completed. Not to the
+ * records of the call itself: one that is sent again finds those that it has stored. Cost: some ten commands a record.
  */
 export const events = String.raw`
-local function each(on, act)
-  local ids = call('SMEMBERS', P .. ':co:' .. on)
+local function each(on, specs, act)
+  local ids, own = call('SMEMBERS', P .. ':co:' .. on), {}
+  for _, spec in ipairs(#ids > 0 and specs or {}) do
+    local row = knownAs(spec)
+    if row then own[row.id] = true end
+  end
   table.sort(ids)
   for _, id in ipairs(ids) do
     local row = load(id)
-    if row then act(row) else call('SREM', P .. ':co:' .. on, id) end
+    if not row then call('SREM', P .. ':co:' .. on, id)
+    elseif not own[id] then act(row) end
   end
 end
 
-function L.cancelOn(on, reason)
-  each(on, function(row) L.cancel(row, reason) end)
+function L.cancelOn(on, specs, reason)
+  each(on, specs, function(row) L.cancel(row, reason) end)
 end
 
-function L.completeOn(on, waitpoint, value)
-  each(on, function(row) L.complete(row, waitpoint, value) end)
+function L.completeOn(on, specs, waitpoint, value)
+  each(on, specs, function(row) L.complete(row, waitpoint, value) end)
 end
 `
 

@@ -204,15 +204,22 @@ local specs = cjson.decode(ARGV[1])
 -- What the batch does to others, here and in the other partitions.
 local function happen()
   local own, many = tonumber(string.match(TAG, '^%d+') or '0'), tonumber(ARGV[5])
+  -- By what each is known in its partition.
+  local known = {}
+  for i, spec in ipairs(specs) do
+    local its = spec.text and cjson.decode(spec.text) or spec
+    known[i] = { id = its.id, tag = its.tag, idempotencyKey = its.idempotencyKey }
+  end
+  local text = many > 1 and cjson.encode(known)
   for _, event in ipairs(cjson.decode(ARGV[4])) do
     local completes = event.waitpoint ~= nil
-    if completes then L.completeOn(event.on, event.waitpoint, event.value)
-    else L.cancelOn(event.on, event.reason) end
+    if completes then L.completeOn(event.on, known, event.waitpoint, event.value)
+    else L.cancelOn(event.on, known, event.reason) end
     for to = 0, many - 1 do
       if to ~= own then
         local there = string.format('%d', to)
-        if completes then L.post(there, 'complete', '', event.on, event.waitpoint, event.value)
-        else L.post(there, 'cancel', '', event.on, event.reason) end
+        if completes then L.post(there, 'complete', text, event.on, event.waitpoint, event.value)
+        else L.post(there, 'cancel', text, event.on, event.reason) end
       end
     end
   end

@@ -72,7 +72,10 @@ local function await(row, edge)
 end
 
 function take.record(id, edge, text)
-  local outcome, found = enqueueOne(cjson.decode(text))
+  local spec = cjson.decode(text)
+  -- Sent again because a reply was lost, and run to its end meanwhile. A member of a flow may be stored again under its id.
+  if not spec.flow and call('HEXISTS', P .. ':gone', id) == 1 then return id .. ',Existing,' .. id end
+  local outcome, found = enqueueOne(spec)
   if edge ~= '' then await(outcome ~= 'UniqueConflict' and load(found) or nil, edge) end
   return id .. ',' .. outcome .. ',' .. found
 end
@@ -105,13 +108,16 @@ function take.close(_, queue, until_)
   return ''
 end
 
-function take.cancel(_, on, reason)
-  L.cancelOn(on, reason)
+-- Of the records of the call that had the event: nothing from a release before.
+local function ownOf(text) return text ~= '' and cjson.decode(text) or {} end
+
+function take.cancel(own, on, reason)
+  L.cancelOn(on, ownOf(own), reason)
   return ''
 end
 
-function take.complete(_, on, text)
-  L.completeOn(on, string.match(text, '^([^\31]*)\31(.*)$'))
+function take.complete(own, on, text)
+  L.completeOn(on, ownOf(own), string.match(text, '^([^\31]*)\31(.*)$'))
   return ''
 end
 
@@ -175,11 +181,12 @@ while true do
 end
 `
 
-/** ARGV: ids. Answers of each whether it is here or was, or has been sent from here and not arrived. */
+/** ARGV: ids. Answers of each whether it is here, or was, or has been sent from here and not arrived. */
 export const whereabouts = String.raw`
 local found = {}
 for i, id in ipairs(ARGV) do
-  if call('HEXISTS', P .. ':c', id) == 1 or call('HEXISTS', P .. ':gone', id) == 1 then found[i] = 'here'
+  if call('HEXISTS', P .. ':c', id) == 1 then found[i] = 'here'
+  elseif call('HEXISTS', P .. ':gone', id) == 1 then found[i] = 'gone'
   else found[i] = call('HEXISTS', P .. ':tx', id) == 1 and 'sent' or '' end
 end
 return table.concat(found, ',')

@@ -59,7 +59,7 @@ export class Places {
             return
           }
           reply.value.split(",").forEach((answer, i) => {
-            if (answer === "here") this.note(unknown[i]!, at)
+            if (answer === "here" || answer === "gone") this.note(unknown[i]!, at)
             else if (answer === "sent") onTheirWay.set(unknown[i]!, at)
           })
         })

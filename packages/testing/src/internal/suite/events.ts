@@ -156,6 +156,28 @@ export const eventFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* statesOf(both, answer!), ["cancelled", "ready"])
     assert.deepStrictEqual(yield* keptOf(both, answer!), [undefined, undefined])
   }),
+  fact(
+    "cancelOn, completeOn: an event does nothing to records that stand for its own, however often it is sent",
+    function*() {
+      const { enqueue } = yield* JobStore.JobStore
+      const cancels = paid
+      const own = H.record({ cancelOn: [on], delay: 1000 })
+      const known = H.record({ cancelOn: [on], delay: 1000, idempotencyKey: "e1" })
+      const records = [own, known]
+      yield* enqueue({ records, cancels })
+      const before = yield* H.enqueue({ cancelOn: [on], delay: 1000 })
+      const again = yield* enqueue({ records: [own, { ...known, id: H.newId() }], cancels })
+      assert.deepStrictEqual(again.map(({ id, outcome }) => [id, outcome]), [[own.id, "Existing"], [
+        known.id,
+        "Existing"
+      ]])
+      assert.deepStrictEqual(yield* statesOf(own, known, before), ["scheduled", "scheduled", "cancelled"])
+      const asks = H.record({ completeOn: [on], delay: 1000 })
+      yield* pay(asks)
+      yield* pay(asks)
+      assert.deepStrictEqual(yield* keptOf(asks), [undefined])
+    }
+  ),
   fact("completeOn: an event that is refused completes nothing", function*() {
     const waits = yield* waiting({ completeOn: [on] })
     yield* H.enqueue()

@@ -237,19 +237,24 @@ END $$`
 
 /**
  * Does what events do to all that has not ended and listens to them, in one order for everybody: cancels it, or completes a
- * waitpoint.
+ * waitpoint. Not to the records of the call itself: one that is sent again finds those that it has stored.
  */
 export const happen = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.happen(p_events json, p_now bigint, p_transaction boolean) RETURNS void
+CREATE OR REPLACE FUNCTION ${s}.happen(p_events json, p_records json, p_now bigint, p_transaction boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
   e record;
+  v_own uuid[] := ARRAY(
+    SELECT (o ->> 'id')::uuid FROM json_array_elements(p_records) o
+    UNION ALL SELECT i.id FROM json_array_elements(p_records) o
+      JOIN ${s}.idem i ON i.tag = o ->> 'tag' AND i.key = o ->> 'idempotencyKey');
 BEGIN
   FOR e IN
     SELECT r.id, c.reason, c.waitpoint, c.value
     FROM ROWS FROM (json_to_recordset(p_events) AS ("on" text, reason text, waitpoint text, value text))
       WITH ORDINALITY AS c("on", reason, waitpoint, value, n)
-      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] ORDER BY r.id, c.n
+      JOIN ${s}.record r ON r.listens @> ARRAY[c."on" COLLATE "C"] WHERE r.id <> ALL (v_own)
+      ORDER BY r.id, c.n
   LOOP
     IF e.waitpoint IS NULL THEN
       PERFORM ${s}.control_one(e.id, 'Cancel', e.reason, NULL, NULL, NULL, NULL, NULL, p_now, p_transaction);
@@ -289,7 +294,7 @@ BEGIN
     END IF;
   END IF;
   BEGIN
-    IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, v_now, p_transaction); END IF;
+    IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, p_records, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
