@@ -146,6 +146,10 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["a settlement of any kind with a stale fence"]
   },
+  "a snooze that is told as a failure": {
+    changes: [["PERFORM ${s}.tell('snoozed', r,", "PERFORM ${s}.tell('retried', r,"]],
+    red: ["events tell a snooze from a failure"]
+  },
   "a fence that a failure does not move": {
     changes: [[
       "  r.fence := r.fence + 1;\n  RETURN r;",

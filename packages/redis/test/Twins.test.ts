@@ -192,6 +192,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "in every state a record takes it as the table says: maintain lease ended"
     ]
   },
+  "a snooze that is told as a failure": {
+    changes: [[["exchange"], "row.attempt, s.failureTag, true)", "row.attempt, s.failureTag)"]],
+    red: ["events tell a snooze from a failure"]
+  },
   "a settlement that is sent again is not known": {
     changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
     red: [
