@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, JobSchedule, JobSchedules, JobStore } from "capstan"
 import { Effect, Exit, Layer, Logger, Option, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { attendAll } from "../src/internal/schedules/attend.ts"
 import { settle, withOnly, withWorker } from "./harness.ts"
 
 class Digest extends Job.make("Digest", { payload: { user: Schema.String }, retention: { completed: "forever" } }) {}
@@ -67,6 +68,23 @@ describe("a schedule as data", () => {
       yield* pass(15)
       assert.deepStrictEqual(yield* ticks, minutes(10, 20))
     }).pipe(Effect.provide(served)))
+
+  it.effect("is seen to by who is told when the first of them is due again, and nothing where none is", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const seeToDue = Effect.flatMap(store.maintain, ({ schedules }) => attendAll(store, schedules!))
+      yield* upsert("often", { every: "1 minute", end: 10 * minute })
+      yield* upsert("seldom", { every: "10 minutes", end: 10 * minute })
+      yield* TestClock.adjust(minute)
+      assert.strictEqual(yield* seeToDue, minute)
+      yield* TestClock.adjust(4.5 * minute)
+      assert.strictEqual(yield* seeToDue, 0.5 * minute)
+      yield* TestClock.adjust(3.5 * minute)
+      assert.strictEqual(yield* seeToDue, minute, "of two that are left, the first")
+      yield* TestClock.adjust(minute)
+      assert.isUndefined(yield* seeToDue, "both have ended")
+      assert.deepStrictEqual(yield* ticks, minutes(1, 5, 9, 10, 10))
+    }).pipe(Effect.provide(storeOnly)))
 
   it.effect("is ticked by any worker, also by one that does not know its job, once by many", () =>
     Effect.gen(function*() {
