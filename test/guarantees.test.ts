@@ -38,6 +38,30 @@ describe("the page of guarantees", () => {
     }
   })
 
+  it("has those of the benchmarks and of the simulation that are kept", () => {
+    const median = (path: string, row: string): number => {
+      const kept = JSON.parse(readFileSync(new URL(path, root), "utf8"))
+      return Array.isArray(kept)
+        ? kept.find(({ scenario, system, variant }) => scenario === row && system === "capstan" && variant === "")
+          .median
+        : kept.features[row]
+    }
+    const bullets = [...page.matchAll(/^- \[`([^`]+\.json)`\]\([^)]+\) › `([^`]+)`: ([^]*?)(?=\n- |\n\n)/gm)]
+    assert.isAtLeast(bullets.length, 2)
+    for (const [, path, row, told] of bullets) {
+      const figures = told!.match(/\d[\d,.]*\d/g)!.map((text) => Number(text.replaceAll(",", "")))
+      const kept = median(path!, row!)
+      assert.deepStrictEqual(figures, [kept < 10 ? Math.round(kept * 100) / 100 : kept], row)
+    }
+  })
+
+  it("has a figure for each promise, of a run that is kept", () => {
+    const without = page.split(/^## /m).slice(1).filter((section) => section.startsWith("P")).filter((section) =>
+      !/^- \[`(chaos[^`]+|[^`]+\.json)`\]\([^)]+\)[^]*?: [^]*?\d\d/m.test(section)
+    )
+    assert.deepStrictEqual(without.map((section) => section.split("\n")[0]), [])
+  })
+
   it("is where each promise of the README leads", () => {
     const headings = [...page.matchAll(/^## (.+)$/gm)].map(([, heading]) =>
       heading!.toLowerCase().replaceAll(/[^a-z0-9 -]/g, "").replaceAll(" ", "-")
