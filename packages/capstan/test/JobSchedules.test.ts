@@ -69,6 +69,16 @@ describe("a schedule as data", () => {
       assert.deepStrictEqual(yield* ticks, minutes(10, 20))
     }).pipe(Effect.provide(served)))
 
+  it.effect("that is handed out when it has ended is left alone", () =>
+    Effect.gen(function*() {
+      yield* upsert("over", { every: "1 minute", end: 2 * minute })
+      yield* pass(3)
+      assert.strictEqual((yield* get("over")).status, "ended")
+      yield* handOut("over")
+      yield* pass(10)
+      assert.deepStrictEqual(yield* ticks, minutes(1, 2))
+    }).pipe(Effect.provide(served)))
+
   it.effect("is seen to by who is told when the first of them is due again, and nothing where none is", () =>
     Effect.gen(function*() {
       const store = yield* JobStore.JobStore
