@@ -4,7 +4,7 @@ import { Job, JobError, JobGroup, JobSchedule, JobSchedules, JobStore } from "ca
 import { Effect, Exit, Layer, Logger, Option, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { attendAll } from "../src/internal/schedules/attend.ts"
-import { settle, withOnly, withWorker } from "./harness.ts"
+import { settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
 class Digest extends Job.make("Digest", { payload: { user: Schema.String }, retention: { completed: "forever" } }) {}
 class Other extends Job.make("Other", { queue: "elsewhere" }) {}
@@ -68,6 +68,25 @@ describe("a schedule as data", () => {
       yield* pass(15)
       assert.deepStrictEqual(yield* ticks, minutes(10, 20))
     }).pipe(Effect.provide(served)))
+
+  it.effect("that cannot be ticked keeps no other from it, is told of, and is seen to again", () => {
+    const lines: Array<string> = []
+    const failing = storeWith(({ tick }) => ({
+      tick: (request) => request.name === "bad" && lines.length < 3 ? Effect.die("no") : tick(request)
+    }))
+    return Effect.gen(function*() {
+      yield* upsert("bad", { every: "10 minutes" })
+      yield* upsert("good", { every: "10 minutes" })
+      yield* Layer.build(withOnly(JobGroup.make(Other), Other.toLayer(() => Effect.void)))
+      yield* pass(11)
+      assert.deepStrictEqual([(yield* get("bad")).count, (yield* get("good")).count], [1, 1])
+      assert.deepStrictEqual(lines, Array(3).fill("schedule bad could not be seen to, it will be again"))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(withSchedules(failing)),
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(String([message].flat()[0])))]))
+    )
+  })
 
   it.effect("that is handed out when it has ended is left alone", () =>
     Effect.gen(function*() {
