@@ -76,6 +76,14 @@ describe("the page of guarantees", () => {
     }
   })
 
+  it("has no promise that the README does not", () => {
+    const readme = readFileSync(new URL("README.md", root), "utf8")
+    const linked = new Set(
+      [...readme.matchAll(/\[P(\d+)\]\(docs\/guarantees\.md#/g)].map(([, number]) => Number(number))
+    )
+    assert.deepStrictEqual([...linked].toSorted((a, b) => a - b), Array.from({ length: 14 }, (_, i) => i + 1))
+  })
+
   it.each(named)("$file has $name", ({ file, name, to }) => {
     assert.strictEqual(to, file)
     const url = new URL(file, root)
