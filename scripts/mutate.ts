@@ -43,12 +43,12 @@ const rows = rowsIn(published)
 const target = values.to === undefined ? published : pathToFileURL(values.to)
 
 /** The servers of a module, and how they are made anew when a mutant has them busy for ever. */
-const startServer = async (facts: Module["facts"]) => {
-  if (facts === "postgres") {
+const startServer = async (kind: Module["facts"]) => {
+  if (kind === "postgres") {
     const server = await startPostgres({})
     return { env: { CAPSTAN_TEST_PG_URL: server.url }, again: async () => {}, stop: server.stop }
   }
-  if (facts === "redis") {
+  if (kind === "redis") {
     const server = await startRedis({})
     const again = async () => {
       await server.crash()
@@ -85,8 +85,8 @@ const remembered = (name: string) => {
 }
 
 /** Judges that ask one after the other, and a server of their own. */
-const startLane = async ({ facts, tests }: Module) => {
-  const server = await startServer(facts)
+const startLane = async ({ facts, server: kind, tests }: Module) => {
+  const server = await startServer(facts ?? kind)
   const shared = { env: server.env, afterKill: server.again }
   const judges = [
     ...(facts === undefined ? [] : [new Judge({ program: "facts.ts", args: [facts], patience: 60, ...shared })]),

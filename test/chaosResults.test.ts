@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
-import { faults } from "../chaos/src/faults/index.ts"
+import { faults, faultsOf, isQuick } from "../chaos/src/faults/index.ts"
 import { growth } from "../chaos/src/faults/soak.ts"
 import type { Entry } from "../chaos/src/ledger.ts"
 import { auditPeer } from "../chaos/src/peerAudit.ts"
@@ -19,6 +19,25 @@ it("every fault of the proof's table can strike", () => {
   const ids = new Set(faults.map(({ id }) => id))
   expect(Array.from({ length: 21 }, (_, i) => `F${i + 1}`).filter((id) => !ids.has(id))).toEqual([])
 })
+
+it.each(stores)(
+  "a quick run on %s has what each change is to stand, and says on its page what it leaves out",
+  async (name) => {
+    const all = faultsOf(await loadStore(name))
+    const quick = new Set(all.filter((fault) => isQuick(fault, name)).map(({ id }) => id))
+    const needed = ["F1", "F3", "F4", "F5", "F6", "F8", "F11", "F19", "F21", ...(name === "pg" ? ["F20"] : [])]
+    expect(needed.filter((id) => !quick.has(id))).toEqual([])
+    const page = readFileSync(new URL("../chaos/README.md", import.meta.url), "utf8")
+    const [, told] = /`--quick` leaves out ([^.]+)\./.exec(page)!
+    const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `F${from + i}`)
+    const named = new Set(
+      told!.split(", and on Postgres ").slice(0, name === "pg" ? 2 : 1).flatMap((part) =>
+        [...part.matchAll(/F(\d+)(?: to F(\d+))?/g)].flatMap(([, from, to]) => range(Number(from), Number(to ?? from)))
+      )
+    )
+    expect(all.filter(({ id }) => quick.has(id) === named.has(id)).map(({ id }) => id)).toEqual([])
+  }
+)
 
 describe.each(stores)("the results of %s", (name) => {
   it("have every fault, and every row says how often it struck", async () => {

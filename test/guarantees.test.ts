@@ -38,6 +38,30 @@ describe("the page of guarantees", () => {
     }
   })
 
+  it("has those of the benchmarks and of the simulation that are kept", () => {
+    const median = (path: string, row: string): number => {
+      const kept = JSON.parse(readFileSync(new URL(path, root), "utf8"))
+      return Array.isArray(kept)
+        ? kept.find(({ scenario, system, variant }) => scenario === row && system === "capstan" && variant === "")
+          .median
+        : kept.features[row]
+    }
+    const bullets = [...page.matchAll(/^- \[`([^`]+\.json)`\]\([^)]+\) › `([^`]+)`: ([^]*?)(?=\n- |\n\n)/gm)]
+    assert.isAtLeast(bullets.length, 2)
+    for (const [, path, row, told] of bullets) {
+      const figures = told!.match(/\d[\d,.]*\d/g)!.map((text) => Number(text.replaceAll(",", "")))
+      const kept = median(path!, row!)
+      assert.deepStrictEqual(figures, [kept < 10 ? Math.round(kept * 100) / 100 : kept], row)
+    }
+  })
+
+  it("has a figure for each promise, of a run that is kept", () => {
+    const without = page.split(/^## /m).slice(1).filter((section) => section.startsWith("P")).filter((section) =>
+      !/^- \[`(chaos[^`]+|[^`]+\.json)`\]\([^)]+\)[^]*?: [^]*?\d\d/m.test(section)
+    )
+    assert.deepStrictEqual(without.map((section) => section.split("\n")[0]), [])
+  })
+
   it("is where each promise of the README leads", () => {
     const headings = [...page.matchAll(/^## (.+)$/gm)].map(([, heading]) =>
       heading!.toLowerCase().replaceAll(/[^a-z0-9 -]/g, "").replaceAll(" ", "-")
@@ -50,6 +74,14 @@ describe("the page of guarantees", () => {
       assert.isAbove(links.length, 0, row)
       for (const heading of links) assert.include(headings, heading, row)
     }
+  })
+
+  it("has no promise that the README does not", () => {
+    const readme = readFileSync(new URL("README.md", root), "utf8")
+    const linked = new Set(
+      [...readme.matchAll(/\[P(\d+)\]\(docs\/guarantees\.md#/g)].map(([, number]) => Number(number))
+    )
+    assert.deepStrictEqual([...linked].toSorted((a, b) => a - b), Array.from({ length: 14 }, (_, i) => i + 1))
   })
 
   it.each(named)("$file has $name", ({ file, name, to }) => {

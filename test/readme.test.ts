@@ -41,6 +41,17 @@ describe.each(documents)("%s", (path) => {
   })
 })
 
+/** A rate, a share of one, or a quantile of a time, as it was measured. */
+const speed = /\d ?k\/s|\d jobs\/s|\d+(\.\d+)?x\b|times as fast|\bp99\b|speed-\w+\.svg/
+
+it("what says how fast something is says how to measure it: a command, or the page of the benchmarks", () => {
+  const silent = documents.filter((path) => !/^docs\/api|^CHANGELOG/.test(path)).filter((path) =>
+    speed.test(text(path)) &&
+    !/npm run (bench|simulate|chaos)|benchmarks\/(README\.md|studies\/)|\(\.\.\/benchmarks\)/.test(text(path))
+  )
+  expect(silent).toEqual([])
+})
+
 describe("the comparison", () => {
   const lock = JSON.parse(text("benchmarks/package-lock.json")).packages
   const versions = {

@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { bundle } from "./child.ts"
 import { common, type Control, type Fault, type Run } from "./fault.ts"
-import { faults, faultsOf } from "./faults/index.ts"
+import { faults, faultsOf, isQuick } from "./faults/index.ts"
 import { peerFaults, peers } from "./peer.ts"
 import { attemptPeer } from "./peerTrial.ts"
 import { figuresOf, format, type Found, print, type Results, type Row } from "./report.ts"
@@ -142,10 +142,8 @@ process.exitCode = 1
 const programs = join(folder, "programs")
 await bundle(programs)
 const server = await store.start()
-const isQuick = ({ isLong = false }: Fault): boolean =>
-  isLong === false || isLong !== true && !isLong.includes(values.store)
 const chosen = faultsOf(store).filter((fault) =>
-  (ids === undefined ? !values.quick || isQuick(fault) : ids.includes(fault.id)) &&
+  (ids === undefined ? !values.quick || isQuick(fault, values.store) : ids.includes(fault.id)) &&
   (systems.includes("capstan") || peerFaults.has(fault.id))
 )
 console.log(`${server.described}; seed ${seed}, ${seconds} s a fault\n`)

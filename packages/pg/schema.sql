@@ -546,7 +546,8 @@ CREATE OR REPLACE FUNCTION attempts_of(h history)
  LANGUAGE sql
  STABLE
 AS $function$
-  SELECT CASE WHEN h.claimed_at IS NULL THEN h.attempts ELSE coalesce(h.attempts, '[]') ||
+  SELECT CASE WHEN h.claimed_at IS NULL THEN h.attempts ELSE
+    CASE WHEN jsonb_array_length(h.attempts) >= 100 THEN h.attempts - 0 ELSE coalesce(h.attempts, '[]') END ||
     jsonb_strip_nulls(jsonb_build_object('attempt', h.attempt, 'worker', h.worker, 'startedAt', h.claimed_at,
       'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
 $function$;

@@ -1,6 +1,6 @@
 /** All mutants of a module, and how each is named where it is published. */
 import { readFileSync } from "node:fs"
-import { type Module, root } from "./modules.ts"
+import { languageOf, type Module, root } from "./modules.ts"
 import { described, type Mutant } from "./mutant.ts"
 import type { Survivor } from "./published.ts"
 import { mutantsOfStatements } from "./statements.ts"
@@ -14,12 +14,13 @@ export const textOf = (file: string): string => {
   return known
 }
 
-export const mutantsOf = ({ files, language }: Pick<Module, "files" | "language">): ReadonlyArray<Mutant> =>
-  files.flatMap((file) =>
-    language === "typescript"
+export const mutantsOf = ({ files }: Pick<Module, "files">): ReadonlyArray<Mutant> =>
+  files.flatMap((file) => {
+    const language = languageOf(file)
+    return language === "typescript"
       ? mutantsOfTypeScript(file, textOf(file))
       : mutantsOfStatements(file, textOf(file), language)
-  )
+  })
 
 export const placeOf = ({ file, line, start }: Mutant): string =>
   `${file}:${line}:${start - textOf(file).lastIndexOf("\n", start - 1)}`

@@ -4,9 +4,10 @@ import { readdirSync } from "node:fs"
 export interface Module {
   /** The files, from the root of the repository. */
   readonly files: ReadonlyArray<string>
-  readonly language: "typescript" | "sql" | "lua"
   /** The store whose facts of the suite are asked first. */
   readonly facts?: "lifecycle" | "memory" | "postgres" | "redis"
+  /** The server that the test files need, where no facts are asked. */
+  readonly server?: "postgres" | "redis"
   /** Test files that are run then: none of those that compare the sources with a copy, which every mutant fails. */
   readonly tests: ReadonlyArray<string>
 }
@@ -21,16 +22,18 @@ const filesOf = (folder: string, omitted: ReadonlyArray<string> = []): ReadonlyA
 const testsIn = (folder: string, ...names: ReadonlyArray<string>): ReadonlyArray<string> =>
   names.map((name) => `packages/${folder}/test/${name}.test.ts`)
 
+/** Of a store's functions and scripts the statements are mutated, whatever writes them. */
+export const languageOf = (file: string): "typescript" | "sql" | "lua" =>
+  file.includes("/schema/functions/") ? "sql" : file.includes("/internal/lua/") ? "lua" : "typescript"
+
 export const modules: Readonly<Record<string, Module>> = {
   lifecycle: {
     files: ["packages/capstan/src/Lifecycle.ts"],
-    language: "typescript",
     facts: "lifecycle",
     tests: [...testsIn("capstan", "Lifecycle"), ...testsIn("testing", "Invariants")]
   },
   memory: {
     files: filesOf("packages/capstan/src/internal/memory/"),
-    language: "typescript",
     facts: "memory",
     tests: [
       ...testsIn("capstan", "MemoryState", "MemoryFlat", "Delivery", "Flow", "Enqueue", "Edit", "Expiry"),
@@ -39,7 +42,6 @@ export const modules: Readonly<Record<string, Module>> = {
   },
   worker: {
     files: filesOf("packages/capstan/src/internal/worker/"),
-    language: "typescript",
     tests: testsIn(
       "capstan",
       "Attempt",
@@ -62,9 +64,25 @@ export const modules: Readonly<Record<string, Module>> = {
       "Retry"
     )
   },
+  schedules: {
+    files: filesOf("packages/capstan/src/internal/schedules/"),
+    tests: testsIn("capstan", "JobSchedules", "Schedule", "SchedulePolicies", "ScheduleZones", "JobSchedule")
+  },
+  handover: {
+    files: [
+      "packages/capstan/src/StandBy.ts",
+      "packages/pg/src/internal/exchange.ts",
+      "packages/pg/src/internal/enqueue.ts",
+      "packages/pg/src/internal/schema/functions/handOver.ts"
+    ],
+    server: "postgres",
+    tests: [
+      ...testsIn("capstan", "StandBy"),
+      ...testsIn("pg", "StandBy", "Enqueue", "Marks", "Claims", "Network", "Transactions", "Alone")
+    ]
+  },
   postgres: {
     files: filesOf("packages/pg/src/internal/schema/functions/"),
-    language: "sql",
     facts: "postgres",
     tests: testsIn(
       "pg",
@@ -86,7 +104,6 @@ export const modules: Readonly<Record<string, Module>> = {
   },
   redis: {
     files: filesOf("packages/redis/src/internal/lua/", ["context.ts"]),
-    language: "lua",
     facts: "redis",
     tests: testsIn(
       "redis",

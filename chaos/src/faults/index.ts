@@ -56,3 +56,7 @@ export const faultsOf = ({ abilities, special }: Pick<Store, "abilities" | "spec
     (fault.needs === undefined || abilities.includes(fault.needs)) &&
     (fault.special === undefined || special.includes(fault.special))
   )
+
+/** Those of a quick run, which is what a continuous integration has time for. */
+export const isQuick = ({ isLong = false }: Pick<Fault, "isLong">, store: string): boolean =>
+  isLong === false || isLong !== true && !isLong.includes(store)

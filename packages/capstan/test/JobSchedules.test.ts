@@ -3,7 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, JobSchedule, JobSchedules, JobStore } from "capstan"
 import { Effect, Exit, Layer, Logger, Option, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { settle, withOnly, withWorker } from "./harness.ts"
+import { attendAll } from "../src/internal/schedules/attend.ts"
+import { settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
 class Digest extends Job.make("Digest", { payload: { user: Schema.String }, retention: { completed: "forever" } }) {}
 class Other extends Job.make("Other", { queue: "elsewhere" }) {}
@@ -67,6 +68,52 @@ describe("a schedule as data", () => {
       yield* pass(15)
       assert.deepStrictEqual(yield* ticks, minutes(10, 20))
     }).pipe(Effect.provide(served)))
+
+  it.effect("that cannot be ticked keeps no other from it, is told of, and is seen to again", () => {
+    const lines: Array<string> = []
+    const failing = storeWith(({ tick }) => ({
+      tick: (request) => request.name === "bad" && lines.length < 3 ? Effect.die("no") : tick(request)
+    }))
+    return Effect.gen(function*() {
+      yield* upsert("bad", { every: "10 minutes" })
+      yield* upsert("good", { every: "10 minutes" })
+      yield* Layer.build(withOnly(JobGroup.make(Other), Other.toLayer(() => Effect.void)))
+      yield* pass(11)
+      assert.deepStrictEqual([(yield* get("bad")).count, (yield* get("good")).count], [1, 1])
+      assert.deepStrictEqual(lines, Array(3).fill("schedule bad could not be seen to, it will be again"))
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(withSchedules(failing)),
+      Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(String([message].flat()[0])))]))
+    )
+  })
+
+  it.effect("that is handed out when it has ended is left alone", () =>
+    Effect.gen(function*() {
+      yield* upsert("over", { every: "1 minute", end: 2 * minute })
+      yield* pass(3)
+      assert.strictEqual((yield* get("over")).status, "ended")
+      yield* handOut("over")
+      yield* pass(10)
+      assert.deepStrictEqual(yield* ticks, minutes(1, 2))
+    }).pipe(Effect.provide(served)))
+
+  it.effect("is seen to by who is told when the first of them is due again, and nothing where none is", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const seeToDue = Effect.flatMap(store.maintain, ({ schedules }) => attendAll(store, schedules!))
+      yield* upsert("often", { every: "1 minute", end: 10 * minute })
+      yield* upsert("seldom", { every: "5 minutes", end: 10 * minute })
+      yield* TestClock.adjust(minute)
+      assert.strictEqual(yield* seeToDue, minute)
+      yield* TestClock.adjust(4.5 * minute)
+      assert.strictEqual(yield* seeToDue, 0.5 * minute, "of two that ticked, the first")
+      yield* TestClock.adjust(3.5 * minute)
+      assert.strictEqual(yield* seeToDue, minute)
+      yield* TestClock.adjust(minute)
+      assert.isUndefined(yield* seeToDue, "both have ended")
+      assert.deepStrictEqual(yield* ticks, minutes(1, 5, 5, 9, 10, 10))
+    }).pipe(Effect.provide(storeOnly)))
 
   it.effect("is ticked by any worker, also by one that does not know its job, once by many", () =>
     Effect.gen(function*() {

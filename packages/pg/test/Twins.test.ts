@@ -151,6 +151,25 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["a settlement of any kind with a stale fence"]
   },
+  "a snooze that is told as a failure": {
+    changes: [["PERFORM ${s}.tell('snoozed', r,", "PERFORM ${s}.tell('retried', r,"]],
+    red: ["events tell a snooze from a failure"]
+  },
+  "attempts that are all kept": {
+    changes: [["IF jsonb_array_length(r.attempts) > 100 THEN r.attempts := r.attempts - 0; END IF;", ""]],
+    red: ["of many attempts a record keeps"]
+  },
+  "a completion beside a hundred attempts": {
+    changes: [["WHEN jsonb_array_length(h.attempts) >= 100 THEN h.attempts - 0", "WHEN false THEN h.attempts - 0"]],
+    red: ["of many attempts a record keeps"]
+  },
+  "a record that closes its key, and with it its unique key": {
+    changes: [[
+      "IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;",
+      "IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~9; END IF;"
+    ]],
+    red: ["a record whose attempt closes its key"]
+  },
   "a fence that a failure does not move": {
     changes: [[
       "  r.fence := r.fence + 1;\n  RETURN r;",

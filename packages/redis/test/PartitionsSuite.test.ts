@@ -36,6 +36,8 @@ const within: Readonly<Record<string, string>> = {
   "a sweep of more than one call takes says that there is more to do": "the bound of a call",
   "unique, replace: what waits gives its slot back when its new contents have another key":
     "a record of two keys: CrossPartition",
+  "a record whose attempt closes its key keeps its unique key, and its successor waits for its end":
+    "a record of two keys: CrossPartition",
   "an edited payload brings along which places are masked, and leaves the keys as they were stamped":
     "a record of two keys: CrossPartition",
   "a higher priority comes before the turns of fair keys, and a record without a key before them": "order",

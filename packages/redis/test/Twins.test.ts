@@ -197,6 +197,22 @@ const twins: Readonly<Record<string, Twin>> = {
       "in every state a record takes it as the table says: maintain lease ended"
     ]
   },
+  "a snooze that is told as a failure": {
+    changes: [[["exchange"], "row.attempt, s.failureTag, true)", "row.attempt, s.failureTag)"]],
+    red: ["events tell a snooze from a failure"]
+  },
+  "attempts that are all kept": {
+    changes: [[["exchange", "renew", "maintain"], "if #list > 100 then table.remove(list, 1) end", ""]],
+    red: ["of many attempts a record keeps"]
+  },
+  "records of a batch with keys that no search finds": {
+    changes: [[["enqueue"], "if tonumber(last) ~= chunk then markKind(kindText, number, chunk) end", ""]],
+    red: ["records of a batch that have keys are found"]
+  },
+  "a record with a key that a batch has twice": {
+    changes: [[["enqueue"], "      stored[id] = true\n", ""]],
+    red: ["a batch that has a record twice"]
+  },
   "a settlement that is sent again is not known": {
     changes: [[["exchange"], "if row.settled == s.fence then return 'Done' end", ""]],
     red: [

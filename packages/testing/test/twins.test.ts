@@ -71,6 +71,18 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: `  if (row.state !== "running") return "LeaseLost"`,
     red: ["a settle with a stale fence changes nothing (P3)"]
   },
+  "attempts that are all kept": {
+    file: "settle.ts",
+    line: "[...more.attempts.slice(1 - keptAttempts), attempt]",
+    instead: "[...more.attempts, attempt]",
+    red: ["of many attempts a record keeps"]
+  },
+  "a record that closes its key, and with it its unique key": {
+    file: "settle.ts",
+    line: "        close(state, row, outcome.closes!, outcome.delay, now)\n",
+    instead: "        close(state, row, outcome.closes!, outcome.delay, now)\n        state.freeUnique(row)\n",
+    red: ["a record whose attempt closes its key"]
+  },
   "a fence that a failure does not move": {
     file: "settle.ts",
     line: "  row.worker = undefined\n  row.fence++",
@@ -370,6 +382,17 @@ const twins: Readonly<Record<string, Twin>> = {
       "cancelOn: a record that lives again",
       "completeOn: what has not ended",
       "completeOn: the first completion is kept",
+      "completeOn: an event completes before",
+      "completeOn: a record that lives again"
+    ]
+  },
+  "an event that a record hears which has ended": {
+    file: "state.ts",
+    line: "    if (listens(row.spec)) this.listening.remove(row)\n",
+    instead: "    void listens\n",
+    red: [
+      "completeOn: what has not ended",
+      "completeOn: records with keys that complete",
       "completeOn: an event completes before",
       "completeOn: a record that lives again"
     ]

@@ -22,6 +22,10 @@ const bulk = 100
 /** More than records, each for itself. */
 const isMore = (request: JobStore.EnqueueRequest): boolean => request.whole !== undefined || Codec.isEvent(request)
 
+/** Records that are stored together would each have a slot of their key. */
+const hasOneTwice = (records: ReadonlyArray<JobStore.NewRecord>): boolean =>
+  new Set(records.map(({ id }) => id)).size < records.length
+
 /** At once, and without a look at a key. */
 const mayStart = (record: JobStore.NewRecord): boolean =>
   record.delay <= 0 && record.runAt === undefined && record.concurrency === undefined && !Codec.isSpecial(record)
@@ -71,7 +75,8 @@ export const enqueueOn = (
     const ids = row!.stored
     if (ids === null) return records.map(({ id }) => ({ id, outcome: "Inserted" }))
     const found = new Set(ids)
-    return records.map(({ id }) => ({ id, outcome: found.has(id) ? "Inserted" : "Existing" }))
+    // One that the batch has twice was inserted once.
+    return records.map(({ id }) => ({ id, outcome: found.delete(id) ? "Inserted" : "Existing" }))
   }
 
   const enqueuePlain = (records: ReadonlyArray<JobStore.NewRecord>, inTransaction: boolean) =>
@@ -155,9 +160,10 @@ export const enqueueOn = (
 
   const enqueueAny = (request: JobStore.EnqueueRequest, inTransaction: boolean) => {
     const { records } = request
-    return isMore(request) || records.some(Codec.isSpecial)
+    const isKeyed = records.some(({ concurrency }) => concurrency !== undefined)
+    return isMore(request) || records.some(Codec.isSpecial) || isKeyed && hasOneTwice(records)
       ? enqueueEach(request, false, inTransaction)
-      : records.some(({ concurrency }) => concurrency !== undefined)
+      : isKeyed
       ? enqueueKeyed(records, inTransaction)
       : records.length === 1
       ? enqueueLone(records[0]!, inTransaction)

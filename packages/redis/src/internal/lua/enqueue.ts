@@ -51,13 +51,13 @@ if ARGV[1] == '' then
       end
     else
       for i = first, last, 2 do ids[#ids + 1] = ARGV[i] end
-      local found, values, fresh, n = call('HMGET', key, unpack(ids)), {}, {}, 0
+      local found, values, fresh, places, n = call('HMGET', key, unpack(ids)), {}, {}, {}, 0
       for i = 1, #ids do
         if found[i] then existing[#existing + 1] = at + i
         else
           n = n + 1
           local id = ids[i]
-          fresh[n] = id
+          fresh[n], places[n] = id, at + i
           values[2 * n - 1] = id
           values[2 * n] = head .. ARGV[first + 2 * i - 1]
         end
@@ -65,8 +65,15 @@ if ARGV[1] == '' then
       at = at + #ids
       ids = fresh
       if n == 0 then return end
-      -- One that a batch has twice is counted once.
       many = call('HSET', key, unpack(values))
+      -- One that a batch has twice is stored once.
+      if many < n then
+        local seen = {}
+        ids = {}
+        for i, id in ipairs(fresh) do
+          if seen[id] then existing[#existing + 1] = places[i] else ids[#ids + 1], seen[id] = id, true end
+        end
+      end
     end
     if group.chunk ~= chunk then
       markKind(group.kind, number, chunk)

@@ -109,18 +109,19 @@ export class Enqueuer {
 
   private apart(records: ReadonlyArray<JobStore.NewRecord>, places: ReadonlyArray<number>): Answers {
     return Effect.gen({ self: this }, function*() {
-      const groups = [...groupBy(records, (_, i) => places[i]!)]
+      const groups = [...groupBy([...records.entries()], ([i]) => places[i]!)]
       const exits = yield* Effect.forEach(
         groups,
-        ([place, records]) => Effect.exit(this.stored(place, { records })),
+        ([place, entries]) => Effect.exit(this.stored(place, { records: entries.map(([, record]) => record) })),
         { concurrency: "unbounded" }
       )
-      const answers = new Map<JobRecord.JobId, JobStore.Enqueued>()
-      exits.forEach((exit, i) => {
-        if (Exit.isSuccess(exit)) groups[i]![1].forEach(({ id }, n) => answers.set(id, exit.value[n]!))
+      // By position: a batch may have a record twice.
+      const answers = new Map<number, JobStore.Enqueued>()
+      exits.forEach((exit, g) => {
+        if (Exit.isSuccess(exit)) groups[g]![1].forEach(([i], n) => answers.set(i, exit.value[n]!))
       })
       const failure = exits.find(Exit.isFailure)
-      if (failure === undefined) return records.map(({ id }) => answers.get(id)!)
+      if (failure === undefined) return records.map((_, i) => answers.get(i)!)
       if (answers.size === 0) return yield* failure
       const detail =
         `${answers.size} of ${records.length} records are stored, the partitions of the others did not take them`

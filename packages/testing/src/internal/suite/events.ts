@@ -136,6 +136,23 @@ export const eventFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", attempt, waitFor("paid"))
     assert.deepStrictEqual(yield* statesOf(running), ["ready"])
   }),
+  fact("completeOn: records with keys that complete in one exchange are told nothing any more", function*() {
+    const { enqueue } = yield* JobStore.JobStore
+    const ended = yield* enqueue({
+      records: ["Own/a", "Own/b", "@space/a"].map((key) =>
+        H.record({ concurrency: { key, limit: 2 }, completeOn: [on] })
+      )
+    })
+    const claimed = yield* H.claim("w", 9)
+    const settlements = claimed.map(({ fence, id }) => ({ id, fence, outcome: H.complete, finishedAfter: 0 }))
+    assert.deepStrictEqual((yield* H.exchange("w", { settlements })).settled, ["Done", "Done", "Done"])
+    yield* pay()
+    assert.deepStrictEqual(yield* statesOf(...ended), ["completed", "completed", "completed"])
+    assert.deepStrictEqual(yield* keptOf(...ended), [undefined, undefined, undefined])
+    yield* H.control({ _tag: "Retry" }, ...ended.map(({ id }) => id))
+    assert.deepStrictEqual(yield* statesOf(...ended), ["ready", "ready", "ready"])
+    assert.deepStrictEqual(yield* keptOf(...ended), [undefined, undefined, undefined])
+  }),
   fact("completeOn: the first completion is kept, whoever it is from", function*() {
     const { enqueue, signal } = yield* JobStore.JobStore
     const asked = yield* H.enqueue({ completeOn: [on] })

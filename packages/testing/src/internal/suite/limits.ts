@@ -209,6 +209,19 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(again[0]!.attempt, 1)
     assert.strictEqual(yield* H.stateOf(second!), "completed")
   }),
+  fact("a record whose attempt closes its key keeps its unique key, and its successor waits for its end", function*() {
+    const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "runAfter" }
+    const { id } = yield* H.enqueue(keyed("a", { unique }))
+    const attempt = yield* H.claimOne("w")
+    const successor = yield* H.enqueue(keyed("a", { unique }))
+    yield* H.settle("w", attempt, { _tag: "SnoozeFor", delay: 1000, closes: "key" })
+    assert.strictEqual((yield* H.enqueue(keyed("a", { unique: { ...unique, onConflict: "keep" } }))).id, id)
+    yield* H.advance(1100)
+    const again = yield* H.claimOne("w")
+    assert.deepStrictEqual([again.id, yield* H.stateOf(successor.id)], [id, "blocked"])
+    yield* H.settle("w", again, H.complete)
+    assert.strictEqual((yield* H.claimOne("w")).id, successor.id)
+  }),
   fact(
     "a key whose attempts fail in a row starts nothing for a while, then one probes: its failure opens the circuit again, its success closes it",
     function*() {
@@ -395,6 +408,34 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.statsOf()).counts.blocked, 4)
     }
   ),
+  fact("records of a batch that have keys are found by their job", function*() {
+    const store = yield* JobStore.JobStore
+    for (const space of ["Own", "@space"]) {
+      const tag = `Of ${space}`
+      const records = ["a", "b"].map((key) => H.record({ tag, concurrency: { key: `${space}/${key}`, limit: 9 } }))
+      yield* store.enqueue({ records })
+      const found = yield* store.query({ where: { tag }, order: "oldest", limit: 9 })
+      assert.deepStrictEqual(new Set(found.records.map(({ id }) => id)), new Set(records.map(({ id }) => id)))
+    }
+  }),
+  fact("a batch that has a record twice stores and counts it once, and it takes one slot of its key", function*() {
+    yield* propose("@space", { concurrency: 2 })
+    const { enqueue } = yield* JobStore.JobStore
+    const given: ReadonlyArray<Partial<JobStore.NewRecord>> = [
+      {},
+      { concurrency: { key: "Own/a", limit: 2 } },
+      keyed("a")
+    ]
+    for (const [i, one] of given.entries()) {
+      const [twice, other] = [H.record(one), H.record(one)]
+      const answers = yield* enqueue({ records: [twice, twice, other] })
+      assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Inserted", "Existing", "Inserted"])
+      assert.strictEqual((yield* H.statsOf()).counts.ready, 2, `both have a slot: ${i}`)
+      const claimed = yield* H.claim("w", 9)
+      assert.deepStrictEqual(new Set(claimed.map(({ id }) => id)), new Set([twice.id, other.id]))
+      for (const attempt of claimed) yield* H.settle("w", attempt, H.complete)
+    }
+  }),
   fact("what ends in one exchange gives each key as many slots back as it held, to those that came first", function*() {
     yield* propose("@space", { concurrency: 2 })
     const { records, waits } = batchOfKeys()

@@ -66,6 +66,24 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual(failures.map(({ tag }) => tag), ["Oops", "Oops"])
     }
   ),
+  fact("of many attempts a record keeps the last hundred, and the last 32 failures", function*() {
+    const { id } = yield* H.enqueue()
+    const demand = [{ queue: "default", slots: 1, share: 1 }]
+    let at: JobStore.AttemptRef = yield* H.claimOne("w")
+    for (let i = 1; i <= 102; i++) {
+      const outcome: JobStore.Outcome = { _tag: "RetryAfter", delay: 0, failure: { ...H.failure, message: `${i}` } }
+      const settlements = [{ id, fence: at.fence, outcome, finishedAfter: 0 }]
+      const { claimed } = yield* H.exchange("w", { settlements, demand, total: 1 })
+      at = claimed[0]!
+    }
+    const { attempts, failures } = yield* H.get(id)
+    assert.deepStrictEqual(attempts.map(({ attempt }) => attempt), Array.from({ length: 100 }, (_, i) => i + 3))
+    assert.deepStrictEqual(failures.map(({ message }) => message), Array.from({ length: 32 }, (_, i) => `${i + 71}`))
+    yield* H.settle("w", at, H.complete)
+    assert.deepStrictEqual((yield* H.get(id)).attempts.map(({ attempt }) => attempt), [
+      ...Array.from({ length: 100 }, (_, i) => i + 4)
+    ])
+  }),
   fact("a released record keeps its place at the front", function*() {
     const [first, second] = yield* H.enqueueMany(2)
     yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Release" })

@@ -211,7 +211,8 @@ $$`
 /** The history of a record's attempts: plain columns for the last one when it completed, a list for the others. */
 export const attemptsOf = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.attempts_of(h ${s}.history) RETURNS jsonb LANGUAGE sql STABLE AS $$
-  SELECT CASE WHEN h.claimed_at IS NULL THEN h.attempts ELSE coalesce(h.attempts, '[]') ||
+  SELECT CASE WHEN h.claimed_at IS NULL THEN h.attempts ELSE
+    CASE WHEN jsonb_array_length(h.attempts) >= 100 THEN h.attempts - 0 ELSE coalesce(h.attempts, '[]') END ||
     jsonb_strip_nulls(jsonb_build_object('attempt', h.attempt, 'worker', h.worker, 'startedAt', h.claimed_at,
       'endedAt', h.ended_at, 'decision', 'completed', 'trace', h.trace)) END
 $$`
