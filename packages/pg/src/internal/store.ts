@@ -54,7 +54,7 @@ export const make = Effect.fnUntraced(function*(
       Effect.map(
         client.call<{ reply: Renewed }>(
           "renew",
-          `SELECT ${s}.renew($1, $2::float8::bigint, $3, $4::text::jsonb, $5, $6, $7::float8::bigint) AS reply`,
+          `SELECT ${s}.register($1, $2::float8::bigint, $3, $4::text::jsonb, $5, $6, $7::float8::bigint, $8) AS reply`,
           [
             request.worker,
             request.lease,
@@ -63,7 +63,8 @@ export const make = Effect.fnUntraced(function*(
             uuids(request.holding.map(({ id }) => id)),
             ints(request.holding.map(({ fence }) => fence)),
             // Far enough: a claim is never older.
-            Math.min(request.reconcileOlderThan, 1e15)
+            Math.min(request.reconcileOlderThan, 1e15),
+            request.process === undefined ? null : JSON.stringify(request.process)
           ]
         ),
         ([row]) => {
@@ -149,11 +150,12 @@ export const make = Effect.fnUntraced(function*(
           oldestReadyAge: oldest === null ? undefined : now - oldest,
           paused
         })),
-        workers: workers.map(({ holds, id, lease_left, queues }) => ({
+        workers: workers.map(({ holds, id, lease_left, process, queues }) => ({
           worker: id,
           holds,
           leaseLeft: lease_left,
-          queues
+          queues,
+          process: process === null ? undefined : JSON.parse(process)
         }))
       }
     }),
@@ -224,6 +226,7 @@ interface WorkerRow {
   readonly id: string
   readonly queues: ReadonlyArray<string>
   readonly lease_left: number
+  readonly process: string | null
   readonly holds: number
   readonly now: number
 }
