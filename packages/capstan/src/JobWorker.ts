@@ -28,6 +28,7 @@ import { listener } from "./internal/worker/listener.ts"
 import * as Perform from "./internal/worker/perform.ts"
 import type { PerformOptions } from "./internal/worker/perform.ts"
 import { proposing } from "./internal/worker/propose.ts"
+import { processOf } from "./internal/worker/process.ts"
 import { pump } from "./internal/worker/pump.ts"
 import { makeRunnable, type RunnableJob } from "./internal/worker/runner.ts"
 import { shutdown } from "./internal/worker/shutdown.ts"
@@ -97,6 +98,19 @@ export interface Options<Queue extends string = string> {
    * @default 0
    */
   readonly release?: number | undefined
+  /**
+   * What the application calls its version, such as a commit or the tag of an image, up to 100 characters: whoever looks at the
+   * workers sees it beside the release of `capstan`, and which of them run another one.
+   *
+   * @default none is told
+   */
+  readonly version?: string | undefined
+  /**
+   * The machine's name for whoever looks at the workers. `false` tells none.
+   *
+   * @default what the operating system calls it, where the runtime says so
+   */
+  readonly host?: string | false | undefined
   /**
    * Caps and weights by queue. A queue that no job of the group uses throws.
    *
@@ -369,7 +383,8 @@ const settingsOf = (id: string, options: Options): Settings => {
       3_600_000
     ),
     shutdownGrace: millis("worker", "shutdownGrace", options.shutdownGrace ?? "15 seconds"),
-    interruptGrace: millis("worker", "interruptGrace", options.interruptGrace ?? "5 seconds")
+    interruptGrace: millis("worker", "interruptGrace", options.interruptGrace ?? "5 seconds"),
+    process: processOf(options)
   }
 }
 

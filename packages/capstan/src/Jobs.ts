@@ -180,9 +180,17 @@ export interface Shape {
    */
   readonly cancel: (id: string, options: { readonly reason: string }) => Effect.Effect<CancelAnswer, JobStoreError>
   /** The same for all that match. Records that run are counted as `requested`. */
-  readonly cancelMany: (where: Selection, options: { readonly reason: string }) => Effect.Effect<Counts, JobStoreError>
-  /** Runs final records again with a fresh budget of attempts, and scheduled ones now. */
-  readonly retry: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  readonly cancelMany: (
+    where: Selection,
+    options: { readonly reason: string }
+  ) => Effect.Effect<Counts, JobStoreError | JobControlError>
+  /**
+   * Runs final records again with a fresh budget of attempts, and scheduled ones now.
+   *
+   * As with every call that takes conditions, one that it does not know fails, so that a word which nobody reads does not meet every
+   * record.
+   */
+  readonly retry: (where: Selection) => Effect.Effect<Counts, JobStoreError | JobControlError>
   /**
    * Replaces the payload of one record through the job's schema, and runs it again. A record that runs is left alone.
    *
@@ -243,7 +251,7 @@ export interface Shape {
     J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
   >
   /** Makes scheduled records ready now. */
-  readonly promote: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  readonly promote: (where: Selection) => Effect.Effect<Counts, JobStoreError | JobControlError>
   /** Gives waiting records another due instant: a delay from now, or an instant. */
   readonly reschedule: (
     where: Selection,
@@ -255,7 +263,7 @@ export interface Shape {
     priority: "low" | "normal" | "high" | number
   ) => Effect.Effect<Counts, JobStoreError | JobControlError>
   /** Removes records that are not running. */
-  readonly delete: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  readonly delete: (where: Selection) => Effect.Effect<Counts, JobStoreError | JobControlError>
   /** Stops claims from a queue in every worker; what runs goes on. Says whether it was running. */
   readonly pause: (queue: string) => Effect.Effect<boolean, JobStoreError>
   /** Says whether it was paused. */
@@ -277,7 +285,7 @@ export interface Shape {
   /** Cancels everything of a queue that waits. What runs goes on. */
   readonly drain: (queue: string) => Effect.Effect<Counts, JobStoreError>
   /** Removes the final records that match: history. */
-  readonly purge: (where: Selection) => Effect.Effect<Counts, JobStoreError>
+  readonly purge: (where: Selection) => Effect.Effect<Counts, JobStoreError | JobControlError>
 }
 
 /**
@@ -301,7 +309,8 @@ const maxLimit = 1000
 export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
   Jobs,
   Effect.map(JobStore, (store): Shape => {
-    const act = (action: ControlAction, where: Selection) => controlAll(store, action, where)
+    const act = (action: ControlAction, where: Selection) =>
+      Effect.andThen(knownAlone(where), controlAll(store, action, where))
     const page = (query: Query) => queryPage(store, query)
     return {
       get: (id) => Effect.map(store.get(id as JobId), (record) => Option.map(Option.fromUndefinedOr(record), masked)),
@@ -352,7 +361,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
               ] as const)
         ),
       drain: (queue) =>
-        act({ _tag: "Cancel", reason: `queue ${queue} was drained` }, {
+        controlAll(store, { _tag: "Cancel", reason: `queue ${queue} was drained` }, {
           queue,
           states: ["blocked", "scheduled", "ready"]
         }),
@@ -396,6 +405,41 @@ export const layerMetrics = (
   return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => sample(store, Math.max(1, interval))))
 }
 
+/** All of them, each once. */
+const conditions: { readonly [Condition in keyof Selection]-?: true } = {
+  ids: true,
+  tag: true,
+  queue: true,
+  states: true,
+  deadReason: true,
+  blockedReason: true,
+  errorTag: true,
+  label: true,
+  flowId: true,
+  parent: true,
+  concurrencyKey: true,
+  worker: true,
+  enqueuedFrom: true,
+  enqueuedBefore: true
+}
+
+/** A condition that the call does not know: left out, it would mean more records than whoever wrote it has in mind. */
+const unknownOf = (where: Selection): JobControlError | undefined => {
+  const name = Object.entries(where).find(([name, value]) => value !== undefined && !Object.hasOwn(conditions, name))?.[0]
+  if (name === undefined) return undefined
+  return new JobControlError({
+    option: `where.${name}`,
+    issue: name === "payload"
+      ? "is a condition of query and stream alone: find the records by it there, and give their ids here"
+      : `is no condition, and nothing was read or changed: leave it out, or use one of ${Object.keys(conditions).join(", ")}`
+  })
+}
+
+const knownAlone = (where: Selection): Effect.Effect<void, JobControlError> => {
+  const unknown = unknownOf(where)
+  return unknown === undefined ? Effect.void : Effect.fail(unknown)
+}
+
 /** Whether nothing is asked of a record. */
 const isAll = (where: Selection): boolean => Object.values(where).every((condition) => condition === undefined)
 
@@ -406,6 +450,8 @@ const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page
       new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
     )
   }
+  const unknown = unknownOf(where)
+  if (unknown !== undefined) return Effect.fail(unknown)
   const issue = payload && (Inside.issueOf(payload) ?? (isAll(where) ? "wants another condition beside it" : undefined))
   if (issue !== undefined) return Effect.fail(new JobControlError({ option: "payload", issue }))
   const request = { where, order, limit, cursor }

@@ -7,6 +7,7 @@
  */
 import type { BlockedReason, DeadReason, JobId, JobRecord, Sensitive, State } from "./JobRecord.ts"
 import type { SchedulesReply } from "./StoreSchedule.ts"
+import type { WorkerProcess } from "./StoreWork.ts"
 
 // ------------------------------------------------------------------------------------------------- query and control
 
@@ -175,6 +176,8 @@ export interface WorkerStats {
   /** Milliseconds that its lease still holds; negative when it has ended. */
   readonly leaseLeft: number
   readonly queues: ReadonlyArray<string>
+  /** What it said of itself when it registered; a worker of a release before this one says nothing. */
+  readonly process?: WorkerProcess | undefined
 }
 
 // ------------------------------------------------------------------------------------------------ maintain and events
@@ -250,4 +253,6 @@ export interface RecordEvent {
   readonly reason?: string | undefined
   /** Of `retried`: the attempt gave itself back, for later. That is no failure. */
   readonly snoozed?: true | undefined
+  /** Of `started`: when it became ready, which is when it was due. A store of a release before this one does not say. */
+  readonly readyAt?: number | undefined
 }

@@ -303,7 +303,7 @@ export interface Claimed {
   readonly enqueuedAt: number
   /** When the first attempt of its present life was claimed. */
   readonly begunAt: number
-  /** When it became ready: what it has waited since is the queue's latency. */
+  /** When it became ready, which is when it was due, though nobody looked then: what it has waited since is the queue's latency. */
   readonly readyAt: number
   /** The last 32 failures, oldest first. One that gave its attempt back is replaced by the next failure. */
   readonly failures: ReadonlyArray<Failure>
@@ -371,6 +371,23 @@ export interface CancelRequest extends AttemptRef {
 // ------------------------------------------------------------------------------------------------------------ renew
 
 /**
+ * Where a worker runs and what, as it says itself: for people who look, and nothing decides by it. A release before this one says
+ * nothing.
+ *
+ * @category renew
+ * @since 0.1.0
+ */
+export interface WorkerProcess {
+  /** The machine's name, or the container's. */
+  readonly host?: string | undefined
+  readonly pid?: number | undefined
+  /** The release of `capstan` that it runs. */
+  readonly capstanVersion?: string | undefined
+  /** What the application calls its own version. */
+  readonly appVersion?: string | undefined
+}
+
+/**
  * Registers a worker and renews its lease, and reconciles what the store says that it holds with what it runs.
  *
  * @category renew
@@ -387,6 +404,8 @@ export interface RenewRequest {
   readonly holding: ReadonlyArray<AttemptRef>
   /** Claims older than this that are not in `holding` are given back: their reply was lost (P14). */
   readonly reconcileOlderThan: number
+  /** What `stats` says of it. */
+  readonly process?: WorkerProcess | undefined
 }
 
 /**

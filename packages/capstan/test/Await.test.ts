@@ -42,7 +42,9 @@ const complete = (result: number) => settleAs({ _tag: "Complete", result: String
 const failure: JobStore.NewFailure = { kind: "Defect", tag: "TypeError", message: "what went wrong" }
 const dead = (reason: JobRecord.DeadReason) => settleAs({ _tag: "Dead", reason, failure })
 
-const jobs = (act: (jobs: Jobs.Shape) => Effect.Effect<unknown, JobError.JobStoreError>) =>
+const jobs = (
+  act: (jobs: Jobs.Shape) => Effect.Effect<unknown, JobError.JobStoreError | JobError.JobControlError>
+) =>
   Effect.flatMap(Jobs.Jobs, act)
 const maintain = Effect.flatMap(JobStore.JobStore, ({ maintain }) => maintain)
 

@@ -89,6 +89,38 @@ describe("Jobs", () => {
       assert.strictEqual((yield* Stream.runCollect(jobs.stream({}))).length, 0)
     }).pipe(Effect.provide(storeOnly)))
 
+  it.effect("a condition that a call does not know is refused, and nothing is read or changed", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      yield* Parse.enqueueMany([{ text: "1" }, { text: "2" }], { delay: "1 hour" })
+      // As a program without types has them.
+      const withPayload: object = { tag: "Parse", payload: { "/text": "1" } }
+      const misspelt: object = { tags: "Parse" }
+      const calls: Readonly<Record<string, (where: object) => Effect.Effect<unknown, unknown>>> = {
+        retry: jobs.retry,
+        promote: jobs.promote,
+        delete: jobs.delete,
+        purge: jobs.purge,
+        cancelMany: (where) => jobs.cancelMany(where, { reason: "r" }),
+        reschedule: (where) => jobs.reschedule(where, { delay: 0 }),
+        reprioritise: (where) => jobs.reprioritise(where, "high")
+      }
+      for (const [name, call] of Object.entries(calls)) {
+        const error = yield* Effect.flip(call(withPayload))
+        assert.deepInclude(error, { _tag: "JobControlError", option: "where.payload" }, name)
+        assert.include(String(error), "find the records by it there, and give their ids here", name)
+        assert.include(String(yield* Effect.flip(call(misspelt))), "option where.tags: is no condition", name)
+      }
+      for (const read of [jobs.query(misspelt), Stream.runDrain(jobs.stream(misspelt))]) {
+        assert.deepInclude(yield* Effect.flip(read), { _tag: "JobControlError", option: "where.tags" })
+      }
+      const { records } = yield* jobs.query({ tag: "Parse" })
+      assert.deepStrictEqual(records.map(({ priority, state }) => [state, priority]), [["scheduled", 0], ["scheduled", 0]])
+      // What is not given is no condition.
+      const given: object = { tag: "Parse", payload: undefined }
+      assert.deepStrictEqual(yield* jobs.promote(given), { ...none, changed: 2 })
+    }).pipe(Effect.provide(storeOnly)))
+
   it.effect("each action is idempotent: it says what it changed, and the second time that nothing is left to change", () =>
     Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs

@@ -17,7 +17,7 @@ import { dashboard } from "./internal/dashboard.ts"
 import { enqueue } from "./internal/enqueue.ts"
 import { limits } from "./internal/limits.ts"
 import { tail, top } from "./internal/live.ts"
-import { exported, inspect, list, stats } from "./internal/look.ts"
+import { exported, inspect, list, stats, workers } from "./internal/look.ts"
 import { migrate } from "./internal/migrate.ts"
 import { repair } from "./internal/repair.ts"
 import { replay } from "./internal/replay.ts"
@@ -67,6 +67,7 @@ export const make = (options: Options = {}) => {
     Command.withDescription("Look at jobs and act on them, migrate and check their store"),
     Command.withSubcommands([
       stats(session),
+    workers(session),
       list(session),
       inspect(session),
       tail(session),

@@ -1,7 +1,8 @@
 /** What `top` shows in a terminal of a given size. */
 import { assert, describe, it } from "@effect/vitest"
 import { JobRecord, type JobStore } from "capstan"
-import { eventLine, screen } from "../src/internal/live.ts"
+import { eventLine, screen, wholeLine } from "../src/internal/live.ts"
+import { briefWorkerTable, recordTable, workersText } from "../src/internal/view.ts"
 
 const queue = (n: number, given: Partial<JobStore.QueueStats> = {}): JobStore.QueueStats => ({
   queue: `a-rather-long-queue-name-for-tenant-${n}`,
@@ -107,5 +108,102 @@ describe("an event", () => {
   it("has its queue too where there is room, and moves no cursor", () => {
     const line = eventLine(event({ type: "dead", queue: "tenant\u001b[2J", reason: "\u202eno" }), 120)
     assert.strictEqual(line, `08:00:00 dead      ${id} SendMail#1 tenant\\u001b[2J \\u202eno`)
+  })
+
+  it("tells a snooze from a failure, on a screen and in a file", () => {
+    const snoozed = event({ type: "retried", snoozed: true })
+    assert.strictEqual(eventLine(snoozed, 80), `08:00:00 snoozed   ${id} SendMail#1 mail`)
+    assert.match(wholeLine(snoozed), /Z {2}snoozed {4}/)
+    assert.match(wholeLine(event({ type: "retried", reason: "Busy" })), /Z {2}retried {4}.*Busy$/)
+  })
+})
+
+describe("a list of records", () => {
+  const now = 1_800_000_000_000
+  const record = (given: Partial<JobRecord.JobRecord> = {}): JobRecord.JobRecord => ({
+    id: JobRecord.JobId("01a21b1f-2073-7000-ab71-46b7558f9909"),
+    tag: "SendMail",
+    version: 1,
+    queue: "mail",
+    priority: 0,
+    payload: "{}",
+    state: "completed",
+    attempt: 1,
+    fence: 1,
+    crashes: 0,
+    enqueuedAt: now - 59.9 * 60_000,
+    sensitive: { payload: [], result: [], error: [], progress: [] },
+    tags: [],
+    headers: {},
+    failures: [],
+    attempts: [],
+    logs: [],
+    ...given
+  } as JobRecord.JobRecord)
+  const message = "the address bad@example.com is on a list of those that do not exist"
+  const dead = record({
+    tag: `billing/${"x".repeat(100)}`,
+    queue: "q".repeat(100),
+    state: "dead",
+    deadReason: "Failed",
+    failures: [{ attempt: 1, kind: "Declared", at: now, tag: "Refused", message }]
+  } as Partial<JobRecord.JobRecord>)
+
+  it("fits any terminal from 80 columns on, with the id whole and why", () => {
+    for (let columns = 80; columns <= 260; columns++) {
+      const lines = recordTable([record(), dead, record({ state: "scheduled" })], now, columns).split("\n")
+      for (const line of lines) {
+        assert.isAtMost([...line].length, columns)
+      }
+      assert.strictEqual(lines.filter((line) => line.startsWith(record().id)).length, 3)
+      assert.match(lines.join("\n"), /Failed, Refus/)
+    }
+  })
+
+  it("says why on a line of its own where there is no room beside", () => {
+    const lines = recordTable([record(), dead], now, 80).split("\n")
+    assert.match(lines[0]!, /^ID +JOB +STATE +TRY +AGE$/)
+    assert.strictEqual(lines.length, 4)
+    assert.match(lines[3]!, /^ {2}Failed, Refused: the address bad@example\.com is on a list .*…$/)
+  })
+
+  it("uses what a wider terminal has", () => {
+    const [title, , row] = recordTable([record(), dead], now, 240).split("\n")
+    assert.match(title!, /^ID +JOB +QUEUE +STATE +TRY +AGE +WHY$/)
+    assert.include(row!, message)
+    assert.include(recordTable([record()], now, 100), "SendMail")
+  })
+
+  it("is as wide as its cells in a file", () => {
+    const [title, row] = recordTable([dead], now).split("\n")
+    assert.match(title!, /^ID +JOB +QUEUE +STATE +ATTEMPT +AGE +WHY$/)
+    assert.isAbove(row!.length, 160)
+  })
+})
+
+describe("workers", () => {
+  const at = (n: number, appVersion: string | undefined, leaseLeft = 30_000): JobStore.WorkerStats => ({
+    ...worker(n, leaseLeft),
+    process: { host: `web-${n}`, pid: 4000 + n, capstanVersion: "0.1.0", appVersion }
+  })
+
+  it("are told with where they run, and which versions of the code are beside each other", () => {
+    const text = workersText([at(1, "2.0"), at(2, "2.0"), at(3, "1.9"), worker(4, 30_000)])
+    assert.match(text, /^WORKER +HOLDS +LEASE +RUNS ON +VERSION +CAPSTAN +QUEUES$/m)
+    assert.match(text, /30 s +web-1#4001 +2\.0 +0\.1\.0 +a-rather/)
+    assert.include(text, "3 versions of the application at work: 2.0 (2 workers), 1.9 (1 worker), one that says none (1 worker)")
+    assert.include(text, "2 versions of capstan at work: 0.1.0 (3 workers), one that says none (1 worker)")
+  })
+
+  it("of one version, or that are gone, are no skew", () => {
+    assert.notInclude(workersText([at(1, "2.0"), at(2, "2.0"), at(3, "1.9", -5)]), "versions")
+    assert.notInclude(workersText([at(1, undefined)]), "versions")
+  })
+
+  it("say where they run in a wide terminal", () => {
+    const wide = briefWorkerTable([at(1, "2.0")], 120).split("\n")
+    assert.match(wide[0]!, /^WORKER +HOLDS +LEASE +RUNS ON +VERSION +QUEUES$/)
+    assert.include(wide[1]!, "web-1#4001  2.0")
+    assert.notInclude(briefWorkerTable([at(1, "2.0")], 80), "web-1#")
   })
 })

@@ -114,6 +114,23 @@ export class RouteNotFound extends Schema.TaggedError<RouteNotFound>()(
 }
 
 /**
+ * So many others count records, or look into payloads, that this one would wait for long: nothing was changed. Ask again after the
+ * seconds of the header `Retry-After`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooBusy extends Schema.TaggedError<TooBusy>()(
+  "TooBusy",
+  { detail: Schema.String },
+  { httpApiStatus: 429 }
+) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/**
  * The store did not do it. `reason` is that of `JobStoreError`: with `OutcomeUnknown` it may have happened. Ask again:
  * every action is idempotent.
  *

@@ -304,7 +304,17 @@ export const Stats = Schema.Struct({
     holds: Schema.Int,
     /** Negative when its lease has ended. */
     leaseLeft: Schema.Number,
-    queues: Schema.Array(Schema.String)
+    queues: Schema.Array(Schema.String),
+    /** Where it runs and what, as it says itself. Absent of a release that says nothing. */
+    process: Schema.optionalKey(Schema.Struct({
+      /** The machine's name, unless the worker keeps it to itself. */
+      host: Schema.optionalKey(Schema.String),
+      pid: Schema.optionalKey(Schema.Int),
+      /** The release of Capstan. */
+      capstanVersion: Schema.optionalKey(Schema.String),
+      /** What the application calls its own version. */
+      appVersion: Schema.optionalKey(Schema.String)
+    }).annotate({ identifier: "WorkerProcess" }))
   }))
 }).annotate({ identifier: "Stats" })
 
@@ -386,7 +396,9 @@ export const Delta = Schema.Struct({
   attempt: Schema.Int,
   reason: Schema.optionalKey(Schema.String),
   /** Of `retried`: the attempt gave itself back, for later. That is no failure. */
-  snoozed: Schema.optionalKey(Schema.Literal(true))
+  snoozed: Schema.optionalKey(Schema.Literal(true)),
+  /** Of `started`: when the record became ready, which is when it was due. */
+  readyAt: Schema.optionalKey(Schema.Number)
 }).annotate({ identifier: "Delta" })
 
 /**

@@ -19,7 +19,7 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Schema from "effect/Schema"
-import { BadRequest, Forbidden, RecordNotFound, ScheduleNotFound, StoreFailed, Unauthorized } from "./ApiError.ts"
+import { BadRequest, Forbidden, RecordNotFound, ScheduleNotFound, StoreFailed, TooBusy, Unauthorized } from "./ApiError.ts"
 import * as Insight from "./ApiInsight.ts"
 import * as Model from "./ApiModel.ts"
 import * as Settings from "./ApiSettings.ts"
@@ -118,7 +118,7 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
 ) {}
 
 const selected = { where: Model.Selection }
-const acts = { success: Model.Counts, error: [BadRequest, StoreFailed] } as const
+const acts = { success: Model.Counts, error: [BadRequest, TooBusy, StoreFailed] } as const
 
 /**
  * Records: a page, one, how many, and the actions on them. Each action takes a selection: one id, some, or a filter.
@@ -135,9 +135,9 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   HttpApiEndpoint.get("count", "/records/count", {
     query: Model.EstimateQuery,
     success: Model.Estimate,
-    error: [BadRequest, StoreFailed]
+    error: [BadRequest, TooBusy, StoreFailed]
   }).annotate(HttpApi.QueryParseOptions, strict).annotateMerge(
-    view("How many records an action would meet. Changes nothing.")
+    view("How many records an action would meet. Changes nothing. Few of them are counted at a time.")
   ),
   HttpApiEndpoint.get("get", "/records/:id", {
     params: { id: Schema.String.check(Schema.isUUID()) },

@@ -1,7 +1,7 @@
 /** What looking costs the store: the same however many look. */
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Latch, Layer } from "effect"
 import { Greet, serve } from "./harness.ts"
 
 /** A memory store that counts what it is asked. */
@@ -68,5 +68,75 @@ describe("many pages", () => {
       const idle = counted()
       yield* serve({ store: idle.store })
       assert.strictEqual(idle.calls.stats, 0)
+    }).pipe(Effect.scoped))
+})
+
+describe("counts of many records", () => {
+  /** A memory store whose queries wait until they are let go, and which knows how many of them are under way. */
+  const held = () => {
+    const gate = Latch.makeUnsafe(false)
+    const queries = { now: 0, most: 0 }
+    const store = Layer.effect(
+      JobStore.JobStore,
+      Effect.map(JobStore.JobStore, (store): JobStore.JobStore["Service"] => ({
+        ...store,
+        query: (request) =>
+          Effect.suspend(() => {
+            queries.most = Math.max(queries.most, ++queries.now)
+            return Effect.ensuring(Effect.andThen(gate.await, store.query(request)), Effect.sync(() => queries.now--))
+          })
+      }))
+    ).pipe(Layer.provide(JobStore.layerMemory()))
+    return { gate, queries, store }
+  }
+
+  it.live("are four at a time; sixteen wait, and who comes beyond that is told when to come again", () =>
+    Effect.gen(function*() {
+      const { gate, queries, store } = held()
+      const { ask, audited, context } = yield* serve({ store })
+      yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      const answers: Array<{ readonly status: number; readonly headers: Headers; readonly body: any }> = []
+      const asked = yield* Effect.forkChild(Effect.forEach(
+        Array.from({ length: 30 }),
+        () =>
+          Effect.map(ask("operator", "/records/count?action=cancel&tag=Greet"), (answer) => void answers.push(answer)),
+        { concurrency: "unbounded", discard: true }
+      ))
+      yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => Effect.succeed(answers.length >= 10), times: 1000 })
+      assert.deepStrictEqual(answers.map(({ status }) => status), Array(10).fill(429))
+      assert.deepStrictEqual(answers.map(({ headers }) => headers.get("retry-after")), Array(10).fill("2"))
+      assert.strictEqual(answers[0]!.body._tag, "TooBusy")
+      assert.include(answers[0]!.body.detail, "ask again in 2 seconds")
+      assert.strictEqual(queries.most, 4)
+
+      // An action by what is inside of payloads reads as many; the store's figures are no reading at all.
+      const where = { tag: "Greet", payload: { "/name": "a" } }
+      assert.strictEqual((yield* ask("operator", "/records/cancel", { where, reason: "r" })).status, 429)
+      assert.deepStrictEqual(audited.map(({ outcome }) => outcome._tag), ["Failed"])
+      const figures = yield* ask("operator", "/records/count?action=cancel&queue=mail")
+      assert.deepStrictEqual([figures.status, figures.body.matched], [200, 1])
+
+      yield* gate.open
+      yield* Fiber.join(asked)
+      assert.deepStrictEqual(answers.slice(10).map(({ body, status }) => [status, body.matched]), Array(20).fill([200, 1]))
+      assert.strictEqual(queries.most, 4)
+      assert.strictEqual((yield* ask("operator", "/records/cancel", { where, reason: "r" })).body.changed, 1)
+    }).pipe(Effect.scoped))
+
+  it.live("give their turn to others when whoever asked has gone", () =>
+    Effect.gen(function*() {
+      const { gate, queries, store } = held()
+      const { ask } = yield* serve({ store })
+      const count = ask("operator", "/records/count?action=cancel&tag=Greet")
+      const gone = yield* Effect.forkChild(
+        Effect.forEach(Array.from({ length: 20 }), () => count, { concurrency: "unbounded", discard: true })
+      )
+      const reading = (many: number) =>
+        Effect.repeat(Effect.sleep("5 millis"), { until: () => Effect.succeed(queries.now === many), times: 1000 })
+      yield* reading(4)
+      yield* Fiber.interrupt(gone)
+      yield* reading(0)
+      yield* gate.open
+      assert.strictEqual((yield* count).status, 200)
     }).pipe(Effect.scoped))
 })

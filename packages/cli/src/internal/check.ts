@@ -13,6 +13,7 @@ import type { Session } from "./connection.ts"
 import { failed } from "./failure.ts"
 import { print } from "./print.ts"
 import { counted, duration, plain } from "./text.ts"
+import { skewsOf, skewText } from "./view.ts"
 
 type Finding = JobStore.Finding
 
@@ -64,6 +65,8 @@ const look = Effect.gen(function*() {
       )
       : finding("workers", stats.workers.length === 0 ? "note" : "ok", counted(stats.workers.length, "worker"))
   )
+  // Also while a release is brought out, which is no fault.
+  for (const skew of skewsOf(stats.workers)) findings.push(finding("workers", "note", skewText(skew)))
   const served = new Set(stats.workers.flatMap(({ queues }) => queues))
   for (const { counts, parked, paused, queue } of stats.queues) {
     if (paused) findings.push(finding(`queue ${queue}`, "note", "is paused"))

@@ -20,30 +20,38 @@ const types = [
   "started",
   "progress",
   "retried",
+  "snoozed",
   "blocked",
   "completed",
   "cancelled",
   "dead",
   "deleted"
-] as const satisfies ReadonlyArray<JobStore.RecordEvent["type"]>
+] as const satisfies ReadonlyArray<JobStore.RecordEvent["type"] | "snoozed">
+
+/** What happened, as a person is told: an attempt that gave itself back has not failed. */
+const happened = ({ snoozed, type }: JobStore.RecordEvent): (typeof types)[number] =>
+  snoozed === true ? "snoozed" : type
 
 /** All of an event, for files and other programs. */
-const wholeLine = ({ at, attempt, id, queue, reason, tag, type }: JobStore.RecordEvent): string =>
-  [instant(at), type.padEnd(9), id, plain(tag), `${plain(queue)}#${attempt}`, plain(reason ?? "")].join("  ").trimEnd()
+export const wholeLine = (event: JobStore.RecordEvent): string => {
+  const { at, attempt, id, queue, reason, tag } = event
+  const parts = [instant(at), happened(event).padEnd(9), id, plain(tag), `${plain(queue)}#${attempt}`, plain(reason ?? "")]
+  return parts.join("  ").trimEnd()
+}
 
 /** What is in front of every line on a screen: the time of day, what happened, and the id whole, since it is copied. */
 const front = 8 + 1 + 9 + 1 + 36 + 1
 
 /** A line on a screen of so many columns, whatever names there are: a queue gives way to the job and the reason. */
 export const eventLine = (event: JobStore.RecordEvent, columns: number): string => {
-  const { at, attempt, id, reason, type } = event
+  const { at, attempt, id, reason } = event
   const room = Math.max(12, columns - front)
   const tried = attempt > 0 ? `#${attempt}` : ""
   const why = reason === undefined ? "" : ` ${cut(plain(reason), Math.floor(room / 2))}`
   const job = cutMiddle(plain(event.tag), Math.max(6, room - tried.length - why.length)) + tried
   const left = room - job.length - why.length
   const queue = left > 8 ? ` ${cutMiddle(plain(event.queue), left - 1)}` : ""
-  return cut(`${instant(at).slice(11, 19)} ${type.padEnd(9)} ${id} ${job}${queue}${why}`, columns)
+  return cut(`${instant(at).slice(11, 19)} ${happened(event).padEnd(9)} ${id} ${job}${queue}${why}`, columns)
 }
 
 export const tail = (session: Session) =>
@@ -59,7 +67,7 @@ export const tail = (session: Session) =>
       const { json } = yield* root
       const isWanted = (event: JobStore.RecordEvent) =>
         (Option.isNone(job) || job.value === event.tag) && (Option.isNone(queue) || queue.value === event.queue) &&
-        (type.length === 0 || type.includes(event.type as (typeof types)[number]))
+        (type.length === 0 || type.includes(happened(event)))
       const terminal = yield* Terminal.Terminal
       const isScreen = yield* (yield* Stdio.Stdio).stdoutIsTerminal
       const lineOf = (event: JobStore.RecordEvent) =>

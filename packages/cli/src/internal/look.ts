@@ -8,9 +8,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Session } from "./connection.ts"
 import { failed } from "./failure.ts"
-import { jsonLine, print, printAll } from "./print.ts"
+import { jsonLine, lineWidth, print, printAll } from "./print.ts"
 import { counted } from "./text.ts"
-import { recordTable, recordText, statsText } from "./view.ts"
+import { recordTable, recordText, statsText, workersText } from "./view.ts"
 import { idOf, inside, insideOf, otherReading, selectionOf, where } from "./where.ts"
 
 export const stats = (session: Session) =>
@@ -21,6 +21,15 @@ export const stats = (session: Session) =>
     }))).pipe(
       Command.withDescription("Queues with their counts and the age of their oldest ready record, and workers"),
       Command.withAlias("queues")
+    )
+
+export const workers = (session: Session) =>
+  Command.make("workers", {}, () =>
+    session(Effect.gen(function*() {
+      const { workers } = yield* (yield* Jobs.Jobs).stats
+      yield* print(workers, () => workersText(workers))
+    }))).pipe(
+      Command.withDescription("Workers: what they hold, where they run, and which versions of the code")
     )
 
 export const list = (session: Session) =>
@@ -40,9 +49,10 @@ export const list = (session: Session) =>
       const selection = yield* selectionOf(given, [], now)
       const payload = yield* insideOf(data, selection)
       const page = yield* jobs.query({ ...selection, payload, order, limit, cursor: Option.getOrUndefined(cursor) })
+      const columns = yield* lineWidth
       yield* printAll(
         page.records,
-        () => page.records.length > 0 ? recordTable(page.records, now) : noneOf(page) + otherReading(payload)
+        () => page.records.length > 0 ? recordTable(page.records, now, columns) : noneOf(page) + otherReading(payload)
       )
       // Where a person looks, and out of the way of who reads the records.
       if (Option.isSome(page.cursor)) yield* Console.error(goOn(page, limit, page.cursor.value))

@@ -2,6 +2,8 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
+import * as Terminal from "effect/Terminal"
 import { root } from "./connection.ts"
 import { plain } from "./text.ts"
 
@@ -29,3 +31,9 @@ export const printAll = (values: ReadonlyArray<unknown>, text: () => string) =>
   )
 
 export const jsonLine = encode
+
+/** How long a line of the output may be: what a terminal has, and whatever a file or another program takes. */
+export const lineWidth = Effect.gen(function*() {
+  const isTerminal = yield* (yield* Stdio.Stdio).stdoutIsTerminal
+  return isTerminal ? yield* (yield* Terminal.Terminal).columns : Infinity
+})

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
-import { BadRequest, Forbidden, StoreFailed } from "../ApiError.ts"
+import { BadRequest, Forbidden, StoreFailed, TooBusy } from "../ApiError.ts"
 import type { Outcome } from "../AuditLog.ts"
 import { Caller } from "../JobsApi.ts"
 import { Audited } from "./audited.ts"
@@ -17,26 +17,28 @@ import { permit } from "./permit.ts"
 /** What `Jobs` fails with, and what was found wrong before it was asked. */
 export type FromJobs = JobError.JobStoreError | JobError.JobControlError | BadRequest
 
-/** The errors of `Jobs` as the API has them. */
-export const answered = <A, R>(
-  effect: Effect.Effect<A, FromJobs | Forbidden, R>
-): Effect.Effect<A, StoreFailed | BadRequest | Forbidden, R> =>
-  Effect.mapError(effect, (error) => {
+type FromStore = JobError.JobStoreError | JobError.JobControlError
+
+/** The errors of `Jobs` as the API has them; those that it has already as they are. */
+export const answered = <A, E extends FromJobs | Forbidden | TooBusy, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, Exclude<E, FromStore> | StoreFailed | BadRequest, R> =>
+  Effect.mapError(effect, (error): Exclude<E, FromStore> | StoreFailed | BadRequest => {
     switch (error._tag) {
       case "JobStoreError":
         return new StoreFailed({ reason: error.reason._tag, detail: error.message })
       case "JobControlError":
         return new BadRequest({ detail: error.message })
       default:
-        return error
+        return error as Exclude<E, FromStore>
     }
   })
 
 /** What is done to which records. */
-export interface Change<A> {
+export interface Change<A, E, R> {
   readonly where: Asked
   readonly options?: Readonly<Record<string, unknown>>
-  readonly run: Effect.Effect<A, FromJobs>
+  readonly run: Effect.Effect<A, E, R>
   /** How many records that were. */
   readonly count: (answer: A) => Jobs.Counts
 }
@@ -46,7 +48,7 @@ export const make = Effect.gen(function*() {
   const jobs = yield* Jobs.Jobs
   const { log } = yield* Audited
   const figures = yield* Figures
-  return <A>(change: Change<A>) =>
+  return <A, E extends FromJobs | TooBusy, R>(change: Change<A, E, R>) =>
     Effect.gen(function*() {
       const caller = yield* Caller
       const { action, name } = caller
@@ -70,10 +72,7 @@ export const make = Effect.gen(function*() {
     })
 })
 
-const outcomeOf = <A>(
-  exit: Exit.Exit<A, StoreFailed | BadRequest | Forbidden>,
-  count: Change<A>["count"]
-): Outcome => {
+const outcomeOf = <A>(exit: Exit.Exit<A, unknown>, count: (answer: A) => Jobs.Counts): Outcome => {
   if (Exit.isSuccess(exit)) return { _tag: "Done", ...count(exit.value) }
   if (Cause.hasInterruptsOnly(exit.cause)) return { _tag: "Interrupted" }
   const error = Cause.squash(exit.cause)

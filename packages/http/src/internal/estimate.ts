@@ -44,8 +44,8 @@ export const estimate = (jobs: Jobs.Shape, action: Estimated, where: Inside.Aske
     }
   )
 
-/** The store maintains counts by queue and state alone. */
-const isFigure = (where: JobStore.Selection): boolean =>
+/** Whether no record is read: the store maintains counts by queue and state alone. */
+export const isFigure = (where: JobStore.Selection): boolean =>
   Object.keys(where).every((condition) => condition === "queue" || condition === "states")
 
 const none = () => Object.fromEntries(JobRecord.states.map((state) => [state, 0])) as ByState

@@ -14,7 +14,8 @@ import { Caller, JobsApi } from "../JobsApi.ts"
 import { actions } from "../Permission.ts"
 import * as Audited from "./audited.ts"
 import { answered, make as makeChange } from "./change.ts"
-import { estimate } from "./estimate.ts"
+import * as Bounded from "./bounded.ts"
+import { estimate, isFigure } from "./estimate.ts"
 import * as Events from "./events.ts"
 import * as Figures from "./figures.ts"
 import * as Hubs from "./hubs.ts"
@@ -114,6 +115,7 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
     Effect.fnUntraced(function*(handlers) {
       const jobs = yield* Jobs.Jobs
       const change = yield* makeChange
+      const bounded = yield* Bounded.Bounded
       const declared = new Map(groups.flatMap(({ jobs }) => [...jobs]))
       /** An action on a selection, with the options that it was given. */
       const act = (
@@ -124,7 +126,7 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
         const where = selectionOf(given)
         const checked = where.payload === undefined
           ? Effect.andThen(wanted(where), run(where))
-          : Inside.act(jobs, where, run)
+          : Inside.act(bounded.read(Inside.look(jobs, where)), where, run)
         return change({
           where,
           run: checked,
@@ -155,7 +157,8 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
           answered(Effect.gen(function*() {
             const where = selectionOf(given)
             yield* permit(yield* Caller, "view", where, jobs)
-            return yield* estimate(jobs, action, where)
+            const counting = estimate(jobs, action, where)
+            return yield* isFigure(where) ? counting : bounded.read(counting)
           })),
         get: ({ params: { id }, query: { maxText = usualLength } }) =>
           Effect.gen(function*() {
@@ -262,5 +265,6 @@ export const layer = (description: OpenApi.OpenAPISpec, groups: ReadonlyArray<Jo
     Layer.provide(Series.layer(isWatching)),
     Layer.provide(Hubs.layer),
     Layer.provide(Audited.layer),
-    Layer.provide(Figures.layer)
+    Layer.provide(Figures.layer),
+    Layer.provide(Bounded.layer)
   )

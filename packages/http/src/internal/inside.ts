@@ -21,9 +21,14 @@ const chunk = 500
 type Failure = JobError.JobStoreError | JobError.JobControlError
 
 /** All that match, unless there are more to look at than may be. */
-export const look = (jobs: Jobs.Shape, where: Asked) =>
+export interface Looked {
+  readonly found: ReadonlyArray<Pick<JobRecord.JobRecord, "id" | "state">>
+  readonly isCut: boolean
+}
+
+export const look = (jobs: Jobs.Shape, where: Asked): Effect.Effect<Looked, Failure> =>
   Effect.gen(function*() {
-    const found: Array<Pick<JobRecord.JobRecord, "id" | "state">> = []
+    const found: Array<Looked["found"][number]> = []
     let looked = 0
     let cursor: string | undefined
     do {
@@ -36,14 +41,14 @@ export const look = (jobs: Jobs.Shape, where: Asked) =>
   })
 
 /** An action on all that match. What ceased to match otherwise meanwhile is left alone; payloads are not looked at again. */
-export const act = (
-  jobs: Jobs.Shape,
+export const act = <E, R>(
+  looked: Effect.Effect<Looked, E, R>,
   where: Asked,
   run: (where: JobStore.Selection) => Effect.Effect<Jobs.Counts, Failure>
-): Effect.Effect<Jobs.Counts, Failure | BadRequest> =>
+): Effect.Effect<Jobs.Counts, E | Failure | BadRequest, R> =>
   Effect.gen(function*() {
     const { payload: _, ...rest } = where
-    const { found, isCut } = yield* look(jobs, where)
+    const { found, isCut } = yield* looked
     if (isCut) {
       return yield* new BadRequest({
         detail: `where.payload: the other conditions leave more than ${

@@ -7,7 +7,7 @@ export interface Told {
   completed: number
   /** Retried after a failure, or dead. */
   failed: number
-  /** From the enqueue to the start of the first attempt. */
+  /** From when the record was due to the start of its first attempt. */
   readonly waits: Histogram
   /** Of attempts, however they ended. */
   readonly runs: Histogram
@@ -16,7 +16,7 @@ export interface Told {
 /** Records of which it is remembered that they run, and as many of which that they have run before. */
 const remembered = 20_000
 
-/** The instant in an id: that of its enqueue. */
+/** The instant in an id, that of its enqueue: for events of a release that does not say since when a record was ready. */
 const enqueuedAt = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 
 /** What was put in first makes room. */
@@ -44,8 +44,7 @@ export class Tally {
           break
         case "started":
           if (event.attempt === 1 && !this.ran.has(event.id)) {
-            // By two clocks, where another process enqueued it.
-            this.of(event.queue).waits.add(Math.max(0, event.at - enqueuedAt(event.id)))
+            this.of(event.queue).waits.add(Math.max(0, event.at - (event.readyAt ?? enqueuedAt(event.id))))
           }
           put(this.started, event.id, event.at)
           break

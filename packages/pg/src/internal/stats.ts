@@ -50,11 +50,12 @@ export const stats = (client: Client, scope: Scope.Scope): JobStore.Shape["stats
         oldestReadyAge: oldest === null ? undefined : now - oldest,
         paused
       })),
-      workers: workers.map(({ holds, id, lease_left, queues }) => ({
+      workers: workers.map(({ holds, id, lease_left, process, queues }) => ({
         worker: id,
         holds,
         leaseLeft: lease_left,
-        queues
+        queues,
+        process: process === null ? undefined : JSON.parse(process)
       }))
     }
   })
@@ -74,6 +75,7 @@ interface WorkerRow {
   readonly id: string
   readonly queues: ReadonlyArray<string>
   readonly lease_left: number
+  readonly process: string | null
   readonly holds: number
   readonly now: number
 }

@@ -55,7 +55,7 @@ export const make = Effect.fnUntraced(function*(
       Effect.map(
         client.call<{ reply: Renewed }>(
           "renew",
-          `SELECT ${s}.renew($1, $2::float8::bigint, $3, $4::text::jsonb, $5, $6, $7::float8::bigint) AS reply`,
+          `SELECT ${s}.register($1, $2::float8::bigint, $3, $4::text::jsonb, $5, $6, $7::float8::bigint, $8) AS reply`,
           [
             request.worker,
             request.lease,
@@ -64,7 +64,8 @@ export const make = Effect.fnUntraced(function*(
             uuids(request.holding.map(({ id }) => id)),
             ints(request.holding.map(({ fence }) => fence)),
             // Far enough: a claim is never older.
-            Math.min(request.reconcileOlderThan, 1e15)
+            Math.min(request.reconcileOlderThan, 1e15),
+            request.process === undefined ? null : JSON.stringify(request.process)
           ]
         ),
         ([row]) => {

@@ -129,7 +129,7 @@ export const makeEvents = (
       every,
       beat: Effect.suspend(() => readers.size === 0 ? Effect.void : listen),
       hear: (message) => {
-        const [number, events] = message.split(group)
+        const [number, events, ready = ""] = message.split(group)
         const from = number!.slice(0, number!.indexOf("|") + 1)
         const at = Number(number!.slice(from.length))
         const before = last.get(from)
@@ -139,8 +139,9 @@ export const makeEvents = (
           isOpen = true
           for (const reader of readers) missed(reader)
         } else if (events !== undefined && at > before) {
+          const instants = ready.split(",").values()
           for (const line of events.split(record)) {
-            const event = toEvent(line)
+            const event = toEvent(line, instants)
             for (const reader of readers) if (!Queue.offerUnsafe(reader, event)) missed(reader)
           }
         }
@@ -169,7 +170,8 @@ export const makeEvents = (
   }))
 }
 
-const toEvent = (line: string): JobStore.RecordEvent => {
+/** `instants`: since when each of those that started was ready, in their order. */
+const toEvent = (line: string, instants: Iterator<string>): JobStore.RecordEvent => {
   const [type, id, tag, queue, at, attempt, reason, snoozed] = line.split(field)
   return {
     type: type as JobStore.RecordEvent["type"],
@@ -179,6 +181,7 @@ const toEvent = (line: string): JobStore.RecordEvent => {
     at: Number(at),
     attempt: Number(attempt),
     reason: reason === "" ? undefined : unclean(reason!),
-    snoozed: snoozed === undefined ? undefined : true
+    snoozed: snoozed === undefined ? undefined : true,
+    readyAt: type === "started" ? Number(instants.next().value) || undefined : undefined
   }
 }

@@ -265,7 +265,8 @@ export const make = Effect.fnUntraced(function*(
           JSON.stringify(request.queues),
           JSON.stringify(request.handles.map(({ tag, version }) => [Codec.clean(tag), version])),
           request.holding.map(({ fence, id }) => Codec.packId(id) + fence + Codec.record).join(""),
-          request.reconcileOlderThan === Infinity ? "" : String(request.reconcileOlderThan)
+          request.reconcileOlderThan === Infinity ? "" : String(request.reconcileOlderThan),
+          request.process === undefined ? "" : JSON.stringify(request.process)
         ]),
         (reply): JobStore.RenewReply => {
           const [now, lost, cancel, reconciled, unparked, maintainIn] = reply.split(Codec.field)
@@ -398,11 +399,12 @@ const toQueueStats = (line: string): JobStore.QueueStats => {
 }
 
 const toWorkerStats = (line: string): JobStore.WorkerStats => {
-  const [worker, holds, leaseLeft, queues] = line.split(Codec.field)
+  const [worker, holds, leaseLeft, queues, process] = line.split(Codec.field)
   return {
     worker: Codec.unpackWorker(worker!),
     holds: Number(holds),
     leaseLeft: Number(leaseLeft),
-    queues: JSON.parse(queues!)
+    queues: JSON.parse(queues!),
+    process: process === "" ? undefined : JSON.parse(process!)
   }
 }

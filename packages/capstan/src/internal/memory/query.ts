@@ -232,6 +232,7 @@ export const stats = (state: MemoryState, now: number): Stats => ({
     worker: worker.id,
     holds: worker.held.size,
     leaseLeft: state.leaseOf(worker, now) - now,
-    queues: worker.queues
+    queues: worker.queues,
+    process: worker.process
   }))
 })

@@ -12,6 +12,7 @@ import { mustUndo } from "./write.ts"
 export const renew = (state: MemoryState, request: RenewRequest, now: number): RenewReply => {
   const worker = state.worker(request.worker)
   worker.queues = request.queues
+  worker.process = request.process
   worker.handles = new Map(request.handles.map(({ tag, version }) => [tag, version]))
   worker.lease = request.lease
   worker.leaseUntil = now + request.lease

@@ -5,7 +5,7 @@
  * `now` that a verb is given.
  */
 import { type BlockedReason, isFinal, type JobId, type State } from "../../JobRecord.ts"
-import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim } from "../../JobStore.ts"
+import type { NewRecord, RecordEvent, ScheduleRow, StoreEvent, UniqueClaim, WorkerProcess } from "../../JobStore.ts"
 import { allows, type Event } from "../../Lifecycle.ts"
 import { Agenda } from "./agenda.ts"
 import { Catalogue } from "./catalogue.ts"
@@ -24,6 +24,7 @@ export class WorkerState {
   lease = 0
   leaseUntil = 0
   queues: ReadonlyArray<string> = []
+  process: WorkerProcess | undefined
   /** The newest payload version that it runs, by tag. */
   handles: ReadonlyMap<string, number> = new Map()
   /** By id: a settlement finds its row here, in a small map that the processor has at hand. */
@@ -194,7 +195,8 @@ export class MemoryState {
       at: now,
       attempt: row.attempt,
       reason,
-      snoozed
+      snoozed,
+      readyAt: type === "started" ? row.readyAt : undefined
     })
   }
 
@@ -258,7 +260,7 @@ export class MemoryState {
       this.wakeAt(row, dueAt)
     } else {
       row.place = this.placeOf(row)
-      row.readyAt = now
+      row.readyAt = row.state === "scheduled" ? Math.min(row.at, now) : now
       this.admit(row, event, now)
     }
   }

@@ -115,7 +115,8 @@ export const renew = (state: WorkerState, reconcileOlderThan: number): Effect.Ef
         queues: [...slots.queues.keys()],
         handles: [...jobs.values()].map(({ definition, tag }) => ({ tag, version: definition.version })),
         holding: state.holding(),
-        reconcileOlderThan
+        reconcileOlderThan,
+        process: settings.process
       })
     return Effect.map(within(state, "renew", call), (reply) => {
       state.confirm(requestedAt)

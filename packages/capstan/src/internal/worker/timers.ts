@@ -4,6 +4,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Latch from "effect/Latch"
+import type { WorkerProcess } from "../../JobStore.ts"
 
 export interface Settings {
   readonly id: string
@@ -13,6 +14,7 @@ export interface Settings {
   readonly pollInterval: number
   readonly shutdownGrace: number
   readonly interruptGrace: number
+  readonly process: WorkerProcess
 }
 
 export class Timers {

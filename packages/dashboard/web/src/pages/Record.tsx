@@ -6,7 +6,7 @@ import { ApiFailure, type Attempt, type Estimated, type Failure, type JobRecord,
 import { useActions } from "../commands.ts"
 import { brief, duration, instant, time, visible } from "../format.ts"
 import { useKeys } from "../keys.ts"
-import { recordQuery, useDeclarations, useMay } from "../queries.ts"
+import { recordQuery, useDeclarations, useMay, useStats } from "../queries.ts"
 import { useNow } from "../store.ts"
 import { Edit } from "../ui/Edit.tsx"
 import { Icon } from "../ui/Icon.tsx"
@@ -199,7 +199,7 @@ const Facts = ({ record }: { readonly record: JobRecord }) => {
       "Worker",
       record.worker === undefined
         ? undefined
-        : <span className="font-mono text-[11.5px] break-all">{record.worker}</span>
+        : <WorkerName id={record.worker} />
     ],
     [
       "Enqueued",
@@ -433,3 +433,16 @@ const Logs = ({ lines }: { readonly lines: JobRecord["logs"] }) =>
         ))}
       </ul>
     )
+
+/** Its id, and where it runs while it is there. */
+const WorkerName = ({ id }: { readonly id: string }) => {
+  const { data } = useStats()
+  const process = data?.workers.find(({ worker }) => worker === id)?.process
+  return (
+    <span className="break-all">
+      <span className="font-mono text-[11.5px]">{id}</span>
+      {process?.host !== undefined && <span className="text-soft">{" "}on {process.host}</span>}
+      {process?.pid !== undefined && <span className="text-soft">{" "}pid {process.pid}</span>}
+    </span>
+  )
+}

@@ -7,6 +7,17 @@ import { Table } from "../ui/Table.tsx"
 
 type Row = Stats["workers"][number]
 
+/** Where workers that live run several versions beside each other, as they do while a release is brought out. */
+const skewsOf = (workers: Stats["workers"]) =>
+  (["capstanVersion", "appVersion"] as const).flatMap((field) => {
+    const many = new Map<string | undefined, number>()
+    for (const { leaseLeft, process } of workers) {
+      if (leaseLeft > 0) many.set(process?.[field], (many.get(process?.[field]) ?? 0) + 1)
+    }
+    const versions = [...many].map(([version, workers]) => ({ version, workers })).sort((a, b) => b.workers - a.workers)
+    return versions.length < 2 ? [] : [{ of: field === "appVersion" ? "the application" : "Capstan", versions }]
+  })
+
 export const Workers = () => {
   const { data: stats, error, isPending } = useStats()
   if (stats === undefined) return isPending ? <Loading /> : <Failed error={error!} />
@@ -15,6 +26,14 @@ export const Workers = () => {
       <Heading title="Workers">
         One for each process that works. What a worker holds is given to others when its lease ends.
       </Heading>
+      {skewsOf(stats.workers).map(({ of, versions }) => (
+        <p key={of} className="mx-4 mb-3 rounded-md border border-line bg-raised px-3 py-2 md:mx-6">
+          <strong className="font-semibold">{versions.length} versions of {of} are at work:</strong>{" "}
+          <span className="text-soft">
+            {versions.map(({ version, workers }) => `${version ?? "one that says none"} (${exact(workers)})`).join(", ")}
+          </span>
+        </p>
+      ))}
       <div className="panel mx-4 mb-8 overflow-hidden md:mx-6">
         {stats.workers.length === 0
           ? <Empty title="No worker is there">What is enqueued waits until one starts.</Empty>
@@ -36,6 +55,34 @@ export const Workers = () => {
                       {leaseLeft <= 0 && <Chip tone="text-dead">lease ended</Chip>}
                     </span>
                   )
+                },
+                {
+                  name: "Runs on",
+                  cell: ({ process }) =>
+                    process?.host === undefined && process?.pid === undefined
+                      ? <span className="text-faint">–</span>
+                      : (
+                        <span className="break-all">
+                          {process.host}
+                          {process.pid !== undefined && <span className="text-soft">{" "}pid {process.pid}</span>}
+                        </span>
+                      )
+                },
+                {
+                  name: "Version",
+                  cell: ({ process }) =>
+                    process === undefined
+                      ? <span className="text-faint">–</span>
+                      : (
+                        <span className="break-all">
+                          {process.appVersion ?? <span className="text-faint">–</span>}
+                          {process.capstanVersion !== undefined && (
+                            <span className="block text-[11.5px] whitespace-nowrap text-soft">
+                              capstan {process.capstanVersion}
+                            </span>
+                          )}
+                        </span>
+                      )
                 },
                 {
                   name: "Holds",

@@ -27,6 +27,7 @@ import * as Unique from "./functions/unique.ts"
 import { lists, reasons } from "./lists.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
+import { workers } from "./workers.ts"
 
 /** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
 export const lockTimeout = "10s"
@@ -142,6 +143,12 @@ export const migrations: ReadonlyArray<Migration> = [
   },
   {
     version: 3,
+    name: "workers",
+    readableBy: 1,
+    statements: ({ channel, schema }) => workers(schema, channel)
+  },
+  {
+    version: 4,
     name: "pages",
     readableBy: 1,
     statements: (names) => [

@@ -41,13 +41,13 @@ local function promote(queue)
       gone[#gone + 1] = id
       many = many - 1
     elseif ready == nil then
-      local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, _, _, begun =
+      local state, flags, priority, crashes, fence, settled, attempt, kind, chunk, _, _, due, begun =
         struct.unpack(LAYOUT, hot)
       if flags % 2 == 1 or crashes > 0 then
         ready = false
       else
         ready = { priority = priority, hot = struct.pack(LAYOUT, READY, flags, priority, crashes, fence, settled, attempt,
-          kind, chunk, 0, now, now, begun, now) .. string.sub(hot, HEAD + 1) }
+          kind, chunk, 0, now, now, begun, due) .. string.sub(hot, HEAD + 1) }
       end
       made[hot] = ready
     end
@@ -96,7 +96,7 @@ local function headOfMany(text)
   if head then return head end
   local kind, at = kindOf(tonumber(string.sub(text, 1, 4), 16)), tonumber(string.sub(text, 11), 16)
   head = {
-    kind = kind.number, place = '', rank = at, priority = kind.priority, attempt = 1,
+    kind = kind.number, place = '', rank = at, ready = at, priority = kind.priority, attempt = 1,
     hot = struct.pack(LAYOUT, RUNNING, 0, kind.priority, 0, 1, 0, 1, kind.number, tonumber(string.sub(text, 5, 10), 16),
       batchOf(), at, now, now, at) .. worker
   }
@@ -121,7 +121,7 @@ local function warmHead(hot, text)
   if flags % KEYED < CHECKPOINTS and crashes == 0 then
     local since = begun == 0 and now or begun
     head = {
-      kind = kind, rank = place, priority = priority, attempt = attempt + 1, isEarly = isEarly,
+      kind = kind, rank = place, ready = ready, priority = priority, attempt = attempt + 1, isEarly = isEarly,
       isKeyed = flags % 2 == 1, isBare = isBare,
       place = state == READY and not isEarly and (place == tonumber(string.sub(text, 11), 16) and '' or string.format('%.0f', place)),
       hot = struct.pack(LAYOUT, RUNNING, flags, priority, 0, fence + 1, settled, attempt + 1, kind, chunk, batchOf(), place, now, since,
@@ -163,7 +163,7 @@ local function give(id, head, cold, values, n)
   claimed[claims + 1], claimed[claims + 2] = head.reply and id .. head.reply or id, cold
   claims = claims + 2
   used[head.kind] = true
-  if isHeard then tell('started', id, kindOf(head.kind), head.attempt) end
+  if isHeard then tell('started', id, kindOf(head.kind), head.attempt, nil, nil, head.ready) end
 end
 
 -- Writes those that were given. Answers how many.
@@ -439,7 +439,7 @@ function L.claim(row)
     suspects = suspects + 1
     call('HINCRBY', P .. ':wi:' .. worker, 'su', 1)
   end
-  tell('started', row.id, kindOf(row.kind), row.attempt)
+  tell('started', row.id, kindOf(row.kind), row.attempt, nil, nil, row.ready)
   local its = row.more
   used[row.kind] = true
   claimed[claims + 1] = table.concat({

@@ -209,11 +209,16 @@ local function letGo(worker, batch, many)
   end
 end
 
-local function tell(type, id, kind, attempt, reason, isSnooze)
+-- Since when what starts was ready stands behind all events of a message, in their order: who does not know of it does not read it.
+local function tell(type, id, kind, attempt, reason, isSnooze, ready)
   if not isHeard then return end
   local told = { type, id, kind.tag, kind.queue, string.format('%.0f', now), attempt, reason or '' }
   -- Who knows of seven fields alone passes over it.
   if isSnooze then told[8] = 's' end
+  if ready then
+    events.ready = events.ready or {}
+    events.ready[#events.ready + 1] = string.format('%.0f', ready)
+  end
   events[#events + 1] = table.concat(told, '\31')
 end
 
@@ -237,7 +242,10 @@ local function close()
     local flag = call('HGET', P, 'z' .. queue)
     if flag then summon(queue, many ~= true and many, flag) end
   end
-  if #events > 0 then call('PUBLISH', S .. ':e', TAG .. call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30')) end
+  if #events > 0 then
+    call('PUBLISH', S .. ':e', TAG .. call('HINCRBY', P, 'en', 1) .. '\29' .. table.concat(events, '\30') ..
+      (events.ready and '\29' .. table.concat(events.ready, ',') or ''))
+  end
 end
 `
 

@@ -94,7 +94,7 @@ function L.run(row, dueAt)
     woken[queue] = true
   else
     row.place = L.placeOf(row.more and row.more.key, queueOf(row))
-    row.ready = now
+    row.ready = row.state == SCHEDULED and math.min(row.at, now) or now
     L.admit(row, true)
   end
 end

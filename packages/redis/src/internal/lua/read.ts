@@ -208,7 +208,7 @@ local all = call('ZRANGE', P .. ':ws', 0, -1, 'WITHSCORES')
 for i = 1, #all, 2 do
   workers[#workers + 1] = table.concat({
     all[i], holdsOf(all[i]), string.format('%.0f', tonumber(all[i + 1]) - now),
-    call('HGET', P .. ':wi:' .. all[i], 'q') or '[]'
+    call('HGET', P .. ':wi:' .. all[i], 'q') or '[]', call('HGET', P .. ':wi:' .. all[i], 'ab') or ''
   }, '\31')
 end
 return { string.format('%.0f', now), table.concat(queues, '\30'), table.concat(workers, '\30') }

@@ -65,13 +65,14 @@ function L.takeCancels()
 end
 `
 
-/** ARGV: worker, lease, queues, what it handles, what it holds, and how old claims are that are given back. */
+/** ARGV: worker, lease, queues, what it handles, what it holds, how old claims are that are given back, and what it says of itself. */
 export const renew = String.raw`
 local about = P .. ':wi:' .. worker
 local leaseUntil = now + lease
 call('ZADD', P .. ':ws', leaseUntil, worker)
 call('HSET', about, 'q', ARGV[3])
 if ARGV[4] ~= '[]' then call('HSET', about, 'h', ARGV[4]) else call('HDEL', about, 'h') end
+if (ARGV[7] or '') ~= '' then call('HSET', about, 'ab', ARGV[7]) else call('HDEL', about, 'ab') end
 
 local lost, known = {}, {}
 for id, fence in string.gmatch(ARGV[5], '(......................)(%d+)\30') do

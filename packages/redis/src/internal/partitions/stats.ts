@@ -33,5 +33,6 @@ const addWorker = (sum: JobStore.WorkerStats | undefined, one: JobStore.WorkerSt
     worker: one.worker,
     holds: sum.holds + one.holds,
     leaseLeft: Math.min(sum.leaseLeft, one.leaseLeft),
-    queues: one.queues
+    queues: one.queues,
+    process: sum.process ?? one.process
   }

@@ -449,6 +449,49 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const retried = seen.flatMap((event) => event.type === "retried" ? [[event.snoozed, event.reason]] : [])
     assert.deepStrictEqual(retried, [[true, undefined], [undefined, "Oops"]])
   }),
+  fact("what starts tells since when it was due: a delay that was asked for is no wait", function*() {
+    const store = yield* JobStore.JobStore
+    const hour = 3_600_000
+    const isTold = (yield* store.describe).capabilities.includes("events")
+    // Nobody looks when the last one of them is due.
+    yield* H.enqueue({ delay: hour })
+    yield* H.enqueue({ delay: hour, tags: ["a"], concurrency: { key: "k", limit: 1 } })
+    yield* H.enqueue({ delay: hour - 7000 })
+    yield* H.advance(hour)
+    const seen: Array<JobStore.StoreEvent> = []
+    const claims = yield* Effect.scoped(Effect.gen(function*() {
+      yield* Effect.forkScoped(
+        Stream.runForEach(store.events, (event) => Effect.sync(() => seen.push(event))),
+        { startImmediately: true }
+      )
+      yield* H.until("the first event", () => seen.length > 0)
+      const claims = [...yield* H.claim("w", 3)]
+      yield* H.enqueue()
+      yield* H.advance(300)
+      claims.push(yield* H.claimOne("w"))
+      if (isTold) yield* H.until("the last start", () => seen.filter(({ type }) => type === "started").length === 4)
+      return claims
+    }))
+    const due = claims.map(({ enqueuedAt, readyAt }) => readyAt - enqueuedAt)
+    assert.deepStrictEqual(due, [hour - 7000, hour, hour, 0])
+    const waits = seen.flatMap((event) => event.type === "started" ? [event.at - event.readyAt!] : [])
+    assert.deepStrictEqual(waits, isTold ? [7000, 0, 0, 300] : [])
+  }),
+  fact("a worker is shown with what it says of where it runs, and without where it says nothing", function*() {
+    const store = yield* JobStore.JobStore
+    const process = { host: "web-1", pid: 17, capstanVersion: "1.2.3", appVersion: "a \u0000\u001f\" b" }
+    const shown = Effect.map(store.stats, ({ workers }) =>
+      Object.fromEntries(workers.map(({ process, worker }) => [worker, process])))
+    yield* H.enqueue()
+    yield* H.renew("w", { process })
+    yield* H.renew("v")
+    yield* H.claimOne("w")
+    assert.deepStrictEqual(yield* shown, { w: process, v: undefined })
+    yield* H.renew("w", { process: { pid: 18 } })
+    assert.deepStrictEqual((yield* shown)["w"], { pid: 18 })
+    yield* H.renew("w")
+    assert.deepStrictEqual((yield* shown)["w"], undefined)
+  }),
   fact("a sleeping worker is woken for its queues, and for a cancel", function*() {
     const store = yield* JobStore.JobStore
     let woken = 0

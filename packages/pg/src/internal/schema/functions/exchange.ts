@@ -268,7 +268,7 @@ BEGIN
   ), turns AS MATERIALIZED (SELECT id, nextval('${s}.place') AS place FROM due),
   moved AS (
     UPDATE ${s}.record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
-      place = t.place, ready_at = p_now, at = p_now
+      place = t.place, ready_at = q.due, at = p_now
     FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO ${s}.delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0

@@ -59,6 +59,18 @@ BEGIN
     'maintainIn', ${s}.maintain_in(v_now));
 END $$`
 
+/** Renews, and notes what the worker says of itself: JSON that nobody here reads. */
+export const register = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.register(
+  p_worker text, p_lease bigint, p_queues text[], p_handles jsonb, p_ids uuid[], p_fences int[], p_older bigint, p_process text
+) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+  v_reply json := ${s}.renew(p_worker, p_lease, p_queues, p_handles, p_ids, p_fences, p_older);
+BEGIN
+  UPDATE ${s}.worker SET process = p_process WHERE id = p_worker AND process IS DISTINCT FROM p_process;
+  RETURN v_reply;
+END $$`
+
 /**
  * What a worker runs, from its claims, of which one row is left that names just that; on request none. The caller holds the
  * worker's row: a row of claims that commits meanwhile is left for the next call, and none is rewritten by two at once.

@@ -62,7 +62,8 @@ BEGIN
   PERFORM pg_notify('${channel}', 'e' || json_strip_nulls(json_build_object(
     'type', CASE p_type WHEN 'snoozed' THEN 'retried' ELSE p_type END, 'id', r.id, 'tag', r.tag, 'queue', r.queue,
     'at', p_now, 'attempt', r.attempt, 'reason', left(p_reason, 1000),
-    'snoozed', CASE p_type WHEN 'snoozed' THEN true END)));
+    'snoozed', CASE p_type WHEN 'snoozed' THEN true END,
+    'readyAt', CASE p_type WHEN 'started' THEN r.ready_at END)));
 END $$`
 
 /**
@@ -233,7 +234,7 @@ BEGIN
     ELSE
       r.flags := r.flags & ~16;
       r.place := nextval('${s}.place');
-      r.ready_at := p_now;
+      r.ready_at := CASE WHEN r.state = 2 THEN least(r.at, p_now) ELSE p_now END;
     END IF;
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
