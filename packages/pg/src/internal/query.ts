@@ -85,7 +85,7 @@ export const page = (
   const walks = isImpossible(where, cursor) ? [] : walksOf(where)
   if (walks.length === 0) return { text: nothing, params: [] }
   const [low, high] = rangeOf(where, order, cursor)
-  const call = ({ by, of, states }: Walk, i: number) =>
+  const call = ({ by, of }: Walk, i: number) =>
     `SELECT * FROM ${s}.${of}_page('${by}', $1, $2, $3, $4, $5, $6, $${shared + 1 + i}, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
       $17::float8::bigint, $18::float8::bigint)`
   return {

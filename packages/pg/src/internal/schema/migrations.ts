@@ -27,7 +27,7 @@ import * as Unique from "./functions/unique.ts"
 import { lists, reasons } from "./lists.ts"
 import { outbox } from "./outbox.ts"
 import { tables } from "./tables.ts"
-import { workers } from "./workers.ts"
+import { processes } from "./processes.ts"
 
 /** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
 export const lockTimeout = "10s"
@@ -63,6 +63,7 @@ const entries = [
   "enqueue_each",
   "enqueue_keyed",
   "renew",
+  "register",
   "write_entries",
   "maintain",
   "control_one",
@@ -90,6 +91,7 @@ type Module = Readonly<Record<string, (schema: string, channel: string) => strin
 const made = (modules: ReadonlyArray<Module>, { channel, schema }: Names): ReadonlyArray<string> =>
   modules.flatMap((module) => Object.values(module).map((define) => define(schema, channel)))
 
+/** What stays as it is called: a step that changes one makes all of them anew. */
 const functions = (names: Names): ReadonlyArray<string> =>
   made([
     Parts,
@@ -143,18 +145,14 @@ export const migrations: ReadonlyArray<Migration> = [
   },
   {
     version: 3,
-    name: "workers",
-    readableBy: 1,
-    statements: ({ channel, schema }) => workers(schema, channel)
-  },
-  {
-    version: 4,
     name: "pages",
     readableBy: 1,
     statements: (names) => [
+      ...processes(names.schema),
       ...reasons(names.schema),
+      `DROP FUNCTION IF EXISTS ${names.schema}.happen(json, bigint, boolean)`,
+      ...functions(names),
       ...made([Pages], names),
-      Limits.limitKeys(names.schema),
       settings(names),
       setFor(names, walks, walked)
     ]
