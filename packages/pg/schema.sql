@@ -420,7 +420,8 @@ CREATE TABLE worker (
   ended boolean NOT NULL DEFAULT true,
   suspect uuid,
   queues text[] NOT NULL DEFAULT '{}'::text[],
-  handles jsonb NOT NULL DEFAULT '[]'::jsonb
+  handles jsonb NOT NULL DEFAULT '[]'::jsonb,
+  process text
 ) WITH (fillfactor=50);
 
 ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
@@ -2498,7 +2499,7 @@ BEGIN
     ELSE
       r.flags := r.flags & ~16;
       r.place := nextval('place');
-      r.ready_at := p_now;
+      r.ready_at := CASE WHEN r.state = 2 THEN least(r.at, p_now) ELSE p_now END;
     END IF;
     r.at := p_now;
     IF r.key IS NULL OR r.flags & 8 = 8 THEN
@@ -3656,7 +3657,7 @@ BEGIN
   ), turns AS MATERIALIZED (SELECT id, nextval('place') AS place FROM due),
   moved AS (
     UPDATE record q SET state = 0, lane = CASE WHEN q.crashes > 0 OR q.flags & 16 = 16 THEN 1 ELSE 0 END, due = NULL,
-      place = t.place, ready_at = p_now, at = p_now
+      place = t.place, ready_at = q.due, at = p_now
     FROM turns t WHERE q.id = t.id AND q.key IS NULL AND q.state = 2 RETURNING q.id
   ), counted AS (
     INSERT INTO delta (queue, scheduled, ready) SELECT p_queue, -count(*), count(*) FROM moved HAVING count(*) > 0
@@ -3800,6 +3801,23 @@ AS $function$
 BEGIN
   IF p_queue IS NULL THEN RETURN ARRAY((SELECT x.id FROM record x WHERE lane = 0 AND true ORDER BY queue, priority, turn, place LIMIT p_many + 1) UNION ALL (SELECT x.id FROM record x WHERE lane = 1 AND true ORDER BY queue, priority, turn, place LIMIT p_many + 1)); END IF;
   RETURN ARRAY((SELECT x.id FROM record x WHERE lane = 0 AND queue BETWEEN p_queue AND p_queue ORDER BY queue, priority, turn, place LIMIT p_many + 1) UNION ALL (SELECT x.id FROM record x WHERE lane = 1 AND queue BETWEEN p_queue AND p_queue ORDER BY queue, priority, turn, place LIMIT p_many + 1));
+END $function$;
+
+CREATE OR REPLACE FUNCTION register(p_worker text, p_lease bigint, p_queues text[], p_handles jsonb, p_ids uuid[], p_fences integer[], p_older bigint, p_process text)
+ RETURNS json
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_reply json := renew(p_worker, p_lease, p_queues, p_handles, p_ids, p_fences, p_older);
+BEGIN
+  UPDATE worker SET process = p_process WHERE id = p_worker AND process IS DISTINCT FROM p_process;
+  RETURN v_reply;
 END $function$;
 
 CREATE OR REPLACE FUNCTION release_unique(p_id uuid, p_now bigint)
@@ -4482,7 +4500,8 @@ BEGIN
   PERFORM pg_notify('capstan', 'e' || json_strip_nulls(json_build_object(
     'type', CASE p_type WHEN 'snoozed' THEN 'retried' ELSE p_type END, 'id', r.id, 'tag', r.tag, 'queue', r.queue,
     'at', p_now, 'attempt', r.attempt, 'reason', left(p_reason, 1000),
-    'snoozed', CASE p_type WHEN 'snoozed' THEN true END)));
+    'snoozed', CASE p_type WHEN 'snoozed' THEN true END,
+    'readyAt', CASE p_type WHEN 'started' THEN r.ready_at END)));
 END $function$;
 
 CREATE OR REPLACE FUNCTION tend(p_id uuid, p_now bigint)
