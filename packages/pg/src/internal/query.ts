@@ -135,16 +135,14 @@ interface Walk {
 
 /** The narrowest that there are for what is selected. */
 const walksOf = (where: JobStore.Selection): ReadonlyArray<Walk> => {
-  // A reason, and a worker, says of which state it is; the states hold beside it.
+  // A reason, and a worker, says of which state it is: no record is in two. The states hold beside it.
+  const told = [
+    ...where.deadReason === undefined ? [] : [dead],
+    ...where.blockedReason === undefined ? [] : [blocked],
+    ...where.worker === undefined ? [] : [running]
+  ]
   const given = where.states?.map(codeOf)
-  const told = where.deadReason !== undefined
-    ? dead
-    : where.blockedReason !== undefined
-    ? blocked
-    : where.worker !== undefined
-    ? running
-    : undefined
-  const wanted = told === undefined ? given : given === undefined || given.includes(told) ? [told] : []
+  const wanted = told.length === 0 ? given : told.length === 1 && (given ?? told).includes(told[0]!) ? told : []
   const lives = (wanted ?? [0, 1, 2, 3]).filter((state) => state < completed)
   return [
     ...lives.length === 0
@@ -198,9 +196,9 @@ const beside = (id: string, by: bigint): string | undefined => {
   return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join("-")
 }
 
-/** Whether nothing can match: texts that no record holds, two reasons of which a record has one, a cursor that no page gave. */
+/** Whether nothing can match: texts that no record holds, a cursor that no page gave. */
 const isImpossible = (where: JobStore.Selection, cursor: string | undefined): boolean =>
-  where.deadReason !== undefined && where.blockedReason !== undefined || cursor !== undefined && !isId(cursor) ||
+  cursor !== undefined && !isId(cursor) ||
   [
     where.tag,
     where.queue,
