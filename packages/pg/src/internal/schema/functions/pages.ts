@@ -174,7 +174,7 @@ BEGIN
 END $$`
 
 /** Of so many all are found by the order in which they are claimed: where there are more, they are not rare. */
-const gathered = 500
+const gathered = 200
 
 /** What workers have claimed, in the order of the page. */
 export const heldIds = (s: string): string => `
