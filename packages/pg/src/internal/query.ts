@@ -85,8 +85,10 @@ export const page = (
   const walks = isImpossible(where, cursor) ? [] : walksOf(where)
   if (walks.length === 0) return { text: nothing, params: [] }
   const [low, high] = rangeOf(where, order, cursor)
-  const call = ({ by, of, states }: Walk, i: number) =>
-    `SELECT * FROM ${s}.${of}_page('${by}', $1, $2, $3, $4, $5, $6, $${shared + 1 + i}, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+  const call = ({ by, of }: Walk, i: number) =>
+    `SELECT * FROM ${s}.${of}_page('${by}', $1, $2, $3, $4, $5, $6, $${
+      shared + 1 + i
+    }, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
       $17::float8::bigint, $18::float8::bigint)`
   return {
     text: `
@@ -175,7 +177,9 @@ const rangeOf = (
   order: "newest" | "oldest",
   cursor: string | undefined
 ): readonly [low: string, high: string] => {
-  const instant = ids === undefined && flowId !== undefined ? /^([0-9a-f]{8}-[0-9a-f]{4})(-[0-9a-f]{4}){2}-[0-9a-f]{12}$/.exec(flowId)?.[1] : undefined
+  const instant = ids === undefined && flowId !== undefined
+    ? /^([0-9a-f]{8}-[0-9a-f]{4})(-[0-9a-f]{4}){2}-[0-9a-f]{12}$/.exec(flowId)?.[1]
+    : undefined
   const low = instant === undefined ? lowest : `${instant}${lowest.slice(13)}`
   const high = instant === undefined ? highest : `${instant}${highest.slice(13)}`
   if (cursor === undefined) return [low, high]
@@ -193,7 +197,9 @@ const beside = (id: string, by: bigint): string | undefined => {
   const number = BigInt(`0x${id.replaceAll("-", "")}`) + by
   if (number < 0n || number >= 1n << 128n) return undefined
   const digits = number.toString(16).padStart(32, "0")
-  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join("-")
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
+    "-"
+  )
 }
 
 /** Whether nothing can match: texts that no record holds, a cursor that no page gave. */
