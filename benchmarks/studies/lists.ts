@@ -188,7 +188,7 @@ const lists: Readonly<Record<string, (count: number) => List>> = {
   "get": (count) => Effect.flatMap(Jobs.Jobs, (jobs) => jobs.get(idOf(count >> 1))),
   "stats": () => Effect.flatMap(Jobs.Jobs, (jobs) => jobs.stats),
   "limits": () => Effect.flatMap(Jobs.Jobs, (jobs) => jobs.limits),
-  // Some of a thousand, which few records have not.
+  // Twenty of them, as in the few records; of each a hundred times as many wait.
   "keys": () => Effect.flatMap(Jobs.Jobs, (jobs) => Stream.runDrain(Stream.take(jobs.keys("held"), 100))),
   "schedules": () => Effect.flatMap(JobSchedules.JobSchedules, (schedules) => schedules.list()),
   "nothing: running": () => query({ states: ["running"] }),

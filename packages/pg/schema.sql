@@ -2592,21 +2592,21 @@ BEGIN
   ELSIF p_by = 'running' THEN
     v_ids := held_ids(v_worker, p_newest, p_low, p_high, p_looked);
   ELSIF p_by = 'ready' THEN
-    v_ids := ready_ids(p_queue, 500);
+    v_ids := ready_ids(p_queue, 200);
     p_by := 'all';
   ELSIF p_by = 'scheduled' AND p_queue IS NOT NULL THEN
     v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 2 AND queue BETWEEN p_queue AND p_queue
-      ORDER BY queue, due, place LIMIT 501);
+      ORDER BY queue, due, place LIMIT 201);
   ELSIF p_by = 'blocked' AND p_blocked IN ('NoHandler', 'NewerPayload') THEN
     v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')
-      ORDER BY tag, version LIMIT 501);
+      ORDER BY tag, version LIMIT 201);
   ELSIF p_by = 'blocked' AND p_blocked = 'Unique' THEN
-    v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason = 'Unique' ORDER BY blocked_on LIMIT 501);
+    v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason = 'Unique' ORDER BY blocked_on LIMIT 201);
   ELSIF p_by = 'blocked' AND p_blocked = 'ConcurrencyKey' THEN
     v_ids := ARRAY(SELECT x.id FROM record x WHERE lane = 3 AND reason = 'ConcurrencyKey'
-      ORDER BY key, priority, turn, place LIMIT 501);
+      ORDER BY key, priority, turn, place LIMIT 201);
   END IF;
-  IF p_by <> 'running' AND p_ids IS NULL AND cardinality(v_ids) > 500 THEN v_ids := NULL; END IF;
+  IF p_by <> 'running' AND p_ids IS NULL AND cardinality(v_ids) > 200 THEN v_ids := NULL; END IF;
   IF v_ids IS NOT NULL THEN 
   IF p_newest THEN 
     RETURN QUERY WITH page AS MATERIALIZED (

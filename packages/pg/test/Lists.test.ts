@@ -111,7 +111,9 @@ describe("figures that nobody has added up", () => {
       yield* Harness.empty(one)
       yield* fill(one, 1, 1500, { lane: 0 })
       // One row a write, of enqueues without a worker.
-      yield* one.sql.unsafe(`INSERT INTO ${schema}.delta (queue, ready) SELECT 'default', 1 FROM generate_series(1, 1500)`)
+      yield* one.sql.unsafe(
+        `INSERT INTO ${schema}.delta (queue, ready) SELECT 'default', 1 FROM generate_series(1, 1500)`
+      )
       const ready = Effect.map(one.store.stats, ({ queues }) => queues.map(({ counts }) => counts.ready))
       assert.deepStrictEqual(yield* ready, [1500])
       yield* Harness.until(

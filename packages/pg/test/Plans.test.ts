@@ -398,7 +398,12 @@ describe("at a million ready records", () => {
 
   hot("the page of a reason that none is dead for", { rows: 10, pages: 300 }, nothing, query({ deadReason: "Crashed" }))
 
-  hot("the page of what is parked, which is none", { rows: 10, pages: 100 }, nothing, query({ blockedReason: "NoHandler" }))
+  hot(
+    "the page of what is parked, which is none",
+    { rows: 10, pages: 100 },
+    nothing,
+    query({ blockedReason: "NoHandler" })
+  )
 
   hot(
     "the page of what is scheduled of a queue that has none",

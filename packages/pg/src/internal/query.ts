@@ -86,7 +86,9 @@ export const page = (
   if (walks.length === 0) return { text: nothing, params: [] }
   const [low, high] = rangeOf(where, order, cursor)
   const call = ({ by, of }: Walk, i: number) =>
-    `SELECT * FROM ${s}.${of}_page('${by}', $1, $2, $3, $4, $5, $6, $${shared + 1 + i}, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    `SELECT * FROM ${s}.${of}_page('${by}', $1, $2, $3, $4, $5, $6, $${
+      shared + 1 + i
+    }, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
       $17::float8::bigint, $18::float8::bigint)`
   return {
     text: `
@@ -135,16 +137,14 @@ interface Walk {
 
 /** The narrowest that there are for what is selected. */
 const walksOf = (where: JobStore.Selection): ReadonlyArray<Walk> => {
-  // A reason, and a worker, says of which state it is; the states hold beside it.
+  // A reason, and a worker, says of which state it is: no record is in two. The states hold beside it.
+  const told = [
+    ...where.deadReason === undefined ? [] : [dead],
+    ...where.blockedReason === undefined ? [] : [blocked],
+    ...where.worker === undefined ? [] : [running]
+  ]
   const given = where.states?.map(codeOf)
-  const told = where.deadReason !== undefined
-    ? dead
-    : where.blockedReason !== undefined
-    ? blocked
-    : where.worker !== undefined
-    ? running
-    : undefined
-  const wanted = told === undefined ? given : given === undefined || given.includes(told) ? [told] : []
+  const wanted = told.length === 0 ? given : told.length === 1 && (given ?? told).includes(told[0]!) ? told : []
   const lives = (wanted ?? [0, 1, 2, 3]).filter((state) => state < completed)
   return [
     ...lives.length === 0
@@ -177,7 +177,9 @@ const rangeOf = (
   order: "newest" | "oldest",
   cursor: string | undefined
 ): readonly [low: string, high: string] => {
-  const instant = ids === undefined && flowId !== undefined ? /^([0-9a-f]{8}-[0-9a-f]{4})(-[0-9a-f]{4}){2}-[0-9a-f]{12}$/.exec(flowId)?.[1] : undefined
+  const instant = ids === undefined && flowId !== undefined
+    ? /^([0-9a-f]{8}-[0-9a-f]{4})(-[0-9a-f]{4}){2}-[0-9a-f]{12}$/.exec(flowId)?.[1]
+    : undefined
   const low = instant === undefined ? lowest : `${instant}${lowest.slice(13)}`
   const high = instant === undefined ? highest : `${instant}${highest.slice(13)}`
   if (cursor === undefined) return [low, high]
@@ -195,12 +197,14 @@ const beside = (id: string, by: bigint): string | undefined => {
   const number = BigInt(`0x${id.replaceAll("-", "")}`) + by
   if (number < 0n || number >= 1n << 128n) return undefined
   const digits = number.toString(16).padStart(32, "0")
-  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join("-")
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
+    "-"
+  )
 }
 
-/** Whether nothing can match: texts that no record holds, two reasons of which a record has one, a cursor that no page gave. */
+/** Whether nothing can match: texts that no record holds, a cursor that no page gave. */
 const isImpossible = (where: JobStore.Selection, cursor: string | undefined): boolean =>
-  where.deadReason !== undefined && where.blockedReason !== undefined || cursor !== undefined && !isId(cursor) ||
+  cursor !== undefined && !isId(cursor) ||
   [
     where.tag,
     where.queue,

@@ -80,7 +80,9 @@ const answer = (s: string, of: "h" | "r", walk: string): string => `
     RETURN QUERY WITH page AS MATERIALIZED (
       SELECT * FROM (${walk}) ${of} WHERE ${matches(of)} LIMIT p_limit
     )
-    SELECT f.id, NULL::uuid, row_to_json(f) FROM (${of === "r" ? Query.live(s, "page") : Query.finished(s, "page", "h.whole")}) f;
+    SELECT f.id, NULL::uuid, row_to_json(f) FROM (${
+  of === "r" ? Query.live(s, "page") : Query.finished(s, "page", "h.whole")
+}) f;
     GET DIAGNOSTICS v_found = ROW_COUNT;`
 
 const columns = { h: "x.*, x AS whole", r: "x.*" }
@@ -99,8 +101,12 @@ const walked = (s: string, of: "h" | "r", { by, rest = "true", value }: Walk, di
 
 /** All that have one of these ids, the first of them first. */
 const named = (s: string, of: "h" | "r", ids: string, direction: "ASC" | "DESC"): string =>
-  answer(s, of, `SELECT ${columns[of]} FROM ${s}.${tables[of]} x WHERE id = ANY (${ids}) AND id BETWEEN p_low AND p_high
-        ORDER BY id ${direction}`)
+  answer(
+    s,
+    of,
+    `SELECT ${columns[of]} FROM ${s}.${tables[of]} x WHERE id = ANY (${ids}) AND id BETWEEN p_low AND p_high
+        ORDER BY id ${direction}`
+  )
 
 const eitherWay = (statement: (direction: "ASC" | "DESC") => string): string => `
   IF p_newest THEN ${statement("DESC")}
@@ -158,7 +164,9 @@ BEGIN
     v_ids := ARRAY(SELECT x.id FROM ${s}.record x WHERE lane = 3 AND reason IN ('NoHandler', 'NewerPayload')
       ORDER BY tag, version LIMIT ${gathered + 1});
   ELSIF p_by = 'blocked' AND p_blocked = 'Unique' THEN
-    v_ids := ARRAY(SELECT x.id FROM ${s}.record x WHERE lane = 3 AND reason = 'Unique' ORDER BY blocked_on LIMIT ${gathered + 1});
+    v_ids := ARRAY(SELECT x.id FROM ${s}.record x WHERE lane = 3 AND reason = 'Unique' ORDER BY blocked_on LIMIT ${
+  gathered + 1
+});
   ELSIF p_by = 'blocked' AND p_blocked = 'ConcurrencyKey' THEN
     v_ids := ARRAY(SELECT x.id FROM ${s}.record x WHERE lane = 3 AND reason = 'ConcurrencyKey'
       ORDER BY key, priority, turn, place LIMIT ${gathered + 1});
@@ -174,7 +182,7 @@ BEGIN
 END $$`
 
 /** Of so many all are found by the order in which they are claimed: where there are more, they are not rare. */
-const gathered = 500
+const gathered = 200
 
 /** What workers have claimed, in the order of the page. */
 export const heldIds = (s: string): string => `
