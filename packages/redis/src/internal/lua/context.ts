@@ -11,7 +11,7 @@
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
  * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
- * | `:oq:<chunk>` | hash | which of its records are of which kind, by number, where a search has looked: made anew when it is gone |
+ * | `:oq:<chunk>` | hash | ids of a chunk by kind, where a search has looked within ten minutes; `n` how much of the chunk they are of |
  * | `:oa`, `:oe` | hash | of each chunk when it was begun, and how many of its records have ended or are gone |
  * | `:ok:<kind>` | sorted set | chunks that have records of a kind; of kind 0 all of them. `k<kind>` has the last one beside the number |
  * | `:q:<queue>` | hash | counts by state, lanes, `p` paused; `m` limited, `lf` when its bucket is full, `lc` closed until, `t` the turn that was claimed last |
@@ -28,6 +28,8 @@
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
  * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
  * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |
+ * | `:b:<reason>`, `:b:x`, `:b:d`, `:b:d:<reason>` | sorted set | what is blocked, cancelled, dead, and dead for a reason: by chunk, for searches, as those after them |
+ * | `:il:<tag>`, `:ie:<error>`, `:if:<flow>`, `:ip:<parent>` | sorted set | records of each |
  * | `:co:<name>` | set | records that something cancels or completes a waitpoint of, while they have not ended |
  * | `:z:<queue>` | set | who sleeps beside a queue and has room; counts while `z<queue>` is 2 (`lua/wake.ts`) |
  * | `:gone`, `:gl` | hash, list | what removed a record, and its last settlement: of the last ones |
