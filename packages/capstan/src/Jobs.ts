@@ -425,13 +425,16 @@ const conditions: { readonly [Condition in keyof Selection]-?: true } = {
 
 /** A condition that the call does not know: left out, it would mean more records than whoever wrote it has in mind. */
 const unknownOf = (where: Selection): JobControlError | undefined => {
-  const name = Object.entries(where).find(([name, value]) => value !== undefined && !Object.hasOwn(conditions, name))?.[0]
+  const name = Object.entries(where).find(([name, value]) => value !== undefined && !Object.hasOwn(conditions, name))
+    ?.[0]
   if (name === undefined) return undefined
   return new JobControlError({
     option: `where.${name}`,
     issue: name === "payload"
       ? "is a condition of query and stream alone: find the records by it there, and give their ids here"
-      : `is no condition, and nothing was read or changed: leave it out, or use one of ${Object.keys(conditions).join(", ")}`
+      : `is no condition, and nothing was read or changed: leave it out, or use one of ${
+        Object.keys(conditions).join(", ")
+      }`
   })
 }
 

@@ -380,6 +380,7 @@ export interface CancelRequest extends AttemptRef {
 export interface WorkerProcess {
   /** The machine's name, or the container's. */
   readonly host?: string | undefined
+  /** The process's number on that machine. */
   readonly pid?: number | undefined
   /** The release of `capstan` that it runs. */
   readonly capstanVersion?: string | undefined

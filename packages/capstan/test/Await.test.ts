@@ -44,8 +44,7 @@ const dead = (reason: JobRecord.DeadReason) => settleAs({ _tag: "Dead", reason, 
 
 const jobs = (
   act: (jobs: Jobs.Shape) => Effect.Effect<unknown, JobError.JobStoreError | JobError.JobControlError>
-) =>
-  Effect.flatMap(Jobs.Jobs, act)
+) => Effect.flatMap(Jobs.Jobs, act)
 const maintain = Effect.flatMap(JobStore.JobStore, ({ maintain }) => maintain)
 
 describe("an awaiter is told why a record is dead:", () => {

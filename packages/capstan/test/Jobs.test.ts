@@ -115,7 +115,10 @@ describe("Jobs", () => {
         assert.deepInclude(yield* Effect.flip(read), { _tag: "JobControlError", option: "where.tags" })
       }
       const { records } = yield* jobs.query({ tag: "Parse" })
-      assert.deepStrictEqual(records.map(({ priority, state }) => [state, priority]), [["scheduled", 0], ["scheduled", 0]])
+      assert.deepStrictEqual(records.map(({ priority, state }) => [state, priority]), [["scheduled", 0], [
+        "scheduled",
+        0
+      ]])
       // What is not given is no condition.
       const given: object = { tag: "Parse", payload: undefined }
       assert.deepStrictEqual(yield* jobs.promote(given), { ...none, changed: 2 })

@@ -67,7 +67,7 @@ export const make = (options: Options = {}) => {
     Command.withDescription("Look at jobs and act on them, migrate and check their store"),
     Command.withSubcommands([
       stats(session),
-    workers(session),
+      workers(session),
       list(session),
       inspect(session),
       tail(session),

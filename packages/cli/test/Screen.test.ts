@@ -191,7 +191,10 @@ describe("workers", () => {
     const text = workersText([at(1, "2.0"), at(2, "2.0"), at(3, "1.9"), worker(4, 30_000)])
     assert.match(text, /^WORKER +HOLDS +LEASE +RUNS ON +VERSION +CAPSTAN +QUEUES$/m)
     assert.match(text, /30 s +web-1#4001 +2\.0 +0\.1\.0 +a-rather/)
-    assert.include(text, "3 versions of the application at work: 2.0 (2 workers), 1.9 (1 worker), one that says none (1 worker)")
+    assert.include(
+      text,
+      "3 versions of the application at work: 2.0 (2 workers), 1.9 (1 worker), one that says none (1 worker)"
+    )
     assert.include(text, "2 versions of capstan at work: 0.1.0 (3 workers), one that says none (1 worker)")
   })
 

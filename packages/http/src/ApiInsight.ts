@@ -51,7 +51,7 @@ const figures = {
   completed: Schema.Int,
   /** Attempts that were retried after a failure, or after which the record was dead. */
   failed: Schema.Int,
-  /** From the enqueue to the start of the first attempt, a delay that was asked for included. */
+  /** From when a record was due to the start of its first attempt. */
   wait: Schema.optionalKey(Times),
   /** Of attempts, however they ended. */
   run: Schema.optionalKey(Times),

@@ -306,15 +306,17 @@ export const Stats = Schema.Struct({
     leaseLeft: Schema.Number,
     queues: Schema.Array(Schema.String),
     /** Where it runs and what, as it says itself. Absent of a release that says nothing. */
-    process: Schema.optionalKey(Schema.Struct({
-      /** The machine's name, unless the worker keeps it to itself. */
-      host: Schema.optionalKey(Schema.String),
-      pid: Schema.optionalKey(Schema.Int),
-      /** The release of Capstan. */
-      capstanVersion: Schema.optionalKey(Schema.String),
-      /** What the application calls its own version. */
-      appVersion: Schema.optionalKey(Schema.String)
-    }).annotate({ identifier: "WorkerProcess" }))
+    process: Schema.optionalKey(
+      Schema.Struct({
+        /** The machine's name, unless the worker keeps it to itself. */
+        host: Schema.optionalKey(Schema.String),
+        pid: Schema.optionalKey(Schema.Int),
+        /** The release of Capstan. */
+        capstanVersion: Schema.optionalKey(Schema.String),
+        /** What the application calls its own version. */
+        appVersion: Schema.optionalKey(Schema.String)
+      }).annotate({ identifier: "WorkerProcess" })
+    )
   }))
 }).annotate({ identifier: "Stats" })
 

@@ -19,7 +19,15 @@ import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Schema from "effect/Schema"
-import { BadRequest, Forbidden, RecordNotFound, ScheduleNotFound, StoreFailed, TooBusy, Unauthorized } from "./ApiError.ts"
+import {
+  BadRequest,
+  Forbidden,
+  RecordNotFound,
+  ScheduleNotFound,
+  StoreFailed,
+  TooBusy,
+  Unauthorized
+} from "./ApiError.ts"
 import * as Insight from "./ApiInsight.ts"
 import * as Model from "./ApiModel.ts"
 import * as Settings from "./ApiSettings.ts"

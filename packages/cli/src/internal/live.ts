@@ -35,7 +35,14 @@ const happened = ({ snoozed, type }: JobStore.RecordEvent): (typeof types)[numbe
 /** All of an event, for files and other programs. */
 export const wholeLine = (event: JobStore.RecordEvent): string => {
   const { at, attempt, id, queue, reason, tag } = event
-  const parts = [instant(at), happened(event).padEnd(9), id, plain(tag), `${plain(queue)}#${attempt}`, plain(reason ?? "")]
+  const parts = [
+    instant(at),
+    happened(event).padEnd(9),
+    id,
+    plain(tag),
+    `${plain(queue)}#${attempt}`,
+    plain(reason ?? "")
+  ]
   return parts.join("  ").trimEnd()
 }
 

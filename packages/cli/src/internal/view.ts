@@ -272,12 +272,16 @@ export const skewsOf = (workers: ReadonlyArray<JobStore.WorkerStats>): ReadonlyA
       if (leaseLeft >= 0) many.set(process?.[field], (many.get(process?.[field]) ?? 0) + 1)
     }
     const versions = [...many].toSorted(([, a], [, b]) => b - a)
-    return versions.length < 2 ? [] : [{ of: field === "appVersion" ? "the application" : "capstan", versions } as const]
+    return versions.length < 2
+      ? []
+      : [{ of: field === "appVersion" ? "the application" : "capstan", versions } as const]
   })
 
 export const skewText = ({ of, versions }: Skew): string =>
   `${versions.length} versions of ${of} at work: ${
-    versions.map(([version, workers]) => `${version ?? "one that says none"} (${counted(workers, "worker")})`).join(", ")
+    versions.map(([version, workers]) => `${version ?? "one that says none"} (${counted(workers, "worker")})`).join(
+      ", "
+    )
   }`
 
 export const workersText = (workers: ReadonlyArray<JobStore.WorkerStats>): string =>

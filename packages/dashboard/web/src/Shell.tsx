@@ -126,14 +126,17 @@ const isApple = /Mac|iPhone|iPad/.test(navigator.userAgent)
 const modes = {
   live: ["Live", "bg-completed", "What happens is shown as it happens. Pause"],
   polling: ["Polling", "bg-blocked", "There is no event stream: figures are asked for every few seconds. Pause"],
-  paused: ["Paused", "bg-cancelled", "Nothing is read anew by itself. Go on"]
+  paused: ["Paused", "bg-cancelled", "Nothing is read anew by itself. Go on"],
+  /** Whatever the event stream says: what is shown is not of now. */
+  away: ["Away", "bg-dead", "Nothing can be read now, and it is tried again every few seconds. Pause"]
 } as const
 
 const Foot = ({ onHelp }: { readonly onHelp: () => void }) => {
   const mode = live.useMode()
   const chosen = theme.use()
   const isHidden = payloads.useHidden()
-  const [name, dot, title] = modes[mode]
+  const { isError } = useStats()
+  const [name, dot, title] = modes[isError && mode !== "paused" ? "away" : mode]
   const next = chosen === "system" ? "dark" : chosen === "dark" ? "light" : "system"
   return (
     <div className="flex items-center gap-0.5 md:border-t md:border-line md:pt-2">

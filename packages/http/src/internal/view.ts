@@ -85,6 +85,8 @@ export const statsOf = (stats: JobStore.Stats, isSeen: (queue: string) => boolea
   queues: stats.queues.filter(({ queue }) => isSeen(queue)).map((queue) => present(queue)),
   workers: stats.workers.flatMap((worker) => {
     const queues = worker.queues.filter(isSeen)
-    return queues.length === 0 && worker.queues.length > 0 ? [] : [present({ ...worker, queues, process: worker.process === undefined ? undefined : present(worker.process) })]
+    return queues.length === 0 && worker.queues.length > 0
+      ? []
+      : [present({ ...worker, queues, process: worker.process === undefined ? undefined : present(worker.process) })]
   })
 })

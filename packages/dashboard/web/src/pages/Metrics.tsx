@@ -43,7 +43,7 @@ const some = (value: number): string => value < 10 ? String(Number(value.toFixed
 const charts: ReadonlyArray<Chart> = [
   {
     name: "Wait, p95",
-    what: "From the enqueue to the first start, a delay that was asked for included",
+    what: "From when a record was due to its first start",
     tone: "text-blocked",
     of: ({ wait }) => wait?.p95,
     times: ({ wait }) => wait,

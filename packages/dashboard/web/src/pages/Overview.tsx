@@ -78,7 +78,7 @@ export const Overview = () => {
           />
           <Figure
             name="Wait, p95"
-            title="From the enqueue to the first start, a delay that was asked for included, in the last minute"
+            title="From when a record was due to its first start, in the last minute"
             value={last?.wait === undefined ? "–" : duration(last.wait)}
             before={series.waitBefore === undefined ? undefined : duration(series.waitBefore)}
             line={line((sample) => sample.wait)}

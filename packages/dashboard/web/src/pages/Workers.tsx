@@ -30,7 +30,9 @@ export const Workers = () => {
         <p key={of} className="mx-4 mb-3 rounded-md border border-line bg-raised px-3 py-2 md:mx-6">
           <strong className="font-semibold">{versions.length} versions of {of} are at work:</strong>{" "}
           <span className="text-soft">
-            {versions.map(({ version, workers }) => `${version ?? "one that says none"} (${exact(workers)})`).join(", ")}
+            {versions.map(({ version, workers }) =>
+              `${version ?? "one that says none"} (${exact(workers)})`
+            ).join(", ")}
           </span>
         </p>
       ))}
@@ -58,13 +60,16 @@ export const Workers = () => {
                 },
                 {
                   name: "Runs on",
+                  isWide: true,
                   cell: ({ process }) =>
                     process?.host === undefined && process?.pid === undefined
                       ? <span className="text-faint">–</span>
                       : (
                         <span className="break-all">
                           {process.host}
-                          {process.pid !== undefined && <span className="text-soft">{" "}pid {process.pid}</span>}
+                          {process.pid !== undefined && (
+                            <span className="whitespace-nowrap text-soft">{" "}pid {process.pid}</span>
+                          )}
                         </span>
                       )
                 },
@@ -74,8 +79,10 @@ export const Workers = () => {
                     process === undefined
                       ? <span className="text-faint">–</span>
                       : (
-                        <span className="break-all">
-                          {process.appVersion ?? <span className="text-faint">–</span>}
+                        <span>
+                          <span className="block max-w-44 truncate" title={process.appVersion}>
+                            {process.appVersion ?? <span className="text-faint">–</span>}
+                          </span>
                           {process.capstanVersion !== undefined && (
                             <span className="block text-[11.5px] whitespace-nowrap text-soft">
                               capstan {process.capstanVersion}
@@ -100,7 +107,7 @@ export const Workers = () => {
                   cell: ({ leaseLeft }) =>
                     leaseLeft > 0
                       ? `${brief(leaseLeft)} left`
-                      : <span className="text-dead">ended {brief(-leaseLeft)} ago</span>
+                      : <span className="whitespace-nowrap text-dead">ended {brief(-leaseLeft)} ago</span>
                 },
                 {
                   name: "Queues",

@@ -480,8 +480,10 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
   fact("a worker is shown with what it says of where it runs, and without where it says nothing", function*() {
     const store = yield* JobStore.JobStore
     const process = { host: "web-1", pid: 17, capstanVersion: "1.2.3", appVersion: "a \u0000\u001f\" b" }
-    const shown = Effect.map(store.stats, ({ workers }) =>
-      Object.fromEntries(workers.map(({ process, worker }) => [worker, process])))
+    const shown = Effect.map(
+      store.stats,
+      ({ workers }) => Object.fromEntries(workers.map(({ process, worker }) => [worker, process]))
+    )
     yield* H.enqueue()
     yield* H.renew("w", { process })
     yield* H.renew("v")
