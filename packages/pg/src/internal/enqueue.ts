@@ -145,7 +145,9 @@ export const enqueueOn = (
         Effect.map((reply): ReadonlyArray<JobStore.Enqueued> => [
           { id: record.id, outcome: reply === undefined ? "Existing" : "Inserted" }
         ]),
-        Effect.catch((error) => error.isTransient ? Effect.fail(error) : enqueueLone(record, false))
+        Effect.catch((error) =>
+          error.reason._tag === "OutcomeUnknown" ? Effect.fail(error) : enqueueLone(record, false)
+        )
       )
     })
 
