@@ -26,8 +26,8 @@ import * as Steps from "./functions/steps.ts"
 import * as Unique from "./functions/unique.ts"
 import { lists, reasons } from "./lists.ts"
 import { outbox } from "./outbox.ts"
-import { tables } from "./tables.ts"
 import { processes } from "./processes.ts"
+import { tables } from "./tables.ts"
 
 /** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
 export const lockTimeout = "10s"
@@ -130,6 +130,15 @@ BEGIN
   END LOOP;
 END $do$`
 
+/** Release 0.1.0 has one that knows the event alone. Without a notice where there is none. */
+const dropHappen = ({ schema }: Names): string => `
+DO $do$
+BEGIN
+  IF to_regprocedure('${schema}.happen(json, bigint, boolean)') IS NOT NULL THEN
+    DROP FUNCTION ${schema}.happen(json, bigint, boolean);
+  END IF;
+END $do$`
+
 export const migrations: ReadonlyArray<Migration> = [
   {
     version: 1,
@@ -150,7 +159,7 @@ export const migrations: ReadonlyArray<Migration> = [
     statements: (names) => [
       ...processes(names.schema),
       ...reasons(names.schema),
-      `DROP FUNCTION IF EXISTS ${names.schema}.happen(json, bigint, boolean)`,
+      dropHappen(names),
       ...functions(names),
       ...made([Pages], names),
       settings(names),
