@@ -14,7 +14,7 @@ import { registerHooks } from "node:module"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { PgJobStore } from "../../packages/pg/src/index.ts"
 import { Client as PgCalls } from "../../packages/pg/src/internal/client.ts"
-import { migrations, settings } from "../../packages/pg/src/internal/schema/migrations.ts"
+import { settings, statementsFrom } from "../../packages/pg/src/internal/schema/migrations.ts"
 import { make as makePg } from "../../packages/pg/src/internal/store.ts"
 import { factsInTransactions, inTransactions } from "../../packages/pg/test/ambient.ts"
 import { empty } from "../../packages/pg/test/server.ts"
@@ -127,23 +127,23 @@ const postgres = async (): Promise<Prepare> => {
     `CREATE TABLE ${schema}.now AS SELECT 1800000000000 AS at`,
     `CREATE OR REPLACE FUNCTION ${schema}.clock() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT at FROM ${schema}.now'`
   ], statement))
-  const original = migrations.flatMap(({ statements }) => [...statements(names)])
+  const original = statementsFrom(names, 0)
   const planned = settings(names)
   let changed: ReadonlyArray<string> = []
   const facts = [...factsOf(JobStoreSuite), ...factsInTransactions.map(inTransactions(sql))]
   return async (question) => {
-    await Effect.runPromise(Effect.forEach([...changed, planned], statement))
+    await Effect.runPromise(Effect.forEach([...changed, ...planned], statement))
     changed = []
     const folder = "packages/pg/src/internal/schema/"
-    const loaded = await load<{ readonly migrations: typeof migrations }>(folder, "migrations.ts", question)
-    const mutated = loaded.migrations.flatMap(({ statements }) => [...statements(names)])
+    const loaded = await load<{ readonly statementsFrom: typeof statementsFrom }>(folder, "migrations.ts", question)
+    const mutated = loaded.statementsFrom(names, 0)
     const places = original.flatMap((text, i) => mutated[i] === text ? [] : [i])
     const isFunction = (text: string) =>
       /^\s*CREATE OR REPLACE FUNCTION/.test(text) && !text.includes(".clock() RETURNS")
     if (!question.isOriginal && !(places.length > 0 && places.every((i) => isFunction(original[i]!)))) return undefined
     changed = places.map((i) => original[i]!)
     const exit = await Effect.runPromiseExit(
-      sql.withTransaction(Effect.forEach([...places.map((i) => mutated[i]!), planned], statement))
+      sql.withTransaction(Effect.forEach([...places.map((i) => mutated[i]!), ...planned], statement))
     )
     if (Exit.isFailure(exit)) return "refused by the server"
     const store = makePg(new PgCalls(sql, names.schema, names.channel), {

@@ -494,13 +494,21 @@ for (const version of Releases.kept) {
           )
           assert.strictEqual(dumped, Releases.schemaOf(version))
           const { schemaVersion } = yield* Releases.storeOf(process).describe
-          if (schemaVersion !== latest) return
           const side = yield* Harness.open(newSchema("present"))
+          const present = yield* dump(side.sql, side.schema)
+          if (schemaVersion === latest) {
+            return assert.strictEqual(
+              present,
+              dumped,
+              `schema version ${latest} is not what release ${version} made of it: a release that is out needs a migration, ` +
+                "one that is not is packed again by `npm run release-fixture`"
+            )
+          }
+          const brought = yield* Harness.open(schema)
           assert.strictEqual(
-            yield* dump(side.sql, side.schema),
-            dumped,
-            `schema version ${latest} is not what release ${version} made of it: a release that is out needs a migration, ` +
-              "one that is not is packed again by `npm run release-fixture`"
+            yield* dump(brought.sql, schema),
+            present,
+            `what this release makes of a schema of release ${version} is what it makes where there is none`
           )
         })
       )

@@ -7,7 +7,7 @@ import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
 import { type ClaimedLine, toClaimedLines } from "../src/internal/codec.ts"
-import { bookkeeping, migrations, record as entry } from "../src/internal/schema/migrations.ts"
+import { bookkeeping, statementsFrom } from "../src/internal/schema/migrations.ts"
 import { client, type ClientOptions, store } from "./server.ts"
 
 export * from "./server.ts"
@@ -66,10 +66,7 @@ export const altered = (schema: string, changes: ReadonlyArray<Change>) =>
   Effect.gen(function*() {
     const sql = yield* PgClient.PgClient
     const names = { schema: `"${schema}"`, channel: `capstan_${schema}` }
-    let statements = [
-      ...bookkeeping(names.schema),
-      ...migrations.flatMap((migration) => [...migration.statements(names), entry(names.schema, migration)])
-    ]
+    let statements = [...bookkeeping(names.schema), ...statementsFrom(names, 0)]
     for (const change of changes) {
       const [line, instead] = change.map((part) => part.replaceAll("${s}", names.schema))
       assert.strictEqual(statements.join("\n").split(line!).length, 2, `stands once in the schema: ${line}`)

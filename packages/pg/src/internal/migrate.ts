@@ -7,15 +7,7 @@ import * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { toStoreError } from "./errors.ts"
-import {
-  bookkeeping,
-  latest,
-  lockTimeout,
-  type Migration,
-  migrations,
-  type Names,
-  record
-} from "./schema/migrations.ts"
+import { bookkeeping, latest, lockTimeout, type Names, statementsFrom } from "./schema/migrations.ts"
 
 export interface Applied {
   readonly from: number
@@ -37,16 +29,13 @@ export const migrate = (
       yield* pg.unsafe("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [names.schema])
       const from = yield* versionOf(pg, names)
       if (from === 0) yield* run(pg, bookkeeping(names.schema))
-      for (const migration of migrations) if (migration.version > from) yield* apply(pg, names, migration)
+      yield* run(pg, statementsFrom(names, from))
       return { from, to: Math.max(from, latest) }
     }))
   }).pipe(
     Effect.withTracerEnabled(false),
     Effect.mapError((error) => error._tag === "SqlError" ? toStoreError("migrate", error) : error)
   )
-
-const apply = (pg: SqlClient, names: Names, migration: Migration) =>
-  run(pg, [...migration.statements(names), record(names.schema, migration)])
 
 const run = (pg: SqlClient, statements: ReadonlyArray<string>) =>
   Effect.forEach(statements, (statement) => pg.unsafe(statement).unprepared, { discard: true })

@@ -91,7 +91,7 @@ type Module = Readonly<Record<string, (schema: string, channel: string) => strin
 const made = (modules: ReadonlyArray<Module>, { channel, schema }: Names): ReadonlyArray<string> =>
   modules.flatMap((module) => Object.values(module).map((define) => define(schema, channel)))
 
-/** What stays as it is called: a step that changes one makes all of them anew. */
+/** As they are by now: made anew after whatever steps a schema lacks. */
 const functions = (names: Names): ReadonlyArray<string> =>
   made([
     Parts,
@@ -111,11 +111,15 @@ const functions = (names: Names): ReadonlyArray<string> =>
     Maintain,
     Control,
     Public,
-    Read
+    Read,
+    Pages
   ], names)
 
 /** How the planner is set for the entries: told again after one of them is made anew. */
-export const settings = (names: Names): string => setFor(names, entries, planned)
+export const settings = (names: Names): ReadonlyArray<string> => [
+  setFor(names, entries, planned),
+  setFor(names, walks, walked)
+]
 
 const setFor = ({ schema }: Names, functions: ReadonlyArray<string>, settings: string): string => `
 DO $do$
@@ -139,12 +143,13 @@ BEGIN
   END IF;
 END $do$`
 
+/** What the steps do to tables. A step that has nothing to do there stands for functions that have changed. */
 export const migrations: ReadonlyArray<Migration> = [
   {
     version: 1,
     name: "init",
     readableBy: 1,
-    statements: (names) => [...tables(names.schema), ...outbox(names.schema), ...functions(names), settings(names)]
+    statements: ({ schema }) => [...tables(schema), ...outbox(schema)]
   },
   {
     version: 2,
@@ -156,23 +161,26 @@ export const migrations: ReadonlyArray<Migration> = [
     version: 3,
     name: "pages",
     readableBy: 1,
-    statements: (names) => [
-      ...processes(names.schema),
-      ...reasons(names.schema),
-      dropHappen(names),
-      ...functions(names),
-      ...made([Pages], names),
-      settings(names),
-      setFor(names, walks, walked)
-    ]
+    statements: (names) => [...processes(names.schema), ...reasons(names.schema), dropHappen(names)]
   }
 ]
 
 /** The version of the schema that this code writes. */
 export const latest = migrations.at(-1)!.version
 
+/** All that brings a schema of a version to this release's: the steps that it lacks, and the functions of this release. */
+export const statementsFrom = (names: Names, from: number): ReadonlyArray<string> =>
+  from >= latest ? [] : [
+    ...migrations.filter(({ version }) => version > from).flatMap((migration) => [
+      ...migration.statements(names),
+      record(names.schema, migration)
+    ]),
+    ...functions(names),
+    ...settings(names)
+  ]
+
 /**
- * The steps after a version as a script, for whoever runs migrations by hand. It does what the layer does: one transaction, one
+ * The same as a script, for whoever runs migrations by hand. It does what the layer does: one transaction, one
  * lock, no long wait for the locks of others; and nothing where the schema has another version than was said.
  */
 export const script = (names: Names, from: number): string =>
@@ -188,10 +196,7 @@ BEGIN
     RAISE EXCEPTION 'schema ${names.schema} has version %, and this script is for version ${from}', v_version;
   END IF;
 END $do$`,
-    ...migrations.filter(({ version }) => version > from).flatMap((migration) => [
-      ...migration.statements(names),
-      record(names.schema, migration)
-    ]),
+    ...statementsFrom(names, from),
     "COMMIT"
   ].map((statement) => `${statement.trim()};\n`).join("\n")
 
