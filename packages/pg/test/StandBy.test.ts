@@ -157,6 +157,23 @@ describe("an enqueue takes along who stands by", () => {
       })
   )
 
+  fact("stores the record all the same where the exchange is refused for now", (one) =>
+    Effect.gen(function*() {
+      const { heard } = yield* standing(one)
+      yield* one.sql.unsafe(
+        `CREATE FUNCTION ${schema}.busy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          RAISE 'canceling statement due to lock timeout' USING ERRCODE = 'lock_not_available'; END $$`
+      ).unprepared
+      yield* one.sql.unsafe(
+        `CREATE TRIGGER busy BEFORE INSERT ON ${schema}.claimed FOR EACH ROW EXECUTE FUNCTION ${schema}.busy()`
+      ).unprepared
+      const { id } = yield* Harness.enqueue(one).pipe(
+        Effect.ensuring(Effect.orDie(one.sql.unsafe(`DROP FUNCTION ${schema}.busy CASCADE`).unprepared))
+      )
+      assert.strictEqual((yield* one.store.get(id))?.state, "ready")
+      assert.isTrue((yield* heard)._tag === "Failure")
+    }))
+
   fact("tells both that no answer has come, and what was stored is stored once", (one) =>
     Effect.gen(function*() {
       const { heard } = yield* standing(one)

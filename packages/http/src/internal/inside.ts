@@ -20,12 +20,12 @@ const chunk = 500
 
 type Failure = JobError.JobStoreError | JobError.JobControlError
 
-/** All that match, unless there are more to look at than may be. */
 export interface Looked {
   readonly found: ReadonlyArray<Pick<JobRecord.JobRecord, "id" | "state">>
   readonly isCut: boolean
 }
 
+/** All that match, unless there are more to look at than may be. */
 export const look = (jobs: Jobs.Shape, where: Asked): Effect.Effect<Looked, Failure> =>
   Effect.gen(function*() {
     const found: Array<Looked["found"][number]> = []
