@@ -114,11 +114,11 @@ const children = (deaths: Array<Death>) =>
     }
   })
 
-/** Another forwarder read what one has forwarded already, and comes to send it when the record is long gone. */
+/** Another forwarder read what one has forwarded already, and comes to send it when the record, a member of a flow, is long gone. */
 const lateForwarder = (deaths: Array<Death>, _prefix: string) =>
   Effect.gen(function*() {
     yield* Suite.enqueue({ tag: "P0" })
-    const child = Suite.record({ tag: "P2" })
+    const child = Suite.record({ tag: "P2", flowId: "f" })
     // Whoever comes by until then dies before it removes what it has handed over.
     for (let i = 0; i < 20; i++) deaths.push(["sent", "before"])
     yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete, { children: [child] })

@@ -146,6 +146,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
     instead: "    void until",
     red: [
+      "a record whose attempt closes its key keeps its unique key",
       "unique: of many at the same time",
       "unique: a key stays with its holder",
       "unique, a holder that ",
@@ -374,17 +375,24 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "an event that does nothing": {
     file: "enqueue.ts",
-    line: "  if (isEvent) happen(state, request, now)\n",
+    line: "  if (isEvent) happen(state, request, new Set(records.flatMap((spec) => knownAs(state, spec) ?? [])), now)\n",
     instead: "",
     red: [
       "cancelOn: what has not ended",
       "cancelOn: an event cancels",
       "cancelOn: a record that lives again",
+      "cancelOn, completeOn: an event does nothing to records",
       "completeOn: what has not ended",
       "completeOn: the first completion is kept",
       "completeOn: an event completes before",
       "completeOn: a record that lives again"
     ]
+  },
+  "an event that is about the records of its own call": {
+    file: "listening.ts",
+    line: ".filter((row) => !own.has(row))",
+    instead: "",
+    red: ["cancelOn, completeOn: an event does nothing to records"]
   },
   "an event that a record hears which has ended": {
     file: "state.ts",
@@ -399,7 +407,7 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "an event that completes nothing": {
     file: "listening.ts",
-    line: "    for (const row of state.listening.of(on)) complete(state, row, waitpoint, value, now)\n",
+    line: "    for (const row of others(on)) complete(state, row, waitpoint, value, now)\n",
     instead: "",
     red: [
       "completeOn: what has not ended",
