@@ -120,7 +120,7 @@ describe("counts of many records", () => {
       yield* Fiber.join(asked)
       assert.deepStrictEqual(
         answers.slice(10).map(({ body, status }) => [status, body.matched]),
-        Array(20).fill([200, 1])
+        Array.from({ length: 20 }, () => [200, 1])
       )
       assert.strictEqual(queries.most, 4)
       assert.strictEqual((yield* ask("operator", "/records/cancel", { where, reason: "r" })).body.changed, 1)

@@ -375,7 +375,8 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "an event that does nothing": {
     file: "enqueue.ts",
-    line: "  if (isEvent) happen(state, request, new Set(records.flatMap((spec) => knownAs(state, spec) ?? [])), now)\n",
+    line:
+      "  if (isEvent) happen(state, request, new Set(records.flatMap((spec) => knownAs(state, spec) ?? [])), now)\n",
     instead: "",
     red: [
       "cancelOn: what has not ended",

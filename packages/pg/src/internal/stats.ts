@@ -43,9 +43,11 @@ export const stats = (client: Client, scope: Scope.Scope): JobStore.Shape["stats
       : yield* client.call<{ readonly now: number }>("stats", Query.clock(client.schema), [])
     return {
       now: first!.now,
-      queues: queues.map(({ deltas: _, now, oldest, parked, paused, queue, ...counts }) => ({
+      queues: queues.map((
+        { blocked, cancelled, completed, dead, oldest, parked, paused, queue, ready, running, scheduled, now }
+      ) => ({
         queue,
-        counts,
+        counts: { blocked, scheduled, ready, running, completed, cancelled, dead },
         parked,
         oldestReadyAge: oldest === null ? undefined : now - oldest,
         paused

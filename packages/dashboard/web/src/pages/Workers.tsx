@@ -14,7 +14,8 @@ const skewsOf = (workers: Stats["workers"]) =>
     for (const { leaseLeft, process } of workers) {
       if (leaseLeft > 0) many.set(process?.[field], (many.get(process?.[field]) ?? 0) + 1)
     }
-    const versions = [...many].map(([version, workers]) => ({ version, workers })).sort((a, b) => b.workers - a.workers)
+    const versions = [...many].map(([version, workers]) => ({ version, workers }))
+      .toSorted((a, b) => b.workers - a.workers)
     return versions.length < 2 ? [] : [{ of: field === "appVersion" ? "the application" : "Capstan", versions }]
   })
 
