@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as Conditions from "./internal/conditions.ts"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
@@ -310,7 +311,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
   Jobs,
   Effect.map(JobStore, (store): Shape => {
     const act = (action: ControlAction, where: Selection) =>
-      Effect.andThen(knownAlone(where), controlAll(store, action, where))
+      Effect.andThen(Conditions.known(where), controlAll(store, action, where))
     const page = (query: Query) => queryPage(store, query)
     return {
       get: (id) => Effect.map(store.get(id as JobId), (record) => Option.map(Option.fromUndefinedOr(record), masked)),
@@ -405,47 +406,6 @@ export const layerMetrics = (
   return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => sample(store, Math.max(1, interval))))
 }
 
-/** All of them, each once. */
-const conditions: { readonly [Condition in keyof Selection]-?: true } = {
-  ids: true,
-  tag: true,
-  queue: true,
-  states: true,
-  deadReason: true,
-  blockedReason: true,
-  errorTag: true,
-  label: true,
-  flowId: true,
-  parent: true,
-  concurrencyKey: true,
-  worker: true,
-  enqueuedFrom: true,
-  enqueuedBefore: true
-}
-
-/** A condition that the call does not know: left out, it would mean more records than whoever wrote it has in mind. */
-const unknownOf = (where: Selection): JobControlError | undefined => {
-  const name = Object.entries(where).find(([name, value]) => value !== undefined && !Object.hasOwn(conditions, name))
-    ?.[0]
-  if (name === undefined) return undefined
-  return new JobControlError({
-    option: `where.${name}`,
-    issue: name === "payload"
-      ? "is a condition of query and stream alone: find the records by it there, and give their ids here"
-      : `is no condition, and nothing was read or changed: leave it out, or use one of ${
-        Object.keys(conditions).join(", ")
-      }`
-  })
-}
-
-const knownAlone = (where: Selection): Effect.Effect<void, JobControlError> => {
-  const unknown = unknownOf(where)
-  return unknown === undefined ? Effect.void : Effect.fail(unknown)
-}
-
-/** Whether nothing is asked of a record. */
-const isAll = (where: Selection): boolean => Object.values(where).every((condition) => condition === undefined)
-
 const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page, JobStoreError | JobControlError> => {
   const { cursor, limit = 50, order = "newest", payload, ...where } = query
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
@@ -453,9 +413,10 @@ const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page
       new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
     )
   }
-  const unknown = unknownOf(where)
+  const unknown = Conditions.unknownOf(where)
   if (unknown !== undefined) return Effect.fail(unknown)
-  const issue = payload && (Inside.issueOf(payload) ?? (isAll(where) ? "wants another condition beside it" : undefined))
+  const issue = payload &&
+    (Inside.issueOf(payload) ?? (Conditions.isAll(where) ? "wants another condition beside it" : undefined))
   if (issue !== undefined) return Effect.fail(new JobControlError({ option: "payload", issue }))
   const request = { where, order, limit, cursor }
   return Effect.map(

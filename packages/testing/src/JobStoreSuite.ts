@@ -32,6 +32,7 @@ import { stepFacts } from "./internal/suite/steps.ts"
 import { transitionFacts } from "./internal/suite/transitions.ts"
 import { uniqueFacts } from "./internal/suite/unique.ts"
 import { waitingFacts } from "./internal/suite/waiting.ts"
+import { watchFacts } from "./internal/suite/watch.ts"
 
 export type {
   /**
@@ -64,6 +65,7 @@ export const themes: Readonly<Record<string, ReadonlyArray<Fact>>> = {
   schedules: schedulesFacts,
   steps: stepFacts,
   operate: operateFacts,
+  watch: watchFacts,
   transitions: transitionFacts,
   life: lifeFacts
 }

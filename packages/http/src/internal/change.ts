@@ -30,6 +30,7 @@ export const answered = <A, E extends FromJobs | Forbidden | TooBusy, R>(
       case "JobControlError":
         return new BadRequest({ detail: error.message })
       default:
+        // A switch narrows no type parameter: both errors of the store are above.
         return error as Exclude<E, FromStore>
     }
   })
