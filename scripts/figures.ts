@@ -1,6 +1,6 @@
 /**
- * `npm run figures`: draws and writes `docs/figures` from `benchmarks/results` and `chaos/results`, and fills the tables of the guides
- * with what was measured.
+ * `npm run figures`: draws and writes `docs/figures` from `benchmarks/results`, `chaos/results` and what the simulation kept, and
+ * fills the tables of the guides with what was measured.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"

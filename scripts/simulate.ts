@@ -1,6 +1,7 @@
 /**
- * `npm run simulate [-- --seeds 1000] [--from 1] [--seed 7] [--no-kills] [--json file]`: many seeds, or one again.
+ * `npm run simulate [-- --seeds 1000] [--from 1] [--seed 7] [--no-kills] [--threads 4] [--json file]`: many seeds, or one again.
  *
+ * Seeds are shared out among threads, one for each processor unless told; what is printed does not depend on their number.
  * Fails when an invariant breaks, and when a hundred seeds or more have not reached all that they can. A failed seed is shrunk to what
  * it takes to fail, and printed as a timeline. `--json` keeps what was reached.
  *
@@ -11,8 +12,10 @@ import { Simulation } from "@capstan/testing"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import { writeFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { showCrowd } from "./crowd.ts"
+import { exploreInThreads } from "./simulation/threads.ts"
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     "no-kills": { type: "boolean", default: false },
     json: { type: "string" },
+    threads: { type: "string", default: String(availableParallelism()) },
     workers: { type: "string" },
     store: { type: "string", default: "memory" }
   }
@@ -40,8 +44,10 @@ const kills = !values["no-kills"]
 const enough = 100
 
 const started = performance.now()
-const seeds = Array.from({ length: count }, (_, i) => from + i)
-const exploration = await Effect.runPromise(Simulation.explore(seeds, { kills }))
+const exploration = await exploreInThreads({ from, count, kills, threads: Number(values.threads) }, (explored) => {
+  const seconds = (performance.now() - started) / 1000
+  console.error(`${explored} of ${count} seeds, ${seconds.toFixed(0)} s`)
+})
 const { events, failed, faultPairs, faults, features, runs, steps, transitions } = exploration
 
 const print = (title: string, counts: ReadonlyMap<string, number>) => {

@@ -18,9 +18,9 @@ it("are what the results say (npm run figures)", () => {
   expect([...pictures].filter(([name, svg]) => found.get(name) !== svg).map(([name]) => name)).toEqual([])
 })
 
-it("are of every store", () => {
+it("are of every store, and of both kinds of seeds", () => {
   const named = (folder: string) => readdirSync(root + folder).filter((name) => name.endsWith(".json"))
-  expect(pictures.size).toBe(named("benchmarks/results").length + 2 * named("chaos/results").length)
+  expect(pictures.size).toBe(named("benchmarks/results").length + 2 * named("chaos/results").length + 2)
 })
 
 it.each(["pg", "redis"])("chaos-%s.json has a row for each fault and system, and says what was found", (store) => {

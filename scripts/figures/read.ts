@@ -1,7 +1,8 @@
-/** Every picture and table of `docs/figures`, by its name, from what is committed of the benchmarks and of the fault runs. */
+/** Every picture and table of `docs/figures`, by its name, from what is committed of the benchmarks, the fault runs and the simulation. */
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { type FaultResults, type FaultRow, faults } from "./faults.ts"
+import { simulation, type SimulationResults } from "./simulation.ts"
 import { speed, type SpeedRow } from "./speed.ts"
 
 const titles: Readonly<Record<string, string>> = { memory: "in memory", pg: "Postgres", redis: "Redis" }
@@ -20,6 +21,9 @@ export const figures = (root: string): ReadonlyMap<string, string> => {
         `[\n${results.rows.map((row) => `  ${JSON.stringify(toRow(row))}`).join(",\n")}\n]\n`
       )
     }
+  }
+  for (const name of ["simulation", "simulation-no-kills"]) {
+    pictures.set(`${name}.svg`, simulation(read<SimulationResults>(join(root, "docs/figures", `${name}.json`))))
   }
   return pictures
 }

@@ -27,6 +27,14 @@ text { fill: #1f2328; }
 .muted { fill: #636c76; }
 .small { fill: #636c76; font-size: 11.5px; }
 .strong { font-weight: 600; }
+.tiny { fill: #636c76; font-size: 10.5px; }
+.number { font-size: 11.5px; font-variant-numeric: tabular-nums; }
+.heat-1, .heat-2, .heat-3, .heat-4, .heat-5 { fill: #2f6fdb; }
+.heat-1 { fill-opacity: 0.08; }
+.heat-2 { fill-opacity: 0.16; }
+.heat-3 { fill-opacity: 0.24; }
+.heat-4 { fill-opacity: 0.34; }
+.heat-5 { fill-opacity: 0.46; }
 .bar { fill: #b6bfc9; }
 .bar-ours { fill: #2f6fdb; }
 .whisker { stroke: #1f2328; stroke-width: 1.2; }
@@ -39,7 +47,8 @@ text.small-bad { font-size: 11.5px; font-weight: 400; }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #0d1117; stroke: #30363d; }
   text { fill: #e6edf3; }
-  .muted, .small { fill: #9198a1; }
+  .muted, .small, .tiny { fill: #9198a1; }
+  .heat-1, .heat-2, .heat-3, .heat-4, .heat-5 { fill: #4c8df6; }
   .bar { fill: #4f5863; }
   .bar-ours { fill: #4c8df6; }
   .whisker { stroke: #e6edf3; }

@@ -201,6 +201,8 @@ export interface Shape {
    * One page of the records that match. It looks at a bounded number of records, so a page may be short and have a cursor.
    */
   readonly query: (request: QueryRequest) => Effect.Effect<QueryReply, JobStoreError>
+  /** Whether a text may be the cursor of a page of `query`: callers' texts that cannot are refused before they come here. */
+  readonly isCursor: (text: string) => boolean
   /** Figures of queues and workers, maintained with every write and never scanned. */
   readonly stats: Effect.Effect<Stats, JobStoreError>
   /** An operator's action on a bounded chunk of records, each idempotent. */

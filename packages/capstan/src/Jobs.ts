@@ -413,6 +413,14 @@ const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page
       new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
     )
   }
+  if (cursor !== undefined && !store.isCursor(cursor)) {
+    return Effect.fail(
+      new JobControlError({
+        option: "cursor",
+        issue: "is none that this store gave: pass that of the page before as it is, or none to begin anew"
+      })
+    )
+  }
   const unknown = Conditions.unknownOf(where)
   if (unknown !== undefined) return Effect.fail(unknown)
   const issue = payload &&

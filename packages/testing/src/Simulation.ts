@@ -302,28 +302,47 @@ export const explore = (
   options?: Omit<Options, "seed">
 ): Effect.Effect<Exploration> =>
   Effect.gen(function*() {
-    const events = new Map<string, number>()
-    const transitions = new Map<string, number>()
-    const features = new Map<string, number>()
-    const faults = new Map<string, number>()
-    const faultPairs = new Map<string, number>()
-    let runs = 0
-    let steps = 0
+    let explored = combine([])
     for (const seed of seeds) {
       const report = yield* run({ ...options, seed })
-      runs++
-      steps += report.steps
-      add(events, report.events)
-      add(transitions, report.transitions)
-      add(features, report.features)
-      add(faults, report.faults)
-      add(faultPairs, report.faultPairs)
-      if (report.violations.length > 0) {
-        return { runs, steps, events, transitions, features, faults, faultPairs, failed: report }
-      }
+      const failed = report.violations.length > 0 ? report : undefined
+      explored = combine([explored, { ...report, runs: 1, failed }])
+      if (failed !== undefined) break
     }
-    return { runs, steps, events, transitions, features, faults, faultPairs, failed: undefined }
+    return explored
   })
+
+/**
+ * Several explorations as one: sums, and of the seeds that failed the lowest.
+ *
+ * **Details**
+ *
+ * Explorations can be handed from thread to thread, so that each processor runs seeds of its own.
+ *
+ * @category runs
+ * @since 0.1.0
+ */
+export const combine = (explored: Iterable<Exploration>): Exploration => {
+  let runs = 0
+  let steps = 0
+  let failed: Report | undefined
+  const events = new Map<string, number>()
+  const transitions = new Map<string, number>()
+  const features = new Map<string, number>()
+  const faults = new Map<string, number>()
+  const faultPairs = new Map<string, number>()
+  for (const part of explored) {
+    runs += part.runs
+    steps += part.steps
+    add(events, part.events)
+    add(transitions, part.transitions)
+    add(features, part.features)
+    add(faults, part.faults)
+    add(faultPairs, part.faultPairs)
+    if (part.failed !== undefined && part.failed.seed < (failed?.seed ?? Infinity)) failed = part.failed
+  }
+  return { runs, steps, events, transitions, features, faults, faultPairs, failed }
+}
 
 const add = (sum: Map<string, number>, more: ReadonlyMap<string, number>): void => {
   for (const [name, count] of more) sum.set(name, (sum.get(name) ?? 0) + count)

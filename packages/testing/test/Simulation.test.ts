@@ -71,6 +71,19 @@ describe("Simulation", { timeout: 300_000 }, () => {
     }))
 })
 
+it.live("of several explorations the lowest seed that failed is told", () =>
+  Effect.gen(function*() {
+    const options = { plant: noUnique, kills: true }
+    const parts = yield* Effect.forEach([seeds, seeds.map((seed) => seed + 1000)], (part) =>
+      Simulation.explore(part, options))
+    const failed = parts.map((part) => part.failed!.seed)
+    assert.deepStrictEqual(failed.toSorted((a, b) => a - b), failed)
+    const combined = Simulation.combine(parts.toReversed())
+    assert.strictEqual(combined.failed!.seed, failed[0])
+    assert.strictEqual(combined.runs, parts[0]!.runs + parts[1]!.runs)
+    assert.strictEqual(combined.steps, parts[0]!.steps + parts[1]!.steps)
+  }), 60_000)
+
 /** The same seed makes the same violations with its plant, and none without it. */
 const seeAgain = (failed: Simulation.Report, plant: Plant, kills: boolean) =>
   Effect.gen(function*() {

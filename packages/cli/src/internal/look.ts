@@ -79,10 +79,13 @@ const noneOf = (page: Jobs.Page) =>
     ? "no record matches"
     : `no record matches so far${page.looked === undefined ? "" : `, ${lookedAt(page)}`}`
 
-const goOn = (page: Jobs.Page, limit: number, cursor: string) =>
-  page.records.length < limit && page.looked !== undefined
-    ? `${lookedAt(page)}; go on: --cursor ${cursor}`
-    : `more: --cursor ${cursor}`
+/** As a shell takes it: that of a store of several partitions has bars. */
+const goOn = (page: Jobs.Page, limit: number, cursor: string) => {
+  const option = /^[\w:.~-]+$/.test(cursor) ? `--cursor ${cursor}` : `--cursor '${cursor}'`
+  return page.records.length < limit && page.looked !== undefined
+    ? `${lookedAt(page)}; go on: ${option}`
+    : `more: ${option}`
+}
 
 export const inspect = (session: Session) =>
   Command.make(

@@ -37,6 +37,7 @@ export const enqueueOnly = (
     signal: () => refused("signal"),
     get: () => refused("get"),
     query: () => refused("query"),
+    isCursor: () => true,
     stats: refused("stats"),
     control: () => refused("control"),
     pause: () => refused("pause"),

@@ -136,6 +136,8 @@ export const make = Effect.fnUntraced(function*(
         ({ cursor, looked, rows }) => ({ records: rows.map(Codec.toRecord), cursor, looked })
       ),
 
+    isCursor: Codec.isId,
+
     stats: stats(client, scope),
 
     control: ({ action, cursor, limit, where }) =>

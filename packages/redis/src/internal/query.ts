@@ -21,6 +21,11 @@ export interface Page {
   readonly passed: number
 }
 
+/** As `stop` of the script puts them: a chunk, and a packed id or the beginning or end of the chunk. */
+const cursorPattern = /^\d{1,15}:(?:[-\w.]{22}|~)?$/
+
+export const isCursor = (text: string): boolean => cursorPattern.test(text)
+
 export const page = (
   client: Calls,
   { cursor, limit, order, where }: JobStore.QueryRequest,

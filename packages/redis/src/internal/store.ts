@@ -15,7 +15,7 @@ import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
-import { select } from "./query.ts"
+import { isCursor, select } from "./query.ts"
 import { repair } from "./repair.ts"
 import { isUnheard } from "./replicated.ts"
 import * as Schedules from "./schedules.ts"
@@ -323,6 +323,7 @@ export const make = Effect.fnUntraced(function*(
       ),
 
     query: (request) => select(client, request),
+    isCursor,
 
     stats: Effect.map(client.call<[string, string, string]>("stats", "stats", []), ([now, queues, workers]) => ({
       now: Number(now),

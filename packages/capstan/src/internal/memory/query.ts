@@ -50,6 +50,8 @@ export const select = (
   return { rows, cursor: undefined, looked }
 }
 
+export const isCursor = (text: string): boolean => /^\d{1,15}$/.test(text)
+
 /** Between which rows all that is selected lies. */
 const rangeOf = (
   { isInTime, order: all }: Catalogue,

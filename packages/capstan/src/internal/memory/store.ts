@@ -15,7 +15,7 @@ import { exchange } from "./exchange.ts"
 import { change, keysOf } from "./limits.ts"
 import { EventBuffer, Listeners } from "./listeners.ts"
 import { maintain } from "./maintain.ts"
-import { dependencies, query, results, stats } from "./query.ts"
+import { dependencies, isCursor, query, results, stats } from "./query.ts"
 import { renew } from "./renew.ts"
 import { view } from "./row.ts"
 import * as Schedules from "./schedules.ts"
@@ -95,6 +95,7 @@ const shape = (state: MemoryState, clock: Clock.Clock, listeners: Listeners, ide
         return checkpoints === undefined ? view(row) : { ...view(row), checkpoints }
       }),
     query: (request) => Effect.sync(() => query(state, request)),
+    isCursor,
     stats: Effect.sync(() => stats(state, now())),
     control: (request) => Effect.sync(() => control(state, request, now())),
     pause: (name, paused) =>

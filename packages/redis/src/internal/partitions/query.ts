@@ -5,7 +5,7 @@
 import type { JobError, JobRecord, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Calls } from "../client.ts"
-import { looked, lookedAtOnce, type Page, page } from "../query.ts"
+import { isCursor as isPlaceIn, looked, lookedAtOnce, type Page, page } from "../query.ts"
 import type { Places } from "./places.ts"
 
 /** Where one partition is read. */
@@ -23,6 +23,16 @@ interface Reader {
 
 const ended = "!"
 const divider = "|"
+/** Behind a cursor: the record that it names is of the next page. */
+const itself = "~"
+
+/** One of so many partitions. */
+export const isCursor = (text: string, partitions: number): boolean => {
+  const cursors = text.split(divider)
+  return cursors.length === partitions && cursors.every((cursor) =>
+    cursor === "" || cursor === ended || isPlaceIn(cursor.endsWith(itself) ? cursor.slice(0, -itself.length) : cursor)
+  )
+}
 
 const isBefore = (order: JobStore.QueryRequest["order"], a: JobRecord.JobRecord, b: JobRecord.JobRecord): boolean => {
   const isOlder = a.enqueuedAt < b.enqueuedAt || a.enqueuedAt === b.enqueuedAt && a.id < b.id
@@ -96,7 +106,7 @@ const read = (
         reader.given = 0
         reader.next = cursor === "" ? undefined : cursor
         // Newer ones that come before the next page are not of it: it goes on with the first that was there, itself included.
-        if (reader.cursor === "" && records.length > 0 && request.order === "newest") reader.cursor = `${cursors[0]}~`
+        if (reader.cursor === "" && records.length > 0 && request.order === "newest") reader.cursor = cursors[0] + itself
         if (records.length === 0) reader.cursor = reader.next
         sum.looked += looked
         sum.passed += passed

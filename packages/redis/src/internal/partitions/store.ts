@@ -24,7 +24,7 @@ import { Enqueuer } from "./enqueue.ts"
 import { Exchanger, Renewals } from "./exchange.ts"
 import { Forwarder } from "./forward.ts"
 import { groupBy, nowhere, Places } from "./places.ts"
-import { select } from "./query.ts"
+import { isCursor, select } from "./query.ts"
 import { among, type RoutedSnooze } from "./route.ts"
 import { sumStats } from "./stats.ts"
 import { Suspects } from "./suspects.ts"
@@ -247,6 +247,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
         return { records: where.ids!.flatMap((id) => found.get(id) ?? []), cursor: undefined }
       })
     },
+    isCursor: (text) => isCursor(text, clients.length),
 
     stats,
     control,

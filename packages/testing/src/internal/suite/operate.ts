@@ -331,7 +331,6 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
       for (const name of ["tag", "queue", "errorTag", "label", "flowId", "parent"] as const) {
         assert.deepStrictEqual(yield* found({ [name]: text }), [], name)
       }
-      yield* found({}, text)
       assert.deepStrictEqual(yield* store.keys({ name: text, limit: 10 }), [])
     }
     for (const instant of [-Infinity, Number.MIN_SAFE_INTEGER, Number.MAX_VALUE, Infinity]) {
@@ -348,6 +347,10 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const first = yield* page()
     yield* H.enqueueMany(2)
     yield* H.control({ _tag: "Delete" }, ids[8]!)
+    for (const text of ["", "no cursor", "-1", "1.5", "a\u0000b", `${ids[0]}!`, `${first.cursor} `, `${first.cursor}|${first.cursor}`]) {
+      assert.isFalse(store.isCursor(text), JSON.stringify(text))
+    }
+    assert.isTrue(store.isCursor(first.cursor!), first.cursor)
     const second = yield* page(first.cursor)
     const third = yield* page(second.cursor)
     const seen = [first, second, third].flatMap(({ records }) => records.map(({ id }) => id))
