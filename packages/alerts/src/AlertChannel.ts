@@ -6,9 +6,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Alert as AlertSchema } from "./internal/alert.ts"
@@ -87,7 +89,7 @@ const judge = (
   name: string,
   { headers, status }: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<void, ChannelError> => {
-  if (status < 300) return Effect.void
+  if (status >= 200 && status < 300) return Effect.void
   const message = `${name} answered ${status}`
   const seconds = Number(headers["retry-after"])
   if ((status === 429 || status === 503) && seconds > 0) {
@@ -97,6 +99,11 @@ const judge = (
     ? Effect.fail(new ChannelAway({ message }))
     : Effect.fail(new ChannelRefused({ message }))
 }
+
+/** After a redirect the body would be gone, the answer that of another page, and a header that authorises elsewhere. */
+const unredirected = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) =>
+    Effect.provideService(effect, FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" }))
 
 const post = (
   name: string,
@@ -111,6 +118,7 @@ const post = (
       HttpClientRequest.bodyJsonUnsafe(body)
     )
     const response = yield* client.execute(request).pipe(
+      unredirected,
       Effect.timeout(patience),
       Effect.mapError(() => new ChannelAway({ message: `${name} is not reached, or does not answer` }))
     )

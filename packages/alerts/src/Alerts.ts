@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import { Job, JobGroup, Jobs, JobSchedule, JobSchedules, type JobStore, JobWorker } from "capstan"
+import { Job, JobContext, JobGroup, Jobs, JobSchedule, JobSchedules, type JobStore, JobWorker } from "capstan"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -61,6 +61,8 @@ const Standing = Schema.Struct({ finding: Finding, since: Schema.Number, toldAt:
 
 type Standing = typeof Standing.Type
 
+type Finding = typeof Finding.Type
+
 /** What one look leaves for the next: the record of the look is the memory, so it survives every process. */
 const Look = Schema.Struct({ snapshot: Snapshot, standing: Schema.Array(Standing) })
 
@@ -81,9 +83,9 @@ const jobsOf = (queue: string) => ({
     queue,
     payload: Message,
     error: Schema.Union([ChannelAway, ChannelBusy, ChannelRefused]),
-    // An end must not overtake its beginning: of one thing to one channel a message waits until the one before has ended, and
-    // of those that wait the last is told.
-    unique: { key: ({ alert, channel }) => `${channel}/${alert.key}`, onConflict: "runAfter" },
+    // An end must not overtake its beginning: of one thing to one channel a message waits until the one that has begun ends, and
+    // of those that wait, the first included, the last is told.
+    unique: { key: ({ alert, channel }) => `${channel}/${alert.key}`, onConflict: "replace" },
     maxAttempts: 100,
     retryFor: "12 hours",
     onError: {
@@ -119,14 +121,15 @@ export const layer = (options: Options): Layer.Layer<never, never, JobStore.JobS
   const handlers = Layer.mergeAll(
     look.toLayer(() =>
       Effect.gen(function*() {
+        const { id } = yield* JobContext.JobContext
         const before = yield* lastLook(look._tag)
         const snapshot = yield* take
         const { standing, told } = judge({ rules, snapshot, before, repeatMillis, ignored: queue })
         for (const alert of told) {
           for (const channel of Object.keys(channels)) {
-            // The same message when this look is tried again: it is about the same beginning, and the same time of telling.
+            // The same message when this look is tried again, however much later: what was before is the same then.
             yield* tell.enqueue({ channel, alert }, {
-              idempotencyKey: `${channel}/${alert.key}/${alert.state}/${alert.since}/${before?.snapshot.at ?? 0}`
+              idempotencyKey: `${channel}/${alert.key}/${alert.state}/${before?.snapshot.at ?? id}`
             })
           }
         }
@@ -160,7 +163,14 @@ const lastLook = (tag: string) =>
     return Option.getOrUndefined(decoded)
   })
 
-/** What stands now, and what of it is to be told. */
+const urgency = { warning: 0, critical: 1 } as const
+
+const moreUrgent = (a: Finding, b: Finding): Finding => urgency[b.severity] > urgency[a.severity] ? b : a
+
+/**
+ * What stands now, and what of it is to be told. Rules may find the same: it stands once, is due when the first of them has waited long
+ * enough, and is told once more where another of them finds it more urgent.
+ */
 export const judge = ({ before, ignored, repeatMillis, rules, snapshot }: {
   readonly rules: ReadonlyArray<AlertRule>
   readonly snapshot: Snapshot
@@ -173,24 +183,31 @@ export const judge = ({ before, ignored, repeatMillis, rules, snapshot }: {
     list.filter(({ queue }) => queue !== ignored)
   const seen = { ...snapshot, queues: others(snapshot.queues), dead: others(snapshot.dead) }
   const stood = new Map((before?.standing ?? []).map((standing) => [standing.finding.key, standing]))
+  const found = new Map<string, Array<{ readonly finding: Finding; readonly forMillis: number }>>()
+  for (const { forMillis, look } of rules) {
+    for (const finding of look(seen, before?.snapshot)) {
+      const same = found.get(finding.key)
+      if (same === undefined) found.set(finding.key, [{ finding, forMillis }])
+      else same.push({ finding, forMillis })
+    }
+  }
   const told: Array<typeof Alert.Type> = []
   const say = (state: "firing" | "resolved", { finding, since }: Standing) =>
     void told.push({ ...finding, state, since, at: snapshot.at })
 
-  const standing = rules.flatMap((rule) =>
-    rule.look(seen, before?.snapshot).map((finding): Standing => {
-      const earlier = stood.get(finding.key)
-      stood.delete(finding.key)
-      const since = earlier?.since ?? snapshot.at
-      const now: Standing = { ...earlier, finding, since }
-      const isDue = now.toldAt === undefined
-        ? snapshot.at - since >= rule.forMillis
-        : snapshot.at - now.toldAt >= repeatMillis
-      if (!isDue) return now
-      say("firing", now)
-      return { ...now, toldAt: snapshot.at }
-    })
-  )
-  for (const over of stood.values()) if (over.toldAt !== undefined) say("resolved", over)
+  const standing = [...found].map(([key, findings]): Standing => {
+    const earlier = stood.get(key)
+    const since = earlier?.since ?? snapshot.at
+    const ripe = findings.filter(({ forMillis }) => snapshot.at - since >= forMillis).map(({ finding }) => finding)
+    const finding = ripe.length === 0 ? findings[0]!.finding : ripe.reduce(moreUrgent)
+    const now: Standing = { ...earlier, finding, since }
+    const isDue = earlier?.toldAt === undefined
+      ? ripe.length > 0
+      : snapshot.at - earlier.toldAt >= repeatMillis || moreUrgent(earlier.finding, finding) !== earlier.finding
+    if (!isDue) return now
+    say("firing", now)
+    return { ...now, toldAt: snapshot.at }
+  })
+  for (const [key, over] of stood) if (!found.has(key) && over.toldAt !== undefined) say("resolved", over)
   return { standing, told }
 }

@@ -2,7 +2,7 @@
 import { type AlertChannel, AlertRule, Alerts } from "@capstan/alerts"
 import { AlertChannel as Channel } from "@capstan/alerts"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
+import { Job, JobError, JobGroup, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
 import { Effect, Layer, Option, Schema } from "effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { TestClock } from "effect/testing"
@@ -212,5 +212,84 @@ describe("alerts", () => {
         assert.deepStrictEqual(said(team), ["firing dead/Ship"])
       })
     )
+  })
+
+  it.effect("tell once of what two rules find, and once more where one of them finds it more urgent", () => {
+    const team = ear()
+    const twice = [
+      AlertRule.oldestReady({ longerThan: "5 minutes" }),
+      AlertRule.oldestReady({ longerThan: "1 hour", severity: "critical" }),
+      AlertRule.noWorker(),
+      AlertRule.noWorker({ for: "10 minutes" })
+    ]
+    return running(
+      { channels: { team }, rules: twice, repeatEvery: "4 hours" },
+      1,
+      Effect.gen(function*() {
+        yield* Job.make("Nobody", { queue: "lonely" }).enqueue()
+        yield* TestClock.adjust("20 minutes")
+        const early = ["firing noWorker/lonely", "firing oldestReady/lonely"]
+        assert.deepStrictEqual(said(team), early)
+        yield* TestClock.adjust("2 hours")
+        assert.deepStrictEqual(said(team), [...early, "firing oldestReady/lonely"])
+        assert.deepStrictEqual(team.told.map(({ severity }) => severity), ["critical", "warning", "critical"])
+      })
+    )
+  })
+
+  it.effect("tell the end of all that they have told, also through a channel that is slower than they are", () => {
+    const told: Array<string> = []
+    const slow: AlertChannel.AlertChannel = {
+      send: ({ key, state }) => Effect.andThen(Effect.sleep("9 seconds"), Effect.sync(() => told.push(`${state} ${key}`)))
+    }
+    // Everything at once, for one look: fifty messages for ten slots.
+    const keys = Array.from({ length: 50 }, (_, i) => `own/${i}`)
+    const burst: AlertRule.AlertRule = {
+      look: (_, before) =>
+        before === undefined ? keys.map((key) => ({ key, severity: "critical", title: key, detail: "" })) : [],
+      forMillis: 0
+    }
+    return running(
+      { channels: { slow }, rules: [burst] },
+      1,
+      Effect.gen(function*() {
+        yield* TestClock.adjust("10 minutes")
+        const last = keys.map((key) => told.findLast((one) => one.endsWith(` ${key}`)))
+        assert.deepStrictEqual(last, keys.map((key) => `resolved ${key}`))
+      })
+    )
+  })
+
+  it.effect("tell nothing twice when a look is tried again", () => {
+    const [first, second] = [ear(), ear()]
+    return Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const failures: Array<string> = []
+      // The second message of the first look that tells is refused once: the look is tried again a second later.
+      const failing = JobStore.JobStore.of({
+        ...store,
+        enqueue: (request) =>
+          Effect.suspend(() => {
+            const tells = request.records.some(({ payload, tag }) =>
+              tag === "capstan.alerts.tell" && payload.includes("\"second\""))
+            if (!tells || failures.length > 0) return store.enqueue(request)
+            failures.push("once")
+            return Effect.fail(new JobError.JobStoreError({
+              reason: new JobError.Unavailable({ operation: "enqueue", detail: "for a moment" })
+            }))
+          })
+      })
+      const alerts = Alerts.layer({ channels: { first, second }, rules }).pipe(
+        Layer.provide(Layer.succeed(JobStore.JobStore, failing)),
+        Layer.provide(FetchHttpClient.layer)
+      )
+      yield* Layer.build(alerts)
+      yield* Layer.build(WorkerLive.pipe(Layer.provide(Layer.succeed(JobStore.JobStore, store))))
+      yield* TestClock.adjust("1 minute")
+      yield* Ship.enqueue({ n: -1 })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(failures, ["once"])
+      assert.deepStrictEqual([said(first), said(second)], [["firing dead/Ship"], ["firing dead/Ship"]])
+    }).pipe(Effect.scoped, Effect.provide(JobStore.layerMemory(), { local: true }))
   })
 })

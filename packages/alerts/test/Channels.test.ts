@@ -26,12 +26,14 @@ const refuses = (path: string, body: any): boolean =>
     ? body.dedup_key.length > 255 || body.payload.summary.length > 1024 || JSON.stringify(body).length > 512 * 1024
     : path.startsWith("/services/") && body.text.length > 40_000
 
+const paths: Array<string> = []
 let received: { readonly path: string; readonly headers: IncomingMessage["headers"]; readonly body: any } | undefined
 
 const server = createServer((request, response) => {
   let text = ""
   request.setEncoding("utf8").on("data", (part: string) => text += part).on("end", () => {
-    received = { path: request.url!, headers: request.headers, body: JSON.parse(text) }
+    paths.push(request.url!)
+    received = { path: request.url!, headers: request.headers, body: text === "" ? {} : JSON.parse(text) }
     response.writeHead(refuses(request.url!, received.body) ? 400 : answer.status, answer.headers).end()
   })
 })
@@ -44,6 +46,7 @@ afterAll(() => void server.close())
 beforeEach(() => {
   answer = { status: 200 }
   received = undefined
+  paths.length = 0
 })
 
 const send = (channel: AlertChannel.AlertChannel, alert = firing) =>
@@ -136,6 +139,14 @@ describe("channels", () => {
     assert.strictEqual(error._tag, expected)
     if (error._tag === "ChannelBusy") assert.strictEqual(error.retryAfter, 7000)
     assert.notInclude(JSON.stringify(error), "s3cret")
+  })
+
+  it.each([301, 302, 307, 308])("an answer of %i is refused, and nobody is told elsewhere", async (status) => {
+    answer = { status, headers: { location: `${api}/login` } }
+    const channel = AlertChannel.webhook({ url: `${api}/alerts`, headers: { "x-api-key": Redacted.make("s3cret") } })
+    const error = await Effect.runPromise(Effect.flip(send(channel)))
+    assert.strictEqual(error._tag, "ChannelRefused")
+    assert.deepStrictEqual(paths, ["/alerts"])
   })
 
   it("a channel that nobody answers at is away", async () => {

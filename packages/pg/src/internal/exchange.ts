@@ -103,7 +103,8 @@ export class Exchanges {
           nextDueIn: reply.nextDueIn ?? undefined,
           maintainIn: reply.maintainIn ?? undefined,
           cancel: reply.cancel,
-          more: reply.more
+          more: reply.more,
+          fits: fitsOf(text.length, claimed.reduce((sum, { lines }) => sum + lines.length, 0))
         }
       },
       ended: () => {
@@ -112,6 +113,16 @@ export class Exchanges {
     }
   }
 }
+
+/**
+ * Characters of an answer, at most. A claim's lines lie in the server's `work_mem` (4 MB) more than once, and beyond that on disk: of
+ * payloads of 10 KB, 562 at a time were worked off at 3.6 k/s, 100 at 11, 200 at 13, and 50 at 6.
+ */
+const atOnce = 2_000_000
+
+/** How many such records an answer has that is no longer than that, where this one is half as long already. */
+const fitsOf = (length: number, claimed: number): number | undefined =>
+  claimed === 0 || length * 2 < atOnce ? undefined : Math.max(1, Math.floor(atOnce * claimed / length))
 
 /** What the function takes, in this order, and as what it is sent where that is something else. */
 const taken: ReadonlyArray<readonly [name: string, sentAs?: string]> = [
