@@ -118,3 +118,28 @@ describe("rows of claims", () => {
       assert.strictEqual(reconciled, 1)
     }))
 })
+
+describe("an answer", () => {
+  it.live("says how many of its records fit in two megabytes, where it is half as long already", () =>
+    Effect.gen(function*() {
+      const one = yield* side
+      yield* Harness.empty(one)
+      const fitsFor = (count: number, bytes: number) =>
+        Effect.gen(function*() {
+          const payload = JSON.stringify("x".repeat(bytes))
+          yield* one.store.enqueue({ records: Array.from({ length: count }, () => Harness.record({ payload })) })
+          const { claimed, fits } = yield* Harness.exchange(one, {
+            demand: [{ queue: "default", slots: count, share: count }],
+            total: count
+          })
+          assert.strictEqual(claimed.length, count)
+          return fits
+        })
+      const fits = yield* fitsFor(150, 10_000)
+      assert.isAtLeast(fits!, 195)
+      assert.isAtMost(fits!, 200)
+      assert.strictEqual(yield* fitsFor(1, 3_000_000), 1)
+      assert.isUndefined(yield* fitsFor(1000, 100))
+      assert.isUndefined(yield* fitsFor(50, 10_000))
+    }))
+})
