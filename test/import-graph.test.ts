@@ -62,6 +62,7 @@ describe("the sources", () => {
         "effect/http/HttpIncomingMessage",
         "effect/http/HttpRouter",
         "effect/http/HttpServer",
+        "effect/http/HttpServerError",
         "effect/http/HttpServerRequest",
         "effect/http/HttpServerResponse",
         "effect/observability/PrometheusMetrics"

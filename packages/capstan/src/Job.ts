@@ -21,6 +21,7 @@ import * as operations from "./internal/operations.ts"
 import * as Payload from "./internal/payload.ts"
 import * as Propagate from "./internal/propagate.ts"
 import { Request } from "./internal/request.ts"
+import { pointers } from "./internal/sensitive.ts"
 import type { JobContext } from "./JobContext.ts"
 import { JobGone } from "./JobError.ts"
 import type { EnqueueError, JobCancelled, JobDead, JobStoreError } from "./JobError.ts"
@@ -69,6 +70,8 @@ export interface Job<
   readonly [TypeId]: D.Definition
   readonly _tag: Tag
   readonly queue: Queue
+  /** What a payload may have at most, as it is encoded, in bytes. */
+  readonly maxPayloadBytes: number
   readonly payloadSchema: Payload
   readonly successSchema: Success
   readonly errorSchema: Error
@@ -169,6 +172,8 @@ export interface Any {
   readonly [TypeId]: D.Definition
   readonly _tag: string
   readonly queue: string
+  /** What a payload may have at most, as it is encoded, in bytes. */
+  readonly maxPayloadBytes: number
   readonly payloadSchema: Schema.Top
   readonly successSchema: Schema.Top
   readonly errorSchema: Schema.Top
@@ -291,6 +296,7 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
     [TypeId]: job,
     _tag: job.tag,
     queue: job.queue,
+    maxPayloadBytes: job.maxPayloadBytes,
     annotations,
     isBatch: job.batch !== undefined,
     ...schemas,
@@ -330,7 +336,13 @@ export const version = <S extends Schema.Top, Out>(
   lift: (payload: S["Type"]) => Out
 ): PreviousVersion<
   Out
-> => ({ version, codec: Codec.make(schema), lift } satisfies D.Previous as D.Previous as PreviousVersion<Out>)
+> =>
+  ({
+    version,
+    codec: Codec.make(schema),
+    sensitive: () => pointers(schema),
+    lift
+  }) satisfies D.Previous as D.Previous as PreviousVersion<Out>
 
 /**
  * Lets the value of a Reference (a tenant, a request id) travel with the records of a job: from the fiber that enqueues

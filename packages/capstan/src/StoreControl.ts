@@ -18,6 +18,7 @@ import type { WorkerProcess } from "./StoreWork.ts"
  * @since 0.1.0
  */
 export interface Selection {
+  /** Each once, and in pages as any other selection. */
   readonly ids?: ReadonlyArray<JobId> | undefined
   readonly tag?: string | undefined
   readonly queue?: string | undefined
@@ -123,7 +124,8 @@ export interface ControlRequest {
 }
 
 /**
- * The answer to a control action. `cursor` is present while more may match.
+ * The answer to a control action. `cursor` is present while more may match. Of an id that no record has it is told once, however many
+ * chunks there are.
  *
  * @category control
  * @since 0.1.0

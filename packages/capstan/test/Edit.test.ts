@@ -1,6 +1,6 @@
 /** A payload that somebody edits as JSON, where some of it is masked. */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobStore } from "capstan"
+import { Job, JobGroup, type JobRecord, Jobs, JobStore } from "capstan"
 import { Effect, Layer, Option, Redacted, Schema } from "effect"
 import { settle, withWorker } from "./harness.ts"
 
@@ -136,5 +136,84 @@ describe("whether a worker could read a payload", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(issueOf(Pay, { to: "a", pin: Redacted.make("1") }))
       assert.include(error.message, "is one of Moved, not of Pay")
+    }).pipe(Effect.provide(storeOnly)))
+})
+
+const Pin = Schema.String.annotate({ sensitive: true })
+
+class Loose extends Job.make("Pinned", { payload: { to: Schema.String, pin: Pin } }) {}
+
+/** Its check names the value. */
+class Strict extends Job.make("Pinned", {
+  payload: {
+    to: Schema.String,
+    pin: Pin.check(Schema.makeFilter((pin: string) => pin.length > 8 || `${pin} is too short`))
+  }
+}) {}
+
+describe("what is wrong with a payload names nothing that is masked in it", () => {
+  /** What the store has of a record that a worker could not read. */
+  const stored = (id: JobRecord.JobId) =>
+    Effect.gen(function*() {
+      yield* settle
+      const record = (yield* (yield* JobStore.JobStore).get(id))!
+      assert.strictEqual(record.deadReason, "InvalidPayload")
+      assert.notInclude(JSON.stringify([record.failures, record.attempts]), "4242")
+      return record.failures.map(({ message }) => message)
+    })
+
+  it.effect("where a worker's lift throws, as the store keeps it", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Old.enqueue({ to: "a", pin: Redacted.make("4242") })
+      assert.deepStrictEqual(yield* stored(id), ["<redacted> is too short"])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Telling), Telling.toLayer(() => Effect.void)))))
+
+  it.effect("where a worker's schema does not take it", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Loose.enqueue({ to: "a", pin: "4242" })
+      assert.match((yield* stored(id))[0]!, /^<redacted> is too short/)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Strict), Strict.toLayer(() => Effect.void)))))
+
+  it.effect("where it was masked by the older schema alone", () => {
+    class Plain extends Job.make("Pinned", {
+      payload: { secret: Schema.String },
+      version: 2,
+      previous: [
+        Job.version(1, Schema.Struct({ to: Schema.String, pin: Pin }), ({ pin }): { secret: string } => {
+          throw new Error(`${pin} is too short`)
+        })
+      ]
+    }) {}
+    return Effect.gen(function*() {
+      const { id } = yield* Loose.enqueue({ to: "a", pin: "4242" })
+      assert.deepStrictEqual(yield* stored(id), ["<redacted> is too short"])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Plain), Plain.toLayer(() => Effect.void))))
+  })
+
+  it.effect("where a worker of an earlier release has stored it", () =>
+    Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Loose.enqueue({ to: "a", pin: "red" })
+      const demand = [{ queue: "default", slots: 1, share: 1 }]
+      const work = { worker: "w", lease: 30_000, demand: [], total: 0, settlements: [] }
+      const { claimed: [at] } = yield* store.exchange({ ...work, demand, total: 1 })
+      const failure = { kind: "Defect", tag: "InvalidPayload", message: "red, not <redacted>" } as const
+      const outcome = { _tag: "Dead", reason: "InvalidPayload", failure } as const
+      yield* store.exchange({ ...work, settlements: [{ id, fence: at!.fence, outcome, finishedAfter: 0 }] })
+      const { attempts, failures } = Option.getOrThrow(yield* jobs.get(id))
+      for (const found of [...failures, attempts[0]!.failure!]) {
+        assert.strictEqual(found.message, "<redacted>, not <redacted>")
+      }
+    }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("where it is edited with the mask left in", () =>
+    Effect.gen(function*() {
+      const jobs = yield* Jobs.Jobs
+      const { id } = yield* Loose.enqueue({ to: "a", pin: "4242" })
+      const { payload } = Option.getOrThrow(yield* jobs.get(id))
+      const error = yield* Effect.flip(jobs.editAndReplayJson(Strict, id, payload.replace("\"a\"", "\"b\"")))
+      assert.include(error.message, "<redacted> is too short")
+      assert.notInclude(JSON.stringify([error, error.message]), "4242")
     }).pipe(Effect.provide(storeOnly)))
 })

@@ -42,6 +42,26 @@ describe("records by what is inside of their payloads", () => {
       assert.deepStrictEqual(yield* find({ "/to/length": 2 }), [])
     }).pipe(Effect.provide(layer)))
 
+  it.effect("are found among ids, a page at a time", () =>
+    Effect.gen(function*() {
+      const ids = yield* fill(15)
+      const jobs = yield* Jobs.Jobs
+      const query = { ids, limit: 1, payload: { "/n": 0 }, order: "oldest" } as const
+      const first = yield* jobs.query(query)
+      assert.deepStrictEqual(first.records.map(({ id }) => id), [ids[0]])
+      const second = yield* jobs.query({ ...query, cursor: Option.getOrThrow(first.cursor) })
+      assert.deepStrictEqual(second.records.map(({ id }) => id), [ids[7]])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("are found in a store that has no pages of ids, more of them than were asked for", () =>
+    Effect.gen(function*() {
+      const ids = yield* fill(15)
+      const jobs = yield* Jobs.Jobs
+      const { cursor, records } = yield* jobs.query({ ids, limit: 1, payload: { "/n": 0 }, order: "oldest" })
+      assert.deepStrictEqual(records.map(({ id }) => id), [ids[0], ids[7], ids[14]])
+      assert.isTrue(Option.isNone(cursor))
+    }).pipe(Effect.provide(storeWith(({ query }) => ({ query: (request) => query({ ...request, limit: 1000 }) })))))
+
   it.effect("come in pages that have each once, in either order", () =>
     Effect.gen(function*() {
       const ids = yield* fill(1300)

@@ -155,6 +155,12 @@ describe("looking", () => {
       for (
         const [args, message] of [
           [["list", "--since", "yesterday"], "--since must be an instant"],
+          // Bare numbers, which JavaScript reads as a year or a month: an age has a unit.
+          [["list", "--since", "5"], "--since must be an instant"],
+          [["list", "--before", "45"], "--before must be an instant"],
+          [["delete", "--before", "2045"], "--before must be an instant"],
+          [["reschedule", "--all", "--at", "5"], "--at must be an instant"],
+          [["reschedule", "--all", "--at", "soon", "--dry-run"], "--at must be an instant"],
           [["list", "--limit", "0"], "must be an integer from 1 to 1000"],
           [["retry"], "retry what? Give ids, or flags"],
           [["limits", "set", "mail"], "Give --concurrency"],

@@ -26,6 +26,27 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()(
 }
 
 /**
+ * The body of the request is longer than any request of the API needs to be: it was not read to its end, and nothing was changed. Name
+ * less in one request.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()(
+  "BodyTooLarge",
+  {
+    detail: Schema.String,
+    /** How many bytes a body may have. */
+    limit: Schema.Int
+  },
+  { httpApiStatus: 413 }
+) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/**
  * Nobody knows who asks. Sign in, or send credentials.
  *
  * @category errors

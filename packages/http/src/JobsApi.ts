@@ -21,6 +21,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Schema from "effect/Schema"
 import {
   BadRequest,
+  BodyTooLarge,
   Forbidden,
   RecordNotFound,
   ScheduleNotFound,
@@ -56,13 +57,14 @@ export class Caller extends Context.Service<Caller, {
 }>()("@capstan/http/JobsApi/Caller") {}
 
 /**
- * Stands before every route: loopback where there is no authorisation, origin and header of a change, and who asks.
+ * Stands before every route: loopback where there is no authorisation, origin and header of a change, who asks, and how much of a body
+ * is read.
  *
  * @category guard
  * @since 0.1.0
  */
 export class Guard extends HttpApiMiddleware.Service<Guard, { provides: Caller }>()("@capstan/http/JobsApi/Guard", {
-  error: [BadRequest, Unauthorized, Forbidden]
+  error: [BadRequest, BodyTooLarge, Unauthorized, Forbidden]
 }) {}
 
 /**

@@ -64,6 +64,9 @@ export interface Options {
  *
  * With `Auth.none` a server that listens on another address than a loopback one is a defect at construction.
  *
+ * Of the body of a request at most 1 MiB is read, or twice the largest `maxPayloadBytes` of the jobs of `groups` and 64 KiB where that is
+ * more. A longer one is answered with 413 and `BodyTooLarge`.
+ *
  * **Example**
  *
  * ```ts
@@ -93,7 +96,7 @@ export const layer = (options?: Options): Layer.Layer<
         options?.watch ?? false
       )
     ),
-    Layer.provide(Guard.layer(origins)),
+    Layer.provide(Guard.layer(origins, Guard.mostOf(options?.groups ?? []))),
     Layer.provide(secured(dataHeaders)),
     Layer.provide(under(prefix)),
     Layer.provide(HttpServer.layerServices)

@@ -1,8 +1,8 @@
 /** Who did what to how many records, also where it was refused or went wrong. */
 import { AuditLog } from "@capstan/http"
 import { assert, describe, it } from "@effect/vitest"
-import { JobError, JobStore } from "capstan"
-import { Deferred, Effect, Layer, Logger } from "effect"
+import { Job, JobError, JobGroup, JobStore } from "capstan"
+import { Deferred, Effect, Layer, Logger, Schema } from "effect"
 import { changeOf, credentials, Greet, serve, token } from "./harness.ts"
 
 /** A memory store that is away for some verbs. */
@@ -69,6 +69,18 @@ describe("the audit log", () => {
         ["admin", "Failed"],
         ["admin", "Failed"]
       ])
+    }).pipe(Effect.scoped))
+
+  it.live("says where a payload was wrong, and not what it has there", () =>
+    Effect.gen(function*() {
+      const Pin = Schema.String.annotate({ sensitive: true }).check(Schema.isMinLength(8))
+      const Pay = Job.make("Pay", { payload: { pin: Pin } })
+      const { ask, audited } = yield* serve({ groups: [JobGroup.make(Pay)] })
+      const { body, status } = yield* ask("admin", "/records/enqueue", { job: "Pay", payload: `{"pin":"4242"}` })
+      assert.deepStrictEqual([status, body.issues.map(({ pointer }: any) => pointer)], [400, ["/pin"]])
+      assert.strictEqual(audited.length, 1)
+      assert.include(JSON.stringify(audited), "at /pin")
+      assert.notInclude(JSON.stringify(audited), "4242")
     }).pipe(Effect.scoped))
 
   it.live("says that the caller went away before the action ended", () =>

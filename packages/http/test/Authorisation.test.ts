@@ -1,7 +1,8 @@
 /** Who may do what: each principal times each route, and changes that no page of ours has asked for. */
 import { Auth, JobsApi, Permission } from "@capstan/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Redacted } from "effect"
+import { Job, JobSchedules } from "capstan"
+import { Cause, Context, Effect, Exit, Redacted } from "effect"
 import { isLoopbackAddress } from "../src/internal/origin.ts"
 import { Bill, changeOf, credentials, everybody, Greet, principals, raw, serve, token, type Who } from "./harness.ts"
 import { expected, mismatches, requestOf, routes } from "./matrix.ts"
@@ -74,6 +75,87 @@ describe("rules per queue", () => {
       assert.notInclude(
         (yield* ask("mailAdmin", "/records/delete", { where: { ids: [bill.id] } })).body.detail,
         "billing"
+      )
+    }).pipe(Effect.scoped))
+
+  it.live("who may see one queue is not told by where a page ends what is in another", () =>
+    Effect.gen(function*() {
+      const { ask, context } = yield* serve()
+      const mails: Array<string> = []
+      for (const name of ["a", "b"]) {
+        yield* Effect.provide(Bill.enqueueMany([{ amount: 1 }, { amount: 2 }], { tags: ["x"] }), context)
+        mails.push((yield* Effect.provide(Greet.enqueue({ name }, { tags: ["x"] }), context)).id)
+      }
+      const [bill] = yield* Effect.provide(Bill.enqueueMany([{ amount: 3 }]), context)
+      for (const query of ["tag=Bill&limit=1", `ids=${bill!.id}&limit=1`, "queue=mail&tag=Bill&limit=1"]) {
+        const { body, status } = yield* ask("mailAdmin", `/records?${query}`)
+        assert.deepStrictEqual([status, body], [200, { records: [] }], query)
+      }
+      for (const order of ["newest", "oldest"]) {
+        const right = order === "oldest" ? mails : mails.toReversed()
+        const { body: first } = yield* ask("mailAdmin", `/records?label=x&limit=1&order=${order}`)
+        const more = `/records?label=x&limit=1&order=${order}&cursor=${encodeURIComponent(first.cursor)}`
+        const { body: second } = yield* ask("mailAdmin", more)
+        assert.deepStrictEqual([first, second].flatMap(({ records }) => records.map(({ id }: any) => id)), right)
+        for (const { cursor = "" } of [first, second]) {
+          assert.isTrue(cursor === "" || cursor.includes("mail"), cursor)
+          assert.notInclude(cursor, "billing")
+        }
+      }
+      const wrong = yield* ask("mailAdmin", "/records?cursor=1")
+      assert.deepStrictEqual([wrong.status, wrong.body._tag], [400, "BadRequest"])
+    }).pipe(Effect.scoped))
+
+  it.live("who may see some queues pages through all that is in them, in order, and through nothing else", () =>
+    Effect.gen(function*() {
+      const some = Auth.principal("some", "viewer", { queues: ["mail", "billing"] })
+      const { ask, context, jobs } = yield* serve({ auth: everybody({ some }) })
+      const Hidden = Job.make("Hidden", { queue: "hidden" })
+      for (let n = 0; n < 4; n++) {
+        yield* Effect.provide(Greet.enqueueMany([{ name: "a" }, { name: "b" }]), context)
+        yield* Effect.provide(Hidden.enqueue(), context)
+        yield* Effect.provide(Bill.enqueueMany([{ amount: 1 }, { amount: 2 }, { amount: 3 }]), context)
+      }
+      const all = (yield* jobs.query({ limit: 100 })).records
+      const right = all.flatMap(({ id, queue }) => queue === "hidden" ? [] : [id as string])
+      for (const order of ["newest", "oldest"]) {
+        for (const limit of [1, 3, 20, 21]) {
+          const seen: Array<{ readonly id: string; readonly enqueuedAt: number }> = []
+          let cursor: string | undefined
+          do {
+            const path = `/records?order=${order}&limit=${limit}`
+            const { body } = yield* ask(
+              "some",
+              cursor === undefined ? path : `${path}&cursor=${encodeURIComponent(cursor)}`
+            )
+            assert.isAtMost(body.records.length, limit)
+            seen.push(...body.records)
+            cursor = body.cursor
+          } while (cursor !== undefined)
+          assert.sameMembers(seen.map(({ id }) => id), right)
+          assert.strictEqual(seen.length, right.length)
+          const times = seen.map(({ enqueuedAt }) => enqueuedAt)
+          assert.deepStrictEqual(times, times.toSorted((a, b) => order === "oldest" ? a - b : b - a))
+        }
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("who may see one queue pages through its schedules, and is not told of others", () =>
+    Effect.gen(function*() {
+      const { ask, context } = yield* serve()
+      const schedules = Context.get(context, JobSchedules.JobSchedules)
+      const every = "1 hour"
+      for (let n = 100; n < 210; n++) {
+        yield* schedules.upsert(`a${n}`, Bill, { every, payload: { amount: 1 } })
+        yield* schedules.upsert(`b${n}`, Greet, { every, payload: { name: "a" } })
+        yield* schedules.upsert(`c${n}`, Bill, { every, payload: { amount: 1 } })
+      }
+      const { body: first } = yield* ask("mailAdmin", "/schedules")
+      assert.deepStrictEqual([first.schedules.length, first.after], [100, "b199"])
+      const { body: second } = yield* ask("mailAdmin", `/schedules?after=${first.after}`)
+      assert.deepStrictEqual(
+        [second.schedules.map(({ name }: any) => name), second.after],
+        [Array.from({ length: 10 }, (_, n) => `b${200 + n}`), undefined]
       )
     }).pipe(Effect.scoped))
 

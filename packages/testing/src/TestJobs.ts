@@ -76,9 +76,11 @@ export interface Shape {
   readonly advance: (duration: Duration.Input) => Effect.Effect<number>
   /**
    * Lets time pass until no record is waiting for an instant or running, at most a year. What waits for something else
-   * (a signal, a handler, a paused queue) is left, and so is a handler that has run for a day while nothing changed.
+   * (a signal, a handler, a paused queue) is left, and so is a handler that has run for a day while nothing changed. What waits for a
+   * rate, a circuit or a turn is waited for as well, for a day without a change, or as long as the longest of these may take.
    *
-   * While a handler runs, time passes in steps of a second, and of a minute for every hour that it has run.
+   * While a handler runs or something waits for such a limit, time passes in steps of a second, and of a minute for every hour without
+   * a change.
    */
   readonly advanceUntilIdle: Effect.Effect<number>
 }
@@ -100,7 +102,11 @@ interface Stand {
   /** Changes when something happens. */
   readonly print: string
   readonly isRunning: boolean
-  /** The next instant at which a record is due; `Infinity` when none is to come. */
+  /** Something waits for a limit: a rate, a circuit, the turn of its key. */
+  readonly isLimited: boolean
+  /** For how long a limit may let nothing start. */
+  readonly longest: number
+  /** The next instant at which a record is due, or a key may go on; `Infinity` when none is to come. */
   readonly nextDue: number
 }
 
@@ -150,16 +156,40 @@ const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.Job
   /** How the store stands at rest. What is overdue then waits for something else than time, as does what is ready. */
   const stand = (now: number): Effect.Effect<Stand> =>
     Effect.gen(function*() {
-      const { queues } = yield* store.stats
+      const { queues, workers } = yield* store.stats
       const { records } = yield* store.query({
         where: { states: ["scheduled", "blocked"] },
         order: "oldest",
         limit: 10_000
       })
+      // At rest a worker has taken all that it may: what is ready in its queues waits for a limit of the queue.
+      const open = new Set(
+        queues.flatMap(({ paused, queue }) =>
+          !paused && workers.some(({ queues }) => queues.includes(queue)) ? [queue] : []
+        )
+      )
+      const isLimited = queues.some(({ counts, queue }) => open.has(queue) && counts.ready > 0) ||
+        records.some(({ blocked, queue }) => open.has(queue) && blocked?.reason === "ConcurrencyKey")
+      const limits = isLimited ? yield* store.limits([]) : []
+      const keys = yield* Effect.forEach(
+        limits.filter(({ name }) => name.startsWith("@")),
+        ({ name }) => store.keys({ name, limit: 1000 })
+      )
+      const instants = [
+        ...records.map(({ dueAt }) => dueAt),
+        ...keys.flat().map(({ limitedUntil }) => limitedUntil)
+      ]
       return {
+        isLimited,
+        longest: Math.max(
+          day,
+          ...limits.flatMap(({ override, proposed }) => [override, proposed]).map((settings) =>
+            Math.max(settings?.rate?.perMillis ?? 0, settings?.breaker?.openMillis ?? 0)
+          )
+        ),
         print: JSON.stringify(queues.map(({ counts }) => counts)),
         isRunning: queues.some(({ counts }) => counts.running > 0),
-        nextDue: Math.min(...records.flatMap(({ dueAt }) => dueAt !== undefined && dueAt > now ? [dueAt] : []))
+        nextDue: Math.min(...instants.flatMap((at) => at !== undefined && at > now ? [at] : []))
       }
     }).pipe(Effect.orDie)
   /** From one due instant to the next, and in steps while something runs, until an instant or until nothing is to come. */
@@ -174,9 +204,10 @@ const make = Effect.gen(function*(): Effect.fn.Return<Shape, never, JobStore.Job
         if (found.print !== print) unchangedSince = now
         print = found.print
         const unchangedFor = now - unchangedSince
-        const isIdle = found.nextDue === Infinity && (!found.isRunning || unchangedFor >= day)
-        if (now >= until || (isToBeIdle && isIdle)) return now
-        const step = found.isRunning ? Math.max(1000, unchangedFor / 60) : Infinity
+        const isAtRest = (!found.isRunning || unchangedFor >= day) &&
+          (!found.isLimited || unchangedFor >= found.longest)
+        if (now >= until || (isToBeIdle && found.nextDue === Infinity && isAtRest)) return now
+        const step = found.isRunning || isToBeIdle && found.isLimited ? Math.max(1000, unchangedFor / 60) : Infinity
         yield* TestClock.adjust(Math.ceil(Math.min(until - now, found.nextDue - now, step)))
       }
     })

@@ -1,6 +1,6 @@
 import { TestJobs, TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker, Transactional } from "capstan"
+import { Job, JobContext, JobError, JobGroup, JobLimit, Jobs, JobStore, JobWorker, Transactional } from "capstan"
 import { Cause, Duration, Effect, Exit, Layer, Schedule, Schema } from "effect"
 
 class Busy extends Schema.TaggedError<Busy>()("Busy", {}) {}
@@ -109,6 +109,48 @@ describe("advanceUntilIdle", { timeout: 30_000 }, () => {
       assert.isAtMost(idleAt, hours(20) + 20 * Duration.toMillis("1 minute"))
       yield* handle.await
     }).pipe(Effect.provide(slow)))
+
+  it.effect("waits for a rate, one after the other", () => {
+    const rate = { limit: 1, per: "1 minute" } as const
+    const Calls = JobLimit.make("rated", { rate })
+    class Call extends Job.make("Call", { queue: "calls", limit: { by: Calls, key: () => "k" } }) {}
+    const calls = TestJobs.layer(JobGroup.make(Call), Call.toLayer(() => Effect.void))
+    return Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      for (let n = 0; n < 3; n++) yield* Call.enqueue()
+      assert.strictEqual(yield* jobs.advanceUntilIdle, Duration.toMillis("2 minutes"))
+      assert.deepStrictEqual((yield* jobs.enqueued(Call)).map(({ record }) => record.state), [
+        "completed",
+        "completed",
+        "completed"
+      ])
+    }).pipe(Effect.provide(calls))
+  })
+
+  it.effect("waits for the rate of a queue of days, and for an open circuit", () => {
+    class Call extends Job.make("Call", { queue: "calls", retention: { completed: "forever" } }) {}
+    class Broken extends Job.make("Broken", {
+      error: Busy,
+      queue: "broken",
+      maxAttempts: 1,
+      concurrency: { key: () => "k", limit: 1 },
+      breaker: { consecutive: 1, openDuration: "3 minutes" }
+    }) {}
+    const calls = TestJobs.layer(
+      JobGroup.make(Call, Broken),
+      Layer.mergeAll(Call.toLayer(() => Effect.void), Broken.toLayer(() => Effect.fail(new Busy())))
+    )
+    return Effect.gen(function*() {
+      const jobs = yield* TestJobs.TestJobs
+      for (let n = 0; n < 3; n++) yield* Broken.enqueue()
+      assert.strictEqual(yield* jobs.advanceUntilIdle, Duration.toMillis("6 minutes"))
+      assert.deepStrictEqual((yield* jobs.enqueued(Broken)).map(({ record }) => record.state), ["dead", "dead", "dead"])
+      yield* (yield* Jobs.Jobs).setLimit({ queue: "calls" }, { rate: { limit: 1, per: "2 days" } })
+      for (let n = 0; n < 2; n++) yield* Call.enqueue()
+      yield* jobs.advanceUntilIdle
+      assert.deepStrictEqual((yield* jobs.enqueued(Call)).map(({ record }) => record.state), ["completed", "completed"])
+    }).pipe(Effect.provide(calls))
+  })
 
   it.effect("waits for what is due beside a handler that never ends", () =>
     Effect.gen(function*() {

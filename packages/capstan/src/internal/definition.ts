@@ -23,6 +23,8 @@ export type Disposition =
 export interface Previous {
   readonly version: number
   readonly codec: Codec
+  /** Where it is masked. */
+  readonly sensitive: () => ReadonlyArray<string>
   readonly lift: (payload: never) => unknown
 }
 

@@ -10,8 +10,8 @@ import type { JobId, JobRecord, Sensitive } from "../JobRecord.ts"
 import type { ControlOutcome, JobStore } from "../JobStore.ts"
 import * as Codec from "./codec.ts"
 import { enqueueOne, type Options, size, type Stored } from "./enqueue.ts"
-import { decode } from "./payload.ts"
-import { maskError, restored } from "./sensitive.ts"
+import { decode, issueWithout } from "./payload.ts"
+import { restored } from "./sensitive.ts"
 
 type Failure = EnqueueError | JobStoreError | JobControlError
 
@@ -64,16 +64,16 @@ export const payloadIssue = (
     const { payload: at } = alsoMasked(record.sensitive, definition.sensitive())
     return yield* Effect.match(decode(definition, record), {
       onSuccess: () => Option.none(),
-      onFailure: (error) => {
-        const message = Codec.issueOf(error)
-        return Option.some(at.length === 0 ? message : maskError({ error: record.payload, message }, at).message)
-      }
+      onFailure: (error) => Option.some(issueWithout(error, record.payload, at))
     })
   })
 
 export const fromInput = (job: Job.Any, input: unknown): Edit => () => {
   const { make, payload } = job[Job.TypeId]
-  return encoded(job, Effect.flatMap(make(input), payload.encode))
+  return encoded(
+    Effect.flatMap(make(input), payload.encode),
+    (error) => invalid(job, Codec.issueOf(error))
+  )
 }
 
 export const fromJson = (job: Job.Any, json: string): Edit => (record) =>
@@ -84,7 +84,11 @@ export const fromJson = (job: Job.Any, json: string): Edit => (record) =>
     if (typeof whole !== "string") {
       return yield* new JobControlError({ option: "payload", issue: whole.issue })
     }
-    return yield* encoded(job, Effect.flatMap(payload.decode(whole), payload.encode))
+    // What was masked is in it again, and a check may name it.
+    return yield* encoded(
+      Effect.flatMap(payload.decode(whole), payload.encode),
+      (error) => invalid(job, issueWithout(error, whole, at))
+    )
   })
 
 /** A new record of the same kind of text. */
@@ -95,21 +99,21 @@ export const enqueueJson = (
 ): Effect.Effect<Stored, EnqueueError | JobStoreError, JobStore> => {
   const definition = job[Job.TypeId]
   return Effect.flatMap(
-    Effect.mapError(definition.payload.decode(json), (issue) => invalid(job, issue)),
+    Effect.mapError(definition.payload.decode(json), (error) => invalid(job, Codec.issueOf(error))),
     (payload) => enqueueOne(definition, payload, options, (_, stored) => stored)
   )
 }
 
-const invalid = (job: Job.Any, issue: unknown): EnqueueError =>
-  new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue: Codec.issueOf(issue) }) })
+const invalid = (job: Job.Any, issue: string): EnqueueError =>
+  new EnqueueError({ reason: new InvalidPayload({ job: job._tag, index: 0, issue }) })
 
 const encoded = (
-  job: Job.Any,
-  payload: Effect.Effect<string | undefined, unknown>
+  payload: Effect.Effect<string | undefined, unknown>,
+  refused: (error: unknown) => EnqueueError
 ): Effect.Effect<string, EnqueueError> =>
   payload.pipe(
     Effect.map((json) => json ?? "null"),
-    Effect.mapError((issue) => invalid(job, issue))
+    Effect.mapError(refused)
   )
 
 /** The places of both: what earlier attempts left behind was encoded by the schema of their time. */

@@ -50,7 +50,8 @@ export const queryInside = (
         page = yield* store.query({ ...request, cursor, limit })
         const found = page.records.flatMap((record, i) => matches(record) ? [i] : [])
         const last = found[request.limit - records.length - 1]
-        if (last === undefined || last + 1 >= page.records.length) {
+        // A store that gives more than it was asked for is not asked for less: it would give the same.
+        if (last === undefined || last + 1 >= page.records.length || page.records.length > limit) {
           for (const i of found) records.push(page.records[i]!)
           break
         }

@@ -2,7 +2,22 @@
  * The payload of a record: decoded with the schema of its own version, then lifted step by step to the present one.
  */
 import * as Effect from "effect/Effect"
+import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
+import { maskError } from "./sensitive.ts"
+
+/** What is wrong with a payload, for people, without what the pointers hide of it: a lift, or a check, may name a value. */
+export const issueWithout = (error: unknown, payload: string, at: ReadonlyArray<string>): string => {
+  // As it is stored, which is how values are looked for.
+  const message = issueOf(error).replaceAll("\0", "").toWellFormed()
+  return at.length === 0 ? message : maskError({ error: payload, message }, at).message
+}
+
+/** Where the payload of a record is masked: by the schema of its own version, and by the present one. */
+export const maskedAt = ({ previous, sensitive }: Definition, version: number): ReadonlyArray<string> => {
+  const own = previous.find((older) => older.version === version)?.sensitive() ?? []
+  return [...new Set([...own, ...sensitive().payload])]
+}
 
 export const decode = (
   job: Definition,

@@ -18,9 +18,9 @@ export const masked = (given: JobRecord): JobRecord => {
     payload: maskJson(record.payload, sensitive.payload),
     result: record.result === undefined ? undefined : maskJson(record.result, sensitive.result),
     progress: record.progress === undefined ? undefined : maskJson(record.progress, sensitive.progress),
-    failures: record.failures.map((failure) => maskFailure(failure, sensitive.error)),
+    failures: record.failures.map((failure) => shown(failure, record)),
     attempts: record.attempts.map((attempt): Attempt =>
-      attempt.failure === undefined ? attempt : { ...attempt, failure: maskFailure(attempt.failure, sensitive.error) }
+      attempt.failure === undefined ? attempt : { ...attempt, failure: shown(attempt.failure, record) }
     )
   }
 }
@@ -30,6 +30,18 @@ const withoutValues = (record: JobRecord): JobRecord => ({
   ...record,
   checkpoints: Object.fromEntries(Object.keys(record.checkpoints ?? {}).map((name) => [name, mask]))
 })
+
+/** A worker leaves out what it knows to be masked of a payload; one of an earlier release, or of another declaration, did not. */
+const shown = (failure: Failure, { payload, sensitive }: JobRecord): Failure =>
+  failure.error === undefined && failure.tag === "InvalidPayload"
+    ? { ...failure, message: maskRest(failure.message, payload, sensitive.payload) }
+    : maskFailure(failure, sensitive.error)
+
+/** Masks that are in it already are not looked into: a value may be a part of their own text. */
+const maskRest = (message: string, payload: string, at: ReadonlyArray<string>): string =>
+  at.length === 0
+    ? message
+    : message.split(mask).map((part) => maskError({ error: payload, message: part }, at).message).join(mask)
 
 const maskFailure = (failure: Failure, at: ReadonlyArray<string>): Failure => {
   const { error, message } = failure

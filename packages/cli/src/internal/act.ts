@@ -12,7 +12,7 @@ import { type CommandFailed, failed } from "./failure.ts"
 import { print } from "./print.ts"
 import { known } from "./queue.ts"
 import { countsText } from "./view.ts"
-import { ids, isEverything, selectionOf, type Where, where } from "./where.ts"
+import { atOf, ids, isEverything, selectionOf, type Where, where } from "./where.ts"
 
 export const yes = Flag.Boolean("yes").pipe(
   Flag.withAlias("y"),
@@ -133,12 +133,13 @@ export const actions = (session: Session) =>
       ...selected,
       at: Flag.String("at").pipe(Flag.withDescription("An instant such as 2026-11-27T08:00Z"))
     }, ({ at, ...given }) =>
-      act(session, {
-        verb: "reschedule",
-        done: "rescheduled",
-        states: ["scheduled", "ready"],
-        run: (jobs, where) => jobs.reschedule(where, { runAt: at })
-      }, given)).pipe(Command.withDescription("Give waiting records another due instant")),
+      Effect.flatMap(atOf("at", at), (runAt) =>
+        act(session, {
+          verb: "reschedule",
+          done: "rescheduled",
+          states: ["scheduled", "ready"],
+          run: (jobs, where) => jobs.reschedule(where, { runAt })
+        }, given))).pipe(Command.withDescription("Give waiting records another due instant")),
     Command.make("reprioritise", {
       ...selected,
       priority: Flag.Int("priority").pipe(Flag.withDescription("-100 to 100, higher first"))

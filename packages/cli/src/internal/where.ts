@@ -115,13 +115,24 @@ export const ids = Argument.String("id").pipe(
 
 const ages: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
+/** Epoch milliseconds; NaN of what begins with no date. A bare number would be read as a year, or as a month. */
+const parsed = (text: string): number => /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
+
+/** Epoch milliseconds of the instant that a flag names. */
+export const atOf = (flag: string, text: string): Effect.Effect<number, CommandFailed> => {
+  const at = parsed(text)
+  return Number.isNaN(at)
+    ? Effect.fail(failed("Usage", `--${flag} must be an instant such as 2026-11-27T08:00Z, it is ${text}`))
+    : Effect.succeed(at)
+}
+
 /** Epoch milliseconds of an instant, or of so long ago. */
 const instantOf = (flag: string, value: Option.Option<string>, now: number) =>
   Option.match(value, {
     onNone: () => Effect.succeed(undefined),
     onSome: (text): Effect.Effect<number, CommandFailed> => {
       const age = /^(\d+)([smhd])$/.exec(text)
-      const at = age === null ? Date.parse(text) : now - Number(age[1]) * ages[age[2]!]!
+      const at = age === null ? parsed(text) : now - Number(age[1]) * ages[age[2]!]!
       return Number.isNaN(at)
         ? Effect.fail(
           failed("Usage", `--${flag} must be an instant such as 2026-11-26T08:00Z, or an age such as 90s, 15m, 2h, 7d`)

@@ -77,6 +77,15 @@ const outcomeOf = <A>(exit: Exit.Exit<A, unknown>, count: (answer: A) => Jobs.Co
   if (Exit.isSuccess(exit)) return { _tag: "Done", ...count(exit.value) }
   if (Cause.hasInterruptsOnly(exit.cause)) return { _tag: "Interrupted" }
   const error = Cause.squash(exit.cause)
-  const detail = error instanceof Error ? error.message : String(error)
-  return { _tag: error instanceof Forbidden ? "Refused" : "Failed", detail }
+  return { _tag: error instanceof Forbidden ? "Refused" : "Failed", detail: detailOf(error) }
 }
+
+/** What is wrong with a payload is told to who wrote it. It may name a sensitive value, and others read the log. */
+const detailOf = (error: unknown): string =>
+  error instanceof BadRequest && error.issues !== undefined
+    ? `the payload is not what its job takes, at ${
+      error.issues.map(({ pointer }) => pointer === "" ? "its top" : pointer).join(", ")
+    }`
+    : error instanceof Error
+    ? error.message
+    : String(error)

@@ -26,6 +26,7 @@ import { permit, permitQueue, refuse } from "./permit.ts"
 import * as Series from "./series.ts"
 import * as Settings from "./settings.ts"
 import { recordOf, statsOf, summaryOf, usualLength } from "./view.ts"
+import * as Visible from "./visible.ts"
 
 const selectionOf = ({ ids, parent, ...rest }: typeof Model.Selection.Type): Inside.Asked => ({
   ...rest,
@@ -116,6 +117,9 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
       const jobs = yield* Jobs.Jobs
       const change = yield* makeChange
       const bounded = yield* Bounded.Bounded
+      const figures = yield* Figures.Figures
+      const visible = ({ may }: Caller["Service"]) =>
+        Effect.map(figures.stats, ({ queues }) => queues.flatMap(({ queue }) => may("view", queue) ? [queue] : []))
       const declared = new Map(groups.flatMap(({ jobs }) => [...jobs]))
       /** An action on a selection, with the options that it was given. */
       const act = (
@@ -143,7 +147,9 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
             // How long a page is, and whether another comes after it, would tell of payloads that may not be seen.
             if (where.payload !== undefined) yield* permit(caller, "view", where, jobs)
             else if (where.queue !== undefined) yield* permitQueue(caller, "view", where.queue)
-            const page = yield* jobs.query({ ...where, cursor, limit, order })
+            const page = where.queue !== undefined || caller.may("view")
+              ? yield* jobs.query({ ...where, cursor, limit, order })
+              : yield* Visible.page(jobs, yield* visible(caller), { ...where, cursor, limit, order })
             return {
               records: page.records.filter(({ queue }) => caller.may("view", queue)).map(summaryOf),
               ...Option.isNone(page.cursor) ? {} : {

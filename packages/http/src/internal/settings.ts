@@ -78,6 +78,9 @@ const limits = HttpApiBuilder.group(
   })
 )
 
+/** What a page of schedules has at most, here and in the store. */
+const pageSize = 100
+
 const one: Jobs.Counts = { changed: 1, requested: 0, unchanged: 0, notFound: 0 }
 const none: Jobs.Counts = { changed: 0, requested: 0, unchanged: 1, notFound: 0 }
 
@@ -127,10 +130,19 @@ const schedulesGroup = HttpApiBuilder.group(
       list: ({ query: { after } }) =>
         answered(Effect.gen(function*() {
           const { may } = yield* Caller
-          const found = yield* figures.schedules(after)
+          // A page of those that may be seen: where else it ended, and whether another came, would tell of the others.
+          const seen: Array<JobSchedules.Schedule> = []
+          let from = after
+          for (;;) {
+            const found = yield* figures.schedules(from)
+            seen.push(...found.filter(({ queue }) => may("view", queue)))
+            if (found.length < pageSize || seen.length > pageSize) break
+            from = found.at(-1)!.name
+          }
+          const page = seen.slice(0, pageSize)
           return {
-            schedules: found.filter(({ queue }) => may("view", queue)).map(scheduleOf),
-            ...found.length < 100 ? {} : { after: found.at(-1)!.name }
+            schedules: page.map(scheduleOf),
+            ...seen.length > pageSize ? { after: page.at(-1)!.name } : {}
           }
         })),
       pause: ({ payload: { name } }) => turned(name, schedules.pause(name)),

@@ -233,12 +233,7 @@ export const lookedAt = ([row]: ReadonlyArray<PageRow>, limit: number): number |
   row === undefined || row.stops === 0 ? undefined : row.stops * lookedFor(limit)
 
 /** Where the next page starts, when there may be one. */
-export const cursorOf = (
-  rows: ReadonlyArray<PageRow>,
-  where: JobStore.Selection,
-  limit: number
-): string | undefined => {
-  if (where.ids !== undefined) return undefined
+export const cursorOf = (rows: ReadonlyArray<PageRow>, limit: number): string | undefined => {
   const records = rows.filter(({ id }) => id !== null)
   return records.length === limit ? records.at(-1)!.id! : rows[0]?.last ?? undefined
 }

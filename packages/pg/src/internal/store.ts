@@ -148,8 +148,10 @@ export const make = Effect.fnUntraced(function*(
           const { cursor: next, rows } = yield* page(client.ambient, s, where, "oldest", limit, cursor)
           const ids = rows.map(({ id }) => id)
           const found = new Set<string>(ids)
-          const missing = where.ids?.filter((id) => Codec.isId(id) && !found.has(id)) ?? []
-          const none = where.ids?.filter((id) => !Codec.isId(id)) ?? []
+          // What is not there is told once, with the first chunk; later it may be gone by what that has done.
+          const asked = cursor === undefined ? [...new Set(where.ids)] : []
+          const missing = asked.filter((id) => Codec.isId(id) && !found.has(id))
+          const none = asked.filter((id) => !Codec.isId(id))
           // One that exists but does not match was not asked for.
           const outcomes = yield* client.ambient<{ id: JobRecord.JobId; outcome: JobStore.ControlOutcome | null }>(
             "control",
@@ -265,7 +267,7 @@ const page = (
   const { params, text } = Query.page(schema, where, order, limit, cursor)
   return Effect.map(call<Query.PageRow>("query", text, params, search), (rows) => ({
     rows: rows.flatMap(({ found }) => found ?? []),
-    cursor: Query.cursorOf(rows, where, limit),
+    cursor: Query.cursorOf(rows, limit),
     looked: Query.lookedAt(rows, limit)
   }))
 }

@@ -15,7 +15,7 @@ import * as Limits from "./limits.ts"
 import { makeEvents, makeWakeups, type Wakeups } from "./listen.ts"
 import { Nearby } from "./nearby.ts"
 import { everywhere, type RoutedEnqueue, spared } from "./partitions/route.ts"
-import { isCursor, select } from "./query.ts"
+import { chunkOf, isCursor, notIds, select } from "./query.ts"
 import { repair } from "./repair.ts"
 import { isUnheard } from "./replicated.ts"
 import * as Schedules from "./schedules.ts"
@@ -333,13 +333,7 @@ export const make = Effect.fnUntraced(function*(
 
     control: ({ action, cursor, limit, where }) =>
       Effect.gen(function*() {
-        const page = where.ids === undefined
-          ? yield* select(client, { where, order: "oldest", limit, cursor })
-          : undefined
-        const ids = page === undefined
-          ? where.ids!.filter((id) => Ids.pack(id) !== undefined)
-          : page.records.map(({ id }) => id)
-        const none = where.ids?.filter((id) => Ids.pack(id) === undefined) ?? []
+        const { ids, next } = yield* chunkOf({ where, order: "oldest", limit, cursor }, (page) => select(client, page))
         const reply = ids.length === 0 ? "" : yield* client.call<string>("control", "control", [
           Codec.actionOf(action),
           Codec.whereOf(where),
@@ -351,9 +345,9 @@ export const make = Effect.fnUntraced(function*(
               const [outcome, id] = answer.split(",")
               return { id: Ids.unpack(id!), outcome: outcome as JobStore.ControlOutcome }
             })),
-            ...none.map((id) => ({ id, outcome: "NotFound" as const }))
+            ...notIds({ where, cursor })
           ],
-          cursor: page?.cursor
+          cursor: next
         }
       }),
 

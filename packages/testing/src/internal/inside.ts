@@ -13,9 +13,10 @@ export const pagesInside = Effect.gen(function*() {
   for (const from of [0, 700]) yield* enqueue({ records: records.slice(from, from + 700) })
   const matching = records.filter((_, n) => n % 7 === 3).map(({ id }) => id)
   const jobs = yield* Jobs.Jobs
+  const wheres: ReadonlyArray<JobStore.Selection> = [{ queue: "default" }, { ids: records.map(({ id }) => id) }]
   for (const order of ["oldest", "newest"] as const) {
-    for (const limit of [10, 100]) {
-      const found = yield* Stream.runCollect(jobs.stream({ queue: "default", order, limit, payload: { "/at/n": 3 } }))
+    for (const [where, limit] of wheres.flatMap((where) => [[where, 10], [where, 100]] as const)) {
+      const found = yield* Stream.runCollect(jobs.stream({ ...where, order, limit, payload: { "/at/n": 3 } }))
       assert.deepStrictEqual(found.map(({ id }) => id), order === "oldest" ? matching : matching.toReversed())
     }
   }

@@ -11,11 +11,12 @@ import { isEnding, mustUndo } from "./write.ts"
 
 export const control = (state: MemoryState, request: ControlRequest, now: number): ControlReply => {
   const { cursor, rows } = select(state, request.where, "oldest", request.limit, request.cursor)
+  // What is not there is told once, with the first chunk; later it may be gone by what that has done.
+  const asked = request.cursor === undefined ? new Set(request.where.ids) : []
+  const missing = [...asked].filter((id) => !state.rows.has(id))
   const outcomes: Array<ControlReply["outcomes"][number]> = []
   for (const row of rows) outcomes.push({ id: row.id, outcome: act(state, row, request.action, now) })
-  for (const id of request.where.ids ?? []) {
-    if (!state.rows.has(id) && !rows.some((row) => row.id === id)) outcomes.push({ id, outcome: "NotFound" })
-  }
+  for (const id of missing) outcomes.push({ id, outcome: "NotFound" })
   return { outcomes, cursor }
 }
 

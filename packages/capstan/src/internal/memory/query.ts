@@ -37,7 +37,7 @@ export const select = (
   limit: number,
   cursor: string | undefined
 ): { readonly rows: ReadonlyArray<Row>; readonly cursor: string | undefined; readonly looked: number } => {
-  if (where.ids !== undefined) return { rows: byIds(state, where), cursor: undefined, looked: where.ids.length }
+  if (where.ids !== undefined) return byIds(state, where.ids, where, order, limit, cursor)
   const range = rangeOf(state.catalogue, where, order, cursor)
   const next = merged(narrowest(state, where).map((list) => list.walk(order, range)), order)
   const rows: Array<Row> = []
@@ -152,13 +152,22 @@ const gather = (
   return completed > gatherable ? undefined : few([...state.finishedOf("completed")])
 }
 
-const byIds = (state: MemoryState, where: Selection): ReadonlyArray<Row> => {
-  const rows: Array<Row> = []
-  for (const id of where.ids!) {
-    const row = state.rows.get(id)
-    if (row !== undefined && matches(row, where)) rows.push(row)
-  }
-  return rows
+/** A page of those that have one of these ids, each once, in the order of all pages. */
+const byIds = (
+  state: MemoryState,
+  ids: ReadonlyArray<JobId>,
+  where: Selection,
+  order: "newest" | "oldest",
+  limit: number,
+  cursor: string | undefined
+): ReturnType<typeof select> => {
+  const isOldest = order === "oldest"
+  const after = cursor === undefined ? undefined : Number(cursor)
+  const rows = [...new Set(ids)].flatMap((id) => state.rows.get(id) ?? []).filter((row) =>
+    (after === undefined || (isOldest ? row.seq > after : row.seq < after)) && matches(row, where)
+  ).toSorted((a, b) => isOldest ? a.seq - b.seq : b.seq - a.seq)
+  const page = rows.slice(0, limit)
+  return { rows: page, cursor: rows.length > limit ? String(page.at(-1)!.seq) : undefined, looked: ids.length }
 }
 
 const matches = (row: Row, where: Selection): boolean =>

@@ -95,7 +95,7 @@ export class Batch {
       for (const attempt of attempts) {
         const payload = yield* Effect.exit(decode(definition, attempt.claimed))
         if (Exit.isSuccess(payload)) members.set(memberOf(attempt, payload.value), attempt)
-        else exits.set(attempt, Exit.fail(unreadable(Cause.squash(payload.cause))))
+        else exits.set(attempt, Exit.fail(unreadable(definition, attempt.claimed, Cause.squash(payload.cause))))
       }
       if (members.size === 0) return
       // Its types are those of its job alone: the members' payloads were decoded by that job's schema.

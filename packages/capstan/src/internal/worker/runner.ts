@@ -13,13 +13,13 @@ import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { JobContext } from "../../JobContext.ts"
 import { JobStoreError } from "../../JobError.ts"
-import type { NewFailure, Outcome } from "../../JobStore.ts"
-import { type Codec, issueOf } from "../codec.ts"
+import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
+import type { Codec } from "../codec.ts"
 import type { Definition, RunPolicy } from "../definition.ts"
 import { endedHeader } from "../ended.ts"
 import { followDeath } from "../follow.ts"
 import { EndSignal, type Registered, SettledValue } from "../handler.ts"
-import { decode } from "../payload.ts"
+import { decode, issueWithout, maskedAt } from "../payload.ts"
 import { endMark } from "../steps/names.ts"
 import { undoSteps } from "../steps/undo.ts"
 import { remoteSpan } from "../tracing.ts"
@@ -69,7 +69,10 @@ export const body = (attempt: Attempt): Effect.Effect<Answer, unknown> => {
   const run = Effect.suspend((): Effect.Effect<Answer, unknown> => {
     const told = attempt.claimed.headers[endedHeader]
     if (told !== undefined) return followDeath(attempt, told)
-    const payload = Effect.mapErrorEager(decode(definition, attempt.claimed), unreadable)
+    const payload = Effect.mapErrorEager(
+      decode(definition, attempt.claimed),
+      (error) => unreadable(definition, attempt.claimed, error)
+    )
     const answer = Effect.flatMapEager(
       payload,
       (value) => handler.middleware.length === 0 ? handle(attempt, value) : wrapped(attempt, value)
@@ -127,7 +130,12 @@ const encodeResult = (attempt: Attempt, value: unknown): Effect.Effect<Answer> =
   )
 }
 
-export const unreadable = (error: unknown): UnreadablePayload => new UnreadablePayload(issueOf(error))
+/** What it says is stored, shown and sent: nothing that its job masks is in it. */
+export const unreadable = (
+  definition: Definition,
+  { payload, version }: Pick<Claimed, "payload" | "version">,
+  error: unknown
+): UnreadablePayload => new UnreadablePayload(clip(issueWithout(error, payload, maskedAt(definition, version))))
 
 /** The attempt's span: a new trace that is linked to the enqueue, or its child when the declaration asks. */
 const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effect<A, E> => {

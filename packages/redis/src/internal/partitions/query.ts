@@ -29,10 +29,21 @@ const itself = "~"
 /** One of so many partitions. */
 export const isCursor = (text: string, partitions: number): boolean => {
   const cursors = text.split(divider)
-  return cursors.length === partitions && cursors.every((cursor) =>
-    cursor === "" || cursor === ended || isPlaceIn(cursor.endsWith(itself) ? cursor.slice(0, -itself.length) : cursor)
-  )
+  return cursors.length === partitions &&
+    cursors.every((cursor) =>
+      cursor === "" || cursor === ended || isPlaceIn(cursor.endsWith(itself) ? cursor.slice(0, -itself.length) : cursor)
+    )
 }
+
+/**
+ * For pages of ids, which are read by their ids alone: how far is told by the place of the first partition, and of the others that there
+ * is nothing more.
+ */
+export const spread = (cursor: string | undefined, partitions: number): string | undefined =>
+  cursor === undefined ? undefined : [cursor, ...Array.from({ length: partitions - 1 }, () => ended)].join(divider)
+
+/** The other way round. */
+export const gathered = (cursor: string | undefined): string | undefined => cursor?.split(divider)[0]
 
 const isBefore = (order: JobStore.QueryRequest["order"], a: JobRecord.JobRecord, b: JobRecord.JobRecord): boolean => {
   const isOlder = a.enqueuedAt < b.enqueuedAt || a.enqueuedAt === b.enqueuedAt && a.id < b.id
@@ -106,7 +117,9 @@ const read = (
         reader.given = 0
         reader.next = cursor === "" ? undefined : cursor
         // Newer ones that come before the next page are not of it: it goes on with the first that was there, itself included.
-        if (reader.cursor === "" && records.length > 0 && request.order === "newest") reader.cursor = cursors[0] + itself
+        if (reader.cursor === "" && records.length > 0 && request.order === "newest") {
+          reader.cursor = cursors[0] + itself
+        }
         if (records.length === 0) reader.cursor = reader.next
         sum.looked += looked
         sum.passed += passed

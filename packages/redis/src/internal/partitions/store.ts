@@ -14,6 +14,7 @@ import type { Calls } from "../client.ts"
 import { clean, packWorker } from "../codec.ts"
 import { examine } from "../examine.ts"
 import { makeEvents, makeWakeups } from "../listen.ts"
+import { chunkOf, notIds, selectIds } from "../query.ts"
 import { repair } from "../repair.ts"
 import { make, type Settings } from "../store.ts"
 import { guarded, openTransaction } from "../transaction.ts"
@@ -24,7 +25,7 @@ import { Enqueuer } from "./enqueue.ts"
 import { Exchanger, Renewals } from "./exchange.ts"
 import { Forwarder } from "./forward.ts"
 import { groupBy, nowhere, Places } from "./places.ts"
-import { isCursor, select } from "./query.ts"
+import { gathered, isCursor, select, spread } from "./query.ts"
 import { among, type RoutedSnooze } from "./route.ts"
 import { sumStats } from "./stats.ts"
 import { Suspects } from "./suspects.ts"
@@ -126,11 +127,13 @@ export const makePartitioned = Effect.fnUntraced(function*(
 
   const control: JobStore.Shape["control"] = (request) =>
     Effect.gen(function*() {
-      const { where } = request
-      const page = where.ids === undefined
-        ? yield* select(clients, places, { where, order: "oldest", limit: request.limit, cursor: request.cursor })
-        : undefined
-      const ids = page === undefined ? where.ids! : page.records.map(({ id }) => id)
+      const { limit, where } = request
+      const isOfIds = where.ids !== undefined
+      const cursor = isOfIds ? gathered(request.cursor) : request.cursor
+      const { ids, next } = yield* chunkOf(
+        { where, order: "oldest", limit, cursor },
+        (page) => select(clients, places, page)
+      )
       yield* places.find(ids)
       const outcomes = new Map<JobRecord.JobId, JobStore.ControlReply["outcomes"][number]>()
       const groups = [...groupBy(ids, (id) => Math.max(0, places.of(id) ?? nowhere))]
@@ -145,8 +148,8 @@ export const makePartitioned = Effect.fnUntraced(function*(
           yield* forwarder.from(partition)
         }), all)
       return {
-        outcomes: ids.flatMap((id) => outcomes.get(id) ?? []),
-        cursor: page?.cursor
+        outcomes: [...ids.flatMap((id) => outcomes.get(id) ?? []), ...notIds(request)],
+        cursor: isOfIds ? spread(next, clients.length) : next
       }
     })
 
@@ -235,17 +238,21 @@ export const makePartitioned = Effect.fnUntraced(function*(
     query: (request) => {
       const { where } = request
       if (where.ids === undefined) return select(clients, places, request)
-      return Effect.gen(function*() {
-        yield* places.find(where.ids!)
-        const groups = [...groupBy(where.ids!, (id) => Math.max(0, places.of(id) ?? nowhere))]
+      const read = Effect.fnUntraced(function*(ids: ReadonlyArray<JobRecord.JobId>) {
+        yield* places.find(ids)
+        const groups = [...groupBy(ids, (id) => Math.max(0, places.of(id) ?? nowhere))]
         const pages = yield* Effect.forEach(
           groups,
-          ([at, ids]) => stores[at]!.query({ ...request, where: { ...where, ids } }),
+          ([at, ids]) => stores[at]!.query({ order: request.order, limit: ids.length, where: { ...where, ids } }),
           all
         )
         const found = new Map(pages.flatMap(({ records }) => records.map((record) => [record.id, record])))
-        return { records: where.ids!.flatMap((id) => found.get(id) ?? []), cursor: undefined }
+        return ids.flatMap((id) => found.get(id) ?? [])
       })
+      return Effect.map(
+        selectIds(where.ids, { ...request, cursor: gathered(request.cursor) }, read),
+        (page) => ({ ...page, cursor: spread(page.cursor, clients.length) })
+      )
     },
     isCursor: (text) => isCursor(text, clients.length),
 

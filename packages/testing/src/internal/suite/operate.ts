@@ -347,7 +347,18 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const first = yield* page()
     yield* H.enqueueMany(2)
     yield* H.control({ _tag: "Delete" }, ids[8]!)
-    for (const text of ["", "no cursor", "-1", "1.5", "a\u0000b", `${ids[0]}!`, `${first.cursor} `, `${first.cursor}|${first.cursor}`]) {
+    for (
+      const text of [
+        "",
+        "no cursor",
+        "-1",
+        "1.5",
+        "a\u0000b",
+        `${ids[0]}!`,
+        `${first.cursor} `,
+        `${first.cursor}|${first.cursor}`
+      ]
+    ) {
       assert.isFalse(store.isCursor(text), JSON.stringify(text))
     }
     assert.isTrue(store.isCursor(first.cursor!), first.cursor)
@@ -355,6 +366,44 @@ export const operateFacts: ReadonlyArray<H.Fact> = [
     const third = yield* page(second.cursor)
     const seen = [first, second, third].flatMap(({ records }) => records.map(({ id }) => id))
     assert.deepStrictEqual(seen, ids.toReversed())
+  }),
+  fact("pages of ids have each once, in order, as many as were asked for, and a cursor leads through all", function*() {
+    const store = yield* JobStore.JobStore
+    const ids = yield* H.enqueueMany(7)
+    const other = yield* H.enqueue({ tag: "Other" })
+    const asked = [ids[3]!, H.newId(), ...ids.toReversed(), other.id, JobRecord.JobId("no id"), ids[3]!]
+    for (const order of ["oldest", "newest"] as const) {
+      for (const limit of [1, 3, 7, 100]) {
+        const seen: Array<JobRecord.JobId> = []
+        let cursor: string | undefined
+        do {
+          const page = yield* store.query({ where: { ids: asked, tag: "Task" }, order, limit, cursor })
+          assert.isAtMost(page.records.length, limit)
+          seen.push(...page.records.map(({ id }) => id))
+          cursor = page.cursor
+          assert.isTrue(cursor === undefined || store.isCursor(cursor), cursor)
+        } while (cursor !== undefined)
+        assert.deepStrictEqual(seen, order === "oldest" ? ids : ids.toReversed(), `${limit}, ${order} first`)
+      }
+    }
+  }),
+  fact("an action on more ids than its limit meets each once, and says once of each that it is not there", function*() {
+    const store = yield* JobStore.JobStore
+    const ids = yield* H.enqueueMany(7)
+    const none = [H.newId(), JobRecord.JobId("no id"), H.newId()]
+    const outcomes: Array<JobStore.ControlReply["outcomes"][number]> = []
+    let cursor: string | undefined
+    do {
+      const where = { ids: [none[0]!, ids[6]!, ...ids, ...none] }
+      const reply = yield* store.control({ action: { _tag: "Delete" }, where, limit: 3, cursor })
+      assert.isAtMost(reply.outcomes.filter(({ outcome }) => outcome === "Changed").length, 3)
+      outcomes.push(...reply.outcomes)
+      cursor = reply.cursor
+    } while (cursor !== undefined)
+    assert.sameDeepMembers(outcomes, [
+      ...ids.map((id) => ({ id, outcome: "Changed" as const })),
+      ...none.map((id) => ({ id, outcome: "NotFound" as const }))
+    ])
   }),
   fact("figures are those of the records", function*() {
     const store = yield* JobStore.JobStore
