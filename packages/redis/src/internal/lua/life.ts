@@ -253,6 +253,14 @@ function L.expiresAt(row)
   return its and its.startBefore and its.due + its.startBefore
 end
 
+-- A parked record is released for a worker that has the version of the contents that it has now.
+function L.seeVersion(row)
+  local blocked = row.state == BLOCKED and row.more.blocked
+  if blocked ~= 'NoHandler' and blocked ~= 'NewerPayload' then return end
+  local kind = kindOf(row.kind)
+  call('ZADD', P .. ':pk:' .. kind.tag, kind.version, row.id)
+end
+
 -- Watches that a waiting record starts in time, from whenever that instant changes until it starts or ends.
 function L.watchExpiry(row)
   local at = isUntouched(row) and L.expiresAt(row)

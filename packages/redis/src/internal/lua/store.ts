@@ -83,6 +83,7 @@ function L.edit(row, due)
   end
   if row.state == BLOCKED and row.more.blocked ~= 'ConcurrencyKey' then
     -- What it waits for decides when it runs. A worker that sleeps may have the version of the new contents.
+    L.seeVersion(row)
     woken[queueOf(row)] = true
   elseif due > now or row.state == SCHEDULED then
     L.run(row, due)
