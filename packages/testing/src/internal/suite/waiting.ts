@@ -91,12 +91,17 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
   fact(
     "who waits for children goes on when they have ended, also one that would have been due later at first",
     function*() {
-      const { id } = yield* H.enqueue({ delay: 60_000 })
-      yield* H.control({ _tag: "Promote" }, id)
-      const children = [H.record({ queue: "children" })]
-      yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
-      yield* H.settle("w", yield* H.claimOne("w", "children"), H.complete)
-      assert.strictEqual(yield* H.stateOf(id), "ready")
+      for (const given of [{}, { tags: ["label"] }]) {
+        for (const action of [{ _tag: "Promote" }, { _tag: "Retry" }] as const) {
+          const { id } = yield* H.enqueue({ delay: 60_000, ...given })
+          yield* H.control(action, id)
+          const children = [H.record({ queue: "children" })]
+          yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+          yield* H.settle("w", yield* H.claimOne("w", "children"), H.complete)
+          assert.strictEqual(yield* H.stateOf(id), "ready")
+          yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+        }
+      }
     }
   ),
   fact("waitForChildren blocks the record until its last child has ended, however it ended", function*() {
