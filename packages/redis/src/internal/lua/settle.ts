@@ -145,7 +145,8 @@ local conclude = {
     if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
       L.close(row, s.closes, now + s.delay)
       if s.closes == 'queue' and s.partitions then L.closeElsewhere(queueOf(row), s.partitions, now + s.delay) end
-      L.freeSlot(row)
+      -- It keeps its turn while its queue is closed: nothing of its key starts before it.
+      if s.closes == 'key' then L.freeSlot(row) end
       L.admit(row, false)
     else
       L.run(row, now + s.delay)

@@ -62,6 +62,15 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", second, H.complete)
     assert.strictEqual((yield* H.claimOne("w")).id, ids[0])
   }),
+  fact("a record that closes its queue keeps the slot of its key, and is the first of it afterwards", function*() {
+    for (const key of ["k", "@space/k"]) {
+      const [first] = yield* H.enqueueMany(2, keyed(key))
+      const attempt = yield* H.claimOne("w")
+      yield* H.settle("w", attempt, { _tag: "SnoozeFor", delay: 1000, closes: "queue" })
+      yield* H.advance(1100)
+      assert.deepStrictEqual((yield* H.claim("w", 5)).map(({ id }) => id), [first])
+    }
+  }),
   fact("keys do not hold each other up", function*() {
     yield* H.enqueue(keyed("a"))
     yield* H.enqueue(keyed("b"))
