@@ -293,6 +293,7 @@ function L.hold(row)
   local unique = row.more and row.more.unique
   if not unique then return end
   local held = row.id
+  unique.lost = nil
   if unique.window then
     -- Of one that another may trail, from when it is due.
     unique.heldUntil = unique.window + (unique.policy == 'trailing' and math.max(now, row.more.due) or now)
@@ -300,6 +301,18 @@ function L.hold(row)
     held = held .. string.format('%.0f', unique.heldUntil)
   end
   call('HSET', P .. ':u', scoped(kindOf(row.kind).tag, unique.key), held)
+end
+
+-- Another record has the key of this one from now on: this one has it no more, also when that one is cancelled. So that repair
+-- knows who has a key.
+function L.lose(row) more(row).unique.lost = true end
+
+-- A record that is given back unstarted has its key again, unless another one has taken it.
+function L.seeUnique(row)
+  local unique = row.more and row.more.unique
+  if not unique or not unique.started then return end
+  local held = call('HGET', P .. ':u', scoped(kindOf(row.kind).tag, unique.key))
+  if not held or string.sub(held, 1, 22) ~= row.id then L.lose(row) end
 end
 
 function L.freeUnique(row)
@@ -324,7 +337,10 @@ local function releaseSuccessor(row)
   if not successor then return end
   more(row).successor = nil
   local holder = L.holder(kindOf(successor.kind).tag, successor.more.unique.key)
-  if not holder or holder == row then L.hold(successor) end
+  if not holder or holder == row then
+    if holder then L.lose(row) end
+    L.hold(successor)
+  end
   local its = more(successor)
   if (its.pending or 0) == 0 then return L.run(successor, its.due) end
   call('ZREM', P .. ':b:Unique', successor.id)

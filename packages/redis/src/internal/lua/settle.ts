@@ -56,7 +56,7 @@ function L.endAttempt(row, decision, endedAt, failure, trace)
   row.fence = row.fence + 1
   row.tail = ''
   -- Nothing is known of one that never began: whether it crashes its worker least of all.
-  if decision == 'released' or decision == 'parked' then return end
+  if decision == 'released' or decision == 'parked' then return L.seeUnique(row) end
   row.hasBegun = true
   if decision ~= 'crashed' then row.crashes = 0 end
   if decision == 'completed' and not (row.more and row.more.attempts) then
