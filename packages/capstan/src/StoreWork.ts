@@ -195,7 +195,10 @@ export type Outcome =
     readonly _tag: "SnoozeFor"
     readonly delay: number
     readonly failure?: NewFailure | undefined
-    /** Nothing of its queue, or of its key where that is one of a space, starts for `delay`; it keeps its place. */
+    /**
+     * Nothing of its queue, or of its key where that is one of a space, starts for `delay`; it keeps its place, and where its
+     * queue is closed the slot of its key.
+     */
     readonly closes?: "key" | "queue" | undefined
   }
   /** With `delay` it goes on after so many milliseconds without the signal. */

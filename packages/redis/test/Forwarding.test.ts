@@ -131,6 +131,36 @@ const lateForwarder = (deaths: Array<Death>, _prefix: string) =>
     assert.isFalse(yield* Suite.exists(child.id), "it came back")
   })
 
+/** A child has ended and is removed before its parent hears of that, and the parent names it again. */
+const sweptChild = (deaths: Array<Death>, _prefix: string) =>
+  Effect.gen(function*() {
+    const { retention } = Suite.record()
+    const parent = yield* Suite.enqueue({ tag: "P0" })
+    const child = Suite.record({
+      tag: "P2",
+      queue: "other",
+      retention: { ...retention, completed: { age: 0, count: 0 } }
+    })
+    const children = [child]
+    yield* Suite.settle("w", yield* Suite.claimOne("w"), { _tag: "WaitForChildren", delay: 1000 }, { children })
+    yield* Suite.advance(1000)
+    const again = yield* Suite.claimOne("w")
+    const attempt = yield* Suite.claimOne("w", "other")
+    // Nothing is forwarded for a while.
+    for (let i = 0; i < 100; i++) deaths.push(["outgoing", "before"])
+    yield* Suite.settle("w", attempt, Suite.complete)
+    yield* Suite.maintain
+    assert.isFalse(yield* Suite.exists(child.id))
+    yield* Suite.settle("w", again, { _tag: "WaitForChildren" }, { children })
+    assert.strictEqual(yield* Suite.stateOf(parent.id), "blocked")
+    assert.isAbove(deaths.length, 0)
+    deaths.length = 0
+    yield* settleDown
+    yield* settleDown
+    assert.strictEqual((yield* Suite.claimOne("w")).id, parent.id)
+    assert.deepStrictEqual(yield* Suite.claim("w", 1, "other"), [])
+  })
+
 /** Each forwarder comes second: another one has handed over just before it. */
 const twice = (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
   clients.map((client): Calls => ({
@@ -194,6 +224,7 @@ const again = (deaths: Array<Death>) =>
 describe("what is for another partition", () => {
   holds("a child arrives once, wherever its forwarder dies", "children", children)
   holds("a child that ran and was deleted does not come back with a late forwarder", "late", lateForwarder)
+  holds("a parent that names a child again goes on when that one is gone", "swept", sweptChild)
 
   holds(
     "a parent that waits for children elsewhere goes on once, wherever forwarders die",

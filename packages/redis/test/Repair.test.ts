@@ -315,3 +315,80 @@ describe("a look at a sample", () => {
       yield* Harness.empty(prefix)
     }).pipe(Effect.provide(layer)))
 })
+
+/** How a record comes to have the unique key that another one has had: the first one is settled before it comes, or after. */
+interface Takeover {
+  readonly unique: Omit<JobStore.UniqueClaim, "key">
+  readonly before?: JobStore.Outcome
+  readonly after?: JobStore.Outcome
+}
+
+const window = { windowMillis: 1e7 }
+const takeovers: ReadonlyArray<Takeover> = [
+  { unique: { until: "started", onConflict: "keep" } },
+  { unique: { until: "started", onConflict: "keep" }, after: { _tag: "Release" } },
+  { unique: { until: window, onConflict: "trailing" } },
+  { unique: { until: window, onConflict: "trailing" }, before: Suite.complete },
+  { unique: { until: window, onConflict: "runAfter" }, before: Suite.complete },
+  { unique: { until: window, onConflict: "runAfter" }, after: Suite.complete }
+]
+
+/** So many keys in an empty store, each of them taken over. Answers how to ask for them, and who had and who has them. */
+const takenOver = ({ after, before, unique }: Takeover, many: number) =>
+  Effect.gen(function*() {
+    yield* Harness.empty(prefix)
+    const ask = (n: number) => Suite.enqueue({ unique: { key: `k${n}`, ...unique } })
+    const askAll = Effect.forEach(Array.from({ length: many }, (_, n) => n), ask)
+    const former = yield* askAll
+    const claimed = yield* Suite.claim("w", many)
+    assert.strictEqual(claimed.length, many)
+    const settle = (outcome: JobStore.Outcome | undefined) =>
+      outcome === undefined ? Effect.void : Suite.exchange("w", {
+        settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome, finishedAfter: 0 }))
+      })
+    yield* settle(before)
+    const holders = yield* askAll
+    assert.deepStrictEqual(holders.map(({ outcome }) => outcome), holders.map(() => "Inserted"))
+    yield* settle(after)
+    return { askAll, former: former.map(({ id }) => id), holders: holders.map(({ id }) => id) }
+  })
+
+describe("a unique key that one record took from another", () => {
+  it.live("goes back to who has it when it was lost", () =>
+    Effect.gen(function*() {
+      for (const takeover of takeovers) {
+        const { askAll, holders } = yield* takenOver(takeover, 50)
+        yield* Harness.send("DEL", `{${prefix}}:u`)
+        assert.strictEqual((yield* repaired(false)).missing, 50, JSON.stringify(takeover))
+        const found = (yield* askAll).filter(({ id }, n) => id === holders[n])
+        assert.strictEqual(found.length, 50, JSON.stringify(takeover))
+      }
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)), 60_000)
+
+  it.live("is free, and missed by nobody, when that one is cancelled", () =>
+    Effect.gen(function*() {
+      const { examine } = yield* JobStore.JobStore
+      for (const takeover of takeovers) {
+        const { askAll, holders } = yield* takenOver(takeover, 1)
+        yield* Suite.control({ _tag: "Cancel", reason: "r" }, holders[0]!)
+        assert.deepStrictEqual((yield* examine!).map(({ is }) => is), ["ok"], JSON.stringify(takeover))
+        assert.strictEqual((yield* repaired(false)).missing, 0, JSON.stringify(takeover))
+        assert.deepStrictEqual((yield* askAll).map(({ outcome }) => outcome), ["Inserted"], JSON.stringify(takeover))
+      }
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+
+  it.live("is that one's again when it lives again", () =>
+    Effect.gen(function*() {
+      for (const takeover of takeovers.filter(({ before }) => before !== undefined)) {
+        const { askAll, former, holders } = yield* takenOver(takeover, 1)
+        yield* Suite.control({ _tag: "Cancel", reason: "r" }, holders[0]!)
+        assert.deepStrictEqual(yield* Suite.control({ _tag: "Retry" }, former[0]!), ["Changed"])
+        yield* Harness.send("DEL", `{${prefix}}:u`)
+        assert.strictEqual((yield* repaired(false)).missing, 1, JSON.stringify(takeover))
+        assert.deepStrictEqual((yield* askAll).map(({ id }) => id), former, JSON.stringify(takeover))
+      }
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+})

@@ -90,3 +90,49 @@ describe("a connection that falls silent", () => {
         assert.strictEqual(queues[0]?.counts.ready, 1)
       })))
 })
+
+describe("the connection that is used meanwhile", () => {
+  /** The shared one is silent from here on, and commands go on another one. */
+  const goAround = ({ shared }: Effect.Success<typeof network>) =>
+    Effect.gen(function*() {
+      yield* Task.enqueue({ n: 1 })
+      shared.closeUnsafe()
+      const store = yield* JobStore.JobStore
+      yield* Effect.flip(store.stats)
+      yield* store.stats
+      return store
+    })
+
+  it.live("answers the others when one of those who wait is interrupted", () =>
+    on("detour", (net) =>
+      Effect.gen(function*() {
+        const { others, sent } = net
+        const store = yield* goAround(net)
+        others.closeUnsafe()
+        const before = sent.others
+        const first = yield* Effect.forkChild(store.stats)
+        const second = yield* Effect.forkChild(store.stats)
+        yield* Harness.until("both have asked", Effect.sync(() => sent.others >= before + 2))
+        yield* Fiber.interrupt(first)
+        others.openUnsafe()
+        const { queues } = yield* Fiber.join(second)
+        assert.strictEqual(queues[0]?.counts.ready, 1)
+        const after = { ...sent }
+        yield* store.stats
+        assert.deepStrictEqual([sent.shared, sent.others > after.others], [after.shared, true])
+      })))
+
+  it.live("is given up when it answers nobody, though none of them waits that long", () =>
+    on("detour_silent", (net) =>
+      Effect.gen(function*() {
+        const { others, sent } = net
+        const store = yield* goAround(net)
+        others.closeUnsafe()
+        const before = sent.shared
+        yield* Harness.until(
+          "commands go out on the shared connection again",
+          Effect.map(Effect.exit(Effect.timeoutOption(store.stats, "100 millis")), () => sent.shared > before),
+          20
+        )
+      })))
+})

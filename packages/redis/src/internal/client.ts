@@ -162,7 +162,8 @@ export class Client {
               : Effect.mapError(exit, (error) => error._tag === "RedisError" ? toStoreError(operation, error) : error)
           )
         })
-        return Effect.sync(end)
+        // On a detour its answer, or that none comes, tells of the connection still: of others it is known otherwise.
+        return typeof on === "object" ? Effect.void : Effect.sync(end)
       })
     )
   }

@@ -115,7 +115,8 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       if (!closes(row, outcome.closes)) state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
       else {
         close(state, row, outcome.closes!, outcome.delay, now)
-        state.freeSlot(row, now)
+        // It keeps its turn while its queue is closed: nothing of its key starts before it.
+        if (outcome.closes === "key") state.freeSlot(row, now)
         state.admit(row, "snooze", now)
       }
       return state.tell("retried", row, now, outcome.failure?.tag, true)

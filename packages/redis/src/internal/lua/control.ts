@@ -83,9 +83,7 @@ function act.Retry(row)
     L.run(row, now)
   else
     -- A worker that sleeps may have the version that a parked record has now.
-    if row.state == BLOCKED and (its.blocked == 'NoHandler' or its.blocked == 'NewerPayload') then
-      call('ZADD', P .. ':pk:' .. kindOf(row.kind).tag, kindOf(row.kind).version, row.id)
-    end
+    L.seeVersion(row)
     woken[queueOf(row)] = true
   end
   return 'Changed'

@@ -79,7 +79,8 @@ end
 local function goOn(row)
   local its = more(row)
   if its.pending > 0 or (its.blocked ~= 'Dependencies' and its.blocked ~= 'Children') then return end
-  L.run(row, its.due or 0)
+  -- What waits for its children has begun: when it was due once is over, also when somebody let it run before.
+  L.run(row, its.blocked == 'Children' and now or its.due or 0)
 end
 
 local words = { x = 'was cancelled', d = 'is dead', g = 'is gone' }

@@ -74,7 +74,11 @@ end
 function take.record(id, edge, text)
   local spec = cjson.decode(text)
   -- Sent again because a reply was lost, and run to its end meanwhile. A member of a flow may be stored again under its id.
-  if not spec.flow and call('HEXISTS', P .. ':gone', id) == 1 then return id .. ',Existing,' .. id end
+  if not spec.flow and call('HEXISTS', P .. ':gone', id) == 1 then
+    -- Who waits for it is told, in case that its end has not been told to this edge.
+    if edge ~= '' then L.closeEdge(edge .. '@' .. source, 'g', true) end
+    return id .. ',Existing,' .. id
+  end
   local outcome, found = enqueueOne(spec)
   if edge ~= '' then await(outcome ~= 'UniqueConflict' and load(found) or nil, edge) end
   return id .. ',' .. outcome .. ',' .. found

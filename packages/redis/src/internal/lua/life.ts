@@ -253,6 +253,14 @@ function L.expiresAt(row)
   return its and its.startBefore and its.due + its.startBefore
 end
 
+-- A parked record is released for a worker that has the version of the contents that it has now.
+function L.seeVersion(row)
+  local blocked = row.state == BLOCKED and row.more.blocked
+  if blocked ~= 'NoHandler' and blocked ~= 'NewerPayload' then return end
+  local kind = kindOf(row.kind)
+  call('ZADD', P .. ':pk:' .. kind.tag, kind.version, row.id)
+end
+
 -- Watches that a waiting record starts in time, from whenever that instant changes until it starts or ends.
 function L.watchExpiry(row)
   local at = isUntouched(row) and L.expiresAt(row)
@@ -285,6 +293,7 @@ function L.hold(row)
   local unique = row.more and row.more.unique
   if not unique then return end
   local held = row.id
+  unique.lost = nil
   if unique.window then
     -- Of one that another may trail, from when it is due.
     unique.heldUntil = unique.window + (unique.policy == 'trailing' and math.max(now, row.more.due) or now)
@@ -292,6 +301,18 @@ function L.hold(row)
     held = held .. string.format('%.0f', unique.heldUntil)
   end
   call('HSET', P .. ':u', scoped(kindOf(row.kind).tag, unique.key), held)
+end
+
+-- Another record has the key of this one from now on: this one has it no more, also when that one is cancelled. So that repair
+-- knows who has a key.
+function L.lose(row) more(row).unique.lost = true end
+
+-- A record that is given back unstarted has its key again, unless another one has taken it.
+function L.seeUnique(row)
+  local unique = row.more and row.more.unique
+  if not unique or not unique.started then return end
+  local held = call('HGET', P .. ':u', scoped(kindOf(row.kind).tag, unique.key))
+  if not held or string.sub(held, 1, 22) ~= row.id then L.lose(row) end
 end
 
 function L.freeUnique(row)
@@ -316,7 +337,10 @@ local function releaseSuccessor(row)
   if not successor then return end
   more(row).successor = nil
   local holder = L.holder(kindOf(successor.kind).tag, successor.more.unique.key)
-  if not holder or holder == row then L.hold(successor) end
+  if not holder or holder == row then
+    if holder then L.lose(row) end
+    L.hold(successor)
+  end
   local its = more(successor)
   if (its.pending or 0) == 0 then return L.run(successor, its.due) end
   call('ZREM', P .. ':b:Unique', successor.id)

@@ -212,19 +212,24 @@ local waits = {
   end
 }
 
+-- Whether a record has its unique key by right.
+local function hasUnique(row)
+  local its, unique = row.more, row.more.unique
+  if not unique or unique.lost or its.blocked == 'Unique' then return false end
+  if unique.window then return unique.heldUntil and now < unique.heldUntil and row.state <= COMPLETED end
+  if unique.started then return isWaiting(row) end
+  return not isFinal(row)
+end
+
 local function mendKeys(row)
   local its, kind = row.more, kindOf(row.kind)
   L.index(row)
   if not isFinal(row) then L.listen(row, 'SADD') end
   if isWaiting(row) then L.watchExpiry(row) end
   for _, key in ipairs(its.keys or {}) do call('HSETNX', P .. ':i', scoped(kind.tag, key), row.id) end
-  local unique = its.unique
-  if not unique or its.blocked == 'Unique' then return end
-  local until_ = unique.heldUntil
-  local holds = until_ and now < until_ and (row.state < COMPLETED or row.state == COMPLETED) or
-    not until_ and row.state < COMPLETED
-  if holds then
-    call('HSETNX', P .. ':u', scoped(kind.tag, unique.key), row.id .. (until_ and string.format('%.0f', until_) or ''))
+  if hasUnique(row) then
+    local until_ = its.unique.window and string.format('%.0f', its.unique.heldUntil) or ''
+    call('HSETNX', P .. ':u', scoped(kind.tag, its.unique.key), row.id .. until_)
   end
 end
 

@@ -56,7 +56,7 @@ function L.endAttempt(row, decision, endedAt, failure, trace)
   row.fence = row.fence + 1
   row.tail = ''
   -- Nothing is known of one that never began: whether it crashes its worker least of all.
-  if decision == 'released' or decision == 'parked' then return end
+  if decision == 'released' or decision == 'parked' then return L.seeUnique(row) end
   row.hasBegun = true
   if decision ~= 'crashed' then row.crashes = 0 end
   if decision == 'completed' and not (row.more and row.more.attempts) then
@@ -145,7 +145,8 @@ local conclude = {
     if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
       L.close(row, s.closes, now + s.delay)
       if s.closes == 'queue' and s.partitions then L.closeElsewhere(queueOf(row), s.partitions, now + s.delay) end
-      L.freeSlot(row)
+      -- It keeps its turn while its queue is closed: nothing of its key starts before it.
+      if s.closes == 'key' then L.freeSlot(row) end
       L.admit(row, false)
     else
       L.run(row, now + s.delay)

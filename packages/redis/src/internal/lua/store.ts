@@ -83,6 +83,7 @@ function L.edit(row, due)
   end
   if row.state == BLOCKED and row.more.blocked ~= 'ConcurrencyKey' then
     -- What it waits for decides when it runs. A worker that sleeps may have the version of the new contents.
+    L.seeVersion(row)
     woken[queueOf(row)] = true
   elseif due > now or row.state == SCHEDULED then
     L.run(row, due)
@@ -151,11 +152,13 @@ local function resolve(holder, spec)
     -- It waits for the window's end, and has the key from now on: the next one of this window finds it.
     local held = call('HGET', P .. ':u', scoped(spec.tag, spec.unique.key))
     spec.runAt = math.max(tonumber(string.sub(held, 23)) or now, dueOf(spec))
+    L.lose(holder)
     insert(spec)
     return 'Inserted', spec.id
   end
   if not isFollowed(holder, policy) then return 'Existing', holder.id end
   -- A finished holder has the key for the rest of its window: the new record takes it over.
+  if holder.state == COMPLETED then L.lose(holder) end
   insert(spec, holder.state ~= COMPLETED and holder or nil)
   return 'Inserted', spec.id
 end

@@ -144,15 +144,28 @@ export class Exchanger {
     this.call = call
   }
 
-  /** A worker hears of the partitions of its queues, also when it wants nothing of them: of requests to cancel. */
+  /**
+   * A worker hears of the partitions of its queues, also when it wants nothing of them: of requests to cancel. One that leaves is
+   * told of nothing more: what it was not told of is given back with what it holds.
+   */
   serves(worker: string, queues: ReadonlyArray<string>, lease: number): void {
-    if (lease === 0) this.reaches.delete(worker)
-    else this.reaches.set(worker, Math.max(1, ...queues.map((queue) => this.counts.get(queue) ?? 1)))
+    if (lease === 0) {
+      this.reaches.delete(worker)
+      this.kept.delete(worker)
+    } else this.reaches.set(worker, Math.max(1, ...queues.map((queue) => this.counts.get(queue) ?? 1)))
   }
 
   /** What the worker holds and has not been told of. */
   keptFor(worker: string): ReadonlyArray<JobStore.Claimed> {
     return this.kept.get(worker) ?? []
+  }
+
+  /** What it has lost before it was told of it. */
+  forget(worker: string, lost: ReadonlyArray<JobStore.AttemptRef>): void {
+    const kept = this.keptFor(worker)
+    if (kept.length === 0) return
+    const fences = new Map(lost.map(({ fence, id }) => [id, fence]))
+    this.kept.set(worker, kept.filter(({ fence, id }) => fences.get(id) !== fence))
   }
 
   exchange(request: Request): Effect.Effect<Reply, JobError.JobStoreError> {

@@ -200,6 +200,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
           cancel.push(...reply.cancel)
           yield* forwarding(at, reply.maintainIn)
         }
+        exchanger.forget(worker, lost)
         yield* suspects.ended(worker, lost)
         if (failure !== undefined && sum.now === 0) return yield* Effect.failCause(failure)
         return { ...sum, lost, cancel }

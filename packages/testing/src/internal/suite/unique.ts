@@ -233,6 +233,14 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.claimOne("w")).payload, "2")
     }
   ),
+  fact("unique, replace: a parked record runs at a worker that has the version of its new contents", function*() {
+    const { id } = yield* H.enqueue({ ...unique("replace"), version: 3 })
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Park", reason: "NewerPayload" })
+    assert.deepStrictEqual(yield* H.enqueue({ ...unique("replace"), version: 2 }), { id, outcome: "Replaced" })
+    assert.strictEqual((yield* H.renew("w", { handles: [{ tag: "Task", version: 2 }] })).unparked, 1)
+    const attempt = yield* H.claimOne("w")
+    assert.deepStrictEqual([attempt.id, attempt.version], [id, 2])
+  }),
   fact(
     "unique, reschedule: a waiting record gets the due instant alone; one that has begun is left alone",
     function*() {

@@ -62,6 +62,16 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("w", second, H.complete)
     assert.strictEqual((yield* H.claimOne("w")).id, ids[0])
   }),
+  fact("a record that closes its queue keeps the slot of its key, and is the first of it afterwards", function*() {
+    for (const key of ["k", "@space/k"]) {
+      const [first, second] = yield* H.enqueueMany(2, keyed(key))
+      const attempt = yield* H.claimOne("w")
+      yield* H.settle("w", attempt, { _tag: "SnoozeFor", delay: 1000, closes: "queue" })
+      yield* H.advance(1100)
+      assert.strictEqual((yield* H.claimOne("w")).id, first)
+      yield* H.control({ _tag: "Cancel", reason: "r" }, second!)
+    }
+  }),
   fact("keys do not hold each other up", function*() {
     yield* H.enqueue(keyed("a"))
     yield* H.enqueue(keyed("b"))
@@ -91,12 +101,17 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
   fact(
     "who waits for children goes on when they have ended, also one that would have been due later at first",
     function*() {
-      const { id } = yield* H.enqueue({ delay: 60_000 })
-      yield* H.control({ _tag: "Promote" }, id)
-      const children = [H.record({ queue: "children" })]
-      yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
-      yield* H.settle("w", yield* H.claimOne("w", "children"), H.complete)
-      assert.strictEqual(yield* H.stateOf(id), "ready")
+      for (const given of [{}, { tags: ["label"] }]) {
+        for (const action of [{ _tag: "Promote" }, { _tag: "Retry" }] as const) {
+          const { id } = yield* H.enqueue({ delay: 60_000, ...given })
+          yield* H.control(action, id)
+          const children = [H.record({ queue: "children" })]
+          yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+          yield* H.settle("w", yield* H.claimOne("w", "children"), H.complete)
+          assert.strictEqual(yield* H.stateOf(id), "ready")
+          yield* H.settle("w", yield* H.claimOne("w"), H.complete)
+        }
+      }
     }
   ),
   fact("waitForChildren blocks the record until its last child has ended, however it ended", function*() {
