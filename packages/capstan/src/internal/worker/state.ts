@@ -369,6 +369,7 @@ export class WorkerState extends Timers implements Host {
   /** Gives up on an attempt that cannot be interrupted: its slot is free, and the fence refuses what it still writes. */
   abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
+    attempt.isAbandoned = true
     this.telemetry.abandoned(attempt)
     const decided = attempt.answered === undefined ? outcome : completed(attempt.answered)
     this.decide(attempt, decided, attempt.elapsed())
