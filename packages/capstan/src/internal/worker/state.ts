@@ -128,7 +128,8 @@ export class WorkerState extends Timers implements Host {
   readonly steps: StepStore = {
     write: (entry) => within(this, "write", () => this.store.write([entry])),
     get: (id) => within(this, "get", () => this.store.get(id)),
-    results: (id) => within(this, "results", () => this.store.results([id]))
+    results: (id) => within(this, "results", () => this.store.results([id])),
+    dependencies: (request) => within(this, "dependencies", () => this.store.dependencies(request))
   }
 
   // ------------------------------------------------------------------------------------------------ taking records in
