@@ -3933,9 +3933,15 @@ BEGIN
         END IF;
         CONTINUE;
       END IF;
+      IF d.on_failure = 3 AND r.state <> 1 THEN
+        -- Who left it behind names it again where it still waits for it; whoever runs finds it live when it does.
+        UPDATE dependency SET state = NULL, value = NULL
+          WHERE child = d.child AND parent = d.parent AND name = d.name;
+        CONTINUE;
+      END IF;
       IF r.state = 1 OR r.state <> 3 AND (r.attempt > 0 OR r.flags & 4 = 4)
         OR r.state = 3 AND r.reason IN ('Waitpoint', 'NoHandler', 'NewerPayload')
-        OR r.state = 3 AND r.reason = 'Children' AND d.on_failure <> 3
+        OR r.state = 3 AND r.reason = 'Children'
         OR r.state = 3 AND r.reason = 'ConcurrencyKey' AND (r.attempt > 0 OR r.flags & 4 = 4) THEN
         CONTINUE;
       END IF;
@@ -4084,6 +4090,8 @@ DECLARE
   v_cancel text;
   v_child uuid;
   v_waits boolean := false;
+  -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
+  v_awaits boolean := v_outcome = 'WaitForChildren' OR v_outcome = 'WaitFor' AND x -> 'children' IS NOT NULL;
   v_attempt int;
   c json;
 BEGIN
@@ -4105,16 +4113,18 @@ BEGIN
       WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
-  IF v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 THEN
-    -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant.
-    DELETE FROM dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
+  IF v_awaits AND r.flags & 2048 = 2048 THEN
+    -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant; and
+    -- those of whom each has ended, and was let run again by somebody while this one ran.
+    DELETE FROM dependency d WHERE d.child = r.id AND d.on_failure = 3 AND (d.state IS NULL OR d.parent IN (
+      SELECT a.id FROM json_array_elements(x -> 'children') e JOIN record a ON a.id = (e ->> 'id')::uuid));
   END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     -- It has ended while this one ran, and may be gone: how is known.
-    CONTINUE WHEN v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 AND EXISTS (
+    CONTINUE WHEN v_awaits AND r.flags & 2048 = 2048 AND EXISTS (
       SELECT FROM dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
     v_child := enqueue_or_defer(c, p_now);
-    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
+    IF v_awaits AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
       r.flags := r.flags | 2048;
     END IF;

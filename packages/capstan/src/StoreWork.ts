@@ -221,7 +221,10 @@ export interface Settlement {
   /** What the attempt was claimed with. */
   readonly fence: number
   readonly outcome: Outcome
-  /** Records that are inserted in the same write. */
+  /**
+   * Records that are inserted in the same write. With `WaitForChildren` and with `WaitFor` the record keeps how they end, for as long
+   * as it is kept itself.
+   */
   readonly children?: ReadonlyArray<NewRecord> | undefined
   /** Milliseconds from the claim to the end of the handler, measured monotonically. */
   readonly finishedAfter: number
@@ -321,7 +324,10 @@ export interface Claimed {
   readonly checkpoints: Readonly<Record<string, string>>
   /** There are more checkpoints than these: `get` has them all. */
   readonly isCut?: true | undefined
-  /** Results of the records that it waited for, by name, when these are at most 100; the rest by `dependencies`. */
+  /**
+   * Results of the records that it waited for, by name, when these are at most 100: `undefined` for one that was completed without a
+   * result, and for one that ended otherwise. How each ended, and those of more, is what `dependencies` answers.
+   */
   readonly dependencies: Readonly<Record<string, string | undefined>>
 }
 

@@ -2,31 +2,33 @@
  * The end of a worker (P9): bounded in time whatever its handlers and its store do, and nothing is lost.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
-import { Clock, Context, Effect, Exit, Fiber, Latch, Layer, Logger, Scope } from "effect"
+import { Job, JobBatch, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Clock, Context, Effect, Exit, Fiber, Latch, Layer, Logger, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
 class Task extends Job.make("Task", { timeout: "infinite" }) {}
+class Bulk extends JobBatch.make("Bulk", {
+  payload: { n: Schema.Int },
+  timeout: "infinite",
+  batch: { size: 3, within: "1 second" }
+}) {}
 const group = JobGroup.make(Task)
 const storeOnly = Layer.provideMerge(Jobs.layer, JobStore.layerMemory())
 const now = Clock.currentTimeMillis
+
+const graces = { shutdownGrace: "15 seconds", interruptGrace: "5 seconds" } as const
 
 /** A worker for the handler, and how to close it: answers how long that took. */
 const start = (
   handler: Effect.Effect<void, JobError.EnqueueError | JobError.JobStoreError>,
   options?: JobWorker.Options
-) =>
+) => opened(withOnly(group, Task.toLayer(() => handler), { ...graces, ...options }))
+
+const opened = <R>(layer: Layer.Layer<JobWorker.JobWorker, never, R>) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    const built = yield* Layer.buildWithScope(
-      withOnly(group, Task.toLayer(() => handler), {
-        shutdownGrace: "15 seconds",
-        interruptGrace: "5 seconds",
-        ...options
-      }),
-      scope
-    )
+    const built = yield* Layer.buildWithScope(layer, scope)
     const close = Effect.gen(function*() {
       const before = yield* now
       yield* Scope.close(scope, Exit.void)
@@ -123,6 +125,34 @@ describe("a worker that closes", () => {
       yield* settle
       assert.deepStrictEqual((yield* recordOf(id)).attempts.map(({ decision }) => decision), ["completed"])
       yield* Effect.flatMap(next.close, Fiber.join)
+    }).pipe(Effect.provide(storeOnly), Effect.provide(Logger.layer([logger])))
+  })
+
+  it.effect("counts and warns of the records of a batch that cannot be interrupted, and of no other batch", () => {
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ message }) => void warnings.push(JSON.stringify(message)))
+    const gate = Latch.makeUnsafe(false)
+    const closed = (handler: Effect.Effect<ReadonlyArray<never>>) =>
+      Effect.gen(function*() {
+        const { close, worker } = yield* opened(withOnly(JobGroup.make(Bulk), Bulk.toLayer(() => handler), graces))
+        yield* settle
+        const ending = yield* close
+        yield* TestClock.adjust("1 minute")
+        return [yield* Fiber.join(ending), (yield* worker.health).abandoned]
+      })
+    return Effect.gen(function*() {
+      const handles = yield* Bulk.enqueueMany([{ n: 1 }, { n: 2 }, { n: 3 }])
+      assert.deepStrictEqual(yield* closed(Effect.never), [15_000, 0])
+      assert.deepStrictEqual(warnings, [])
+      assert.deepStrictEqual(yield* closed(Effect.uninterruptible(Effect.as(gate.await, []))), [20_000, 3])
+      assert.strictEqual(warnings.length, 1)
+      assert.include(warnings[0]!, "3 attempts could not be interrupted within 5000 ms")
+      for (const { id } of handles) {
+        const { attempt, state } = yield* recordOf(id)
+        assert.deepStrictEqual([state, attempt], ["ready", 0])
+      }
+      yield* gate.open
+      yield* settle
     }).pipe(Effect.provide(storeOnly), Effect.provide(Logger.layer([logger])))
   })
 

@@ -214,6 +214,54 @@ describe("Step.invoke", () => {
     }).pipe(Effect.provide(layer(ran, parent)))
   })
 
+  it.effect("beside a waitpoint runs once, though its record is gone when somebody completes that", () => {
+    const ran: Array<number> = []
+    const parent = () =>
+      Effect.all([Approval.await, Step.invoke("one", Child, { n: 1 })], { concurrency: "unbounded" }).pipe(
+        Effect.catchTags({ JobDead: Effect.die, JobCancelled: Effect.die, JobGone: Effect.die })
+      )
+    return Effect.gen(function*() {
+      const handle = yield* Parent.enqueue()
+      yield* settle
+      yield* TestClock.adjust("2 days")
+      assert.deepStrictEqual([(yield* recordOf(handle.id)).blocked?.reason, ran], ["Waitpoint", [1]])
+      yield* Approval.complete(handle.id, { by: "ada" })
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* handle.await, [{ by: "ada" }, 2])
+      assert.deepStrictEqual(ran, [1])
+    }).pipe(Effect.provide(layer(ran, parent)))
+  })
+
+  const mailing = (many: number) => {
+    class Mail extends Job.make("Mail", { payload: { n: Schema.Int }, retention: { completed: 0 } }) {}
+    const sent: Array<number> = []
+    let attempts = 0
+    const parent = () =>
+      Effect.gen(function*() {
+        // One that finds no end runs again at once, for ever.
+        if (++attempts > 20) return yield* Effect.never
+        const mails = Array.from({ length: many }, (_, n) =>
+          Step.invoke(`mail-${n}`, Mail, { n }, n === 0 ? { delay: "2 days" } : {}))
+        return (yield* Effect.all(mails, { concurrency: "unbounded" })).length
+      }).pipe(Effect.catchTags({ JobDead: Effect.die, JobCancelled: Effect.die, JobGone: Effect.die }))
+    const handlers = Layer.merge(
+      Mail.toLayer(({ n }) => Effect.sync(() => void sent.push(n))),
+      Parent.toLayer(parent) as Layer.Layer<Job.Handler<"Parent">>
+    )
+    return Effect.gen(function*() {
+      const handle = yield* Parent.enqueue()
+      yield* settle
+      yield* TestClock.adjust("2 days")
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual((yield* recordOf(handle.id)).state, "completed")
+      assert.deepStrictEqual([sent.length, attempts], [many, 2])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Parent, Mail), handlers)))
+  }
+
+  it.effect("of a job without a result succeeds though its record is gone", () => mailing(2))
+  it.effect("of more than a hundred jobs goes on with the last end, though all their records are gone", () =>
+    mailing(101))
+
   it.effect("a child's own error is typed, and kept", () => {
     const ran: Array<number> = []
     const parent = () =>

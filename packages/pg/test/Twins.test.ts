@@ -422,6 +422,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "WHERE d.parent = g.id AND false\n    RETURNING d.child, d.on_failure"
     ]],
     red: [
+      "how a child ended that was left",
+      "a child that was left beside a waitpoint",
+      "a child that runs again before",
       "records of one call that are alike",
       "who waits for children goes on when they have ended, also one",
       "flow: what waited for a record that is deleted says that it is gone",

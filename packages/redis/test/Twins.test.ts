@@ -371,6 +371,9 @@ const twins: Readonly<Record<string, Twin>> = {
   "a dependency is not counted down": {
     changes: [[["exchange", "control", "maintain"], "if was == '' then its.pending = its.pending - 1 end", ""]],
     red: [
+      "how a child ended that was left",
+      "a child that was left beside a waitpoint",
+      "a child that runs again before",
       "records of one call that are alike",
       "who waits for children goes on when they have ended, also one",
       "unique, runAfter: a successor waits for its holder and for",
@@ -403,6 +406,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "if was == '' then its.pending = its.pending - 2 end"
     ]],
     red: [
+      "how a child ended that was left",
+      "a child that runs again before",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "waitForChildren blocks",
@@ -435,6 +440,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a retried record that nobody waits for again": {
     changes: [[["control"], "local all, at = { entries }, 1", "local all, at = {}, 1"]],
     red: [
+      "a child that runs again before",
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",

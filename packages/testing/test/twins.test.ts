@@ -254,6 +254,9 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  if (edge.answer === undefined) row.grow().pending--\n",
     instead: "",
     red: [
+      "how a child ended that was left",
+      "a child that was left beside a waitpoint",
+      "a child that runs again before",
       "records of one call that are alike but for one thing",
       "who waits for children goes on when they have ended, also one",
       "unique, runAfter: a successor waits for its holder and for",
@@ -284,6 +287,8 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  if (edge.answer === undefined) row.grow().pending--\n",
     instead: "  if (edge.answer === undefined) row.grow().pending -= 2\n",
     red: [
+      "how a child ended that was left",
+      "a child that runs again before",
       "unique, runAfter: a successor waits for its holder and for",
       "a record waits for its dependencies",
       "waitForChildren blocks",
@@ -329,6 +334,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  const again = [row]",
     instead: "  const again: Array<Row> = []",
     red: [
+      "a child that runs again before",
       "flow: a failed record that is retried",
       "flow: of two failed",
       "flow: a record that is retried is waited for again",

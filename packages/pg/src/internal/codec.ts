@@ -195,7 +195,7 @@ export const settlementJson = (
   children: children === undefined || children.length === 0 ? undefined : children.map(
     (child) => ({
       ...toJson(child),
-      awaited: outcome._tag === "WaitForChildren" ? true : undefined,
+      awaited: outcome._tag === "WaitForChildren" || outcome._tag === "WaitFor" ? true : undefined,
       // An attempt that waits for it once more has the id of the one before.
       again: isWait(outcome) || child.flowId !== undefined ? true : undefined
     })

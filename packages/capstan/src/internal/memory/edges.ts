@@ -48,9 +48,11 @@ export class Edge {
 
 const isStrictlyBlocked = ({ more }: Row): boolean => more?.blocked === "Dependencies" || more?.blocked === "Unique"
 
-/** It waits for others, or has not begun to run: what it would find of them may still change. */
-const mayWaitAgain = (row: Row, edge: Edge): boolean =>
-  row.finished || row.waits || row.state === "blocked" && row.more?.blocked === "Children" && edge.isChild
+/**
+ * It waits for others, or has not begun to run: what it would find of them may still change. So may what it finds of a child
+ * until it has kept that, whatever it does meanwhile.
+ */
+const mayWaitAgain = (row: Row, edge: Edge): boolean => edge.isChild || row.finished || row.waits
 
 /** Lets a row wait for another one, or notes how that one has ended. */
 export const connect = (state: MemoryState, edge: Edge): void => {
@@ -158,6 +160,8 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
       edge.answer = undefined
       const more = dependent.grow()
       more.pending++
+      // Who left it behind names it again where it still waits for it.
+      if (edge.isChild) continue
       if (dependent.state === "ready" || dependent.state === "scheduled" || more.blocked === "ConcurrencyKey") {
         state.freeSlot(dependent, now)
         dependent.fence++

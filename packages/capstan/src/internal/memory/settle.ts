@@ -170,7 +170,9 @@ const park = (state: MemoryState, row: Row, reason: "NoHandler" | "NewerPayload"
 }
 
 const leaveChildren = (state: MemoryState, row: Row, settlement: Settlement, now: number): void => {
-  const waits = settlement.outcome._tag === "WaitForChildren"
+  const { _tag } = settlement.outcome
+  // Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
+  const waits = _tag === "WaitForChildren" || _tag === "WaitFor"
   if (waits) forgetOpenChildren(row)
   for (const spec of settlement.children!) {
     // It has ended while this one ran, and may be gone: how is known.

@@ -10,7 +10,7 @@ import { JobContext } from "../../JobContext.ts"
 import { type EnqueueError, InvokeTimedOut, type JobStoreError } from "../../JobError.ts"
 import { type Ended, readFinal } from "../../JobHandle.ts"
 import type { JobId } from "../../JobRecord.ts"
-import type { NewRecord, ResultAnswer } from "../../JobStore.ts"
+import type { NewRecord } from "../../JobStore.ts"
 import type { Final } from "../awaiter.ts"
 import type { Definition } from "../definition.ts"
 import { type Options, prepareOne } from "../enqueue.ts"
@@ -49,7 +49,7 @@ export const invoke = (
     }
     const id = child.value! as JobId
     const answer = yield* steps.result(id)
-    const final = answer === undefined || answer._tag === "Pending" ? undefined : ended(steps, id, answer)
+    const final = answer === undefined || answer._tag === "Pending" ? undefined : yield* ended(steps, answer)
     // It has not ended, or its attempt did before it was stored.
     if (final === undefined) {
       const until = timeout === undefined ? undefined : yield* deadline(steps, name, timeout)
@@ -69,15 +69,9 @@ export const invoke = (
 
 const childOf = (name: string): string => `${name}~child`
 
-/** A child that ended and is removed has left its result, if it had one. */
-const ended = (
-  steps: Steps,
-  id: JobId,
-  answer: Exclude<ResultAnswer, { readonly _tag: "Pending" }>
-): Final | undefined => {
-  if (answer._tag !== "NotFound") return answer
-  const { dependencies } = steps.record.claimed
-  if (!Object.hasOwn(dependencies, id)) return undefined
-  const result = dependencies[id]
-  return result === undefined ? answer : { _tag: "Completed", id, progress: undefined, result }
-}
+/** A child that ended and is removed has left with this record how it did; one that never was has left nothing. */
+const ended = (steps: Steps, answer: Final): Effect.Effect<Final | undefined, JobStoreError> =>
+  answer._tag !== "NotFound"
+    ? Effect.succeed(answer)
+    // Of one that was removed before it ended, who did that is known only while the store remembers.
+    : Effect.map(steps.endOf(answer.id), (end) => end?._tag === "NotFound" ? answer : end)

@@ -14,9 +14,19 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
+import * as Semaphore from "effect/Semaphore"
 import { DuplicateStep, JobStoreError, LeaseLost, OtherStep, StepError, WaitInStep } from "../../JobError.ts"
 import type { JobId, JobRecord } from "../../JobRecord.ts"
-import type { Claimed, NewRecord, ResultAnswer, Settled, WriteEntry } from "../../JobStore.ts"
+import type {
+  Claimed,
+  DependenciesReply,
+  DependenciesRequest,
+  NewRecord,
+  ResultAnswer,
+  Settled,
+  WriteEntry
+} from "../../JobStore.ts"
+import type { Final } from "../awaiter.ts"
 import { EndSignal } from "../handler.ts"
 import * as Checkpoint from "./checkpoint.ts"
 import { endMark } from "./names.ts"
@@ -27,6 +37,7 @@ export interface StepStore {
   readonly write: (entry: WriteEntry) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
   readonly get: (id: JobId) => Effect.Effect<JobRecord | undefined, JobStoreError>
   readonly results: (id: JobId) => Effect.Effect<ReadonlyArray<ResultAnswer>, JobStoreError>
+  readonly dependencies: (request: DependenciesRequest) => Effect.Effect<DependenciesReply, JobStoreError>
 }
 
 /** The attempt that the steps belong to. */
@@ -67,6 +78,9 @@ const patience = Schedule.exponential("50 millis").pipe(
 /** For how long a branch waits for steps of others that are to say how they are undone, in milliseconds. */
 const forOthers = 5000
 
+/** How many a call of the store answers of what the record has waited for. */
+const page = 1000
+
 /** Checkpoints of a step's own making have these in their names; what is before them is the step's name. */
 const ofStep = /[~@].*$/
 
@@ -78,6 +92,8 @@ export class Steps {
   /** Steps that can be undone, of which nobody knows whether they are in the store: their writes were cut short. */
   private readonly unanswered = new Set<string>()
   private readonly asked = new Set<string>()
+  private ends: Map<string, Final> | undefined
+  private readonly oneReader = Semaphore.makeUnsafe(1)
   private active = 0
   private readonly quiet = Latch.makeUnsafe(true)
   private readonly waits = new Set<Wait>()
@@ -150,6 +166,31 @@ export class Steps {
     return store === undefined
       ? Effect.undefined
       : Effect.map(this.patiently(store.results(id)), ([answer]) => answer)
+  }
+
+  /**
+   * How a child has ended that this record waited for, also one that is removed; `undefined` when it has not, or there was none.
+   * All are read once: of hundreds that are removed, each would ask.
+   */
+  endOf(id: JobId): Effect.Effect<Final | undefined, JobStoreError> {
+    const read = Effect.suspend(() => this.ends === undefined ? this.readEnds : Effect.void)
+    return Effect.andThen(this.oneReader.withPermits(1)(read), Effect.sync(() => this.ends?.get(id)))
+  }
+
+  private get readEnds(): Effect.Effect<void, JobStoreError> {
+    return Effect.gen({ self: this }, function*() {
+      const { store } = this
+      if (store === undefined) return
+      const ends = new Map<string, Final>()
+      let cursor: string | undefined
+      do {
+        const reply = yield* this.patiently(store.dependencies({ id: this.record.id, limit: page, cursor }))
+        // A child has its own id for its name.
+        for (const { answer, name } of reply.dependencies) if (answer._tag !== "Pending") ends.set(name, answer)
+        cursor = reply.cursor
+      } while (cursor !== undefined)
+      this.ends = ends
+    })
   }
 
   // ------------------------------------------------------------------------------------------------------------ keeping

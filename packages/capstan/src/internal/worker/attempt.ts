@@ -68,6 +68,8 @@ export class Attempt implements JobContextShape, StepRecord {
   deciding = false
   /** It holds its slot no more: it has ended, or could not be interrupted and was given up. */
   over = false
+  /** It could not be interrupted, and was given up. */
+  isAbandoned = false
   /** The span around its handler. */
   span: Tracer.AnySpan | undefined
   /** It committed its own completion: nothing is left to settle. */

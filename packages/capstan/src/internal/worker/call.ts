@@ -13,7 +13,7 @@ export type Verb = "exchange" | "renew" | "write" | "maintain" | "limits"
 /** A reply that takes too long is lost: its claims are found again by reconciling (P14). */
 export const within = <A>(
   { settings: { exchangeTimeout }, store }: WorkerState,
-  operation: Verb | "get" | "results",
+  operation: Verb | "get" | "results" | "dependencies",
   call: () => Effect.Effect<A, JobStoreError>
 ): Effect.Effect<A, JobStoreError> =>
   // Suspended: what a store throws is a failure of the call, not of the loop.

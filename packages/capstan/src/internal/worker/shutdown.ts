@@ -21,7 +21,7 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
     yield* awaitFor(state.empty, interruptGrace)
     for (const attempt of [...state.running]) state.abandon(attempt, { _tag: "Release" })
     // The keeper gives up on them in the same instant, and may have come first.
-    const stuck = interrupted.filter(({ fiber }) => fiber?.pollUnsafe() === undefined)
+    const stuck = interrupted.filter(({ isAbandoned }) => isAbandoned)
     if (stuck.length > 0) {
       yield* Effect.logWarning(
         `worker ${state.settings.id}: ${stuck.length} attempts could not be interrupted within ${interruptGrace} ms ` +

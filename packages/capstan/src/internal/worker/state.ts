@@ -128,7 +128,8 @@ export class WorkerState extends Timers implements Host {
   readonly steps: StepStore = {
     write: (entry) => within(this, "write", () => this.store.write([entry])),
     get: (id) => within(this, "get", () => this.store.get(id)),
-    results: (id) => within(this, "results", () => this.store.results([id]))
+    results: (id) => within(this, "results", () => this.store.results([id])),
+    dependencies: (request) => within(this, "dependencies", () => this.store.dependencies(request))
   }
 
   // ------------------------------------------------------------------------------------------------ taking records in
@@ -369,6 +370,7 @@ export class WorkerState extends Timers implements Host {
   /** Gives up on an attempt that cannot be interrupted: its slot is free, and the fence refuses what it still writes. */
   abandon(attempt: Attempt, outcome: Decided): void {
     this.abandoned++
+    attempt.isAbandoned = true
     this.telemetry.abandoned(attempt)
     const decided = attempt.answered === undefined ? outcome : completed(attempt.answered)
     this.decide(attempt, decided, attempt.elapsed())

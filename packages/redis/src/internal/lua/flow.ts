@@ -254,10 +254,9 @@ function L.begin(row)
   if (its.pending or 0) > 0 then L.block(row, 'Dependencies') else L.run(row, now) end
 end
 
--- It waits for others, or has not begun to run: what it would find of them may still change.
-local function mayWaitAgain(row, policy)
-  return isFinal(row) or isWaiting(row) or row.state == BLOCKED and row.more.blocked == 'Children' and policy == '3'
-end
+-- It waits for others, or has not begun to run: what it would find of them may still change. So may what it finds of a child
+-- until it has kept that, whatever it does meanwhile.
+local function mayWaitAgain(row, policy) return policy == '3' or isFinal(row) or isWaiting(row) end
 
 -- Opens one edge again. Answers the record when that lives again with it.
 local function reopenEdge(entry)
@@ -273,6 +272,8 @@ local function reopenEdge(entry)
   call('HSET', edgesOf(row), number, id .. policy .. name .. '\31')
   its.pending = its.pending + 1
   if breaks(policy, answer) then its.broken = its.broken - 1 end
+  -- Who left it behind names it again where it still waits for it.
+  if policy == '3' then return end
   if row.state == READY or row.state == SCHEDULED or row.state == BLOCKED and its.blocked == 'ConcurrencyKey' then
     L.freeSlot(row)
     row.fence = row.fence + 1

@@ -111,7 +111,8 @@ function L.uuidOf(id)
 end
 
 local function leaveChildren(row, s)
-  local isAwaited = s.outcome == 'WaitForChildren'
+  -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
+  local isAwaited = s.outcome == 'WaitForChildren' or s.outcome == 'WaitFor'
   local ended = isAwaited and L.forgetChildren(row, true) or {}
   for _, spec in ipairs(s.children) do
     if ended[spec.id] then

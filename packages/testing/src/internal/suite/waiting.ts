@@ -174,6 +174,77 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* H.claim("w", 1, "other"), [])
     assert.deepStrictEqual((yield* H.claimOne("w")).dependencies, { [children[0]!.id]: "1" })
   }),
+  fact(
+    "how a child ended that was left beside a waitpoint is known when the signal comes, also when it is removed",
+    function*() {
+      const store = yield* JobStore.JobStore
+      const { id } = yield* H.enqueue()
+      const { retention } = H.record()
+      const forgotten = { queue: "other", retention: { ...retention, completed: { age: 0, count: 0 } } }
+      const children = [H.record(forgotten), H.record(forgotten)]
+      const names = children.map(({ id }) => id)
+      yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitFor", waitpoint: "x" }, { children })
+      for (const child of yield* H.claim("w", 2, "other")) {
+        yield* H.settle("w", child, { _tag: "Complete", result: child.id === names[0] ? "1" : undefined })
+      }
+      yield* H.maintainAll
+      assert.deepStrictEqual((yield* H.get(id)).blocked, { reason: "Waitpoint", on: "x" })
+      yield* store.signal({ id, waitpoint: "x", value: "1" })
+      const attempt = yield* H.claimOne("w")
+      assert.deepStrictEqual(attempt.dependencies, { [names[0]!]: "1", [names[1]!]: undefined })
+      const { dependencies } = yield* store.dependencies({ id, limit: 10 })
+      assert.deepStrictEqual(
+        dependencies.map(({ answer, name }) => [name, answer._tag]).toSorted(),
+        names.map((name) => [name, "Completed"])
+      )
+      yield* H.settle("w", attempt, { _tag: "WaitForChildren" }, { children })
+      assert.deepStrictEqual(yield* H.claim("w", 2, "other"), [])
+      assert.strictEqual((yield* H.claimOne("w")).id, id)
+    }
+  ),
+  fact("a child that was left beside a waitpoint, and has not ended by the signal, is waited for then", function*() {
+    const store = yield* JobStore.JobStore
+    const { id } = yield* H.enqueue()
+    const children = [H.record({ queue: "other" })]
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitFor", waitpoint: "x" }, { children })
+    const child = yield* H.claimOne("w", "other")
+    yield* store.signal({ id, waitpoint: "x", value: "1" })
+    yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+    assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+    yield* H.settle("w", child, { _tag: "Complete", result: "1" })
+    assert.deepStrictEqual((yield* H.claimOne("w")).dependencies, { [child.id]: "1" })
+  }),
+  fact(
+    "a child that runs again before its parent waits for it once more is waited for, whatever that does",
+    function*() {
+      const store = yield* JobStore.JobStore
+      const { id } = yield* H.enqueue()
+      const children = [H.record({ queue: "other" })]
+      const child = children[0]!.id
+      const wait = (attempt: JobStore.Claimed) => H.settle("w", attempt, { _tag: "WaitForChildren" }, { children })
+      yield* H.settle("w", yield* H.claimOne("w"), { _tag: "WaitFor", waitpoint: "x" }, { children })
+      yield* H.settle("w", yield* H.claimOne("w", "other"), H.dead)
+      // While it waits for the signal.
+      yield* H.control({ _tag: "Retry" }, child)
+      yield* store.signal({ id, waitpoint: "x", value: "1" })
+      yield* wait(yield* H.claimOne("w"))
+      assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+      yield* H.settle("w", yield* H.claimOne("w", "other"), H.dead)
+      // While it is ready.
+      yield* H.control({ _tag: "Retry" }, child)
+      assert.strictEqual(yield* H.stateOf(id), "ready")
+      yield* wait(yield* H.claimOne("w"))
+      assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+      yield* H.settle("w", yield* H.claimOne("w", "other"), H.dead)
+      // While it runs.
+      const attempt = yield* H.claimOne("w")
+      yield* H.control({ _tag: "Retry" }, child)
+      yield* wait(attempt)
+      assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+      yield* H.settle("w", yield* H.claimOne("w", "other"), { _tag: "Complete", result: "1" })
+      assert.deepStrictEqual((yield* H.claimOne("w")).dependencies, { [child]: "1" })
+    }
+  ),
   fact("a child that has ended by the time its parent waits for it is not stored anew", function*() {
     const { id } = yield* H.enqueue()
     const children = [H.record({ queue: "other" })]

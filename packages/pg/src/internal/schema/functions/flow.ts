@@ -201,9 +201,15 @@ BEGIN
         END IF;
         CONTINUE;
       END IF;
+      IF d.on_failure = 3 AND r.state <> 1 THEN
+        -- Who left it behind names it again where it still waits for it; whoever runs finds it live when it does.
+        UPDATE ${s}.dependency SET state = NULL, value = NULL
+          WHERE child = d.child AND parent = d.parent AND name = d.name;
+        CONTINUE;
+      END IF;
       IF r.state = 1 OR r.state <> 3 AND (r.attempt > 0 OR r.flags & 4 = 4)
         OR r.state = 3 AND r.reason IN ('Waitpoint', 'NoHandler', 'NewerPayload')
-        OR r.state = 3 AND r.reason = 'Children' AND d.on_failure <> 3
+        OR r.state = 3 AND r.reason = 'Children'
         OR r.state = 3 AND r.reason = 'ConcurrencyKey' AND (r.attempt > 0 OR r.flags & 4 = 4) THEN
         CONTINUE;
       END IF;

@@ -109,6 +109,8 @@ DECLARE
   v_cancel text;
   v_child uuid;
   v_waits boolean := false;
+  -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
+  v_awaits boolean := v_outcome = 'WaitForChildren' OR v_outcome = 'WaitFor' AND x -> 'children' IS NOT NULL;
   v_attempt int;
   c json;
 BEGIN
@@ -130,16 +132,18 @@ BEGIN
       WHEN 'Dead' THEN 'dead' WHEN 'Release' THEN 'released' ELSE 'parked' END END,
     v_ended, (x -> 'failure')::jsonb, x ->> 'trace');
 
-  IF v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 THEN
-    -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant.
-    DELETE FROM ${s}.dependency WHERE child = r.id AND on_failure = 3 AND state IS NULL;
+  IF v_awaits AND r.flags & 2048 = 2048 THEN
+    -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant; and
+    -- those of whom each has ended, and was let run again by somebody while this one ran.
+    DELETE FROM ${s}.dependency d WHERE d.child = r.id AND d.on_failure = 3 AND (d.state IS NULL OR d.parent IN (
+      SELECT a.id FROM json_array_elements(x -> 'children') e JOIN ${s}.record a ON a.id = (e ->> 'id')::uuid));
   END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     -- It has ended while this one ran, and may be gone: how is known.
-    CONTINUE WHEN v_outcome = 'WaitForChildren' AND r.flags & 2048 = 2048 AND EXISTS (
+    CONTINUE WHEN v_awaits AND r.flags & 2048 = 2048 AND EXISTS (
       SELECT FROM ${s}.dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
     v_child := ${s}.enqueue_or_defer(c, p_now);
-    IF v_outcome = 'WaitForChildren' AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
+    IF v_awaits AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
       r.flags := r.flags | 2048;
     END IF;
