@@ -145,6 +145,7 @@ local function resolve(holder, spec)
     if spec.unique.maxWait then spec.runAt = math.min(dueOf(spec), headOf(row).at + spec.unique.maxWait) end
     if policy == 'trailing' then spec.runAt = row.more.due end
     if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
+    L.rememberCall(spec.id, row)
     return 'Replaced', row.id
   end
   if policy == 'trailing' then
