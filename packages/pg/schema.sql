@@ -1628,7 +1628,10 @@ BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
   IF is_stored(o_id, v_again OR v_depends, p_now) OR v_again AND was_stored(o_id) THEN
-    o_outcome := 'Existing';
+    -- Another record got its contents, and has perhaps run with them meanwhile.
+    SELECT p.ids[2] INTO v_owner FROM spent p WHERE v_again AND p.worker = -1 AND p.ids[1] = o_id LIMIT 1;
+    o_outcome := CASE WHEN v_owner IS NULL THEN 'Existing' ELSE 'Replaced' END;
+    o_id := coalesce(v_owner, o_id);
     RETURN;
   END IF;
   IF x -> 'dependents' IS NOT NULL THEN
@@ -1687,6 +1690,10 @@ BEGIN
       UPDATE idem SET id = o_id WHERE tag = r.tag AND key = v_idem;
     ELSIF o_outcome <> 'Inserted' AND v_idem IS NOT NULL THEN
       DELETE FROM idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
+    END IF;
+    IF o_outcome = 'Replaced' AND NOT p_transaction THEN
+      -- For a call that is made again because its reply was lost.
+      INSERT INTO spent (worker, at, ids, fences) VALUES (-1, p_now, ARRAY[r.id, o_id], '{0,0}');
     END IF;
     IF o_outcome <> 'Inserted' THEN RETURN; END IF;
     r.at := greatest(v_due, p_now);
@@ -4467,7 +4474,8 @@ BEGIN
     v_target := h.id;
   END IF;
   IF v_target IS NOT NULL THEN
-    IF (SELECT spec::json ->> 'flowId' FROM record WHERE id = v_target) IS NOT NULL THEN
+    IF r.spec::json ->> 'flowId' IS NOT NULL
+      OR (SELECT spec::json ->> 'flowId' FROM record WHERE id = v_target) IS NOT NULL THEN
       o_id := v_target;
       o_outcome := 'UniqueConflict';
       RETURN;
@@ -4496,8 +4504,9 @@ BEGIN
     UPDATE uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
     o_after := u.id;
   ELSE
+    -- Who waits for a member of a flow would not wait for the holder.
     o_id := u.id;
-    o_outcome := 'Existing';
+    o_outcome := CASE WHEN r.spec::json ->> 'flowId' IS NULL THEN 'Existing' ELSE 'UniqueConflict' END;
   END IF;
 END $function$;
 

@@ -1,6 +1,7 @@
 /**
  * Enqueues from many fibers become one call of a store: while one is under way the next ones gather, so batches grow with
- * load and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone.
+ * load and a lone enqueue waits for nobody. Each caller gets its own answer, and bad ones fail alone: whose records a store
+ * refuses is the matter of nobody who was sent along.
  *
  * For who writes a store that lives elsewhere; `@capstan/pg` and `@capstan/redis` enqueue through it.
  *
@@ -22,6 +23,11 @@ export type Answer = Effect.Effect<ReadonlyArray<Enqueued>, JobStoreError>
 
 /**
  * Stores a batch, all or none.
+ *
+ * **Details**
+ *
+ * A batch that it refuses it answers with an error that is not transient, or by outcomes (`UniqueConflict`, `Begun`, `Refused`), and
+ * has stored nothing of it.
  *
  * @category models
  * @since 0.1.0
@@ -165,6 +171,7 @@ export class Coalescer {
     const records = some.length === 1 ? some[0]!.records : some.flatMap(({ records }) => records)
     return Effect.matchCauseEffect(Effect.suspend(() => this.store(records)), {
       onSuccess: (answers) => {
+        if (some.length > 1 && answers.some(isRefusal)) return this.sendApart(some, answers)
         let at = 0
         this.answerAll(
           some,
@@ -182,4 +189,20 @@ export class Coalescer {
       }
     })
   }
+
+  // The store refused one of them and stored none, as it answers by outcomes: who is to blame goes alone, the others together
+  // once more. Each for itself would cost a call for every caller, as long as somebody enqueues what is refused.
+  private sendApart(some: ReadonlyArray<Waiting>, answers: ReadonlyArray<Enqueued>): Effect.Effect<void> {
+    let at = 0
+    const blamed = new Set(some.filter(({ records: { length } }) => answers.slice(at, at += length).some(isToBlame)))
+    const others = some.filter((one) => !blamed.has(one))
+    const calls = blamed.size === 0 ? some.map((one) => [one]) : [others, ...Array.from(blamed, (one) => [one])]
+    return Effect.forEach(calls, (call) => call.length === 0 ? Effect.void : this.send(call), { discard: true })
+  }
 }
+
+/** Why a batch is refused. */
+const isToBlame = ({ outcome }: Enqueued): boolean => outcome === "UniqueConflict" || outcome === "Begun"
+
+/** Nothing of its batch is stored. */
+const isRefusal = (answer: Enqueued): boolean => isToBlame(answer) || answer.outcome === "Refused"

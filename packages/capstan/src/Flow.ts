@@ -287,8 +287,9 @@ export interface Flow<out Name extends string, Nodes extends AnyNodes> {
 
   /**
    * For the handler of a node: adds records to a list of its flow, for which whoever waits for the list waits too. An attempt
-   * that runs again adds the same payloads once. `Begun` when one of those that would wait has begun: so add from a node that
-   * they wait for.
+   * that runs again adds the same payloads once, and so does a call that is made again because it failed. `Begun` when one of
+   * those that would wait has begun: so add from a node that they wait for. `UniqueConflict` when another record has the unique
+   * key of one of them: nothing is added then, for nobody would wait for that record.
    */
   add<K extends Open<Nodes>>(
     name: K,

@@ -123,8 +123,8 @@ export interface NewRecord {
 /**
  * What an enqueue did with one record, and the id that owns the key.
  *
- * `UniqueConflict`: it would replace the record with this id, a member of a flow. Nothing of its batch is stored then: the
- * other records of it are `Refused`. `Begun`: the record with this id was to wait for it, and waits for nothing any more; the
+ * `UniqueConflict`: it would replace the record with this id, or that would stand for it, and one of the two is a member of a
+ * flow. Nothing of its batch is stored then: the other records of it are `Refused`. `Begun`: the record with this id was to wait for it, and waits for nothing any more; the
  * batch is refused alike. `Deferred`: it is stored when the caller's SQL transaction has committed, by a store that
  * takes no part in it; or it is safe, and on its way to the partition of the store that it belongs to.
  *

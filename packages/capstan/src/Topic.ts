@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { issueOf } from "./internal/codec.ts"
 import { name as validName } from "./internal/definition.ts"
-import { attemptOf } from "./internal/enqueue.ts"
+import { attemptOf, isStored, refusalOf } from "./internal/enqueue.ts"
 import { recordsOf, Request } from "./internal/request.ts"
 import * as Checkpoint from "./internal/steps/checkpoint.ts"
 import {
@@ -23,7 +23,7 @@ import {
   type Subscription as InternalSubscription,
   type Subscriptions
 } from "./internal/subscription.ts"
-import { EnqueueError, InvalidPayload, UniqueConflict } from "./JobError.ts"
+import { EnqueueError, InvalidPayload } from "./JobError.ts"
 import type { JobStoreError } from "./JobError.ts"
 import type { Outcome } from "./JobHandle.ts"
 import type { EnqueueOptions } from "./JobOptions.ts"
@@ -291,13 +291,8 @@ const publish = (
         ...(cancels.length === 0 ? undefined : { cancels }),
         ...(completes.length === 0 ? undefined : { completes })
       })
-      const refused = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
-      if (refused >= 0) {
-        const { tag, unique } = records[refused]!
-        const reason = new UniqueConflict({ job: tag, key: unique?.key ?? "", holder: answers[refused]!.id })
-        return yield* new EnqueueError({ reason })
-      }
-      return answers.map(({ id, outcome }, i) => ({ job: records[i]!.tag, id, outcome: outcome as Outcome }))
+      if (!answers.every(isStored)) return yield* Effect.fail(refusalOf(records, answers))
+      return answers.map(({ id, outcome }, i) => ({ job: records[i]!.tag, id, outcome }))
     })
   )
 

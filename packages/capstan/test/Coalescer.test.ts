@@ -132,6 +132,52 @@ describe("enqueues from many fibers", () => {
       assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, true, false, true])
     }))
 
+  it.effect("are stored when the store refuses others of their call by its answers, with those no more than once", () =>
+    Effect.gen(function*() {
+      const first = yield* Deferred.make<void>()
+      const calls: Array<string> = []
+      const blamed: Readonly<Record<string, JobStore.Enqueued["outcome"]>> = { 2: "UniqueConflict", 4: "Begun" }
+      const { enqueue } = new Coalescer.Coalescer((records) =>
+        Effect.gen(function*() {
+          calls.push(records.map(({ id }) => id).join(" "))
+          if (records[0]!.id === "0") yield* Deferred.await(first)
+          return records.some(({ id }) => id in blamed)
+            ? records.map(({ id }): JobStore.Enqueued => ({ id, outcome: blamed[id] ?? "Refused" }))
+            : inserted(records)
+        }), yield* Effect.scope)
+      const fibers = yield* Effect.forEach(
+        [[0], [1, 2], [3], [4], [5, 6]],
+        (numbers) => Effect.forkChild(enqueue(numbers.map(record)), { startImmediately: true })
+      )
+      yield* Deferred.succeed(first, undefined)
+      const answers = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(
+        answers.map((some) => some.map(({ id, outcome }) => `${id} ${outcome}`).join(", ")),
+        ["0 Inserted", "1 Refused, 2 UniqueConflict", "3 Inserted", "4 Begun", "5 Inserted, 6 Inserted"]
+      )
+      assert.deepStrictEqual(calls, ["0", "1 2 3 4 5 6", "3 5 6", "1 2", "4"])
+    }))
+
+  it.effect("go out each for itself when the store refuses them and blames none", () =>
+    Effect.gen(function*() {
+      const first = yield* Deferred.make<void>()
+      const { enqueue } = new Coalescer.Coalescer((records) =>
+        Effect.as(
+          records[0]!.id === "0" ? Deferred.await(first) : Effect.void,
+          records.map(({ id }): JobStore.Enqueued => ({ id, outcome: records.length > 1 ? "Refused" : "Inserted" }))
+        ), yield* Effect.scope)
+      const fibers = yield* Effect.forEach([0, 1, 2], (n) =>
+        Effect.forkChild(enqueue([record(n)]), { startImmediately: true }))
+      yield* Deferred.succeed(first, undefined)
+      const answers = yield* Effect.forEach(fibers, Fiber.join)
+      assert.deepStrictEqual(
+        answers.flat().map(({ outcome }) =>
+          outcome
+        ),
+        ["Inserted", "Inserted", "Inserted"]
+      )
+    }))
+
   it.effect("end when the scope closes: unsent ones were not stored, of those that were sent nobody knows", () =>
     Effect.gen(function*() {
       const { ended, enqueue, scope, start } = yield* open()

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, Jobs, JobStore } from "capstan"
 import { Context, DateTime, Effect, Layer, Redacted, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { recordOf, settle, withWorker } from "./harness.ts"
+import { recordOf, settle, storeWith, withWorker } from "./harness.ts"
 
 class Mail extends Job.make("Mail", {
   payload: { to: Schema.String, text: Schema.optionalKey(Schema.String) },
@@ -30,6 +30,19 @@ describe("enqueue", () => {
       assert.strictEqual(second.outcome, "Existing")
       assert.strictEqual(second.id, first.id)
     }).pipe(Effect.provide(storeOnly)))
+
+  it.effect("answers no handle of what the store has refused", () =>
+    Effect.gen(function*() {
+      const one = Effect.asVoid(Mail.enqueue({ to: "a" }))
+      const many = Effect.asVoid(Mail.enqueueMany([{ to: "a" }, { to: "b" }]))
+      for (const enqueue of [one, many]) {
+        const error = yield* Effect.flip(enqueue)
+        assert.strictEqual(reasonOf(error), "Incompatible")
+        assert.include(error.message, "it refused job Mail and named no conflict, so nothing of the call is stored")
+      }
+    }).pipe(Effect.provide(storeWith(() => ({
+      enqueue: ({ records }) => Effect.succeed(records.map(({ id }) => ({ id, outcome: "Refused" as const })))
+    })))))
 
   it.effect("an idempotency key is known in every state while the record is kept", () =>
     Effect.gen(function*() {

@@ -192,6 +192,17 @@ class Crawl extends Flow.make("Crawl")
   .node("total", Total, { after: { pages: "fail" } })
 {}
 
+class Page extends Job.make("Page", {
+  payload: { region: Schema.String },
+  success: Schema.Number,
+  unique: { key: ({ region }) => region }
+}) {}
+class Survey extends Flow.make("Survey")
+  .node("find", Find)
+  .list("pages", Page, { after: { find: "fail" } })
+  .node("total", Total, { after: { pages: "fail" } })
+{}
+
 describe("Flow, added to while it runs", () => {
   const crawl = (
     find: Effect.Effect<void, JobError.EnqueueError | JobError.JobStoreError, JobContext.JobContext | JobStore.JobStore>
@@ -224,6 +235,74 @@ describe("Flow, added to while it runs", () => {
       Effect.gen(function*() {
         yield* add("a", "bb", "bb")
         if (++attempts === 1) return yield* Effect.die("crashed after it had added")
+      })
+    )))
+  })
+
+  /** The first enqueue of a handler fails, before or after the store has done it. */
+  const failingOnce = (isStored: boolean) => {
+    let calls = 0
+    return <A, E, R>(effect: Effect.Effect<A, E, R | JobStore.JobStore>) =>
+      Effect.flatMap(JobStore.JobStore, (store) => {
+        const lost = new JobError.JobStoreError({
+          reason: new JobError.OutcomeUnknown({ operation: "enqueue", detail: "lost" })
+        })
+        const enqueue: JobStore.Shape["enqueue"] = (request) =>
+          ++calls > 1 ? store.enqueue(request) : Effect.andThen(
+            isStored ? store.enqueue(request) : Effect.void,
+            Effect.fail(lost)
+          )
+        return Effect.provideService(effect, JobStore.JobStore, { ...store, enqueue })
+      })
+  }
+
+  for (const isStored of [true, false]) {
+    it.effect(`adds once what it adds again because a call has failed, which had ${isStored ? "" : "not "}stored it`, () => {
+      const failing = failingOnce(isStored)
+      let attempts = 0
+      return Effect.gen(function*() {
+        const flow = yield* Crawl.start({ pages: [] })
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(yield* flow.await, { total: 4 })
+        assert.strictEqual(attempts, 2)
+      }).pipe(Effect.provide(crawl(
+        Effect.gen(function*() {
+          yield* failing(Effect.retry(add("bb"), { times: 1 }))
+          yield* add("bb")
+          if (++attempts === 1) return yield* Effect.die("crashed after it had added")
+        })
+      )))
+    })
+  }
+
+  it.effect("adds nothing where another record has a unique key of it, and says who", () => {
+    let refusal: unknown
+    const find = Survey.add("pages", [{ region: "free" }, { region: "held" }]).pipe(
+      Effect.flip,
+      Effect.orDie,
+      Effect.map((error) => {
+        refusal = error
+      })
+    )
+    const group = JobGroup.make(Find, Page, Total)
+    return Effect.gen(function*() {
+      const holder = yield* Page.enqueue({ region: "held" }, { delay: "1 hour" })
+      const flow = yield* Survey.start({ pages: [{ region: "other" }] })
+      assert.deepStrictEqual(yield* flow.await, { total: 5 })
+      assert.instanceOf(refusal, JobError.EnqueueError)
+      assert.deepInclude((refusal as JobError.EnqueueError).reason as JobError.UniqueConflict, {
+        _tag: "UniqueConflict",
+        job: "Page",
+        key: "held",
+        holder: holder.id
+      })
+      assert.strictEqual((yield* flow.members("pages")).length, 1)
+    }).pipe(Effect.provide(withWorker(
+      group,
+      group.toLayer({
+        Find: () => find,
+        Page: ({ region }) => Effect.succeed(region.length),
+        Total: () => Effect.map(Survey.results("total"), ({ pages }) => pages.reduce((sum, page) => sum + page, 0))
       })
     )))
   })

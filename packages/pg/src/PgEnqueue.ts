@@ -10,7 +10,7 @@
 import { type JobError, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import * as Codec from "./internal/codec.ts"
-import { enqueueOnly, incompatible } from "./internal/enqueueOnly.ts"
+import { type Batch, enqueueOnly, incompatible } from "./internal/enqueueOnly.ts"
 import { namesOf } from "./internal/names.ts"
 
 /**
@@ -29,7 +29,8 @@ export interface Options {
 }
 
 /**
- * A statement that stores records. It has one value, and answers a row of `id` and `outcome` per record, in order.
+ * A statement that stores records, and does to others what an event does (`cancelOn`, `completeOn`). It has one value, and answers a
+ * row of `id` and `outcome` per record, in order.
  *
  * @category models
  * @since 0.1.0
@@ -45,7 +46,12 @@ export interface Statement {
  * **When to use**
  *
  * The driver has no adapter here. The id of each record is in the row that the statement answers: with a key it may be the
- * id of another record.
+ * id of another record, and with `UniqueConflict` nothing of the statement is stored.
+ *
+ * **Gotchas**
+ *
+ * Several enqueues make one statement; an event that cancels records or completes waitpoints makes one of its own, else it fails
+ * with `Incompatible`.
  *
  * **Example**
  *
@@ -61,18 +67,23 @@ export const statement = <A, E, R>(
   enqueue: Effect.Effect<A, E, R>,
   options: Options = {}
 ): Effect.Effect<Statement, E | JobError.JobStoreError, Exclude<R, JobStore.JobStore>> =>
-  Effect.flatMap(textOf(options), (text) => {
-    const records: Array<JobStore.NewRecord> = []
-    const collect = (some: ReadonlyArray<JobStore.NewRecord>) =>
-      Effect.sync(() => {
-        records.push(...some)
-        return some.map(({ id }): JobStore.Enqueued => ({ id, outcome: "Inserted" }))
+  Effect.flatMap(functionOf(options), (called) => {
+    const batches: Array<Batch> = []
+    const collect = (batch: Batch) =>
+      Effect.suspend(() => {
+        batches.push(batch)
+        return batches.length > 1 && batches.some(Codec.isEvent)
+          ? Effect.fail(incompatible("publish", alone))
+          : Effect.succeed(batch.records.map(({ id }): JobStore.Enqueued => ({ id, outcome: "Inserted" })))
       })
     return Effect.map(
       Effect.provideService(enqueue, JobStore.JobStore, enqueueOnly(what, collect)),
-      () => statementOf(text, records)
+      () => statementOf(called, { ...batches[0], records: batches.flatMap(({ records }) => records) })
     )
   })
+
+/** What an event does to others comes before the records of its statement, also before those that were enqueued earlier. */
+const alone = "an event that cancels records or completes waitpoints is a statement of its own: make one of each call"
 
 /**
  * Runs a statement with its values, and answers its rows.
@@ -105,12 +116,13 @@ export const through = (run: Run, options: Options = {}) =>
 <A, E, R>(
   enqueue: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | JobError.JobStoreError, Exclude<R, JobStore.JobStore>> =>
-  Effect.flatMap(textOf(options), (text) =>
+  Effect.flatMap(functionOf(options), (called) =>
     Effect.provideService(
       enqueue,
       JobStore.JobStore,
-      enqueueOnly(what, (records) => {
-        const { values } = statementOf(text, records)
+      enqueueOnly(what, (batch) => {
+        const { records } = batch
+        const { text, values } = statementOf(called, batch)
         return Effect.flatMap(
           Effect.tryPromise({
             try: () => Promise.resolve(run(text, values)),
@@ -155,16 +167,23 @@ export const postgresJs = (
 
 const what = "another driver"
 
-const textOf = ({ schema }: Options): Effect.Effect<string, JobError.JobStoreError> =>
-  Effect.map(
-    namesOf(schema),
-    ({ schema }) => `SELECT id::text AS id, outcome FROM ${schema}.enqueue_each($1::text::json, false, true)`
-  )
+const functionOf = ({ schema }: Options): Effect.Effect<string, JobError.JobStoreError> =>
+  Effect.map(namesOf(schema), ({ schema }) => `${schema}.enqueue_each`)
 
-const statementOf = (text: string, records: ReadonlyArray<JobStore.NewRecord>): Statement => ({
-  text,
-  values: [JSON.stringify(records.map(Codec.toJson))]
-})
+/** It has one value in one place, whatever is stored: a driver may have no other way than to cut its text there. */
+const statementOf = (called: string, batch: Batch): Statement => {
+  const records = batch.records.map(Codec.toJson)
+  return Codec.isEvent(batch)
+    ? {
+      text: `SELECT id::text AS id, outcome FROM (SELECT $1::text::json AS given) v, ` +
+        `${called}(given -> 'records', false, true, NULL, given -> 'events')`,
+      values: [JSON.stringify({ records, events: JSON.parse(Codec.eventsJson(batch)) })]
+    }
+    : {
+      text: `SELECT id::text AS id, outcome FROM ${called}($1::text::json, false, true)`,
+      values: [JSON.stringify(records)]
+    }
+}
 
 const isEnqueued = (row: unknown): row is JobStore.Enqueued =>
   typeof row === "object" && row !== null && "id" in row && "outcome" in row

@@ -69,7 +69,8 @@ export interface RelayOptions extends Options {
 
 /**
  * The store of a program that enqueues through an outbox. It brings the schema to this release, and takes enqueues alone:
- * whatever else is asked of it fails with `Incompatible`.
+ * whatever else is asked of it fails with `Incompatible`, as does to publish an event that cancels records or completes
+ * waitpoints (`cancelOn`, `completeOn`).
  *
  * **Example**
  *
@@ -105,8 +106,8 @@ export const layer = (
         SELECT $1, ${client.schema}.clock(), id, record FROM unnest($2::uuid[], $3::text[]) AS g(id, record)`
       return enqueueOnly(
         `the outbox of ${options.relay}`,
-        (records) =>
-          Effect.as(
+        ({ cancels = [], completes = [], records }) =>
+          cancels.length + completes.length > 0 ? Effect.fail(incompatible("publish", ofOthers(options))) : Effect.as(
             client.ambient("enqueue", text, [
               options.relay,
               uuids(records.map(({ id }) => id)),
@@ -118,6 +119,11 @@ export const layer = (
       )
     })
   )
+
+const ofOthers = ({ relay }: Options): string =>
+  `what the event cancels or completes (cancelOn, completeOn) lies in the other store, where no transaction of this one changes ` +
+  `anything, and the outbox of ${relay} takes jobs alone: publish it with the other store after the commit, or from a job that ` +
+  "you enqueue here"
 
 /**
  * Hands over what is in the outbox, for as long as the layer lives. The store that it is provided with is the other one.
@@ -200,20 +206,15 @@ export const handOver = (
 
     const send = (some: ReadonlyArray<Taken>): Effect.Effect<void, JobError.JobStoreError> =>
       Effect.matchEffect(target.enqueue({ records: some.map(({ record, waited }) => decode(record, waited)) }), {
-        onSuccess: (answers) =>
-          Effect.gen(function*() {
-            const conflicts = some.filter((_, i) => answers[i]?.outcome === "UniqueConflict")
-            for (const one of conflicts) yield* refuse(one, "its unique key is held by a member of a flow")
-            yield* remove(some.filter((one) => !conflicts.includes(one)))
-          }),
-        onFailure: (error) => {
-          if (error.isTransient) return Effect.fail(error)
-          // One of them is refused, and none was stored: now each for itself.
-          return some.length > 1
-            ? Effect.forEach(some, (one) => send([one]), { discard: true })
-            : refuse(some[0]!, error.message)
-        }
+        onSuccess: (answers) => {
+          const refused = answers.find((answer) => refusals[answer.outcome] !== undefined)
+          return refused === undefined ? remove(some) : apart(some, refusals[refused.outcome]!(refused.id))
+        },
+        onFailure: (error) => error.isTransient ? Effect.fail(error) : apart(some, error.message)
       })
+    /** One of them is refused, and none was stored: now each for itself. */
+    const apart = (some: ReadonlyArray<Taken>, reason: string) =>
+      some.length > 1 ? Effect.forEach(some, (one) => send([one]), { discard: true }) : refuse(some[0]!, reason)
     if (taken.length > 0) {
       yield* Effect.tapError(send(taken), () => Effect.ignore(release))
     }
@@ -244,6 +245,13 @@ export const waiting = (
       ),
       ([row]) => row!
     ))
+
+/** Why the other store has not stored it, by what it answers of the record with an id. */
+const refusals: { readonly [outcome in JobStore.Enqueued["outcome"]]?: (id: string) => string } = {
+  UniqueConflict: (id) => `its unique key is held by ${id}, and one of the two is a member of a flow`,
+  Begun: (id) => `${id}, which was to wait for it, waits for nothing any more`,
+  Refused: () => "the other store gives no reason"
+}
 
 interface Taken {
   readonly num: number

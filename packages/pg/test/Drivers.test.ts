@@ -1,7 +1,7 @@
 /** Enqueues through other drivers, in a transaction that is theirs. The recipes of docs/postgres.md are these. */
 import { PgEnqueue, PgJobStore } from "@capstan/pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, type JobError, Jobs } from "capstan"
+import { Job, type JobError, JobRecord, Jobs, JobStore, Topic } from "capstan"
 import { sql as drizzleSql } from "drizzle-orm"
 import { drizzle } from "drizzle-orm/node-postgres"
 import { Effect, Layer, ManagedRuntime, Schema } from "effect"
@@ -16,6 +16,18 @@ class SendMail extends Job.make("SendMail", {
   queue: "mail",
   unique: { key: ({ to }) => to }
 }) {}
+
+const Paid = Topic.make("Paid", { to: Schema.NonEmptyString })
+class Remind extends Job.make("Remind", {
+  payload: { to: Schema.NonEmptyString },
+  queue: "mail",
+  cancelOn: [{ event: Topic.match(Paid, ({ to }) => to), payload: ({ to }) => to }]
+}) {}
+Job.make("Thank", {
+  payload: { to: Schema.NonEmptyString },
+  queue: "mail",
+  on: [Topic.on(Paid, { payload: ({ to }) => ({ to }) })]
+})
 
 const schema = Harness.schemaName("drivers")
 const here = { schema }
@@ -88,6 +100,32 @@ describe.each(Object.entries(drivers))("%s", (_, transaction) => {
     assert.deepStrictEqual(await stored(), ["ada", "grace"])
   })
 
+  it("an event is published with all that it does, and goes with a rollback", async () => {
+    const remind = (to: string) => Remind.enqueue({ to }, { delay: "1 hour" })
+    const [ada, grace] = await runtime.runPromise(Effect.forEach(["ada", "grace"], remind))
+    const stateOf = (handle: { readonly id: string }) =>
+      runtime.runPromise(
+        Effect.flatMap(JobStore.JobStore, (store) => Harness.stateOf({ store }, JobRecord.JobId(handle.id)))
+      )
+    const publish = async (run: PgEnqueue.Run, to: string) => {
+      const told = await Effect.runPromise(Paid.publish({ to }).pipe(PgEnqueue.through(run, here)))
+      assert.deepStrictEqual(told.map(({ job, outcome }) => [job, outcome]), [["Thank", "Inserted"]])
+      return JobRecord.JobId(told[0]!.id)
+    }
+    const thanks: Array<JobRecord.JobId> = []
+    await transaction(async (run) => {
+      thanks.push(await publish(run, "ada"))
+    })
+    await transaction(async (run) => {
+      thanks.push(await publish(run, "grace"))
+      throw new Error("no")
+    }).catch(() => {})
+    assert.deepStrictEqual([await stateOf(ada!), await stateOf(grace!)], ["cancelled", "scheduled"])
+    const found = await Promise.all(thanks.map((id) => stateOf({ id })))
+    assert.deepStrictEqual(found, ["ready", "none"])
+    await stored()
+  })
+
   it("what it enqueues goes with its rollback", async () => {
     const failed = await transaction(async (run) => {
       await Effect.runPromise(mail("ada").pipe(PgEnqueue.through(run, here)))
@@ -107,6 +145,22 @@ describe("a statement", () => {
     const rows = await queryRawUnsafe(text, ...values)
     assert.deepStrictEqual(rows.map(({ outcome }) => outcome), ["Inserted", "Inserted"])
     assert.deepStrictEqual(await stored(), ["ada", "grace"])
+  })
+
+  it("publishes an event, which is one of its own", async () => {
+    const handle = await runtime.runPromise(Remind.enqueue({ to: "ada" }, { delay: "1 hour" }))
+    const publish = Paid.publish({ to: "ada" })
+    const { text, values } = await Effect.runPromise(PgEnqueue.statement(publish, here))
+    assert.deepStrictEqual((await pool.query(text, [...values])).rows.map(({ outcome }) => outcome), ["Inserted"])
+    const record = await runtime.runPromise(
+      Effect.flatMap(JobStore.JobStore, (store) => Harness.stateOf({ store }, handle.id))
+    )
+    assert.strictEqual(record, "cancelled")
+    await stored()
+    const [first, second] = [Effect.asVoid(publish), Effect.asVoid(mail("ada"))]
+    const both = [Effect.andThen(first, second), Effect.andThen(second, first)]
+    const refused = Effect.forEach(both, (one) => Effect.flip(PgEnqueue.statement(one, here)))
+    for (const { message } of await Effect.runPromise(refused)) assert.include(message, "is a statement of its own")
   })
 
   it("is not made of a payload that the job refuses", async () => {

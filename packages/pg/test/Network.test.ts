@@ -13,11 +13,13 @@ class Work extends Job.make("Work", { payload: { n: Schema.Int } }) {}
 
 /**
  * Between the store and its server. `silence` makes the connections that are open now half-open, as a peer that is gone
- * behind a middlebox does; `losing` loses what the server answers next, and everything after it.
+ * behind a middlebox does, or only what the server answers on them; `losing` loses what the server answers next, and everything
+ * after it.
  */
 class Between {
   private readonly listener: Server
   private readonly silent = new Set<Socket>()
+  private readonly unanswered = new Set<Socket>()
   private readonly open = new Set<Socket>()
   /** Opens when a half-open connection has taken something. */
   readonly swallowed = Latch.makeUnsafe(false)
@@ -30,7 +32,7 @@ class Between {
       client.on("data", (chunk) => this.silent.has(client) ? this.swallowed.openUnsafe() : server.write(chunk))
       server.on("data", (chunk) => {
         if (this.losing) this.stop()
-        else if (!this.silent.has(client)) client.write(chunk)
+        else if (!this.silent.has(client) && !this.unanswered.has(client)) client.write(chunk)
       })
       for (const socket of [client, server]) socket.on("error", () => {})
       client.on("close", () => server.destroy())
@@ -46,6 +48,10 @@ class Between {
 
   silence(): void {
     for (const socket of this.open) this.silent.add(socket)
+  }
+
+  silenceAnswers(): void {
+    for (const socket of this.open) this.unanswered.add(socket)
   }
 
   stop(): void {
@@ -114,3 +120,45 @@ it.live("an enqueue whose reply was lost is not called refused because nobody ca
     const error = yield* Effect.flip(Effect.provideContext(Work.enqueue({ n: 2 }), context))
     assert.strictEqual(error.reason._tag, "OutcomeUnknown")
   }))
+
+it.effect("of a batch that is refused nothing is said to be stored, also when it was asked for again", () =>
+  Effect.gen(function*() {
+    const { between, context } = yield* setUp
+    const store = yield* Effect.provideContext(JobStore.JobStore, context)
+    yield* store.enqueue({ records: [Harness.record({ ...Harness.unique("member"), flowId: "f" })] })
+    between.silence()
+    const records = [Harness.record(), Harness.record(Harness.unique("member", "replace"))]
+    const enqueued = yield* Effect.forkChild(store.enqueue({ records }))
+    yield* between.swallowed.await
+    yield* TestClock.adjust("10 seconds")
+    const answers = yield* Fiber.join(enqueued)
+    assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Refused", "UniqueConflict"])
+    assert.isUndefined(yield* store.get(records[0]!.id))
+  }))
+
+for (const onConflict of ["replace", "reschedule"] as const) {
+  it.effect(`an enqueue whose ${onConflict} has changed a record that has run meanwhile is stored no second time`, () =>
+    Effect.gen(function*() {
+      const { between, context } = yield* setUp
+      const store = yield* Effect.provideContext(JobStore.JobStore, context)
+      const other = yield* Harness.open(schema)
+      const queue = `lost ${onConflict}`
+      const given = { ...Harness.unique(onConflict, onConflict), queue }
+      // The statement is known on its connection by now, so that it goes out as a whole.
+      yield* store.enqueue({ records: [Harness.record(Harness.unique("before"))] })
+      const holder = Harness.record({ ...given, payload: "0", delay: 3_600_000 })
+      yield* other.store.enqueue({ records: [holder] })
+      between.silenceAnswers()
+      const record = Harness.record({ ...given, payload: "1" })
+      const enqueued = yield* Effect.forkChild(store.enqueue({ records: [record] }))
+      const isReady = Effect.map(Harness.stateOf(other, holder.id), (state) => state === "ready")
+      yield* TestClock.withLive(Harness.until("the record is changed", isReady))
+      const ran = yield* Harness.claimOne(other, queue)
+      assert.deepStrictEqual([ran.id, ran.payload], [holder.id, onConflict === "replace" ? "1" : "0"])
+      yield* Harness.settle(other, ran)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(enqueued), [{ id: holder.id, outcome: "Replaced" }])
+      assert.isUndefined(yield* store.get(record.id))
+      assert.deepStrictEqual(yield* Harness.claim(other, 1, queue), [])
+    }))
+}

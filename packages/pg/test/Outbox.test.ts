@@ -2,7 +2,7 @@
 import { PgOutbox } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobStore } from "capstan"
+import { Job, JobError, JobStore, Topic } from "capstan"
 import { Context, Deferred, Effect, Fiber, Layer, Logger, Schema, type Scope } from "effect"
 import { afterAll } from "vitest"
 import * as Harness from "./harness.ts"
@@ -14,6 +14,22 @@ class Ship extends Job.make("Ship", {
   startBefore: "1 minute",
   unique: { key: ({ order }) => `${order}` }
 }) {}
+
+class Urge extends Job.make("Urge", {
+  payload: { order: Schema.Int },
+  unique: { key: ({ order }) => `${order}`, onConflict: "replace" }
+}) {}
+
+const Placed = Topic.make("Placed", { order: Schema.Int })
+const Paid = Topic.make("Paid", { order: Schema.Int })
+Job.make("Tell", {
+  payload: { order: Schema.Int },
+  on: [
+    Topic.on(Placed, { payload: ({ order }) => ({ order }) }),
+    Topic.on(Paid, { payload: ({ order }) => ({ order }) })
+  ],
+  cancelOn: [{ event: Topic.match(Paid, ({ order }) => `${order}`), payload: ({ order }) => `${order}` }]
+})
 
 const schema = Harness.schemaName("outbox")
 const here = { relay: "memory", schema }
@@ -144,6 +160,53 @@ describe("the outbox", () => {
       assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, refused: 1 })
       assert.strictEqual(yield* handOver(store), 0)
     }))
+
+  fact(
+    "keeps what a record of its batch would have replaced, a member of a flow, and hands over its mates",
+    () =>
+      Effect.gen(function*() {
+        const { answers, store } = yield* other
+        yield* store.enqueue({
+          records: [
+            Harness.record({ tag: "Urge", flowId: "f", unique: { key: "13", until: "finished", onConflict: "keep" } })
+          ]
+        })
+        answers.length = 0
+        const orders = [12, 13, 14]
+        const handles = yield* Effect.forEach(orders, (order) => Urge.enqueue({ order }))
+        const logged: Array<unknown> = []
+        const log = Logger.make(({ message }) => logged.push(message))
+        assert.strictEqual(yield* Effect.provide(handOver(store), Logger.layer([log])), 3)
+        const refused = ["Refused", "UniqueConflict", "Refused"]
+        assert.deepStrictEqual(outcomes(answers), [...refused, "Inserted", "UniqueConflict", "Inserted"])
+        const stored = yield* recordsIn(store)
+        assert.deepStrictEqual(stored.slice(1).map(({ id }) => id), [handles[0]!.id, handles[2]!.id])
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, refused: 1 })
+        assert.include(
+          String(logged),
+          `its unique key is held by ${stored[0]!.id}, and one of the two is a member of a flow`
+        )
+        assert.strictEqual(yield* handOver(store), 0)
+      })
+  )
+
+  fact(
+    "takes what an event is told to, and refuses one that changes records of the other store",
+    () =>
+      Effect.gen(function*() {
+        const { store } = yield* other
+        assert.deepStrictEqual((yield* Placed.publish({ order: 15 })).map(({ job }) => job), ["Tell"])
+        const error = yield* Effect.flip(Paid.publish({ order: 15 }))
+        assert.strictEqual(error.reason._tag, "Incompatible")
+        assert.include(
+          error.message,
+          "publish it with the other store after the commit, or from a job that you enqueue here"
+        )
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 1 })
+        assert.strictEqual(yield* handOver(store), 1)
+        assert.deepStrictEqual((yield* recordsIn(store)).map(({ tag }) => tag), ["Tell"])
+      })
+  )
 
   fact("is emptied by the relay as long as its layer lives", () =>
     Effect.gen(function*() {

@@ -246,47 +246,72 @@ describe("lost replies", () => {
     "a record with a key": { concurrency: { key: "k", limit: 1 } },
     "a unique record": { unique: { key: "u", until: "finished", onConflict: "keep" } }
   }
+  /** Of the first call that stores what may run: it runs to its end, and then the reply is lost. */
+  const meanwhile = Effect.gen(function*() {
+    const prefix = Harness.prefixOf("meanwhile")
+    const redis = yield* Redis.Redis
+    const scope = yield* Effect.scope
+    const of = (send: Redis.Redis["Service"]["send"]) =>
+      make(new Client({ ...redis, send }, `{${prefix}}`, scripts(), scope), { ...usualSettings, identity: prefix })
+    const other = yield* of(redis.send)
+    const demand = [{ queue: "default", slots: 9, share: 9 }]
+    const by = { worker: "w", lease: 60_000, settlements: [], demand, total: 9 }
+    /** The payloads of what has run. */
+    const runs = Effect.gen(function*() {
+      const { claimed } = yield* other.exchange(by)
+      const settlements = claimed.map(({ fence, id }) => ({
+        id,
+        fence,
+        outcome: { _tag: "Complete", result: undefined } as const,
+        finishedAfter: 1
+      }))
+      yield* other.exchange({ ...by, settlements, demand: [], total: 0 })
+      yield* other.maintain
+      return claimed.map(({ payload }) => payload)
+    })
+    const ran: Array<string> = []
+    const store = yield* of(<A>(command: string, ...args: ReadonlyArray<string>) =>
+      Effect.tap(
+        redis.send<A>(command, ...args),
+        () =>
+          ran.length > 0 || !command.startsWith("EVAL")
+            ? Effect.void
+            : Effect.flatMap(Effect.orDie(runs), (payloads) => {
+              ran.push(...payloads)
+              return payloads.length === 0
+                ? Effect.void
+                : Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+            })
+      )
+    )
+    return { other, prefix, ran, runs, store }
+  })
+
   for (const [name, given] of Object.entries(kinds)) {
     it.live(`of an enqueue of ${name}, which has run meanwhile and is kept no more, store it no second time`, () =>
       Effect.gen(function*() {
-        const prefix = Harness.prefixOf("meanwhile")
-        const redis = yield* Redis.Redis
-        const scope = yield* Effect.scope
-        const of = (send: Redis.Redis["Service"]["send"]) =>
-          make(new Client({ ...redis, send }, `{${prefix}}`, scripts(), scope), { ...usualSettings, identity: prefix })
-        const other = yield* of(redis.send)
-        const demand = [{ queue: "default", slots: 9, share: 9 }]
-        const by = { worker: "w", lease: 60_000, settlements: [], demand, total: 9 }
-        const runs = Effect.gen(function*() {
-          const { claimed } = yield* other.exchange(by)
-          const settlements = claimed.map(({ fence, id }) => ({
-            id,
-            fence,
-            outcome: { _tag: "Complete", result: undefined } as const,
-            finishedAfter: 1
-          }))
-          yield* other.exchange({ ...by, settlements, demand: [], total: 0 })
-          yield* other.maintain
-          return claimed.length
-        })
-        let ran = 0
-        const store = yield* of(<A>(command: string, ...args: ReadonlyArray<string>) =>
-          Effect.tap(
-            redis.send<A>(command, ...args),
-            () =>
-              ran > 0 || !command.startsWith("EVAL") ? Effect.void : Effect.flatMap(Effect.orDie(runs), (many) => {
-                ran += many
-                return many === 0
-                  ? Effect.void
-                  : Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
-              })
-          )
-        )
+        const { prefix, ran, runs, store } = yield* meanwhile
         const record = Suite.record({ retention: unkept, ...given })
         assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [{ id: record.id, outcome: "Inserted" }])
-        assert.strictEqual(ran, 1)
+        assert.deepStrictEqual(ran, ["null"])
         assert.isUndefined(yield* store.get(record.id))
-        assert.strictEqual(yield* runs, 0)
+        assert.deepStrictEqual(yield* runs, [])
+        yield* Harness.empty(prefix)
+      }).pipe(Effect.scoped, Effect.provide(Harness.client())))
+  }
+
+  for (const onConflict of ["replace", "reschedule"] as const) {
+    it.live(`of an enqueue whose ${onConflict} has changed a record that has run meanwhile, store it no second time`, () =>
+      Effect.gen(function*() {
+        const { other, prefix, ran, runs, store } = yield* meanwhile
+        const unique = { key: "u", until: "finished", onConflict } as const
+        const holder = Suite.record({ payload: "0", delay: 60_000, unique })
+        yield* other.enqueue({ records: [holder] })
+        const record = Suite.record({ payload: "1", unique })
+        assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [{ id: holder.id, outcome: "Replaced" }])
+        assert.deepStrictEqual(ran, [onConflict === "replace" ? "1" : "0"])
+        assert.isUndefined(yield* store.get(record.id))
+        assert.deepStrictEqual(yield* runs, [])
         yield* Harness.empty(prefix)
       }).pipe(Effect.scoped, Effect.provide(Harness.client())))
   }

@@ -1,13 +1,18 @@
 /** Enqueues inside SQL transactions, in which Redis takes no part. */
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobStore } from "capstan"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Logger, Schema, Stream } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, Statement } from "effect/sql"
+import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import { openTransaction } from "../src/internal/transaction.ts"
 import * as Harness from "./harness.ts"
 
 class Task extends Job.make("Task", { payload: { n: Schema.Number } }) {}
+class Latest extends Job.make("Latest", {
+  payload: { n: Schema.Number },
+  unique: { key: ({ n }) => `${n}`, onConflict: "replace" }
+}) {}
 
 /** A client of effect's own making whose statements do nothing: what counts is how effect says that one is open. */
 const nothing: SqlConnection.Connection = {
@@ -76,6 +81,32 @@ describe("inside an SQL transaction", () => {
       assert.strictEqual((yield* store.get(handle.id))?.state, "ready")
       yield* Effect.exit(sql.withTransaction(Effect.andThen(Task.enqueue({ n: 2 }), Effect.die(ended))))
       assert.strictEqual(yield* ready, 1)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(on("afterCommit"))))
+
+  it.effect("what the store refuses after the commit is logged as lost, with who is to blame", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const logged: Array<unknown> = []
+      const log = Logger.make(({ logLevel, message }) => logged.push(logLevel, ...[message].flat()))
+      const store = yield* JobStore.JobStore
+      const member = Suite.record({
+        tag: "Latest",
+        unique: { key: "1", until: "finished", onConflict: "keep" },
+        flowId: "f"
+      })
+      yield* store.enqueue({ records: [member] })
+      const handles = yield* sql.withTransaction(Latest.enqueueMany([{ n: 1 }, { n: 2 }])).pipe(
+        Effect.provide(Logger.layer([log]))
+      )
+      assert.deepStrictEqual(handles.map(({ outcome }) => outcome), ["Deferred", "Deferred"])
+      assert.strictEqual(yield* ready, 1)
+      assert.deepStrictEqual(logged, [
+        "Error",
+        "the transaction has committed, and 2 jobs that were enqueued in it are lost",
+        handles.map(({ id }) => `Latest ${id}`),
+        [`the unique key of one is held by ${member.id}, and one of the two is a member of a flow`]
+      ])
       yield* Harness.empty(prefix)
     }).pipe(Effect.provide(on("afterCommit"))))
 

@@ -120,12 +120,14 @@ const foreseen = (
     })
     if (answer!.outcome === "Existing") return answer!
     const held = unique === undefined ? undefined : same.find((one) => one.record.unique?.key === unique.key)
+    // It is stored under its own id, or nothing is.
+    const isItself = whole !== undefined || record.flowId !== undefined
     if (held !== undefined) {
-      if (whole !== undefined) return { id: held.id, outcome: "UniqueConflict" }
+      if (isItself) return { id: held.id, outcome: "UniqueConflict" }
       return isKept(unique!) ? { id: held.id, outcome: "Existing" } : replaced(held.id, held.record)
     }
     if (answer!.outcome === "UniqueConflict") {
-      return whole === undefined ? yield* resolved(store, record, answer!.id) : answer!
+      return isItself ? answer! : yield* resolved(store, record, answer!.id)
     }
     return answer!.id === id ? { id, outcome: "Inserted" } : answer!
   })

@@ -124,6 +124,17 @@ const batches: ReadonlyArray<
     })
   ],
   [
+    "members of a flow for one of which another record stands",
+    Effect.gen(function*() {
+      yield* H.enqueue({ unique: keeping })
+      return { records: [H.record({ flowId: "f" }), H.record({ flowId: "f", unique: keeping })] }
+    })
+  ],
+  [
+    "two members of a flow with the same unique key",
+    Effect.sync(() => ({ records: [0, 1].map(() => H.record({ flowId: "f", unique: replacing })) }))
+  ],
+  [
     "a batch that would replace a member of a flow",
     Effect.gen(function*() {
       yield* H.enqueue({ flowId: "f", unique: replacing })

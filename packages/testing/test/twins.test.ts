@@ -161,6 +161,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, runAfter: ",
       "unique: a batch that would replace",
       "unique: a member of a flow",
+      "unique: no other record stands for a member of a flow",
+      "unique: of a batch a member of a flow",
+      "enqueues that are made at the same time as some that are refused",
       "flow: a batch that is one thing is refused",
       "a tick's record keeps to the keys of its job",
       "flow: what is dead because of a record stays so while another one has its unique key",
@@ -231,6 +234,7 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: `  policy === "runAfter" || policy === "trailing" ? true`,
     red: [
       "unique: of many at the same time",
+      "unique: no other record stands for a member of a flow",
       "unique, a holder that waits",
       "unique, a holder that has ended",
       "unique, until started: no policy",
@@ -378,6 +382,12 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "flow: what is dead because of a record stays so"
     ]
+  },
+  "a member of a flow for which another record stands": {
+    file: "enqueue.ts",
+    line: "outcome: spec.flowId === undefined ? \"Existing\" : \"UniqueConflict\" }",
+    instead: "outcome: \"Existing\" }",
+    red: ["unique: no other record stands for a member of a flow"]
   },
   "an event that does nothing": {
     file: "enqueue.ts",

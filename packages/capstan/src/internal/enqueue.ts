@@ -10,8 +10,15 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { JobContext } from "../JobContext.ts"
-import { EnqueueError, InvalidOption, InvalidPayload, TooLarge, UniqueConflict } from "../JobError.ts"
-import type { JobStoreError } from "../JobError.ts"
+import {
+  EnqueueError,
+  Incompatible,
+  InvalidOption,
+  InvalidPayload,
+  JobStoreError,
+  TooLarge,
+  UniqueConflict
+} from "../JobError.ts"
 import type { JobId } from "../JobRecord.ts"
 import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
 import { issueOf } from "./codec.ts"
@@ -66,10 +73,10 @@ export const enqueueOne = <A>(
           const records = [record]
           return Effect.flatMapEager(
             storeOf(fiber).enqueue({ records, by: call.by }),
-            (answers) =>
-              answers[0]!.outcome === "UniqueConflict"
-                ? Effect.fail(conflict(job, records, answers, 0))
-                : Effect.succeed(answer(job, answers[0] as Stored))
+            ([one]) =>
+              isStored(one!)
+                ? Effect.succeed(answer(job, one))
+                : Effect.fail(refusalOf(records, [one!]))
           )
         }))
   )
@@ -99,9 +106,8 @@ const storeMany = Effect.fnUntraced(function*(
   for (let i = 0; i < all.length; i += chunk) {
     const records = all.length <= chunk ? all : all.slice(i, i + chunk)
     const answers = yield* storeOf(fiber).enqueue({ records, by: call.by })
-    const refused = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
-    if (refused >= 0) return yield* Effect.fail(conflict(job, records, answers, refused))
-    stored.push(...answers as ReadonlyArray<Stored>)
+    if (!answers.every(isStored)) return yield* Effect.fail(refusalOf(records, answers))
+    stored.push(...answers)
   }
   return stored
 })
@@ -109,16 +115,38 @@ const storeMany = Effect.fnUntraced(function*(
 const storeOf = (fiber: Fiber.Fiber<unknown, unknown>): JobStore["Service"] =>
   Context.getUnsafe(fiber.context, JobStore)
 
-/** A conflict with a member of a flow is the caller's to solve. */
-const conflict = (
-  job: Definition,
+/** Which answers say where the record is. Of the others none is stored. */
+const stores: Readonly<Record<Enqueued["outcome"], boolean>> = {
+  Inserted: true,
+  Existing: true,
+  Replaced: true,
+  Deferred: true,
+  UniqueConflict: false,
+  Begun: false,
+  Refused: false
+}
+
+/** A handle is made of nothing else. */
+export const isStored = (answer: Enqueued): answer is Stored => stores[answer.outcome]
+
+/**
+ * Why nothing of a call is stored. A conflict with a member of a flow is the caller's to solve; that a record is refused and
+ * none is to blame is the store's fault.
+ */
+export const refusalOf = (
   records: ReadonlyArray<NewRecord>,
-  answers: ReadonlyArray<Enqueued>,
-  at: number
-): EnqueueError =>
-  new EnqueueError({
-    reason: new UniqueConflict({ job: job.tag, key: records[at]!.unique?.key ?? "", holder: answers[at]!.id })
-  })
+  answers: ReadonlyArray<Enqueued>
+): EnqueueError | JobStoreError => {
+  const at = answers.findIndex(({ outcome }) => outcome === "UniqueConflict")
+  if (at >= 0) {
+    const { tag, unique } = records[at]!
+    return new EnqueueError({
+      reason: new UniqueConflict({ job: tag, key: unique?.key ?? "", holder: answers[at]!.id })
+    })
+  }
+  const detail = `it refused job ${records[0]!.tag} and named no conflict, so nothing of the call is stored`
+  return new JobStoreError({ reason: new Incompatible({ operation: "enqueue", detail }) })
+}
 
 /** The record of one payload, for who stores it otherwise. */
 export const prepareOne = (

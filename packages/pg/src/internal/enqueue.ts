@@ -188,7 +188,9 @@ export const enqueueOn = (
           onFailure: (error) => error.isTransient ? lost : error,
           onSuccess: (answers) =>
             answers.map((answer, i): JobStore.Enqueued =>
-              answer.id === records[i]!.id ? { ...answer, outcome: "Inserted" } : answer
+              answer.outcome === "Existing" && answer.id === records[i]!.id
+                ? { ...answer, outcome: "Inserted" }
+                : answer
             )
         })
       ))

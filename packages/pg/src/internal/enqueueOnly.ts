@@ -6,12 +6,13 @@ import * as Stream from "effect/Stream"
 export const incompatible = (operation: string, detail: string): JobError.JobStoreError =>
   new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation, detail }) })
 
+/** Records, and what is done to others before they are stored. */
+export type Batch = Pick<JobStore.EnqueueRequest, "records" | "cancels" | "completes">
+
 /** `what` says what it is, for who asks it for anything else. */
 export const enqueueOnly = (
   what: string,
-  store: (
-    records: ReadonlyArray<JobStore.NewRecord>
-  ) => Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>,
+  store: (batch: Batch) => Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>,
   more: Partial<JobStore.Shape> = {}
 ): JobStore.Shape => {
   const refused = (operation: string) => Effect.fail(incompatible(operation, `${what} takes enqueues alone`))
@@ -19,11 +20,11 @@ export const enqueueOnly = (
     identity: what,
     notifications: "hint",
     describe: refused("describe"),
-    enqueue: ({ by, records, whole }) =>
+    enqueue: ({ by, cancels, completes, records, whole }) =>
       whole !== undefined
         ? Effect.fail(incompatible("enqueue", `${what} takes jobs one by one, and no flows`))
         : by === undefined ?
-        store(records) :
+        store({ records, cancels, completes }) :
         Effect.fail(incompatible(
           "enqueue",
           `inside a handler an enqueue belongs to the attempt, which ${what} does not know: use the worker's own store, or ` +

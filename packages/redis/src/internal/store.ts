@@ -57,6 +57,9 @@ const fitsOf = (claimed: ReadonlyArray<string>): number | undefined => {
   return fits < least ? undefined : fits
 }
 
+/** Characters of a packed id: no word for where a record is has as many. */
+const packed = 22
+
 const resend = Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 4 }))
 
 type Answers = Effect.Effect<ReadonlyArray<JobStore.Enqueued>, JobError.JobStoreError>
@@ -118,29 +121,35 @@ export const make = Effect.fnUntraced(function*(
     )
 
   /**
-   * All but those that have run to their end meanwhile and are kept no more: sent again they would run again. A member of a flow may
-   * be stored again under its id.
+   * What is to be answered of records that have been stored and are not there, which sent again would run again: those that have run
+   * to their end meanwhile and are kept no more, and those whose contents went into another record. A member of a flow may be
+   * stored again under its id.
    */
-  const withoutGone = (records: ReadonlyArray<JobStore.NewRecord>) => {
+  const answersOfGone = (records: ReadonlyArray<JobStore.NewRecord>) => {
+    const answers = new Map<JobStore.NewRecord, JobStore.Enqueued>()
     const sent = records.filter(({ flowId }) => flowId === undefined)
-    if (sent.length === 0) return Effect.succeed(records)
+    if (sent.length === 0) return Effect.succeed(answers)
     return Effect.map(
       client.call<string>("enqueue", "whereabouts", sent.map(({ id }) => Codec.packId(id))),
       (reply) => {
-        const found = reply.split(",")
-        const gone = new Set(sent.filter((_, i) => found[i] === "gone"))
-        return gone.size === 0 ? records : records.filter((record) => !gone.has(record))
+        reply.split(",").forEach((where, i) => {
+          const record = sent[i]!
+          if (where === "gone") answers.set(record, { id: record.id, outcome: "Inserted" })
+          else if (where.length === packed) answers.set(record, { id: Ids.unpack(where), outcome: "Replaced" })
+        })
+        return answers
       }
     )
   }
 
   const callAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Sends): Answers =>
-    Effect.flatMap(withoutGone(records), (rest) => {
-      if (rest === records) return call(records)
+    Effect.flatMap(answersOfGone(records), (known) => {
+      if (known.size === 0) return call(records)
+      const rest = records.filter((record) => !known.has(record))
       const others = rest.length === 0 ? Effect.succeed([]) : call(rest)
       return Effect.map(others, (answers) => {
-        const answerOf = new Map(rest.map(({ id }, i) => [id, answers[i]!]))
-        return records.map(({ id }): JobStore.Enqueued => answerOf.get(id) ?? { id, outcome: "Inserted" })
+        const answerOf = new Map(rest.map((record, i) => [record, answers[i]!]))
+        return records.map((record): JobStore.Enqueued => known.get(record) ?? answerOf.get(record)!)
       })
     })
 

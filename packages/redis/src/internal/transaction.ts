@@ -42,18 +42,29 @@ export const guarded = (
   if (sql._tag === "None" || sql.value.transactionService.key !== open) {
     return refused("; its SqlClient is not in the context of the enqueue, so afterCommit has nothing to wait for")
   }
+  const lost = (why: unknown) =>
+    Effect.logError(
+      `the transaction has committed, and ${request.records.length} jobs that were enqueued in it are lost`,
+      request.records.map(({ id, tag }) => `${tag} ${id}`),
+      why
+    )
   const later = Effect.retry(store(request), { schedule: again, while: (error) => error.isTransient }).pipe(
-    Effect.catchCause((cause) =>
-      Effect.logError(
-        `the transaction has committed, and ${request.records.length} jobs that were enqueued in it are lost`,
-        request.records.map(({ id, tag }) => `${tag} ${id}`),
-        cause
-      )
-    ),
-    Effect.asVoid
+    Effect.flatMap((answers) => answers.some(isRefused) ? lost(answers.flatMap(blame)) : Effect.void),
+    Effect.catchCause(lost)
   )
   return Effect.as(
     sql.value.afterCommit(later),
     request.records.map(({ id }): JobStore.Enqueued => ({ id, outcome: "Deferred" }))
   )
 }
+
+/** Nothing of its batch is stored, and nobody asks for the answer any more: so it is said here. */
+const isRefused = ({ outcome }: JobStore.Enqueued): boolean =>
+  outcome === "UniqueConflict" || outcome === "Begun" || outcome === "Refused"
+
+const blame = ({ id, outcome }: JobStore.Enqueued): ReadonlyArray<string> =>
+  outcome === "UniqueConflict"
+    ? [`the unique key of one is held by ${id}, and one of the two is a member of a flow`]
+    : outcome === "Begun"
+    ? [`${id}, which was to wait for one of them, waits for nothing any more`]
+    : []

@@ -5,10 +5,10 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Job from "../../Job.ts"
 import { JobContext } from "../../JobContext.ts"
-import { Begun, EnqueueError, InvalidOption, type JobStoreError, UniqueConflict } from "../../JobError.ts"
+import { Begun, EnqueueError, InvalidOption, type JobStoreError } from "../../JobError.ts"
 import type { JobId } from "../../JobRecord.ts"
 import { type Dependency, type Enqueued, JobStore, type NewRecord } from "../../JobStore.ts"
-import { attemptOf, type Options, prepareMany } from "../enqueue.ts"
+import { attemptOf, isStored, type Options, prepareMany, refusalOf, type Stored } from "../enqueue.ts"
 import * as Uuid from "../uuid.ts"
 import { dependentsOf, type Graph, headOf, idOfNode, labelOf, type Node, nodeOf, toStore } from "./graph.ts"
 import { idsOf } from "./ids.ts"
@@ -121,35 +121,53 @@ const store = Effect.fnUntraced(function*(
   records: ReadonlyArray<NewRecord>
 ): Effect.fn.Return<Started, EnqueueError | JobStoreError, JobStore> {
   const answers = yield* (yield* JobStore).enqueue({ records, by: attemptOf(fiber), whole: flowId })
-  yield* refuse(graph, records, answers)
+  const stored = yield* accepted(graph, records, answers)
   const at = records.findIndex(({ id }) => id === flowId)
-  const { id, outcome } = answers[at]!
-  return { id, outcome: outcome as Started["outcome"] }
+  const { id, outcome } = stored[at]!
+  // What is one thing replaces nothing.
+  return { id, outcome: outcome === "Replaced" ? "Existing" : outcome }
 })
 
-/** A conflict is the caller's to solve. */
-const refuse = (
+/** Of a flow, all of it or nothing is stored: a conflict is the caller's to solve. */
+const accepted = (
   graph: Graph,
   records: ReadonlyArray<NewRecord>,
   answers: ReadonlyArray<Enqueued>
-): Effect.Effect<void, EnqueueError> => {
+): Effect.Effect<ReadonlyArray<Stored>, EnqueueError | JobStoreError> => {
+  if (answers.every(isStored)) return Effect.succeed(answers)
   const at = answers.findIndex(({ outcome }) => outcome === "UniqueConflict" || outcome === "Begun")
-  if (at < 0) return Effect.void
-  const { id, outcome } = answers[at]!
-  const { tag, unique } = records[at]!
+  const blamed = answers[at]
   return Effect.fail(
-    new EnqueueError({
-      reason: outcome === "Begun"
-        ? new Begun({ flow: graph.name, job: tag, holder: id })
-        : new UniqueConflict({ job: tag, key: unique?.key ?? "", holder: id })
-    })
+    blamed?.outcome === "Begun"
+      ? new EnqueueError({ reason: new Begun({ flow: graph.name, job: records[at]!.tag, holder: blamed.id }) })
+      : refusalOf(records, answers)
   )
 }
 
 // -------------------------------------------------------------------------------------------------------------- adding
 
-/** How often an attempt has added the same thing: a second one of it is another record, a second attempt's is the same. */
-const added = new WeakMap<object, Map<string, number>>()
+/**
+ * Which ones of a thing an attempt has added, by number: a second one of it is another record, a second attempt's is the same.
+ * What a call has failed to add is free again, and is what the next one adds: that may be the same call once more, whose reply
+ * was lost.
+ */
+class Numbers {
+  private readonly byThing = new Map<string, { last: number; readonly free: Array<number> }>()
+
+  take(thing: string): number {
+    let numbers = this.byThing.get(thing)
+    if (numbers === undefined) this.byThing.set(thing, numbers = { last: 0, free: [] })
+    return numbers.free.pop() ?? ++numbers.last
+  }
+
+  giveBack(taken: ReadonlyArray<readonly [thing: string, number: number]>): void {
+    for (const [thing, number] of taken) this.byThing.get(thing)!.free.push(number)
+    // The least one comes first again.
+    for (const thing of new Set(taken.map(([thing]) => thing))) this.byThing.get(thing)!.free.sort((a, b) => b - a)
+  }
+}
+
+const added = new WeakMap<object, Numbers>()
 
 /**
  * Adds members to a node of the flow that the attempt belongs to. Their ids follow from the attempt's record and what is
@@ -180,14 +198,15 @@ export const add = (
         id: idOfNode(graph, flowId, other),
         onFailure: toStore(after[name]!)
       }))
-      let counts = added.get(attempt)
-      if (counts === undefined) added.set(attempt, counts = new Map())
+      let numbers = added.get(attempt)
+      if (numbers === undefined) added.set(attempt, numbers = new Numbers())
       const make = idsOf(flowId, name)
+      const taken: Array<readonly [thing: string, number: number]> = []
       const records = prepared.map((record): NewRecord => {
-        const what = `${name}/${record.payload}`
-        const count = (counts.get(what) ?? 0) + 1
-        counts.set(what, count)
-        const id = make(`${attempt.id}/${count}/${record.payload}`)
+        const thing = `${name}/${record.payload}`
+        const number = numbers.take(thing)
+        taken.push([thing, number])
+        const id = make(`${attempt.id}/${number}/${record.payload}`)
         return {
           ...record,
           id,
@@ -197,8 +216,14 @@ export const add = (
         }
       })
       if (records.length === 0) return []
-      const answers = yield* (yield* JobStore).enqueue({ records, by: attemptOf(fiber) })
-      yield* refuse(graph, records, answers)
-      return records.map(({ id }) => id)
+      return yield* (yield* JobStore).enqueue({ records, by: attemptOf(fiber) }).pipe(
+        Effect.flatMap((answers) => accepted(graph, records, answers.map(asOwn(records)))),
+        Effect.map((stored) => stored.map(({ id }) => id)),
+        Effect.onError(() => Effect.sync(() => numbers.giveBack(taken)))
+      )
     })
   )
+
+/** A member of a flow is no other record: whoever waits for the list would not wait for that one. */
+const asOwn = (records: ReadonlyArray<NewRecord>) => (answer: Enqueued, i: number): Enqueued =>
+  isStored(answer) && answer.id !== records[i]!.id ? { id: answer.id, outcome: "UniqueConflict" } : answer

@@ -54,15 +54,15 @@ const knownAs = (state: MemoryState, { id, idempotencyKey, tag }: NewRecord): Ro
 
 /**
  * The answers of a batch of which nothing is stored: it would replace a member of a flow, is to be stored whole and cannot be,
- * or what is to wait for it has begun.
+ * has a member of a flow for which another record stands, or what is to wait for it has begun.
  */
 const refuse = (
   state: MemoryState,
   { records, whole }: EnqueueRequest,
   now: number
 ): ReadonlyArray<Enqueued> | undefined => {
-  /** Members of flows that the batch adds itself, by unique key. */
-  const members = new Map<string, JobId>()
+  /** Who of the batch has a unique key, or the next turn of it. */
+  const own = new Map<string, NewRecord>()
   let conflicts: Map<NewRecord, Enqueued> | undefined
   const conflict = (spec: NewRecord, id: JobId) =>
     (conflicts ??= new Map()).set(spec, { id, outcome: "UniqueConflict" })
@@ -75,15 +75,18 @@ const refuse = (
     const key = scoped(tag, unique.key)
     const holder = state.holder(tag, unique, now)
     const row = holder === undefined ? undefined : replaceable(state, holder, unique.onConflict)
-    const isOwn = members.has(key) &&
-      (whole !== undefined || changesHolder.has(unique.onConflict))
+    const isBeside = holder === undefined || row === undefined && isFollowed(holder, unique.onConflict)
+    /** It is stored under its own id, or nothing is. */
+    const isItself = whole !== undefined || flowId !== undefined
+    const first = own.get(key)
     if (row?.spec.flowId !== undefined) conflict(spec, row.id)
-    else if (isOwn) conflict(spec, members.get(key)!)
     else if (
-      whole !== undefined && holder !== undefined && (row !== undefined || !isFollowed(holder, unique.onConflict))
+      first !== undefined && first.id !== id &&
+      (isItself || first.flowId !== undefined && changes(unique.onConflict, holder))
     ) {
-      conflict(spec, holder.id)
-    } else if (flowId !== undefined && holder === undefined) members.set(key, id)
+      conflict(spec, first.id)
+    } else if (isItself && !isBeside) conflict(spec, holder!.id)
+    else if (isBeside && first === undefined) own.set(key, spec)
   }
   return conflicts === undefined
     ? undefined
@@ -119,7 +122,7 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
   const policy = spec.unique!.onConflict
   const row = replaceable(state, holder, policy)
   if (row !== undefined) {
-    if (row.spec.flowId !== undefined) return { id: row.id, outcome: "UniqueConflict" }
+    if (row.spec.flowId !== undefined || spec.flowId !== undefined) return { id: row.id, outcome: "UniqueConflict" }
     if (policy === "reschedule") reschedule(state, row, spec, now)
     else replace(state, row, spec, now)
     return { id: row.id, outcome: "Replaced" }
@@ -130,14 +133,18 @@ const resolveConflict = (state: MemoryState, holder: Row, spec: NewRecord, now: 
     insert(state, { ...spec, runAt: due }, now)
     return { id: spec.id, outcome: "Inserted" }
   }
-  if (!isFollowed(holder, policy)) return { id: holder.id, outcome: "Existing" }
+  if (!isFollowed(holder, policy)) {
+    // Who waits for a member of a flow would not wait for the holder.
+    return { id: holder.id, outcome: spec.flowId === undefined ? "Existing" : "UniqueConflict" }
+  }
   // A finished holder has the key for the rest of its window: the new row takes it over.
   insert(state, spec, now, holder.state === "completed" ? undefined : holder)
   return { id: spec.id, outcome: "Inserted" }
 }
 
-/** Policies by which a conflict changes a holder that waits. */
-const changesHolder: ReadonlySet<UniqueClaim["onConflict"]> = new Set(["replace", "reschedule", "trailing"] as const)
+/** Whether a conflict changes who waits since the same batch: for its first start, or for the end of a holder. */
+const changes = (policy: UniqueClaim["onConflict"], holder: Row | undefined): boolean =>
+  policy === "runAfter" ? holder !== undefined && holder.state !== "completed" : policy !== "keep"
 
 /**
  * The row that a conflict changes: the holder while it waits, else its successor. One that was given back before it began may

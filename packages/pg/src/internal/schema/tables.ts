@@ -290,7 +290,7 @@ export const tables = (s: string): ReadonlyArray<string> => [
   `CREATE INDEX agenda_record ON ${s}.agenda (at, num) WHERE record IS NOT NULL`,
   `CREATE INDEX agenda_record_id ON ${s}.agenda (id) WHERE record IS NOT NULL`,
   // Of records of which nothing is kept: the settlements of a call, for their worker to send again, and for who asks whether
-  // an enqueue was lost.
+  // an enqueue was lost. Of worker -1: the id of an enqueue, and of the record that got its contents.
   `CREATE TABLE ${s}.spent (
     worker int NOT NULL,
     at bigint NOT NULL,

@@ -33,6 +33,7 @@
  * | `:co:<name>` | set | records that something cancels or completes a waitpoint of, while they have not ended |
  * | `:z:<queue>` | set | who sleeps beside a queue and has room; counts while `z<queue>` is 2 (`lua/wake.ts`) |
  * | `:gone`, `:gl` | hash, list | what removed a record, and its last settlement: of the last ones |
+ * | `:call`, `:cl` | hash, list | which record an enqueue has changed, by the id of its own: of the last ones |
  *
  * Of several partitions the first one has these, and the others `{p/1}` and so on; `pt` of the first says how many each queue
  * has. What one has for another is in `lua/forward.ts`.

@@ -73,6 +73,9 @@ end
 
 function take.record(id, edge, text)
   local spec = cjson.decode(text)
+  local changed = spec.unique and call('HGET', P .. ':call', id)
+  if changed then return id .. ',Replaced,' .. changed end
+
   -- Sent again because a reply was lost, and run to its end meanwhile. A member of a flow may be stored again under its id.
   if not spec.flow and call('HEXISTS', P .. ':gone', id) == 1 then
     -- Who waits for it is told, in case that its end has not been told to this edge.
@@ -185,13 +188,17 @@ while true do
 end
 `
 
-/** ARGV: ids. Answers of each whether it is here, or was, or has been sent from here and not arrived. */
+/**
+ * ARGV: ids. Answers of each whether it is here, or was, or has been sent from here and not arrived; and of one whose enqueue has
+ * changed another record the id of that.
+ */
 export const whereabouts = String.raw`
 local found = {}
 for i, id in ipairs(ARGV) do
   if call('HEXISTS', P .. ':c', id) == 1 then found[i] = 'here'
   elseif call('HEXISTS', P .. ':gone', id) == 1 then found[i] = 'gone'
-  else found[i] = call('HEXISTS', P .. ':tx', id) == 1 and 'sent' or '' end
+  elseif call('HEXISTS', P .. ':tx', id) == 1 then found[i] = 'sent'
+  else found[i] = call('HGET', P .. ':call', id) or '' end
 end
 return table.concat(found, ',')
 `

@@ -434,6 +434,13 @@ function L.remember(row, by)
   if call('RPUSH', P .. ':gl', row.id) > 10000 then call('HDEL', P .. ':gone', call('LPOP', P .. ':gl')) end
 end
 
+-- Of the last 10,000 calls that have changed a record instead of storing their own it is known which: sent again because its reply
+-- was lost, one would change it once more, or be stored beside what it has changed and has run meanwhile.
+function L.rememberCall(id, row)
+  call('HSET', P .. ':call', id, row.id)
+  if call('RPUSH', P .. ':cl', id) > 10000 then call('HDEL', P .. ':call', call('LPOP', P .. ':cl')) end
+end
+
 -- Sorted sets by chunk, for searches: labels, flow and parent of the records that have them.
 local function indexes(its)
   local keys = {}

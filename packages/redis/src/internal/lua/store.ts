@@ -141,11 +141,12 @@ local function resolve(holder, spec)
   local policy = spec.unique.policy
   local row = replaceable(holder, policy)
   if row then
-    if row.more.flow then return 'UniqueConflict', row.id end
+    if row.more.flow or spec.flow then return 'UniqueConflict', row.id end
     -- One that is put off again and again is due no later than it may wait in all.
     if spec.unique.maxWait then spec.runAt = math.min(dueOf(spec), headOf(row).at + spec.unique.maxWait) end
     if policy == 'trailing' then spec.runAt = row.more.due end
     if policy == 'reschedule' then reschedule(row, spec) else replace(row, spec) end
+    L.rememberCall(spec.id, row)
     return 'Replaced', row.id
   end
   if policy == 'trailing' then
@@ -156,7 +157,8 @@ local function resolve(holder, spec)
     insert(spec)
     return 'Inserted', spec.id
   end
-  if not isFollowed(holder, policy) then return 'Existing', holder.id end
+  -- Who waits for a member of a flow would not wait for the holder.
+  if not isFollowed(holder, policy) then return spec.flow and 'UniqueConflict' or 'Existing', holder.id end
   -- A finished holder has the key for the rest of its window: the new record takes it over.
   if holder.state == COMPLETED then L.lose(holder) end
   insert(spec, holder.state ~= COMPLETED and holder or nil)
@@ -280,9 +282,15 @@ local function areKeyed(specs)
 end
 
 -- What a batch is refused for, by position, nil when it is not: members of flows that it would replace, records that it would
--- leave out though it is one thing, records that have begun and were to wait for one of it.
+-- leave out though it is one thing or they are members of flows, records that have begun and were to wait for one of it.
 local function conflictsOf(specs, isWhole)
-  local members, found = {}, nil
+  -- Who of the batch has a unique key, or the next turn of it.
+  local own, found = {}, nil
+  -- Whether a conflict changes who waits since the same batch: for its first start, or for the end of a holder.
+  local function changes(policy, holder)
+    if policy == 'runAfter' then return holder and holder.state ~= COMPLETED end
+    return policy ~= 'keep'
+  end
   local function add(i, outcome, id)
     found = found or {}
     found[i] = outcome .. ',' .. id
@@ -296,11 +304,14 @@ local function conflictsOf(specs, isWhole)
       local name = scoped(spec.tag, spec.unique.key)
       local holder = L.holder(spec.tag, spec.unique.key)
       local row = holder and replaceable(holder, policy)
-      local own = (isWhole or policy == 'replace' or policy == 'reschedule' or policy == 'trailing') and members[name]
+      local isBeside = not holder or not row and isFollowed(holder, policy)
+      -- It is stored under its own id, or nothing is.
+      local isItself, first = isWhole or spec.flow, own[name]
       if row and row.more.flow then add(i, 'UniqueConflict', row.id)
-      elseif own then add(i, 'UniqueConflict', own)
-      elseif isWhole and holder and (row or not isFollowed(holder, policy)) then add(i, 'UniqueConflict', holder.id)
-      elseif spec.flow and not holder then members[name] = spec.id end
+      elseif first and first.id ~= spec.id and (isItself or first.flow and changes(policy, holder)) then
+        add(i, 'UniqueConflict', first.id)
+      elseif isItself and not isBeside then add(i, 'UniqueConflict', holder.id)
+      elseif isBeside and not first then own[name] = spec end
     end
   end
   return found

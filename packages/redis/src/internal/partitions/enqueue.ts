@@ -138,7 +138,9 @@ export class Enqueuer {
       // Who may refuse the batch decides.
       const decides = Math.max(
         0,
-        records.findIndex(({ unique }) => unique !== undefined && unique.onConflict !== "keep")
+        records.findIndex(({ flowId, unique }) =>
+          unique !== undefined && (unique.onConflict !== "keep" || flowId !== undefined)
+        )
       )
       const at = by === undefined ? places[decides] ?? 0 : this.places.of(by.id) ?? 0
       const isAway = records.findIndex(({ dependents }, i) => dependents !== undefined && places[i] !== at)

@@ -124,5 +124,22 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
     const { fence, id } = yield* H.claimOne("w")
     const [answer] = yield* store.enqueue({ records: [H.record({ parent: id })], by: { id, fence } })
     assert.strictEqual((yield* H.get(answer!.id)).parent, id)
-  })
+  }),
+  fact(
+    "enqueues that are made at the same time as some that are refused are stored, and those alone are refused",
+    function*() {
+      const unique = { key: "u", until: "finished", onConflict: "replace" } as const
+      const member = yield* H.enqueue({ unique, flowId: "f" })
+      const isRefused = (n: number) => n % 10 === 3
+      const answers = yield* Effect.forEach(
+        Array.from({ length: 40 }, (_, n) => n),
+        (n) => H.enqueue(isRefused(n) ? { unique } : { idempotencyKey: `k${n}` }),
+        { concurrency: "unbounded" }
+      )
+      for (const [n, answer] of answers.entries()) {
+        if (isRefused(n)) assert.deepStrictEqual(answer, { id: member.id, outcome: "UniqueConflict" })
+        else assert.deepStrictEqual([answer.outcome, yield* H.exists(answer.id)], ["Inserted", true], `${n}`)
+      }
+    }
+  )
 ]

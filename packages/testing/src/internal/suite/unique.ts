@@ -445,6 +445,56 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(yield* H.enqueue(unique("replace")), { id: first.id, outcome: "UniqueConflict" })
   }),
 
+  fact("unique: no other record stands for a member of a flow: it is refused, and its batch with it", function*() {
+    const { enqueue } = yield* JobStore.JobStore
+    const holder = yield* H.enqueue({ ...unique("keep"), payload: "0" })
+    const conflict = { id: holder.id, outcome: "UniqueConflict" } as const
+    for (const policy of ["keep", "replace", "reschedule", "runAfter"] as const) {
+      const [loose, own] = [H.record({ flowId: "f" }), H.record({ ...unique(policy), payload: "1", flowId: "f" })]
+      assert.deepStrictEqual(yield* enqueue({ records: [own] }), [conflict], policy)
+      const refused = { id: loose.id, outcome: "Refused" } as const
+      assert.deepStrictEqual(yield* enqueue({ records: [loose, own] }), [refused, conflict], policy)
+      for (const { id } of [loose, own]) assert.isFalse(yield* H.exists(id), policy)
+    }
+    assert.strictEqual((yield* H.get(holder.id)).payload, "0")
+    yield* H.claimOne("w")
+    const next = H.record({ ...unique("runAfter"), flowId: "f" })
+    for (const outcome of ["Inserted", "Existing"] as const) {
+      assert.deepStrictEqual(yield* enqueue({ records: [next] }), [{ id: next.id, outcome }])
+    }
+  }),
+  fact(
+    "unique: of a batch a member of a flow is neither replaced nor stood for, also behind a holder that runs",
+    function*() {
+      const { enqueue } = yield* JobStore.JobStore
+      const refusedBy = (
+        key: string,
+        onConflict: JobStore.UniqueClaim["onConflict"],
+        flows: ReadonlyArray<string | undefined>
+      ) =>
+        Effect.gen(function*() {
+          const claim = { unique: { key, until: "finished", onConflict } } as const
+          const [first, second] = flows.map((flowId) => H.record({ ...claim, flowId }))
+          assert.deepStrictEqual(yield* enqueue({ records: [first!, second!] }), [
+            { id: first!.id, outcome: "Refused" },
+            { id: first!.id, outcome: "UniqueConflict" }
+          ], key)
+          for (const { id } of [first!, second!]) assert.isFalse(yield* H.exists(id), key)
+        })
+      for (const policy of ["keep", "replace", "reschedule", "runAfter"] as const) {
+        yield* refusedBy(`${policy} two`, policy, ["f", "f"])
+        yield* refusedBy(`${policy} behind another`, policy, [undefined, "f"])
+      }
+      for (const onConflict of ["replace", "runAfter"] as const) {
+        const key = `${onConflict} behind one that runs`
+        yield* H.enqueue({ unique: { key, until: "finished", onConflict } })
+        yield* H.claimOne("w")
+        yield* refusedBy(key, onConflict, ["f", "f"])
+        yield* refusedBy(key, onConflict, ["f", undefined])
+      }
+    }
+  ),
+
   fact("unique: of many at the same time one has the key, and with runAfter one more waits for it", function*() {
     for (const onConflict of ["keep", "replace", "reschedule", "runAfter"] as const) {
       const ask = (n: number) =>

@@ -116,7 +116,10 @@ BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
   IF ${s}.is_stored(o_id, v_again OR v_depends, p_now) OR v_again AND ${s}.was_stored(o_id) THEN
-    o_outcome := 'Existing';
+    -- Another record got its contents, and has perhaps run with them meanwhile.
+    SELECT p.ids[2] INTO v_owner FROM ${s}.spent p WHERE v_again AND p.worker = -1 AND p.ids[1] = o_id LIMIT 1;
+    o_outcome := CASE WHEN v_owner IS NULL THEN 'Existing' ELSE 'Replaced' END;
+    o_id := coalesce(v_owner, o_id);
     RETURN;
   END IF;
   IF x -> 'dependents' IS NOT NULL THEN
@@ -176,6 +179,10 @@ BEGIN
     ELSIF o_outcome <> 'Inserted' AND v_idem IS NOT NULL THEN
       DELETE FROM ${s}.idem WHERE tag = r.tag AND key = v_idem AND id = r.id;
     END IF;
+    IF o_outcome = 'Replaced' AND NOT p_transaction THEN
+      -- For a call that is made again because its reply was lost.
+      INSERT INTO ${s}.spent (worker, at, ids, fences) VALUES (-1, p_now, ARRAY[r.id, o_id], '{0,0}');
+    END IF;
     IF o_outcome <> 'Inserted' THEN RETURN; END IF;
     r.at := greatest(v_due, p_now);
     r.expire_at := v_due + (x ->> 'startBefore')::bigint;
@@ -228,7 +235,10 @@ BEGIN
       SELECT FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now));
 END $$`
 
-/** Whether a record had this id that has run meanwhile, and of which nothing is kept. It looks at all of the last minute. */
+/**
+ * Whether a record had this id that has run meanwhile, and of which nothing is kept; or one came with it whose contents another
+ * record got. It looks at all of the last minute.
+ */
 export const wasStored = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.was_stored(p_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -50,7 +50,8 @@ BEGIN
     v_target := h.id;
   END IF;
   IF v_target IS NOT NULL THEN
-    IF (SELECT spec::json ->> 'flowId' FROM ${s}.record WHERE id = v_target) IS NOT NULL THEN
+    IF r.spec::json ->> 'flowId' IS NOT NULL
+      OR (SELECT spec::json ->> 'flowId' FROM ${s}.record WHERE id = v_target) IS NOT NULL THEN
       o_id := v_target;
       o_outcome := 'UniqueConflict';
       RETURN;
@@ -79,8 +80,9 @@ BEGIN
     UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = r.id WHERE tag = u.tag AND key = u.key;
     o_after := u.id;
   ELSE
+    -- Who waits for a member of a flow would not wait for the holder.
     o_id := u.id;
-    o_outcome := 'Existing';
+    o_outcome := CASE WHEN r.spec::json ->> 'flowId' IS NULL THEN 'Existing' ELSE 'UniqueConflict' END;
   END IF;
 END $$`
 
