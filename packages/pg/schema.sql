@@ -542,6 +542,17 @@ AS $function$
   END
 $function$;
 
+CREATE OR REPLACE FUNCTION ask_to_stop(r record, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET lock_timeout TO '5ms'
+AS $function$
+BEGIN
+  INSERT INTO cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
+  RETURN FOUND;
+EXCEPTION WHEN lock_not_available THEN RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION attempts_of(h history)
  RETURNS jsonb
  LANGUAGE sql
@@ -651,8 +662,12 @@ DECLARE
   v_id uuid;
 BEGIN
   FOR v_id IN SELECT DISTINCT (e ->> 'id')::uuid FROM json_array_elements(p_dependents) e ORDER BY 1 LOOP
-    PERFORM FROM record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
-    IF NOT FOUND THEN RETURN v_id; END IF;
+    BEGIN
+      PERFORM FROM record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
+      IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CAP02'; END IF;
+    -- Of one that has begun while this waited for it, the lock goes with it: see `lock_resting`.
+    EXCEPTION WHEN SQLSTATE 'CAP02' THEN RETURN v_id;
+    END;
     UPDATE record SET flags = flags | 2048 WHERE id = v_id AND flags & 2048 = 0;
   END LOOP;
   RETURN NULL;
@@ -985,10 +1000,11 @@ AS $function$
 DECLARE
   r record;
   v_awaited boolean;
+  v_asked boolean;
 BEGIN
   IF p_transaction THEN
-    SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 FOR UPDATE;
-    IF NOT FOUND THEN SELECT * INTO r FROM record WHERE id = p_id; END IF;
+    r := lock_resting(p_id, false);
+    IF r.id IS NULL THEN SELECT * INTO r FROM record WHERE id = p_id; END IF;
   ELSE
     SELECT * INTO r FROM record WHERE id = p_id FOR UPDATE;
   END IF;
@@ -999,8 +1015,12 @@ BEGIN
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
     IF is_ending(r) THEN RETURN 'Requested'; END IF;
-    INSERT INTO cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
-    IF FOUND THEN
+    v_asked := ask_to_stop(r, p_reason);
+    IF v_asked IS NULL THEN
+      -- Somebody's transaction asks for the same, and may be rolled back.
+      INSERT INTO agenda (id, key, value, at) VALUES (r.id, '', p_reason, p_now + 200);
+      PERFORM wake(r.queue, CASE WHEN p_transaction THEN -1 ELSE p_now END, 1);
+    ELSIF v_asked THEN
       -- It may not run any more when this commits.
       IF p_transaction THEN INSERT INTO agenda (id) VALUES (r.id); END IF;
       PERFORM pg_notify('capstan', 'k' || (SELECT id FROM worker WHERE num = r.worker));
@@ -1351,19 +1371,15 @@ DECLARE
   v_owner uuid;
   v_rest json := p_records;
 BEGIN
-  IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
-  IF p_whole IS NOT NULL THEN
-    SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
-    SELECT i.id INTO v_owner FROM idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
-    v_owner := coalesce(v_owner, p_whole);
-    -- Also in history: it may have ended in the call that stored it, with a member that was dead as soon as it was stored.
-    IF is_stored(v_owner, true, v_now) THEN
-      RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
-        FROM json_array_elements(p_records) e;
-      RETURN;
-    END IF;
-  END IF;
   BEGIN
+    IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
+    IF p_whole IS NOT NULL THEN
+      SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
+      SELECT i.id INTO v_owner FROM idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
+      v_owner := coalesce(v_owner, p_whole);
+      -- Also in history: it may have ended in the call that stored it, with a member that was dead as soon as it was stored.
+      IF is_stored(v_owner, true, v_now) THEN RAISE EXCEPTION USING ERRCODE = 'CAP03'; END IF;
+    END IF;
     IF p_events IS NOT NULL THEN PERFORM happen(p_events, p_records, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
@@ -1381,7 +1397,12 @@ BEGIN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
     END IF;
-  EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+  -- What was claimed for it goes with it: nothing of it is stored.
+  EXCEPTION WHEN SQLSTATE 'CAP03' THEN
+    RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
+      FROM json_array_elements(p_records) e;
+    RETURN;
+  WHEN SQLSTATE 'CAP01' THEN
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
         FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)
@@ -1930,7 +1951,7 @@ BEGIN
   IF v_parked THEN PERFORM unpark(v_handles, v_now); END IF;
 
   IF p_total > 0 THEN
-    IF v_expired THEN PERFORM expire(v_now, 1000); END IF;
+    IF v_expired THEN v_expired := expire(v_now, 1000) >= 1000; END IF;
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
@@ -1988,13 +2009,14 @@ BEGIN
   WHERE queue = p_queues[i] AND lane = 0 AND state = 0
     AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), back AS MATERIALIZED (
-      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
+      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.expires, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
       FROM record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
       ORDER BY r.priority, r.turn, r.place LIMIT n + CASE WHEN EXISTS (SELECT FROM (SELECT crashes FROM record WHERE queue = p_queues[i] AND lane = 1 AND state = 0
         ORDER BY priority, turn, place LIMIT n) f WHERE crashes > 0) THEN 100 ELSE 0 END FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
       SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
-      UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
+      UNION ALL SELECT tid, priority, turn, place, id, key FROM back
+        WHERE crashes = 0 AND (expires IS NULL OR expires > v_now)
       -- A worker takes one at a time of those that crashed others (P10).
       UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT has_suspect(v_worker) LIMIT 1)
@@ -2010,7 +2032,7 @@ BEGIN
     ), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
-      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0))
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0)) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
         r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
             OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
@@ -2042,7 +2064,7 @@ BEGIN
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
-      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready))
+      WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready)) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
         r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
             OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
@@ -2111,6 +2133,8 @@ BEGIN
         END IF;
       END IF;
     END LOOP;
+    -- There is more that may not start any more, and what stands behind it may.
+    IF v_expired THEN v_more := p_queues; END IF;
     -- So many others keep watch for what falls due, and call who is needed: without a timer of its own it polls.
     IF v_next IS NOT NULL AND v_claimed < p_total AND EXISTS (
       SELECT FROM worker WHERE num < v_worker AND wakes_until > v_now AND queues && p_queues OFFSET 15
@@ -2134,12 +2158,8 @@ BEGIN
       -- Until it renews: one that is idle by then is woken for as long as its lease holds.
       wakes_until = CASE WHEN v_wake THEN v_now + greatest(10000, p_lease / 3 + 1000) ELSE k.wakes_until END,
       queues = CASE WHEN k.queues @> p_queues THEN k.queues ELSE p_queues END
+    -- Where it is not there any more it has left meanwhile: what this claims, housekeeping gives back.
     WHERE k.num = v_worker;
-    IF NOT FOUND THEN
-      -- It was forgotten meanwhile: its claims must not be.
-      INSERT INTO worker (num, id, lease_until, queues) OVERRIDING SYSTEM VALUE
-        VALUES (v_worker, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
-    END IF;
   END IF;
 
   -- As it was at first, unless more than claims and completions may have changed it.
@@ -2263,8 +2283,7 @@ BEGIN
     VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
   INSERT INTO gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
-  DELETE FROM idem WHERE id = p_id;
-  DELETE FROM dependency WHERE child = p_id;
+  PERFORM forget_keys(ARRAY[p_id], ARRAY[h.tag], ARRAY[h.spec]);
 END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
@@ -2276,7 +2295,11 @@ AS $function$
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM uniq WHERE (tag, key) IN (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
-    JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id AND u.successor IS NULL
+    JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND f.id IN (u.id, u.successor)
+    -- The other one of the two lives, or may still have the key.
+    WHERE NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
+      EXISTS (SELECT FROM record r WHERE r.id = o.id)
+      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)))
     FOR UPDATE OF u SKIP LOCKED);
 $function$;
 
@@ -2299,6 +2322,33 @@ BEGIN
     RETURNING name, opens_at IS NOT NULL OR (SELECT true FROM record WHERE key = k.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) AS waited
   ) SELECT array_agg(name) INTO v_waited FROM freed WHERE waited;
   IF v_waited IS NOT NULL THEN PERFORM admit_keys(v_waited, p_now); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION give_back(p_num integer, p_running uuid[], p_ids uuid[], p_fences integer[], p_older bigint, p_now bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+  v_cancel text;
+  v_count int := 0;
+BEGIN
+  FOR r IN
+    SELECT * FROM record q WHERE q.id = ANY (p_running) AND q.worker = p_num AND q.at <= p_now - p_older
+      AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
+    ORDER BY q.place FOR UPDATE
+  LOOP
+    r := end_attempt(r, 'released', p_now, NULL, NULL);
+    SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
+    IF FOUND AND NOT must_undo(r, 'Cancel', v_cancel) THEN
+      PERFORM finish(r, 5, v_cancel, NULL, p_now);
+    ELSE
+      r.attempt := r.attempt - 1;
+      PERFORM let_run(r, p_now, p_now, true);
+    END IF;
+    v_count := v_count + 1;
+  END LOOP;
+  RETURN v_count;
 END $function$;
 
 CREATE OR REPLACE FUNCTION happen(p_events json, p_records json, p_now bigint, p_transaction boolean)
@@ -2920,6 +2970,24 @@ BEGIN
   END IF;
 END $function$;
 
+CREATE OR REPLACE FUNCTION lock_resting(p_id uuid, p_skips boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  r record;
+BEGIN
+  IF p_skips THEN
+    SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 FOR UPDATE SKIP LOCKED;
+  ELSE
+    SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 FOR UPDATE;
+  END IF;
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CAP02'; END IF;
+  RETURN r;
+EXCEPTION WHEN SQLSTATE 'CAP02' THEN
+  RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION look_again(p_id uuid, p_key text, p_now bigint)
  RETURNS void
  LANGUAGE sql
@@ -2960,6 +3028,7 @@ BEGIN
     UPDATE housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM sum_counters();
     v_mended := mend(v_now);
+    v_rescued := v_rescued + unclaim(p_max_crashes, v_now);
     IF EXISTS (SELECT FROM queue WHERE limited) THEN PERFORM count_started(); END IF;
     DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
@@ -3863,9 +3932,7 @@ AS $function$
 DECLARE
   v_now bigint := clock();
   w worker;
-  r record;
-  v_cancel text;
-  v_reconciled int := 0;
+  v_reconciled int;
   v_unparked int := 0;
   v_running uuid[];
   v_lost json;
@@ -3882,21 +3949,7 @@ BEGIN
     -- Who has this fence runs it. Another condition would let the planner read all that runs here for each of them.
     WHERE NOT EXISTS (SELECT FROM record q WHERE q.id = g.id AND q.fence = g.fence);
   v_running := running(w.num, true);
-  FOR r IN
-    SELECT * FROM record q WHERE q.id = ANY (v_running) AND q.worker = w.num AND q.at <= v_now - p_older
-      AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
-    ORDER BY q.place FOR UPDATE
-  LOOP
-    r := end_attempt(r, 'released', v_now, NULL, NULL);
-    SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
-    IF FOUND AND NOT must_undo(r, 'Cancel', v_cancel) THEN
-      PERFORM finish(r, 5, v_cancel, NULL, v_now);
-    ELSE
-      r.attempt := r.attempt - 1;
-      PERFORM let_run(r, v_now, v_now, true);
-    END IF;
-    v_reconciled := v_reconciled + 1;
-  END LOOP;
+  v_reconciled := give_back(w.num, v_running, p_ids, p_fences, p_older, v_now);
   IF w.handles <> '[]' THEN v_unparked := unpark(w.handles, v_now); END IF;
   -- A worker that leaves renews with no lease and holds nothing.
   IF p_lease = 0 AND NOT EXISTS (
@@ -3927,9 +3980,9 @@ DECLARE
 BEGIN
   WHILE i <= cardinality(v_again) LOOP
     FOR d IN SELECT * FROM dependency WHERE parent = v_again[i] AND state IS NOT NULL ORDER BY child LOOP
-      SELECT * INTO r FROM record WHERE id = d.child FOR UPDATE SKIP LOCKED;
-      IF NOT FOUND THEN
-        -- Whoever has it locked claims it: then it has begun. Or it has ended.
+      r := lock_resting(d.child, true);
+      IF r.id IS NULL THEN
+        -- It runs, or whoever has it locked claims it: then it has begun. Or it has ended.
         SELECT * INTO h FROM history WHERE id = d.child AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
         IF NOT FOUND OR d.on_failure = 3 THEN CONTINUE; END IF;
         UPDATE dependency SET state = NULL, value = NULL
@@ -3976,8 +4029,12 @@ AS $function$
 DECLARE
   r record;
 BEGIN
-  SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
-  IF NOT FOUND THEN RETURN false; END IF;
+  BEGIN
+    SELECT * INTO r FROM record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CAP02'; END IF;
+  -- Of one that was claimed meanwhile the lock goes with it: see `lock_resting`.
+  EXCEPTION WHEN SQLSTATE 'CAP02' THEN RETURN false;
+  END;
   r.fence := r.fence + 1;
   IF p_contents THEN
     IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
@@ -4430,7 +4487,10 @@ BEGIN
   IF p_key LIKE '@%' THEN RETURN take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
-  RETURN FOUND;
+  IF FOUND THEN RETURN true; END IF;
+  -- A limit that is lower than what runs holds from now on, for whoever ends.
+  UPDATE key SET lim = p_limit WHERE name = p_key AND lim <> p_limit;
+  RETURN false;
 END $function$;
 
 CREATE OR REPLACE FUNCTION take_unique(x json, r record, p_due bigint, p_now bigint, p_transaction boolean, OUT o_id uuid, OUT o_outcome text, OUT o_after uuid, OUT o_due bigint)
@@ -4604,6 +4664,13 @@ BEGIN
       CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
       v_seen := v_seen || a.id;
       PERFORM advance(a.id, p_now, a.value IS NOT NULL);
+    ELSIF a.id IS NOT NULL AND a.key IS NOT NULL THEN
+      PERFORM FROM record WHERE id = a.id FOR UPDATE SKIP LOCKED;
+      IF FOUND THEN
+        PERFORM control_one(a.id, 'Cancel', a.value, NULL, NULL, NULL, NULL, NULL, p_now, false);
+      ELSIF EXISTS (SELECT FROM record WHERE id = a.id) THEN
+        INSERT INTO agenda (id, key, value, at) VALUES (a.id, a.key, a.value, p_now + 200);
+      END IF;
     ELSIF a.value IS NOT NULL THEN
       IF cancel_siblings(a.id, a.value, p_now) THEN
         INSERT INTO agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);
@@ -4730,6 +4797,31 @@ BEGIN
       last_ticked_at = q.last_ticked_at, last_outcome = q.last_outcome, last_id = q.last_id
     WHERE name = p_name;
   RETURN json_build_object('now', v_now, 'outcomes', to_json(v_outcomes));
+END $function$;
+
+CREATE OR REPLACE FUNCTION unclaim(p_max_crashes integer, p_now bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  w worker;
+  v_num int;
+  v_counts int[];
+  v_given int := 0;
+BEGIN
+  FOR v_num IN
+    SELECT DISTINCT c.worker FROM claimed c WHERE NOT EXISTS (SELECT FROM worker k WHERE k.num = c.worker)
+  LOOP
+    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', 0, p_now);
+  END LOOP;
+  FOR w IN
+    SELECT k.* FROM worker k WHERE k.ended AND k.lease_until <= p_now
+      AND EXISTS (SELECT FROM claimed c WHERE c.worker = k.num) FOR UPDATE OF k SKIP LOCKED
+  LOOP
+    v_counts := rescue_from(w, p_max_crashes, p_now);
+    v_given := v_given + v_counts[1] + v_counts[2];
+  END LOOP;
+  RETURN v_given;
 END $function$;
 
 CREATE OR REPLACE FUNCTION unpark(p_handles jsonb, p_now bigint)

@@ -699,6 +699,103 @@ describe("a control call in an open transaction holds up nobody", () => {
   })
 })
 
+describe("an action that meets a record which runs holds up nobody", () => {
+  holding("the replay of a record whose dependent runs", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const parent = yield* running(worker, {})
+        yield* enqueue(worker, after(parent.id))
+        yield* done(worker, parent)
+        return { parent, child: yield* claimOne(worker) }
+      }),
+    hold: (caller, { parent }) => control(caller, { _tag: "Retry" }, parent.id),
+    meanwhile: (worker, { child }) => Effect.andThen(done(worker, child), goesOn(worker)),
+    committed: (worker, { child, parent }) =>
+      Effect.andThen(isState(worker, child.id, "completed"), isState(worker, parent.id, "ready")),
+    rolledBack: (worker, { child, parent }) =>
+      Effect.andThen(isState(worker, child.id, "completed"), isState(worker, parent.id, "completed"))
+  })
+
+  holding("a cancel, and another one of somebody else", {
+    given: ({ worker }) => running(worker, {}),
+    hold: (caller, { id }) => control(caller, cancel, id),
+    meanwhile: (worker, { id }) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* control(worker, cancel, id), ["Requested"])
+        yield* goesOn(worker)
+      }),
+    committed: (worker, at) => Effect.andThen(settle(worker, at, { _tag: "Release" }), isState(worker, at.id, "cancelled")),
+    // Of the one who rolled back nothing is left, of the other one all.
+    rolledBack: (worker, at) =>
+      Effect.andThen(
+        Effect.andThen(Harness.quiet(worker), settle(worker, at, { _tag: "Release" })),
+        isState(worker, at.id, "cancelled")
+      )
+  })
+
+  /** Claimed by a call that is not over yet, when the action comes to it. */
+  const claimedMeanwhile = (
+    name: string,
+    given: Partial<JobStore.NewRecord>,
+    /** Whether the call also completes what it waits for. */
+    waits: boolean,
+    act: (caller: Side, id: JobRecord.JobId) => Effect.Effect<unknown, unknown>
+  ) =>
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const { caller, worker } = yield* sides
+        yield* Harness.empty(caller)
+        const parent = waits ? yield* running(worker, {}) : undefined
+        const { id } = yield* enqueue(worker, parent === undefined ? given : after(parent.id))
+        const ended = parent === undefined ? "'{}', '{}', '{}', '{}', '{}'" : `'{${parent.id}}', '{1}', '{0}', '{1}', '{x}'`
+        const claimed = yield* Deferred.make<JobStore.AttemptRef>()
+        const over = yield* Deferred.make<void>()
+        const claims = yield* Effect.forkChild(worker.sql.withTransaction(Effect.gen(function*() {
+          yield* worker.sql.unsafe(`SELECT ${schema}.exchange('worker', 60000, ${ended}, NULL,
+            '{default}', '{1}', '{1}', 1, '{-1000}', '{0}', '{0}', '{-1000}', '{0}', '{0}', '{}')`)
+          yield* Deferred.succeed(claimed, { id, fence: 1 })
+          yield* Deferred.await(over)
+        })))
+        const at = yield* Deferred.await(claimed)
+        const acted = yield* Deferred.make<void>()
+        const end = yield* Deferred.make<void>()
+        const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
+          act(caller, id).pipe(
+            Effect.andThen(Deferred.succeed(acted, undefined)),
+            Effect.andThen(Deferred.await(end))
+          )
+        ))
+        yield* Harness.until(
+          "a statement that waits for a lock",
+          Effect.map(
+            worker.sql.unsafe(
+              `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%"${schema}".%'`
+            ),
+            (rows) => rows.length > 0
+          )
+        )
+        yield* Deferred.succeed(over, undefined)
+        yield* Fiber.join(claims)
+        yield* Deferred.await(acted)
+        yield* done(worker, at).pipe(Effect.ensuring(Deferred.succeed(end, undefined)))
+        yield* Fiber.join(transaction)
+      }))
+
+  claimedMeanwhile("a cancel of what is claimed meanwhile", {}, false, (caller, id) => control(caller, cancel, id))
+  claimedMeanwhile(
+    "an enqueue that would replace what is claimed meanwhile",
+    unique("u"),
+    false,
+    (caller) => enqueue(caller, unique("u", "replace"))
+  )
+  claimedMeanwhile(
+    "what is added before a record that is claimed meanwhile",
+    {},
+    true,
+    (caller, id) => enqueue(caller, { dependents: [{ id, name: "d" }] })
+  )
+})
+
 describe("a signal in an open transaction holds up nobody", () => {
   const signal = (side: Side, id: JobRecord.JobId, value: string) => side.store.signal({ id, waitpoint: "w", value })
 

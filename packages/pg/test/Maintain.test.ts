@@ -95,6 +95,125 @@ describe("retention", () => {
     }))
 })
 
+describe("unique and idempotency keys", () => {
+  const left = (one: Side) =>
+    Effect.map(
+      one.sql.unsafe<{ key: string }>(`SELECT key FROM ${schema}.uniq UNION ALL SELECT key FROM ${schema}.idem`),
+      (rows) => rows.map(({ key }) => key)
+    )
+
+  it.live("go with the last of a holder and its successor, whichever that is", () =>
+    Effect.gen(function*() {
+      const { one, pass } = yield* sides
+      yield* Harness.empty(one)
+      const forADay = { age: 24 * hour, count: Infinity }
+      const longer = { retention: { completed: forADay, cancelled: forADay, dead: forADay } }
+      for (const [key, first, second] of [["a", brief, brief], ["b", brief, longer], ["c", longer, brief]] as const) {
+        yield* Harness.enqueue(one, { ...first, ...Harness.unique(key) })
+        const holder = yield* Harness.claimOne(one)
+        yield* Harness.enqueue(one, { ...second, ...Harness.unique(key, "runAfter") })
+        yield* Harness.settle(one, holder)
+        yield* Harness.settle(one, yield* Harness.claimOne(one))
+      }
+      assert.deepStrictEqual((yield* left(one)).toSorted(), ["a", "b", "c"])
+      yield* anHourLater(one, pass)
+      assert.deepStrictEqual((yield* left(one)).toSorted(), ["b", "c"])
+      for (let i = 0; i < 6; i++) yield* Effect.andThen(pass(6 * hour), one.store.maintain)
+      assert.deepStrictEqual(yield* left(one), [])
+    }))
+
+  it.live("stay with a successor that lives, when its holder is forgotten", () =>
+    Effect.gen(function*() {
+      const { one, pass } = yield* sides
+      yield* Harness.empty(one)
+      yield* Harness.enqueue(one, { ...brief, ...Harness.unique("u") })
+      const holder = yield* Harness.claimOne(one)
+      const { id } = yield* Harness.enqueue(one, { ...brief, ...Harness.unique("u", "runAfter") })
+      yield* Harness.settle(one, holder)
+      yield* anHourLater(one, pass)
+      assert.deepStrictEqual(yield* Harness.enqueue(one, Harness.unique("u")), { id, outcome: "Existing" })
+    }))
+
+  it.live("go with a record that is deleted", () =>
+    Effect.gen(function*() {
+      const { one } = yield* sides
+      yield* Harness.empty(one)
+      const { id } = yield* runOne(one, { ...Harness.unique("u"), idempotencyKey: "i" })
+      const waiting = yield* Harness.enqueue(one, Harness.unique("v"))
+      assert.deepStrictEqual(
+        yield* Harness.control(one, { _tag: "Delete" }, id, waiting.id),
+        ["Changed", "Changed"]
+      )
+      assert.deepStrictEqual(yield* left(one), [])
+    }))
+
+  it.live("are not taken by a batch that is refused", () =>
+    Effect.gen(function*() {
+      const { one } = yield* sides
+      yield* Harness.empty(one)
+      yield* Harness.enqueue(one, { ...Harness.unique("u"), flowId: "flow" })
+      const answers = yield* one.store.enqueue({
+        records: [
+          Harness.record({ ...Harness.unique("v"), idempotencyKey: "i" }),
+          Harness.record(Harness.unique("u", "replace"))
+        ]
+      })
+      assert.deepStrictEqual(answers.map(({ outcome }) => outcome), ["Refused", "UniqueConflict"])
+      assert.deepStrictEqual(yield* left(one), ["u"])
+    }))
+})
+
+describe("claims of a call that was still under way", () => {
+  const demand = [{ queue: "default", slots: 1, share: 1 }]
+  const claimsIn = (caller: Side, use: Effect.Effect<unknown, unknown>) =>
+    caller.sql.withTransaction(
+      Effect.andThen(caller.sql.unsafe(exchangeAsWorker), use)
+    )
+  const exchangeAsWorker =
+    `SELECT ${schema}.exchange('worker', 60000, '{}', '{}', '{}', '{}', '{}', NULL, '{default}', '{1}', '{1}', 1, '{-1000}', '{0}', '{0}',
+      '{-1000}', '{0}', '{0}', '{}')`
+  const renewal = { worker: "worker", queues: ["default"], handles: [], holding: [], reconcileOlderThan: 0 }
+
+  /** A worker that is known, and whose lease an exchange need not prolong. */
+  const known = Effect.gen(function*() {
+    const { caller, one, pass } = yield* sides
+    yield* Harness.empty(one)
+    yield* Harness.exchange(one, { demand, total: 1 })
+    yield* one.store.renew({ ...renewal, lease: 60_000 })
+    const { id } = yield* Harness.enqueue(one)
+    return { caller, one, pass, id }
+  })
+
+  it.live("when its worker left are given back, and charged to nobody", () =>
+    Effect.gen(function*() {
+      const { caller, id, one, pass } = yield* known
+      yield* claimsIn(caller, Effect.asVoid(Harness.outside(one, one.store.renew({ ...renewal, lease: 0 }))))
+      assert.strictEqual(yield* Harness.stateOf(one, id), "running")
+      yield* pass(10_000)
+      assert.strictEqual((yield* one.store.maintain).rescued, 1)
+      const found = yield* one.store.get(id)
+      assert.deepInclude(found, { state: "ready", attempt: 0, crashes: 0 })
+      yield* Harness.assertSound(one)
+    }))
+
+  it.live("when its worker was taken for dead are rescued", () =>
+    Effect.gen(function*() {
+      const { caller, id, one, pass } = yield* known
+      yield* claimsIn(
+        caller,
+        Effect.gen(function*() {
+          yield* Harness.outside(one, one.store.renew({ ...renewal, lease: 1 }))
+          yield* pass(2)
+          yield* Harness.outside(one, one.store.maintain)
+        })
+      )
+      yield* pass(10_000)
+      yield* one.store.maintain
+      assert.deepInclude(yield* one.store.get(id), { state: "ready", crashes: 1 })
+      yield* Harness.assertSound(one)
+    }))
+})
+
 describe("keys", () => {
   const keys = ({ sql }: Side) =>
     Effect.map(

@@ -220,7 +220,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: ["maintain hands out a schedule"]
   },
   "no reconciling after a lost reply": {
-    changes: [["AND q.at <= v_now - p_older", "AND false"]],
+    changes: [["AND q.at <= p_now - p_older", "AND false"]],
     red: [
       "a claim whose reply was lost is given back",
       "a worker that leaves gives everything back at once",

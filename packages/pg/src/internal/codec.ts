@@ -69,7 +69,7 @@ export const specOf = (record: JobStore.NewRecord): string | null => {
     startBefore === undefined && rateKey === undefined && batchKey === undefined && flowId === undefined &&
     parent === undefined && cancelOn === undefined && followed === undefined && isEmpty(headers)
   ) return null
-  return JSON.stringify({
+  return toSpec({
     tags: tags.length > 0 ? tags : undefined,
     headers: isEmpty(headers) ? undefined : headers,
     sensitive: isSensitive ? sensitive : undefined,
@@ -85,7 +85,13 @@ export const specOf = (record: JobStore.NewRecord): string | null => {
   })
 }
 
-const parseSpec = (text: unknown): Spec => typeof text === "string" ? JSON.parse(text) : empty
+/** JSON writes as a number what few texts have; among them is what Postgres takes in none. */
+const toSpec = (spec: object): string => {
+  const text = JSON.stringify(spec)
+  return text.includes("\\u") ? hold(text) : text
+}
+
+const parseSpec = (text: unknown): Spec => typeof text === "string" ? JSON.parse(release(text)) : empty
 
 /** A record that is stored by itself: another one may have its key already, or wait for it. */
 export const isSpecial = (record: JobStore.NewRecord): boolean =>
@@ -100,7 +106,7 @@ export const isEvent = ({ cancels, completes }: JobStore.EnqueueRequest): boolea
 
 /** What that is. */
 export const eventsJson = ({ cancels = [], completes = [] }: JobStore.EnqueueRequest): string =>
-  JSON.stringify([...cancels, ...completes])
+  JSON.stringify([...cancels, ...completes].map((event) => ({ ...event, on: held(event.on) })))
 
 /** A record whose storing may have to wait for another transaction that has the same key. */
 export const mayWait = (record: JobStore.NewRecord): boolean =>
@@ -142,17 +148,17 @@ export const toJson = (record: JobStore.NewRecord): object => ({
   startBefore: record.startBefore,
   retention: retentionOf(record.retention),
   spec: specOf(record),
-  idempotencyKey: record.idempotencyKey,
-  uniqueKey: record.unique?.key,
+  idempotencyKey: record.idempotencyKey === undefined ? undefined : held(record.idempotencyKey),
+  uniqueKey: record.unique === undefined ? undefined : held(record.unique.key),
   onConflict: record.unique?.onConflict,
   untilStarted: record.unique?.until === "started" ? true : undefined,
   window: typeof record.unique?.until === "object" ? record.unique.until.windowMillis : undefined,
   maxWait: record.unique?.maxWait,
-  key: record.concurrency?.key,
+  key: record.concurrency === undefined ? undefined : held(record.concurrency.key),
   keyLimit: record.concurrency?.limit,
   awaited: record.dependents === undefined ? undefined : true,
   again: record.flowId === undefined ? undefined : true,
-  cancelOn: listensTo(record),
+  cancelOn: listensTo(record)?.map(held),
   dependencies: edges(record.dependencies),
   dependents: edges(record.dependents)
 })
@@ -165,6 +171,31 @@ export const isHeld = (text: string): boolean => !text.includes("\u0000")
 
 /** What Postgres refuses in text and JSON: the character NUL, and half of a surrogate pair. */
 export const clean = (text: string): string => text.toWellFormed().replaceAll("\u0000", "\ufffd")
+
+/**
+ * What must be read back as it was has what Postgres takes in neither text nor JSON as its number behind a control character, and
+ * that one too: NUL as U+001A and `0000`. So have it the labels, headers and keys of a record, and what is looked for among them.
+ */
+export const held = (text: string): string => isSuspect.test(text) ? JSON.parse(hold(JSON.stringify(text))) : text
+
+export const given = (text: string): string =>
+  text.includes("\u001a") ? JSON.parse(release(JSON.stringify(text))) : text
+
+// oxlint-disable-next-line no-control-regex
+const isSuspect = /[\u0000\u001a\ud800-\udfff]/
+
+/** The same of all texts in a JSON. What follows a backslash is taken with it: it may be another one. */
+const hold = (json: string): string =>
+  json.replace(
+    /\\(?:u(0000|001a|d[89a-f][0-9a-f]{2})|.)/g,
+    (all: string, code: string | undefined) => code === undefined ? all : `\\u001a${code}`
+  )
+
+const release = (json: string): string =>
+  !json.includes("\\u001a") ? json : json.replace(
+    /\\(?:u001a(0000|001a|d[89a-f][0-9a-f]{2})|.)/g,
+    (all: string, code: string | undefined) => code === undefined ? all : `\\u${code}`
+  )
 
 export const failureJson = (failure: JobStore.NewFailure): unknown => ({
   kind: failure.kind,
@@ -266,7 +297,9 @@ const toClaimedLine = (queue: string, now: number, line: string): ClaimedLine =>
   const columns = line.split(separators.column)
   const enqueuedAt = Number(columns[6])
   const rest: Rest = columns.length > 9 ? JSON.parse(columns[9]!) : [0, now, enqueuedAt, 0, null, null, null]
-  const spec = rest[4] ?? empty as Spec
+  const spec: Spec = rest[4] === null
+    ? empty
+    : columns[9]!.includes("\\u001a") ? parseSpec(JSON.stringify(rest[4])) : rest[4]
   const extra = rest[6]
   const priority = Number(columns[3])
   const claimed: JobStore.Claimed = {
@@ -368,7 +401,7 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     finishedAt: Records.isFinal(state) ? row.at : undefined,
     expiresAt: optional(row.expire_at),
     blocked: state === "blocked" && row.reason !== null
-      ? { reason: row.reason as JobRecord.BlockedReason, on: optional(row.blocked_on) }
+      ? { reason: row.reason as JobRecord.BlockedReason, on: row.blocked_on === null ? undefined : given(row.blocked_on) }
       : undefined,
     deadReason: state === "dead" ? row.reason as JobRecord.DeadReason : undefined,
     cancelRequested: state === "cancelled" ? optional(row.reason) : optional(row.cancel),
@@ -381,7 +414,7 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     headers: spec.headers ?? empty,
     idempotencyKey: spec.idempotencyKey,
     uniqueKey: spec.uniqueKey,
-    concurrencyKey: optional(row.key),
+    concurrencyKey: row.key === null ? undefined : given(row.key),
     rateKey: spec.rateKey,
     batchKey: spec.batchKey,
     flowId: spec.flowId,

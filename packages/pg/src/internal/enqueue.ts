@@ -89,7 +89,7 @@ export const enqueueOn = (
     Effect.map(
       client.ambient<{ stored: ReadonlyArray<string> | null }>("enqueue", keyedText, [
         ...columnsOf(records, inTransaction),
-        texts(records.map(({ concurrency }) => concurrency?.key ?? null)),
+        texts(records.map(({ concurrency }) => concurrency === undefined ? null : Codec.held(concurrency.key))),
         numbers(records.map(({ concurrency }) => concurrency?.limit ?? null))
       ]),
       (rows) => stored(records, rows)

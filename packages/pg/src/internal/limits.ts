@@ -2,7 +2,7 @@
 import type { JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Client } from "./client.ts"
-import { clean, isHeld } from "./codec.ts"
+import { given, held, isHeld } from "./codec.ts"
 
 /** A limit as it is read. */
 interface LimitColumns {
@@ -24,7 +24,7 @@ interface KeyColumns extends Omit<JobStore.KeyRow, "limitedUntil"> {
 }
 
 const toKey = ({ failed, key, ready, running, until, waiting }: KeyColumns): JobStore.KeyRow => ({
-  key,
+  key: given(key),
   waiting,
   ready,
   running,
@@ -49,7 +49,7 @@ export const verbs = ({ call, schema: s }: Client): Pick<JobStore.Shape, "limits
 
   keys: ({ after = "", limit, name }) =>
     !isHeld(name) ? Effect.succeed([]) : Effect.map(
-      call<KeyColumns>("keys", `SELECT * FROM ${s}.limit_keys($1, $2, $3)`, [name, clean(after), limit]),
+      call<KeyColumns>("keys", `SELECT * FROM ${s}.limit_keys($1, $2, $3)`, [name, held(after), limit]),
       (rows) => rows.map(toKey)
     )
 })

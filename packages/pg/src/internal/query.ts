@@ -10,7 +10,7 @@
  */
 import type { JobRecord, JobStore } from "capstan"
 import { ints, uuids } from "./client.ts"
-import { isHeld, isId, type ReadRow, states } from "./codec.ts"
+import { held, isHeld, isId, type ReadRow, states } from "./codec.ts"
 
 /** At how many records one walk looks: by the size of the page, for who asks for fifty waits for them. */
 const lookedFor = (limit: number): number => Math.max(1000, Math.min(20 * limit, 5000))
@@ -112,10 +112,10 @@ export const page = (
       where.deadReason ?? null,
       where.blockedReason ?? null,
       where.errorTag ?? null,
-      where.label ?? null,
-      where.flowId ?? null,
+      where.label === undefined ? null : held(where.label),
+      where.flowId === undefined ? null : held(where.flowId),
       where.parent ?? null,
-      where.concurrencyKey ?? null,
+      where.concurrencyKey === undefined ? null : held(where.concurrencyKey),
       where.worker ?? null,
       where.enqueuedFrom === undefined ? null : instantOf(where.enqueuedFrom),
       where.enqueuedBefore === undefined ? null : instantOf(where.enqueuedBefore),
@@ -211,8 +211,6 @@ const isImpossible = (where: JobStore.Selection, cursor: string | undefined): bo
     where.errorTag,
     where.deadReason,
     where.blockedReason,
-    where.label,
-    where.flowId,
     where.parent
   ]
     .some((text) => text !== undefined && !isHeld(text))

@@ -28,6 +28,7 @@ import { lists, reasons } from "./lists.ts"
 import { outbox } from "./outbox.ts"
 import { processes } from "./processes.ts"
 import { tables } from "./tables.ts"
+import { texts } from "./texts.ts"
 
 /** How long a step may wait for a lock that somebody's work holds, before it gives up and changes nothing. */
 export const lockTimeout = "10s"
@@ -162,6 +163,12 @@ export const migrations: ReadonlyArray<Migration> = [
     name: "pages",
     readableBy: 1,
     statements: (names) => [...processes(names.schema), ...reasons(names.schema), dropHappen(names)]
+  },
+  {
+    version: 4,
+    name: "texts",
+    readableBy: 1,
+    statements: ({ schema }) => texts(schema)
   }
 ]
 

@@ -118,6 +118,54 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual(found.expiresAt, enqueuedAt + record.delay + record.startBefore!)
     }
   }),
+  fact("labels, headers and keys may have any character: they are read back, found, and hold up nothing", function*() {
+    const store = yield* JobStore.JobStore
+    const day = 24 * 60 * 60 * 1000
+    for (const text of ["a\u0000b", "half \ud83d", "\udc00 half", "\u001a0000", "\\u0000", "\\\u0000\u0000", "\ud83d\ude00"]) {
+      const keep = { age: day, count: Infinity }
+      const brief = { retention: { completed: keep, cancelled: keep, dead: keep } }
+      const given = { tags: [text], headers: { [text]: text }, idempotencyKey: text, batchKey: text }
+      const answers = yield* store.enqueue({
+        records: [
+          H.record({ ...brief, ...given, startBefore: 1, concurrency: { key: text, limit: 1 }, cancelOn: [text] }),
+          H.record({ ...brief, tags: [text], headers: { [text]: text }, followed: true, startBefore: 1 }),
+          H.record({
+            ...brief,
+            tags: [text],
+            headers: { [text]: text },
+            queue: "other",
+            unique: { key: text, until: "finished", onConflict: "keep" }
+          })
+        ]
+      })
+      const [first, second, third] = answers.map(({ id }) => id)
+      assert.deepInclude(yield* H.get(first!), { ...given, concurrencyKey: text })
+      assert.deepInclude(yield* H.get(third!), { uniqueKey: text })
+      assert.deepStrictEqual(yield* H.enqueue({ idempotencyKey: text }), { id: first!, outcome: "Existing" })
+      const page = yield* store.query({ where: { label: text }, order: "oldest", limit: 10 })
+      assert.deepStrictEqual(page.records.map(({ id }) => id), answers.map(({ id }) => id))
+      yield* H.control({ _tag: "Reschedule", delay: 1 }, first!)
+      yield* H.advance(5)
+      const told = yield* H.claimOne("w")
+      assert.deepStrictEqual([told.parent, told.tags, told.headers[text]], [second, [text], text])
+      assert.deepStrictEqual([yield* H.stateOf(first!), yield* H.stateOf(second!)], ["dead", "dead"])
+      const claimed = yield* H.claimOne("w", "other")
+      assert.deepInclude(claimed, { id: third!, tags: [text], headers: { [text]: text } })
+      for (const at of [told, claimed]) assert.strictEqual(yield* H.settle("w", at, H.complete), "Done")
+      for (let i = 0; i < 6; i++) {
+        yield* H.advance(day / 4 + 1)
+        yield* H.maintainAll
+      }
+      for (const { id } of answers) assert.isFalse(yield* H.exists(id))
+    }
+  }),
+  fact("what could not start in time is not started, however much of it there is", function*() {
+    yield* H.enqueueMany(1001, { startBefore: 1 })
+    yield* H.advance(5)
+    assert.deepStrictEqual(yield* H.claim("w", 5), [])
+    const { id } = yield* H.enqueue()
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
   fact("a child of a running attempt is stored", function*() {
     const store = yield* JobStore.JobStore
     yield* H.enqueue()

@@ -113,6 +113,19 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual((yield* H.claim("w", 5)).length, 2)
     assert.strictEqual((yield* H.claim("v", 5)).length, 0)
   }),
+  fact("a limit that is lower than what runs holds for whoever comes next, alone and with other keys", function*() {
+    const limited = (limit: number, given: Partial<JobStore.NewRecord> = {}) =>
+      H.enqueue({ concurrency: { key: "k", limit }, ...given })
+    yield* limited(2)
+    yield* limited(2)
+    const [one, other] = yield* H.claim("w", 2)
+    const third = yield* limited(1, { idempotencyKey: "i" })
+    yield* limited(1, { unique: { key: "u", until: "finished", onConflict: "keep" } })
+    yield* H.settle("w", one!, H.complete)
+    assert.deepStrictEqual(yield* H.claim("w", 2), [])
+    yield* H.settle("w", other!, H.complete)
+    assert.deepStrictEqual((yield* H.claim("w", 2)).map(({ id }) => id), [third.id])
+  }),
   fact("a key of a space counts over jobs and queues, and what waits for it hides no other key", function*() {
     yield* propose("@space", { concurrency: 2 })
     yield* H.enqueueMany(3, keyed("a"))

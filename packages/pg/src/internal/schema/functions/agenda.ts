@@ -5,6 +5,27 @@
  * first exchange after its commit looks. What a settlement finds locked by one it passes over and writes here too.
  */
 
+/**
+ * Locks a record that does not run, for a caller's transaction: NULL when it runs, is gone or, on request, is locked. One that was
+ * claimed meanwhile is locked by Postgres before it is looked at once more: what is undone here gives that lock back, which its
+ * settlement would have to wait for until the transaction ends.
+ */
+export const lockResting = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.lock_resting(p_id uuid, p_skips boolean) RETURNS ${s}.record LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+BEGIN
+  IF p_skips THEN
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 FOR UPDATE SKIP LOCKED;
+  ELSE
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 FOR UPDATE;
+  END IF;
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CAP02'; END IF;
+  RETURN r;
+EXCEPTION WHEN SQLSTATE 'CAP02' THEN
+  RETURN NULL;
+END $$`
+
 /** Leaves a record, or a key, to be looked at after a fifth of a second: whoever has it locked may be done by then. */
 export const lookAgain = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.look_again(p_id uuid, p_key text, p_now bigint) RETURNS void LANGUAGE sql AS $$
@@ -39,6 +60,13 @@ BEGIN
       CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
       v_seen := v_seen || a.id;
       PERFORM ${s}.advance(a.id, p_now, a.value IS NOT NULL);
+    ELSIF a.id IS NOT NULL AND a.key IS NOT NULL THEN
+      PERFORM FROM ${s}.record WHERE id = a.id FOR UPDATE SKIP LOCKED;
+      IF FOUND THEN
+        PERFORM ${s}.control_one(a.id, 'Cancel', a.value, NULL, NULL, NULL, NULL, NULL, p_now, false);
+      ELSIF EXISTS (SELECT FROM ${s}.record WHERE id = a.id) THEN
+        INSERT INTO ${s}.agenda (id, key, value, at) VALUES (a.id, a.key, a.value, p_now + 200);
+      END IF;
     ELSIF a.value IS NOT NULL THEN
       IF ${s}.cancel_siblings(a.id, a.value, p_now) THEN
         INSERT INTO ${s}.agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);

@@ -35,12 +35,13 @@ export const claiming = (s: string): string => `
   v_starts := NULL;
   IF v_back THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), back AS MATERIALIZED (
-      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
+      SELECT r.ctid AS tid, r.priority, r.turn, r.place, r.crashes, r.expires, r.id, CASE WHEN r.flags & 512 = 512 THEN r.key END AS key
       FROM ${s}.record r WHERE r.queue = p_queues[i] AND r.lane = 1 AND r.state = 0
       ORDER BY r.priority, r.turn, r.place LIMIT n + ${spare(s)} FOR UPDATE SKIP LOCKED
     ), both_of_them AS (
       SELECT tid, priority, turn, place, NULL::uuid AS id, NULL AS key FROM ready
-      UNION ALL SELECT tid, priority, turn, place, id, key FROM back WHERE crashes = 0
+      UNION ALL SELECT tid, priority, turn, place, id, key FROM back
+        WHERE crashes = 0 AND (expires IS NULL OR expires > v_now)
       -- A worker takes one at a time of those that crashed others (P10).
       UNION ALL (SELECT tid, priority, turn, place, id, key FROM back
         WHERE crashes > 0 AND NOT ${s}.has_suspect(v_worker) LIMIT 1)
@@ -71,7 +72,8 @@ export const claiming = (s: string): string => `
   END IF;`
 
 /**
- * What was found and locked begins to run. A line has its columns in the order in which the codec reads them, behind each
+ * What was found and locked begins to run, but for what may not any more: of more than expire in one call the rest is still there.
+ * It is left for the next one, and not looked for behind it, where there may be a million. A line has its columns in the order in which the codec reads them, behind each
  * other with a separator that no JSON has; what few records have comes last, where a record has any of it. As JSON of all
  * columns a line took 2.4 us of the 5.3 of a claimed record, so it takes 1.1 of 4.
  */
@@ -79,7 +81,7 @@ const taking = (s: string, found: string): string =>
   `claimed AS (
       UPDATE ${s}.record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
-      WHERE r.ctid = ANY (ARRAY(${found}))
+      WHERE r.ctid = ANY (ARRAY(${found})) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
         r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
             OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN

@@ -14,10 +14,11 @@ CREATE OR REPLACE FUNCTION ${s}.control_one(
 DECLARE
   r ${s}.record;
   v_awaited boolean;
+  v_asked boolean;
 BEGIN
   IF p_transaction THEN
-    SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 FOR UPDATE;
-    IF NOT FOUND THEN SELECT * INTO r FROM ${s}.record WHERE id = p_id; END IF;
+    r := ${s}.lock_resting(p_id, false);
+    IF r.id IS NULL THEN SELECT * INTO r FROM ${s}.record WHERE id = p_id; END IF;
   ELSE
     SELECT * INTO r FROM ${s}.record WHERE id = p_id FOR UPDATE;
   END IF;
@@ -28,8 +29,12 @@ BEGIN
   IF r.state = 1 THEN
     IF p_action <> 'Cancel' THEN RETURN 'Unchanged'; END IF;
     IF ${s}.is_ending(r) THEN RETURN 'Requested'; END IF;
-    INSERT INTO ${s}.cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
-    IF FOUND THEN
+    v_asked := ${s}.ask_to_stop(r, p_reason);
+    IF v_asked IS NULL THEN
+      -- Somebody's transaction asks for the same, and may be rolled back.
+      INSERT INTO ${s}.agenda (id, key, value, at) VALUES (r.id, '', p_reason, p_now + 200);
+      PERFORM ${s}.wake(r.queue, CASE WHEN p_transaction THEN -1 ELSE p_now END, 1);
+    ELSIF v_asked THEN
       -- It may not run any more when this commits.
       IF p_transaction THEN INSERT INTO ${s}.agenda (id) VALUES (r.id); END IF;
       PERFORM pg_notify('${channel}', 'k' || (SELECT id FROM ${s}.worker WHERE num = r.worker));
@@ -99,6 +104,19 @@ BEGIN
     IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, -1, 1); END IF;
   END CASE;
   RETURN 'Changed';
+END $$`
+
+/**
+ * Asks for a running record to be cancelled, and says whether nobody has before: NULL when a transaction that is not over has. That
+ * one is waited for no longer than a moment, for whoever asks may have the record locked, which its settlement needs.
+ */
+export const askToStop = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.ask_to_stop(r ${s}.record, p_reason text) RETURNS boolean LANGUAGE plpgsql
+SET lock_timeout TO '5ms' AS $$
+BEGIN
+  INSERT INTO ${s}.cancel (id, fence, reason) VALUES (r.id, r.fence, p_reason) ON CONFLICT (id) DO NOTHING;
+  RETURN FOUND;
+EXCEPTION WHEN lock_not_available THEN RETURN NULL;
 END $$`
 
 /** An action on a finished record: it runs again with a fresh budget of attempts, or is forgotten. */
@@ -229,8 +247,7 @@ BEGIN
     VALUES (h.part, h.queue, -(h.state = 4)::int, -(h.state = 5)::int, -(h.state = 6)::int);
   INSERT INTO ${s}.gone (id, fence, at) VALUES (p_id, h.settled, p_now)
     ON CONFLICT (id) DO UPDATE SET fence = excluded.fence, at = excluded.at;
-  DELETE FROM ${s}.idem WHERE id = p_id;
-  DELETE FROM ${s}.dependency WHERE child = p_id;
+  PERFORM ${s}.forget_keys(ARRAY[p_id], ARRAY[h.tag], ARRAY[h.spec]);
 END $$`
 
 /** Stops or resumes claims from a queue. Says whether it changed. */

@@ -291,19 +291,15 @@ DECLARE
   v_owner uuid;
   v_rest json := p_records;
 BEGIN
-  IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
-  IF p_whole IS NOT NULL THEN
-    SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
-    SELECT i.id INTO v_owner FROM ${s}.idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
-    v_owner := coalesce(v_owner, p_whole);
-    -- Also in history: it may have ended in the call that stored it, with a member that was dead as soon as it was stored.
-    IF ${s}.is_stored(v_owner, true, v_now) THEN
-      RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
-        FROM json_array_elements(p_records) e;
-      RETURN;
-    END IF;
-  END IF;
   BEGIN
+    IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
+    IF p_whole IS NOT NULL THEN
+      SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
+      SELECT i.id INTO v_owner FROM ${s}.idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
+      v_owner := coalesce(v_owner, p_whole);
+      -- Also in history: it may have ended in the call that stored it, with a member that was dead as soon as it was stored.
+      IF ${s}.is_stored(v_owner, true, v_now) THEN RAISE EXCEPTION USING ERRCODE = 'CAP03'; END IF;
+    END IF;
     IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, p_records, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
@@ -321,7 +317,12 @@ BEGIN
       RETURN QUERY SELECT (e ->> 'id')::uuid, 'Inserted' FROM json_array_elements(p_records) e;
       RETURN;
     END IF;
-  EXCEPTION WHEN SQLSTATE 'CAP01' THEN
+  -- What was claimed for it goes with it: nothing of it is stored.
+  EXCEPTION WHEN SQLSTATE 'CAP03' THEN
+    RETURN QUERY SELECT CASE WHEN e ->> 'id' = p_whole::text THEN v_owner ELSE (e ->> 'id')::uuid END, 'Existing'
+      FROM json_array_elements(p_records) e;
+    RETURN;
+  WHEN SQLSTATE 'CAP01' THEN
     IF p_whole IS NOT NULL THEN
       RETURN QUERY SELECT coalesce(f.id, (r.e ->> 'id')::uuid), coalesce(f.outcome, 'Refused')
         FROM json_array_elements(p_records) WITH ORDINALITY AS r(e, n)

@@ -108,7 +108,7 @@ BEGIN
   IF v_parked THEN PERFORM ${s}.unpark(v_handles, v_now); END IF;
 
   IF p_total > 0 THEN
-    IF v_expired THEN PERFORM ${s}.expire(v_now, 1000); END IF;
+    IF v_expired THEN v_expired := ${s}.expire(v_now, 1000) >= 1000; END IF;
     v_taken := array_fill(0, ARRAY[cardinality(p_queues)]);
     v_short := array_fill(false, ARRAY[cardinality(p_queues)]);
     FOR i IN 1 .. cardinality(p_queues) LOOP
@@ -200,6 +200,8 @@ BEGIN
         END IF;
       END IF;
     END LOOP;
+    -- There is more that may not start any more, and what stands behind it may.
+    IF v_expired THEN v_more := p_queues; END IF;
     -- So many others keep watch for what falls due, and call who is needed: without a timer of its own it polls.
     IF v_next IS NOT NULL AND v_claimed < p_total AND EXISTS (
       SELECT FROM ${s}.worker WHERE num < v_worker AND wakes_until > v_now AND queues && p_queues OFFSET ${watches - 1}
@@ -223,12 +225,8 @@ BEGIN
       -- Until it renews: one that is idle by then is woken for as long as its lease holds.
       wakes_until = CASE WHEN v_wake THEN v_now + greatest(10000, p_lease / 3 + 1000) ELSE k.wakes_until END,
       queues = CASE WHEN k.queues @> p_queues THEN k.queues ELSE p_queues END
+    -- Where it is not there any more it has left meanwhile: what this claims, housekeeping gives back.
     WHERE k.num = v_worker;
-    IF NOT FOUND THEN
-      -- It was forgotten meanwhile: its claims must not be.
-      INSERT INTO ${s}.worker (num, id, lease_until, queues) OVERRIDING SYSTEM VALUE
-        VALUES (v_worker, p_worker, v_now + p_lease, p_queues) ON CONFLICT DO NOTHING;
-    END IF;
   END IF;
 
   -- As it was at first, unless more than claims and completions may have changed it.

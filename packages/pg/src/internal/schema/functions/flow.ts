@@ -188,9 +188,9 @@ DECLARE
 BEGIN
   WHILE i <= cardinality(v_again) LOOP
     FOR d IN SELECT * FROM ${s}.dependency WHERE parent = v_again[i] AND state IS NOT NULL ORDER BY child LOOP
-      SELECT * INTO r FROM ${s}.record WHERE id = d.child FOR UPDATE SKIP LOCKED;
-      IF NOT FOUND THEN
-        -- Whoever has it locked claims it: then it has begun. Or it has ended.
+      r := ${s}.lock_resting(d.child, true);
+      IF r.id IS NULL THEN
+        -- It runs, or whoever has it locked claims it: then it has begun. Or it has ended.
         SELECT * INTO h FROM ${s}.history WHERE id = d.child AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
         IF NOT FOUND OR d.on_failure = 3 THEN CONTINUE; END IF;
         UPDATE ${s}.dependency SET state = NULL, value = NULL
@@ -247,8 +247,12 @@ DECLARE
   v_id uuid;
 BEGIN
   FOR v_id IN SELECT DISTINCT (e ->> 'id')::uuid FROM json_array_elements(p_dependents) e ORDER BY 1 LOOP
-    PERFORM FROM ${s}.record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
-    IF NOT FOUND THEN RETURN v_id; END IF;
+    BEGIN
+      PERFORM FROM ${s}.record WHERE id = v_id AND state = 3 AND reason IN ('Dependencies', 'Unique') FOR UPDATE;
+      IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CAP02'; END IF;
+    -- Of one that has begun while this waited for it, the lock goes with it: see \`lock_resting\`.
+    EXCEPTION WHEN SQLSTATE 'CAP02' THEN RETURN v_id;
+    END;
     UPDATE ${s}.record SET flags = flags | 2048 WHERE id = v_id AND flags & 2048 = 0;
   END LOOP;
   RETURN NULL;

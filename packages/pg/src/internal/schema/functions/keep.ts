@@ -1,5 +1,33 @@
 /** What workers do beside the hot path: renew their lease, and the fenced writes of running attempts. */
 
+/** Gives back, with no attempt charged, what a worker runs but for what it says that it runs. Answers how many these were. */
+export const giveBack = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.give_back(
+  p_num int, p_running uuid[], p_ids uuid[], p_fences int[], p_older bigint, p_now bigint
+) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  r ${s}.record;
+  v_cancel text;
+  v_count int := 0;
+BEGIN
+  FOR r IN
+    SELECT * FROM ${s}.record q WHERE q.id = ANY (p_running) AND q.worker = p_num AND q.at <= p_now - p_older
+      AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
+    ORDER BY q.place FOR UPDATE
+  LOOP
+    r := ${s}.end_attempt(r, 'released', p_now, NULL, NULL);
+    SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
+    IF FOUND AND NOT ${s}.must_undo(r, 'Cancel', v_cancel) THEN
+      PERFORM ${s}.finish(r, 5, v_cancel, NULL, p_now);
+    ELSE
+      r.attempt := r.attempt - 1;
+      PERFORM ${s}.let_run(r, p_now, p_now, true);
+    END IF;
+    v_count := v_count + 1;
+  END LOOP;
+  RETURN v_count;
+END $$`
+
 /** Registers a worker, renews its lease, and compares what it holds with what the store says (P14). */
 export const renew = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.renew(
@@ -8,9 +36,7 @@ CREATE OR REPLACE FUNCTION ${s}.renew(
 DECLARE
   v_now bigint := ${s}.clock();
   w ${s}.worker;
-  r ${s}.record;
-  v_cancel text;
-  v_reconciled int := 0;
+  v_reconciled int;
   v_unparked int := 0;
   v_running uuid[];
   v_lost json;
@@ -27,21 +53,7 @@ BEGIN
     -- Who has this fence runs it. Another condition would let the planner read all that runs here for each of them.
     WHERE NOT EXISTS (SELECT FROM ${s}.record q WHERE q.id = g.id AND q.fence = g.fence);
   v_running := ${s}.running(w.num, true);
-  FOR r IN
-    SELECT * FROM ${s}.record q WHERE q.id = ANY (v_running) AND q.worker = w.num AND q.at <= v_now - p_older
-      AND (q.id, q.fence) NOT IN (SELECT g.id, g.fence FROM unnest(p_ids, p_fences) AS g(id, fence))
-    ORDER BY q.place FOR UPDATE
-  LOOP
-    r := ${s}.end_attempt(r, 'released', v_now, NULL, NULL);
-    SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
-    IF FOUND AND NOT ${s}.must_undo(r, 'Cancel', v_cancel) THEN
-      PERFORM ${s}.finish(r, 5, v_cancel, NULL, v_now);
-    ELSE
-      r.attempt := r.attempt - 1;
-      PERFORM ${s}.let_run(r, v_now, v_now, true);
-    END IF;
-    v_reconciled := v_reconciled + 1;
-  END LOOP;
+  v_reconciled := ${s}.give_back(w.num, v_running, p_ids, p_fences, p_older, v_now);
   IF w.handles <> '[]' THEN v_unparked := ${s}.unpark(w.handles, v_now); END IF;
   -- A worker that leaves renews with no lease and holds nothing.
   IF p_lease = 0 AND NOT EXISTS (

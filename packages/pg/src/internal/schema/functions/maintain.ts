@@ -25,6 +25,7 @@ BEGIN
     UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM ${s}.sum_counters();
     v_mended := ${s}.mend(v_now);
+    v_rescued := v_rescued + ${s}.unclaim(p_max_crashes, v_now);
     IF EXISTS (SELECT FROM ${s}.queue WHERE limited) THEN PERFORM ${s}.count_started(); END IF;
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
@@ -89,6 +90,34 @@ BEGIN
   END LOOP;
   UPDATE ${s}.worker SET ended = true WHERE num = w.num;
   RETURN ARRAY[v_rescued, v_quarantined];
+END $$`
+
+/**
+ * Claims that were committed after their worker had left, or had been taken for dead: a call of it was still under way, and could
+ * not be seen. Who has left gives them back; who is dead is rescued from once more. To have each claim lock its worker's row in
+ * place of this would write that row with every exchange.
+ */
+export const unclaim = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.unclaim(p_max_crashes int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  w ${s}.worker;
+  v_num int;
+  v_counts int[];
+  v_given int := 0;
+BEGIN
+  FOR v_num IN
+    SELECT DISTINCT c.worker FROM ${s}.claimed c WHERE NOT EXISTS (SELECT FROM ${s}.worker k WHERE k.num = c.worker)
+  LOOP
+    v_given := v_given + ${s}.give_back(v_num, ${s}.running(v_num, false), '{}', '{}', 0, p_now);
+  END LOOP;
+  FOR w IN
+    SELECT k.* FROM ${s}.worker k WHERE k.ended AND k.lease_until <= p_now
+      AND EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num) FOR UPDATE OF k SKIP LOCKED
+  LOOP
+    v_counts := ${s}.rescue_from(w, p_max_crashes, p_now);
+    v_given := v_given + v_counts[1] + v_counts[2];
+  END LOOP;
+  RETURN v_given;
 END $$`
 
 /** What could not start in time is dead. What has begun has no such instant any more. */
@@ -204,7 +233,11 @@ CREATE OR REPLACE FUNCTION ${s}.forget_keys(p_ids uuid[], p_tags text[], p_specs
     SELECT i.tag, i.key FROM ${s}.idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
   DELETE FROM ${s}.uniq WHERE (tag, key) IN (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
-    JOIN ${s}.uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND u.id = f.id AND u.successor IS NULL
+    JOIN ${s}.uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND f.id IN (u.id, u.successor)
+    -- The other one of the two lives, or may still have the key.
+    WHERE NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
+      EXISTS (SELECT FROM ${s}.record r WHERE r.id = o.id)
+      OR EXISTS (SELECT FROM ${s}.history h WHERE h.id = o.id AND h.flags & 1 = 1)))
     FOR UPDATE OF u SKIP LOCKED);
 $$`
 

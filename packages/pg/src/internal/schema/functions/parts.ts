@@ -139,7 +139,10 @@ BEGIN
   IF p_key LIKE '@%' THEN RETURN ${s}.take_shared(p_key, p_limit, p_now); END IF;
   INSERT INTO ${s}.key AS k (name, lim, held) VALUES (p_key, p_limit, 1)
     ON CONFLICT (name) DO UPDATE SET lim = excluded.lim, held = k.held + 1 WHERE k.held < excluded.lim;
-  RETURN FOUND;
+  IF FOUND THEN RETURN true; END IF;
+  -- A limit that is lower than what runs holds from now on, for whoever ends.
+  UPDATE ${s}.key SET lim = p_limit WHERE name = p_key AND lim <> p_limit;
+  RETURN false;
 END $$`
 
 /** What the indexes go by: see `tables.ts`. */

@@ -114,8 +114,12 @@ CREATE OR REPLACE FUNCTION ${s}.replace(
 DECLARE
   r ${s}.record;
 BEGIN
-  SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
-  IF NOT FOUND THEN RETURN false; END IF;
+  BEGIN
+    SELECT * INTO r FROM ${s}.record WHERE id = p_id AND state <> 1 AND attempt = 0 FOR UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CAP02'; END IF;
+  -- Of one that was claimed meanwhile the lock goes with it: see \`lock_resting\`.
+  EXCEPTION WHEN SQLSTATE 'CAP02' THEN RETURN false;
+  END;
   r.fence := r.fence + 1;
   IF p_contents THEN
     IF r.key IS DISTINCT FROM n.key AND r.flags & 8 = 8 THEN
