@@ -38,11 +38,11 @@ const push = (url: string, headers: Record<string, string>, many: number): Effec
     // The connection may be closed under what is still being sent.
     out.on("error", (error) => isAnswered ? undefined : resume(Effect.die(error)))
     const write = (): void => {
-      while (sent < many && !isAnswered) {
-        sent += nothing.length
-        if (!out.write(nothing)) return void out.once("drain", write)
-      }
-      if (!isAnswered) out.end(change)
+      if (isAnswered) return
+      if (sent >= many) return void out.end(change)
+      sent += nothing.length
+      if (out.write(nothing)) setImmediate(write)
+      else out.once("drain", write)
     }
     write()
   })
