@@ -724,7 +724,8 @@ describe("an action that meets a record which runs holds up nobody", () => {
         assert.deepStrictEqual(yield* control(worker, cancel, id), ["Requested"])
         yield* goesOn(worker)
       }),
-    committed: (worker, at) => Effect.andThen(settle(worker, at, { _tag: "Release" }), isState(worker, at.id, "cancelled")),
+    committed: (worker, at) =>
+      Effect.andThen(settle(worker, at, { _tag: "Release" }), isState(worker, at.id, "cancelled")),
     // Of the one who rolled back nothing is left, of the other one all.
     rolledBack: (worker, at) =>
       Effect.andThen(
@@ -747,7 +748,9 @@ describe("an action that meets a record which runs holds up nobody", () => {
         yield* Harness.empty(caller)
         const parent = waits ? yield* running(worker, {}) : undefined
         const { id } = yield* enqueue(worker, parent === undefined ? given : after(parent.id))
-        const ended = parent === undefined ? "'{}', '{}', '{}', '{}', '{}'" : `'{${parent.id}}', '{1}', '{0}', '{1}', '{x}'`
+        const ended = parent === undefined
+          ? "'{}', '{}', '{}', '{}', '{}'"
+          : `'{${parent.id}}', '{1}', '{0}', '{1}', '{x}'`
         const claimed = yield* Deferred.make<JobStore.AttemptRef>()
         const over = yield* Deferred.make<void>()
         const claims = yield* Effect.forkChild(worker.sql.withTransaction(Effect.gen(function*() {

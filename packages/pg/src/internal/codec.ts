@@ -299,7 +299,9 @@ const toClaimedLine = (queue: string, now: number, line: string): ClaimedLine =>
   const rest: Rest = columns.length > 9 ? JSON.parse(columns[9]!) : [0, now, enqueuedAt, 0, null, null, null]
   const spec: Spec = rest[4] === null
     ? empty
-    : columns[9]!.includes("\\u001a") ? parseSpec(JSON.stringify(rest[4])) : rest[4]
+    : columns[9]!.includes("\\u001a")
+    ? parseSpec(JSON.stringify(rest[4]))
+    : rest[4]
   const extra = rest[6]
   const priority = Number(columns[3])
   const claimed: JobStore.Claimed = {
@@ -401,7 +403,10 @@ export const toRecord = (row: ReadRow): JobRecord.JobRecord => {
     finishedAt: Records.isFinal(state) ? row.at : undefined,
     expiresAt: optional(row.expire_at),
     blocked: state === "blocked" && row.reason !== null
-      ? { reason: row.reason as JobRecord.BlockedReason, on: row.blocked_on === null ? undefined : given(row.blocked_on) }
+      ? {
+        reason: row.reason as JobRecord.BlockedReason,
+        on: row.blocked_on === null ? undefined : given(row.blocked_on)
+      }
       : undefined,
     deadReason: state === "dead" ? row.reason as JobRecord.DeadReason : undefined,
     cancelRequested: state === "cancelled" ? optional(row.reason) : optional(row.cancel),

@@ -121,7 +121,17 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
   fact("labels, headers and keys may have any character: they are read back, found, and hold up nothing", function*() {
     const store = yield* JobStore.JobStore
     const day = 24 * 60 * 60 * 1000
-    for (const text of ["a\u0000b", "half \ud83d", "\udc00 half", "\u001a0000", "\\u0000", "\\\u0000\u0000", "\ud83d\ude00"]) {
+    for (
+      const text of [
+        "a\u0000b",
+        "half \ud83d",
+        "\udc00 half",
+        "\u001a0000",
+        "\\u0000",
+        "\\\u0000\u0000",
+        "\ud83d\ude00"
+      ]
+    ) {
       const keep = { age: day, count: Infinity }
       const brief = { retention: { completed: keep, cancelled: keep, dead: keep } }
       const given = { tags: [text], headers: { [text]: text }, idempotencyKey: text, batchKey: text }
@@ -146,6 +156,7 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual(page.records.map(({ id }) => id), answers.map(({ id }) => id))
       yield* H.control({ _tag: "Reschedule", delay: 1 }, first!)
       yield* H.advance(5)
+      yield* H.maintainAll
       const told = yield* H.claimOne("w")
       assert.deepStrictEqual([told.parent, told.tags, told.headers[text]], [second, [text], text])
       assert.deepStrictEqual([yield* H.stateOf(first!), yield* H.stateOf(second!)], ["dead", "dead"])
