@@ -75,7 +75,9 @@ export const simulation = (results: SimulationResults): string => {
       margin,
       54,
       `${kills ? "workers freeze, are terminated and die" : "no worker loses its lease"}; seeds from ${seeds.from}; ` +
-        `${steps.toLocaleString("en")} calls of their stores, invariants looked at after each; commit ${commit.slice(0, 7)}, ${date}`,
+        `${steps.toLocaleString("en")} calls of their stores, invariants looked at after each; commit ${
+          commit.slice(0, 7)
+        }, ${date}`,
       "muted"
     ),
     failed !== null

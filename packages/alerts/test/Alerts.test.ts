@@ -240,7 +240,8 @@ describe("alerts", () => {
   it.effect("tell the end of all that they have told, also through a channel that is slower than they are", () => {
     const told: Array<string> = []
     const slow: AlertChannel.AlertChannel = {
-      send: ({ key, state }) => Effect.andThen(Effect.sleep("9 seconds"), Effect.sync(() => told.push(`${state} ${key}`)))
+      send: ({ key, state }) =>
+        Effect.andThen(Effect.sleep("9 seconds"), Effect.sync(() => told.push(`${state} ${key}`)))
     }
     // Everything at once, for one look: fifty messages for ten slots.
     const keys = Array.from({ length: 50 }, (_, i) => `own/${i}`)
@@ -271,12 +272,15 @@ describe("alerts", () => {
         enqueue: (request) =>
           Effect.suspend(() => {
             const tells = request.records.some(({ payload, tag }) =>
-              tag === "capstan.alerts.tell" && payload.includes("\"second\""))
+              tag === "capstan.alerts.tell" && payload.includes("\"second\"")
+            )
             if (!tells || failures.length > 0) return store.enqueue(request)
             failures.push("once")
-            return Effect.fail(new JobError.JobStoreError({
-              reason: new JobError.Unavailable({ operation: "enqueue", detail: "for a moment" })
-            }))
+            return Effect.fail(
+              new JobError.JobStoreError({
+                reason: new JobError.Unavailable({ operation: "enqueue", detail: "for a moment" })
+              })
+            )
           })
       })
       const alerts = Alerts.layer({ channels: { first, second }, rules }).pipe(

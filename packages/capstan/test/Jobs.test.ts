@@ -218,7 +218,10 @@ describe("Jobs", () => {
     Effect.gen(function*() {
       const jobs = yield* Jobs.Jobs
       assert.include((yield* Effect.flip(jobs.query({ limit: 0 }))).message, "limit")
-      assert.include((yield* Effect.flip(jobs.query({ cursor: "12a" }))).message, "cursor: is none that this store gave")
+      assert.include(
+        (yield* Effect.flip(jobs.query({ cursor: "12a" }))).message,
+        "cursor: is none that this store gave"
+      )
       assert.include((yield* Effect.flip(jobs.reprioritise({}, 101))).message, "priority")
       assert.include((yield* Effect.flip(jobs.reschedule({}, { runAt: "never" }))).message, "runAt")
     }).pipe(Effect.provide(storeOnly)))

@@ -76,7 +76,9 @@ it.live("of several explorations the lowest seed that failed is told", () =>
     const options = { plant: noUnique, kills: true }
     const parts = yield* Effect.forEach([seeds, seeds.map((seed) => seed + 1000)], (part) =>
       Simulation.explore(part, options))
-    const failed = parts.map((part) => part.failed!.seed)
+    const failed = parts.map((part) =>
+      part.failed!.seed
+    )
     assert.deepStrictEqual(failed.toSorted((a, b) => a - b), failed)
     const combined = Simulation.combine(parts.toReversed())
     assert.strictEqual(combined.failed!.seed, failed[0])
