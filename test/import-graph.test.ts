@@ -21,7 +21,12 @@ describe("the sources", () => {
 
   it("import these unstable modules of effect", () => {
     expect(unstableModules(sources)).toEqual({
-      alerts: ["effect/http/HttpClient", "effect/http/HttpClientRequest", "effect/http/HttpClientResponse"],
+      alerts: [
+        "effect/http/FetchHttpClient",
+        "effect/http/HttpClient",
+        "effect/http/HttpClientRequest",
+        "effect/http/HttpClientResponse"
+      ],
       cli: [
         "effect/cli",
         "effect/cli/CliError",

@@ -10,6 +10,7 @@ const wide = Layer.effect(
   JobStore.JobStore,
   Effect.map(JobStore.JobStore, (store) => ({
     ...store,
+    isCursor: () => true,
     query: (request: JobStore.QueryRequest) =>
       Effect.map(store.query(request), (reply) => ({ ...reply, cursor: reply.cursor ?? "on", looked: mostLooked / 20 }))
   }))

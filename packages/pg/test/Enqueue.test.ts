@@ -69,7 +69,7 @@ describe("enqueues of many fibers", () => {
   const bad: Readonly<Record<string, Partial<JobStore.NewRecord>>> = {
     "a tag that Postgres refuses": { tag: "a\u0000b" },
     "a queue that Postgres refuses": { queue: "a\u0000b" },
-    "a label that Postgres refuses, in a keyed record": { tags: ["a\u0000b"], ...keyed("k\u0000") },
+    "a queue that Postgres refuses, in a keyed record": { queue: "a\u0000b", ...keyed("k") },
     "an id that is none": { id: "no id" as JobRecord.JobId },
     "a version that is none": { version: 0.5 },
     "an instant that is none": { runAt: Number.NaN },

@@ -328,6 +328,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a key slot that a completion leaks": {
     changes: [["IF v_keys IS NOT NULL THEN PERFORM ${s}.free_slots(v_keys, p_now, true); END IF;", ""]],
     red: [
+      "a limit that is lower than what runs",
       "a record that comes back after a delay",
       "a record that waits for its key and is reprioritised",
       "no more records of a concurrency key run than its limit",

@@ -229,6 +229,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "keys have no limit": {
     changes: [[["enqueue", "exchange", "maintain"], "if slot.used >= slot.limit then", "if false then"]],
     red: [
+      "a limit that is lower than what runs",
       "records of a key that come due at one time",
       "a record that comes back after a delay",
       "a signal with the name of the key",
@@ -247,6 +248,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "function L.freeSlot(row)\n  if true or not row.admitted"
     ], [["exchange"], "if next(many) then general().freeSlots(freed, shared, many) end", ""]],
     red: [
+      "a limit that is lower than what runs",
       "a key is listed that only waits",
       "a record that comes back after a delay",
       "a record that waits for its key and is reprioritised",

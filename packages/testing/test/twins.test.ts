@@ -520,6 +520,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    this.freeSlot(row, now)\n    this.move(row, event, to)",
     instead: "    this.move(row, event, to)",
     red: [
+      "a limit that is lower than what runs",
       "a record that comes back after a delay",
       "a key is listed that only waits",
       "no more records of a concurrency key run than its limit",
@@ -580,6 +581,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    if (this.used >= this.slots) return false",
     instead: "    if (this.used >= this.slots) return true",
     red: [
+      "a limit that is lower than what runs",
       "a signal with the name of the key",
       "a record that comes back after a delay takes a slot anew",
       "records of a key that come due at one time",

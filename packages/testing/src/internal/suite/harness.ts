@@ -134,7 +134,7 @@ export const control = (action: JobStore.ControlAction, ...ids: ReadonlyArray<Jo
   Effect.flatMap(
     store,
     ({ control }) =>
-      Effect.map(control({ action, where: { ids }, limit: 100 }), ({ outcomes }) =>
+      Effect.map(control({ action, where: { ids }, limit: Math.max(1, ids.length) }), ({ outcomes }) =>
         outcomes.map(({ outcome }) => outcome))
   )
 

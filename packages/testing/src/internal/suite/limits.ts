@@ -120,7 +120,7 @@ export const limitFacts: ReadonlyArray<H.Fact> = [
     yield* limited(2)
     const [one, other] = yield* H.claim("w", 2)
     const third = yield* limited(1, { idempotencyKey: "i" })
-    yield* limited(1, { unique: { key: "u", until: "finished", onConflict: "keep" } })
+    yield* limited(1, { unique: { key: "k", until: "finished", onConflict: "keep" } })
     yield* H.settle("w", one!, H.complete)
     assert.deepStrictEqual(yield* H.claim("w", 2), [])
     yield* H.settle("w", other!, H.complete)
