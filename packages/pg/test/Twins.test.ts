@@ -207,7 +207,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a tick that compares before it has the lock": {
     changes: [[
       "next_at IS NOT DISTINCT FROM p_at FOR UPDATE;\n  IF NOT FOUND THEN RETURN NULL; END IF;",
-      "next_at IS NOT DISTINCT FROM p_at;\n  IF NOT FOUND THEN RETURN NULL; END IF;\n  PERFORM pg_sleep(0.05);"
+      "next_at IS NOT DISTINCT FROM p_at;\n  IF NOT FOUND THEN RETURN NULL; END IF;\n  PERFORM pg_sleep(0.5);"
     ]],
     red: ["many ticks of one instant at the same time"]
   },
