@@ -12,13 +12,9 @@ const long =
 /** Of ours. */
 export const unmeasured: Reasons = {
   memory: {
-    "workers-4": long,
-    "fail-once": long,
-    "payload-10kb": long,
     "half-load": long,
     "half-load-p50": long,
     "half-load-p99": long,
-    "traced-ratio": long,
     "backlog-ratio-1m": long
   },
   pg: { "workers-4": long, "backlog-ratio-1m": long, "backlog-ratio-5m": long },
@@ -38,13 +34,7 @@ export const unrivalled: Reasons = {
     "pickup-p95": noTarget,
     "pickup-p99": noTarget
   },
-  pg: {
-    "fail-once": noTarget,
-    "payload-10kb": noTarget,
-    "half-load": noTarget,
-    "half-load-p50": noTarget,
-    "half-load-p99": noTarget
-  },
+  pg: {},
   redis: {
     "fail-once": noTarget,
     "payload-10kb": noTarget,
