@@ -2040,14 +2040,14 @@ BEGIN
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
             ']') END) AS line
     ), summed AS MATERIALIZED (
-      SELECT array_agg(id) AS ids, string_agg(line, E'\x1e') AS lines, count(*) AS many FROM claimed
+      SELECT array_agg(id) AS ids, count(*) AS many FROM claimed
     ), counted AS (
       INSERT INTO delta (queue, ready, running) SELECT p_queues[i], -many, many FROM summed WHERE many > 0
     ), noted AS (
       INSERT INTO claimed (worker, ids) SELECT v_worker, ids FROM summed WHERE many > 0 RETURNING num
     ), suspected AS (
       UPDATE worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT ids, lines, (SELECT num FROM noted),
+    ) SELECT ids, (SELECT string_agg(line, E'\x1e') FROM claimed), (SELECT num FROM noted),
         (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
         (SELECT max(turn) FROM chosen WHERE starts > 0)
@@ -2072,13 +2072,13 @@ BEGIN
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
             ']') END) AS line
     ), summed AS MATERIALIZED (
-      SELECT array_agg(id) AS ids, string_agg(line, E'\x1e') AS lines, count(*) AS many FROM claimed
+      SELECT array_agg(id) AS ids, count(*) AS many FROM claimed
     ), counted AS (
       INSERT INTO delta (queue, ready, running) SELECT p_queues[i], -many, many FROM summed WHERE many > 0
     ), noted AS (
       INSERT INTO claimed (worker, ids) SELECT v_worker, ids FROM summed WHERE many > 0 RETURNING num
     )
-      SELECT ids, lines, (SELECT num FROM noted), (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      SELECT ids, (SELECT string_agg(line, E'\x1e') FROM claimed), (SELECT num FROM noted), (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
       INTO v_ids, v_lines, v_claim, v_last FROM summed;
   END IF;
           IF v_ids IS NOT NULL THEN

@@ -56,7 +56,7 @@ export const claiming = (s: string): string => `
       FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), ${taking(s, "SELECT tid FROM chosen WHERE starts > 0")}, suspected AS (
       UPDATE ${s}.worker SET suspect = c.id FROM claimed c WHERE num = v_worker AND c.crashes > 0
-    ) SELECT ids, lines, (SELECT num FROM noted),
+    ) SELECT ids, ${lines}, (SELECT num FROM noted),
         (SELECT array_agg(DISTINCT key) FROM chosen WHERE most >= 0),
         (SELECT min(starts) FROM chosen), (SELECT count(key) FROM chosen), (SELECT array_agg(id) FROM chosen WHERE starts = 0),
         (SELECT max(turn) FROM chosen WHERE starts > 0)
@@ -67,9 +67,15 @@ export const claiming = (s: string): string => `
     v_last := NULL;
   ELSIF v_ready THEN
     WITH ready AS MATERIALIZED (${inTurn(s)}), ${taking(s, "SELECT tid FROM ready")}
-      SELECT ids, lines, (SELECT num FROM noted), (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
+      SELECT ids, ${lines}, (SELECT num FROM noted), (SELECT ARRAY[priority, turn, place] FROM ready OFFSET n - 1)
       INTO v_ids, v_lines, v_claim, v_last FROM summed;
   END IF;`
+
+/**
+ * By itself: three parts of the statement read the sum of a claim, and each would copy the lines of all its records. Of 10 KB, 4,000 were
+ * worked off at 6.1 k/s with the lines in it, and at 7.2 without (medians in turns).
+ */
+const lines = `(SELECT string_agg(line, E'\\x1e') FROM claimed)`
 
 /**
  * What was found and locked begins to run, but for what may not any more: of more than expire in one call the rest is still there.
@@ -89,7 +95,7 @@ const taking = (s: string, found: string): string =>
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN ${s}.extra_of(r.id) ELSE 'null' END,
             ']') END) AS line
     ), summed AS MATERIALIZED (
-      SELECT array_agg(id) AS ids, string_agg(line, E'\\x1e') AS lines, count(*) AS many FROM claimed
+      SELECT array_agg(id) AS ids, count(*) AS many FROM claimed
     ), counted AS (
       INSERT INTO ${s}.delta (queue, ready, running) SELECT p_queues[i], -many, many FROM summed WHERE many > 0
     ), noted AS (
