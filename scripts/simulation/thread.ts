@@ -5,5 +5,6 @@ import { parentPort } from "node:worker_threads"
 import type { Share } from "./threads.ts"
 
 parentPort!.on("message", async ({ kills, seeds }: Share) => {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin
   parentPort!.postMessage(await Effect.runPromise(Simulation.explore(seeds, { kills })))
 })

@@ -39,14 +39,19 @@ export const exploreInThreads = async (
         onProgress(explored.runs)
         resolve()
       })
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin
       thread.postMessage({ seeds, kills } satisfies Share)
     })
+  const runShares = async (thread: Worker): Promise<void> => {
+    const seeds = explored.failed === undefined ? shares.shift() : undefined
+    if (seeds === undefined) return
+    await runShare(thread, seeds)
+    return runShares(thread)
+  }
   const work = async (): Promise<void> => {
     const thread = new Worker(new URL("thread.ts", import.meta.url))
     try {
-      for (let seeds = shares.shift(); seeds !== undefined; seeds = shares.shift()) {
-        if (explored.failed === undefined) await runShare(thread, seeds)
-      }
+      await runShares(thread)
     } finally {
       await thread.terminate()
     }
