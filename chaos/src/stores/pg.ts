@@ -75,7 +75,7 @@ const safeguards: Readonly<Record<Safeguard, ReadonlyArray<readonly [name: strin
   replication: [],
   uniqueness: [["enqueue_one", "IF v_idem IS NOT NULL THEN\n    INSERT", "IF false THEN\n    INSERT"]],
   revision: [["tick", "AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at", ""]],
-  reconciling: [["renew", "q.at <= v_now - p_older", "false"]],
+  reconciling: [["give_back", "q.at <= p_now - p_older", "false"]],
   rescue: [["maintain", "lease_until <= v_now AND NOT ended", "false"]],
   slots: [
     ["take_slot", "WHERE k.held < excluded.lim", ""],
