@@ -22,8 +22,8 @@ import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
 import { editAndReplay, enqueueJson, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
-import * as Inside from "./internal/inside.ts"
 import { holding } from "./internal/limit.ts"
+import { pageOf } from "./internal/page.ts"
 import { masked } from "./internal/view.ts"
 import type * as Job from "./Job.ts"
 import { type EnqueueError, JobControlError, type JobStoreError } from "./JobError.ts"
@@ -299,7 +299,6 @@ export class Jobs extends Context.Service<Jobs, Shape>()("capstan/Jobs") {}
 
 /** How many records one call to the store looks at. */
 const chunk = 500
-const maxLimit = 1000
 
 /**
  * The service over the program's store.
@@ -312,7 +311,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
   Effect.map(JobStore, (store): Shape => {
     const act = (action: ControlAction, where: Selection) =>
       Effect.andThen(Conditions.known(where), controlAll(store, action, where))
-    const page = (query: Query) => queryPage(store, query)
+    const page = (query: Query) => pageOf(store, query)
     return {
       get: (id) => Effect.map(store.get(id as JobId), (record) => Option.map(Option.fromUndefinedOr(record), masked)),
       query: page,
@@ -404,37 +403,6 @@ export const layerMetrics = (
 ): Layer.Layer<never, never, JobStore> => {
   const interval = millis("metrics", "interval", options?.interval ?? "15 seconds")
   return Layer.effectDiscard(Effect.flatMap(JobStore, (store) => sample(store, Math.max(1, interval))))
-}
-
-const queryPage = (store: JobStore["Service"], query: Query): Effect.Effect<Page, JobStoreError | JobControlError> => {
-  const { cursor, limit = 50, order = "newest", payload, ...where } = query
-  if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
-    return Effect.fail(
-      new JobControlError({ option: "limit", issue: `must be an integer from 1 to ${maxLimit}, it is ${limit}` })
-    )
-  }
-  if (cursor !== undefined && !store.isCursor(cursor)) {
-    return Effect.fail(
-      new JobControlError({
-        option: "cursor",
-        issue: "is none that this store gave: pass that of the page before as it is, or none to begin anew"
-      })
-    )
-  }
-  const unknown = Conditions.unknownOf(where)
-  if (unknown !== undefined) return Effect.fail(unknown)
-  const issue = payload &&
-    (Inside.issueOf(payload) ?? (Conditions.isAll(where) ? "wants another condition beside it" : undefined))
-  if (issue !== undefined) return Effect.fail(new JobControlError({ option: "payload", issue }))
-  const request = { where, order, limit, cursor }
-  return Effect.map(
-    payload === undefined ? store.query(request) : Inside.queryInside(store, request, payload),
-    (reply) => ({
-      records: reply.records.map(masked),
-      cursor: Option.fromUndefinedOr(reply.cursor),
-      looked: reply.looked
-    })
-  )
 }
 
 const limitOf = (row: LimitRow): Limit => ({

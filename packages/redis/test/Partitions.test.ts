@@ -368,21 +368,17 @@ describe("a partition that is silent", () => {
   const silent = { is: false }
   /** It answers, and not what is asked. */
   const broken = { is: false }
-  const fails = Effect.fail(
-    new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "exchange", detail: "test" }) })
-  )
   const altered = (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
-    clients.map((client, at): Calls =>
-      at !== 2 ? client : {
-        redis: client.redis,
-        key: client.key,
-        send: client.send,
-        replicated: client.replicated,
-        call: (operation, verb, args) =>
-          Effect.suspend(() =>
-            silent.is ? Effect.never : broken.is && verb === "exchange" ? fails : client.call(operation, verb, args)
-          )
-      }
+    Partitions.withThird(
+      clients,
+      (client) => (operation, verb, args) =>
+        Effect.suspend(() =>
+          silent.is
+            ? Effect.never
+            : broken.is && verb === "exchange"
+            ? Partitions.unavailable
+            : client.call(operation, verb, args)
+        )
     )
   const opened = <A, E>(theme: string, run: Effect.Effect<A, E, JobStore.JobStore | Scope.Scope>) =>
     Effect.gen(function*() {

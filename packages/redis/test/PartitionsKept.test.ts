@@ -1,6 +1,6 @@
 /** What an exchange has claimed that failed elsewhere: its worker is told by the next one, as long as it holds it. */
 import { assert, describe, it } from "@effect/vitest"
-import { JobError, JobStore } from "capstan"
+import { JobStore } from "capstan"
 import { Effect, Exit } from "effect"
 import { Redis } from "effect/persistence"
 import { Advance } from "../../testing/src/internal/suite/harness.ts"
@@ -11,21 +11,15 @@ import * as Partitions from "./partitions.ts"
 
 const many = 4
 const counts = new Map([["mail", many]])
-const fails = Effect.fail(
-  new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "exchange", detail: "test" }) })
-)
 
 /** While `broken.is`, one partition fails every exchange. */
 const breaking = (broken: { readonly is: boolean }) => (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
-  clients.map((client, at): Calls =>
-    at !== 2 ? client : {
-      redis: client.redis,
-      key: client.key,
-      send: client.send,
-      replicated: client.replicated,
-      call: (operation, verb, args) =>
-        Effect.suspend(() => broken.is && verb === "exchange" ? fails : client.call(operation, verb, args))
-    }
+  Partitions.withThird(
+    clients,
+    (client) => (operation, verb, args) =>
+      Effect.suspend(() =>
+        broken.is && verb === "exchange" ? Partitions.unavailable : client.call(operation, verb, args)
+      )
   )
 
 const demand = [{ queue: "mail", slots: 8, share: 8 }]

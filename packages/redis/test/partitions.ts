@@ -1,7 +1,7 @@
 /** What the tests of partitions are written with: stores of several, each with a clock that stands still. */
 import { JobStoreSuite } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { JobStore } from "capstan"
+import { JobError, JobStore } from "capstan"
 import { Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
@@ -67,6 +67,25 @@ export const choosingFor = (choose: Choose): Choose => (record) => {
   assert.include(queues, record.queue, "partitions.ts lists the queues in which the facts store records")
   return choose(record)
 }
+
+/** Clients of which the third one calls in another way. */
+export const withThird = (
+  clients: ReadonlyArray<Calls>,
+  call: (client: Calls) => Calls["call"]
+): ReadonlyArray<Calls> =>
+  clients.map((client, at): Calls =>
+    at !== 2 ? client : {
+      redis: client.redis,
+      key: client.key,
+      send: client.send,
+      replicated: client.replicated,
+      call: call(client)
+    }
+  )
+
+export const unavailable = Effect.fail(
+  new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "exchange", detail: "test" }) })
+)
 
 /** Declares the facts that hold in one of several partitions; of those, one in `every`. */
 export const suite = (
