@@ -363,6 +363,9 @@ class Hopeless extends Job.make("Hopeless", {
     throw new Error(`no note for ${reason}`)
   }
 }) {}
+class Solo extends Job.make("Solo", { queue: "notes", unique: { key: () => "one", onConflict: "replace" } }) {}
+class Bell extends Job.make("Bell", { maxAttempts: 1, onComplete: () => [Solo.request(undefined)] }) {}
+class Ringing extends Flow.make("Ringing").node("solo", Solo) {}
 class Chain extends Flow.make("Chain").node("first", Charge).node("last", Late, { after: { first: "fail" } }) {}
 
 const notes = Effect.map(
@@ -481,6 +484,22 @@ describe("onComplete and onFailure", () => {
     }).pipe(Effect.provide(
       JobWorker.layer(JobGroup.make(Charge), { shutdownGrace: 0 }).pipe(
         Layer.provide(Charge.toLayer(() => Charge.commit(Effect.succeed({ receipt: "r2" })))),
+        Layer.provideMerge(Jobs.layer),
+        Layer.provideMerge(TransactionalMemory.layer())
+      )
+    )))
+
+  it.effect("fail a commit when the store refuses them: nothing of it is kept, and the attempt says why", () =>
+    Effect.gen(function*() {
+      yield* Ringing.start({ solo: undefined })
+      const { id } = yield* Bell.enqueue()
+      yield* settle
+      const { failures, state } = yield* recordOf(id)
+      assert.strictEqual(state, "dead")
+      assert.include(failures[0]?.message, "unique key")
+    }).pipe(Effect.provide(
+      JobWorker.layer(JobGroup.make(Bell), { shutdownGrace: 0 }).pipe(
+        Layer.provide(Bell.toLayer(() => Bell.commit(Effect.void))),
         Layer.provideMerge(Jobs.layer),
         Layer.provideMerge(TransactionalMemory.layer())
       )

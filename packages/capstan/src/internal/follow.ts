@@ -9,6 +9,7 @@ import type { DeadReason, Failure, JobId } from "../JobRecord.ts"
 import { JobStore, type NewFailure, type NewRecord, type Outcome } from "../JobStore.ts"
 import type { Definition } from "./definition.ts"
 import { type Ended, endedHeader } from "./ended.ts"
+import { isStored, refusalOf } from "./enqueue.ts"
 import { decode } from "./payload.ts"
 import { recordsOf, type Requests } from "./request.ts"
 import type { Attempt } from "./worker/attempt.ts"
@@ -111,6 +112,7 @@ export const followCommit = (
     const payload = yield* Effect.orDie(decode(definition, claimed))
     const records = yield* recordsOf(complete({ id: attempt.id, payload, success } as never))
     if (records.length === 0) return
-    yield* (yield* JobStore).enqueue({ records, by: { id: attempt.id, fence: attempt.fence } })
+    const answers = yield* (yield* JobStore).enqueue({ records, by: { id: attempt.id, fence: attempt.fence } })
+    if (!answers.every(isStored)) return yield* Effect.fail(refusalOf(records, answers))
   })
 }
