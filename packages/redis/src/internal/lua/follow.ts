@@ -20,12 +20,26 @@ local function idFrom(id, text)
   return table.concat(parts)
 end
 
+-- JSON writes half of a surrogate pair as its number, which cjson does not read: behind U+001A it does, and that one alike.
+local function readable(text)
+  return (string.gsub(text, '\\(.)(%x?%x?%x?%x?)', function(char, number)
+    if char == 'u' and (number == '001a' or string.find(number, '^d[89a-f]')) then return '\\u001a' .. number end
+  end))
+end
+
+-- The other way round.
+local function asWritten(text)
+  return (string.gsub(text, '\\(.)(%x?%x?%x?%x?)(%x?%x?%x?%x?)', function(char, number, behind)
+    if char == 'u' and number == '001a' and behind ~= '' then return '\\u' .. behind end
+  end))
+end
+
 -- A death that no attempt has decided: one that is followed leaves a record which tells of it.
 function L.follow(row)
   headOf(row)
   local text, sensitive, payload = string.match(row.rest, '^([^\31]*)\31([^\31]*)\31(.*)$')
   if not text or not string.find(text, '"followed":true', 1, true) then return end
-  local isRead, its = pcall(cjson.decode, text)
+  local isRead, its = pcall(cjson.decode, readable(text))
   if not isRead or not its.followed then return end
   for _, name in ipairs({ 'followed', 'idempotencyKey', 'uniqueKey', 'concurrencyKey', 'rateKey', 'batchKey', 'flowId' }) do
     its[name] = nil
@@ -36,7 +50,7 @@ function L.follow(row)
   insert({
     -- Of another life another one.
     id = idFrom(row.id, string.format('%d', row.fence)), tag = kindOf(row.kind).tag, kind = kindOf(row.kind).text, delay = 0,
-    labels = row.more.labels, parent = row.id, rest = cjson.encode(its) .. '\31' .. sensitive .. '\31' .. payload
+    labels = row.more.labels, parent = row.id, rest = asWritten(cjson.encode(its)) .. '\31' .. sensitive .. '\31' .. payload
   })
 end
 `

@@ -138,7 +138,7 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
       const answers = yield* store.enqueue({
         records: [
           H.record({ ...brief, ...given, startBefore: 1, concurrency: { key: text, limit: 1 }, cancelOn: [text] }),
-          H.record({ ...brief, tags: [text], headers: { [text]: text }, startBefore: 1 }),
+          H.record({ ...brief, tags: [text], headers: { [text]: text }, followed: true, startBefore: 1 }),
           H.record({
             ...brief,
             tags: [text],
@@ -157,10 +157,12 @@ export const enqueueFacts: ReadonlyArray<H.Fact> = [
       yield* H.control({ _tag: "Reschedule", delay: 1 }, first!)
       yield* H.advance(5)
       yield* H.maintainAll
+      const told = yield* H.claimOne("w")
+      assert.deepStrictEqual([told.parent, told.tags, told.headers[text]], [second, [text], text])
       assert.deepStrictEqual([yield* H.stateOf(first!), yield* H.stateOf(second!)], ["dead", "dead"])
       const claimed = yield* H.claimOne("w", "other")
       assert.deepInclude(claimed, { id: third!, tags: [text], headers: { [text]: text } })
-      assert.strictEqual(yield* H.settle("w", claimed, H.complete), "Done")
+      for (const at of [told, claimed]) assert.strictEqual(yield* H.settle("w", at, H.complete), "Done")
       for (let i = 0; i < 6; i++) {
         yield* H.advance(day / 4 + 1)
         yield* H.maintainAll
