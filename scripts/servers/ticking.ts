@@ -121,7 +121,14 @@ export const outage = (
     yield* withWorker(Effect.sleep("1 second"))
     assert.deepStrictEqual(yield* ticks, [[1], [1, 4], [1, 2, 3, 4]])
     yield* advance(2.5 * period)
-    yield* withWorker(become([[1, 5], [1, 4, 5], [1, 2, 3, 4, 5]]))
+    const hasRun = Effect.map(get("runOnce"), (found) =>
+      Option.getOrUndefined(Option.flatMap(
+        Option.flatMap(found, ({ last }) => last),
+        ({ run }) => run
+      ))?.state === "completed")
+    yield* withWorker(
+      Effect.andThen(become([[1, 5], [1, 4, 5], [1, 2, 3, 4, 5]]), until("what has ticked last has run", 30, hasRun))
+    )
 
     const { last, next, status } = Option.getOrThrow(yield* get("runOnce"))
     const { lateness, run } = Option.getOrThrow(last)

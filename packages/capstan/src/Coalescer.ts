@@ -10,6 +10,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import { isStored } from "./internal/stored.ts"
 import { JobStoreError, OutcomeUnknown, Unavailable } from "./JobError.ts"
 import type { Enqueued, NewRecord } from "./JobStore.ts"
 
@@ -171,7 +172,7 @@ export class Coalescer {
     const records = some.length === 1 ? some[0]!.records : some.flatMap(({ records }) => records)
     return Effect.matchCauseEffect(Effect.suspend(() => this.store(records)), {
       onSuccess: (answers) => {
-        if (some.length > 1 && answers.some(isRefusal)) return this.sendApart(some, answers)
+        if (some.length > 1 && !answers.every(isStored)) return this.sendApart(some, answers)
         let at = 0
         this.answerAll(
           some,
@@ -203,6 +204,3 @@ export class Coalescer {
 
 /** Why a batch is refused. */
 const isToBlame = ({ outcome }: Enqueued): boolean => outcome === "UniqueConflict" || outcome === "Begun"
-
-/** Nothing of its batch is stored. */
-const isRefusal = (answer: Enqueued): boolean => isToBlame(answer) || answer.outcome === "Refused"

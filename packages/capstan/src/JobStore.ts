@@ -44,6 +44,15 @@ import type {
   WriteEntry
 } from "./StoreWork.ts"
 
+export {
+  /**
+   * Whether an answer to an enqueue says where the record is. Where one does not, nothing of its call is stored.
+   *
+   * @category enqueue
+   * @since 0.1.0
+   */
+  isStored
+} from "./internal/stored.ts"
 export type * from "./StoreControl.ts"
 export type * from "./StoreLimits.ts"
 export type * from "./StoreSchedule.ts"

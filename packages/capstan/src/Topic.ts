@@ -12,9 +12,10 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { issueOf } from "./internal/codec.ts"
 import { name as validName } from "./internal/definition.ts"
-import { attemptOf, isStored, refusalOf } from "./internal/enqueue.ts"
+import { attemptOf, refusalOf } from "./internal/enqueue.ts"
 import { recordsOf, Request } from "./internal/request.ts"
 import * as Checkpoint from "./internal/steps/checkpoint.ts"
+import { isStored } from "./internal/stored.ts"
 import {
   type Completion as InternalCompletion,
   type Match as InternalMatch,

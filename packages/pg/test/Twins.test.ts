@@ -126,6 +126,7 @@ const twins: Readonly<Record<string, Twin>> = {
   "a death that nobody tells of": {
     changes: [["  IF r.spec IS NULL OR position('\"followed\":true' IN r.spec) = 0 THEN RETURN; END IF;", "  RETURN;"]],
     red: [
+      "labels, headers and keys may have any character",
       "followed: a record that expires",
       "followed: so does"
     ]

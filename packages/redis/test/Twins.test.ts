@@ -152,6 +152,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "function L.follow(row)\n  if true then return end\n"
     ]],
     red: [
+      "labels, headers and keys may have any character",
       "followed: a record that expires",
       "followed: so does"
     ]

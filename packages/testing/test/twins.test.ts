@@ -437,6 +437,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "  if (spec.followed !== true) return\n",
     instead: "  if (spec.tag !== undefined) return\n",
     red: [
+      "labels, headers and keys may have any character",
       "followed: a record that expires",
       "followed: so does"
     ]

@@ -9,9 +9,10 @@ import { EnqueueError, InvalidPayload, JobControlError, type JobStoreError, TooL
 import type { JobId, JobRecord, Sensitive } from "../JobRecord.ts"
 import type { ControlOutcome, JobStore } from "../JobStore.ts"
 import * as Codec from "./codec.ts"
-import { enqueueOne, type Options, size, type Stored } from "./enqueue.ts"
+import { enqueueOne, type Options, size } from "./enqueue.ts"
 import { decode, issueWithout } from "./payload.ts"
 import { restored } from "./sensitive.ts"
+import type { Stored } from "./stored.ts"
 
 type Failure = EnqueueError | JobStoreError | JobControlError
 

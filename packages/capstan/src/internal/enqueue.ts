@@ -19,13 +19,13 @@ import {
   TooLarge,
   UniqueConflict
 } from "../JobError.ts"
-import type { JobId } from "../JobRecord.ts"
 import { type AttemptRef, type Enqueued, JobStore, type NewRecord } from "../JobStore.ts"
 import { issueOf } from "./codec.ts"
 import type { Definition } from "./definition.ts"
 import { shown, toMillis } from "./duration.ts"
 import { telling } from "./order.ts"
 import { capture, inherit } from "./propagate.ts"
+import { isStored, type Stored } from "./stored.ts"
 import { nameOf } from "./subscription.ts"
 import { isTraced, send, traceHeaders } from "./tracing.ts"
 import * as Uuid from "./uuid.ts"
@@ -38,12 +38,6 @@ export interface Options {
   readonly unique?: false | undefined
   readonly tags?: ReadonlyArray<string> | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-}
-
-/** An enqueue that was not refused. */
-export interface Stored {
-  readonly id: JobId
-  readonly outcome: "Inserted" | "Existing" | "Replaced" | "Deferred"
 }
 
 /** Enqueues outside the fence of the attempt around it. */
@@ -114,20 +108,6 @@ const storeMany = Effect.fnUntraced(function*(
 
 const storeOf = (fiber: Fiber.Fiber<unknown, unknown>): JobStore["Service"] =>
   Context.getUnsafe(fiber.context, JobStore)
-
-/** Which answers say where the record is. Of the others none is stored. */
-const stores: Readonly<Record<Enqueued["outcome"], boolean>> = {
-  Inserted: true,
-  Existing: true,
-  Replaced: true,
-  Deferred: true,
-  UniqueConflict: false,
-  Begun: false,
-  Refused: false
-}
-
-/** A handle is made of nothing else. */
-export const isStored = (answer: Enqueued): answer is Stored => stores[answer.outcome]
 
 /**
  * Why nothing of a call is stored. A conflict with a member of a flow is the caller's to solve; that a record is refused and

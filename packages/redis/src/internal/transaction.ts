@@ -2,7 +2,7 @@
  * Enqueues inside an SQL transaction: Redis takes no part in it, so by default they are refused. A job whose transaction is
  * rolled back would run all the same, and one that commits late would run before its data is there.
  */
-import { JobError, type JobStore } from "capstan"
+import { JobError, JobStore } from "capstan"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -49,7 +49,7 @@ export const guarded = (
       why
     )
   const later = Effect.retry(store(request), { schedule: again, while: (error) => error.isTransient }).pipe(
-    Effect.flatMap((answers) => answers.some(isRefused) ? lost(answers.flatMap(blame)) : Effect.void),
+    Effect.flatMap((answers) => answers.every(JobStore.isStored) ? Effect.void : lost(answers.flatMap(blame))),
     Effect.catchCause(lost)
   )
   return Effect.as(
@@ -58,10 +58,7 @@ export const guarded = (
   )
 }
 
-/** Nothing of its batch is stored, and nobody asks for the answer any more: so it is said here. */
-const isRefused = ({ outcome }: JobStore.Enqueued): boolean =>
-  outcome === "UniqueConflict" || outcome === "Begun" || outcome === "Refused"
-
+/** Nobody asks for the answer any more: so it is said here. */
 const blame = ({ id, outcome }: JobStore.Enqueued): ReadonlyArray<string> =>
   outcome === "UniqueConflict"
     ? [`the unique key of one is held by ${id}, and one of the two is a member of a flow`]
