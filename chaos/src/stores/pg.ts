@@ -124,6 +124,9 @@ interface Row {
     | null
 }
 
+/** Failures of the operator's statements that are gone when these are sent again. */
+const passing: ReadonlySet<string> = new Set(["ConnectionError", "DeadlockError", "UnknownError"])
+
 const settings = { max_connections: "200" }
 
 /** Milliseconds in which a standby that no longer follows falls behind. */
@@ -147,12 +150,15 @@ const start = async (special?: Special): Promise<Server> => {
   let postgres = primary
   let runtime = runtimeOf(primary)
   let isReplicated = true
-  /** The server may have been crashed a moment ago. */
+  /**
+   * The server may have been crashed a moment ago. A statement of a killed process goes on without it, and may take a
+   * schema's tables in another order than the drop of it does.
+   */
   const query = <A extends object>(text: string, params: ReadonlyArray<unknown> = []): Promise<ReadonlyArray<A>> =>
     runtime.runPromise(
       Effect.flatMap(PgClient.PgClient, (sql) => sql.unsafe<A>(text, params).unprepared).pipe(
         Effect.retry({
-          while: ({ reason }) => reason._tag === "ConnectionError" || reason._tag === "UnknownError",
+          while: ({ reason }) => passing.has(reason._tag),
           schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo({ times: 100 }))
         })
       )
