@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Alert as AlertSchema } from "./internal/alert.ts"
+import { cut, cutKey } from "./internal/text.ts"
 
 /**
  * What is told: `key` is the same for every message about the same thing.
@@ -108,6 +109,9 @@ const unredirected = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A,
       Effect.provideService(effect, FetchHttpClient.RequestInit, { ...Option.getOrUndefined(init), redirect: "manual" })
   )
 
+/** A span of the request would carry the address to whoever reads traces; the attempt has a span of its own. */
+const untraced = Effect.provideService(HttpClient.TracerDisabledWhen, () => true)
+
 const post = (
   name: string,
   url: string | Redacted.Redacted,
@@ -122,6 +126,7 @@ const post = (
     )
     const response = yield* client.execute(request).pipe(
       unredirected,
+      untraced,
       Effect.timeout(patience),
       Effect.mapError(() => new ChannelAway({ message: `${name} is not reached, or does not answer` }))
     )
@@ -129,18 +134,6 @@ const post = (
   })
 
 const signs = { critical: "🔴", warning: "🟡" } as const
-
-/** A channel refuses what is longer than it takes, and then nobody is told. Counted as channels do, and never through a character. */
-const cut = (text: string, most: number): string =>
-  text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, "")}…`
-
-/** Keys that differ stay different: what does not fit is told by a digest of the whole (FNV-1a, 32 bits). */
-const cutKey = (key: string, most: number): string => {
-  if (key.length <= most) return key
-  let digest = 0x811c9dc5
-  for (let i = 0; i < key.length; i++) digest = Math.imul(digest ^ key.charCodeAt(i), 0x01000193) >>> 0
-  return `${cut(key, most - 9)}#${digest.toString(16).padStart(8, "0")}`
-}
 
 /** One text for who shows no fields: what it is, since when, and details. */
 export const textOf = ({ detail, severity, since, state, title }: Alert): string =>

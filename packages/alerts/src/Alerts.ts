@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import { Job, JobContext, JobGroup, Jobs, JobSchedule, JobSchedules, type JobStore, JobWorker } from "capstan"
+import { Job, JobContext, JobGroup, Jobs, JobSchedule, JobSchedules, type JobStore, JobWorker, Step } from "capstan"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -20,6 +20,7 @@ import { type AlertChannel, ChannelAway, ChannelBusy, ChannelRefused } from "./A
 import { type AlertRule, usual } from "./AlertRule.ts"
 import { Alert, Finding } from "./internal/alert.ts"
 import { inBounds, memoryOf, Snapshot, take } from "./internal/snapshot.ts"
+import { cut, cutKey } from "./internal/text.ts"
 
 /**
  * Options of the alerts.
@@ -66,8 +67,19 @@ type Finding = typeof Finding.Type
 /** What one look leaves for the next: the record of the look is the memory, so it survives every process. */
 const Look = Schema.Struct({ snapshot: Snapshot, standing: Schema.Array(Standing) })
 
+/** What a look has found, kept before anything of it is told. */
+const Judged = Schema.Struct({
+  look: Look,
+  told: Schema.Array(Alert),
+  /** The look before, or this one where there is none: a look that died after it has told is followed by one with the same. */
+  since: Schema.String
+})
+
 /** Its message about one thing to one channel. */
 const Message = { channel: Schema.String, alert: Alert }
+
+/** Of what is named by an application, what fits into a key of the store. */
+const subject = (channel: string, { key }: typeof Alert.Type): string => `${cutKey(channel, 100)}/${cutKey(key, 255)}`
 
 const jobsOf = (queue: string) => ({
   look: Job.make(`${queue}.look`, {
@@ -85,7 +97,7 @@ const jobsOf = (queue: string) => ({
     error: Schema.Union([ChannelAway, ChannelBusy, ChannelRefused]),
     // An end must not overtake its beginning: of one thing to one channel a message waits until the one that has begun ends, and
     // of those that wait, the first included, the last is told.
-    unique: { key: ({ alert, channel }) => `${channel}/${alert.key}`, onConflict: "replace" },
+    unique: { key: ({ alert, channel }) => subject(channel, alert), onConflict: "replace" },
     maxAttempts: 100,
     retryFor: "12 hours",
     onError: {
@@ -121,19 +133,26 @@ export const layer = (options: Options): Layer.Layer<never, never, JobStore.JobS
   const handlers = Layer.mergeAll(
     look.toLayer(() =>
       Effect.gen(function*() {
-        const { id } = yield* JobContext.JobContext
-        const before = yield* lastLook(look._tag)
-        const snapshot = yield* take
-        const { standing, told } = judge({ rules, snapshot, before, repeatMillis, ignored: queue })
+        // A look that is tried again tells what it found at first. It would else contradict what it has told, and forget it.
+        const { look: found, since, told } = yield* Step.run(
+          "judge",
+          { success: Judged },
+          Effect.gen(function*() {
+            const { id } = yield* JobContext.JobContext
+            const before = yield* lastLook(look._tag)
+            const snapshot = yield* take
+            const { standing, told } = judge({ rules, snapshot, before, repeatMillis, ignored: queue })
+            return { look: { snapshot: memoryOf(snapshot), standing }, told, since: String(before?.snapshot.at ?? id) }
+          })
+        )
         for (const alert of told) {
           for (const channel of Object.keys(channels)) {
-            // The same message when this look is tried again, however much later: what was before is the same then.
             yield* tell.enqueue({ channel, alert }, {
-              idempotencyKey: `${channel}/${alert.key}/${alert.state}/${before?.snapshot.at ?? id}`
+              idempotencyKey: `${subject(channel, alert)}/${alert.state}/${alert.severity}/${since}`
             })
           }
         }
-        return { snapshot: memoryOf(snapshot), standing }
+        return found
       })
     ),
     tell.toLayer(({ alert, channel }) => {
@@ -163,6 +182,13 @@ const lastLook = (tag: string) =>
     return Option.getOrUndefined(decoded)
   })
 
+/** A rule may say anything; a message and the result of a look have bounds, and what is refused is told to nobody. */
+const fitting = (finding: Finding): Finding => ({
+  ...finding,
+  title: cut(finding.title, 1024),
+  detail: cut(finding.detail, 8000)
+})
+
 const urgency = { warning: 0, critical: 1 } as const
 
 const moreUrgent = (a: Finding, b: Finding): Finding => urgency[b.severity] > urgency[a.severity] ? b : a
@@ -185,7 +211,7 @@ export const judge = ({ before, ignored, repeatMillis, rules, snapshot }: {
   const stood = new Map((before?.standing ?? []).map((standing) => [standing.finding.key, standing]))
   const found = new Map<string, Array<{ readonly finding: Finding; readonly forMillis: number }>>()
   for (const { forMillis, look } of rules) {
-    for (const finding of look(seen, before?.snapshot)) {
+    for (const finding of look(seen, before?.snapshot).map(fitting)) {
       const same = found.get(finding.key)
       if (same === undefined) found.set(finding.key, [{ finding, forMillis }])
       else same.push({ finding, forMillis })

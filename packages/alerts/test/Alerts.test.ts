@@ -261,28 +261,86 @@ describe("alerts", () => {
     )
   })
 
+  it.effect("tell what a rule of yours finds, however long its texts are, and all that comes after it", () => {
+    const team = ear()
+    const key = `own/${"k".repeat(600)}`
+    const found: Array<AlertRule.AlertRule> = [{
+      look: () => [{ key, severity: "warning", title: "t".repeat(3000), detail: "\u0000".repeat(300_000) }],
+      forMillis: 0
+    }]
+    return running(
+      { channels: { team, ["c".repeat(600)]: ear() }, rules: [...found, ...rules] },
+      1,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(said(team), [`firing ${key}`, "firing dead/Ship"])
+        assert.deepStrictEqual(team.told.map(({ detail, title }) => [title.length, detail.length <= 8000])[0], [
+          1024,
+          true
+        ])
+        found.length = 0
+      })
+    )
+  })
+
+  /** The first message to `second` that `isHit` names is refused once: its look is tried again a second later. */
+  const refusing = (store: JobStore.Shape, isHit: (payload: string) => boolean, failures: Array<string>) =>
+    JobStore.JobStore.of({
+      ...store,
+      enqueue: (request) =>
+        Effect.suspend(() => {
+          const tells = request.records.some(({ payload, tag }) =>
+            tag === "capstan.alerts.tell" && payload.includes("\"second\"") && isHit(payload)
+          )
+          if (!tells || failures.length > 0) return store.enqueue(request)
+          failures.push("once")
+          return Effect.fail(
+            new JobError.JobStoreError({
+              reason: new JobError.Unavailable({ operation: "enqueue", detail: "for a moment" })
+            })
+          )
+        })
+    })
+
+  it.effect("say at last how it is, also where that changes while a look is tried again", () => {
+    const [first, second] = [ear(), ear()]
+    let isBad = true
+    const own: AlertRule.AlertRule = {
+      look: () => isBad ? [{ key: "own", severity: "critical", title: "own", detail: "" }] : [],
+      forMillis: 0
+    }
+    return Effect.gen(function*() {
+      const store = yield* JobStore.JobStore
+      const failures: Array<string> = []
+      const failing = refusing(store, (payload) => {
+        const isOver = payload.includes("resolved")
+        // By the time of the second attempt it stands again.
+        if (isOver) isBad = true
+        return isOver
+      }, failures)
+      yield* Layer.build(
+        Alerts.layer({ channels: { first, second }, rules: [own] }).pipe(
+          Layer.provide(Layer.succeed(JobStore.JobStore, failing)),
+          Layer.provide(FetchHttpClient.layer)
+        )
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([said(first), said(second)], [["firing own"], ["firing own"]])
+      isBad = false
+      yield* TestClock.adjust("3 minutes")
+      assert.deepStrictEqual(failures, ["once"])
+      const all = ["firing own", "resolved own", "firing own"]
+      assert.deepStrictEqual([said(first), said(second)], [all, all])
+    }).pipe(Effect.scoped, Effect.provide(JobStore.layerMemory(), { local: true }))
+  })
+
   it.effect("tell nothing twice when a look is tried again", () => {
     const [first, second] = [ear(), ear()]
     return Effect.gen(function*() {
       const store = yield* JobStore.JobStore
       const failures: Array<string> = []
-      // The second message of the first look that tells is refused once: the look is tried again a second later.
-      const failing = JobStore.JobStore.of({
-        ...store,
-        enqueue: (request) =>
-          Effect.suspend(() => {
-            const tells = request.records.some(({ payload, tag }) =>
-              tag === "capstan.alerts.tell" && payload.includes("\"second\"")
-            )
-            if (!tells || failures.length > 0) return store.enqueue(request)
-            failures.push("once")
-            return Effect.fail(
-              new JobError.JobStoreError({
-                reason: new JobError.Unavailable({ operation: "enqueue", detail: "for a moment" })
-              })
-            )
-          })
-      })
+      const failing = refusing(store, () => true, failures)
       const alerts = Alerts.layer({ channels: { first, second }, rules }).pipe(
         Layer.provide(Layer.succeed(JobStore.JobStore, failing)),
         Layer.provide(FetchHttpClient.layer)

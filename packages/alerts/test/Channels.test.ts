@@ -1,6 +1,6 @@
 /** What goes to each channel, to a server of the test's that speaks as they do. */
 import { AlertChannel } from "@capstan/alerts"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Tracer } from "effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { once } from "node:events"
 import { createServer, type IncomingMessage } from "node:http"
@@ -106,6 +106,30 @@ describe("channels", () => {
     const long = { ...firing, key: `own/${"k".repeat(600)}`, title: "🔴".repeat(700), detail: "<🔴".repeat(300_000) }
     await told(channel(), long)
     await told(channel(), { ...long, title: `a${long.title}` })
+  })
+
+  it.each(
+    [
+      ["Slack", () => AlertChannel.slack({ url: Redacted.make(`${api}/services/T/B/s3cret`) })],
+      ["Telegram", () => AlertChannel.telegram({ token: Redacted.make("7:s3cret"), chatId: "-100", api })],
+      ["a webhook", () => AlertChannel.webhook({ url: Redacted.make(`${api}/hooks/s3cret`) })]
+    ] as const
+  )("%s does not show its address to who reads traces", async (_, channel) => {
+    const spans: Array<Tracer.NativeSpan> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    await Effect.runPromise(
+      send(channel()).pipe(Effect.withSpan("attempt"), Effect.provideService(Tracer.Tracer, tracer))
+    )
+    assert.include(paths[0], "s3cret")
+    const seen = spans.flatMap(({ attributes, name }) => [name, ...attributes.values()])
+    assert.include(seen, "attempt")
+    assert.notInclude(seen.join(" "), "s3cret")
   })
 
   it("PagerDuty keeps incidents apart whose keys are longer than it takes", async () => {

@@ -136,6 +136,9 @@ describe("looking", () => {
       assert.strictEqual((yield* ids("--tag", "first")).length, 1)
       assert.strictEqual((yield* ids("--queue", "none")).length, 0)
       assert.strictEqual((yield* ids("--since", "1h")).length, 3)
+      for (const early of ["2001-01-01", "2001-01-01T00:00Z", "2001-01-01 00:00+01:00"]) {
+        assert.strictEqual((yield* ids("--since", early)).length, 3)
+      }
       assert.strictEqual((yield* ids("--before", "1h")).length, 0)
       assert.strictEqual((yield* ids("--state", "dead", "--state", "completed")).length, 3)
 
@@ -157,6 +160,8 @@ describe("looking", () => {
           [["list", "--since", "yesterday"], "--since must be an instant"],
           // Bare numbers, which JavaScript reads as a year or a month: an age has a unit.
           [["list", "--since", "5"], "--since must be an instant"],
+          [["list", "--since", "2026-11-27T08:00"], "--since must be an instant"],
+          [["list", "--before", "2026-11-27 08:00"], "--before must be an instant"],
           [["list", "--before", "45"], "--before must be an instant"],
           [["delete", "--before", "2045"], "--before must be an instant"],
           [["reschedule", "--all", "--at", "5"], "--at must be an instant"],
@@ -322,9 +327,16 @@ describe("acting", () => {
       assert.match(bad.err, /the payload is not what Count takes: .*at/s)
       assert.strictEqual((yield* run("enqueue", "Count", "{", "--app", app)).code, 2)
       const unknown = yield* run("enqueue", "Cuont", "{}", "--app", app)
-      assert.include(unknown.err, "exports no job Cuont, but Count, SendMail")
+      assert.include(unknown.err, "exports no job Cuont, but Count, Page, SendMail")
       const unchecked = yield* run("enqueue", "Count", "3")
       assert.include(unchecked.err, "unchecked")
+      const priorityOf = (...more: ReadonlyArray<string>) =>
+        Effect.gen(function*() {
+          const { out } = yield* run("enqueue", "Page", "null", "--app", app, ...more)
+          const [record] = documents((yield* run("inspect", out.split(" ")[0]!, "--json")).out)
+          return record!["priority"]
+        })
+      assert.deepStrictEqual([yield* priorityOf(), yield* priorityOf("--priority", "0")], [10, 0])
       for (const names of [["%zz"], ["Count", "--queue", "a b"]]) {
         const [name, ...queue] = names
         const misnamed = yield* run("enqueue", name!, "3", ...queue)
@@ -589,6 +601,10 @@ describe("schedules, limits and the state of a store", () => {
     Effect.fnUntraced(function*() {
       yield* some
       assert.strictEqual((yield* run("top")).out, (yield* run("stats")).out)
+      assert.hasAllKeys(
+        documents((yield* run("top", "--json")).out)[0],
+        documents((yield* run("stats", "--json")).out)[0]!
+      )
     })
   )
 })

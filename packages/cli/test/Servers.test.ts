@@ -151,6 +151,20 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, title, where }) =
     assert.strictEqual(retried.out, "1 record to run again\n")
   })
 
+  it("ends when nobody reads any more what it prints", async () => {
+    const tail = start(env, ["tail", "--job", "Unread", ...where])
+    await once(createInterface({ input: tail.stderr! }), "line")
+    tail.stdout!.destroy()
+    let isOver = false
+    const ended = once(tail, "exit").finally(() => isOver = true)
+    // The first words may still find room in the pipe.
+    while (!isOver) {
+      const { out } = await run("enqueue", "Unread", "null", "--queue", "unread", ...where)
+      await run("delete", out.split(" ")[0]!, "--yes", ...where)
+    }
+    assert.deepStrictEqual(await ended, [0, null])
+  })
+
   it("shows the dashboard, and ends at once on Ctrl-C with pages open", async () => {
     const dashboard = start(env, ["dashboard", "--port", "0", ...where])
     const [address] = await once(createInterface({ input: dashboard.stdout! }), "line")

@@ -1,2 +1,2 @@
 /** An application's declarations, as `--app` names them. */
-export { Count, SendMail } from "./harness.ts"
+export { Count, Page, SendMail } from "./harness.ts"

@@ -16,6 +16,9 @@ export class SendMail extends Job.make("SendMail", {
 
 export class Count extends Job.make("Count", { payload: { at: Schema.DateFromString } }) {}
 
+/** Nobody works on it. */
+export class Page extends Job.make("Page", { priority: "high" }) {}
+
 const handlers = JobGroup.make(SendMail, Count).toLayer({
   SendMail: ({ to }) =>
     to.startsWith("bad") ? Effect.fail(new Refused({ message: `${to} is on a list` })) : Effect.void,

@@ -83,6 +83,9 @@ const strict = { onExcessProperty: "error" } as const
 const annotations = (action: Action, description: string): Context.Context<RouteAction> =>
   Context.merge(OpenApi.annotations({ description }), Context.make(RouteAction, action))
 
+/** Epoch milliseconds within what a date may be. */
+const Instant = Schema.Finite.check(Schema.isBetween({ minimum: -8.64e15, maximum: 8.64e15 }))
+
 const longText = 16 * 1024 * 1024
 
 /**
@@ -110,9 +113,9 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
     query: {
       queue: Schema.optionalKey(Schema.NonEmptyString),
       /** An hour before `before` where it is absent. */
-      from: Schema.optionalKey(Schema.Finite),
+      from: Schema.optionalKey(Instant),
       /** The last reading where it is absent. */
-      before: Schema.optionalKey(Schema.Finite)
+      before: Schema.optionalKey(Instant)
     },
     success: Insight.History,
     error: StoreFailed

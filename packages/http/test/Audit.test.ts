@@ -83,6 +83,26 @@ describe("the audit log", () => {
       assert.notInclude(JSON.stringify(audited), "4242")
     }).pipe(Effect.scoped))
 
+  it.live("does not quote a payload that is no JSON", () =>
+    Effect.gen(function*() {
+      const Pin = Schema.String.annotate({ sensitive: true })
+      const Pay = Job.make("Pay", { payload: { pin: Pin }, queue: "mail" })
+      const { ask, audited } = yield* serve({ groups: [JobGroup.make(Pay)] })
+      const payload = `{"pin":'4242'}`
+      const { body: { id } } = yield* ask("admin", "/records/enqueue", { job: "Pay", payload: `{"pin":"1111"}` })
+      for (
+        const answer of [
+          yield* ask("admin", "/records/enqueue", { job: "Pay", payload }),
+          yield* ask("admin", "/records/edit", { id, payload })
+        ]
+      ) {
+        assert.strictEqual(answer.status, 400)
+        assert.include(answer.body.detail, "no JSON")
+      }
+      assert.deepStrictEqual(audited.map(({ outcome }) => outcome._tag), ["Done", "Failed", "Failed"])
+      assert.notInclude(JSON.stringify(audited), "4242")
+    }).pipe(Effect.scoped))
+
   it.live("says that the caller went away before the action ended", () =>
     Effect.gen(function*() {
       const begun = yield* Deferred.make<void>()

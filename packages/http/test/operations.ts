@@ -324,6 +324,7 @@ export const operations = (fact: Fact): void => {
       const { samples } = yield* stats.series({ query: {} })
       assert.isDefined(samples.at(-1)!.run)
       assert.strictEqual((yield* ask("mailAdmin", "/history?queue=billing")).status, 403)
+      assert.strictEqual((yield* ask("mailAdmin", "/history?from=-1e308&before=1e308")).status, 400)
       assert.strictEqual((yield* ask("mailAdmin", "/history")).body.total.completed, total.completed)
       const none = yield* stats.history({ query: { queue: "billing" } })
       assert.deepStrictEqual([none.total.completed, none.total.run], [0, undefined])

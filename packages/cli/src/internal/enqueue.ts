@@ -43,7 +43,10 @@ export const enqueue = (session: Session) =>
       Flag.withDefault("default")
     ),
     delay: Flag.String("delay").pipe(Flag.withDescription("Such as \"10 minutes\""), Flag.optional),
-    priority: Flag.Int("priority").pipe(Flag.withDescription("-100 to 100, higher first"), Flag.withDefault(0)),
+    priority: Flag.Int("priority").pipe(
+      Flag.withDescription("-100 to 100, higher first; else the job's own, or 0"),
+      Flag.optional
+    ),
     key: Flag.String("key").pipe(
       Flag.withDescription("The idempotency key: the same one enqueues once"),
       Flag.optional
@@ -57,13 +60,15 @@ export const enqueue = (session: Session) =>
       const value = yield* Effect.flatMap(textOf(payload), json)
       const found = yield* declared(app, tag)
       if (Option.isNone(found)) {
-        yield* Console.error("without --app the payload is enqueued unchecked, as version 1, with the usual policies")
+        yield* Console.error(
+          "without --app the payload is enqueued unchecked, as version 1, with the usual policies, and nothing of it is masked"
+        )
       }
       const job = Option.isSome(found) ? found.value : yield* unchecked(tag, queue)
       const given = yield* decoded(job, value)
       const { id, outcome } = yield* (job as unknown as Enqueueing).enqueue(given, {
-        priority,
         tags,
+        ...(Option.isSome(priority) ? { priority: priority.value } : {}),
         ...(Option.isSome(delay) ? { delay: delay.value } : {}),
         ...(Option.isSome(key) ? { idempotencyKey: key.value } : {})
       })

@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import { root, type Session } from "./connection.ts"
 import { failed } from "./failure.ts"
-import { jsonLine } from "./print.ts"
+import { jsonLine, print, whileRead } from "./print.ts"
 import { counted, cut, cutMiddle, instant, plain } from "./text.ts"
 import { briefQueueTable, briefWorkerTable, statsText } from "./view.ts"
 
@@ -84,7 +84,7 @@ export const tail = (session: Session) =>
           ? Effect.map(terminal.columns, (columns) => eventLine(event, columns))
           : Effect.succeed(wholeLine(event))
       let isOpen = false
-      yield* Stream.runForEach((yield* Jobs.Jobs).events, (event) => {
+      yield* whileRead(Stream.runForEach((yield* Jobs.Jobs).events, (event) => {
         if (event.type !== "missed") {
           return isWanted(event) ? Effect.flatMap(lineOf(event), Console.log) : Effect.void
         }
@@ -93,7 +93,7 @@ export const tail = (session: Session) =>
           : `listening${isScreen && !json ? ", times in UTC" : ""}, until Ctrl-C`
         isOpen = true
         return Console.error(said)
-      })
+      }))
     }))).pipe(
       Command.withDescription(
         "What happens to records, as it happens. Events are hints: a slow reader misses some, and is told"
@@ -178,7 +178,10 @@ export const top = (session: Session) =>
         const jobs = yield* Jobs.Jobs
         const terminal = yield* Terminal.Terminal
         // Without a terminal there is no screen to draw again and again: one look, as `stats` gives it.
-        if (!(yield* (yield* Stdio.Stdio).stdoutIsTerminal)) return yield* Console.log(statsText(yield* jobs.stats))
+        if (!(yield* (yield* Stdio.Stdio).stdoutIsTerminal)) {
+          const found = yield* jobs.stats
+          return yield* print(found, () => statsText(found))
+        }
         yield* Effect.acquireRelease(terminal.display(enter), () => Effect.ignore(terminal.display(leave)))
         const keys = yield* terminal.readInput
         const quits = Effect.repeat(Queue.take(keys), {

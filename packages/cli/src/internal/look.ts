@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Session } from "./connection.ts"
 import { failed } from "./failure.ts"
-import { jsonLine, lineWidth, print, printAll } from "./print.ts"
+import { jsonLine, lineWidth, print, printAll, whileRead } from "./print.ts"
 import { counted } from "./text.ts"
 import { recordTable, recordText, statsText, workersText } from "./view.ts"
 import { idOf, inside, insideOf, otherReading, selectionOf, where } from "./where.ts"
@@ -160,7 +160,7 @@ export const exported = (session: Session) =>
           return [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const
         })).pipe(Stream.map((record) => `${jsonLine(record)}\n`))
       if (Option.isNone(out)) {
-        yield* Stream.runForEach(lines, (line) => Console.log(line.trimEnd()))
+        yield* whileRead(Stream.runForEach(lines, (line) => Console.log(line.trimEnd())))
       } else {
         yield* intoNew(out.value, Stream.encodeText(lines))
       }

@@ -32,6 +32,17 @@ export const printAll = (values: ReadonlyArray<unknown>, text: () => string) =>
 
 export const jsonLine = encode
 
+/** The output cannot be written any more: `head` has seen enough. Node ignores the signal, and its console the error. */
+const readerGone = Effect.callback<void>((resume) => {
+  const gone = () => resume(Effect.void)
+  process.stdout.once("error", gone)
+  return Effect.sync(() => process.stdout.off("error", gone))
+})
+
+/** Goes on for as long as somebody reads what it prints. */
+export const whileRead = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> =>
+  Effect.raceFirst(effect, readerGone)
+
 /** How long a line of the output may be: what a terminal has, and whatever a file or another program takes. */
 export const lineWidth = Effect.gen(function*() {
   const isTerminal = yield* (yield* Stdio.Stdio).stdoutIsTerminal

@@ -115,8 +115,12 @@ export const ids = Argument.String("id").pipe(
 
 const ages: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Epoch milliseconds; NaN of what begins with no date. A bare number would be read as a year, or as a month. */
-const parsed = (text: string): number => /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
+/**
+ * Epoch milliseconds; NaN of what begins with no date, or of a time without a zone. A bare number would be read as a year, and
+ * such a time as that of this machine, while all that is printed is UTC.
+ */
+const parsed = (text: string): number =>
+  /^\d{4}-\d\d-\d\d([T ].*(Z|[+-]\d\d:?\d\d))?$/i.test(text) ? Date.parse(text) : NaN
 
 /** Epoch milliseconds of the instant that a flag names. */
 export const atOf = (flag: string, text: string): Effect.Effect<number, CommandFailed> => {

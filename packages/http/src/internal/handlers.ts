@@ -21,7 +21,7 @@ import * as Figures from "./figures.ts"
 import * as Hubs from "./hubs.ts"
 import * as Inside from "./inside.ts"
 import * as Insight from "./insight.ts"
-import { checkedPayload } from "./payload.ts"
+import { checkedPayload, unread } from "./payload.ts"
 import { permit, permitQueue, refuse } from "./permit.ts"
 import * as Series from "./series.ts"
 import * as Settings from "./settings.ts"
@@ -210,11 +210,13 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
             const job = declared.get(record.value.tag)
             const run = job === undefined
               ? Effect.fail(unknownJob(record.value.tag))
-              : Effect.catchTag(
+              : Effect.catchTags(
                 // The schemas of a group that is mounted need no services: the option says so.
                 jobs.editAndReplayJson(job, id, payload) as Effect.Effect<JobStore.ControlOutcome, EditFailure>,
-                "EnqueueError",
-                ({ message }) => Effect.fail(new BadRequest({ detail: message }))
+                {
+                  EnqueueError: ({ message }) => Effect.fail(new BadRequest({ detail: message })),
+                  JobControlError: (error) => Effect.fail(error.option === "payload" ? unread(error.message) : error)
+                }
               )
             const outcome = yield* change({
               where: { ids: [JobRecord.JobId(id)] },

@@ -29,11 +29,14 @@ const pointerOf = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey
   )
     .join("")
 
+/** What could not be read at all. Engines quote the text, which may hold a sensitive value: it is told as an issue, and not logged. */
+export const unread = (detail: string): BadRequest =>
+  new BadRequest({ detail, issues: [{ pointer: "", message: detail }] })
+
 export const checkedPayload = (job: Job.Any, json: string): Effect.Effect<void, BadRequest> =>
   Effect.try({
     try: (): unknown => JSON.parse(json),
-    catch: (error) =>
-      new BadRequest({ detail: `the payload is no JSON: ${error instanceof Error ? error.message : error}` })
+    catch: (error) => unread(`the payload is no JSON: ${error instanceof Error ? error.message : error}`)
   }).pipe(
     Effect.flatMap((value) =>
       Effect.mapError(decoderOf(job)(value), (error) =>
