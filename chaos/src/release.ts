@@ -1,6 +1,7 @@
 /**
- * The release before, as a user has it: the archives that it published, kept in `fixtures/releases`. The processes of the runs
- * are bundled with it as they are with the code of today, so that they are the same text and write the same ledger.
+ * The release before: its archives, kept in `fixtures/releases`. Until there is a second release it is a copy of the first as it was
+ * packed earlier. The processes of the runs are bundled with it as they are with the code of today, so that they are the same text
+ * and write the same ledger.
  */
 import type { Plugin } from "esbuild"
 import { spawnSync } from "node:child_process"

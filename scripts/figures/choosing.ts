@@ -24,25 +24,55 @@ export const choosing = (root: string): { readonly page: string; readonly absent
   }
   const whole = (store: string, scenario: string, system?: string) => median(store, scenario, system).toFixed(0)
   const millis = (store: string, scenario: string, system?: string) => median(store, scenario, system).toFixed(1)
-  const times = (store: string, scenario: string, than: string) =>
-    (median(store, scenario) / median(store, scenario, than)).toFixed(1)
+  const digits = (ratio: number) => ratio.toFixed(ratio < 1 ? 2 : ratio < 10 ? 1 : 0)
+  const ratio = (store: string, scenario: string, than: string) =>
+    median(store, scenario) / median(store, scenario, than)
+  const times = (store: string, scenario: string, than: string) => digits(ratio(store, scenario, than))
 
-  const drains = ["drain-c1", "drain-c10", "drain-c100", "drain-100k"]
-    .map((scenario) => times("pg", scenario, "graphile-batch")).toSorted()
+  /** The least and the greatest. */
+  const range = (ratios: ReadonlyArray<number>) => [digits(Math.min(...ratios)), digits(Math.max(...ratios))]
+  const drains = (store: string, than: string) =>
+    ["drain-c1", "drain-c10", "drain-c100", "drain-100k"].map((scenario) => ratio(store, scenario, than))
 
   const phrases: ReadonlyArray<Phrase> = [
     [[", ", " bytes a waiting record |"], [whole("memory", "heap")]],
-    [["| ", " ms late at most (p99"], [whole("memory", "tick-p99")]],
+    [
+      ["plain fibers do ", " to ", " times as many jobs a second"],
+      range(drains("memory", "fibers").map((ours) => 1 / ours))
+    ],
+    [["| ", " to ", "x PersistedQueue in memory"], range(drains("memory", "effect-persisted-queue"))],
+    [["99 of 100 ticks within ", " ms of their instant"], [whole("memory", "tick-p99")]],
     [["enqueue one at a time ", "x graphile-worker, in bulk ", "x pg-boss; drain ", " to ", "x graphile-worker's"], [
       times("pg", "enqueue-seq", "graphile"),
       times("pg", "enqueue-bulk", "pg-boss"),
-      drains.at(0)!,
-      drains.at(-1)!
+      ...range(drains("pg", "graphile-batch"))
+    ]],
+    [["payloads of 10 KB, of which ours does ", "x what graphile-worker's batches do and ", "x what pg-boss does"], [
+      times("pg", "payload-10kb", "graphile-batch"),
+      times("pg", "payload-10kb", "pg-boss")
+    ]],
+    [["two worker processes on two cores: ", "x graphile-worker's batches"], [
+      times("pg", "workers-2", "graphile-batch")
+    ]],
+    [["PersistedQueue on SQL, where ours enqueues one at a time ", "x as fast"], [
+      times("pg", "enqueue-seq", "effect-persisted-queue")
     ]],
     [["pick-up by an idle worker ", " ms with BullMQ's Postgres backend, ", " where ours"], [
       millis("pg", "pickup-p50", "bullmq-pg"),
       millis("pg", "pickup-p50")
     ]],
+    [["| drain ", " to ", "x BullMQ, "], range(drains("redis", "bullmq"))],
+    [["pick-up by an idle worker ", " ms with BullMQ, ", " ms with ours"], [
+      millis("redis", "pickup-p50", "bullmq"),
+      millis("redis", "pickup-p50")
+    ]],
+    [["one `RPUSH` a message, where ours enqueues one at a time ", "x as fast"], [
+      times("redis", "enqueue-seq", "effect-persisted-queue")
+    ]],
+    [
+      ["start ", " to ", " times as fast as those of a thousand flows"],
+      range(["memory", "pg", "redis"].map((store) => median(store, "flow-ratio")))
+    ],
     [["BullMQ, ", " bytes a waiting record against ", " |"], [
       whole("redis", "waiting-bytes"),
       whole("redis", "waiting-bytes", "bullmq")
