@@ -953,7 +953,10 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
-  IF v_forgotten IS NOT NULL THEN PERFORM forget_keys(v_forgotten, v_tags, v_specs); END IF;
+  IF v_forgotten IS NOT NULL THEN
+    DELETE FROM dependency WHERE child = ANY (v_forgotten);
+    PERFORM forget_keys(v_forgotten, v_tags, v_specs);
+  END IF;
   IF v_told IS NOT NULL THEN
     PERFORM pg_notify('capstan', 'e' || told) FROM unnest(v_told) told;
   END IF;
@@ -975,6 +978,7 @@ BEGIN
   SELECT * INTO h FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
   IF p_action = 'Delete' THEN
+    IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
     PERFORM forget(p_id, p_now);
     RETURN 'Changed';
   END IF;
@@ -1055,6 +1059,7 @@ BEGIN
     -- Whoever waits for it is told that it is gone, not how it ended.
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
+    IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
     PERFORM finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM forget(p_id, p_now);
     IF v_awaited THEN PERFORM dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
@@ -2289,20 +2294,26 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-  DELETE FROM dependency WHERE child = ANY (p_ids);
+DECLARE
+  v_tags text[];
+  v_keys text[];
+BEGIN
+  INSERT INTO agenda (id) SELECT DISTINCT child FROM dependency WHERE child = ANY (p_ids);
   DELETE FROM idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
-  DELETE FROM uniq WHERE (tag, key) IN (
+  SELECT array_agg(l.tag), array_agg(l.key) INTO v_tags, v_keys FROM (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
     JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND f.id IN (u.id, u.successor)
+    FOR UPDATE OF u SKIP LOCKED) l;
+  IF v_tags IS NULL THEN RETURN; END IF;
+  DELETE FROM uniq u USING unnest(v_tags, v_keys) AS l(tag, key) WHERE u.tag = l.tag AND u.key = l.key
     -- The other one of the two lives, or may still have the key.
-    WHERE NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
+    AND NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
       EXISTS (SELECT FROM record r WHERE r.id = o.id)
-      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)))
-    FOR UPDATE OF u SKIP LOCKED);
-$function$;
+      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)));
+END $function$;
 
 CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false)
  RETURNS void
@@ -2406,6 +2417,7 @@ END $function$;
 CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
  RETURNS integer
  LANGUAGE plpgsql
+ STABLE
 AS $function$
 DECLARE
   r record;
@@ -4383,6 +4395,7 @@ BEGIN
           RETURNING id, tag, spec
         ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
         INTO v_found, v_ids, v_tags, v_specs;
+      DELETE FROM dependency WHERE child = ANY (v_ids);
       PERFORM forget_keys(v_ids, v_tags, v_specs);
       IF v_found >= p_count THEN
         v_swept := p_count;
@@ -4435,6 +4448,7 @@ BEGIN
     )
     SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
       array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
+    DELETE FROM dependency WHERE child = ANY (v_ids);
     PERFORM forget_keys(v_ids, v_tags, v_specs);
     v_swept := v_swept + v_found;
     EXIT WHEN v_swept >= p_count;
@@ -4506,9 +4520,11 @@ DECLARE
     + (x ->> 'window')::bigint;
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u uniq;
-  h record;
   v_state int;
+  v_lives boolean;
   v_waits boolean;
+  v_at bigint;
+  v_next uuid;
   v_target uuid;
 BEGIN
   o_id := r.id;
@@ -4517,22 +4533,26 @@ BEGIN
     VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
-  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM record WHERE id = u.id) THEN
+  LOOP
+    SELECT holds(u, p_now), h.id IS NOT NULL, h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0, h.at, n.id
+      INTO v_state, v_lives, v_waits, v_at, v_next
+      FROM (SELECT) one
+      LEFT JOIN record h ON h.id = u.id
+      LEFT JOIN record n ON n.id = u.successor AND n.lane = 3 AND n.reason = 'Unique';
+    EXIT WHEN v_lives OR u.successor IS NULL;
     -- The holder has ended and its successor has the key; a window counts from when that could begin.
     u.id := u.successor;
     u.successor := NULL;
     u.until := u.lasts + coalesce((SELECT ready_at FROM record WHERE id = u.id), p_now);
-  END IF;
-  v_state := holds(u, p_now);
-  SELECT * INTO h FROM record WHERE id = u.id;
-  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  END LOOP;
+  v_waits := coalesce(v_state <> 4 AND v_waits, false);
 
   -- One that was given back before it began may have a successor by now: the last contents belong into what runs last.
   IF v_state <> 4 AND (v_policy = 'replace' OR v_policy = 'runAfter' AND NOT v_waits) THEN
-    SELECT id INTO v_target FROM record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
+    v_target := v_next;
   END IF;
   IF v_target IS NULL AND v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
-    v_target := h.id;
+    v_target := u.id;
   END IF;
   IF v_target IS NOT NULL THEN
     IF r.spec::json ->> 'flowId' IS NOT NULL
@@ -4542,15 +4562,17 @@ BEGIN
       RETURN;
     END IF;
     -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
-    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN v_at ELSE least(p_due,
       (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
       RETURN;
     END IF;
-    -- It was claimed while we looked.
-    v_waits := false;
+    -- It was claimed while we looked, by a call that may have ended who held the key before. Each time takes another such call.
+    SELECT t.o_id, t.o_outcome, t.o_after, t.o_due INTO o_id, o_outcome, o_after, o_due
+      FROM take_unique(x, r, p_due, p_now, p_transaction) t;
+    RETURN;
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
@@ -4599,6 +4621,9 @@ BEGIN
       PERFORM look_again(p_id, NULL, p_now);
     ELSE
       DELETE FROM cancel WHERE id = p_id;
+      -- What nothing is known of any more waits for nobody: by one look, for what has ended may begin again.
+      DELETE FROM dependency d WHERE d.child = p_id AND NOT EXISTS (SELECT FROM record l WHERE l.id = d.child)
+        AND NOT EXISTS (SELECT FROM history h WHERE h.id = d.child);
     END IF;
     RETURN;
   END IF;
@@ -4813,7 +4838,7 @@ BEGIN
   FOR v_num IN
     SELECT DISTINCT c.worker FROM claimed c WHERE NOT EXISTS (SELECT FROM worker k WHERE k.num = c.worker)
   LOOP
-    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', 0, p_now);
+    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', -1000000000000000, p_now);
   END LOOP;
   FOR w IN
     SELECT k.* FROM worker k WHERE k.ended AND k.lease_until <= p_now

@@ -104,6 +104,9 @@ const goesOn = (worker: Side) =>
     Effect.flatMap((at) => done(worker, at))
   )
 
+const none = { age: 0, count: Infinity }
+const unkept: Partial<JobStore.NewRecord> = { retention: { completed: none, cancelled: none, dead: none } }
+
 const parts = (id: JobRecord.JobId) => ({ id, other: Harness.newId() })
 
 describe("an enqueue in an open transaction holds up nobody", () => {
@@ -514,6 +517,42 @@ describe("a control call in an open transaction holds up nobody", () => {
     rolledBack: (worker, { id }) => isState(worker, id, "ready")
   })
 
+  for (
+    const [what, action, kept] of [
+      ["the deleting of what", { _tag: "Delete" }, {}],
+      ["the cancelling of what is not kept and", cancel, unkept]
+    ] as const
+  ) {
+    holding(`${what} waits for another record`, {
+      given: ({ worker }) =>
+        Effect.gen(function*() {
+          const parent = yield* running(worker, {})
+          const { id } = yield* enqueue(worker, { ...after(parent.id), ...kept })
+          return { parent, id }
+        }),
+      hold: (caller, { id }) => control(caller, action, id),
+      meanwhile: (worker, { parent }) => Effect.andThen(done(worker, parent), goesOn(worker)),
+      committed: (worker, { id }) => isState(worker, id, "none"),
+      rolledBack: (worker, { id }) => isState(worker, id, "ready")
+    })
+  }
+
+  holding("the deleting of what is dead, and of which another dependency runs", {
+    given: ({ worker }) =>
+      Effect.gen(function*() {
+        const parent = yield* running(worker, {})
+        const other = yield* running(worker, {})
+        const { id } = yield* enqueue(worker, after(parent.id, other.id))
+        yield* done(worker, other, { _tag: "Dead", reason: "Failed" })
+        yield* isState(worker, id, "dead DependencyFailed")
+        return { parent, id }
+      }),
+    hold: (caller, { id }) => control(caller, { _tag: "Delete" }, id),
+    meanwhile: (worker, { parent }) => Effect.andThen(done(worker, parent), goesOn(worker)),
+    committed: (worker, { id }) => isState(worker, id, "none"),
+    rolledBack: (worker, { id }) => isState(worker, id, "dead DependencyFailed")
+  })
+
   holding("the cancelling of one of two that a record waits for", {
     given: ({ worker }) =>
       Effect.gen(function*() {
@@ -735,19 +774,23 @@ describe("an action that meets a record which runs holds up nobody", () => {
   })
 
   /** Claimed by a call that is not over yet, when the action comes to it. */
-  const claimedMeanwhile = (
+  const claimedMeanwhile = <A>(
     name: string,
-    given: Partial<JobStore.NewRecord>,
-    /** Whether the call also completes what it waits for. */
-    waits: boolean,
-    act: (caller: Side, id: JobRecord.JobId) => Effect.Effect<unknown, unknown>
+    given: Partial<JobStore.NewRecord> | {
+      /** What the call also completes. */
+      readonly first: Partial<JobStore.NewRecord>
+      readonly behind: (first: JobRecord.JobId) => Partial<JobStore.NewRecord>
+    },
+    act: (caller: Side, id: JobRecord.JobId) => Effect.Effect<A, unknown>,
+    /** What is so once the action is committed, and the record still runs; where it is not asked, it is settled before. */
+    then?: (worker: Side, acted: A, at: JobStore.AttemptRef) => Effect.Effect<void, unknown>
   ) =>
     it.live(name, () =>
       Effect.gen(function*() {
         const { caller, worker } = yield* sides
         yield* Harness.empty(caller)
-        const parent = waits ? yield* running(worker, {}) : undefined
-        const { id } = yield* enqueue(worker, parent === undefined ? given : after(parent.id))
+        const parent = "first" in given ? yield* running(worker, given.first) : undefined
+        const { id } = yield* enqueue(worker, "first" in given ? given.behind(parent!.id) : given)
         const ended = parent === undefined
           ? "'{}', '{}', '{}', '{}', '{}'"
           : `'{${parent.id}}', '{1}', '{0}', '{1}', '{x}'`
@@ -760,11 +803,11 @@ describe("an action that meets a record which runs holds up nobody", () => {
           yield* Deferred.await(over)
         })))
         const at = yield* Deferred.await(claimed)
-        const acted = yield* Deferred.make<void>()
+        const acted = yield* Deferred.make<A>()
         const end = yield* Deferred.make<void>()
         const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
           act(caller, id).pipe(
-            Effect.andThen(Deferred.succeed(acted, undefined)),
+            Effect.flatMap((did) => Deferred.succeed(acted, did)),
             Effect.andThen(Deferred.await(end))
           )
         ))
@@ -779,23 +822,52 @@ describe("an action that meets a record which runs holds up nobody", () => {
         )
         yield* Deferred.succeed(over, undefined)
         yield* Fiber.join(claims)
-        yield* Deferred.await(acted)
-        yield* done(worker, at).pipe(Effect.ensuring(Deferred.succeed(end, undefined)))
+        const did = yield* Deferred.await(acted)
+        if (then === undefined) yield* Effect.ensuring(done(worker, at), Deferred.succeed(end, undefined))
+        yield* Deferred.succeed(end, undefined)
         yield* Fiber.join(transaction)
+        if (then !== undefined) yield* then(worker, did, at)
+        yield* Harness.assertSound(worker)
       }))
 
-  claimedMeanwhile("a cancel of what is claimed meanwhile", {}, false, (caller, id) => control(caller, cancel, id))
+  claimedMeanwhile("a cancel of what is claimed meanwhile", {}, (caller, id) => control(caller, cancel, id))
   claimedMeanwhile(
     "an enqueue that would replace what is claimed meanwhile",
     unique("u"),
-    false,
     (caller) => enqueue(caller, unique("u", "replace"))
   )
   claimedMeanwhile(
     "what is added before a record that is claimed meanwhile",
-    {},
-    true,
+    { first: {}, behind: (id) => after(id) },
     (caller, id) => enqueue(caller, { dependents: [{ id, name: "d" }] })
+  )
+
+  for (const policy of ["runAfter", "replace"] as const) {
+    claimedMeanwhile(
+      `an enqueue that would replace a successor which is claimed meanwhile waits for that one (${policy})`,
+      { first: unique("u"), behind: () => unique("u", "runAfter") },
+      (caller) => enqueue(caller, unique("u", policy)),
+      (worker, { id, outcome }, at) =>
+        Effect.gen(function*() {
+          assert.strictEqual(outcome, "Inserted")
+          yield* Harness.quiet(worker)
+          yield* isState(worker, id, "blocked Unique")
+          yield* done(worker, at)
+          yield* isState(worker, id, "ready")
+        })
+    )
+  }
+
+  const untilStarted = { unique: { key: "u", until: "started", onConflict: "replace" } } as const
+  claimedMeanwhile(
+    "an enqueue that would replace what is claimed meanwhile, and has its key no more, waits for nobody",
+    untilStarted,
+    (caller) => enqueue(caller, untilStarted),
+    (worker, { id, outcome }) =>
+      Effect.gen(function*() {
+        assert.strictEqual(outcome, "Inserted")
+        yield* isState(worker, id, "ready")
+      })
   )
 })
 
@@ -973,7 +1045,22 @@ describe("a twin that takes a lock in the caller's transaction makes exactly tho
       "v_free boolean;\nBEGIN\n  SELECT * INTO c FROM ${s}.record WHERE id = p_id FOR UPDATE SKIP LOCKED;",
       "v_free boolean;\nBEGIN\n  SELECT * INTO c FROM ${s}.record WHERE id = p_id FOR UPDATE;"
     ]
-  ], ["the cancelling of what waits for another record"])
+  ], [
+    "the cancelling of what waits for another record",
+    "the deleting of what waits for another record",
+    "the cancelling of what is not kept and waits for another record"
+  ])
+
+  twin("a settlement that waits for who forgets what waits for it", [
+    [
+      "  INSERT INTO ${s}.agenda (id) SELECT DISTINCT child FROM ${s}.dependency WHERE child = ANY (p_ids);\n",
+      "  DELETE FROM ${s}.dependency WHERE child = ANY (p_ids);\n"
+    ]
+  ], [
+    "the deleting of what waits for another record",
+    "the cancelling of what is not kept and waits for another record",
+    "the deleting of what is dead, and of which another dependency runs"
+  ])
 
   twin("a settlement that waits for the keys of its children", [
     ["EXCEPTION WHEN lock_not_available THEN\n  RETURN NULL", "EXCEPTION WHEN division_by_zero THEN\n  RETURN NULL"],

@@ -196,6 +196,17 @@ describe("claims of a call that was still under way", () => {
       yield* Harness.assertSound(one)
     }))
 
+  it.live("when its worker left are given back, also by a call of maintenance that began before they did", () =>
+    Effect.gen(function*() {
+      const { caller, id, one, pass } = yield* known
+      yield* claimsIn(caller, Effect.asVoid(Harness.outside(one, one.store.renew({ ...renewal, lease: 0 }))))
+      yield* one.sql.unsafe(`SELECT ${schema}.unclaim(3, (SELECT at FROM ${schema}.record) - 1)`)
+      yield* pass(10_000)
+      yield* one.store.maintain
+      assert.deepInclude(yield* one.store.get(id), { state: "ready", attempt: 0, crashes: 0 })
+      yield* Harness.assertSound(one)
+    }))
+
   it.live("when its worker was taken for dead are rescued", () =>
     Effect.gen(function*() {
       const { caller, id, one, pass } = yield* known

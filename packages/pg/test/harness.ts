@@ -248,6 +248,9 @@ export const unsound = ({ schema: s, sql }: Pick<Side, "schema" | "sql">) =>
           AND NOT EXISTS (SELECT FROM ${s}.record p WHERE p.id = d.parent AND p.flags & 1024 = 1024)
       UNION ALL SELECT format('record %s: waits for others, and does not say so', d.child)
         FROM ${s}.dependency d JOIN ${s}.record r ON r.id = d.child WHERE r.flags & 2048 = 0
+      UNION ALL SELECT format('dependency: %s, which waits for %s, is not there', d.child, d.parent) FROM ${s}.dependency d
+        WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = d.child)
+          AND NOT EXISTS (SELECT FROM ${s}.history h WHERE h.id = d.child)
       UNION ALL SELECT format('record %s: waits for %s, which has come', r.id, r.blocked_on)
         FROM ${s}.record r JOIN ${s}.checkpoint c ON c.id = r.id AND c.name = r.blocked_on
         WHERE r.state = 3 AND r.reason = 'Waitpoint'

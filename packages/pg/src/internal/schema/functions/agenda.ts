@@ -96,7 +96,8 @@ END $$`
 
 /**
  * Looks at one record: whether somebody asked to cancel it, or what it waits for has come already. It locks what it waits
- * for, where that lives, so that its end is told to the record from then on. What is locked is looked at again.
+ * for, where that lives, so that its end is told to the record from then on. What is locked is looked at again. Of one that is gone
+ * it takes away what is left.
  */
 export const tend = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.tend(p_id uuid, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -111,6 +112,9 @@ BEGIN
       PERFORM ${s}.look_again(p_id, NULL, p_now);
     ELSE
       DELETE FROM ${s}.cancel WHERE id = p_id;
+      -- What nothing is known of any more waits for nobody: by one look, for what has ended may begin again.
+      DELETE FROM ${s}.dependency d WHERE d.child = p_id AND NOT EXISTS (SELECT FROM ${s}.record l WHERE l.id = d.child)
+        AND NOT EXISTS (SELECT FROM ${s}.history h WHERE h.id = d.child);
     END IF;
     RETURN;
   END IF;

@@ -4,7 +4,7 @@
  * One action on one record.
  *
  * In a caller's transaction it locks none but waiting records, which claims pass over, and leaves freed slots on the
- * agenda. A record that runs is asked to be cancelled in a row of its own.
+ * agenda, and what a record that is gone waited for. A record that runs is asked to be cancelled in a row of its own.
  */
 export const controlOne = (s: string, channel: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.control_one(
@@ -69,6 +69,7 @@ BEGIN
     -- Whoever waits for it is told that it is gone, not how it ended.
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
+    IF NOT p_transaction THEN DELETE FROM ${s}.dependency WHERE child = p_id; END IF;
     PERFORM ${s}.finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM ${s}.forget(p_id, p_now);
     IF v_awaited THEN PERFORM ${s}.dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
@@ -130,6 +131,7 @@ BEGIN
   SELECT * INTO h FROM ${s}.history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
   IF p_action = 'Delete' THEN
+    IF NOT p_transaction THEN DELETE FROM ${s}.dependency WHERE child = p_id; END IF;
     PERFORM ${s}.forget(p_id, p_now);
     RETURN 'Changed';
   END IF;

@@ -94,8 +94,9 @@ END $$`
 
 /**
  * Claims that were committed after their worker had left, or had been taken for dead: a call of it was still under way, and could
- * not be seen. Who has left gives them back; who is dead is rescued from once more. To have each claim lock its worker's row in
- * place of this would write that row with every exchange.
+ * not be seen. Who has left gives them back, whatever their age: such a claim may have begun after this call did, and no row of
+ * claims names it from here on. Who is dead is rescued from once more. To have each claim lock its worker's row in place of this
+ * would write that row with every exchange.
  */
 export const unclaim = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.unclaim(p_max_crashes int, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
@@ -108,7 +109,7 @@ BEGIN
   FOR v_num IN
     SELECT DISTINCT c.worker FROM ${s}.claimed c WHERE NOT EXISTS (SELECT FROM ${s}.worker k WHERE k.num = c.worker)
   LOOP
-    v_given := v_given + ${s}.give_back(v_num, ${s}.running(v_num, false), '{}', '{}', 0, p_now);
+    v_given := v_given + ${s}.give_back(v_num, ${s}.running(v_num, false), '{}', '{}', ${ofAnyAge}, p_now);
   END LOOP;
   FOR w IN
     SELECT k.* FROM ${s}.worker k WHERE k.ended AND k.lease_until <= p_now
@@ -119,6 +120,9 @@ BEGIN
   END LOOP;
   RETURN v_given;
 END $$`
+
+/** Older than by so many milliseconds is all that runs, also what a clock that was set back since says is yet to begin. */
+const ofAnyAge = -1_000_000_000_000_000
 
 /** What could not start in time is dead. What has begun has no such instant any more. */
 export const expire = (s: string): string => `
@@ -166,6 +170,7 @@ BEGIN
           RETURNING id, tag, spec
         ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
         INTO v_found, v_ids, v_tags, v_specs;
+      DELETE FROM ${s}.dependency WHERE child = ANY (v_ids);
       PERFORM ${s}.forget_keys(v_ids, v_tags, v_specs);
       IF v_found >= p_count THEN
         v_swept := p_count;
@@ -218,6 +223,7 @@ BEGIN
     )
     SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
       array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
+    DELETE FROM ${s}.dependency WHERE child = ANY (v_ids);
     PERFORM ${s}.forget_keys(v_ids, v_tags, v_specs);
     v_swept := v_swept + v_found;
     EXIT WHEN v_swept >= p_count;
@@ -225,21 +231,35 @@ BEGIN
   RETURN v_swept;
 END $$`
 
-/** What records that are gone waited for, and their keys, but for those that somebody's transaction is about to give to another record. */
+/**
+ * What records that are gone waited for, and their keys.
+ *
+ * What they waited for is left to the agenda: whoever ends it writes the edge, and must not wait for a caller's transaction, in which
+ * records may go too. Who is in none takes the edges away before this.
+ *
+ * Keys that somebody's transaction is about to give to another record stay. Unique keys are locked by one statement, and forgotten by
+ * another: what it sees of the other one of the two is no older than the lock.
+ */
 export const forgetKeys = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.forget_keys(p_ids uuid[], p_tags text[], p_specs text[]) RETURNS void LANGUAGE sql AS $$
-  DELETE FROM ${s}.dependency WHERE child = ANY (p_ids);
+CREATE OR REPLACE FUNCTION ${s}.forget_keys(p_ids uuid[], p_tags text[], p_specs text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_tags text[];
+  v_keys text[];
+BEGIN
+  INSERT INTO ${s}.agenda (id) SELECT DISTINCT child FROM ${s}.dependency WHERE child = ANY (p_ids);
   DELETE FROM ${s}.idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM ${s}.idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
-  DELETE FROM ${s}.uniq WHERE (tag, key) IN (
+  SELECT array_agg(l.tag), array_agg(l.key) INTO v_tags, v_keys FROM (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
     JOIN ${s}.uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND f.id IN (u.id, u.successor)
+    FOR UPDATE OF u SKIP LOCKED) l;
+  IF v_tags IS NULL THEN RETURN; END IF;
+  DELETE FROM ${s}.uniq u USING unnest(v_tags, v_keys) AS l(tag, key) WHERE u.tag = l.tag AND u.key = l.key
     -- The other one of the two lives, or may still have the key.
-    WHERE NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
+    AND NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
       EXISTS (SELECT FROM ${s}.record r WHERE r.id = o.id)
-      OR EXISTS (SELECT FROM ${s}.history h WHERE h.id = o.id AND h.flags & 1 = 1)))
-    FOR UPDATE OF u SKIP LOCKED);
-$$`
+      OR EXISTS (SELECT FROM ${s}.history h WHERE h.id = o.id AND h.flags & 1 = 1)));
+END $$`
 
 /** Adds the deltas up, in a bounded chunk. Nobody waits for it: writers only ever append. */
 export const sumCounters = (s: string): string => `

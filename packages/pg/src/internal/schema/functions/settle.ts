@@ -75,7 +75,10 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM ${s}.cancel WHERE id = ANY (v_done); END IF;
-  IF v_forgotten IS NOT NULL THEN PERFORM ${s}.forget_keys(v_forgotten, v_tags, v_specs); END IF;
+  IF v_forgotten IS NOT NULL THEN
+    DELETE FROM ${s}.dependency WHERE child = ANY (v_forgotten);
+    PERFORM ${s}.forget_keys(v_forgotten, v_tags, v_specs);
+  END IF;
   IF v_told IS NOT NULL THEN
     PERFORM pg_notify('${channel}', 'e' || told) FROM unnest(v_told) told;
   END IF;

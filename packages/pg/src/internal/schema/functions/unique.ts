@@ -9,6 +9,9 @@ const windowEnd = `CASE WHEN x ->> 'onConflict' = 'trailing'
  * Takes the unique key of a new record, or does what its policy says of the record that has it: the table of unique
  * conflicts (docs/writing-a-store.md). The key's row names the last holder and its successor; both are believed only while
  * they live, so nothing but another enqueue of the same key ever waits for it.
+ *
+ * No lock but that row's holds the two where they are: the call that ends a holder lets its successor go on, and may claim it.
+ * So they are looked at by one statement, and what has to wait for such a call looks again after it.
  */
 export const takeUnique = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.take_unique(
@@ -21,9 +24,11 @@ DECLARE
   v_until bigint := ${windowEnd};
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u ${s}.uniq;
-  h ${s}.record;
   v_state int;
+  v_lives boolean;
   v_waits boolean;
+  v_at bigint;
+  v_next uuid;
   v_target uuid;
 BEGIN
   o_id := r.id;
@@ -32,22 +37,26 @@ BEGIN
     VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
-  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM ${s}.record WHERE id = u.id) THEN
+  LOOP
+    SELECT ${s}.holds(u, p_now), h.id IS NOT NULL, h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0, h.at, n.id
+      INTO v_state, v_lives, v_waits, v_at, v_next
+      FROM (SELECT) one
+      LEFT JOIN ${s}.record h ON h.id = u.id
+      LEFT JOIN ${s}.record n ON n.id = u.successor AND n.lane = 3 AND n.reason = 'Unique';
+    EXIT WHEN v_lives OR u.successor IS NULL;
     -- The holder has ended and its successor has the key; a window counts from when that could begin.
     u.id := u.successor;
     u.successor := NULL;
     u.until := u.lasts + coalesce((SELECT ready_at FROM ${s}.record WHERE id = u.id), p_now);
-  END IF;
-  v_state := ${s}.holds(u, p_now);
-  SELECT * INTO h FROM ${s}.record WHERE id = u.id;
-  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  END LOOP;
+  v_waits := coalesce(v_state <> 4 AND v_waits, false);
 
   -- One that was given back before it began may have a successor by now: the last contents belong into what runs last.
   IF v_state <> 4 AND (v_policy = 'replace' OR v_policy = 'runAfter' AND NOT v_waits) THEN
-    SELECT id INTO v_target FROM ${s}.record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
+    v_target := v_next;
   END IF;
   IF v_target IS NULL AND v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
-    v_target := h.id;
+    v_target := u.id;
   END IF;
   IF v_target IS NOT NULL THEN
     IF r.spec::json ->> 'flowId' IS NOT NULL
@@ -57,15 +66,17 @@ BEGIN
       RETURN;
     END IF;
     -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
-    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+    IF ${s}.replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN v_at ELSE least(p_due,
       (SELECT enqueued_at FROM ${s}.record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE ${s}.uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
       RETURN;
     END IF;
-    -- It was claimed while we looked.
-    v_waits := false;
+    -- It was claimed while we looked, by a call that may have ended who held the key before. Each time takes another such call.
+    SELECT t.o_id, t.o_outcome, t.o_after, t.o_due INTO o_id, o_outcome, o_after, o_due
+      FROM ${s}.take_unique(x, r, p_due, p_now, p_transaction) t;
+    RETURN;
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
@@ -86,9 +97,12 @@ BEGIN
   END IF;
 END $$`
 
-/** The state in which the named record holds its unique key, NULL when it does not any more. */
+/**
+ * The state in which the named record holds its unique key, NULL when it does not any more. STABLE: it sees what the statement sees
+ * that asks.
+ */
 export const holds = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.holds(u ${s}.uniq, p_now bigint) RETURNS int LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ${s}.holds(u ${s}.uniq, p_now bigint) RETURNS int LANGUAGE plpgsql STABLE AS $$
 DECLARE
   r ${s}.record;
   v_state int;
