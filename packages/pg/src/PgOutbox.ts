@@ -133,6 +133,9 @@ const ofOthers = ({ relay }: Options): string =>
  * Several relays of one name may run. A record that the other store refuses for good stays in the outbox with the reason,
  * is logged once, and holds up nobody; see `waiting`.
  *
+ * A store that is set up wrongly fails over every record: a right is missing, or a password or a schema is another. So one over which
+ * it fails is only refused when it has taken another one in the same step; else all stay, and the relay goes on trying.
+ *
  * **Example**
  *
  * ```ts
@@ -177,47 +180,70 @@ export const handOver = (
     const target = yield* JobStore.JobStore
     const { batch, lease } = settingsOf(options)
     const { schema: s } = client
-    const taken = yield* client.call<Taken>(
-      "relay",
-      `WITH few AS (
-        SELECT num FROM ${s}.outbox WHERE relay = $1 AND refused IS NULL AND taken_until <= ${s}.clock()
-        ORDER BY num LIMIT $2::int FOR UPDATE SKIP LOCKED
-      ), took AS (
-        UPDATE ${s}.outbox o SET taken_until = ${s}.clock() + $3::float8::bigint FROM few WHERE o.num = few.num
-        RETURNING o.num, o.at, o.record
+    const take = (order: "ASC" | "DESC", count: number) =>
+      client.call<Taken>(
+        "relay",
+        `WITH few AS (
+          SELECT num FROM ${s}.outbox WHERE relay = $1 AND refused IS NULL AND taken_until <= ${s}.clock()
+          ORDER BY num ${order} LIMIT $2::int FOR UPDATE SKIP LOCKED
+        ), took AS (
+          UPDATE ${s}.outbox o SET taken_until = ${s}.clock() + $3::float8::bigint FROM few WHERE o.num = few.num
+          RETURNING o.num, o.at, o.record
+        )
+        SELECT num::float8 AS num, (${s}.clock() - at)::float8 AS waited, record FROM took ORDER BY took.num`,
+        [options.relay, count, Math.ceil(Duration.toMillis(lease))]
       )
-      SELECT num::float8 AS num, (${s}.clock() - at)::float8 AS waited, record FROM took ORDER BY took.num`,
-      [options.relay, batch, Math.ceil(Duration.toMillis(lease))]
-    )
     const remove = (some: ReadonlyArray<Taken>) =>
       client.call("relay", `DELETE FROM ${s}.outbox WHERE num = ANY ($1::float8[]::bigint[])`, [
         numbers(some.map(({ num }) => num))
       ])
-    const release = client.call(
-      "relay",
-      `UPDATE ${s}.outbox SET taken_until = 0 WHERE num = ANY ($1::float8[]::bigint[])`,
-      [numbers(taken.map(({ num }) => num))]
-    )
+    const release = (some: ReadonlyArray<Taken>) =>
+      client.call("relay", `UPDATE ${s}.outbox SET taken_until = 0 WHERE num = ANY ($1::float8[]::bigint[])`, [
+        numbers(some.map(({ num }) => num))
+      ])
     const refuse = (one: Taken, reason: string) =>
       Effect.andThen(
         Effect.logError(`the relay ${options.relay} keeps record ${one.num}, which is refused: ${reason}`),
         client.call("relay", `UPDATE ${s}.outbox SET refused = $2 WHERE num = $1::float8::bigint`, [one.num, reason])
       )
 
-    const send = (some: ReadonlyArray<Taken>): Effect.Effect<void, JobError.JobStoreError> =>
+    /** Hands some over, and answers over which of them the other store fails. */
+    const send = (some: ReadonlyArray<Taken>): Effect.Effect<ReadonlyArray<Failed>, JobError.JobStoreError> =>
       Effect.matchEffect(target.enqueue({ records: some.map(({ record, waited }) => decode(record, waited)) }), {
         onSuccess: (answers) => {
           const refused = answers.find((answer) => refusals[answer.outcome] !== undefined)
-          return refused === undefined ? remove(some) : apart(some, refusals[refused.outcome]!(refused.id))
+          if (refused === undefined) return Effect.as(remove(some), [])
+          return some.length > 1 ? apart(some) : Effect.as(refuse(some[0]!, refusals[refused.outcome]!(refused.id)), [])
         },
-        onFailure: (error) => error.isTransient ? Effect.fail(error) : apart(some, error.message)
+        onFailure: (error) =>
+          error.isTransient
+            ? Effect.fail(error)
+            : some.length > 1
+            ? apart(some)
+            : Effect.succeed([{ one: some[0]!, error }])
       })
     /** One of them is refused, and none was stored: now each for itself. */
-    const apart = (some: ReadonlyArray<Taken>, reason: string) =>
-      some.length > 1 ? Effect.forEach(some, (one) => send([one]), { discard: true }) : refuse(some[0]!, reason)
-    if (taken.length > 0) {
-      yield* Effect.tapError(send(taken), () => Effect.ignore(release))
-    }
+    const apart = (some: ReadonlyArray<Taken>) =>
+      Effect.map(Effect.forEach(some, (one) => send([one])), (all) => all.flat())
+
+    const orRelease = <A>(some: ReadonlyArray<Taken>, step: Effect.Effect<A, JobError.JobStoreError>) =>
+      Effect.tapError(step, () => Effect.ignore(release(some)))
+
+    const taken = yield* take("ASC", batch)
+    /** Whether it takes the newest, where it has failed over all others. */
+    const isSound = Effect.gen(function*() {
+      const newest = yield* take("DESC", 1)
+      if (newest.length === 0) return false
+      const failed = yield* orRelease(newest, send(newest))
+      if (failed.length > 0) yield* release(newest)
+      return failed.length === 0
+    })
+    const step = Effect.gen(function*() {
+      const failed = yield* send(taken)
+      if (failed.length === taken.length && !(yield* isSound)) return yield* failed[0]!.error
+      yield* Effect.forEach(failed, ({ error, one }) => refuse(one, error.message), { discard: true })
+    })
+    if (taken.length > 0) yield* orRelease(taken, step)
     return taken.length
   })
 
@@ -257,6 +283,12 @@ interface Taken {
   readonly num: number
   readonly waited: number
   readonly record: string
+}
+
+/** It is refused, or the other store is not what it should be. */
+interface Failed {
+  readonly one: Taken
+  readonly error: JobError.JobStoreError
 }
 
 const settingsOf = ({ batch = 100, lease = "30 seconds", poll = "200 millis" }: RelayOptions) => ({

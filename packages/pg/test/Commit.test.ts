@@ -94,6 +94,29 @@ describe("a commit", () => {
     }))
 
   fact(
+    "whose transaction the server has ended, because it was silent, may be tried again",
+    (one) =>
+      Effect.scoped(Effect.gen(function*() {
+        const silent = yield* Harness.open(schema, {}, {
+          startupOptions: "-c idle_in_transaction_session_timeout=50ms"
+        })
+        const at = yield* Effect.andThen(enqueue(one), claimOne(one))
+        const ended = Effect.gen(function*() {
+          const [{ pid }] = (yield* silent.sql.unsafe<{ pid: number }>("SELECT pg_backend_pid() AS pid")) as [
+            { pid: number }
+          ]
+          const still = one.sql.unsafe("SELECT FROM pg_stat_activity WHERE pid = $1::int", [pid])
+          yield* Harness.until("an end of the session", Effect.map(still, (rows) => rows.length === 0))
+        })
+        const error = yield* Effect.flip(commit(silent, at, Effect.andThen(write(silent, at.id), ended)))
+        assert.instanceOf(error, JobError.JobStoreError)
+        assert.deepStrictEqual([error.reason._tag, error.isTransient], ["Unavailable", true])
+        assert.notInclude(yield* lines(one), at.id)
+        assert.strictEqual(yield* Harness.settle(one, at), "Done")
+      }))
+  )
+
+  fact(
     "makes nobody wait while its effect runs, be it for its record or for its key",
     (one) =>
       Effect.scoped(Effect.gen(function*() {

@@ -1,7 +1,8 @@
 /** Records of which nothing is kept: no history, and all the same nobody takes one for lost. */
 import { assert, describe, it } from "@effect/vitest"
+import type { JobStore } from "capstan"
 import { Effect } from "effect"
-import { batchJson } from "../src/internal/codec.ts"
+import { batchJson, settlementJson } from "../src/internal/codec.ts"
 import * as Harness from "./harness.ts"
 import type { Side } from "./harness.ts"
 
@@ -88,6 +89,45 @@ describe("without history", () => {
         assert.strictEqual(again?.outcome, "Existing")
       }
     }))
+
+  for (const what of ["children of a settlement", "members that are stored again"] as const) {
+    it.live(`${what} are looked for once among what has run, however many they are`, () =>
+      Effect.gen(function*() {
+        const { one } = yield* sides
+        yield* Harness.empty(one)
+        const ran = Harness.record(nothing)
+        yield* one.store.enqueue({ records: [ran] })
+        yield* Harness.settle(one, yield* Harness.claimOne(one))
+        const { fence, id } = yield* Effect.andThen(Harness.enqueue(one), Harness.claimOne(one))
+        const members = [ran.id, ...Array.from({ length: 50 }, Harness.newId)].map((id) =>
+          Harness.record({ id, queue: "children", flowId: "flow" })
+        )
+        const outcome: JobStore.Outcome = { _tag: "WaitForChildren" }
+        const settlement = settlementJson({ id, fence, outcome, finishedAfter: 0, children: members })
+        // Of this session since it has last told of them.
+        const looks = Effect.map(
+          one.sql.unsafe<{ looks: number }>(`
+            SELECT (seq_scan + idx_scan)::int AS looks FROM pg_stat_xact_user_tables
+            WHERE schemaname = '${schema}' AND relname = 'spent'`),
+          ([row]) => row!.looks
+        )
+        const looked = yield* one.sql.withTransaction(Effect.gen(function*() {
+          const before = yield* looks
+          yield* what === "children of a settlement"
+            ? one.sql.unsafe(`SELECT ${schema}.settle_one($1::text::json, ${schema}.clock())`, [
+              JSON.stringify(settlement)
+            ])
+            : one.sql.unsafe(`SELECT outcome FROM ${schema}.enqueue_each($1::text::json, false, false)`, [
+              batchJson({ records: members })
+            ])
+          return (yield* looks) - before
+        }))
+        assert.strictEqual(looked, 1)
+        const children = yield* one.store.query({ where: { queue: "children" }, order: "oldest", limit: 100 })
+        assert.strictEqual(children.records.length, 50, "but for the one that has run")
+        yield* Harness.assertSound(one)
+      }))
+  }
 
   it.live("a settlement is known for a minute after the worker's last", () =>
     Effect.gen(function*() {

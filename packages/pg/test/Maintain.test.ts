@@ -225,6 +225,117 @@ describe("claims of a call that was still under way", () => {
     }))
 })
 
+describe("a running record that a session has locked", () => {
+  const { commit, enqueue, step } = {
+    enqueue: (s: string) => `SELECT ${s}.holds_fence($1::uuid, $2::int, false)`,
+    commit: (s: string) =>
+      `SELECT ${s}.commit_one(json_build_object('id', $1::uuid, 'fence', $2::int, 'after', 0, 'outcome', 'Complete'))`,
+    step: (s: string) =>
+      `SELECT ${s}.write_entries(json_build_array(
+        json_build_object('kind', 'Step', 'id', $1::uuid, 'fence', $2::int, 'name', 'n', 'value', '1')))`
+  }
+  const housekeeping = ({ schema, sql }: Side) => sql.unsafe(`UPDATE ${schema}.housekeeping SET next_at = 0`)
+
+  it.live("is left when its worker is dead, and holds up no other: the next housekeeping rescues it", () =>
+    Effect.gen(function*() {
+      const { caller, one, pass } = yield* sides
+      yield* Harness.empty(one)
+      yield* one.store.enqueue({ records: [Harness.record(), Harness.record()] })
+      const [held, free] = yield* Harness.claim(one, 2)
+      yield* caller.sql.withTransaction(Effect.gen(function*() {
+        yield* caller.sql.unsafe(enqueue(schema), [held!.id, held!.fence])
+        yield* pass(Harness.lease)
+        for (const rescued of [1, 0]) {
+          yield* housekeeping(one)
+          assert.strictEqual((yield* one.store.maintain).rescued, rescued)
+        }
+        assert.deepInclude(yield* one.store.get(held!.id), { state: "running", crashes: 0 })
+        assert.deepInclude(yield* one.store.get(free!.id), { state: "ready", crashes: 1 })
+      }))
+      yield* pass(10_000)
+      assert.strictEqual((yield* one.store.maintain).rescued, 1)
+      assert.deepInclude(yield* one.store.get(held!.id), { state: "ready", crashes: 1 })
+      yield* Harness.assertSound(one)
+    }))
+
+  it.live("is not charged for a death of which another one that its worker held is to blame (P10)", () =>
+    Effect.gen(function*() {
+      const { caller, one, pass } = yield* sides
+      yield* Harness.empty(one)
+      const { id } = yield* Harness.enqueue(one)
+      yield* Harness.claimOne(one)
+      yield* pass(Harness.lease)
+      yield* one.store.maintain
+      yield* Harness.enqueue(one)
+      const [poison, held] = yield* Harness.claim(one, 2)
+      assert.strictEqual(poison!.id, id)
+      yield* caller.sql.withTransaction(Effect.gen(function*() {
+        yield* caller.sql.unsafe(enqueue(schema), [held!.id, held!.fence])
+        yield* pass(Harness.lease)
+        assert.strictEqual((yield* one.store.maintain).rescued, 1)
+      }))
+      yield* pass(10_000)
+      assert.strictEqual((yield* one.store.maintain).rescued, 1)
+      assert.strictEqual((yield* one.store.get(id))?.crashes, 2)
+      assert.deepInclude(yield* one.store.get(held!.id), { state: "ready", crashes: 0 })
+    }))
+
+  it.live("and of which nothing is heard any more is free again: the server ends its transaction", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const s = Harness.schemaName("idle")
+      const ends = (time: string) => `set_config('idle_in_transaction_session_timeout', '${time}', true)`
+      yield* Effect.addFinalizer(() => Effect.promise(() => Harness.drop(s)))
+      yield* Effect.provide(Harness.altered(s, [[ends("10s"), ends("100ms")]]), Harness.client())
+      const side = yield* Harness.open(s)
+      for (const statement of [enqueue, commit, step]) {
+        const at = yield* Effect.andThen(Harness.enqueue(side), Harness.claimOne(side))
+        const locked = yield* Deferred.make<void>()
+        const silent = yield* Effect.forkChild(side.sql.withTransaction(
+          side.sql.unsafe(statement(s), [at.id, at.fence]).pipe(
+            Effect.andThen(Deferred.succeed(locked, undefined)),
+            Effect.andThen(Effect.never)
+          )
+        ))
+        yield* Effect.raceFirst(Deferred.await(locked), Effect.asVoid(Fiber.join(silent)))
+        yield* side.sql.unsafe(`UPDATE ${s}.worker SET lease_until = 0`)
+        yield* Harness.until(
+          `a rescue of the record that is locked by ${statement(s)}`,
+          Effect.andThen(
+            housekeeping(side),
+            Effect.map(side.store.maintain, ({ rescued }) => rescued === 1)
+          )
+        )
+        yield* Fiber.interrupt(silent)
+        yield* Harness.settle(side, yield* Harness.claimOne(side))
+      }
+    })))
+
+  it.live("is locked for no longer than ten seconds of silence, or than a user has set; a user's transaction for as long", () =>
+    Effect.gen(function*() {
+      const { caller: { sql }, one } = yield* sides
+      yield* Harness.empty(one)
+      const { fence, id } = yield* Effect.andThen(Harness.enqueue(one), Harness.claimOne(one))
+      const time = Effect.map(
+        sql.unsafe<{ time: string }>("SELECT current_setting('idle_in_transaction_session_timeout') AS time"),
+        ([row]) => row!.time
+      )
+      const after = (set: string, statement: string) =>
+        sql.withTransaction(
+          sql.unsafe(`SET LOCAL idle_in_transaction_session_timeout = '${set}'`).unprepared.pipe(
+            Effect.andThen(sql.unsafe(statement, [id, fence])),
+            Effect.andThen(time)
+          )
+        )
+      assert.strictEqual(yield* after("0", enqueue(schema)), "10s")
+      assert.strictEqual(yield* after("1min", enqueue(schema)), "10s")
+      assert.strictEqual(yield* after("1d", enqueue(schema)), "10s")
+      assert.strictEqual(yield* after("9s", enqueue(schema)), "9s")
+      assert.strictEqual(yield* after("1500ms", enqueue(schema)), "1500ms")
+      assert.strictEqual(yield* after("0", enqueue(schema).replace("false", "true")), "0")
+      assert.strictEqual(yield* time, "0")
+    }))
+})
+
 describe("keys", () => {
   const keys = ({ sql }: Side) =>
     Effect.map(

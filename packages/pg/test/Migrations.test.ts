@@ -7,7 +7,14 @@ import { Deferred, Effect, Exit, Fiber, Layer, String as Strings } from "effect"
 import { spawnSync } from "node:child_process"
 import { afterAll, expect } from "vitest"
 import * as Migrate from "../src/internal/migrate.ts"
-import { bookkeeping, latest, migrations, record } from "../src/internal/schema/migrations.ts"
+import {
+  bookkeeping,
+  latest,
+  migrations,
+  type Names,
+  record,
+  statementsFrom
+} from "../src/internal/schema/migrations.ts"
 import { dump } from "./dump.ts"
 import * as Harness from "./harness.ts"
 import * as Process from "./process.ts"
@@ -192,6 +199,55 @@ describe("the script", () => {
     }))
 })
 
+/** The tables as they were in a version. */
+const until = (names: Names, version: number): ReadonlyArray<string> => [
+  ...bookkeeping(names.schema),
+  ...migrations.slice(0, version).flatMap((migration) => [
+    ...migration.statements(names),
+    ...migration.last?.(names) ?? [],
+    record(names.schema, migration)
+  ])
+]
+
+describe("the way from release 0.1.0", () => {
+  const from = 2
+
+  it.live("locks no table that is there for all, and for writers its last step alone does", () =>
+    Effect.gen(function*() {
+      const schema = newSchema()
+      const names = { schema: `"${schema}"`, channel: `capstan_${schema}` }
+      yield* execute(...until(names, from))
+      yield* withClient(Effect.gen(function*() {
+        const sql = yield* PgClient.PgClient
+        const before = yield* sql.unsafe<{ oid: number }>(
+          `SELECT oid::int AS oid FROM pg_class WHERE relnamespace = '${schema}'::regnamespace`
+        )
+        const wasThere = new Set(before.map(({ oid }) => oid))
+        // What comes with ROW EXCLUSIVE, or less, holds up none that reads or writes.
+        const locked = Effect.map(
+          sql.unsafe<{ oid: number; name: string; mode: string }>(`
+            SELECT DISTINCT c.oid::int AS oid, split_part(c.relname, '_', 1) AS name, l.mode
+            FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+            WHERE l.pid = pg_backend_pid() AND l.granted AND c.relkind IN ('r', 'p')
+              AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')`),
+          (rows) => new Set(rows.filter(({ oid }) => wasThere.has(oid)).map(({ mode, name }) => `${name} ${mode}`))
+        )
+        const statements = statementsFrom(names, from)
+        yield* sql.withTransaction(Effect.gen(function*() {
+          for (const [i, statement] of statements.entries()) {
+            yield* sql.unsafe(statement).unprepared
+            assert.deepStrictEqual(
+              [...yield* locked],
+              i < statements.length - 1 ? [] : ["history ShareLock"],
+              `after ${statement}`
+            )
+          }
+        }))
+      }))
+      yield* build(schema, { migrate: false })
+    }))
+})
+
 describe("the script from a version", () => {
   const all = Array.from({ length: latest }, (_, i) => i + 1)
 
@@ -201,11 +257,7 @@ describe("the script from a version", () => {
         const schema = newSchema()
         const names = { schema: `"${schema}"`, channel: `capstan_${schema}` }
         yield* execute(
-          ...bookkeeping(names.schema),
-          ...migrations.filter(({ version }) => version <= from).flatMap((migration) => [
-            ...migration.statements(names),
-            record(names.schema, migration)
-          ])
+          ...until(names, from)
         )
         yield* byHand(yield* PgJobStore.migrationScript({ schema, from }))
         yield* build(schema, { migrate: false })

@@ -161,6 +161,73 @@ describe("the outbox", () => {
       assert.strictEqual(yield* handOver(store), 0)
     }))
 
+  const broken: JobStore.Shape["enqueue"] = () =>
+    Effect.fail(
+      new JobError.JobStoreError({
+        reason: new JobError.Incompatible({ operation: "enqueue", detail: "a right is missing" })
+      })
+    )
+
+  fact(
+    "refuses nothing while the other store fails over everything, and hands it over once it is mended",
+    () =>
+      Effect.gen(function*() {
+        const { answers, store } = yield* other
+        const ids = yield* Effect.forEach(
+          [16, 17, 18, 19],
+          (order) => Effect.map(Ship.enqueue({ order }), ({ id }) => id)
+        )
+        // Of one, of some and of all: with nothing behind them, and with something.
+        for (const batch of [1, 2, 4, 100]) {
+          const error = yield* Effect.flip(handOver({ ...store, enqueue: broken }, { batch }))
+          assert.include(error.message, "a right is missing")
+          assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 4, refused: 0 })
+        }
+        assert.strictEqual(yield* handOver(store), 4)
+        assert.deepStrictEqual(answers.map(({ id }) => id), ids)
+      })
+  )
+
+  fact(
+    "refuses a batch over each of which the other store fails, when that takes the newest",
+    () =>
+      Effect.gen(function*() {
+        const { answers, store } = yield* other
+        for (const order of [20, 21]) yield* Ship.enqueue({ order })
+        const picky: JobStore.Shape = {
+          ...store,
+          enqueue: (request) =>
+            request.records.some(({ payload }) => payload === `{"order":20}` || payload === `{"order":21}`)
+              ? broken(request)
+              : store.enqueue(request)
+        }
+        yield* Effect.flip(handOver(picky, { batch: 2 }))
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 2, refused: 0 })
+        const handles = yield* Effect.forEach([22, 23], (order) => Ship.enqueue({ order }))
+        yield* Effect.provide(handOver(picky, { batch: 2 }), Logger.layer([]))
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 1, refused: 2 })
+        assert.strictEqual(yield* handOver(picky, { batch: 2 }), 1)
+        assert.deepStrictEqual(answers.map(({ id }) => id), [handles[1]!.id, handles[0]!.id])
+      })
+  )
+
+  fact("hands over again what was refused, when an operator says so", () =>
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      const { answers, store } = yield* other
+      const [{ id }] = [yield* Ship.enqueue({ order: 24 }), yield* Ship.enqueue({ order: 25 })]
+      const picky: JobStore.Shape = {
+        ...store,
+        enqueue: (request) =>
+          request.records.some(({ payload }) => payload === `{"order":24}`) ? broken(request) : store.enqueue(request)
+      }
+      yield* Effect.provide(handOver(picky), Logger.layer([]))
+      assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, refused: 1 })
+      yield* sql.unsafe(`UPDATE ${schema}.outbox SET refused = NULL, taken_until = 0 WHERE relay = $1`, [here.relay])
+      assert.strictEqual(yield* handOver(store), 1)
+      assert.strictEqual(answers.at(-1)?.id, id)
+    }))
+
   fact(
     "keeps what a record of its batch would have replaced, a member of a flow, and hands over its mates",
     () =>

@@ -2,7 +2,7 @@
 import { PgJobStore } from "@capstan/pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, type JobRecord, Jobs, JobWorker } from "capstan"
-import { Effect, Layer, ManagedRuntime, Option, Schema } from "effect"
+import { Effect, Layer, ManagedRuntime, Option, Redacted, Schema } from "effect"
 import { Client, DatabaseError } from "pg"
 import { afterAll, beforeAll } from "vitest"
 import * as Harness from "./harness.ts"
@@ -114,9 +114,59 @@ describe("capstan.enqueue", () => {
     ["a policy that there is not", "Task", "1", { uniqueKey: "k", onConflict: "drop" }, "option onConflict"],
     ["a window that is none", "Task", "1", { uniqueKey: "k", uniqueUntil: "later" }, "option uniqueUntil"],
     ["tags that are no strings", "Task", "1", { tags: [1] }, "array of strings"],
-    ["headers that are no strings", "Task", "1", { headers: { a: 1 } }, "object of strings"]
+    ["headers that are no strings", "Task", "1", { headers: { a: 1 } }, "object of strings"],
+    [
+      "a mark that is no list",
+      "Task",
+      "1",
+      { sensitive: "/to" },
+      "option sensitive: must be an array of JSON pointers"
+    ],
+    [
+      "marks that are no strings",
+      "Task",
+      "1",
+      { sensitive: [1] },
+      "option sensitive: must be an array of JSON pointers"
+    ],
+    ["marks of what there is not", "Task", "1", { sensitive: { results: [] } }, "or an object of such arrays"],
+    ["a mark of a result that is no list", "Task", "1", { sensitive: { result: "/a" } }, "or an object of such arrays"],
+    ["marks of errors that are no strings", "Task", "1", { sensitive: { error: [1] } }, "or an object of such arrays"]
   ])("refuses %s", async (_, tag, payload, options, says) => {
     assert.include(await refusal(tag, payload, options), says)
+  })
+
+  it("masks what its option says: of the payload, or of that and whatever comes of it", async () => {
+    const token = Schema.Struct({ token: Schema.Redacted(Schema.String) })
+    class Login extends Job.make("Login", { payload: { user: Schema.String }, success: token, queue: "login" }) {}
+    const group = JobGroup.make(Login)
+    const worker = JobWorker.layer(group).pipe(Layer.provide(group.toLayer({
+      Login: ({ user }) => Effect.succeed({ token: Redacted.make(`secret of ${user}`) })
+    })))
+    const options = { queue: "login", sensitive: { payload: ["/user"], result: ["/token"] } }
+    const { id } = await enqueue("Login", `{"user":"ada"}`, options)
+    await runtime.runPromise(Effect.scoped(Effect.gen(function*() {
+      yield* Layer.build(worker)
+      const result = yield* Login.handle(id).await
+      assert.strictEqual(Redacted.value(result.token), "secret of ada")
+    })))
+    const record = await get(id)
+    assert.strictEqual(record.result, `{"token":"<redacted>"}`)
+    assert.strictEqual(record.payload, `{"user":"<redacted>"}`)
+    const stored = async (sensitive: unknown) => {
+      const { id } = await enqueue("Task", "1", { sensitive })
+      const { rows } = await client.query(`SELECT spec::json -> 'sensitive' AS s FROM ${schema}.record WHERE id = $1`, [
+        id
+      ])
+      return rows[0].s
+    }
+    assert.deepStrictEqual(await stored({ error: ["/a"], progress: ["/b/*"] }), {
+      payload: [],
+      result: [],
+      error: ["/a"],
+      progress: ["/b/*"]
+    })
+    assert.deepStrictEqual(await stored(["/a"]), { payload: ["/a"], result: [], error: [], progress: [] })
   })
 
   it("stores nothing of what it refuses, nor of what is rolled back", async () => {

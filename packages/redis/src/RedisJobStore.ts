@@ -130,8 +130,8 @@ export const layer = (
  * **Details**
  *
  * It first counts all records in one script, some microseconds a record, during which the server does nothing else; then it
- * sees to 500 records a call. Answers how many records there are, and how many queues and shelves had lost some. What was in
- * the records alone (`{prefix}:c`, `:h`, `:m`) cannot be made from anything. `JobStore.repair` of a store that is open does the same,
+ * sees to 500 records a call. Answers how many records there are, and how many queues and shelves had lost some. What no
+ * record tells of, as they themselves and schedules, cannot be made from anything. `JobStore.repair` of a store that is open does the same,
  * and says how far it is; `capstan repair` asks first, and has a dry run.
  *
  * @category operations
@@ -173,13 +173,13 @@ const clientOf = Effect.fnUntraced(function*(prefix: string = "capstan", isParti
 const incompatible = (detail: string) =>
   Effect.fail(new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "layer", detail }) }))
 
-/** The same for every client of the same data, which says by which layout it is kept, too; and which partitions it has. */
+/**
+ * The same for every client of the same data, which says by which layout it is kept, too; and which partitions it has. Of data that is
+ * there it only reads: a server whose memory is full refuses what may write, and who makes room must get in.
+ */
 const identityOf = (client: Client): Effect.Effect<readonly [string, string | null], JobError.JobStoreError> =>
   Effect.gen(function*() {
-    const made = (yield* Random.nextIntBetween(0, 2 ** 48)).toString(36)
-    yield* client.send("layer", "HSETNX", client.key, "id", made)
-    yield* client.send("layer", "HSETNX", client.key, "layout", String(layout))
-    const [id, found, partitions] = yield* client.send<[string, string, string | null]>(
+    const read = client.send<[string | null, string | null, string | null]>(
       "layer",
       "HMGET",
       client.key,
@@ -187,6 +187,12 @@ const identityOf = (client: Client): Effect.Effect<readonly [string, string | nu
       "layout",
       "pt"
     )
+    const before = yield* read
+    const made = (yield* Random.nextIntBetween(0, 2 ** 48)).toString(36)
+    const isNew = before[0] === null || before[1] === null
+    if (before[0] === null) yield* client.send("layer", "HSETNX", client.key, "id", made)
+    if (before[1] === null) yield* client.send("layer", "HSETNX", client.key, "layout", String(layout))
+    const [id, found, partitions] = isNew ? yield* read : before
     if (Number(found) === layout) return [`redis:${client.key}:${id}`, partitions] as const
     return yield* incompatible(
       `the data of ${client.key} has layout ${found}, this release wants ${layout}: use its release, or another prefix`

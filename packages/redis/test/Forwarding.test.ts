@@ -161,6 +161,26 @@ const sweptChild = (deaths: Array<Death>, _prefix: string) =>
     assert.deepStrictEqual(yield* Suite.claim("w", 1, "other"), [])
   })
 
+/** A child has changed a record that waits instead of being stored, and the parent names it again. */
+const replacingChild = () =>
+  Effect.gen(function*() {
+    const given = { tag: "P2", queue: "other", delay: 5000 }
+    const unique: JobStore.UniqueClaim = { key: "u", until: "finished", onConflict: "replace" }
+    const holder = yield* Suite.enqueue({ ...given, unique })
+    const parent = yield* Suite.enqueue({ tag: "P0" })
+    const children = [Suite.record({ ...given, unique })]
+    const wait = { _tag: "WaitForChildren", delay: 1000 } as const
+    yield* Suite.settle("w", yield* Suite.claimOne("w"), wait, { children })
+    yield* settleDown
+    yield* Suite.settle("w", yield* Suite.claimOne("w"), { _tag: "WaitForChildren" }, { children })
+    yield* Suite.advance(5000)
+    const attempt = yield* Suite.claimOne("w", "other")
+    assert.strictEqual(attempt.id, holder.id)
+    yield* Suite.settle("w", attempt, Suite.complete)
+    yield* settleDown
+    assert.strictEqual((yield* Suite.claimOne("w")).id, parent.id)
+  })
+
 /** Each forwarder comes second: another one has handed over just before it. */
 const twice = (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
   clients.map((client): Calls => ({
@@ -318,6 +338,8 @@ describe("what is for another partition", () => {
       })
   )
 
+  holds("a child that has changed another record is waited for when it is named again", "replacing", replacingChild)
+
   holds("a flow that a handler starts is refused as one", "flow_refused", flowRefused)
 
   it.effect("a forwarder that comes second answers as the first did", () =>
@@ -338,14 +360,20 @@ describe("what is for another partition", () => {
                 ]
                 seen.push((yield* store.enqueue({ records, whole: records[1]!.id, by })).map(({ outcome }) => outcome))
               }
+              const unique: JobStore.UniqueClaim = { key: "r", until: "finished", onConflict: "replace" }
+              const holder = yield* Suite.enqueue({ tag: "P2", delay: 1000, unique })
+              const records = [Suite.record({ tag: "P2", delay: 1000, unique })]
+              const [replaced] = yield* store.enqueue({ records, by })
+              seen.push([replaced!.outcome])
+              assert.strictEqual(replaced!.id, holder.id)
             }), given)
           yield* exit
           return seen
         })
       const inserted = ["Inserted", "Inserted"]
       const existing = ["Existing", "Existing"]
-      assert.deepStrictEqual(yield* answers({}), [inserted, existing])
-      assert.deepStrictEqual(yield* answers({ altered: twice }), [inserted, existing])
+      assert.deepStrictEqual(yield* answers({}), [inserted, existing, ["Replaced"]])
+      assert.deepStrictEqual(yield* answers({ altered: twice }), [inserted, existing, ["Replaced"]])
     }), 30_000)
 
   holds("what cannot go from one partition to another is refused", "refused", () =>

@@ -246,8 +246,10 @@ describe("lost replies", () => {
     "a record with a key": { concurrency: { key: "k", limit: 1 } },
     "a unique record": { unique: { key: "u", until: "finished", onConflict: "keep" } }
   }
-  /** Of the first call that stores what may run: it runs to its end, and then the reply is lost. */
-  const meanwhile = Effect.gen(function*() {
+  /** Of the first call that stores what may run: it runs to its end, something else happens, and then the reply is lost. */
+  const meanwhile = Effect.fnUntraced(function*(
+    happens: (other: JobStore.Shape) => Effect.Effect<unknown, unknown> = () => Effect.void
+  ) {
     const prefix = Harness.prefixOf("meanwhile")
     const redis = yield* Redis.Redis
     const scope = yield* Effect.scope
@@ -280,7 +282,10 @@ describe("lost replies", () => {
               ran.push(...payloads)
               return payloads.length === 0
                 ? Effect.void
-                : Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+                : Effect.andThen(
+                  Effect.orDie(happens(other)),
+                  Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+                )
             })
       )
     )
@@ -290,7 +295,7 @@ describe("lost replies", () => {
   for (const [name, given] of Object.entries(kinds)) {
     it.live(`of an enqueue of ${name}, which has run meanwhile and is kept no more, store it no second time`, () =>
       Effect.gen(function*() {
-        const { prefix, ran, runs, store } = yield* meanwhile
+        const { prefix, ran, runs, store } = yield* meanwhile()
         const record = Suite.record({ retention: unkept, ...given })
         assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [{ id: record.id, outcome: "Inserted" }])
         assert.deepStrictEqual(ran, ["null"])
@@ -303,7 +308,7 @@ describe("lost replies", () => {
   for (const onConflict of ["replace", "reschedule"] as const) {
     it.live(`of an enqueue whose ${onConflict} has changed a record that has run meanwhile, store it no second time`, () =>
       Effect.gen(function*() {
-        const { other, prefix, ran, runs, store } = yield* meanwhile
+        const { other, prefix, ran, runs, store } = yield* meanwhile()
         const unique = { key: "u", until: "finished", onConflict } as const
         const holder = Suite.record({ payload: "0", delay: 60_000, unique })
         yield* other.enqueue({ records: [holder] })
@@ -314,5 +319,60 @@ describe("lost replies", () => {
         assert.deepStrictEqual(yield* runs, [])
         yield* Harness.empty(prefix)
       }).pipe(Effect.scoped, Effect.provide(Harness.client())))
+  }
+
+  it.live("of an enqueue that cancels others, which has stored a record, cancel nothing that came meanwhile", () =>
+    Effect.gen(function*() {
+      const listens = Suite.record({ queue: "listens", cancelOn: ["on"] })
+      const { other, prefix, ran, store } = yield* meanwhile((other) => other.enqueue({ records: [listens] }))
+      const record = Suite.record()
+      const answers = yield* store.enqueue({ records: [record], cancels: [{ on: "on", reason: "r" }] })
+      assert.deepStrictEqual(answers, [{ id: record.id, outcome: "Inserted" }])
+      assert.lengthOf(ran, 1)
+      assert.strictEqual((yield* other.get(listens.id))?.state, "ready")
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.scoped, Effect.provide(Harness.client())))
+})
+
+describe("a call that is made again under its id", () => {
+  const at = <A, E>(theme: string, run: (store: JobStore.Shape) => Effect.Effect<A, E, JobStore.JobStore>) => {
+    const prefix = Harness.prefixOf(`twice_${theme}`)
+    return Effect.flatMap(JobStore.JobStore, run).pipe(
+      Effect.provide(Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client()))),
+      Effect.ensuring(emptied(prefix))
+    )
+  }
+  for (const onConflict of ["replace", "reschedule"] as const) {
+    const unique = { key: "u", until: "finished", onConflict } as const
+    const holder = Suite.record({ payload: "0", delay: 60_000, unique })
+    const record = Suite.record({ payload: "1", unique })
+    const answer = { id: holder.id, outcome: "Replaced" } as const
+
+    it.live(`is stored no second time when its ${onConflict} has changed a record that has run meanwhile`, () =>
+      at(`ran_${onConflict}`, (store) =>
+        Effect.gen(function*() {
+          yield* store.enqueue({ records: [holder] })
+          assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [answer])
+          yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete)
+          assert.deepStrictEqual(yield* store.enqueue({ records: [record] }), [answer])
+          // Nor does who has the key by now refuse a batch of which it is.
+          yield* store.enqueue({ records: [Suite.record({ unique, flowId: "f", delay: 60_000 })] })
+          const batch = yield* store.enqueue({ records: [record, Suite.record({ queue: "other" })] })
+          assert.deepStrictEqual([batch[0], batch[1]!.outcome], [answer, "Inserted"])
+          assert.isUndefined(yield* store.get(record.id))
+          assert.deepStrictEqual(yield* Suite.claim("w", 9), [])
+        })))
+
+    it.live(`does no second ${onConflict} of a record that has been changed again meanwhile`, () =>
+      at(`newer_${onConflict}`, (store) =>
+        Effect.gen(function*() {
+          yield* store.enqueue({ records: [holder] })
+          assert.deepStrictEqual(yield* store.enqueue({ records: [{ ...record, delay: 30_000 }] }), [answer])
+          const newer = Suite.record({ payload: "2", delay: 50_000, unique })
+          assert.deepStrictEqual(yield* store.enqueue({ records: [newer] }), [answer])
+          const before = yield* store.get(holder.id)
+          assert.deepStrictEqual(yield* store.enqueue({ records: [{ ...record, delay: 30_000 }] }), [answer])
+          assert.deepStrictEqual(yield* store.get(holder.id), before)
+        })))
   }
 })

@@ -3,8 +3,12 @@ import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
 import { JobStore } from "capstan"
 import { Effect, Layer, Option, Stream } from "effect"
+import { Redis } from "effect/persistence"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
+import { Client } from "../src/internal/client.ts"
+import { scripts } from "../src/internal/scripts.ts"
 import * as Harness from "./harness.ts"
+import * as Partitions from "./partitions.ts"
 
 const prefix = Harness.prefixOf("repair")
 const layer = Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client()))
@@ -14,7 +18,12 @@ const layer = Harness.storeOf(prefix).pipe(Layer.provideMerge(Harness.client()))
  * settlements were forgotten.
  */
 const isPrimary = (key: string): boolean =>
-  /^(:[chmrg]|:(cp|lg):.*|:sc|:li|:ks|:gone|:gl|)$/.test(key.slice(prefix.length + 2))
+  /^(:[chmrg]|:(cp|lg|dp):.*|:sc|:li|:ks|:gone|:gl|)$/.test(key.slice(prefix.length + 2))
+
+/** What a key is called whatever the ids of the records are: each fill has others. */
+const nameOf = (key: string): string => key.replace(/:[-\w]{22}$/, ":<id>")
+const named = (keys: ReadonlyArray<string>, names: ReadonlyArray<string>) =>
+  keys.filter((key) => names.includes(nameOf(key)))
 
 const keysOf = Effect.map(
   Harness.send<[string, ReadonlyArray<string>]>("SCAN", "0", "MATCH", `{${prefix}}*`, "COUNT", "100000"),
@@ -132,6 +141,11 @@ const future = (running: JobStore.Claimed) =>
     const settled = yield* Suite.settle("w", running, Suite.complete)
     yield* store.enqueue({ records: [], cancels: [{ on: "on", reason: "r" }] })
     const { cancelled } = (yield* Suite.statsOf("listens")).counts
+    const { records } = yield* store.query({ where: { blockedReason: "Waitpoint" }, order: "oldest", limit: 9 })
+    yield* store.signal({ id: records[0]!.id, waitpoint: "x", value: "1" })
+    const ended = yield* Suite.claim("w", 10, "ends")
+    yield* Effect.forEach(ended, (attempt) => Suite.settle("w", attempt, Suite.complete))
+    const { length: follows } = yield* Suite.claim("w", 10, "other")
     const [back, crashed, shared] = yield* Effect.forEach(["back", "crashed", "shared"], (queue) =>
       Effect.map(Suite.claim("w", 10, queue), (claimed) => claimed.map(({ crashes }) => crashes)))
     return [
@@ -144,6 +158,8 @@ const future = (running: JobStore.Claimed) =>
       unparked,
       settled,
       cancelled,
+      ended.length,
+      follows,
       back,
       crashed,
       shared
@@ -159,6 +175,8 @@ const expected: Effect.Success<ReturnType<typeof future>> = [
   2,
   1,
   "Done",
+  1,
+  2,
   1,
   [0],
   [1],
@@ -182,14 +200,16 @@ describe("repair", () => {
     Effect.gen(function*() {
       yield* Harness.empty(prefix)
       yield* fill
-      const all = (yield* keysOf).filter((key) => !isPrimary(key))
+      const all = [...new Set((yield* keysOf).filter((key) => !isPrimary(key)).map(nameOf))]
       assert.isAbove(all.length, 60)
-      for (const lost of [...all.map((key) => [key]), all]) {
+      for (const names of [...all.map((name) => [name]), all]) {
         yield* Harness.empty(prefix)
         const running = yield* fill
         const before = yield* picture
         const now = yield* keysOf
-        yield* Harness.send("DEL", ...lost)
+        const lost = named(now, names)
+        assert.strictEqual(yield* Harness.send("DEL", ...lost), lost.length)
+        assert.isAtLeast(lost.length, names.length)
         yield* RedisJobStore.repair({ prefix })
         assert.deepStrictEqual(yield* picture, before, `after the loss of ${lost.join(" ")}`)
         for (const key of now) {
@@ -277,20 +297,20 @@ describe("a look at a sample", () => {
       Effect.gen(function*() {
         yield* Harness.empty(prefix)
         yield* fill
-        // Who waits for whom is a part of the records.
-        const all = (yield* keysOf).filter((key) => !isPrimary(key) && !/:d[pw]:/.test(key))
+        const all = [...new Set((yield* keysOf).filter((key) => !isPrimary(key)).map(nameOf))]
         const unnoticed: Array<string> = []
         const { examine } = yield* JobStore.JobStore
-        for (const lost of all) {
+        for (const name of all) {
           yield* Harness.empty(prefix)
           yield* fill
           const before = yield* keysOf
           assert.deepStrictEqual((yield* examine!).map(({ is }) => is), ["ok"])
-          yield* Harness.send("DEL", lost)
+          const lost = named(before, [name])
+          assert.strictEqual(yield* Harness.send("DEL", ...lost), lost.length)
           const [found] = yield* examine!
-          if (found!.is === "ok") unnoticed.push(lost.slice(prefix.length + 2))
+          if (found!.is === "ok") unnoticed.push(name.slice(prefix.length + 2))
           else assert.include(found!.detail, "RedisJobStore.repair")
-          assert.deepStrictEqual(yield* keysOf, before.filter((key) => key !== lost))
+          assert.deepStrictEqual(yield* keysOf, before.filter((key) => !lost.includes(key)))
         }
         // Sizes, and shared keys by name and by when they open: of these no record tells by itself. How much of a chunk has ended:
         // nothing is sought in one that says too little of itself.
@@ -315,6 +335,112 @@ describe("a look at a sample", () => {
       yield* Harness.empty(prefix)
     }).pipe(Effect.provide(layer)))
 })
+
+describe("a list of who waits for a record, that is lost", () => {
+  const lose = Effect.gen(function*() {
+    const lists = (yield* keysOf).filter((one) => one.includes("}:dw:"))
+    assert.strictEqual(yield* Harness.send("DEL", ...lists), 1)
+    return lists
+  })
+  const gone = { age: 0, count: 0 }
+  const ways: ReadonlyArray<readonly [what: string, given: Partial<JobStore.NewRecord>, state: string]> = [
+    ["has ended", {}, "ready"],
+    ["is gone", { retention: { completed: gone, cancelled: gone, dead: gone } }, "dead"]
+  ]
+  for (const [what, given, state] of ways) {
+    it.live(`is missed, and what waits for a record that ${what} meanwhile hears of it`, () =>
+      Effect.gen(function*() {
+        yield* Harness.empty(prefix)
+        const { examine, maintain } = yield* JobStore.JobStore
+        const { id } = yield* Suite.enqueue(given)
+        const after = yield* Suite.enqueue({ queue: "other", dependencies: [{ name: "d", id }] })
+        const lists = yield* lose
+        yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete)
+        yield* maintain
+        assert.strictEqual(yield* Suite.stateOf(after.id), "blocked")
+        const looked = yield* repaired(true)
+        assert.deepStrictEqual([looked.missing, looked.lacking], [1, lists])
+        assert.include((yield* examine!)[0]!.detail, lists[0]!)
+        assert.strictEqual(yield* Suite.stateOf(after.id), "blocked", "a look changes nothing")
+        assert.strictEqual((yield* repaired(false)).missing, 1)
+        assert.strictEqual(yield* Suite.stateOf(after.id), state)
+        assert.deepStrictEqual((yield* examine!).map(({ is }) => is), ["ok"])
+        yield* Harness.empty(prefix)
+      }).pipe(Effect.provide(layer)))
+  }
+
+  it.live("is made anew in a partition, where a record that lies in another one is no record that is gone", () =>
+    Effect.gen(function*() {
+      yield* Harness.emptyAll(prefix)
+      const counts = new Map([["default", 2], ["other", 2]])
+      const choose = ({ tag }: JobStore.NewRecord) => Number(tag.slice(1))
+      yield* Effect.gen(function*() {
+        const ids = yield* Effect.forEach(["P0", "P1"], (tag) => Suite.enqueue({ tag }))
+        const after = yield* Effect.forEach(
+          ids,
+          ({ id }) => Suite.enqueue({ tag: "P0", queue: "other", dependencies: [{ name: "d", id }] })
+        )
+        yield* lose
+        assert.strictEqual((yield* repaired(false)).missing, 1)
+        assert.deepStrictEqual(yield* Effect.forEach(after, ({ id }) => Suite.stateOf(id)), ["blocked", "blocked"])
+        const claimed = yield* Suite.claim("w", 9)
+        yield* Effect.forEach(claimed, (attempt) => Suite.settle("w", attempt, Suite.complete))
+        assert.deepStrictEqual(yield* Effect.forEach(after, ({ id }) => Suite.stateOf(id)), ["ready", "ready"])
+      }).pipe(Effect.provide(Partitions.storeOf(prefix, { counts, choose, many: 2 })))
+      yield* Harness.emptyAll(prefix)
+    }).pipe(Effect.provide(Harness.client())))
+})
+
+describe("what waits for a key", () => {
+  const { complete } = Suite
+  it.live("is given the slot that became free while it was in no list", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const concurrency = { key: "c", limit: 1 }
+      yield* Suite.enqueueMany(3, { concurrency })
+      const first = yield* Suite.claimOne("w")
+      yield* Harness.send("DEL", `{${prefix}}:kw:c`)
+      yield* Suite.settle("w", first, complete)
+      assert.deepStrictEqual(yield* Suite.claim("w", 9), [])
+      assert.strictEqual((yield* repaired(false)).missing, 2)
+      const [second, ...others] = yield* Suite.claim("w", 9)
+      assert.deepStrictEqual(others, [], "no more than the limit")
+      yield* Suite.settle("w", second!, complete)
+      assert.strictEqual((yield* Suite.claim("w", 9)).length, 1)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+
+  it.live("is given a slot of a shared one, also when somebody looks at the key in the midst of a repair", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const concurrency = { key: "@space/k", limit: 1 }
+      yield* Suite.enqueueMany(3, { concurrency })
+      const first = yield* Suite.claimOne("w")
+      yield* Harness.send("DEL", `{${prefix}}:kw:@space/k`)
+      yield* Suite.settle("w", first, complete)
+      const client = new Client(yield* Redis.Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+      yield* client.call("repair", "recount", [])
+      assert.deepStrictEqual(yield* Suite.claim("w", 9), [])
+      yield* client.call("repair", "mend", ["0"])
+      const [second, ...others] = yield* Suite.claim("w", 9)
+      assert.deepStrictEqual(others, [], "no more than the limit")
+      yield* Suite.settle("w", second!, complete)
+      assert.strictEqual((yield* Suite.claim("w", 9)).length, 1)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+})
+
+it.live("a queue whose figures were lost is limited as before", () =>
+  Effect.gen(function*() {
+    yield* Harness.empty(prefix)
+    const { limits } = yield* JobStore.JobStore
+    yield* limits([{ _tag: "Propose", name: "default", release: 1, settings: { concurrency: 1 } }])
+    yield* Suite.enqueueMany(3)
+    yield* Harness.send("DEL", `{${prefix}}:q:default`)
+    yield* repaired(false)
+    assert.strictEqual((yield* Suite.claim("w", 9)).length, 1)
+    yield* Harness.empty(prefix)
+  }).pipe(Effect.provide(layer)))
 
 /** How a record comes to have the unique key that another one has had: the first one is settled before it comes, or after. */
 interface Takeover {
@@ -365,6 +491,27 @@ describe("a unique key that one record took from another", () => {
       }
       yield* Harness.empty(prefix)
     }).pipe(Effect.provide(layer)), 60_000)
+
+  it.live("goes back to who has it also when the contents of that were replaced", () =>
+    Effect.gen(function*() {
+      for (const onConflict of ["trailing", "replace"] as const) {
+        yield* Harness.empty(prefix)
+        const ask = Suite.enqueue({ delay: 1e6, unique: { key: "u", until: window, onConflict } })
+        const { id } = yield* ask
+        if (onConflict === "trailing") {
+          yield* Suite.control({ _tag: "Promote" }, id)
+          yield* Suite.claimOne("w")
+          assert.strictEqual((yield* ask).outcome, "Inserted")
+        }
+        const replaced = yield* ask
+        assert.strictEqual(replaced.outcome, "Replaced")
+        yield* Harness.send("DEL", `{${prefix}}:u`)
+        assert.strictEqual((yield* repaired(true)).missing, 1, onConflict)
+        assert.strictEqual((yield* repaired(false)).missing, 1, onConflict)
+        assert.deepStrictEqual(yield* ask, replaced)
+      }
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
 
   it.live("is free, and missed by nobody, when that one is cancelled", () =>
     Effect.gen(function*() {

@@ -27,8 +27,13 @@ export const retentionOf = (retention: JobRecord.Retention): string | null =>
     // JSON has no Infinity: null keeps for ever, and does not count. The schema knows by the 0 that nothing is kept.
     : JSON.stringify(outcomes.map((outcome) => {
       const { age, count } = retention[outcome]
-      return count === 0 ? [0, null] : [age, count]
+      return count === 0 ? [0, null] : [age > longest ? null : age, count > most ? null : count]
     }))
+
+/** What a column of history holds. Nobody keeps more, or sees the end of it: it is no bound. */
+const most = 2 ** 31 - 1
+/** Of what an instant can be. */
+const longest = 8.64e15
 
 /** The rest of a record. */
 interface Spec {

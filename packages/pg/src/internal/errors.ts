@@ -3,10 +3,10 @@ import { JobError } from "capstan"
 import type { SqlError } from "effect/sql/SqlError"
 
 /**
- * Server shut down, out of connections or resources, cannot connect now, or a standby that is not the primary yet (25006):
- * another try may succeed.
+ * Server shut down, out of connections or resources, cannot connect now, a standby that is not the primary yet (25006), or a
+ * transaction that the server has ended because its client was silent or it took too long (25P03, 25P04): another try may succeed.
  */
-const away = /^(53|57P|58|25006$)/
+const away = /^(53|57P|58|25006$|25P0[34]$)/
 /** No such table, function or column, or another type of it: the schema is not the one that this code wants. */
 const misfit = /^(42|3F)/
 

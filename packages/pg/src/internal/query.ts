@@ -254,7 +254,7 @@ export const stats = (s: string): string => `
 export const clock = (s: string): string => `SELECT ${s}.clock()::float8 AS now`
 
 export const workers = (s: string): string => `
-  SELECT w.id, w.queues, w.process, (w.lease_until - ${s}.clock())::float8 AS lease_left,
+  SELECT w.id, w.queues, (SELECT p.told FROM ${s}.process p WHERE p.worker = w.num) AS process, (w.lease_until - ${s}.clock())::float8 AS lease_left,
     (SELECT count(DISTINCT r.id) FROM ${s}.claimed c, unnest(c.ids) AS u(id) JOIN ${s}.record r ON r.id = u.id
       WHERE c.worker = w.num AND r.worker = w.num)::int AS holds, ${s}.clock()::float8 AS now
   FROM ${s}.worker w ORDER BY w.num`

@@ -33,7 +33,10 @@ export const layout = 1
 const several = `local S, TAG = string.match(P, '^{[^/}]*') .. '}', (string.match(P, '/(%d+)}$') or '0') .. '|'`
 const single = "local S, TAG = P, ''"
 
-/** May run where memory is full, so that work goes on and makes room: all but what adds records. */
+/**
+ * May run where memory is full, so that work goes on and makes room: all but what adds records. What comes from another partition
+ * was accepted there: refused, it would fill that one, and hold up the ends that are told behind it.
+ */
 const always = "#!lua flags=allow-oom"
 const withRoom = "#!lua"
 
@@ -142,10 +145,10 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     results: make(always, context, reading, results),
     dependencies: make(always, context, library, dependencies),
     stats: make(always, context, reading, stats),
-    limits: make(withRoom, context, library, change),
+    limits: make(always, context, library, change),
     keys: make(always, context, library, keys),
     schedules: make(always, schedules),
-    putSchedule: make(withRoom, context, scheduleText, putSchedule),
+    putSchedule: make(always, context, scheduleText, putSchedule),
     listen: make(always, listen),
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mending, mend),
@@ -153,7 +156,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     reshelve: make(always, reshelve),
     tick: make(withRoom, context, library, scheduleText, tick),
     outgoing: make(always, forward.outgoing),
-    receive: make(withRoom, context, library, all, forward.receive),
+    receive: make(always, context, library, all, forward.receive),
     sent: make(always, forward.sent),
     whereabouts: make(always, forward.whereabouts),
     spare: make(always, forward.spare),

@@ -121,30 +121,32 @@ export const make = Effect.fnUntraced(function*(
     )
 
   /**
-   * What is to be answered of records that have been stored and are not there, which sent again would run again: those that have run
-   * to their end meanwhile and are kept no more, and those whose contents went into another record. A member of a flow may be
-   * stored again under its id.
+   * Whether some of the records have been stored; and what is to be answered of those that are not there, which sent again would run
+   * again: those that have run to their end meanwhile and are kept no more, and those whose contents went into another record. A
+   * member of a flow may be stored again under its id.
    */
-  const answersOfGone = (records: ReadonlyArray<JobStore.NewRecord>) => {
-    const answers = new Map<JobStore.NewRecord, JobStore.Enqueued>()
+  const whereabouts = (records: ReadonlyArray<JobStore.NewRecord>) => {
+    const known = new Map<JobStore.NewRecord, JobStore.Enqueued>()
     const sent = records.filter(({ flowId }) => flowId === undefined)
-    if (sent.length === 0) return Effect.succeed(answers)
+    if (sent.length === 0) return Effect.succeed({ isStored: false, known })
     return Effect.map(
       client.call<string>("enqueue", "whereabouts", sent.map(({ id }) => Codec.packId(id))),
       (reply) => {
-        reply.split(",").forEach((where, i) => {
+        const found = reply.split(",")
+        found.forEach((where, i) => {
           const record = sent[i]!
-          if (where === "gone") answers.set(record, { id: record.id, outcome: "Inserted" })
-          else if (where.length === packed) answers.set(record, { id: Ids.unpack(where), outcome: "Replaced" })
+          if (where === "gone") known.set(record, { id: record.id, outcome: "Inserted" })
+          else if (where.length === packed) known.set(record, { id: Ids.unpack(where), outcome: "Replaced" })
         })
-        return answers
+        return { isStored: found.some((where) => where !== ""), known }
       }
     )
   }
 
+  /** Some records, or a copy of all of them: the call has been done, and what else it does is not done again. */
   const callAgain = (records: ReadonlyArray<JobStore.NewRecord>, call: Sends): Answers =>
-    Effect.flatMap(answersOfGone(records), (known) => {
-      if (known.size === 0) return call(records)
+    Effect.flatMap(whereabouts(records), ({ isStored, known }) => {
+      if (known.size === 0) return call(isStored ? [...records] : records)
       const rest = records.filter((record) => !known.has(record))
       const others = rest.length === 0 ? Effect.succeed([]) : call(rest)
       return Effect.map(others, (answers) => {
@@ -184,7 +186,7 @@ export const make = Effect.fnUntraced(function*(
   const storePlain = (records: ReadonlyArray<JobStore.NewRecord>) => sending(records, enqueuePlain)
   const storeSpecial = (request: JobStore.EnqueueRequest) =>
     sending(request.records, (records) =>
-      // Where some of them have been stored, the events have happened.
+      // Where some of them have been stored, the events have happened: then it is another array.
       enqueueSpecial(
         records === request.records ? request : { ...request, records, cancels: undefined, completes: undefined }
       ))

@@ -45,6 +45,11 @@ export interface Migration {
   /** The oldest version of the code that can work on the schema after this step. */
   readonly readableBy: number
   readonly statements: (names: Names) => ReadonlyArray<string>
+  /**
+   * What makes writers wait until the end of the transaction. It comes after all else, which may read for long, and takes no lock
+   * that an exchange has while it waits for it.
+   */
+  readonly last?: (names: Names) => ReadonlyArray<string>
 }
 
 /**
@@ -135,12 +140,12 @@ BEGIN
   END LOOP;
 END $do$`
 
-/** Release 0.1.0 has one that knows the event alone. Without a notice where there is none. */
-const dropHappen = ({ schema }: Names): string => `
+/** What release 0.1.0 has and nobody calls from outside: a function that others took the place of. Without a notice where there is none. */
+const drop = ({ schema }: Names, name: string): string => `
 DO $do$
 BEGIN
-  IF to_regprocedure('${schema}.happen(json, bigint, boolean)') IS NOT NULL THEN
-    DROP FUNCTION ${schema}.happen(json, bigint, boolean);
+  IF to_regprocedure('${schema}.${name}') IS NOT NULL THEN
+    DROP FUNCTION ${schema}.${name};
   END IF;
 END $do$`
 
@@ -156,13 +161,19 @@ export const migrations: ReadonlyArray<Migration> = [
     version: 2,
     name: "lists",
     readableBy: 1,
-    statements: ({ schema }) => lists(schema)
+    statements: () => [],
+    last: ({ schema }) => lists(schema)
   },
   {
     version: 3,
     name: "pages",
     readableBy: 1,
-    statements: (names) => [...processes(names.schema), ...reasons(names.schema), dropHappen(names)]
+    statements: (names) => [
+      ...processes(names.schema),
+      drop(names, "happen(json, bigint, boolean)"),
+      drop(names, "was_stored(uuid)")
+    ],
+    last: ({ schema }) => reasons(schema)
   },
   {
     version: 4,
@@ -176,15 +187,15 @@ export const migrations: ReadonlyArray<Migration> = [
 export const latest = migrations.at(-1)!.version
 
 /** All that brings a schema of a version to this release's: the steps that it lacks, and the functions of this release. */
-export const statementsFrom = (names: Names, from: number): ReadonlyArray<string> =>
-  from >= latest ? [] : [
-    ...migrations.filter(({ version }) => version > from).flatMap((migration) => [
-      ...migration.statements(names),
-      record(names.schema, migration)
-    ]),
+export const statementsFrom = (names: Names, from: number): ReadonlyArray<string> => {
+  const missing = migrations.filter(({ version }) => version > from)
+  return from >= latest ? [] : [
+    ...missing.flatMap((migration) => [...migration.statements(names), record(names.schema, migration)]),
     ...functions(names),
-    ...settings(names)
+    ...settings(names),
+    ...missing.flatMap(({ last }) => last?.(names) ?? [])
   ]
+}
 
 /**
  * The same as a script, for whoever runs migrations by hand. It does what the layer does: one transaction, one

@@ -43,7 +43,10 @@ end
 -- How a record has ended.
 local function answerOf(row)
   local its = row.more or {}
-  if row.state == COMPLETED then return row.hasResult and 'c' .. call('HGET', P .. ':r', row.id) or 'n' end
+  if row.state == COMPLETED then
+    local result = row.hasResult and call('HGET', P .. ':r', row.id)
+    return result and 'c' .. result or 'n'
+  end
   if row.state == CANCELLED then return 'x' .. (its.cancel or '') end
   local failure = its.failures and its.failures[#its.failures]
   return 'd{"reason":"' .. (its.deadReason or 'Defect') .. '"' .. (failure and ',"failure":' .. failure or '') .. '}'

@@ -73,9 +73,6 @@ end
 
 function take.record(id, edge, text)
   local spec = cjson.decode(text)
-  local changed = spec.unique and call('HGET', P .. ':call', id)
-  if changed then return id .. ',Replaced,' .. changed end
-
   -- Sent again because a reply was lost, and run to its end meanwhile. A member of a flow may be stored again under its id.
   if not spec.flow and call('HEXISTS', P .. ':gone', id) == 1 then
     -- Who waits for it is told, in case that its end has not been told to this edge.
@@ -133,6 +130,8 @@ local known = {}
 
 function known.record(id, text)
   local spec = cjson.decode(text)
+  local changed = changedBy(spec)
+  if changed then return id .. ',Replaced,' .. changed end
   local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
   return id .. ',' .. (row and row.id ~= id and 'Existing,' .. row.id or 'Inserted,' .. id)
 end

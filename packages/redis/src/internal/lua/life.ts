@@ -198,7 +198,7 @@ local function byWaiting(keys)
 end
 
 -- Gives freed slots of a key to the next records that wait for them.
-local function handOver(key, slot)
+function L.handOver(key, slot)
   while slot.used < slot.limit do
     local first = call('ZPOPMIN', P .. ':kw:' .. key)
     if #first == 0 then return end
@@ -214,7 +214,7 @@ function L.freeSlot(row)
   if L.isShared(key) then return L.freeShared(row, key) end
   local slot = L.slotOf(key)
   slot.used = slot.used - 1
-  handOver(key, slot)
+  L.handOver(key, slot)
 end
 
 -- The same for records that have completed: keys of one job, shared ones, and how many of each. Where nobody waits it takes a
@@ -230,7 +230,7 @@ function L.freeSlots(own, shared, many)
     for _, key in ipairs(waited) do
       local slot = L.slotOf(key)
       slot.used = slot.used - many[key]
-      handOver(key, slot)
+      L.handOver(key, slot)
     end
   end
   L.readKeys(shared)

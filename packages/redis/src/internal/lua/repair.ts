@@ -96,6 +96,7 @@ for _, name in ipairs(call('SMEMBERS', P .. ':qs')) do
   local many = parkedOf[name] or 0
   parkedNow = parkedNow + many
   call('HSET', key, 'k', many)
+  if call('HEXISTS', P .. ':li', name) == 1 then call('HSET', key, 'm', 1) end
 end
 call('HSET', P, 'pk', parkedNow, 'mt', string.format('%.0f', now))
 call('DEL', P .. ':ku', P .. ':kl')
@@ -167,6 +168,10 @@ return { total, broken }
 /** Puts a record into every index that it belongs to. `broken` is filled by who uses it. */
 export const mending = String.raw`
 local broken, logs = {}, {}
+-- Keys that are waited for, and the limit that a record of each carries; edges of which nobody would tell the end.
+local waiting, unheard = {}, {}
+-- Called for a key that lacks something which is not added at once: set by who uses it.
+local lacks
 
 local function mendLog(row)
   local text = logs[row.chunk] or call('GET', P .. ':o:' .. row.chunk) or ''
@@ -204,13 +209,21 @@ local waits = {
     local its = row.more
     call('ZADD', P .. ':b:' .. its.blocked, row.chunk, row.id)
     if its.wakes then call('ZADD', P .. ':d:' .. queueOf(row), row.at, row.id) end
-    if its.blocked == 'ConcurrencyKey' then call('ZADD', P .. ':kw:' .. its.on, rank(row), row.id)
+    if its.blocked == 'ConcurrencyKey' then
+      call('ZADD', P .. ':kw:' .. its.on, rank(row), row.id)
+      waiting[its.on] = its.limit
     elseif its.blocked == 'NoHandler' or its.blocked == 'NewerPayload' then
       local kind = kindOf(row.kind)
       call('ZADD', P .. ':pk:' .. kind.tag, kind.version, row.id)
     end
   end
 }
+
+-- Whether it has what it had of its own.
+local function isWhole(id)
+  local hot = call('HGET', H, id)
+  return not hot or select(2, struct.unpack(LAYOUT, hot)) % 2 == 0 or call('HEXISTS', M, id) == 1
+end
 
 -- Whether a record has its unique key by right.
 local function hasUnique(row)
@@ -233,6 +246,31 @@ local function mendKeys(row)
   end
 end
 
+local lists = {}
+-- Whether the list of who waits for a record has an edge. Many may wait for one: its list is read once.
+local function isAwaited(id, entry)
+  if not lists[id] then
+    lists[id] = {}
+    for _, each in ipairs(call('LRANGE', P .. ':dw:' .. id, 0, -1)) do lists[id][each] = true end
+  end
+  return lists[id][entry]
+end
+
+-- Notes open edges that are not in the list of whom they wait for. Who is not here is gone; or it lies in another partition, of
+-- which nothing is known here.
+local function mendEdges(row)
+  if (row.more.pending or 0) == 0 then return end
+  local edges = call('HGETALL', P .. ':dp:' .. row.id)
+  for i = 1, #edges, 2 do
+    local id, _, _, answer = partsOf(edges[i + 1])
+    local entry = row.id .. edges[i]
+    if answer == '' and not isAwaited(id, entry) and isWhole(id) and (load(id) or TAG == '') then
+      lacks(P .. ':dw:' .. id)
+      unheard[#unheard + 1] = { id = id, entry = entry }
+    end
+  end
+end
+
 local function mendRecord(row)
   local queue = queueOf(row)
   mendLog(row)
@@ -243,13 +281,10 @@ local function mendRecord(row)
   else
     waits[row.state](row, queue)
   end
-  if row.more then mendKeys(row) end
-end
-
--- Whether it has what it had of its own.
-local function isWhole(id)
-  local hot = call('HGET', H, id)
-  return not hot or select(2, struct.unpack(LAYOUT, hot)) % 2 == 0 or call('HEXISTS', M, id) == 1
+  if row.more then
+    mendKeys(row)
+    mendEdges(row)
+  end
 end
 
 local function knowsItsWaits(row)
@@ -265,15 +300,18 @@ end
 
 /**
  * Sees to some records. ARGV: cursor, then what is broken. Records of a broken lane come back by their place, those of a
- * broken shelf are sorted first. Answers the next cursor, how many it has seen, how many of them were missing in an index, and how
- * many have lost a part of their own.
+ * broken shelf are sorted first. What waits for an end that nobody would tell, or for a slot that nobody would give it, goes on.
+ * Answers the next cursor, how many it has seen, how many of them were missing in an index, and how many have lost a part of their
+ * own.
  *
- * Cost: some ten commands a record, 500 records a call; safe while workers work.
+ * Cost: some ten commands a record and one for each that it waits for, 500 records a call; safe while workers work.
  */
 export const mend = String.raw`
 for i = 2, #ARGV do broken[ARGV[i]] = true end
 local write, isAdded = call, false
 local adds = { ZADD = true, SADD = true, HSETNX = true }
+
+function lacks() isAdded = true end
 
 local function added(command, key, ...)
   local answer = write(command, key, ...)
@@ -296,6 +334,22 @@ for _, id in ipairs(ids) do
     lost = lost + 1
   end
 end
+for _, each in ipairs(unheard) do
+  local answer = L.watch(load(each.id), each.entry)
+  if answer ~= '' then L.closeEdge(each.entry, answer) end
+end
+-- A slot that was freed while nobody was known to wait for it was handed to nobody.
+for key, limit in pairs(waiting) do
+  if L.isShared(key) then
+    L.keyOf(key).w = call('ZCARD', P .. ':kw:' .. key)
+    L.fillKey(key)
+  else
+    local slot = L.slotOf(key)
+    -- Of a key that nobody uses none is kept.
+    if not slot.kept then slot.limit = limit end
+    L.handOver(key, slot)
+  end
+end
 flush()
 close()
 return { cursor, #ids, missing, lost }
@@ -309,7 +363,8 @@ return { cursor, #ids, missing, lost }
  * Answers how many records there are, at how many was looked, how many of them have lost a part of their own, how many are in not
  * all of their indexes, what is missing, and the next cursor.
  *
- * Cost: some ten commands a record, a read of the piece of the log for each that has one of its own, three commands a lane.
+ * Cost: some ten commands a record and one for each that it waits for, a read of the piece of the log for each that has one of its
+ * own, three commands a lane.
  */
 export const examine = String.raw`
 local ask, missing, names, isMissed = call, {}, {}, false
@@ -319,6 +374,7 @@ local function miss(key)
   if not missing[key] then names[#names + 1] = key end
   missing[key] = true
 end
+lacks = miss
 
 local function last(...) return (select(select('#', ...), ...)) end
 

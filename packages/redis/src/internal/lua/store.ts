@@ -8,6 +8,9 @@ local function knownAs(spec)
   return id and load(id) or nil
 end
 
+-- The record that such a call has changed instead of storing its own, which has perhaps run, or been changed again, since.
+local function changedBy(spec) return spec.unique and call('HGET', P .. ':call', spec.id) end
+
 -- Where a record of this spec runs from, and since when.
 local function dueOf(spec) return spec.runAt or now + spec.delay end
 
@@ -114,6 +117,8 @@ local function replace(row, spec)
     'failures' }) do
     after[name] = before[name]
   end
+  -- Contents change neither who has the key nor until when: repair gives it back by this.
+  after.unique.heldUntil, after.unique.lost = before.unique.heldUntil, before.unique.lost
   row.more = after
   headOf(row)
   local kind = kindOf(intern(spec.kind))
@@ -193,6 +198,8 @@ local function enqueueOne(spec)
   if spec.to then return L.send(spec, '') end
   local known = knownAs(spec)
   if known then return 'Existing', known.id end
+  local changed = changedBy(spec)
+  if changed then return 'Replaced', changed end
   local holder = spec.unique and L.holder(spec.tag, spec.unique.key)
   if holder then return resolve(holder, spec) end
   insert(spec)
@@ -296,7 +303,7 @@ local function conflictsOf(specs, isWhole)
     found[i] = outcome .. ',' .. id
   end
   for i, spec in ipairs(specs) do
-    local isKnown = (spec.unique or spec.dependents) and knownAs(spec)
+    local isKnown = (spec.unique or spec.dependents) and (knownAs(spec) or changedBy(spec))
     local begun = not isKnown and L.begunOf(spec.dependents)
     if begun then add(i, 'Begun', begun) end
     if spec.unique and not isKnown then

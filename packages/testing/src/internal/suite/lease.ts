@@ -202,6 +202,23 @@ export const leaseFacts: ReadonlyArray<H.Fact> = [
       assert.strictEqual((yield* H.enqueue(given)).outcome, "Inserted")
     })
   ),
+  fact("a retention beyond any number that a store counts to keeps all: by count, and by age", function*() {
+    const ends = { completed: H.complete, cancelled: { _tag: "Cancel", reason: "r" }, dead: H.dead } as const
+    const keeps: ReadonlyArray<JobRecord.Keep> = [
+      { age: Infinity, count: 2 ** 31 },
+      { age: Infinity, count: Number.MAX_SAFE_INTEGER },
+      { age: 1e16, count: Infinity },
+      { age: 1e30, count: 2 }
+    ]
+    for (const keep of keeps) {
+      for (const end of ["completed", "cancelled", "dead"] as const) {
+        const { id } = yield* H.enqueue({ retention: { completed: keep, cancelled: keep, dead: keep } })
+        assert.strictEqual(yield* H.settle("w", yield* H.claimOne("w"), ends[end]), "Done")
+        yield* H.maintainAll
+        assert.strictEqual((yield* H.get(id)).state, end)
+      }
+    }
+  }),
   fact("a sweep of more than one call takes says that there is more to do", function*() {
     const keep: JobRecord.Keep = { age: Infinity, count: 100 }
     yield* H.enqueueMany(2600, { retention: { completed: keep, cancelled: keep, dead: keep } })

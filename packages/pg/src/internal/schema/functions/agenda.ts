@@ -213,7 +213,9 @@ BEGIN
     PERFORM FROM ${s}.record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
     IF NOT FOUND AND EXISTS (SELECT FROM ${s}.record WHERE id = v_waiter) THEN RETURN false; END IF;
   END LOOP;
-  v_id := ${s}.enqueue_at_once(x, p_now);
+  -- It may be there twice.
+  IF x -> 'again' IS NOT NULL THEN v_id := (${s}.stored_before(ARRAY[p_id]) ->> p_id::text)::uuid; END IF;
+  v_id := coalesce(v_id, ${s}.enqueue_at_once(x, p_now));
   IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
   INSERT INTO ${s}.dependency (child, parent, on_failure, name)
     SELECT child, v_id, on_failure, CASE WHEN on_failure = 3 THEN v_id::text ELSE name END

@@ -108,18 +108,15 @@ DECLARE
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
   v_after uuid;
-  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  -- What an attempt stores again, which runs again, may have ended meanwhile: the caller has passed over what \`stored_before\` knows.
   v_again boolean := p_again OR x -> 'again' IS NOT NULL;
   -- It is dead as soon as it is stored when one of them has failed.
   v_depends boolean := json_array_length(coalesce(x -> 'dependencies', '[]')) > 0;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF ${s}.is_stored(o_id, v_again OR v_depends, p_now) OR v_again AND ${s}.was_stored(o_id) THEN
-    -- Another record got its contents, and has perhaps run with them meanwhile.
-    SELECT p.ids[2] INTO v_owner FROM ${s}.spent p WHERE v_again AND p.worker = -1 AND p.ids[1] = o_id LIMIT 1;
-    o_outcome := CASE WHEN v_owner IS NULL THEN 'Existing' ELSE 'Replaced' END;
-    o_id := coalesce(v_owner, o_id);
+  IF ${s}.is_stored(o_id, v_again OR v_depends, p_now) THEN
+    o_outcome := 'Existing';
     RETURN;
   END IF;
   IF x -> 'dependents' IS NOT NULL THEN
@@ -236,13 +233,28 @@ BEGIN
 END $$`
 
 /**
- * Whether a record had this id that has run meanwhile, and of which nothing is kept; or one came with it whose contents another
- * record got. It looks at all of the last minute.
+ * Of records that may have been stored before, those that were, but for what history has: by id the record itself, or another one that
+ * got its contents, and has perhaps run with them meanwhile. NULL where there is none.
+ *
+ * What has run, and of which nothing is kept, is found by one look at all of the last minute: so for many at once, and only where
+ * some of them do not live. What lives at that instant may have ended a moment later, so the caller passes it over as well.
  */
-export const wasStored = (s: string): string => `
-CREATE OR REPLACE FUNCTION ${s}.was_stored(p_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+export const storedBefore = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.stored_before(p_ids uuid[]) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_live jsonb;
+  v_rest uuid[];
 BEGIN
-  RETURN EXISTS (SELECT FROM ${s}.gone WHERE id = p_id) OR EXISTS (SELECT FROM ${s}.spent WHERE p_id = ANY (ids));
+  IF p_ids = '{}' THEN RETURN NULL; END IF;
+  SELECT jsonb_object_agg(id, id) INTO v_live FROM ${s}.record WHERE id = ANY (p_ids);
+  v_rest := ARRAY(SELECT id FROM unnest(p_ids) AS g(id) WHERE v_live IS NULL OR NOT v_live ? id::text);
+  IF v_rest = '{}' THEN RETURN v_live; END IF;
+  RETURN nullif(coalesce(v_live, '{}') || (
+    SELECT coalesce(jsonb_object_agg(id, owner), '{}') FROM (
+      SELECT id, id AS owner FROM ${s}.gone WHERE id = ANY (v_rest)
+      -- In these words a lookup in a table of them, which the planner would turn into a join.
+      UNION ALL SELECT u.id, CASE WHEN p.worker = -1 THEN p.ids[2] ELSE u.id END
+        FROM ${s}.spent p, unnest(p.ids) AS u(id) WHERE (u.id IN (SELECT unnest(v_rest))) IS TRUE) f), '{}');
 END $$`
 
 /**
@@ -290,6 +302,7 @@ DECLARE
   v_outcomes text[] := '{}';
   v_owner uuid;
   v_rest json := p_records;
+  v_before jsonb;
 BEGIN
   BEGIN
     IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
@@ -303,8 +316,15 @@ BEGIN
     IF p_events IS NOT NULL THEN PERFORM ${s}.happen(p_events, p_records, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := ${s}.enqueue_members(p_records, v_now, p_transaction); END IF;
+    v_before := ${s}.stored_before(ARRAY(
+      SELECT (e ->> 'id')::uuid FROM json_array_elements(v_rest) e WHERE p_again OR e -> 'again' IS NOT NULL));
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
-      SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
+      id := (v_before ->> (x ->> 'id')::uuid::text)::uuid;
+      IF id IS NULL THEN
+        SELECT o.o_id, o.o_outcome INTO id, outcome FROM ${s}.enqueue_one(x, v_now, p_again, p_transaction) o;
+      ELSE
+        outcome := CASE WHEN id = (x ->> 'id')::uuid THEN 'Existing' ELSE 'Replaced' END;
+      END IF;
       IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
@@ -405,6 +425,7 @@ BEGIN
   IF p_transaction THEN
     PERFORM FROM ${s}.record WHERE id = p_id AND fence = p_fence AND state = 1;
   ELSE
+    PERFORM ${s}.bound_idle();
     PERFORM FROM ${s}.record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
   END IF;
   RETURN FOUND;

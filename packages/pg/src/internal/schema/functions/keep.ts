@@ -71,15 +71,25 @@ BEGIN
     'maintainIn', ${s}.maintain_in(v_now));
 END $$`
 
-/** Renews, and notes what the worker says of itself: JSON that nobody here reads. */
+/**
+ * Renews, and notes what the worker says of itself: JSON that nobody here reads. What workers have said that are gone goes when another
+ * one says something.
+ */
 export const register = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.register(
   p_worker text, p_lease bigint, p_queues text[], p_handles jsonb, p_ids uuid[], p_fences int[], p_older bigint, p_process text
 ) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
   v_reply json := ${s}.renew(p_worker, p_lease, p_queues, p_handles, p_ids, p_fences, p_older);
+  v_num int := (SELECT num FROM ${s}.worker WHERE id = p_worker);
 BEGIN
-  UPDATE ${s}.worker SET process = p_process WHERE id = p_worker AND process IS DISTINCT FROM p_process;
+  IF v_num IS NULL OR p_process IS NOT DISTINCT FROM (SELECT told FROM ${s}.process WHERE worker = v_num) THEN
+    RETURN v_reply;
+  END IF;
+  DELETE FROM ${s}.process WHERE worker IN (
+    SELECT p.worker FROM ${s}.process p
+    WHERE p.worker = v_num OR NOT EXISTS (SELECT FROM ${s}.worker k WHERE k.num = p.worker) FOR UPDATE SKIP LOCKED);
+  IF p_process IS NOT NULL THEN INSERT INTO ${s}.process (worker, told) VALUES (v_num, p_process); END IF;
   RETURN v_reply;
 END $$`
 
@@ -114,6 +124,8 @@ DECLARE
   v_flags int;
   v_lines jsonb;
 BEGIN
+  -- A step of a handler's transaction goes on to its commit.
+  PERFORM ${s}.bound_idle();
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
     -- The lock keeps the fence where it is until the write is committed.
     SELECT * INTO r FROM ${s}.record

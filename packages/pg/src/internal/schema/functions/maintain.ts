@@ -54,6 +54,9 @@ END $$`
 /**
  * All of a dead worker's records in one step: whom its death is charged to depends on all that it held. When it died with
  * a record that had crashed others before, that one is to blame; else all of them may be (P10).
+ *
+ * A record that somebody has locked is left, as what its worker has claimed, for `unclaim` to find: one session that is stuck, in
+ * its transaction or behind another's, would else stop the rescue of everybody.
  */
 export const rescueFrom = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.rescue_from(w ${s}.worker, p_max_crashes int, p_now bigint) RETURNS int[]
@@ -69,7 +72,9 @@ DECLARE
   v_quarantined int := 0;
 BEGIN
   SELECT id INTO v_suspect FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num AND crashes > 0 LIMIT 1;
-  FOR r IN SELECT * FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE LOOP
+  -- Of what was left before, the one that was to blame is gone.
+  IF v_suspect IS NULL AND w.ended THEN v_suspect := w.suspect; END IF;
+  FOR r IN SELECT * FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE SKIP LOCKED LOOP
     v_charged := v_suspect IS NULL OR r.id = v_suspect;
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
     IF NOT FOUND THEN v_cancel := NULL; END IF;
@@ -88,7 +93,9 @@ BEGIN
     END IF;
     v_rescued := v_rescued + 1;
   END LOOP;
-  UPDATE ${s}.worker SET ended = true WHERE num = w.num;
+  INSERT INTO ${s}.claimed (worker, num, ids)
+    SELECT w.num, 0, array_agg(id) FROM ${s}.record WHERE id = ANY (v_running) AND worker = w.num HAVING count(*) > 0;
+  UPDATE ${s}.worker SET ended = true, suspect = v_suspect WHERE num = w.num;
   RETURN ARRAY[v_rescued, v_quarantined];
 END $$`
 

@@ -15,6 +15,20 @@ CREATE OR REPLACE FUNCTION ${s}.clock() RETURNS bigint LANGUAGE sql VOLATILE AS 
   SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $$`
 
+/**
+ * From here on the server ends the transaction when nothing comes from its client for ten seconds. Who locks a record that runs, and
+ * leaves the commit to the client, calls it: of a process that is frozen, or cut off from the server, the lock would stay for as long
+ * as the server believes in the connection, and nobody could rescue the record. A shorter time that a user has set holds. It bounds
+ * none of a user's own statements: those come before the lock.
+ */
+export const boundIdle = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.bound_idle() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_set interval := current_setting('idle_in_transaction_session_timeout');
+BEGIN
+  IF v_set = '0' OR v_set > '10s' THEN PERFORM set_config('idle_in_transaction_session_timeout', '10s', true); END IF;
+END $$`
+
 /** How long a record is kept that ended so: milliseconds, NULL for ever. A record without retention has the defaults. */
 export const age = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.age(retention text, state int) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$

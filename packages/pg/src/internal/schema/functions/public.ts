@@ -58,6 +58,7 @@ DECLARE
   v_limit int;
   v_run_at bigint;
   v_until text;
+  v_sensitive jsonb;
   v_spec jsonb;
 BEGIN
   IF tag IS NULL OR tag !~ v_name THEN
@@ -129,17 +130,20 @@ BEGIN
     OR jsonb_path_exists(options -> 'headers', 'strict $.* ? (@.type() != "string")')) THEN
     RAISE 'capstan.enqueue, option headers: must be an object of strings' USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  IF options ? 'sensitive' AND (jsonb_typeof(options -> 'sensitive') <> 'array'
-    OR jsonb_path_exists(options -> 'sensitive', 'strict $[*] ? (@.type() != "string")')) THEN
-    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload'
-      USING ERRCODE = 'invalid_parameter_value';
+  v_sensitive := options -> 'sensitive';
+  IF jsonb_typeof(v_sensitive) = 'array' THEN v_sensitive := jsonb_build_object('payload', v_sensitive); END IF;
+  IF jsonb_typeof(v_sensitive) <> 'object' OR EXISTS (SELECT FROM jsonb_each(v_sensitive) AS e(part, pointers)
+    WHERE part NOT IN ('payload', 'result', 'error', 'progress') OR jsonb_typeof(pointers) <> 'array'
+      OR jsonb_path_exists(pointers, 'strict $[*] ? (@.type() != "string")')) THEN
+    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload, or an object of such arrays'
+      USING ERRCODE = 'invalid_parameter_value',
+        HINT = 'There are payload, result, error and progress, as {"payload": ["/card"], "result": ["/token"]}.';
   END IF;
 
   v_spec := jsonb_strip_nulls(jsonb_build_object(
     'tags', options -> 'tags',
     'headers', options -> 'headers',
-    'sensitive', CASE WHEN options ? 'sensitive' THEN jsonb_build_object(
-      'payload', options -> 'sensitive', 'result', '[]'::jsonb, 'error', '[]'::jsonb, 'progress', '[]'::jsonb) END,
+    'sensitive', '{"payload": [], "result": [], "error": [], "progress": []}' || v_sensitive,
     'idempotencyKey', ${s}.text_of(options, 'idempotencyKey', '.', 512, v_key_rule),
     'uniqueKey', ${s}.text_of(options, 'uniqueKey', '.', 512, v_key_rule),
     'startBefore', ${s}.millis_of(options, 'startBefore')));

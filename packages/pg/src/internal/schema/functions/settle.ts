@@ -115,6 +115,7 @@ DECLARE
   -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
   v_awaits boolean := v_outcome = 'WaitForChildren' OR v_outcome = 'WaitFor' AND x -> 'children' IS NOT NULL;
   v_attempt int;
+  v_before jsonb;
   c json;
 BEGIN
   SELECT * INTO r FROM ${s}.record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int FOR UPDATE;
@@ -141,11 +142,15 @@ BEGIN
     DELETE FROM ${s}.dependency d WHERE d.child = r.id AND d.on_failure = 3 AND (d.state IS NULL OR d.parent IN (
       SELECT a.id FROM json_array_elements(x -> 'children') e JOIN ${s}.record a ON a.id = (e ->> 'id')::uuid));
   END IF;
+  IF x -> 'children' IS NOT NULL THEN
+    v_before := ${s}.stored_before(ARRAY(
+      SELECT (e ->> 'id')::uuid FROM json_array_elements(x -> 'children') e WHERE e -> 'again' IS NOT NULL));
+  END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     -- It has ended while this one ran, and may be gone: how is known.
     CONTINUE WHEN v_awaits AND r.flags & 2048 = 2048 AND EXISTS (
       SELECT FROM ${s}.dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
-    v_child := ${s}.enqueue_or_defer(c, p_now);
+    v_child := coalesce((v_before ->> (c ->> 'id')::uuid::text)::uuid, ${s}.enqueue_or_defer(c, p_now));
     IF v_awaits AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
       r.flags := r.flags | 2048;
@@ -216,6 +221,7 @@ END $$`
 export const commitOne = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.commit_one(x json) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM ${s}.bound_idle();
   PERFORM FROM ${s}.record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
   IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
   RETURN ${s}.settle_one(x, ${s}.clock());
