@@ -94,7 +94,8 @@ export class Child {
   }
 
   ask(ask: Ask): void {
-    if (this.process.connected) this.process.send(ask)
+    // It may die before it hears of it, which is what the run is about; without a callback that would end the runner.
+    if (this.process.connected) this.process.send(ask, () => {})
   }
 
   async kill(): Promise<void> {

@@ -67,6 +67,8 @@ export interface Sight extends Pick<Stage, "saw"> {
 
 /** What is known when everything has come to rest. */
 export interface Run {
+  /** It measures nothing: what is to be done in time has more of it. */
+  readonly isQuick: boolean
   readonly resumesIn: number
   readonly findings: Findings
   readonly entries: ReadonlyArray<Entry>

@@ -167,7 +167,7 @@ const keep = (rows: ReadonlyArray<Row>): void => {
 }
 
 const rows: Array<Row> = []
-const place = { storeName: values.store, store, server, folder, programs, seed, seconds }
+const place = { storeName: values.store, store, server, folder, programs, seed, seconds, isQuick: values.quick }
 const calm = values.quick ? chosen.filter(({ isCalm }) => isCalm) : []
 const groups = [...chosen.filter((fault) => !calm.includes(fault)).map((fault) => [fault]), calm]
 for (const group of groups) {

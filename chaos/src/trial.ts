@@ -54,6 +54,7 @@ export interface Place {
   readonly programs: string
   readonly seed: number
   readonly seconds: number
+  readonly isQuick: boolean
 }
 
 /** On the server of all faults, or on one of the fault's own. */
@@ -70,7 +71,7 @@ export const attempt = async (fault: Fault, place: Place, without?: Safeguard): 
 const attemptOn = async (
   server: Server,
   fault: Fault,
-  { folder, programs, seconds, seed, store, storeName }: Place,
+  { folder, isQuick, programs, seconds, seed, store, storeName }: Place,
   without?: Safeguard
 ): Promise<Run> => {
   const namespace = `${fault.id.toLowerCase()}${without === undefined ? "" : `_without_${without}`}`
@@ -112,6 +113,7 @@ const attemptOn = async (
     const stored = fault.isSwept === true ? withSwept(found, entries) : found
     const findings = audit(entries, stored)
     return {
+      isQuick,
       resumesIn: store.resumesIn,
       findings: { ...findings, struck: new Map([...findings.struck, ...struck]) },
       entries,

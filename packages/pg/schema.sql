@@ -298,13 +298,6 @@ CREATE INDEX outbox_waiting ON outbox USING btree (relay, num) WHERE (refused IS
 
 CREATE SEQUENCE place;
 
-CREATE TABLE process (
-  worker integer NOT NULL,
-  told text NOT NULL
-);
-
-ALTER TABLE process ADD CONSTRAINT process_pkey PRIMARY KEY (worker);
-
 CREATE TABLE queue (
   name text COLLATE "C" NOT NULL,
   paused boolean NOT NULL DEFAULT false,
@@ -427,7 +420,8 @@ CREATE TABLE worker (
   ended boolean NOT NULL DEFAULT true,
   suspect uuid,
   queues text[] NOT NULL DEFAULT '{}'::text[],
-  handles jsonb NOT NULL DEFAULT '[]'::jsonb
+  handles jsonb NOT NULL DEFAULT '[]'::jsonb,
+  process text
 ) WITH (fillfactor=50);
 
 ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
@@ -698,16 +692,6 @@ BEGIN
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
 END $function$;
 
-CREATE OR REPLACE FUNCTION bound_idle()
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_set interval := current_setting('idle_in_transaction_session_timeout');
-BEGIN
-  IF v_set = '0' OR v_set > '10s' THEN PERFORM set_config('idle_in_transaction_session_timeout', '10s', true); END IF;
-END $function$;
-
 CREATE OR REPLACE FUNCTION bury(r record, p_reason text, p_now bigint, p_transaction boolean DEFAULT false)
  RETURNS void
  LANGUAGE plpgsql
@@ -717,7 +701,7 @@ DECLARE
   v_digest text;
 BEGIN
   PERFORM finish(r, 6, p_reason, NULL, p_now, p_transaction);
-  IF r.spec IS NULL OR position('"followed":true' IN r.spec) = 0 THEN RETURN; END IF;
+  IF r.spec IS NULL OR position('"followed":' IN r.spec) = 0 THEN RETURN; END IF;
   v_spec := r.spec::jsonb;
   IF v_spec -> 'followed' IS DISTINCT FROM 'true' THEN RETURN; END IF;
   v_digest := md5(r.id || '/' || r.fence);
@@ -895,7 +879,6 @@ CREATE OR REPLACE FUNCTION commit_one(x json)
  SET jit TO 'off'
 AS $function$
 BEGIN
-  PERFORM bound_idle();
   PERFORM FROM record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
   IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
   RETURN settle_one(x, clock());
@@ -970,10 +953,7 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
-  IF v_forgotten IS NOT NULL THEN
-    DELETE FROM dependency WHERE child = ANY (v_forgotten);
-    PERFORM forget_keys(v_forgotten, v_tags, v_specs);
-  END IF;
+  IF v_forgotten IS NOT NULL THEN PERFORM forget_keys(v_forgotten, v_tags, v_specs); END IF;
   IF v_told IS NOT NULL THEN
     PERFORM pg_notify('capstan', 'e' || told) FROM unnest(v_told) told;
   END IF;
@@ -995,7 +975,6 @@ BEGIN
   SELECT * INTO h FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
   IF p_action = 'Delete' THEN
-    IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
     PERFORM forget(p_id, p_now);
     RETURN 'Changed';
   END IF;
@@ -1076,7 +1055,6 @@ BEGIN
     -- Whoever waits for it is told that it is gone, not how it ended.
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
-    IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
     PERFORM finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM forget(p_id, p_now);
     IF v_awaited THEN PERFORM dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
@@ -1222,7 +1200,6 @@ DECLARE
   v_limit int;
   v_run_at bigint;
   v_until text;
-  v_sensitive jsonb;
   v_spec jsonb;
 BEGIN
   IF tag IS NULL OR tag !~ v_name THEN
@@ -1294,20 +1271,17 @@ BEGIN
     OR jsonb_path_exists(options -> 'headers', 'strict $.* ? (@.type() != "string")')) THEN
     RAISE 'capstan.enqueue, option headers: must be an object of strings' USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  v_sensitive := options -> 'sensitive';
-  IF jsonb_typeof(v_sensitive) = 'array' THEN v_sensitive := jsonb_build_object('payload', v_sensitive); END IF;
-  IF jsonb_typeof(v_sensitive) <> 'object' OR EXISTS (SELECT FROM jsonb_each(v_sensitive) AS e(part, pointers)
-    WHERE part NOT IN ('payload', 'result', 'error', 'progress') OR jsonb_typeof(pointers) <> 'array'
-      OR jsonb_path_exists(pointers, 'strict $[*] ? (@.type() != "string")')) THEN
-    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload, or an object of such arrays'
-      USING ERRCODE = 'invalid_parameter_value',
-        HINT = 'There are payload, result, error and progress, as {"payload": ["/card"], "result": ["/token"]}.';
+  IF options ? 'sensitive' AND (jsonb_typeof(options -> 'sensitive') <> 'array'
+    OR jsonb_path_exists(options -> 'sensitive', 'strict $[*] ? (@.type() != "string")')) THEN
+    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload'
+      USING ERRCODE = 'invalid_parameter_value';
   END IF;
 
   v_spec := jsonb_strip_nulls(jsonb_build_object(
     'tags', options -> 'tags',
     'headers', options -> 'headers',
-    'sensitive', '{"payload": [], "result": [], "error": [], "progress": []}' || v_sensitive,
+    'sensitive', CASE WHEN options ? 'sensitive' THEN jsonb_build_object(
+      'payload', options -> 'sensitive', 'result', '[]'::jsonb, 'error', '[]'::jsonb, 'progress', '[]'::jsonb) END,
     'idempotencyKey', text_of(options, 'idempotencyKey', '.', 512, v_key_rule),
     'uniqueKey', text_of(options, 'uniqueKey', '.', 512, v_key_rule),
     'startBefore', millis_of(options, 'startBefore')));
@@ -1348,8 +1322,14 @@ CREATE OR REPLACE FUNCTION enqueue_at_once(x json, p_now bigint)
  LANGUAGE plpgsql
  SET lock_timeout TO '5ms'
 AS $function$
+DECLARE
+  v_id uuid;
+  v_outcome text;
 BEGIN
-  RETURN (SELECT e.o_id FROM enqueue_one(x, p_now, false, false) e);
+  SELECT e.o_id, e.o_outcome INTO v_id, v_outcome FROM enqueue_one(x, p_now, false, false) e;
+  IF v_outcome <> 'UniqueConflict' THEN RETURN v_id; END IF;
+  RETURN (SELECT e.o_id FROM enqueue_one((x::jsonb - 'uniqueKey'
+    || jsonb_build_object('spec', ((x ->> 'spec')::jsonb - 'uniqueKey')::text))::json, p_now, false, false) e);
 EXCEPTION WHEN lock_not_available THEN
   RETURN NULL;
 END $function$;
@@ -1366,9 +1346,7 @@ BEGIN
     PERFORM FROM record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
     IF NOT FOUND AND EXISTS (SELECT FROM record WHERE id = v_waiter) THEN RETURN false; END IF;
   END LOOP;
-  -- It may be there twice.
-  IF x -> 'again' IS NOT NULL THEN v_id := (stored_before(ARRAY[p_id]) ->> p_id::text)::uuid; END IF;
-  v_id := coalesce(v_id, enqueue_at_once(x, p_now));
+  v_id := enqueue_at_once(x, p_now);
   IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
   INSERT INTO dependency (child, parent, on_failure, name)
     SELECT child, v_id, on_failure, CASE WHEN on_failure = 3 THEN v_id::text ELSE name END
@@ -1398,7 +1376,6 @@ DECLARE
   v_outcomes text[] := '{}';
   v_owner uuid;
   v_rest json := p_records;
-  v_before jsonb;
 BEGIN
   BEGIN
     IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
@@ -1412,15 +1389,8 @@ BEGIN
     IF p_events IS NOT NULL THEN PERFORM happen(p_events, p_records, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
-    v_before := stored_before(ARRAY(
-      SELECT (e ->> 'id')::uuid FROM json_array_elements(v_rest) e WHERE p_again OR e -> 'again' IS NOT NULL));
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
-      id := (v_before ->> (x ->> 'id')::uuid::text)::uuid;
-      IF id IS NULL THEN
-        SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
-      ELSE
-        outcome := CASE WHEN id = (x ->> 'id')::uuid THEN 'Existing' ELSE 'Replaced' END;
-      END IF;
+      SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
       IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
@@ -1677,15 +1647,18 @@ DECLARE
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
   v_after uuid;
-  -- What an attempt stores again, which runs again, may have ended meanwhile: the caller has passed over what `stored_before` knows.
+  -- What an attempt stores again, which runs again, may have ended meanwhile.
   v_again boolean := p_again OR x -> 'again' IS NOT NULL;
   -- It is dead as soon as it is stored when one of them has failed.
   v_depends boolean := json_array_length(coalesce(x -> 'dependencies', '[]')) > 0;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF is_stored(o_id, v_again OR v_depends, p_now) THEN
-    o_outcome := 'Existing';
+  IF is_stored(o_id, v_again OR v_depends, p_now) OR v_again AND was_stored(o_id) THEN
+    -- Another record got its contents, and has perhaps run with them meanwhile.
+    SELECT p.ids[2] INTO v_owner FROM spent p WHERE v_again AND p.worker = -1 AND p.ids[1] = o_id LIMIT 1;
+    o_outcome := CASE WHEN v_owner IS NULL THEN 'Existing' ELSE 'Replaced' END;
+    o_id := coalesce(v_owner, o_id);
     RETURN;
   END IF;
   IF x -> 'dependents' IS NOT NULL THEN
@@ -2322,26 +2295,20 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
  RETURNS void
- LANGUAGE plpgsql
+ LANGUAGE sql
 AS $function$
-DECLARE
-  v_tags text[];
-  v_keys text[];
-BEGIN
-  INSERT INTO agenda (id) SELECT DISTINCT child FROM dependency WHERE child = ANY (p_ids);
+  DELETE FROM dependency WHERE child = ANY (p_ids);
   DELETE FROM idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
-  SELECT array_agg(l.tag), array_agg(l.key) INTO v_tags, v_keys FROM (
+  DELETE FROM uniq WHERE (tag, key) IN (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
     JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND f.id IN (u.id, u.successor)
-    FOR UPDATE OF u SKIP LOCKED) l;
-  IF v_tags IS NULL THEN RETURN; END IF;
-  DELETE FROM uniq u USING unnest(v_tags, v_keys) AS l(tag, key) WHERE u.tag = l.tag AND u.key = l.key
     -- The other one of the two lives, or may still have the key.
-    AND NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
+    WHERE NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
       EXISTS (SELECT FROM record r WHERE r.id = o.id)
-      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)));
-END $function$;
+      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)))
+    FOR UPDATE OF u SKIP LOCKED);
+$function$;
 
 CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false)
  RETURNS void
@@ -2445,7 +2412,6 @@ END $function$;
 CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
  RETURNS integer
  LANGUAGE plpgsql
- STABLE
 AS $function$
 DECLARE
   r record;
@@ -2472,7 +2438,6 @@ BEGIN
   IF p_transaction THEN
     PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1;
   ELSE
-    PERFORM bound_idle();
     PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
   END IF;
   RETURN FOUND;
@@ -3933,15 +3898,8 @@ CREATE OR REPLACE FUNCTION register(p_worker text, p_lease bigint, p_queues text
 AS $function$
 DECLARE
   v_reply json := renew(p_worker, p_lease, p_queues, p_handles, p_ids, p_fences, p_older);
-  v_num int := (SELECT num FROM worker WHERE id = p_worker);
 BEGIN
-  IF v_num IS NULL OR p_process IS NOT DISTINCT FROM (SELECT told FROM process WHERE worker = v_num) THEN
-    RETURN v_reply;
-  END IF;
-  DELETE FROM process WHERE worker IN (
-    SELECT p.worker FROM process p
-    WHERE p.worker = v_num OR NOT EXISTS (SELECT FROM worker k WHERE k.num = p.worker) FOR UPDATE SKIP LOCKED);
-  IF p_process IS NOT NULL THEN INSERT INTO process (worker, told) VALUES (v_num, p_process); END IF;
+  UPDATE worker SET process = p_process WHERE id = p_worker AND process IS DISTINCT FROM p_process;
   RETURN v_reply;
 END $function$;
 
@@ -4028,7 +3986,8 @@ DECLARE
   i int := 1;
 BEGIN
   WHILE i <= cardinality(v_again) LOOP
-    FOR d IN SELECT * FROM dependency WHERE parent = v_again[i] AND state IS NOT NULL ORDER BY child LOOP
+    FOR d IN SELECT * FROM dependency WHERE parent = v_again[i] AND state IS NOT NULL AND on_failure < 4
+      ORDER BY child LOOP
       r := lock_resting(d.child, true);
       IF r.id IS NULL THEN
         -- It runs, or whoever has it locked claims it: then it has begun. Or it has ended.
@@ -4129,9 +4088,7 @@ DECLARE
   v_quarantined int := 0;
 BEGIN
   SELECT id INTO v_suspect FROM record WHERE id = ANY (v_running) AND worker = w.num AND crashes > 0 LIMIT 1;
-  -- Of what was left before, the one that was to blame is gone.
-  IF v_suspect IS NULL AND w.ended THEN v_suspect := w.suspect; END IF;
-  FOR r IN SELECT * FROM record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE SKIP LOCKED LOOP
+  FOR r IN SELECT * FROM record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE LOOP
     v_charged := v_suspect IS NULL OR r.id = v_suspect;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
     IF NOT FOUND THEN v_cancel := NULL; END IF;
@@ -4150,9 +4107,7 @@ BEGIN
     END IF;
     v_rescued := v_rescued + 1;
   END LOOP;
-  INSERT INTO claimed (worker, num, ids)
-    SELECT w.num, 0, array_agg(id) FROM record WHERE id = ANY (v_running) AND worker = w.num HAVING count(*) > 0;
-  UPDATE worker SET ended = true, suspect = v_suspect WHERE num = w.num;
+  UPDATE worker SET ended = true WHERE num = w.num;
   RETURN ARRAY[v_rescued, v_quarantined];
 END $function$;
 
@@ -4207,10 +4162,11 @@ DECLARE
   v_cancel text;
   v_child uuid;
   v_waits boolean := false;
+  -- What is to be undone waits for nothing: a request to cancel it is over, and nobody could ask for it again.
+  v_undoes boolean := false;
   -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
   v_awaits boolean := v_outcome = 'WaitForChildren' OR v_outcome = 'WaitFor' AND x -> 'children' IS NOT NULL;
   v_attempt int;
-  v_before jsonb;
   c json;
 BEGIN
   SELECT * INTO r FROM record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int FOR UPDATE;
@@ -4221,7 +4177,10 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
-    IF v_cancel IS NOT NULL AND must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
+    IF v_cancel IS NOT NULL AND must_undo(r, 'Cancel', v_cancel) THEN
+      v_cancel := NULL;
+      v_undoes := true;
+    END IF;
   END IF;
   r.settled := r.fence;
   r := end_attempt(r,
@@ -4234,18 +4193,19 @@ BEGIN
   IF v_awaits AND r.flags & 2048 = 2048 THEN
     -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant; and
     -- those of whom each has ended, and was let run again by somebody while this one ran.
-    DELETE FROM dependency d WHERE d.child = r.id AND d.on_failure = 3 AND (d.state IS NULL OR d.parent IN (
+    DELETE FROM dependency d WHERE d.child = r.id AND d.on_failure >= 3 AND (d.state IS NULL OR d.parent IN (
       SELECT a.id FROM json_array_elements(x -> 'children') e JOIN record a ON a.id = (e ->> 'id')::uuid));
-  END IF;
-  IF x -> 'children' IS NOT NULL THEN
-    v_before := stored_before(ARRAY(
-      SELECT (e ->> 'id')::uuid FROM json_array_elements(x -> 'children') e WHERE e -> 'again' IS NOT NULL));
+    -- What waits for some children alone is done with the others.
+    IF v_outcome = 'WaitForChildren' THEN
+      UPDATE dependency d SET on_failure = 7 - d.on_failure WHERE d.child = r.id AND d.on_failure >= 3
+        AND (d.on_failure = 3) <> (d.parent IN (SELECT (e ->> 'id')::uuid FROM json_array_elements(x -> 'children') e));
+    END IF;
   END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     -- It has ended while this one ran, and may be gone: how is known.
     CONTINUE WHEN v_awaits AND r.flags & 2048 = 2048 AND EXISTS (
-      SELECT FROM dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
-    v_child := coalesce((v_before ->> (c ->> 'id')::uuid::text)::uuid, enqueue_or_defer(c, p_now));
+      SELECT FROM dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure >= 3 AND state IS NOT NULL);
+    v_child := enqueue_or_defer(c, p_now);
     IF v_awaits AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
       r.flags := r.flags | 2048;
@@ -4265,7 +4225,7 @@ BEGIN
     PERFORM finish(r, 4, NULL, x ->> 'result', p_now);
   WHEN 'RetryAfter' THEN
     IF (x ->> 'uncharged')::boolean THEN r.attempt := r.attempt - 1; END IF;
-    PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    PERFORM let_run(r, CASE WHEN v_undoes THEN p_now ELSE p_now + (x ->> 'delay')::bigint END, p_now, false);
     r.attempt := v_attempt;
     PERFORM tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
@@ -4275,12 +4235,12 @@ BEGIN
       IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
       PERFORM let_run(r, p_now, p_now, true);
     ELSE
-      PERFORM let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+      PERFORM let_run(r, CASE WHEN v_undoes THEN p_now ELSE p_now + (x ->> 'delay')::bigint END, p_now, false);
     END IF;
     PERFORM tell('snoozed', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
-    IF EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
+    IF v_undoes OR EXISTS (SELECT FROM checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
       PERFORM block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
@@ -4288,7 +4248,7 @@ BEGIN
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
     r.at := p_now;
-    IF NOT v_waits THEN
+    IF v_undoes OR NOT v_waits THEN
       PERFORM let_run(r, p_now, p_now, false);
     ELSE
       PERFORM block(r, 'Children', NULL, p_now, p_now + (x ->> 'delay')::bigint);
@@ -4395,26 +4355,6 @@ BEGIN
   RETURN v_starts;
 END $function$;
 
-CREATE OR REPLACE FUNCTION stored_before(p_ids uuid[])
- RETURNS jsonb
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  v_live jsonb;
-  v_rest uuid[];
-BEGIN
-  IF p_ids = '{}' THEN RETURN NULL; END IF;
-  SELECT jsonb_object_agg(id, id) INTO v_live FROM record WHERE id = ANY (p_ids);
-  v_rest := ARRAY(SELECT id FROM unnest(p_ids) AS g(id) WHERE v_live IS NULL OR NOT v_live ? id::text);
-  IF v_rest = '{}' THEN RETURN v_live; END IF;
-  RETURN nullif(coalesce(v_live, '{}') || (
-    SELECT coalesce(jsonb_object_agg(id, owner), '{}') FROM (
-      SELECT id, id AS owner FROM gone WHERE id = ANY (v_rest)
-      -- In these words a lookup in a table of them, which the planner would turn into a join.
-      UNION ALL SELECT u.id, CASE WHEN p.worker = -1 THEN p.ids[2] ELSE u.id END
-        FROM spent p, unnest(p.ids) AS u(id) WHERE (u.id IN (SELECT unnest(v_rest))) IS TRUE) f), '{}');
-END $function$;
-
 CREATE OR REPLACE FUNCTION sum_counters()
  RETURNS void
  LANGUAGE sql
@@ -4460,7 +4400,6 @@ BEGIN
           RETURNING id, tag, spec
         ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
         INTO v_found, v_ids, v_tags, v_specs;
-      DELETE FROM dependency WHERE child = ANY (v_ids);
       PERFORM forget_keys(v_ids, v_tags, v_specs);
       IF v_found >= p_count THEN
         v_swept := p_count;
@@ -4513,7 +4452,6 @@ BEGIN
     )
     SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
       array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
-    DELETE FROM dependency WHERE child = ANY (v_ids);
     PERFORM forget_keys(v_ids, v_tags, v_specs);
     v_swept := v_swept + v_found;
     EXIT WHEN v_swept >= p_count;
@@ -4585,11 +4523,9 @@ DECLARE
     + (x ->> 'window')::bigint;
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u uniq;
+  h record;
   v_state int;
-  v_lives boolean;
   v_waits boolean;
-  v_at bigint;
-  v_next uuid;
   v_target uuid;
 BEGIN
   o_id := r.id;
@@ -4598,26 +4534,22 @@ BEGIN
     VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
-  LOOP
-    SELECT holds(u, p_now), h.id IS NOT NULL, h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0, h.at, n.id
-      INTO v_state, v_lives, v_waits, v_at, v_next
-      FROM (SELECT) one
-      LEFT JOIN record h ON h.id = u.id
-      LEFT JOIN record n ON n.id = u.successor AND n.lane = 3 AND n.reason = 'Unique';
-    EXIT WHEN v_lives OR u.successor IS NULL;
+  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM record WHERE id = u.id) THEN
     -- The holder has ended and its successor has the key; a window counts from when that could begin.
     u.id := u.successor;
     u.successor := NULL;
     u.until := u.lasts + coalesce((SELECT ready_at FROM record WHERE id = u.id), p_now);
-  END LOOP;
-  v_waits := coalesce(v_state <> 4 AND v_waits, false);
+  END IF;
+  v_state := holds(u, p_now);
+  SELECT * INTO h FROM record WHERE id = u.id;
+  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
 
   -- One that was given back before it began may have a successor by now: the last contents belong into what runs last.
   IF v_state <> 4 AND (v_policy = 'replace' OR v_policy = 'runAfter' AND NOT v_waits) THEN
-    v_target := v_next;
+    SELECT id INTO v_target FROM record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
   END IF;
   IF v_target IS NULL AND v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
-    v_target := u.id;
+    v_target := h.id;
   END IF;
   IF v_target IS NOT NULL THEN
     IF r.spec::json ->> 'flowId' IS NOT NULL
@@ -4627,17 +4559,15 @@ BEGIN
       RETURN;
     END IF;
     -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
-    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN v_at ELSE least(p_due,
+    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
       (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
       RETURN;
     END IF;
-    -- It was claimed while we looked, by a call that may have ended who held the key before. Each time takes another such call.
-    SELECT t.o_id, t.o_outcome, t.o_after, t.o_due INTO o_id, o_outcome, o_after, o_due
-      FROM take_unique(x, r, p_due, p_now, p_transaction) t;
-    RETURN;
+    -- It was claimed while we looked.
+    v_waits := false;
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
@@ -4686,9 +4616,6 @@ BEGIN
       PERFORM look_again(p_id, NULL, p_now);
     ELSE
       DELETE FROM cancel WHERE id = p_id;
-      -- What nothing is known of any more waits for nobody: by one look, for what has ended may begin again.
-      DELETE FROM dependency d WHERE d.child = p_id AND NOT EXISTS (SELECT FROM record l WHERE l.id = d.child)
-        AND NOT EXISTS (SELECT FROM history h WHERE h.id = d.child);
     END IF;
     RETURN;
   END IF;
@@ -4854,6 +4781,7 @@ DECLARE
   q schedule;
   t json;
   v_outcomes json[] := '{}';
+  v_id uuid;
 BEGIN
   SELECT * INTO q FROM schedule
     WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;
@@ -4862,6 +4790,7 @@ BEGIN
   FOR t IN SELECT e FROM json_array_elements(p_ticks) e LOOP
     EXIT WHEN q.counted >= p_limit;
     q.last_outcome := 'Enqueued';
+    v_id := NULL;
     IF p_overlap <> 'allow' AND q.last_id IS NOT NULL AND is_expected(q.last_id) THEN
       IF p_overlap = 'skip' THEN
         q.last_outcome := 'Skipped';
@@ -4871,13 +4800,18 @@ BEGIN
       END IF;
     END IF;
     IF q.last_outcome = 'Enqueued' THEN
-      q.last_id := enqueue_or_defer(t -> 'record', v_now);
+      v_id := enqueue_or_defer(t -> 'record', v_now);
+      -- One that was there is none of the schedule's, for the next tick to cancel or to wait for; unless it has its contents now.
+      IF v_id = (t -> 'record' ->> 'id')::uuid OR EXISTS (
+        SELECT FROM spent WHERE worker = -1 AND ids = ARRAY[(t -> 'record' ->> 'id')::uuid, v_id]) THEN
+        q.last_id := v_id;
+      END IF;
       q.counted := q.counted + (NOT p_asked)::int;
     END IF;
     q.last_at := (t ->> 'at')::bigint;
     q.last_due_at := (t ->> 'dueAt')::bigint;
     q.last_ticked_at := v_now;
-    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', q.last_id);
+    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', coalesce(v_id, q.last_id));
   END LOOP;
   IF q.counted >= p_limit THEN
     p_next := NULL;
@@ -4903,7 +4837,7 @@ BEGIN
   FOR v_num IN
     SELECT DISTINCT c.worker FROM claimed c WHERE NOT EXISTS (SELECT FROM worker k WHERE k.num = c.worker)
   LOOP
-    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', -1000000000000000, p_now);
+    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', 0, p_now);
   END LOOP;
   FOR w IN
     SELECT k.* FROM worker k WHERE k.ended AND k.lease_until <= p_now
@@ -4984,6 +4918,15 @@ BEGIN
   END LOOP;
 END $function$;
 
+CREATE OR REPLACE FUNCTION was_stored(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (SELECT FROM gone WHERE id = p_id) OR EXISTS (SELECT FROM spent WHERE p_id = ANY (ids));
+END $function$;
+
 CREATE OR REPLACE FUNCTION write_entries(p_entries json)
  RETURNS text[]
  LANGUAGE plpgsql
@@ -5002,8 +4945,6 @@ DECLARE
   v_flags int;
   v_lines jsonb;
 BEGIN
-  -- A step of a handler's transaction goes on to its commit.
-  PERFORM bound_idle();
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
     -- The lock keeps the fence where it is until the write is committed.
     SELECT * INTO r FROM record

@@ -16,9 +16,11 @@ export const mayInstall = (
 
 const packages: Record<ServerName, string> = { postgres: "postgresql-15", redis: "redis-server" }
 
-/** Installs them. Neither Debian's own Postgres cluster nor its Redis is started. */
-export const installServers = (servers: ReadonlyArray<ServerName>): void => {
-  const names = servers.map((server) => packages[server])
+export const installServers = (servers: ReadonlyArray<ServerName>): void =>
+  installPackages(servers.map((server) => packages[server]))
+
+/** Installs them, or throws with what was said. No service is started, nor is Debian's own Postgres cluster made. */
+export const installPackages = (names: ReadonlyArray<string>): void => {
   console.log(`installing ${names.join(" and ")}`)
   run("apt-get", ["update", "-qq"])
   const remove = [

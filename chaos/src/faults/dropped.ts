@@ -7,7 +7,6 @@ const lossy = 1000
 export const dropped: Fault = {
   id: "F5",
   title: "sockets dropped between an enqueue's commit and its reply; producers enqueue again, by the same key",
-  isCalm: true,
   strike: async ({ choices, cluster, proxy, seconds, struck }) => {
     const between = await proxy()
     await cluster.startWorkers({ count: 2, concurrency: 20 })

@@ -1,4 +1,6 @@
 import { every, type Fault, line, strikes } from "../fault.ts"
+import type { Entry } from "../ledger.ts"
+import { until } from "../until.ts"
 
 /** Longer than the lease; every handler takes longer still, so that a stale write finds its successor at work. */
 const leases = 1.5
@@ -7,6 +9,12 @@ const rate = 4
 
 /** Nine of them, and in a short run still several: one whose worker is frozen before its end comes to nothing. */
 const lates = (seconds: number): number => Math.max(8, Math.round(seconds * rate / 9))
+
+/** Freezes right before a settlement: that of one alone may find that nobody has taken over yet. */
+const enough = 4
+
+const frozenBySelf = (entries: ReadonlyArray<Entry>): number =>
+  entries.filter(({ by, id, kind, word }) => kind === "fault" && word === "thaw" && by === id).length
 
 export const freeze: Fault = {
   id: "F6",
@@ -30,6 +38,7 @@ export const freeze: Fault = {
       freezes.push(cluster.freezeOne(frozen))
     })
     await Promise.all(freezes)
+    await until(async () => frozenBySelf(cluster.entries()) >= enough, 30)
   },
   judge: (run) => [
     ...strikes(run, "freeze", "thaw"),

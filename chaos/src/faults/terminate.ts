@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
+import { unhurried } from "../cluster.ts"
 import { type Fault, line, none, strikes } from "../fault.ts"
 import { now } from "../ledger.ts"
 
@@ -15,7 +16,7 @@ export const terminate: Fault = {
   id: "F19",
   title: "SIGTERM of all workers under load, twice, each of them two signals",
   strike: async ({ cluster, saw, seconds }) => {
-    await cluster.startWorkers({ count: 2, concurrency: 40, shutdownGrace })
+    await cluster.startWorkers({ count: 2, concurrency: 40, lease: unhurried, shutdownGrace })
     await cluster.startProducers({
       loads: [1, 2].map(() => ({ kinds: ["Work"], millis, rate: 40, inFlight: 50 }))
     })

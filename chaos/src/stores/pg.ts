@@ -316,7 +316,8 @@ const start = async (special?: Special): Promise<Server> => {
       }
     },
     drop: async (schema) => {
-      await query(`DROP SCHEMA ${schema} CASCADE`)
+      // Sent again when its reply was lost: it may be gone by then.
+      await query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`)
     }
   }
 }

@@ -138,7 +138,8 @@ export interface RunOptions<E> {
   readonly retryFor?: Duration.Input | undefined
   /**
    * Decides attempts that failed with a declared error. It is replayed over the recorded errors, with `Random` seeded by
-   * the record's id, so its delays are exact across processes and restarts.
+   * the record's id, so its delays are exact across processes and restarts. Of more than 32 failures the last delay repeats;
+   * it ends as it says, unless it counts beyond a thousand of them.
    *
    * @default exponential from 1 s, at most 5 min, jittered
    */
@@ -532,11 +533,14 @@ export interface Options<
    * What is enqueued in the write that completes a record, as a child of it: there exactly when the record is completed, and with
    * `X.commit` in its transaction. Read from the worker's code, like the policies.
    *
+   * Nothing refuses it: where its unique key would replace a member of a flow it is enqueued without that key, rather too often than
+   * not at all. A `commit` fails instead, for that stores nothing.
+   *
    * @default nothing follows
    */
   readonly onComplete?: ((end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests) | undefined
   /**
-   * The same for a record that is dead. Where no attempt has decided that (its workers crashed, it expired, what it waited for
+   * The same for a record that is dead, also as to unique keys. Where no attempt has decided that (its workers crashed, it expired, what it waited for
    * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
    * place of the handler. Not for a record that is cancelled, whether it waits or runs: somebody wanted that.
    *

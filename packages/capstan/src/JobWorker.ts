@@ -178,9 +178,12 @@ export interface Shape {
   readonly health: Effect.Effect<Health>
   /** Waits until the store has answered, after the start or an outage. */
   readonly awaitReady: Effect.Effect<void>
-  /** Changes the size of the pool, or the share of a queue. What runs goes on. */
+  /**
+   * Changes the size of the pool, or the share of a queue. What runs goes on. Where anything of it cannot be meant, it dies and
+   * nothing is changed. A limit is the store's: `Jobs.setLimit`.
+   */
   readonly resize: (
-    options: { readonly concurrency?: number; readonly queues?: Readonly<Record<string, QueueOptions>> }
+    options: { readonly concurrency?: number; readonly queues?: Readonly<Record<string, Omit<QueueOptions, "limit">>> }
   ) => Effect.Effect<void>
 }
 
@@ -328,7 +331,8 @@ const make = (group: JobGroup.Any, options: Options): Effect.Effect<Shape, never
 const start = (state: WorkerState, prepare: Effect.Effect<void>): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    yield* Effect.addFinalizer((exit) => Effect.andThen(shutdown(state), Scope.close(scope, exit)))
+    // Whatever becomes of it: nobody else ends them.
+    yield* Effect.addFinalizer((exit) => Effect.ensuring(shutdown(state), Scope.close(scope, exit)))
     // Listening comes first, so that no wake-up falls between the first look and the subscription.
     const loops = {
       listener: listener(state),
@@ -395,11 +399,13 @@ const slotsOf = (group: JobGroup.Any, options: Options): Slots => {
     if (used.has(name)) continue
     throw new Error(`worker: no job of the group uses the queue ${name}; its queues are ${[...used].join(", ")}`)
   }
-  const names = [...Object.keys(given), ...[...used].filter((name) => !(name in given))]
-  const queues = names.map((name) => new QueueSlots(name))
+  // Not by what an object has besides: a queue may be called as that is.
+  const others = [...used].filter((name) => !Object.hasOwn(given, name))
+  const queues = [...Object.keys(given), ...others].map((name) => new QueueSlots(name))
   for (const queue of queues) {
-    configure(queue, given[queue.name] ?? {})
-    queue.batch = batchOf(group, queue.name)
+    const { name } = queue
+    configure(queue, shareOf(name, Object.hasOwn(given, name) ? given[name] ?? {} : {}))
+    queue.batch = batchOf(group, name)
   }
   return new Slots(concurrencyOf(options.concurrency ?? 100), options.order ?? "weighted", queues)
 }
@@ -412,15 +418,24 @@ const batchOf = (group: JobGroup.Any, queue: string): number =>
 
 const concurrencyOf = (value: number): number => integer("worker", "concurrency", value, 1, 100_000)
 
-const configure = (queue: QueueSlots, { concurrency, weight }: QueueOptions): void => {
-  if (concurrency !== undefined) {
-    queue.cap = integer(`worker, queue ${queue.name}`, "concurrency", concurrency, 0, 100_000)
+interface Share {
+  readonly cap: number | undefined
+  readonly weight: number | undefined
+}
+
+const shareOf = (name: string, { concurrency, weight }: QueueOptions): Share => {
+  if (weight !== undefined && !(weight > 0 && weight < Infinity)) {
+    throw new Error(`worker, queue ${name}: weight must be above 0, it is ${weight}`)
   }
-  if (weight === undefined) return
-  if (!(weight > 0 && weight < Infinity)) {
-    throw new Error(`worker, queue ${queue.name}: weight must be above 0, it is ${weight}`)
-  }
-  queue.weight = weight
+  const cap = concurrency === undefined
+    ? undefined
+    : integer(`worker, queue ${name}`, "concurrency", concurrency, 0, 100_000)
+  return { cap, weight }
+}
+
+const configure = (queue: QueueSlots, { cap, weight }: Share): void => {
+  if (cap !== undefined) queue.cap = cap
+  if (weight !== undefined) queue.weight = weight
 }
 
 const runnablesOf = (group: JobGroup.Any, context: Context.Context<never>): ReadonlyMap<string, RunnableJob> => {
@@ -454,20 +469,20 @@ const healthOf = (state: WorkerState): Health => ({
   abandoned: state.abandoned
 })
 
-const resize = (
-  state: WorkerState,
-  change: { readonly concurrency?: number; readonly queues?: Readonly<Record<string, QueueOptions>> }
-): void => {
-  if (change.concurrency !== undefined) state.slots.concurrency = concurrencyOf(change.concurrency)
-  for (const [name, options] of Object.entries(change.queues ?? {})) {
+const resize = (state: WorkerState, { concurrency, queues }: Parameters<Shape["resize"]>[0]): void => {
+  // All of it is checked before any of it holds.
+  const size = concurrency === undefined ? undefined : concurrencyOf(concurrency)
+  const shares = Object.entries(queues ?? {}).map(([name, options]) => {
     const queue = state.slots.queues.get(name)
     if (queue === undefined) {
       throw new Error(
         `worker: it does not serve the queue ${name}; its queues are ${[...state.slots.queues.keys()].join(", ")}`
       )
     }
-    configure(queue, options)
-  }
+    return [queue, shareOf(name, options)] as const
+  })
+  if (size !== undefined) state.slots.concurrency = size
+  for (const [queue, share] of shares) configure(queue, share)
   state.slots.lookEverywhere()
   state.startWaiting()
   state.work.openUnsafe()

@@ -79,7 +79,7 @@ export interface Waitpoint<in out Name extends string, out Success extends Schem
   /** In a handler: a token that completes the waitpoint of this record, for a link that somebody is sent. */
   token(options: {
     readonly secret: Secret
-    /** By this program's clock. */
+    /** By this program's clock; finite. */
     readonly expiresIn: Duration.Input
   }): Effect.Effect<string, never, JobContext>
 
@@ -215,7 +215,14 @@ class One {
 
   readonly sign = (id: string, { expiresIn, secret }: Signing): Effect.Effect<string> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const expiresAt = Math.ceil(now + Duration.toMillis(Duration.fromInputUnsafe(expiresIn)))
+      const millis = Duration.toMillis(Duration.fromInputUnsafe(expiresIn))
+      // A token has no number for "never": it would be malformed.
+      if (!(millis >= 0 && millis < Infinity)) {
+        return Effect.die(
+          new Error(`waitpoint ${this.name}: expiresIn must be a finite duration from 0, it is ${millis} ms`)
+        )
+      }
+      const expiresAt = Math.ceil(now + millis)
       return Token.sign(Redacted.value(secret), { id, waitpoint: this.name, expiresAt })
     })
 

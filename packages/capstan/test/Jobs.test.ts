@@ -369,4 +369,13 @@ describe("the memory store", () => {
       const { records } = yield* jobs.query({ order: "oldest" })
       assert.deepStrictEqual(records.map(({ id }) => id), answers.slice(20).map(({ id }) => id))
     }).pipe(Effect.provide(keeping(10))))
+
+  it.effect("refuses bounds that cannot be meant", () =>
+    Effect.gen(function*() {
+      for (const options of [{ maxFinished: -1 }, { maxFinished: NaN }, { maxCrashes: 0 }, { maxCrashes: 1.5 }]) {
+        const exit = yield* Effect.exit(Effect.scoped(Layer.build(Layer.fresh(JobStore.layerMemory(options)))))
+        assert.include(String(exit), "must be an integer from", JSON.stringify(options))
+      }
+      yield* Effect.scoped(Layer.build(Layer.fresh(JobStore.layerMemory({ maxFinished: 0, maxCrashes: 1 }))))
+    }))
 })

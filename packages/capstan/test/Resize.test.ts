@@ -60,14 +60,36 @@ describe("a worker's pool", () => {
   })
 
   it.effect("refuses a size and a queue that cannot be meant, and stays as it is", () => {
-    const { handlers } = counting()
+    const { handlers, running } = counting()
     return Effect.gen(function*() {
       const { health, resize } = yield* JobWorker.JobWorker
-      for (const change of [{ concurrency: 0 }, { concurrency: 1.5 }, { queues: { nope: {} } }]) {
+      const changes = [
+        { concurrency: 0 },
+        { concurrency: 1.5 },
+        { concurrency: 9, queues: { nope: {} } },
+        { concurrency: 9, queues: { slow: { concurrency: 0 }, fast: { weight: 0 } } }
+      ]
+      for (const change of changes) {
         assert.isTrue(Exit.isFailure(yield* Effect.exit(resize(change))))
       }
       assert.strictEqual((yield* health).concurrency, 4)
+      yield* Slow.enqueueMany(numbers(9))
+      yield* settle
+      assert.strictEqual(running.now, 4)
     }).pipe(Effect.provide(withWorker(group, handlers, { concurrency: 4 })))
+  })
+
+  it.effect("serves a queue that is called as something that every object has", () => {
+    class Odd extends Job.make("Odd", { queue: "constructor" }) {}
+    class Even extends Job.make("Even", { queue: "even" }) {}
+    const ran: Array<string> = []
+    const note = (name: string) => Effect.sync(() => void ran.push(name))
+    const handlers = Layer.merge(Odd.toLayer(() => note("odd")), Even.toLayer(() => note("even")))
+    return Effect.gen(function*() {
+      yield* Odd.enqueue()
+      yield* settle
+      assert.deepStrictEqual(ran, ["odd"])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Odd, Even), handlers)))
   })
 
   it.effect("shares by the weights that hold now", () => {

@@ -165,6 +165,45 @@ describe("beyond 32 failures", () => {
   })
 })
 
+describe("a schedule that ends after more than 32 failures", () => {
+  const hourly = Schedule.spaced("1 hour")
+  const ends: ReadonlyArray<readonly [string, Schedule.Schedule<unknown>, attempts: number]> = [
+    ["by their number", Schedule.upTo(hourly, { times: 40 }), 41],
+    ["by the time that has passed", Schedule.upTo(hourly, { duration: "50 hours" }), 52]
+  ]
+  for (const [how, retry, attempts] of ends) {
+    it.effect(`ends: ${how}`, () => {
+      class Task extends Job.make("Bounded", { error: Busy, retry, maxAttempts: Infinity }) {}
+      return Effect.gen(function*() {
+        const { id } = yield* Task.enqueue()
+        yield* settle
+        yield* TestClock.adjust("100 hours")
+        const record = yield* recordOf(id)
+        assert.deepStrictEqual([record.state, record.attempt], ["dead", attempts])
+      }).pipe(Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => busy))))
+    })
+  }
+
+  it.effect("counts the failures of its own kind, as many as their part of those that are known", () => {
+    class Task extends Job.make("Mixed", {
+      error: Busy,
+      retry: Schedule.upTo(hourly, { times: 40 }),
+      retryDefects: hourly,
+      maxAttempts: Infinity
+    }) {}
+    let attempt = 0
+    const handler = Effect.suspend(() => ++attempt % 2 === 0 ? Effect.die(new Error("odd")) : busy)
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      yield* TestClock.adjust("200 hours")
+      const record = yield* recordOf(id)
+      // The 41st declared failure.
+      assert.deepStrictEqual([record.state, record.attempt], ["dead", 81])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => handler))))
+  })
+})
+
 describe("a policy that throws", () => {
   const thrown = Effect.die(new Error("bad policy"))
 

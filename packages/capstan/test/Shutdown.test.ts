@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup } from "capstan"
-import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Job, JobGroup, type JobStore, JobWorker } from "capstan"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly } from "./harness.ts"
 
@@ -111,6 +111,44 @@ describe("a worker that closes", () => {
       assert.deepStrictEqual([record.state, record.attempt], ["ready", 0])
     }).pipe(Effect.provide(storeWith(() => ({}))))
   })
+})
+
+describe("a store that breaks over a goodbye", () => {
+  const breaks: ReadonlyArray<readonly [string, JobStore.Shape["renew"]]> = [
+    ["dies", () => Effect.die(new Error("no goodbye"))],
+    ["throws", () => {
+      throw new Error("no goodbye")
+    }]
+  ]
+  for (const [how, goodbye] of breaks) {
+    it.effect(`and ${how} keeps no loop of the worker alive: it is warned of`, () => {
+      let calls = 0
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+      const broken = storeWith((store) => ({
+        maintain: Effect.suspend(() => {
+          calls++
+          return store.maintain
+        }),
+        renew: (request) => request.lease === 0 ? goodbye(request) : store.renew(request)
+      }))
+      return Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const worker = withOnly(group, Task.toLayer(() => Effect.void))
+        const { health } = Context.get(yield* Layer.buildWithScope(worker, scope), JobWorker.JobWorker)
+        // What has ended is forgotten after a while: there is something to maintain.
+        yield* Task.enqueue()
+        yield* settle
+        const exit = yield* Effect.exit(Scope.close(scope, Exit.void))
+        assert.isTrue(Exit.isSuccess(exit))
+        assert.strictEqual((yield* health).status, "stopped")
+        const before = calls
+        yield* TestClock.adjust("2 days")
+        assert.strictEqual(calls, before)
+        assert.deepStrictEqual(warnings.filter((text) => text.includes("goodbye")).length, 1)
+      }).pipe(Effect.provide(broken), Effect.provide(Logger.layer([logger])))
+    })
+  }
 })
 
 describe("a handler that has succeeded, and is stopped in its finalizers", () => {

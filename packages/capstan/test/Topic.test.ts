@@ -489,6 +489,18 @@ describe("onComplete and onFailure", () => {
       )
     )))
 
+  it.effect("are enqueued without the unique key by which they would replace a member of a flow", () =>
+    Effect.gen(function*() {
+      yield* Ringing.start({ solo: undefined })
+      const { id } = yield* Bell.enqueue()
+      yield* settle
+      assert.strictEqual((yield* recordOf(id)).state, "completed")
+      const { records } = yield* (yield* Jobs.Jobs).query({ parent: id })
+      assert.deepStrictEqual(records.map(({ state, tag, uniqueKey }) => [state, tag, uniqueKey]), [
+        ["ready", "Solo", undefined]
+      ])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Bell), Bell.toLayer(() => Effect.void)))))
+
   it.effect("fail a commit when the store refuses them: nothing of it is kept, and the attempt says why", () =>
     Effect.gen(function*() {
       yield* Ringing.start({ solo: undefined })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, JobStore, Step, Waitpoint } from "capstan"
-import { Effect, Layer, Redacted, Schedule, Schema } from "effect"
+import { Duration, Effect, Layer, Redacted, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
@@ -161,6 +161,14 @@ describe("a token", () => {
     Effect.gen(function*() {
       const exit = yield* Effect.exit(Approval.sign(anId, { secret: Redacted.make("short"), expiresIn: "1 hour" }))
       assert.include(String(exit), "must have at least 32 characters")
+    }))
+
+  it.effect("needs an end: without one it would be no token", () =>
+    Effect.gen(function*() {
+      for (const expiresIn of [Duration.infinity, Infinity]) {
+        const exit = yield* Effect.exit(Approval.sign(anId, { secret, expiresIn }))
+        assert.include(String(exit), "expiresIn must be a finite duration")
+      }
     }))
 })
 

@@ -166,7 +166,7 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, title, where }) =
     assert.deepStrictEqual(await ended, [0, null])
   })
 
-  it("shows the dashboard, and ends at once on Ctrl-C with pages open", async () => {
+  it("shows the dashboard, and ends within five seconds of Ctrl-C with pages open", async () => {
     const dashboard = start(env, ["dashboard", "--port", "0", ...where])
     const [address] = await once(createInterface({ input: dashboard.stdout! }), "line")
     const { origin, port } = new URL(address)
@@ -191,7 +191,7 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, title, where }) =
     dashboard.kill("SIGINT")
     const [code] = await once(dashboard, "exit")
     assert.strictEqual(code, 130)
-    assert.isBelow(performance.now() - told, 2000)
+    assert.isBelow(performance.now() - told, 5000)
     await stream.cancel().catch(() => {})
   })
 

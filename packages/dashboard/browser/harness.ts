@@ -165,7 +165,7 @@ export const look = async (world: World, path: string, options: BrowserContextOp
     reducedMotion: "reduce",
     ...options
   })
-  context.setDefaultTimeout(10_000)
+  context.setDefaultTimeout(30_000)
   const page = await context.newPage()
   const complaints: Array<string> = []
   const refused: Array<string> = []

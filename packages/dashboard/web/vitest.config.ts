@@ -11,7 +11,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // One browser at a time, and each file its own.
     fileParallelism: false,
-    testTimeout: 30_000,
+    // Longer than one step of a page may take, which says what it waited for.
+    testTimeout: 90_000,
     hookTimeout: 60_000
   }
 })

@@ -134,12 +134,18 @@ describe("counts of many records", () => {
       const gone = yield* Effect.forkChild(
         Effect.forEach(Array.from({ length: 20 }), () => count, { concurrency: "unbounded", discard: true })
       )
+      /** How many read when so many do, or when it has been too long. */
       const reading = (many: number) =>
-        Effect.repeat(Effect.sleep("5 millis"), { until: () => Effect.succeed(queries.now === many), times: 1000 })
-      yield* reading(4)
+        Effect.map(
+          Effect.repeat(Effect.sleep("5 millis"), { until: () => Effect.succeed(queries.now === many), times: 1000 }),
+          () => queries.now
+        )
+      assert.strictEqual(yield* reading(4), 4)
       yield* Fiber.interrupt(gone)
-      yield* reading(0)
+      const left = yield* reading(0)
+      // First: the server does not close while one reads.
       yield* gate.open
+      assert.strictEqual(left, 0)
       assert.strictEqual((yield* count).status, 200)
     }).pipe(Effect.scoped))
 })

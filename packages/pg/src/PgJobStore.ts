@@ -22,7 +22,7 @@ import * as Layer from "effect/Layer"
 import { Client } from "./internal/client.ts"
 import { warnings } from "./internal/describe.ts"
 import * as Migrate from "./internal/migrate.ts"
-import { namesOf } from "./internal/names.ts"
+import { maxCrashesOf, namesOf } from "./internal/names.ts"
 import { latest, script } from "./internal/schema/migrations.ts"
 import { make } from "./internal/store.ts"
 import * as Transaction from "./internal/transactional.ts"
@@ -57,7 +57,7 @@ export interface Options {
    */
   readonly listen?: boolean | undefined
   /**
-   * A record whose workers died this often while they held it is dead with reason `Crashed`.
+   * A record whose workers died this often while they held it is dead with reason `Crashed`: from 1 to 100.
    *
    * @default 3
    */
@@ -81,6 +81,7 @@ export const layer = (
   Layer.effectContext(Effect.gen(function*() {
     const pg = yield* PgClient
     const names = yield* namesOf(options.schema)
+    const maxCrashes = yield* maxCrashesOf(options.maxCrashes)
     const client = new Client(pg, names.schema, names.channel)
     if (options.migrate === false) yield* Migrate.check(pg, names)
     else yield* Migrate.migrate(pg, names)
@@ -90,7 +91,7 @@ export const layer = (
     const identity = yield* identityOf(client)
     const store = yield* make(client, {
       identity,
-      maxCrashes: options.maxCrashes ?? 3,
+      maxCrashes,
       listen: options.listen ?? true
     })
     return Context.make(JobStore.JobStore, store).pipe(

@@ -1,4 +1,5 @@
 /** What the store says of itself and of its server, and what it warns about when it starts. */
+import { PgJobStore } from "@capstan/pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
@@ -66,6 +67,18 @@ describe("describe", () => {
       assert.deepStrictEqual([maxCrashes, schemaVersion, capabilities], [7, latest, ["transactional", "schedules"]])
       assert.include((yield* (yield* side).store.describe).capabilities, "events")
     })))
+})
+
+describe("a store", () => {
+  for (const maxCrashes of [0, 1.5, NaN, 101]) {
+    it.live(`does not open for workers that may die ${maxCrashes} times`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(
+          Effect.scoped(Layer.build(Layer.provide(PgJobStore.layer({ schema, maxCrashes }), Harness.client())))
+        )
+        assert.include(String(error), "option maxCrashes: must be an integer from 1 to 100")
+      }))
+  }
 })
 
 describe("of its server the store says", () => {

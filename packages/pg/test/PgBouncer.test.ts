@@ -2,11 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobGroup, JobWorker } from "capstan"
 import { Effect, Layer, Redacted, Schema } from "effect"
+import { beforeAll } from "vitest"
 import * as Harness from "./harness.ts"
 import * as PgBouncer from "./pgbouncer.ts"
 
 const schema = Harness.schemaName("pooled")
 const url = Harness.shared(schema, PgBouncer.start)
+
+beforeAll(() => void PgBouncer.program(), 240_000)
 
 class Double extends Job.make("Double", { payload: { n: Schema.Int }, success: Schema.Int }) {}
 

@@ -124,7 +124,7 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a death that nobody tells of": {
-    changes: [["  IF r.spec IS NULL OR position('\"followed\":true' IN r.spec) = 0 THEN RETURN; END IF;", "  RETURN;"]],
+    changes: [["  IF r.spec IS NULL OR position('\"followed\":' IN r.spec) = 0 THEN RETURN; END IF;", "  RETURN;"]],
     red: [
       "labels, headers and keys may have any character",
       "followed: a record that expires",
@@ -214,7 +214,11 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a tick that takes no notice of the run before it": {
     changes: [["IF p_overlap <> 'allow' AND q.last_id IS NOT NULL", "IF false AND q.last_id IS NOT NULL"]],
-    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+    red: [
+      "overlap, skip:",
+      "overlap, cancelPrevious:",
+      "a tick whose record another one stands for"
+    ]
   },
   "a schedule that is handed to everybody": {
     changes: [["SET attend_at = p_now + 5000 FROM due", "SET attend_at = p_now FROM due"]],
@@ -253,6 +257,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record with a step to undo that is cancelled while it runs",
       "a record with a step to undo whose workers die too often",
       "followed: so does a record whose workers died too often",
+      "followed: so does one whose payload was edited",
       "followed: nothing tells of a run that was to be cancelled",
       "in every state a record takes it as the table says: renew forgotten",
       "in every state a record takes it as the table says: maintain lease ended"
@@ -323,7 +328,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "completeOn: an event that is refused completes nothing",
       "completeOn: a record that lives again is told again",
       "unique, trailing: ",
-      "in every state"
+      "in every state",
+      "a tick whose record another one stands for",
+      "a tick is not refused"
     ]
   },
   "a key slot that a completion leaks": {
@@ -413,6 +420,14 @@ const twins: Readonly<Record<string, Twin>> = {
       "a child that ended while its parent ran"
     ]
   },
+  "an undoing that waits as its attempt says": {
+    changes: [["      v_undoes := true;\n", ""]],
+    red: ["a record with a step to undo that is cancelled while it runs"]
+  },
+  "what follows is refused for the sake of a flow": {
+    changes: [["  IF v_outcome <> 'UniqueConflict' THEN RETURN v_id; END IF;\n", "  RETURN v_id;\n"]],
+    red: ["a tick is not refused", "children are not refused"]
+  },
   "an end that nothing is undone before": {
     changes: [["  IF r.flags & 128 = 0 THEN RETURN false; END IF;\n", "  RETURN false;\n"]],
     red: [
@@ -459,7 +474,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a child that was waited for until an instant",
       "a child that ended while its parent ran",
       "followed: so does a record that what it waited for has failed",
-      "in every state a record takes it as the table says: others"
+      "in every state a record takes it as the table says: others",
+      "a child with which its parent is done"
     ]
   },
   "a record that ends a second time in the call that ended it": {
@@ -554,6 +570,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "an attempt that has ended is Done",
       "in every state a record takes it as the table says: settle"
     ]
+  },
+  "a child with which its parent is never done": {
+    changes: [["    IF v_outcome = 'WaitForChildren' THEN\n", "    IF false THEN\n"]],
+    red: ["a child with which its parent is done"]
   }
 }
 

@@ -3,7 +3,7 @@ import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert } from "@effect/vitest"
 import { JobRecord, JobStore, type Transactional } from "capstan"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
 import { type ClaimedLine, toClaimedLines } from "../src/internal/codec.ts"
@@ -46,13 +46,18 @@ export const outside = <A, E, R>({ sql }: Side, effect: Effect.Effect<A, E, R>):
     (context: Context.Context<R>) => Context.omit(sql.transactionService)(context) as Context.Context<R>
   )
 
-/** Removes the schemas of a test file. */
+/**
+ * Removes the schemas of a test file. A statement of a process that was killed goes on without it, and may take a schema's
+ * tables in another order than the drop of it does.
+ */
 export const drop = (...schemas: ReadonlyArray<string>): Promise<void> =>
   PgClient.PgClient.pipe(
     Effect.flatMap((sql) =>
-      Effect.forEach(schemas, (schema) => sql.unsafe(`DROP SCHEMA IF EXISTS ${schema} CASCADE`).unprepared, {
-        discard: true
-      })
+      Effect.forEach(schemas, (schema) =>
+        Effect.retry(sql.unsafe(`DROP SCHEMA IF EXISTS ${schema} CASCADE`).unprepared, {
+          while: ({ reason }) => reason._tag === "DeadlockError",
+          schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo({ times: 100 }))
+        }), { discard: true })
     ),
     Effect.provide(client()),
     Effect.runPromise

@@ -3,12 +3,13 @@
  * the servers are; elsewhere whoever needs it says what to type.
  */
 import { Effect, type Scope } from "effect"
-import { spawn, spawnSync } from "node:child_process"
+import { spawn } from "node:child_process"
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { type AddressInfo, connect, createServer } from "node:net"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
-import { mayInstall } from "../../../scripts/servers/install.ts"
+import { installPackages, mayInstall } from "../../../scripts/servers/install.ts"
+import { freePort } from "../../../scripts/servers/port.ts"
 import { until } from "./harness.ts"
 import { url } from "./server.ts"
 
@@ -17,34 +18,13 @@ const find = (): string | undefined =>
     existsSync
   )
 
-/** The service that the package brings is not started. */
-const install = (): void => {
-  const policy = "/usr/sbin/policy-rc.d"
-  const isOurs = !existsSync(policy)
-  if (isOurs) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 })
-  try {
-    for (const args of [["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "pgbouncer"]]) {
-      spawnSync("apt-get", args, { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } })
-    }
-  } finally {
-    if (isOurs) rmSync(policy)
-  }
-}
-
-const program = (): string => {
-  if (find() === undefined && mayInstall()) install()
+/** Takes a minute or two where it is to be installed first: no test's own time. */
+export const program = (): string => {
+  if (find() === undefined && mayInstall()) installPackages(["pgbouncer"])
   const found = find()
   if (found === undefined) throw new Error("PgBouncer was not found. Type: sudo apt-get install pgbouncer")
   return found
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 
 const isListening = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
@@ -89,7 +69,7 @@ logfile = ${folder}/log
         rmSync(folder, { recursive: true, force: true })
       })
   )
-  yield* until("PgBouncer to listen", Effect.promise(() => isListening(port)), 5).pipe(
+  yield* until("PgBouncer to listen", Effect.promise(() => isListening(port)), 30).pipe(
     Effect.tapDefect(() => Effect.sync(() => console.log(readFileSync(`${folder}/log`, "utf8"))))
   )
   const own = new URL(target)

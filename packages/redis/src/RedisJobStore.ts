@@ -24,7 +24,7 @@ import { Client } from "./internal/client.ts"
 import { server, warnings } from "./internal/describe.ts"
 import { toStoreError } from "./internal/errors.ts"
 import { serviceOf } from "./internal/nodes.ts"
-import { agree, clientsOf, countsOf, manyOf, storedCounts } from "./internal/partitions/open.ts"
+import { agree, clientsOf, countsOf, manyOf, maxCrashesOf, storedCounts } from "./internal/partitions/open.ts"
 import { makePartitioned } from "./internal/partitions/store.ts"
 import { repair as mend } from "./internal/repair.ts"
 import { layout, scripts } from "./internal/scripts.ts"
@@ -45,7 +45,7 @@ export interface Options {
    */
   readonly prefix?: string | undefined
   /**
-   * A record whose workers died this often while they held it is dead with reason `Crashed`.
+   * A record whose workers died this often while they held it is dead with reason `Crashed`: from 1 to 100.
    *
    * @default 3
    */
@@ -100,7 +100,7 @@ export const layer = (
       const client = yield* clientOf(options.prefix, counts.size > 0)
       const settings = {
         ...usualSettings,
-        maxCrashes: options.maxCrashes ?? usualSettings.maxCrashes,
+        maxCrashes: yield* maxCrashesOf(options.maxCrashes ?? usualSettings.maxCrashes),
         durability: options.durability ?? usualSettings.durability,
         insideSqlTransaction: options.insideSqlTransaction ?? usualSettings.insideSqlTransaction
       }

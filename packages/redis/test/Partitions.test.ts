@@ -46,6 +46,16 @@ describe("the number of partitions", () => {
       }))
   }
 
+  for (const maxCrashes of [0, 1.5, NaN, 256]) {
+    it.effect(`stands beside how often a worker may die: not ${maxCrashes} times`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(
+          Effect.provide(JobStore.JobStore, Layer.fresh(on(Harness.prefixOf("number"), { maxCrashes })))
+        )
+        assert.match(error.message, /option maxCrashes: must be an integer from 1 to 100/)
+      }))
+  }
+
   it.live("changes only while the store has no record of its queue", () =>
     withStore("agree", { partitions: { mail: 4 } }, (prefix) =>
       Effect.gen(function*() {
@@ -426,7 +436,7 @@ describe("a partition that is silent", () => {
       opened(
         "silent_lease",
         Effect.gen(function*() {
-          const lease = 1200
+          const lease = 6000
           yield* Suite.enqueueMany(40, { queue: "mail" })
           const demand = [{ queue: "mail", slots: 40, share: 40 }]
           const { claimed } = yield* Suite.exchange("w", { demand, total: 40, lease })
@@ -436,7 +446,7 @@ describe("a partition that is silent", () => {
           silent.is = true
           let lost = (yield* renew).lost
           assert.strictEqual(lost.length, 0)
-          yield* Harness.until("they are told lost", Effect.map(renew, (reply) => (lost = reply.lost).length > 0))
+          yield* Harness.until("they are told lost", Effect.map(renew, (reply) => (lost = reply.lost).length > 0), 20)
           assert.isBelow(lost.length, 40)
           silent.is = false
           const others = claimed.filter(({ id }) => !lost.some((one) => one.id === id))

@@ -331,6 +331,14 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["a wait with a delay ends by itself"]
   },
+  "an undoing that waits as its attempt says": {
+    changes: [[["exchange"], "conclude[s.outcome](row, s, isUndoing)", "conclude[s.outcome](row, s)"]],
+    red: ["a record with a step to undo that is cancelled while it runs"]
+  },
+  "what follows is refused for the sake of a flow": {
+    changes: [[["exchange", "tick"], "if outcome ~= 'UniqueConflict' or not spec.anyway then", "if true then"]],
+    red: ["a tick is not refused", "children are not refused"]
+  },
   "nothing is undone before an end": {
     changes: [[
       ["exchange", "renew", "maintain", "control"],
@@ -359,7 +367,11 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a tick that takes no notice of the run before it": {
     changes: [[["tick"], "if previous and not isFinal(previous) then", "if false then"]],
-    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+    red: [
+      "overlap, skip:",
+      "overlap, cancelPrevious:",
+      "a tick whose record another one stands for"
+    ]
   },
   "a schedule that is handed to everybody": {
     changes: [[["maintain"], "q.attendAt = string.format('%.0f', now + 5000)", ""]],
@@ -399,7 +411,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a wait for children with a delay",
       "a child that was waited for until an instant",
       "in every state a record takes it as the table says: others",
-      "a child that ended while its parent ran"
+      "a child that ended while its parent ran",
+      "a child with which its parent is done"
     ]
   },
   "a dependency is counted down twice": {
@@ -460,6 +473,10 @@ const twins: Readonly<Record<string, Twin>> = {
       "records of a dead worker count",
       "the proposal of the highest release"
     ]
+  },
+  "a child with which its parent is never done": {
+    changes: [[["exchange"], "isDone and (named[id] and '3' or '4') or policy", "policy"]],
+    red: ["a child with which its parent is done"]
   }
 }
 

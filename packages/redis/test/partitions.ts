@@ -16,8 +16,9 @@ import { type Settings, usualSettings } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
 
 /**
- * Facts about a limit of a whole queue, which a queue of several partitions refuses with CrossPartition; and one about when a record
- * is given out that has crashed others: that is done by one partition after the other.
+ * Facts about a limit of a whole queue, and about a schedule that looks at the run before of a job with keys, which a queue of several
+ * partitions refuses with CrossPartition; and one about when a record is given out that has crashed others: that is done by one
+ * partition after the other.
  */
 const refused: ReadonlySet<string> = new Set([
   "a queue's concurrency holds for all workers together, whatever claims race, and an end lets the next one start",
@@ -25,6 +26,7 @@ const refused: ReadonlySet<string> = new Set([
   "records of a dead worker count for its queue until they are given back",
   "a queue starts no more than its rate in any window, and asks to be looked at when it may again",
   "the proposal of the highest release holds, and an operator's value wins until it is cleared",
+  "a tick whose record another one stands for leaves that alone, and its next tick too",
   "what crashed its worker, what was given back and what nobody has touched come by their priority"
 ])
 

@@ -44,6 +44,7 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a record whose workers die is dead with Crashed",
       "followed: so does a record whose workers died too often",
+      "followed: so does one whose payload was edited",
       "a record with a step to undo whose workers die too often"
     ]
   },
@@ -166,6 +167,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "enqueues that are made at the same time as some that are refused",
       "flow: a batch that is one thing is refused",
       "a tick's record keeps to the keys of its job",
+      "a tick whose record another one stands for",
+      "a tick is not refused",
+      "children are not refused",
       "flow: what is dead because of a record stays so while another one has its unique key",
       "cancelOn: an event that is refused cancels nothing",
       "cancelOn: a record that lives again is cancelled again",
@@ -283,7 +287,9 @@ const twins: Readonly<Record<string, Twin>> = {
       "a wait for children with a delay",
       "a child that was waited for until an instant",
       "a child that ended while its parent ran",
-      "in every state a record takes it as the table says: others"
+      "in every state a record takes it as the table says: others",
+      "children are not refused",
+      "a child with which its parent is done"
     ]
   },
   "a dependency that is counted down twice": {
@@ -502,9 +508,18 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a child that is waited for for ever": {
     file: "settle.ts",
-    line: "  if (waits) forgetOpenChildren(row)\n",
+    line: "  if (waits) forgetOpenChildren(state, row, named)\n",
     instead: "",
-    red: ["a child that was waited for until an instant"]
+    red: [
+      "a child that was waited for until an instant",
+      "a child with which its parent is done"
+    ]
+  },
+  "a child with which its parent is never done": {
+    file: "settle.ts",
+    line: `  if (_tag === "WaitForChildren") keepOthers(row, named)\n`,
+    instead: "  void keepOthers\n",
+    red: ["a child with which its parent is done"]
   },
   "an end that nothing is undone before": {
     file: "write.ts",
@@ -515,6 +530,12 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record with a step to undo that is cancelled while it runs",
       "a record with a step to undo whose workers die too often"
     ]
+  },
+  "an undoing that waits as its attempt says": {
+    file: "settle.ts",
+    line: "conclude(state, row, outcome, now, isUndoing)",
+    instead: "conclude(state, row, outcome, now, false)",
+    red: ["a record with a step to undo that is cancelled while it runs"]
   },
   "a leaked key slot": {
     file: "state.ts",
@@ -645,13 +666,29 @@ const twins: Readonly<Record<string, Twin>> = {
     file: "schedules.ts",
     line: "  if (previous === undefined || isFinal(previous.state)) return undefined",
     instead: "  if (previous === undefined || previous.state !== undefined) return undefined",
-    red: ["overlap, skip:", "overlap, cancelPrevious:"]
+    red: [
+      "overlap, skip:",
+      "overlap, cancelPrevious:",
+      "a tick whose record another one stands for"
+    ]
   },
   "a tick that leaves out what its record waits for": {
     file: "schedules.ts",
-    line: "  id: enqueueOne(state, record, now).id",
-    instead: "  id: enqueueOne(state, { ...record, dependencies: undefined }, now).id",
+    line: "enqueueAnyway(state, record, now)",
+    instead: "enqueueAnyway(state, { ...record, dependencies: undefined }, now)",
     red: ["records of ticks that wait for the one before"]
+  },
+  "a tick that takes what was there for its own": {
+    file: "schedules.ts",
+    line: `enqueued.outcome === "Existing" ? last?.id : enqueued.id`,
+    instead: "enqueued.id",
+    red: ["a tick whose record another one stands for"]
+  },
+  "what follows is refused for the sake of a flow": {
+    file: "enqueue.ts",
+    line: `  return answer.outcome === "UniqueConflict" ? enqueueOne(`,
+    instead: `  return answer.outcome === "Refused" ? enqueueOne(`,
+    red: ["a tick is not refused", "children are not refused"]
   },
   "a put without a compare": {
     file: "schedules.ts",

@@ -9,6 +9,10 @@ import type { Spec } from "./schedules/plan.ts"
 /** How many partitions each queue has that has several. */
 export type Partitions = Readonly<Record<string, number>>
 
+/** `undefined` for one, also where a queue is called as something that every object has. */
+const manyOf = (partitions: Partitions, queue: string): number | undefined =>
+  Object.hasOwn(partitions, queue) ? partitions[queue] : undefined
+
 /** What keeps the jobs of a worker from having their keys in one partition each. */
 export const keysIssue = (jobs: ReadonlyArray<Definition>, partitions: Partitions): string | undefined => {
   const spaces = new Map<string, string>()
@@ -16,13 +20,14 @@ export const keysIssue = (jobs: ReadonlyArray<Definition>, partitions: Partition
     if (concurrency === undefined) continue
     const other = spaces.get(concurrency.space) ?? queue
     spaces.set(concurrency.space, other)
-    if (partitions[other] === partitions[queue]) continue
+    if (manyOf(partitions, other) === manyOf(partitions, queue)) continue
     return `the queues ${other} and ${queue} share the keys of ${concurrency.space}, and have not as many partitions: ` +
       "give them the same number"
   }
   for (const { concurrency, partition, queue, tag, unique } of jobs) {
-    if (concurrency === undefined || !(queue in partitions)) continue
-    const its = `its queue ${queue} has ${partitions[queue]} partitions`
+    const many = manyOf(partitions, queue)
+    if (concurrency === undefined || many === undefined) continue
+    const its = `its queue ${queue} has ${many} partitions`
     if (concurrency.isWhole === true && (partition ?? unique) !== undefined) {
       return `job ${tag} has a circuit breaker for all of its records, which other keys spread, and ${its}: ` +
         "give it a concurrency key that begins with its partition"
@@ -36,10 +41,9 @@ export const keysIssue = (jobs: ReadonlyArray<Definition>, partitions: Partition
 /** Each partition would count for itself. The name of a limit that is no queue begins with another letter. */
 export const limitsIssue = (limits: ReadonlyArray<LimitChange>, partitions: Partitions): string | undefined => {
   for (const { name, settings } of limits) {
-    if (!(name in partitions) || settings?.concurrency === undefined && settings?.rate === undefined) continue
-    return `queue ${name} has a limit and ${
-      partitions[name]
-    } partitions: give the limit keys, or leave the queue in one`
+    const many = manyOf(partitions, name)
+    if (many === undefined || settings?.concurrency === undefined && settings?.rate === undefined) continue
+    return `queue ${name} has a limit and ${many} partitions: give the limit keys, or leave the queue in one`
   }
   return undefined
 }
@@ -49,8 +53,9 @@ export const overlapIssue = (
   { overlap }: Spec,
   { concurrency, partition, queue, tag, unique }: Definition,
   partitions: Partitions
-): string | undefined =>
-  overlap === "allow" || !(queue in partitions) || (concurrency ?? partition ?? unique) === undefined
-    ? undefined
-    : `overlap "${overlap}" looks at the run before, which the keys of job ${tag} put into another partition, and its queue ` +
-      `${queue} has ${partitions[queue]}: allow overlaps, or leave the queue in one`
+): string | undefined => {
+  const many = manyOf(partitions, queue)
+  if (overlap === "allow" || many === undefined || (concurrency ?? partition ?? unique) === undefined) return undefined
+  return `overlap "${overlap}" looks at the run before, which the keys of job ${tag} put into another partition, and its queue ` +
+    `${queue} has ${many}: allow overlaps, or leave the queue in one`
+}

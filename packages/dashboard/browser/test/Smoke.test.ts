@@ -24,7 +24,7 @@ it("every page shows what it is for, keeps the policy, gets what it asks for, an
     assert.deepStrictEqual([...complaints, ...refused], [], path)
   }
   await close()
-}, 60_000)
+}, 180_000)
 
 it("the page opens, is told what happens, and cancels what is selected", async () => {
   const { close, complaints, page } = await look(world, "/")

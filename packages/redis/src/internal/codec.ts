@@ -191,12 +191,16 @@ export const eventsOf = ({ cancels = [], completes = [] }: JobStore.EnqueueReque
   ])
 
 /** A record of any kind. One for another partition goes as a text that nobody here reads. */
-export const specialOf = (record: Routed): unknown =>
-  record[to] === undefined
-    ? wholeOf(record)
-    : { to: record[to], id: packId(record.id), text: JSON.stringify(wholeOf(record)) }
+export const specialOf = (record: Routed): unknown => sent(record, wholeOf(record))
 
-const wholeOf = (record: JobStore.NewRecord): unknown => ({
+/** One that a settlement or a tick brings: it is stored without its unique key rather than refused. */
+export const certainOf = (record: Routed): unknown =>
+  record.unique === undefined ? specialOf(record) : sent(record, { ...wholeOf(record), anyway: true })
+
+const sent = (record: Routed, whole: object): unknown =>
+  record[to] === undefined ? whole : { to: record[to], id: packId(record.id), text: JSON.stringify(whole) }
+
+const wholeOf = (record: JobStore.NewRecord): object => ({
   id: packId(record.id),
   tag: tidy(record.tag),
   kind: kindOf(record).toWellFormed(),
@@ -275,7 +279,7 @@ export const settlementOf = (
     reason: "reason" in outcome ? tidy(outcome.reason) : undefined,
     waitpoint: outcome._tag === "WaitFor" ? tidy(outcome.waitpoint) : undefined,
     result: outcome._tag === "Complete" && outcome.result !== undefined ? tidy(outcome.result) : undefined,
-    children: children === undefined || children.length === 0 ? undefined : children.map(specialOf)
+    children: children === undefined || children.length === 0 ? undefined : children.map(certainOf)
   }
 }
 

@@ -84,7 +84,7 @@ export const verbs = (
         String(revision),
         instant(at),
         overlap,
-        JSON.stringify(ticks.map(({ record, ...tick }) => ({ ...tick, record: Codec.specialOf(record) }))),
+        JSON.stringify(ticks.map(({ record, ...tick }) => ({ ...tick, record: Codec.certainOf(record) }))),
         instant(next.nextAt),
         instant(next.attendAt),
         next.body === undefined ? "" : "1",

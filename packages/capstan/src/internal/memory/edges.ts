@@ -27,6 +27,8 @@ export class Edge {
   answer: Final | undefined = undefined
   /** The record that waited has begun a new life, whose children are others. */
   isOver = false
+  /** It is a child with which the record is done: whether it runs again is all the same. */
+  isKept = false
 
   constructor(dependent: Row, id: JobId, name: string, onFailure: OnDependencyFailure) {
     this.dependent = dependent
@@ -156,7 +158,8 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
   for (const one of again) {
     for (const edge of one.more?.awaitedBy ?? []) {
       const { dependent } = edge
-      if (edge.answer === undefined || edge.isOver || dependent.isGone || !mayWaitAgain(dependent, edge)) continue
+      if (edge.answer === undefined || edge.isOver || edge.isKept) continue
+      if (dependent.isGone || !mayWaitAgain(dependent, edge)) continue
       edge.answer = undefined
       const more = dependent.grow()
       more.pending++
@@ -178,8 +181,21 @@ export const reopen = (state: MemoryState, row: Row, now: number): void => {
 /** Forgets the children of the life before. */
 export const forgetChildren = (row: Row): void => forget(row, (edge) => edge.isChild)
 
-/** The same of those that were waited for no longer than until an instant: who still waits for one names it again. */
-export const forgetOpenChildren = (row: Row): void => forget(row, (edge) => edge.isChild && edge.answer === undefined)
+/**
+ * The same of those that were waited for no longer than until an instant: who still waits for one names it again. Also of one with
+ * which the record was done, if it runs again, and is named after all.
+ */
+export const forgetOpenChildren = (state: MemoryState, row: Row, named: ReadonlySet<JobId>): void =>
+  forget(
+    row,
+    ({ answer, id, isChild, isKept }) =>
+      isChild && (answer === undefined || isKept && named.has(id) && state.rows.get(id)?.finished === false)
+  )
+
+/** What waits for these children alone has kept how the others ended. */
+export const keepOthers = (row: Row, named: ReadonlySet<JobId>): void => {
+  for (const edge of row.more?.waitsFor ?? []) if (edge.isChild) edge.isKept = !named.has(edge.id)
+}
 
 const forget = (row: Row, isOver: (edge: Edge) => boolean): void => {
   const more = row.grow()

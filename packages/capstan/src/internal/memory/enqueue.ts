@@ -48,6 +48,15 @@ export const enqueueOne = (state: MemoryState, spec: NewRecord, now: number): En
   return { id: spec.id, outcome: "Inserted" }
 }
 
+/**
+ * Stores what a settlement or a tick brings: nobody is there to be told that it is refused, so it is not. Where its unique key
+ * would change a member of a flow it is stored without that: once too often is better than never.
+ */
+export const enqueueAnyway = (state: MemoryState, spec: NewRecord, now: number): Enqueued => {
+  const answer = enqueueOne(state, spec, now)
+  return answer.outcome === "UniqueConflict" ? enqueueOne(state, { ...spec, unique: undefined }, now) : answer
+}
+
 /** The row that answers a call which was made before. */
 const knownAs = (state: MemoryState, { id, idempotencyKey, tag }: NewRecord): Row | undefined =>
   state.rows.get(id) ?? (idempotencyKey === undefined ? undefined : state.idempotent.get(scoped(tag, idempotencyKey)))

@@ -14,7 +14,7 @@ import type {
   TickRequest
 } from "../../JobStore.ts"
 import { cancel } from "./control.ts"
-import { enqueueOne } from "./enqueue.ts"
+import { enqueueAnyway } from "./enqueue.ts"
 import type { MemoryState } from "./state.ts"
 
 /** How many due schedules one call of `maintain` hands out, and for how long nobody else is given them. */
@@ -54,20 +54,22 @@ export const tick = (state: MemoryState, request: TickRequest, now: number): Tic
   let { count, last } = was
   for (const { at, dueAt, record } of request.ticks) {
     if (count >= limit) break
-    const outcome = overlaps(state, request, last, now) ?? enqueued(state, record, now)
-    if (outcome.outcome === "Enqueued" && request.isAsked !== true) count++
+    let outcome = overlaps(state, request, last, now)
+    let id = outcome?.id
+    if (outcome === undefined) {
+      const enqueued = enqueueAnyway(state, record, now)
+      outcome = { outcome: "Enqueued", id: enqueued.id }
+      // One that was there is none of the schedule's, for the next tick to cancel or to wait for.
+      id = enqueued.outcome === "Existing" ? last?.id : enqueued.id
+      if (request.isAsked !== true) count++
+    }
     outcomes.push(outcome)
-    last = { at, dueAt, tickedAt: now, ...outcome }
+    last = { at, dueAt, tickedAt: now, outcome: outcome.outcome, id }
   }
   const { attendAt, body = was.body, nextAt } = count >= limit ? { body: request.next.body } : request.next
   set(state, { name: was.name, revision: was.revision + 1, nextAt, attendAt, body, count, last })
   return { now, outcomes }
 }
-
-const enqueued = (state: MemoryState, record: TickRequest["ticks"][number]["record"], now: number): TickOutcome => ({
-  outcome: "Enqueued",
-  id: enqueueOne(state, record, now).id
-})
 
 /** The outcome of a tick that the record of the one before keeps from enqueuing. */
 const overlaps = (

@@ -6,8 +6,8 @@
  */
 import type { Attempt, Decision, Failure } from "../../JobRecord.ts"
 import type { NewFailure, Outcome, Settled, Settlement } from "../../JobStore.ts"
-import { connect, Edge, forgetOpenChildren } from "./edges.ts"
-import { enqueueOne } from "./enqueue.ts"
+import { connect, Edge, forgetOpenChildren, keepOthers } from "./edges.ts"
+import { enqueueAnyway } from "./enqueue.ts"
 import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
@@ -29,13 +29,14 @@ export const settle = (state: MemoryState, by: WorkerState, settlement: Settleme
     ? toFailure(row, outcome.failure, endedAt)
     : undefined
   const asked = isOpen(outcome) ? row.more?.cancelReason : undefined
-  const reason = asked === undefined || mustUndo(row, { _tag: "Cancel", reason: asked }) ? undefined : asked
+  const isUndoing = asked !== undefined && mustUndo(row, { _tag: "Cancel", reason: asked })
+  const reason = isUndoing ? undefined : asked
   const decision = reason === undefined ? decisions[outcome._tag] : "cancelled"
   endAttempt(row, decision, endedAt, failure, settlement.trace)
   row.settledFence = settlement.fence
   if (settlement.children !== undefined) leaveChildren(state, row, settlement, now)
   if (row.admitted) ended(state, row, outcome, now)
-  if (reason === undefined) conclude(state, row, outcome, now)
+  if (reason === undefined) conclude(state, row, outcome, now, isUndoing)
   else state.finish(row, "cancelled", "cancelled", now, reason)
   return "Done"
 }
@@ -99,7 +100,8 @@ const keep = (failures: ReadonlyArray<Failure>, failure: Failure): ReadonlyArray
   return [...others.slice(1 - keptFailures), failure]
 }
 
-const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): void => {
+/** What is to be undone (`atOnce`) waits for nothing: a request to cancel it is over, and nobody could ask for it again. */
+const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number, atOnce: boolean): void => {
   switch (outcome._tag) {
     case "Complete":
       // Nobody asks for its steps again.
@@ -108,12 +110,13 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       return state.finish(row, "complete", "completed", now)
     case "RetryAfter":
       if (outcome.uncharged === true) row.attempt--
-      state.run(row, "retryAfter", now, now + Math.ceil(outcome.delay))
+      state.run(row, "retryAfter", now, atOnce ? now : now + Math.ceil(outcome.delay))
       return state.tell("retried", row, now, outcome.failure.tag)
     case "SnoozeFor":
       row.attempt--
-      if (!closes(row, outcome.closes)) state.run(row, "snooze", now, now + Math.ceil(outcome.delay))
-      else {
+      if (!closes(row, outcome.closes)) {
+        state.run(row, "snooze", now, atOnce ? now : now + Math.ceil(outcome.delay))
+      } else {
         close(state, row, outcome.closes!, outcome.delay, now)
         // It keeps its turn while its queue is closed: nothing of its key starts before it.
         if (outcome.closes === "key") state.freeSlot(row, now)
@@ -122,14 +125,14 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number): 
       return state.tell("retried", row, now, outcome.failure?.tag, true)
     case "WaitFor":
       row.attempt--
-      if (row.more?.checkpoints?.[outcome.waitpoint] !== undefined) return state.run(row, "waitFor", now, now)
+      if (atOnce || row.more?.checkpoints?.[outcome.waitpoint] !== undefined) return state.run(row, "waitFor", now, now)
       state.freeSlot(row, now)
       state.block(row, "waitFor", "Waitpoint", outcome.waitpoint)
       if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))
       return state.tell("blocked", row, now, outcome.waitpoint)
     case "WaitForChildren":
       row.attempt--
-      if (row.grow().pending === 0) return state.run(row, "waitFor", now, now)
+      if (atOnce || row.grow().pending === 0) return state.run(row, "waitFor", now, now)
       state.freeSlot(row, now)
       state.block(row, "waitFor", "Children")
       if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))
@@ -173,11 +176,13 @@ const leaveChildren = (state: MemoryState, row: Row, settlement: Settlement, now
   const { _tag } = settlement.outcome
   // Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
   const waits = _tag === "WaitForChildren" || _tag === "WaitFor"
-  if (waits) forgetOpenChildren(row)
+  const named = new Set(waits ? settlement.children!.map(({ id }) => id) : [])
+  if (waits) forgetOpenChildren(state, row, named)
+  if (_tag === "WaitForChildren") keepOthers(row, named)
   for (const spec of settlement.children!) {
     // It has ended while this one ran, and may be gone: how is known.
     if (waits && row.more?.waitsFor?.some((edge) => edge.isChild && edge.id === spec.id)) continue
-    const { id } = enqueueOne(state, spec, now)
+    const { id } = enqueueAnyway(state, spec, now)
     const child = state.rows.get(id)!
     if (!waits || child.finished) continue
     connect(state, new Edge(row, child.id, child.id, "continue"))

@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { JobStoreError, LeaseLost } from "../../JobError.ts"
 import type { Shape } from "../../JobStore.ts"
+import { integer } from "../definition.ts"
 import { Member } from "./beside.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
@@ -24,7 +25,7 @@ import { signal, write } from "./write.ts"
 
 export interface MemoryOptions {
   /**
-   * A record whose workers died this often while they held it is dead with reason `Crashed`.
+   * A record whose workers died this often while they held it is dead with reason `Crashed`: from 1 to 100.
    *
    * @default 3
    */
@@ -49,8 +50,14 @@ export const make = Effect.fnUntraced(function*(
   const clock = yield* Clock.Clock
   const listeners = new Listeners()
   const state = new MemoryState({
-    maxCrashes: options?.maxCrashes ?? 3,
-    maxFinished: options?.maxFinished ?? defaultMaxFinished,
+    maxCrashes: integer("memory store", "maxCrashes", options?.maxCrashes ?? 3, 1, 100),
+    maxFinished: integer(
+      "memory store",
+      "maxFinished",
+      options?.maxFinished ?? defaultMaxFinished,
+      0,
+      Number.MAX_SAFE_INTEGER
+    ),
     hints: listeners
   })
   yield* Effect.addFinalizer(() => warnOfLoss(state))

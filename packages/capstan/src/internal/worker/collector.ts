@@ -39,7 +39,10 @@ export class Collector {
     collection.members.push(next)
     queue.collecting++
     this.size++
-    return collection.members.length >= size ? this.close(name, collection, now) : undefined
+    if (collection.members.length < size) return undefined
+    const full = this.close(name, collection, now)
+    if (collection.closesAt === this.nextAt) this.foresee()
+    return full
   }
 
   /** The batches whose time has come, in the order in which they were begun. */
@@ -49,6 +52,7 @@ export class Collector {
     for (const [name, collection] of this.open) {
       if (now >= collection.closesAt) closed.push(this.close(name, collection, now))
     }
+    this.foresee()
     return closed
   }
 
@@ -63,7 +67,12 @@ export class Collector {
     collection.queue.collecting -= many
     this.size -= many
     if (many === collection.members.length) this.open.delete(name)
-    this.nextAt = Math.min(Infinity, ...[...this.open.values()].map(({ closesAt }) => closesAt))
+  }
+
+  /** Once for all that have closed: each look costs as much as there are keys. */
+  private foresee(): void {
+    this.nextAt = Infinity
+    for (const { closesAt } of this.open.values()) if (closesAt < this.nextAt) this.nextAt = closesAt
   }
 
   /** Takes records out. */
@@ -77,6 +86,7 @@ export class Collector {
       this.forget(name, collection, gone.length)
       collection.members = collection.members.filter((next) => !gone.includes(next))
     }
+    if (taken.length > 0) this.foresee()
     return taken
   }
 

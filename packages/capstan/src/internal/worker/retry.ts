@@ -16,6 +16,10 @@ import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
 import { defaultPolicy, type RunPolicy } from "../definition.ts"
 
+/** The failures that a claim brings along, and how many steps stand for those before them at most. */
+const travelling = 32
+const mostForgotten = 1000
+
 /** Exponential from 1 s, at most 5 min, jittered. */
 export const defaultSchedule: Schedule.Schedule<unknown> = Schedule.exponential("1 second").pipe(
   Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.minutes(5)))),
@@ -87,17 +91,22 @@ const delayOf = (
 ): Effect.Effect<number | undefined> => {
   const isDeclared = failed.failure.kind === "Declared"
   const given = isDeclared ? ofTag ?? job.policy.retry : job.policy.retryDefects
-  const earlier = charged(claimed).filter((failure) =>
+  const known = charged(claimed)
+  const earlier = known.filter((failure) =>
     isDeclared
       ? failure.kind === "Declared" && (ofTag === undefined || failure.tag === failed.failure.tag)
       : failure.kind !== "Declared"
   )
+  // Of several kinds as large a part as among those that came along.
+  const forgotten = claimed.failures.length < travelling
+    ? 0
+    : Math.floor((claimed.attempt - 1 - known.length) * earlier.length / known.length)
   return Effect.flatMap(
     isDeclared ? declaredSteps(job, earlier, failed) : Effect.succeed(otherSteps(earlier, failed, claimed)),
     (steps) => {
       const fallback = replay(defaultSchedule, claimed.id, steps)
       return given === undefined ? fallback : Effect.catchCause(
-        replay(given as Schedule.Schedule<unknown>, claimed.id, steps),
+        replayWhole(given as Schedule.Schedule<unknown>, claimed, steps, forgotten),
         (cause) => Effect.andThen(warn(job, claimed, "retry", cause), fallback)
       )
     }
@@ -131,6 +140,28 @@ const otherSteps = (earlier: ReadonlyArray<Failure>, failed: Failed, claimed: Cl
   ...earlier.map((failure) => ({ at: failure.at, input: failure })),
   { at: failed.endedAt, input: { ...failed.failure, attempt: claimed.attempt, at: failed.endedAt } satisfies Failure }
 ]
+
+/**
+ * The delay is that of what came along: beyond it the last one repeats. Whether the schedule has ended is asked with the failures
+ * before as well, of which only their number is known and since when: each takes a step, with the input of the oldest that came
+ * along. Else one that ends after more of them would never end.
+ */
+const replayWhole = (
+  schedule: Schedule.Schedule<unknown>,
+  { begunAt, id }: Claimed,
+  steps: ReadonlyArray<Step>,
+  forgotten: number
+): Effect.Effect<number | undefined> => {
+  const delay = replay(schedule, id, steps)
+  const many = Math.min(mostForgotten, forgotten)
+  if (!(many > 0)) return delay
+  const { at, input } = steps[0]!
+  const before = Array.from({ length: many }, (_, i) => ({ at: begunAt + (at - begunAt) * i / many, input }))
+  return Effect.flatMap(
+    replay(schedule, id, [...before, ...steps]),
+    (whole) => whole === undefined ? Effect.succeed(undefined) : delay
+  )
+}
 
 const replay = (
   schedule: Schedule.Schedule<unknown>,

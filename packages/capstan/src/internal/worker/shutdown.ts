@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Latch from "effect/Latch"
+import { isAway } from "./call.ts"
 import type { WorkerState } from "./state.ts"
 
 export const shutdown = (state: WorkerState): Effect.Effect<void> =>
@@ -36,14 +37,23 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
 
 /** Gives back what the store still counts as held here, and says goodbye; a store that is away finds out by the lease. */
 const leave = (state: WorkerState): Effect.Effect<void> =>
-  state.store.renew({
-    worker: state.settings.id,
-    lease: 0,
-    queues: [],
-    handles: [],
-    holding: [],
-    reconcileOlderThan: 0
-  }).pipe((goodbye) => atMost(goodbye, state.settings.exchangeTimeout), Effect.ignore)
+  Effect.suspend(() =>
+    state.store.renew({
+      worker: state.settings.id,
+      lease: 0,
+      queues: [],
+      handles: [],
+      holding: [],
+      reconcileOlderThan: 0
+    })
+  ).pipe(
+    (goodbye) => atMost(goodbye, state.settings.exchangeTimeout),
+    Effect.catchCause((cause) =>
+      isAway(cause)
+        ? Effect.void
+        : Effect.logWarning(`worker ${state.settings.id}: its goodbye failed, the store finds out by the lease`, cause)
+    )
+  )
 
 /** Returns when the latch opens, at the latest after so long. */
 const awaitFor = (latch: Latch.Latch, millis: number): Effect.Effect<void> =>

@@ -256,8 +256,8 @@ export const tables = (s: string): ReadonlyArray<string> => [
     PRIMARY KEY (queue, id)
   )`,
   // Who (child) waits for whom (parent). state: NULL while it waits, else that of history, 0 when it is gone; value as
-  // value_of says. on_failure: 0 fail, 1 cancel siblings, 2 continue, 3 a child that was left behind. No index names what
-  // an end writes, for which a part of each page is kept free.
+  // value_of says. on_failure: 0 fail, 1 cancel siblings, 2 continue, 3 a child that was left behind, 4 one with which it is done.
+  // No index names what an end writes, for which a part of each page is kept free.
   `CREATE TABLE ${s}.dependency (
     child uuid NOT NULL,
     parent uuid NOT NULL,

@@ -16,8 +16,8 @@ local EDGES = 500
 local function edgesOf(row) return P .. ':dp:' .. row.id end
 local function awaitedBy(row) return P .. ':dw:' .. row.id end
 
--- The parts of an edge: who is waited for, what a failure means (0 fail, 1 cancel siblings, 2 continue, 3 a child), the name, and
--- how it ended: empty while it is open, else a letter and a text.
+-- The parts of an edge: who is waited for, what a failure means (0 fail, 1 cancel siblings, 2 continue, 3 a child, 4 a child with
+-- which it is done), the name, and how it ended: empty while it is open, else a letter and a text.
 local function partsOf(edge)
   local at = string.find(edge, '\31', 24, true)
   return string.sub(edge, 1, 22), string.sub(edge, 23, 23), string.sub(edge, 24, at - 1), string.sub(edge, at + 1)
@@ -194,19 +194,24 @@ function L.tend()
   return true
 end
 
--- Children of the life before are no longer waited for; or those that were waited for until an instant, and are named again by
--- who still waits for them. Answers which of them have ended, by id.
-function L.forgetChildren(row, onlyOpen)
+-- Children of the life before are no longer waited for; or, beside some that are named, those that were waited for until an instant:
+-- who still waits for one names it again. With those that have ended, whose ids are answered, and that are not named it is done, if it
+-- waits for children alone; if one of them runs again and is named after all, it is waited for again.
+function L.forgetChildren(row, named, isDone)
   local its, ended = row.more, {}
   if not its or not its.left then return ended end
-  if not onlyOpen then its.left = nil end
+  if not named then its.left = nil end
   row.isNewMore = true
   local all = call('HGETALL', edgesOf(row))
   for i = 1, #all, 2 do
-    local id, policy, _, answer = partsOf(all[i + 1])
-    if policy == '3' and onlyOpen and answer ~= '' then
+    local id, policy, name, answer = partsOf(all[i + 1])
+    local again = policy == '4' and named and named[id]
+    local other = again and load(id)
+    if policy >= '3' and named and answer ~= '' and not (again and again.to or other and not isFinal(other)) then
       ended[id] = true
-    elseif policy == '3' then
+      local after = isDone and (named[id] and '3' or '4') or policy
+      if after ~= policy then call('HSET', edgesOf(row), all[i], id .. after .. name .. '\31' .. answer) end
+    elseif policy >= '3' then
       call('HDEL', edgesOf(row), all[i])
       if answer == '' then its.pending = its.pending - 1 end
     end
@@ -270,7 +275,7 @@ local function reopenEdge(entry)
   local edge = row and call('HGET', edgesOf(row), number)
   if not edge then return end
   local id, policy, name, answer = partsOf(edge)
-  if answer == '' or not mayWaitAgain(row, policy) then return end
+  if answer == '' or policy == '4' or not mayWaitAgain(row, policy) then return end
   local its = more(row)
   call('HSET', edgesOf(row), number, id .. policy .. name .. '\31')
   its.pending = its.pending + 1

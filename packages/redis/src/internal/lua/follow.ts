@@ -34,6 +34,18 @@ local function asWritten(text)
   end))
 end
 
+-- Nobody is there to be told that a settlement's record or a tick's is refused: it is stored without the unique key that would
+-- change a member of a flow. Once too often is better than never.
+function L.leaveKey(spec)
+  local text, others = string.match(spec.rest, '^([^\31]*)(\31.*)$')
+  local isRead, its = pcall(cjson.decode, readable(text))
+  if isRead then
+    its.uniqueKey = nil
+    spec.rest = asWritten(cjson.encode(its)) .. others
+  end
+  spec.unique = nil
+end
+
 -- A death that no attempt has decided: one that is followed leaves a record which tells of it.
 function L.follow(row)
   headOf(row)

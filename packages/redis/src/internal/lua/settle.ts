@@ -113,7 +113,9 @@ end
 local function leaveChildren(row, s)
   -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
   local isAwaited = s.outcome == 'WaitForChildren' or s.outcome == 'WaitFor'
-  local ended = isAwaited and L.forgetChildren(row, true) or {}
+  local named = {}
+  for _, spec in ipairs(s.children) do named[spec.id] = spec end
+  local ended = isAwaited and L.forgetChildren(row, named, s.outcome == 'WaitForChildren') or {}
   for _, spec in ipairs(s.children) do
     if ended[spec.id] then
       -- While this one ran, and it may be gone: how is known.
@@ -128,6 +130,7 @@ local function leaveChildren(row, s)
   end
 end
 
+-- What is to be undone (atOnce) waits for nothing: a request to cancel it is over, and nobody could ask for it again.
 local conclude = {
   Complete = function(row, s)
     if s.result then
@@ -136,12 +139,12 @@ local conclude = {
     end
     L.finish(row, COMPLETED)
   end,
-  RetryAfter = function(row, s)
+  RetryAfter = function(row, s, atOnce)
     if s.uncharged then row.attempt = row.attempt - 1 end
-    L.run(row, now + s.delay)
+    L.run(row, atOnce and now or now + s.delay)
     tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag)
   end,
-  SnoozeFor = function(row, s)
+  SnoozeFor = function(row, s, atOnce)
     row.attempt = row.attempt - 1
     if s.closes == 'queue' or s.closes == 'key' and L.isShared(row.more and row.more.key) then
       L.close(row, s.closes, now + s.delay)
@@ -150,21 +153,21 @@ local conclude = {
       if s.closes == 'key' then L.freeSlot(row) end
       L.admit(row, false)
     else
-      L.run(row, now + s.delay)
+      L.run(row, atOnce and now or now + s.delay)
     end
     tell('retried', row.id, kindOf(row.kind), row.attempt, s.failureTag, true)
   end,
-  WaitFor = function(row, s)
+  WaitFor = function(row, s, atOnce)
     row.attempt = row.attempt - 1
-    if call('HEXISTS', P .. ':cp:' .. row.id, s.waitpoint) == 1 then return L.run(row, now) end
+    if atOnce or call('HEXISTS', P .. ':cp:' .. row.id, s.waitpoint) == 1 then return L.run(row, now) end
     L.freeSlot(row)
     L.block(row, 'Waitpoint', s.waitpoint)
     if s.delay then L.wakeAt(row, now + s.delay) end
     tell('blocked', row.id, kindOf(row.kind), row.attempt, s.waitpoint)
   end,
-  WaitForChildren = function(row, s)
+  WaitForChildren = function(row, s, atOnce)
     row.attempt = row.attempt - 1
-    if not row.more or (row.more.pending or 0) == 0 then return L.run(row, now) end
+    if atOnce or not row.more or (row.more.pending or 0) == 0 then return L.run(row, now) end
     L.freeSlot(row)
     L.block(row, 'Children')
     if s.delay then L.wakeAt(row, now + s.delay) end
@@ -198,14 +201,15 @@ function L.settle(s)
   if row.state ~= RUNNING or row.fence ~= s.fence then return 'LeaseLost' end
   local endedAt = math.min(now, row.at + s.after)
   local reason = isOpen(s.outcome) and row.more and row.more.cancel
-  if reason and L.mustUndo(row, 'Cancel', reason) then reason = nil end
+  local isUndoing = reason and L.mustUndo(row, 'Cancel', reason)
+  if isUndoing then reason = nil end
   local failure = s.failure and failureText(row, s.failure, endedAt)
   L.endAttempt(row, reason and 'cancelled' or decisions[s.outcome], endedAt, failure, s.trace)
   if failure and row.hasBegun then L.errorTag(row, s.failureTag) end
   row.settled = s.fence
   if s.children then leaveChildren(row, s) end
   if row.admitted and L.isShared(row.more.key) then L.ended(row.more.key, s) end
-  if reason then L.finish(row, CANCELLED, reason) else conclude[s.outcome](row, s) end
+  if reason then L.finish(row, CANCELLED, reason) else conclude[s.outcome](row, s, isUndoing) end
   return 'Done'
 end
 `

@@ -201,7 +201,11 @@ local function enqueueOne(spec)
   local changed = changedBy(spec)
   if changed then return 'Replaced', changed end
   local holder = spec.unique and L.holder(spec.tag, spec.unique.key)
-  if holder then return resolve(holder, spec) end
+  if holder then
+    local outcome, id = resolve(holder, spec)
+    if outcome ~= 'UniqueConflict' or not spec.anyway then return outcome, id end
+    L.leaveKey(spec)
+  end
   insert(spec)
   return 'Inserted', spec.id
 end

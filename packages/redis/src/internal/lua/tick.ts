@@ -82,20 +82,22 @@ if tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3] then return 
 local answer = { string.format('%.0f', now) }
 for _, each in ipairs(cjson.decode(ARGV[5])) do
   if q.count >= limit then break end
-  local outcome = 'Enqueued'
+  local outcome, id = 'Enqueued', nil
   local previous = overlap ~= 'allow' and q.id ~= '' and load(q.id)
   if previous and not isFinal(previous) then
     if overlap == 'skip' then outcome = 'Skipped'
     else L.cancel(previous, 'schedule ' .. name .. ': its next tick came') end
   end
   if outcome == 'Enqueued' then
-    local _, id = enqueueOne(each.record)
-    q.id = id
+    local how
+    how, id = enqueueOne(each.record)
+    -- One that was there is none of the schedule's, for the next tick to cancel or to wait for.
+    if how ~= 'Existing' then q.id = id end
     if ARGV[10] ~= '1' then q.count = q.count + 1 end
   end
   q.last = string.format('%.0f,%.0f,%.0f,%s', each.at, each.dueAt, now, outcome)
   answer[#answer + 1] = outcome
-  answer[#answer + 1] = q.id
+  answer[#answer + 1] = id or q.id
 end
 q.revision = q.revision + 1
 q.nextAt, q.attendAt = ARGV[6], ARGV[7]

@@ -26,6 +26,12 @@ export const countsOf = (
   return Effect.succeed(counts)
 }
 
+/** A record counts them in a byte. */
+export const maxCrashesOf = (maxCrashes: number): Effect.Effect<number, JobError.JobStoreError> =>
+  Number.isInteger(maxCrashes) && maxCrashes >= 1 && maxCrashes <= 100
+    ? Effect.succeed(maxCrashes)
+    : incompatible(`option maxCrashes: must be an integer from 1 to 100, it is ${maxCrashes}`)
+
 export const manyOf = (counts: Counts): number => Math.max(1, ...counts.values())
 
 /** The first partition has the keys of a store without any. */

@@ -58,6 +58,13 @@ export const followFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual((yield* H.get(id)).deadReason, "Crashed")
     assert.deepStrictEqual(yield* told(id), [expected("Crashed", "Crashed")])
   }),
+  fact("followed: so does one whose payload was edited meanwhile", function*() {
+    const { id } = yield* H.enqueue({ ...followed, delay: 1000 })
+    const { sensitive } = H.record()
+    yield* H.control({ _tag: "Retry", payload: { json: `{"a":2}`, sensitive, version: 1 } }, id)
+    for (let i = 0; i < 3; i++) yield* dieOnce
+    assert.deepStrictEqual(yield* told(id), [{ ...expected("Crashed", "Crashed"), payload: `{"a":2}` }])
+  }),
   fact("followed: so does a record that what it waited for has failed, each life anew", function*() {
     const a = yield* H.enqueue({ queue: "first" })
     const { id } = yield* H.enqueue({ ...followed, flowId: "f", dependencies: [{ name: "a", id: a.id }] })

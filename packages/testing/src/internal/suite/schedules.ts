@@ -224,6 +224,39 @@ export const schedulesFacts: ReadonlyArray<H.Fact> = [
     const reply = yield* tick(row, { ticks: [planned(1000, { unique })] })
     assert.deepStrictEqual(reply?.outcomes, [{ outcome: "Enqueued", id }])
   }),
+  fact("a tick whose record another one stands for leaves that alone, and its next tick too", function*() {
+    const unique = { key: "u", until: "finished", onConflict: "keep" } as const
+    yield* make("s", { nextAt: 1000 })
+    const next = (onConflict: JobStore.UniqueClaim["onConflict"]) =>
+      Effect.flatMap(read("s"), (row) =>
+        Effect.map(
+          tick(row, { overlap: "cancelPrevious", ticks: [planned(1000, { unique: { ...unique, onConflict } })] }),
+          (reply) => reply!.outcomes[0]!.id
+        ))
+    const { id } = yield* H.enqueue({ unique })
+    assert.deepStrictEqual([yield* next("keep"), yield* next("keep")], [id, id])
+    assert.deepStrictEqual([yield* H.stateOf(id), (yield* read("s")).last?.id], ["ready", undefined])
+    // With its contents it is one of the schedule's.
+    assert.strictEqual(yield* next("replace"), id)
+    assert.strictEqual((yield* read("s")).last?.id, id)
+    const own = yield* next("keep")
+    assert.deepStrictEqual([yield* H.stateOf(id), yield* H.stateOf(own)], ["cancelled", "ready"])
+  }),
+  fact("a tick is not refused for the sake of a member of a flow: its record is stored without its key", function*() {
+    const unique = { key: "u", until: "finished", onConflict: "replace" } as const
+    const member = yield* H.enqueue({ unique, flowId: "f" })
+    const row = yield* make("s", { nextAt: 1000 })
+    const given = planned(1000, { unique, tags: ["t"], headers: { h: "\ud800" } })
+    const reply = yield* tick(row, { ticks: [given] })
+    const { id } = given.record
+    assert.deepStrictEqual(reply?.outcomes, [{ outcome: "Enqueued", id }])
+    assert.strictEqual((yield* read("s")).last?.id, id)
+    const { headers, state, tags, uniqueKey } = yield* H.get(id)
+    assert.deepStrictEqual([state, tags, headers, uniqueKey], ["ready", ["t"], { h: "\ud800" }, undefined])
+    // It has no key to free.
+    yield* H.control({ _tag: "Cancel", reason: "r" }, id)
+    assert.deepStrictEqual(yield* H.enqueue({ unique }), { id: member.id, outcome: "UniqueConflict" })
+  }),
 
   // put and read
   fact("of those who make or change a schedule at the same time, one is taken", function*() {

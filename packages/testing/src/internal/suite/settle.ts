@@ -120,6 +120,24 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     yield* H.settle("other", { id: attempt.id, fence: attempt.fence + 1 }, H.complete, { children: late })
     assert.isFalse(yield* H.exists(late[0]!.id))
   }),
+  fact(
+    "children are not refused for the sake of a member of a flow: they are stored without their key, and waited for",
+    function*() {
+      const unique = { key: "u", until: "finished", onConflict: "replace" } as const
+      const member = yield* H.enqueue({ unique, flowId: "f", queue: "sink" })
+      for (const outcome of [H.complete, H.dead, { _tag: "WaitForChildren" }] as const) {
+        const { id } = yield* H.enqueue()
+        const attempt = yield* H.claimOne("w")
+        const child = H.record({ unique, queue: "children", tags: ["t"], headers: { h: "\ud800" } })
+        yield* H.settle("w", attempt, outcome, { children: [child] })
+        const { headers, state, tags, uniqueKey } = yield* H.get(child.id)
+        assert.deepStrictEqual([state, tags, headers, uniqueKey], ["ready", ["t"], { h: "\ud800" }, undefined])
+        yield* H.settle("w", yield* H.claimOne("w", "children"), H.complete)
+        if (outcome._tag === "WaitForChildren") assert.strictEqual((yield* H.claimOne("w")).id, id)
+      }
+      assert.deepStrictEqual(yield* H.enqueue({ unique }), { id: member.id, outcome: "UniqueConflict" })
+    }
+  ),
 
   // the fence
   fact("a settle with a stale fence changes nothing (P3)", function*() {

@@ -191,9 +191,22 @@ export const stepFacts: ReadonlyArray<H.Fact> = [
   fact(
     "a record with a step to undo that is cancelled while it runs goes on to undo, however its attempt ends",
     function*() {
+      // However long it would have waited: nobody can ask for it again.
+      const outcomes: ReadonlyArray<readonly [JobStore.Outcome, children?: ReadonlyArray<JobStore.NewRecord>]> = [
+        [{ _tag: "SnoozeFor", delay: 0 }],
+        [{ _tag: "SnoozeFor", delay: 1e9 }],
+        [{ _tag: "SnoozeFor", delay: 1e9, closes: "key" }],
+        [H.retryAfter(1e9)],
+        [waitFor("go")],
+        [waitFor("go", 5000)],
+        [{ _tag: "WaitForChildren" }, [H.record({ queue: "children" })]],
+        [{ _tag: "WaitForChildren", delay: 5000 }, [H.record({ queue: "children" })]],
+        [{ _tag: "Release" }]
+      ]
       const ends: ReadonlyArray<(attempt: JobStore.Claimed) => Effect.Effect<unknown, unknown, JobStore.JobStore>> = [
-        (attempt) => H.settle("w", attempt, { _tag: "SnoozeFor", delay: 0 }),
-        (attempt) => H.settle("w", attempt, { _tag: "Release" }),
+        ...outcomes.map(([outcome, children]) => (attempt: JobStore.Claimed) =>
+          H.settle("w", attempt, outcome, { children })
+        ),
         () => H.renew("w", { reconcileOlderThan: 0 }),
         () => Effect.andThen(H.advance(H.lease), H.maintain)
       ]
@@ -204,7 +217,7 @@ export const stepFacts: ReadonlyArray<H.Fact> = [
         assert.deepStrictEqual(yield* endOf(attempt.id), { _tag: "Cancel", reason: "r" })
         const demand = [{ queue: "default", slots: 1, share: 1 }]
         const { cancel, claimed: [last] } = yield* H.exchange("w", { demand, total: 1 })
-        assert.deepStrictEqual([last?.id, cancel], [attempt.id, []], "it is asked to cancel no more")
+        assert.deepStrictEqual([last?.id, cancel], [attempt.id, []], "it runs, and is asked to cancel no more")
         yield* H.settle("w", last!, H.retryAfter(0))
         yield* H.settle("w", yield* H.claimOne("w"), { _tag: "Cancel", reason: "r" })
         assert.strictEqual(yield* H.stateOf(attempt.id), "cancelled")

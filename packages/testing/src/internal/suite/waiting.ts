@@ -245,6 +245,24 @@ export const waitingFacts: ReadonlyArray<H.Fact> = [
       assert.deepStrictEqual((yield* H.claimOne("w")).dependencies, { [child]: "1" })
     }
   ),
+  fact("a child with which its parent is done holds it up no more when it runs again", function*() {
+    const { id } = yield* H.enqueue()
+    const wait = (attempt: JobStore.Claimed, ...children: ReadonlyArray<JobStore.NewRecord>) =>
+      H.settle("w", attempt, { _tag: "WaitForChildren" }, { children })
+    const [first, second] = [H.record({ queue: "first" }), H.record({ queue: "second" })]
+    yield* wait(yield* H.claimOne("w"), first)
+    yield* H.settle("w", yield* H.claimOne("w", "first"), H.dead)
+    yield* wait(yield* H.claimOne("w"), second)
+    yield* H.control({ _tag: "Retry" }, first.id)
+    yield* H.settle("w", yield* H.claimOne("w", "second"), H.dead)
+    const attempt = yield* H.claimOne("w")
+    assert.strictEqual(attempt.id, id)
+    // Of one that it names again it wants to know.
+    yield* wait(attempt, first)
+    assert.strictEqual((yield* H.get(id)).blocked?.reason, "Children")
+    yield* H.settle("w", yield* H.claimOne("w", "first"), { _tag: "Complete", result: "1" })
+    assert.strictEqual((yield* H.claimOne("w")).dependencies[first.id], "1")
+  }),
   fact("a child that has ended by the time its parent waits for it is not stored anew", function*() {
     const { id } = yield* H.enqueue()
     const children = [H.record({ queue: "other" })]

@@ -188,12 +188,21 @@ END $$`
  * Stores a record unless somebody's transaction holds its keys, or has locked the record that it would replace; then the
  * answer is NULL. Nobody can see whether such a key is held without asking for it: it asks for as short as a lock may be
  * waited for and be had from another exchange.
+ *
+ * Nobody is there to be told that it is refused: where its unique key would change a member of a flow it is stored without that.
+ * Once too often is better than never.
  */
 export const enqueueAtOnce = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_at_once(x json, p_now bigint) RETURNS uuid LANGUAGE plpgsql
 SET lock_timeout = '5ms' AS $$
+DECLARE
+  v_id uuid;
+  v_outcome text;
 BEGIN
-  RETURN (SELECT e.o_id FROM ${s}.enqueue_one(x, p_now, false, false) e);
+  SELECT e.o_id, e.o_outcome INTO v_id, v_outcome FROM ${s}.enqueue_one(x, p_now, false, false) e;
+  IF v_outcome <> 'UniqueConflict' THEN RETURN v_id; END IF;
+  RETURN (SELECT e.o_id FROM ${s}.enqueue_one((x::jsonb - 'uniqueKey'
+    || jsonb_build_object('spec', ((x ->> 'spec')::jsonb - 'uniqueKey')::text))::json, p_now, false, false) e);
 EXCEPTION WHEN lock_not_available THEN
   RETURN NULL;
 END $$`

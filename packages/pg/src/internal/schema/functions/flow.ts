@@ -187,7 +187,8 @@ DECLARE
   i int := 1;
 BEGIN
   WHILE i <= cardinality(v_again) LOOP
-    FOR d IN SELECT * FROM ${s}.dependency WHERE parent = v_again[i] AND state IS NOT NULL ORDER BY child LOOP
+    FOR d IN SELECT * FROM ${s}.dependency WHERE parent = v_again[i] AND state IS NOT NULL AND on_failure < 4
+      ORDER BY child LOOP
       r := ${s}.lock_resting(d.child, true);
       IF r.id IS NULL THEN
         -- It runs, or whoever has it locked claims it: then it has begun. Or it has ended.

@@ -346,7 +346,7 @@ DECLARE
   v_digest text;
 BEGIN
   PERFORM ${s}.finish(r, 6, p_reason, NULL, p_now, p_transaction);
-  IF r.spec IS NULL OR position('"followed":true' IN r.spec) = 0 THEN RETURN; END IF;
+  IF r.spec IS NULL OR position('"followed":' IN r.spec) = 0 THEN RETURN; END IF;
   v_spec := r.spec::jsonb;
   IF v_spec -> 'followed' IS DISTINCT FROM 'true' THEN RETURN; END IF;
   v_digest := md5(r.id || '/' || r.fence);

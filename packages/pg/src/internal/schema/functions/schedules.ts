@@ -33,6 +33,7 @@ DECLARE
   q ${s}.schedule;
   t json;
   v_outcomes json[] := '{}';
+  v_id uuid;
 BEGIN
   SELECT * INTO q FROM ${s}.schedule
     WHERE name = p_name AND revision = p_revision AND next_at IS NOT DISTINCT FROM p_at FOR UPDATE;
@@ -41,6 +42,7 @@ BEGIN
   FOR t IN SELECT e FROM json_array_elements(p_ticks) e LOOP
     EXIT WHEN q.counted >= p_limit;
     q.last_outcome := 'Enqueued';
+    v_id := NULL;
     IF p_overlap <> 'allow' AND q.last_id IS NOT NULL AND ${s}.is_expected(q.last_id) THEN
       IF p_overlap = 'skip' THEN
         q.last_outcome := 'Skipped';
@@ -50,13 +52,18 @@ BEGIN
       END IF;
     END IF;
     IF q.last_outcome = 'Enqueued' THEN
-      q.last_id := ${s}.enqueue_or_defer(t -> 'record', v_now);
+      v_id := ${s}.enqueue_or_defer(t -> 'record', v_now);
+      -- One that was there is none of the schedule's, for the next tick to cancel or to wait for; unless it has its contents now.
+      IF v_id = (t -> 'record' ->> 'id')::uuid OR EXISTS (
+        SELECT FROM ${s}.spent WHERE worker = -1 AND ids = ARRAY[(t -> 'record' ->> 'id')::uuid, v_id]) THEN
+        q.last_id := v_id;
+      END IF;
       q.counted := q.counted + (NOT p_asked)::int;
     END IF;
     q.last_at := (t ->> 'at')::bigint;
     q.last_due_at := (t ->> 'dueAt')::bigint;
     q.last_ticked_at := v_now;
-    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', q.last_id);
+    v_outcomes := v_outcomes || json_build_object('outcome', q.last_outcome, 'id', coalesce(v_id, q.last_id));
   END LOOP;
   IF q.counted >= p_limit THEN
     p_next := NULL;

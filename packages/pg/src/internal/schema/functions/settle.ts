@@ -112,6 +112,8 @@ DECLARE
   v_cancel text;
   v_child uuid;
   v_waits boolean := false;
+  -- What is to be undone waits for nothing: a request to cancel it is over, and nobody could ask for it again.
+  v_undoes boolean := false;
   -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
   v_awaits boolean := v_outcome = 'WaitForChildren' OR v_outcome = 'WaitFor' AND x -> 'children' IS NOT NULL;
   v_attempt int;
@@ -126,7 +128,10 @@ BEGIN
   v_attempt := r.attempt;
   IF v_outcome NOT IN ('Complete', 'Dead', 'Cancel') THEN
     SELECT reason INTO v_cancel FROM ${s}.cancel WHERE id = r.id;
-    IF v_cancel IS NOT NULL AND ${s}.must_undo(r, 'Cancel', v_cancel) THEN v_cancel := NULL; END IF;
+    IF v_cancel IS NOT NULL AND ${s}.must_undo(r, 'Cancel', v_cancel) THEN
+      v_cancel := NULL;
+      v_undoes := true;
+    END IF;
   END IF;
   r.settled := r.fence;
   r := ${s}.end_attempt(r,
@@ -139,8 +144,13 @@ BEGIN
   IF v_awaits AND r.flags & 2048 = 2048 THEN
     -- Children of a life before, which somebody cut short, or that were waited for no longer than until an instant; and
     -- those of whom each has ended, and was let run again by somebody while this one ran.
-    DELETE FROM ${s}.dependency d WHERE d.child = r.id AND d.on_failure = 3 AND (d.state IS NULL OR d.parent IN (
+    DELETE FROM ${s}.dependency d WHERE d.child = r.id AND d.on_failure >= 3 AND (d.state IS NULL OR d.parent IN (
       SELECT a.id FROM json_array_elements(x -> 'children') e JOIN ${s}.record a ON a.id = (e ->> 'id')::uuid));
+    -- What waits for some children alone is done with the others.
+    IF v_outcome = 'WaitForChildren' THEN
+      UPDATE ${s}.dependency d SET on_failure = 7 - d.on_failure WHERE d.child = r.id AND d.on_failure >= 3
+        AND (d.on_failure = 3) <> (d.parent IN (SELECT (e ->> 'id')::uuid FROM json_array_elements(x -> 'children') e));
+    END IF;
   END IF;
   IF x -> 'children' IS NOT NULL THEN
     v_before := ${s}.stored_before(ARRAY(
@@ -149,7 +159,7 @@ BEGIN
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     -- It has ended while this one ran, and may be gone: how is known.
     CONTINUE WHEN v_awaits AND r.flags & 2048 = 2048 AND EXISTS (
-      SELECT FROM ${s}.dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure = 3 AND state IS NOT NULL);
+      SELECT FROM ${s}.dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure >= 3 AND state IS NOT NULL);
     v_child := coalesce((v_before ->> (c ->> 'id')::uuid::text)::uuid, ${s}.enqueue_or_defer(c, p_now));
     IF v_awaits AND v_cancel IS NULL AND ${s}.wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
@@ -170,7 +180,7 @@ BEGIN
     PERFORM ${s}.finish(r, 4, NULL, x ->> 'result', p_now);
   WHEN 'RetryAfter' THEN
     IF (x ->> 'uncharged')::boolean THEN r.attempt := r.attempt - 1; END IF;
-    PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+    PERFORM ${s}.let_run(r, CASE WHEN v_undoes THEN p_now ELSE p_now + (x ->> 'delay')::bigint END, p_now, false);
     r.attempt := v_attempt;
     PERFORM ${s}.tell('retried', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'SnoozeFor' THEN
@@ -180,12 +190,12 @@ BEGIN
       IF x ->> 'closes' = 'key' THEN r.flags := r.flags & ~8; END IF;
       PERFORM ${s}.let_run(r, p_now, p_now, true);
     ELSE
-      PERFORM ${s}.let_run(r, p_now + (x ->> 'delay')::bigint, p_now, false);
+      PERFORM ${s}.let_run(r, CASE WHEN v_undoes THEN p_now ELSE p_now + (x ->> 'delay')::bigint END, p_now, false);
     END IF;
     PERFORM ${s}.tell('snoozed', r, x -> 'failure' ->> 'tag', p_now);
   WHEN 'WaitFor' THEN
     r.attempt := r.attempt - 1;
-    IF EXISTS (SELECT FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
+    IF v_undoes OR EXISTS (SELECT FROM ${s}.checkpoint WHERE id = r.id AND name = x ->> 'waitpoint') THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
       PERFORM ${s}.block(r, 'Waitpoint', x ->> 'waitpoint', p_now, p_now + (x ->> 'delay')::bigint);
@@ -193,7 +203,7 @@ BEGIN
   WHEN 'WaitForChildren' THEN
     r.attempt := r.attempt - 1;
     r.at := p_now;
-    IF NOT v_waits THEN
+    IF v_undoes OR NOT v_waits THEN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     ELSE
       PERFORM ${s}.block(r, 'Children', NULL, p_now, p_now + (x ->> 'delay')::bigint);
