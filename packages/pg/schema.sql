@@ -298,6 +298,13 @@ CREATE INDEX outbox_waiting ON outbox USING btree (relay, num) WHERE (refused IS
 
 CREATE SEQUENCE place;
 
+CREATE TABLE process (
+  worker integer NOT NULL,
+  told text NOT NULL
+);
+
+ALTER TABLE process ADD CONSTRAINT process_pkey PRIMARY KEY (worker);
+
 CREATE TABLE queue (
   name text COLLATE "C" NOT NULL,
   paused boolean NOT NULL DEFAULT false,
@@ -420,8 +427,7 @@ CREATE TABLE worker (
   ended boolean NOT NULL DEFAULT true,
   suspect uuid,
   queues text[] NOT NULL DEFAULT '{}'::text[],
-  handles jsonb NOT NULL DEFAULT '[]'::jsonb,
-  process text
+  handles jsonb NOT NULL DEFAULT '[]'::jsonb
 ) WITH (fillfactor=50);
 
 ALTER TABLE worker ADD CONSTRAINT worker_id_key UNIQUE (id);
@@ -692,6 +698,16 @@ BEGIN
   IF v_freed IS NOT NULL THEN PERFORM free_slots(ARRAY[v_freed], p_now); END IF;
 END $function$;
 
+CREATE OR REPLACE FUNCTION bound_idle()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_set interval := current_setting('idle_in_transaction_session_timeout');
+BEGIN
+  IF v_set = '0' OR v_set > '10s' THEN PERFORM set_config('idle_in_transaction_session_timeout', '10s', true); END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION bury(r record, p_reason text, p_now bigint, p_transaction boolean DEFAULT false)
  RETURNS void
  LANGUAGE plpgsql
@@ -879,6 +895,7 @@ CREATE OR REPLACE FUNCTION commit_one(x json)
  SET jit TO 'off'
 AS $function$
 BEGIN
+  PERFORM bound_idle();
   PERFORM FROM record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int AND state = 1 FOR UPDATE;
   IF NOT FOUND THEN RETURN 'LeaseLost'; END IF;
   RETURN settle_one(x, clock());
@@ -953,7 +970,10 @@ BEGIN
       FROM unnest(p_ids, p_results) AS g(id, result) WHERE g.id = ANY (v_awaited);
   END IF;
   IF v_cancels THEN DELETE FROM cancel WHERE id = ANY (v_done); END IF;
-  IF v_forgotten IS NOT NULL THEN PERFORM forget_keys(v_forgotten, v_tags, v_specs); END IF;
+  IF v_forgotten IS NOT NULL THEN
+    DELETE FROM dependency WHERE child = ANY (v_forgotten);
+    PERFORM forget_keys(v_forgotten, v_tags, v_specs);
+  END IF;
   IF v_told IS NOT NULL THEN
     PERFORM pg_notify('capstan', 'e' || told) FROM unnest(v_told) told;
   END IF;
@@ -975,6 +995,7 @@ BEGIN
   SELECT * INTO h FROM history WHERE id = p_id AND (expires_at IS NULL OR expires_at > p_now) FOR UPDATE;
   IF NOT FOUND THEN RETURN 'NotFound'; END IF;
   IF p_action = 'Delete' THEN
+    IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
     PERFORM forget(p_id, p_now);
     RETURN 'Changed';
   END IF;
@@ -1055,6 +1076,7 @@ BEGIN
     -- Whoever waits for it is told that it is gone, not how it ended.
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
+    IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
     PERFORM finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM forget(p_id, p_now);
     IF v_awaited THEN PERFORM dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
@@ -1200,6 +1222,7 @@ DECLARE
   v_limit int;
   v_run_at bigint;
   v_until text;
+  v_sensitive jsonb;
   v_spec jsonb;
 BEGIN
   IF tag IS NULL OR tag !~ v_name THEN
@@ -1271,17 +1294,20 @@ BEGIN
     OR jsonb_path_exists(options -> 'headers', 'strict $.* ? (@.type() != "string")')) THEN
     RAISE 'capstan.enqueue, option headers: must be an object of strings' USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  IF options ? 'sensitive' AND (jsonb_typeof(options -> 'sensitive') <> 'array'
-    OR jsonb_path_exists(options -> 'sensitive', 'strict $[*] ? (@.type() != "string")')) THEN
-    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload'
-      USING ERRCODE = 'invalid_parameter_value';
+  v_sensitive := options -> 'sensitive';
+  IF jsonb_typeof(v_sensitive) = 'array' THEN v_sensitive := jsonb_build_object('payload', v_sensitive); END IF;
+  IF jsonb_typeof(v_sensitive) <> 'object' OR EXISTS (SELECT FROM jsonb_each(v_sensitive) AS e(part, pointers)
+    WHERE part NOT IN ('payload', 'result', 'error', 'progress') OR jsonb_typeof(pointers) <> 'array'
+      OR jsonb_path_exists(pointers, 'strict $[*] ? (@.type() != "string")')) THEN
+    RAISE 'capstan.enqueue, option sensitive: must be an array of JSON pointers into the payload, or an object of such arrays'
+      USING ERRCODE = 'invalid_parameter_value',
+        HINT = 'There are payload, result, error and progress, as {"payload": ["/card"], "result": ["/token"]}.';
   END IF;
 
   v_spec := jsonb_strip_nulls(jsonb_build_object(
     'tags', options -> 'tags',
     'headers', options -> 'headers',
-    'sensitive', CASE WHEN options ? 'sensitive' THEN jsonb_build_object(
-      'payload', options -> 'sensitive', 'result', '[]'::jsonb, 'error', '[]'::jsonb, 'progress', '[]'::jsonb) END,
+    'sensitive', '{"payload": [], "result": [], "error": [], "progress": []}' || v_sensitive,
     'idempotencyKey', text_of(options, 'idempotencyKey', '.', 512, v_key_rule),
     'uniqueKey', text_of(options, 'uniqueKey', '.', 512, v_key_rule),
     'startBefore', millis_of(options, 'startBefore')));
@@ -1346,7 +1372,9 @@ BEGIN
     PERFORM FROM record WHERE id = v_waiter FOR UPDATE SKIP LOCKED;
     IF NOT FOUND AND EXISTS (SELECT FROM record WHERE id = v_waiter) THEN RETURN false; END IF;
   END LOOP;
-  v_id := enqueue_at_once(x, p_now);
+  -- It may be there twice.
+  IF x -> 'again' IS NOT NULL THEN v_id := (stored_before(ARRAY[p_id]) ->> p_id::text)::uuid; END IF;
+  v_id := coalesce(v_id, enqueue_at_once(x, p_now));
   IF v_id IS NULL OR v_id = p_id THEN RETURN v_id IS NOT NULL; END IF;
   INSERT INTO dependency (child, parent, on_failure, name)
     SELECT child, v_id, on_failure, CASE WHEN on_failure = 3 THEN v_id::text ELSE name END
@@ -1376,6 +1404,7 @@ DECLARE
   v_outcomes text[] := '{}';
   v_owner uuid;
   v_rest json := p_records;
+  v_before jsonb;
 BEGIN
   BEGIN
     IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
@@ -1389,8 +1418,15 @@ BEGIN
     IF p_events IS NOT NULL THEN PERFORM happen(p_events, p_records, v_now, p_transaction); END IF;
     -- After those that it waits for: what has keys stands behind its batch.
     IF p_whole IS NOT NULL THEN v_rest := enqueue_members(p_records, v_now, p_transaction); END IF;
+    v_before := stored_before(ARRAY(
+      SELECT (e ->> 'id')::uuid FROM json_array_elements(v_rest) e WHERE p_again OR e -> 'again' IS NOT NULL));
     FOR x IN SELECT e FROM json_array_elements(v_rest) e LOOP
-      SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
+      id := (v_before ->> (x ->> 'id')::uuid::text)::uuid;
+      IF id IS NULL THEN
+        SELECT o.o_id, o.o_outcome INTO id, outcome FROM enqueue_one(x, v_now, p_again, p_transaction) o;
+      ELSE
+        outcome := CASE WHEN id = (x ->> 'id')::uuid THEN 'Existing' ELSE 'Replaced' END;
+      END IF;
       IF p_whole IS NOT NULL AND outcome IN ('Existing', 'Replaced') THEN outcome := 'UniqueConflict'; END IF;
       v_ids := v_ids || id;
       v_outcomes := v_outcomes || outcome;
@@ -1647,18 +1683,15 @@ DECLARE
   v_due bigint := coalesce((x ->> 'runAt')::bigint, p_now + (x ->> 'delay')::bigint);
   v_owner uuid;
   v_after uuid;
-  -- What an attempt stores again, which runs again, may have ended meanwhile.
+  -- What an attempt stores again, which runs again, may have ended meanwhile: the caller has passed over what `stored_before` knows.
   v_again boolean := p_again OR x -> 'again' IS NOT NULL;
   -- It is dead as soon as it is stored when one of them has failed.
   v_depends boolean := json_array_length(coalesce(x -> 'dependencies', '[]')) > 0;
 BEGIN
   o_id := (x ->> 'id')::uuid;
   o_outcome := 'Inserted';
-  IF is_stored(o_id, v_again OR v_depends, p_now) OR v_again AND was_stored(o_id) THEN
-    -- Another record got its contents, and has perhaps run with them meanwhile.
-    SELECT p.ids[2] INTO v_owner FROM spent p WHERE v_again AND p.worker = -1 AND p.ids[1] = o_id LIMIT 1;
-    o_outcome := CASE WHEN v_owner IS NULL THEN 'Existing' ELSE 'Replaced' END;
-    o_id := coalesce(v_owner, o_id);
+  IF is_stored(o_id, v_again OR v_depends, p_now) THEN
+    o_outcome := 'Existing';
     RETURN;
   END IF;
   IF x -> 'dependents' IS NOT NULL THEN
@@ -2295,20 +2328,26 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION forget_keys(p_ids uuid[], p_tags text[], p_specs text[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-  DELETE FROM dependency WHERE child = ANY (p_ids);
+DECLARE
+  v_tags text[];
+  v_keys text[];
+BEGIN
+  INSERT INTO agenda (id) SELECT DISTINCT child FROM dependency WHERE child = ANY (p_ids);
   DELETE FROM idem WHERE (tag, key) IN (
     SELECT i.tag, i.key FROM idem i WHERE i.id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
-  DELETE FROM uniq WHERE (tag, key) IN (
+  SELECT array_agg(l.tag), array_agg(l.key) INTO v_tags, v_keys FROM (
     SELECT u.tag, u.key FROM unnest(p_ids, p_tags, p_specs) AS f(id, tag, spec)
     JOIN uniq u ON u.tag = f.tag AND u.key = f.spec::json ->> 'uniqueKey' AND f.id IN (u.id, u.successor)
+    FOR UPDATE OF u SKIP LOCKED) l;
+  IF v_tags IS NULL THEN RETURN; END IF;
+  DELETE FROM uniq u USING unnest(v_tags, v_keys) AS l(tag, key) WHERE u.tag = l.tag AND u.key = l.key
     -- The other one of the two lives, or may still have the key.
-    WHERE NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
+    AND NOT EXISTS (SELECT FROM unnest(ARRAY[u.id, u.successor]) AS o(id) WHERE o.id <> ALL (p_ids) AND (
       EXISTS (SELECT FROM record r WHERE r.id = o.id)
-      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)))
-    FOR UPDATE OF u SKIP LOCKED);
-$function$;
+      OR EXISTS (SELECT FROM history h WHERE h.id = o.id AND h.flags & 1 = 1)));
+END $function$;
 
 CREATE OR REPLACE FUNCTION free_slots(p_keys text[], p_now bigint, p_completed boolean DEFAULT false)
  RETURNS void
@@ -2412,6 +2451,7 @@ END $function$;
 CREATE OR REPLACE FUNCTION holds(u uniq, p_now bigint)
  RETURNS integer
  LANGUAGE plpgsql
+ STABLE
 AS $function$
 DECLARE
   r record;
@@ -2438,6 +2478,7 @@ BEGIN
   IF p_transaction THEN
     PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1;
   ELSE
+    PERFORM bound_idle();
     PERFORM FROM record WHERE id = p_id AND fence = p_fence AND state = 1 FOR SHARE;
   END IF;
   RETURN FOUND;
@@ -3898,8 +3939,15 @@ CREATE OR REPLACE FUNCTION register(p_worker text, p_lease bigint, p_queues text
 AS $function$
 DECLARE
   v_reply json := renew(p_worker, p_lease, p_queues, p_handles, p_ids, p_fences, p_older);
+  v_num int := (SELECT num FROM worker WHERE id = p_worker);
 BEGIN
-  UPDATE worker SET process = p_process WHERE id = p_worker AND process IS DISTINCT FROM p_process;
+  IF v_num IS NULL OR p_process IS NOT DISTINCT FROM (SELECT told FROM process WHERE worker = v_num) THEN
+    RETURN v_reply;
+  END IF;
+  DELETE FROM process WHERE worker IN (
+    SELECT p.worker FROM process p
+    WHERE p.worker = v_num OR NOT EXISTS (SELECT FROM worker k WHERE k.num = p.worker) FOR UPDATE SKIP LOCKED);
+  IF p_process IS NOT NULL THEN INSERT INTO process (worker, told) VALUES (v_num, p_process); END IF;
   RETURN v_reply;
 END $function$;
 
@@ -4088,7 +4136,9 @@ DECLARE
   v_quarantined int := 0;
 BEGIN
   SELECT id INTO v_suspect FROM record WHERE id = ANY (v_running) AND worker = w.num AND crashes > 0 LIMIT 1;
-  FOR r IN SELECT * FROM record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE LOOP
+  -- Of what was left before, the one that was to blame is gone.
+  IF v_suspect IS NULL AND w.ended THEN v_suspect := w.suspect; END IF;
+  FOR r IN SELECT * FROM record WHERE id = ANY (v_running) AND worker = w.num ORDER BY place FOR UPDATE SKIP LOCKED LOOP
     v_charged := v_suspect IS NULL OR r.id = v_suspect;
     SELECT reason INTO v_cancel FROM cancel WHERE id = r.id;
     IF NOT FOUND THEN v_cancel := NULL; END IF;
@@ -4107,7 +4157,9 @@ BEGIN
     END IF;
     v_rescued := v_rescued + 1;
   END LOOP;
-  UPDATE worker SET ended = true WHERE num = w.num;
+  INSERT INTO claimed (worker, num, ids)
+    SELECT w.num, 0, array_agg(id) FROM record WHERE id = ANY (v_running) AND worker = w.num HAVING count(*) > 0;
+  UPDATE worker SET ended = true, suspect = v_suspect WHERE num = w.num;
   RETURN ARRAY[v_rescued, v_quarantined];
 END $function$;
 
@@ -4167,6 +4219,7 @@ DECLARE
   -- Their ends let no record run that waits for a signal. It finds them when that comes, which may be after they are gone.
   v_awaits boolean := v_outcome = 'WaitForChildren' OR v_outcome = 'WaitFor' AND x -> 'children' IS NOT NULL;
   v_attempt int;
+  v_before jsonb;
   c json;
 BEGIN
   SELECT * INTO r FROM record WHERE id = (x ->> 'id')::uuid AND fence = (x ->> 'fence')::int FOR UPDATE;
@@ -4201,11 +4254,15 @@ BEGIN
         AND (d.on_failure = 3) <> (d.parent IN (SELECT (e ->> 'id')::uuid FROM json_array_elements(x -> 'children') e));
     END IF;
   END IF;
+  IF x -> 'children' IS NOT NULL THEN
+    v_before := stored_before(ARRAY(
+      SELECT (e ->> 'id')::uuid FROM json_array_elements(x -> 'children') e WHERE e -> 'again' IS NOT NULL));
+  END IF;
   FOR c IN SELECT e FROM json_array_elements(coalesce(x -> 'children', '[]')) e LOOP
     -- It has ended while this one ran, and may be gone: how is known.
     CONTINUE WHEN v_awaits AND r.flags & 2048 = 2048 AND EXISTS (
       SELECT FROM dependency WHERE child = r.id AND parent = (c ->> 'id')::uuid AND on_failure >= 3 AND state IS NOT NULL);
-    v_child := enqueue_or_defer(c, p_now);
+    v_child := coalesce((v_before ->> (c ->> 'id')::uuid::text)::uuid, enqueue_or_defer(c, p_now));
     IF v_awaits AND v_cancel IS NULL AND wait_for(r.id, v_child, p_now) THEN
       v_waits := true;
       r.flags := r.flags | 2048;
@@ -4355,6 +4412,26 @@ BEGIN
   RETURN v_starts;
 END $function$;
 
+CREATE OR REPLACE FUNCTION stored_before(p_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_live jsonb;
+  v_rest uuid[];
+BEGIN
+  IF p_ids = '{}' THEN RETURN NULL; END IF;
+  SELECT jsonb_object_agg(id, id) INTO v_live FROM record WHERE id = ANY (p_ids);
+  v_rest := ARRAY(SELECT id FROM unnest(p_ids) AS g(id) WHERE v_live IS NULL OR NOT v_live ? id::text);
+  IF v_rest = '{}' THEN RETURN v_live; END IF;
+  RETURN nullif(coalesce(v_live, '{}') || (
+    SELECT coalesce(jsonb_object_agg(id, owner), '{}') FROM (
+      SELECT id, id AS owner FROM gone WHERE id = ANY (v_rest)
+      -- In these words a lookup in a table of them, which the planner would turn into a join.
+      UNION ALL SELECT u.id, CASE WHEN p.worker = -1 THEN p.ids[2] ELSE u.id END
+        FROM spent p, unnest(p.ids) AS u(id) WHERE (u.id IN (SELECT unnest(v_rest))) IS TRUE) f), '{}');
+END $function$;
+
 CREATE OR REPLACE FUNCTION sum_counters()
  RETURNS void
  LANGUAGE sql
@@ -4400,6 +4477,7 @@ BEGIN
           RETURNING id, tag, spec
         ) SELECT count(*), array_agg(id), array_agg(tag), array_agg(spec) FROM few', v_slot, p_count)
         INTO v_found, v_ids, v_tags, v_specs;
+      DELETE FROM dependency WHERE child = ANY (v_ids);
       PERFORM forget_keys(v_ids, v_tags, v_specs);
       IF v_found >= p_count THEN
         v_swept := p_count;
@@ -4452,6 +4530,7 @@ BEGIN
     )
     SELECT count(*), array_agg(id) FILTER (WHERE flags <> 0), array_agg(tag) FILTER (WHERE flags <> 0),
       array_agg(spec) FILTER (WHERE flags <> 0) INTO v_found, v_ids, v_tags, v_specs FROM removed;
+    DELETE FROM dependency WHERE child = ANY (v_ids);
     PERFORM forget_keys(v_ids, v_tags, v_specs);
     v_swept := v_swept + v_found;
     EXIT WHEN v_swept >= p_count;
@@ -4523,9 +4602,11 @@ DECLARE
     + (x ->> 'window')::bigint;
   v_started boolean := coalesce((x ->> 'untilStarted')::boolean, false);
   u uniq;
-  h record;
   v_state int;
+  v_lives boolean;
   v_waits boolean;
+  v_at bigint;
+  v_next uuid;
   v_target uuid;
 BEGIN
   o_id := r.id;
@@ -4534,22 +4615,26 @@ BEGIN
     VALUES (r.tag, x ->> 'uniqueKey', r.id, v_until, v_started, v_lasts)
     ON CONFLICT (tag, key) DO UPDATE SET id = q.id RETURNING * INTO u;
   IF u.id = r.id THEN RETURN; END IF;
-  IF u.successor IS NOT NULL AND NOT EXISTS (SELECT FROM record WHERE id = u.id) THEN
+  LOOP
+    SELECT holds(u, p_now), h.id IS NOT NULL, h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0, h.at, n.id
+      INTO v_state, v_lives, v_waits, v_at, v_next
+      FROM (SELECT) one
+      LEFT JOIN record h ON h.id = u.id
+      LEFT JOIN record n ON n.id = u.successor AND n.lane = 3 AND n.reason = 'Unique';
+    EXIT WHEN v_lives OR u.successor IS NULL;
     -- The holder has ended and its successor has the key; a window counts from when that could begin.
     u.id := u.successor;
     u.successor := NULL;
     u.until := u.lasts + coalesce((SELECT ready_at FROM record WHERE id = u.id), p_now);
-  END IF;
-  v_state := holds(u, p_now);
-  SELECT * INTO h FROM record WHERE id = u.id;
-  v_waits := coalesce(v_state <> 4, false) AND h.state <> 1 AND h.attempt = 0 AND h.flags & 4 = 0;
+  END LOOP;
+  v_waits := coalesce(v_state <> 4 AND v_waits, false);
 
   -- One that was given back before it began may have a successor by now: the last contents belong into what runs last.
   IF v_state <> 4 AND (v_policy = 'replace' OR v_policy = 'runAfter' AND NOT v_waits) THEN
-    SELECT id INTO v_target FROM record WHERE id = u.successor AND lane = 3 AND reason = 'Unique';
+    v_target := v_next;
   END IF;
   IF v_target IS NULL AND v_state <> 4 AND v_waits AND v_policy IN ('replace', 'reschedule', 'trailing') THEN
-    v_target := h.id;
+    v_target := u.id;
   END IF;
   IF v_target IS NOT NULL THEN
     IF r.spec::json ->> 'flowId' IS NOT NULL
@@ -4559,15 +4644,17 @@ BEGIN
       RETURN;
     END IF;
     -- One that is put off again and again is due no later than it may wait in all; what trails stays where it is.
-    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN h.at ELSE least(p_due,
+    IF replace(v_target, r, v_policy <> 'reschedule', CASE WHEN v_policy = 'trailing' THEN v_at ELSE least(p_due,
       (SELECT enqueued_at FROM record WHERE id = v_target) + (x ->> 'maxWait')::bigint) END, p_now, p_transaction) THEN
       UPDATE uniq SET id = u.id, until = u.until, successor = u.successor WHERE tag = u.tag AND key = u.key;
       o_id := v_target;
       o_outcome := 'Replaced';
       RETURN;
     END IF;
-    -- It was claimed while we looked.
-    v_waits := false;
+    -- It was claimed while we looked, by a call that may have ended who held the key before. Each time takes another such call.
+    SELECT t.o_id, t.o_outcome, t.o_after, t.o_due INTO o_id, o_outcome, o_after, o_due
+      FROM take_unique(x, r, p_due, p_now, p_transaction) t;
+    RETURN;
   END IF;
 
   IF v_state IS NULL OR v_state = 4 AND v_policy = 'runAfter' THEN
@@ -4616,6 +4703,9 @@ BEGIN
       PERFORM look_again(p_id, NULL, p_now);
     ELSE
       DELETE FROM cancel WHERE id = p_id;
+      -- What nothing is known of any more waits for nobody: by one look, for what has ended may begin again.
+      DELETE FROM dependency d WHERE d.child = p_id AND NOT EXISTS (SELECT FROM record l WHERE l.id = d.child)
+        AND NOT EXISTS (SELECT FROM history h WHERE h.id = d.child);
     END IF;
     RETURN;
   END IF;
@@ -4837,7 +4927,7 @@ BEGIN
   FOR v_num IN
     SELECT DISTINCT c.worker FROM claimed c WHERE NOT EXISTS (SELECT FROM worker k WHERE k.num = c.worker)
   LOOP
-    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', 0, p_now);
+    v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', -1000000000000000, p_now);
   END LOOP;
   FOR w IN
     SELECT k.* FROM worker k WHERE k.ended AND k.lease_until <= p_now
@@ -4918,15 +5008,6 @@ BEGIN
   END LOOP;
 END $function$;
 
-CREATE OR REPLACE FUNCTION was_stored(p_id uuid)
- RETURNS boolean
- LANGUAGE plpgsql
- STABLE
-AS $function$
-BEGIN
-  RETURN EXISTS (SELECT FROM gone WHERE id = p_id) OR EXISTS (SELECT FROM spent WHERE p_id = ANY (ids));
-END $function$;
-
 CREATE OR REPLACE FUNCTION write_entries(p_entries json)
  RETURNS text[]
  LANGUAGE plpgsql
@@ -4945,6 +5026,8 @@ DECLARE
   v_flags int;
   v_lines jsonb;
 BEGIN
+  -- A step of a handler's transaction goes on to its commit.
+  PERFORM bound_idle();
   FOR x IN SELECT e FROM json_array_elements(p_entries) e LOOP
     -- The lock keeps the fence where it is until the write is committed.
     SELECT * INTO r FROM record

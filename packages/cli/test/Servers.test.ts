@@ -114,7 +114,7 @@ describe("migrate", () => {
     assert.strictEqual(code, 0)
     assert.match(out, /CREATE TABLE "?elsewhere"?\.record /)
     const later = await capstan({ CAPSTAN_STORE: "" })("migrate", "print", "--schema", "elsewhere", "--from", "1")
-    assert.notInclude(later.out, "CREATE TABLE")
+    assert.notMatch(later.out, /CREATE TABLE "?elsewhere"?\.record /)
     assert.include(later.out, "this script is for version 1")
   })
 

@@ -6,11 +6,13 @@ export interface Index {
   readonly table: string
 }
 
+const named = (schema: string) => ({ schema, channel: "" })
+
 /** Those of keys have the names that the server gives them. */
 export const indexes = (schema: string): ReadonlyArray<Index> =>
   [
     ...bookkeeping(schema),
-    ...migrations.flatMap(({ statements }) => statements({ schema, channel: "" }))
+    ...migrations.flatMap(({ last, statements }) => [...statements(named(schema)), ...last?.(named(schema)) ?? []])
   ].flatMap((text): ReadonlyArray<Index> => {
     const [, name, on] = /^\s*CREATE (?:UNIQUE )?INDEX (\w+) ON \S+?\.(\w+) /.exec(text) ?? []
     if (name !== undefined && on !== undefined) return [{ name, table: on }]
