@@ -69,7 +69,7 @@ export class Coalesced implements Feature {
   see(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
     if (is.tag === Throttled._tag && was === undefined) this.came.push(is)
     if (was !== undefined && was.payload !== is.payload) this.replaced(was, is)
-    if (is.tag === Debounced._tag && is.attempts.length === 0 && was?.dueAt !== is.dueAt) this.waits(was, is, step)
+    if (is.tag === Debounced._tag && is.attempts.length === 0 && was?.dueAt !== is.dueAt) this.waits(is, step)
   }
 
   private replaced(was: JobRecord.JobRecord, is: JobRecord.JobRecord): void {
@@ -80,10 +80,11 @@ export class Coalesced implements Feature {
     }
   }
 
-  /** What is ready may be put off by operators. */
-  private waits(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
+  /** Operators may put off what is ready, also what has become so in the same step. */
+  private waits(is: JobRecord.JobRecord, step: string): void {
     const { dueAt, enqueuedAt, id, state } = is
-    if (was?.state === "ready" || state !== "scheduled" || dueAt === undefined || dueAt <= enqueuedAt + maxWait) return
+    const isByOperator = step.endsWith(" control")
+    if (isByOperator || state !== "scheduled" || dueAt === undefined || dueAt <= enqueuedAt + maxWait) return
     this.world.violate(`${step}: ${id} is put off for ${dueAt - enqueuedAt} ms, ${maxWait} may be`)
   }
 
