@@ -72,7 +72,7 @@ const Judged = Schema.Struct({
   look: Look,
   told: Schema.Array(Alert),
   /** The look before, or this one where there is none: a look that died after it has told is followed by one with the same. */
-  since: Schema.String
+  after: Schema.String
 })
 
 /** Its message about one thing to one channel. */
@@ -134,7 +134,7 @@ export const layer = (options: Options): Layer.Layer<never, never, JobStore.JobS
     look.toLayer(() =>
       Effect.gen(function*() {
         // A look that is tried again tells what it found at first. It would else contradict what it has told, and forget it.
-        const { look: found, since, told } = yield* Step.run(
+        const { after, look: found, told } = yield* Step.run(
           "judge",
           { success: Judged },
           Effect.gen(function*() {
@@ -142,13 +142,13 @@ export const layer = (options: Options): Layer.Layer<never, never, JobStore.JobS
             const before = yield* lastLook(look._tag)
             const snapshot = yield* take
             const { standing, told } = judge({ rules, snapshot, before, repeatMillis, ignored: queue })
-            return { look: { snapshot: memoryOf(snapshot), standing }, told, since: String(before?.snapshot.at ?? id) }
+            return { look: { snapshot: memoryOf(snapshot), standing }, told, after: String(before?.snapshot.at ?? id) }
           })
         )
         for (const alert of told) {
           for (const channel of Object.keys(channels)) {
             yield* tell.enqueue({ channel, alert }, {
-              idempotencyKey: `${subject(channel, alert)}/${alert.state}/${alert.severity}/${since}`
+              idempotencyKey: `${subject(channel, alert)}/${alert.state}/${alert.severity}/${after}`
             })
           }
         }

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Terminal from "effect/Terminal"
 import { root } from "./connection.ts"
+import { type CommandFailed, failed } from "./failure.ts"
 import { plain } from "./text.ts"
 
 /**
@@ -32,15 +33,16 @@ export const printAll = (values: ReadonlyArray<unknown>, text: () => string) =>
 
 export const jsonLine = encode
 
-/** The output cannot be written any more: `head` has seen enough. Node ignores the signal, and its console the error. */
-const readerGone = Effect.callback<void>((resume) => {
-  const gone = () => resume(Effect.void)
+/** `head` has seen enough; any other error is one. Node ignores the signal, and its console what a write to a pipe fails with. */
+const readerGone = Effect.callback<void, CommandFailed>((resume) => {
+  const gone = ({ code, message }: NodeJS.ErrnoException) =>
+    resume(code === "EPIPE" ? Effect.void : Effect.fail(failed("Failed", `the output cannot be written: ${message}`)))
   process.stdout.once("error", gone)
   return Effect.sync(() => process.stdout.off("error", gone))
 })
 
 /** Goes on for as long as somebody reads what it prints. */
-export const whileRead = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E, R> =>
+export const whileRead = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E | CommandFailed, R> =>
   Effect.raceFirst(effect, readerGone)
 
 /** How long a line of the output may be: what a terminal has, and whatever a file or another program takes. */
