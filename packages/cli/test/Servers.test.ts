@@ -8,6 +8,7 @@ import { Effect, Layer, Redacted, Schema } from "effect"
 import { Redis } from "effect/persistence"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { closeSync, openSync } from "node:fs"
 import { connect } from "node:net"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
@@ -23,10 +24,14 @@ const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url))
 
 const running = new Set<ChildProcess>()
 
-const start = (env: Record<string, string>, args: ReadonlyArray<string>): ChildProcess => {
+const start = (
+  env: Record<string, string>,
+  args: ReadonlyArray<string>,
+  output: "pipe" | number = "pipe"
+): ChildProcess => {
   const child = spawn(process.execPath, ["--conditions=@capstan/source", bin, ...args], {
     env: { ...process.env, NO_COLOR: "1", ...env },
-    stdio: ["ignore", "pipe", "pipe"]
+    stdio: ["ignore", output, "pipe"]
   })
   running.add(child)
   child.once("exit", () => running.delete(child))
@@ -149,6 +154,17 @@ describe.each(stores)("on $title", ({ env, index, layer, lose, title, where }) =
     assert.strictEqual(code, 130)
     const retried = await run("retry", dead, "--yes", ...where)
     assert.strictEqual(retried.out, "1 record to run again\n")
+  })
+
+  it("says that its output has no room, where half an export would pass for a whole one", async () => {
+    const full = openSync("/dev/full", "w")
+    const child = start(env, ["export", ...where], full)
+    let err = ""
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => err += text)
+    const [code] = await once(child, "exit")
+    closeSync(full)
+    assert.strictEqual(code, 1)
+    assert.include(err, "the output cannot be written: ENOSPC")
   })
 
   it("ends when nobody reads any more what it prints", async () => {

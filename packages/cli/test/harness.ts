@@ -2,7 +2,7 @@
 import { Cli } from "@capstan/cli"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Job, JobGroup, JobStore, JobWorker } from "capstan"
-import { Console, Deferred, Effect, Exit, Layer, Runtime, Schedule, Schema } from "effect"
+import { Console, Deferred, Effect, Exit, Layer, Runtime, Schedule, Schema, Sink, Stdio } from "effect"
 import { Command } from "effect/cli"
 
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String }) {}
@@ -50,10 +50,13 @@ const execute = (args: ReadonlyArray<string>, print: (to: "out" | "err", line: s
     const store = yield* JobStore.JobStore
     const to = (name: "out" | "err") => (...parts: ReadonlyArray<unknown>) => print(name, parts.map(String).join(" "))
     const console = { ...globalThis.console, log: to("out"), error: to("err") }
+    const stdout = () =>
+      Sink.forEach((part: string | Uint8Array) => Effect.sync(() => to("out")(String(part).trimEnd())))
     return yield* Command.runWith(Cli.make({ store: Layer.succeed(JobStore.JobStore, store) }), {
       version: "0.0.0"
     })(args).pipe(
       Effect.provideService(Console.Console, console),
+      Effect.updateService(Stdio.Stdio, (stdio) => ({ ...stdio, stdout })),
       Effect.provide(NodeServices.layer)
     )
   })

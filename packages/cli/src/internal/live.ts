@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import { root, type Session } from "./connection.ts"
 import { failed } from "./failure.ts"
-import { jsonLine, print, whileRead } from "./print.ts"
+import { jsonLine, print, printLines } from "./print.ts"
 import { counted, cut, cutMiddle, instant, plain } from "./text.ts"
 import { briefQueueTable, briefWorkerTable, statsText } from "./view.ts"
 
@@ -84,16 +84,18 @@ export const tail = (session: Session) =>
           ? Effect.map(terminal.columns, (columns) => eventLine(event, columns))
           : Effect.succeed(wholeLine(event))
       let isOpen = false
-      yield* whileRead(Stream.runForEach((yield* Jobs.Jobs).events, (event) => {
-        if (event.type !== "missed") {
-          return isWanted(event) ? Effect.flatMap(lineOf(event), Console.log) : Effect.void
-        }
+      const told = Effect.suspend(() => {
         const said = isOpen
           ? "… some events were missed"
           : `listening${isScreen && !json ? ", times in UTC" : ""}, until Ctrl-C`
         isOpen = true
         return Console.error(said)
-      }))
+      })
+      yield* printLines((yield* Jobs.Jobs).events.pipe(
+        Stream.tap(({ type }) => type === "missed" ? told : Effect.void),
+        Stream.filter((event): event is JobStore.RecordEvent => event.type !== "missed" && isWanted(event)),
+        Stream.mapEffect(lineOf)
+      ))
     }))).pipe(
       Command.withDescription(
         "What happens to records, as it happens. Events are hints: a slow reader misses some, and is told"

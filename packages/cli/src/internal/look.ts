@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Session } from "./connection.ts"
 import { failed } from "./failure.ts"
-import { jsonLine, lineWidth, print, printAll, whileRead } from "./print.ts"
+import { jsonLine, lineWidth, print, printAll, printLines } from "./print.ts"
 import { counted } from "./text.ts"
 import { recordTable, recordText, statsText, workersText } from "./view.ts"
 import { idOf, inside, insideOf, otherReading, selectionOf, where } from "./where.ts"
@@ -158,11 +158,11 @@ export const exported = (session: Session) =>
           looked += found.looked ?? found.records.length
           yield* tell
           return [found.records, Option.map(found.cursor, (next): string | undefined => next)] as const
-        })).pipe(Stream.map((record) => `${jsonLine(record)}\n`))
+        })).pipe(Stream.map(jsonLine))
       if (Option.isNone(out)) {
-        yield* whileRead(Stream.runForEach(lines, (line) => Console.log(line.trimEnd())))
+        yield* printLines(lines)
       } else {
-        yield* intoNew(out.value, Stream.encodeText(lines))
+        yield* intoNew(out.value, Stream.encodeText(Stream.map(lines, (line) => `${line}\n`)))
       }
       yield* Console.error(counted(count, "record"))
     }))).pipe(Command.withDescription("Records as NDJSON, oldest first, in bounded memory; sensitive parts masked"))

@@ -2,10 +2,12 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import { root } from "./connection.ts"
-import { type CommandFailed, failed } from "./failure.ts"
+import { failed } from "./failure.ts"
 import { plain } from "./text.ts"
 
 /**
@@ -33,17 +35,22 @@ export const printAll = (values: ReadonlyArray<unknown>, text: () => string) =>
 
 export const jsonLine = encode
 
-/** `head` has seen enough; any other error is one. Node ignores the signal, and its console what a write to a pipe fails with. */
-const readerGone = Effect.callback<void, CommandFailed>((resume) => {
-  const gone = ({ code, message }: NodeJS.ErrnoException) =>
-    resume(code === "EPIPE" ? Effect.void : Effect.fail(failed("Failed", `the output cannot be written: ${message}`)))
-  process.stdout.once("error", gone)
-  return Effect.sync(() => process.stdout.off("error", gone))
-})
-
-/** Goes on for as long as somebody reads what it prints. */
-export const whileRead = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | void, E | CommandFailed, R> =>
-  Effect.raceFirst(effect, readerGone)
+/**
+ * One line after another, for as long as somebody reads them: `head` has seen enough. By `Stdio`, which says that a disk is
+ * full; Node's console keeps that to itself.
+ */
+export const printLines = <E, R>(lines: Stream.Stream<string, E, R>) =>
+  Effect.flatMap(Stdio.Stdio, ({ stdout }) =>
+    Stream.run(
+      Stream.map(lines, (line) => `${line}\n`),
+      Sink.catch(stdout(), ({ reason: { cause, message } }) =>
+        // Nobody reads the pipe any more. Node ignores the signal.
+        cause instanceof Error && "code" in cause && cause.code === "EPIPE"
+          ? Effect.void
+          : Effect.fail(
+            failed("Failed", `the output cannot be written: ${cause instanceof Error ? cause.message : message}`)
+          ))
+    ))
 
 /** How long a line of the output may be: what a terminal has, and whatever a file or another program takes. */
 export const lineWidth = Effect.gen(function*() {
