@@ -26,6 +26,10 @@ export class Throttled extends Job.make("Throttled", {
 
 const numberOf = (record: JobRecord.JobRecord): number => (JSON.parse(record.payload) as { readonly n: number }).n
 
+/** And by nothing else since the last look: operators change no payload, and may put off what is ready for as long as they like. */
+const isByEnqueue = (was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord): boolean =>
+  was === undefined || was.payload !== is.payload && is.fence === was.fence + 1
+
 export class Coalesced implements Feature {
   private readonly world: World
   private enqueued = 0
@@ -69,7 +73,7 @@ export class Coalesced implements Feature {
   see(was: JobRecord.JobRecord | undefined, is: JobRecord.JobRecord, step: string): void {
     if (is.tag === Throttled._tag && was === undefined) this.came.push(is)
     if (was !== undefined && was.payload !== is.payload) this.replaced(was, is)
-    if (is.tag === Debounced._tag && is.attempts.length === 0 && was?.dueAt !== is.dueAt) this.waits(is, step)
+    if (is.tag === Debounced._tag && is.attempts.length === 0 && isByEnqueue(was, is)) this.waits(is, step)
   }
 
   private replaced(was: JobRecord.JobRecord, is: JobRecord.JobRecord): void {
@@ -80,11 +84,9 @@ export class Coalesced implements Feature {
     }
   }
 
-  /** Operators may put off what is ready, also what has become so in the same step. */
   private waits(is: JobRecord.JobRecord, step: string): void {
     const { dueAt, enqueuedAt, id, state } = is
-    const isByOperator = step.endsWith(" control")
-    if (isByOperator || state !== "scheduled" || dueAt === undefined || dueAt <= enqueuedAt + maxWait) return
+    if (state !== "scheduled" || dueAt === undefined || dueAt <= enqueuedAt + maxWait) return
     this.world.violate(`${step}: ${id} is put off for ${dueAt - enqueuedAt} ms, ${maxWait} may be`)
   }
 
