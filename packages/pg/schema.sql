@@ -1469,6 +1469,14 @@ CREATE OR REPLACE FUNCTION enqueue_for(p_id uuid, p_tag text, p_version integer,
  RETURNS text
  LANGUAGE plpgsql
 AS $function$
+BEGIN
+  RETURN enqueue_for(p_id, p_tag, p_version, p_queue, p_priority, p_retention, p_spec, p_payload, p_start_before, p_worker, p_lease, p_ids, p_fences, p_afters, p_results, p_traces, p_others, p_queues, p_slots, p_shares, p_total, p_mark_priorities, p_mark_turns, p_mark_places, p_trail_priorities, p_trail_turns, p_trail_places, p_done, NULL);
+END $function$;
+
+CREATE OR REPLACE FUNCTION enqueue_for(p_id uuid, p_tag text, p_version integer, p_queue text, p_priority integer, p_retention text, p_spec text, p_payload text, p_start_before bigint, p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_done bigint[], p_longest integer)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
 DECLARE
   v_reply text;
 BEGIN
@@ -1476,9 +1484,7 @@ BEGIN
     NULL) THEN
     RETURN NULL;
   END IF;
-  v_reply := exchange(p_worker, p_lease, p_ids, p_fences, p_afters, p_results, p_traces, p_others, p_queues, p_slots,
-    p_shares, p_total, p_mark_priorities, p_mark_turns, p_mark_places, p_trail_priorities, p_trail_turns, p_trail_places,
-    p_done);
+  v_reply := exchange(p_worker, p_lease, p_ids, p_fences, p_afters, p_results, p_traces, p_others, p_queues, p_slots, p_shares, p_total, p_mark_priorities, p_mark_turns, p_mark_places, p_trail_priorities, p_trail_turns, p_trail_places, p_done, p_longest);
   IF EXISTS (SELECT FROM record WHERE id = p_id AND state = 0) THEN PERFORM wake(p_queue, clock(), 1); END IF;
   RETURN v_reply;
 END $function$;
@@ -1899,6 +1905,20 @@ CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[],
  SET enable_material TO 'off'
  SET jit TO 'off'
 AS $function$
+BEGIN
+  RETURN exchange(p_worker, p_lease, p_ids, p_fences, p_afters, p_results, p_traces, p_others, p_queues, p_slots, p_shares, p_total, p_mark_priorities, p_mark_turns, p_mark_places, p_trail_priorities, p_trail_turns, p_trail_places, p_done, NULL);
+END $function$;
+
+CREATE OR REPLACE FUNCTION exchange(p_worker text, p_lease bigint, p_ids uuid[], p_fences integer[], p_afters bigint[], p_results text[], p_traces text[], p_others json, p_queues text[], p_slots integer[], p_shares integer[], p_total integer, p_mark_priorities integer[], p_mark_turns bigint[], p_mark_places bigint[], p_trail_priorities integer[], p_trail_turns bigint[], p_trail_places bigint[], p_done bigint[], p_longest integer)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
 DECLARE
   v_now bigint := clock();
   v_worker int;
@@ -2073,7 +2093,7 @@ BEGIN
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0)) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
-        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+        r.place, CASE WHEN octet_length(r.payload) > p_longest THEN '=' || octet_length(r.payload) ELSE r.payload END, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
             OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
           concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,
@@ -2105,7 +2125,7 @@ BEGIN
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready)) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
-        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+        r.place, CASE WHEN octet_length(r.payload) > p_longest THEN '=' || octet_length(r.payload) ELSE r.payload END, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
             OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
           concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN extra_of(r.id) ELSE 'null' END,

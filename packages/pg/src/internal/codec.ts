@@ -252,7 +252,9 @@ export const writeJson = (entry: JobStore.WriteEntry): unknown => {
 
 /** A claimed record, and where it lay in its queue: priority as it is kept (negated), then turn, then place. */
 export interface ClaimedLine {
-  readonly claimed: JobStore.Claimed
+  readonly claimed: JobStore.Claimed & { payload: string }
+  /** How many bytes its payload has, where that is to be asked for: else 0. */
+  readonly owed: number
   readonly priority: number
   readonly turn: number
   readonly place: number
@@ -309,13 +311,14 @@ const toClaimedLine = (queue: string, now: number, line: string): ClaimedLine =>
     : rest[4]
   const extra = rest[6]
   const priority = Number(columns[3])
-  const claimed: JobStore.Claimed = {
+  const payload = columns[8]!
+  const claimed = {
     id: columns[0] as JobRecord.JobId,
     tag: columns[1]!,
     version: Number(columns[2]),
     queue,
     priority: priority === 0 ? 0 : -priority,
-    payload: columns[8]!,
+    payload,
     attempt: Number(columns[4]),
     fence: Number(columns[5]),
     crashes: rest[0],
@@ -334,6 +337,7 @@ const toClaimedLine = (queue: string, now: number, line: string): ClaimedLine =>
   }
   return {
     claimed: extra?.isCut === true ? { ...claimed, isCut: true } : claimed,
+    owed: payload.startsWith("=") ? Number(payload.slice(1)) : 0,
     priority,
     turn: rest[3],
     place: Number(columns[7])

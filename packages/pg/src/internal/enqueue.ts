@@ -135,7 +135,7 @@ export const enqueueOn = (
         ...asked.params
       ])
       return stored.pipe(
-        Effect.map(([row]) => row!.reply === null ? undefined : asked.read(row!.reply)),
+        Effect.flatMap(([row]) => row!.reply === null ? Effect.undefined : asked.read(row!.reply)),
         Effect.onExit((exit) =>
           Effect.sync(() => {
             asked.ended()

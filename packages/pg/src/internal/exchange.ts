@@ -1,5 +1,5 @@
 /** The hot path: one call that settles, promotes and claims. */
-import type { JobError, JobStore } from "capstan"
+import { JobError, type JobRecord, type JobStore } from "capstan"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { AllClaims } from "./claims.ts"
@@ -17,10 +17,10 @@ interface Reply {
   readonly more: ReadonlyArray<string>
 }
 
-/** What an exchange tells the server, and what its answer says. */
+/** What an exchange tells the server, and what its answer says, once it is whole. */
 export interface Asked {
   readonly params: ReadonlyArray<unknown>
-  readonly read: (reply: string) => JobStore.ExchangeReply
+  readonly read: (reply: string) => Effect.Effect<JobStore.ExchangeReply, JobError.JobStoreError>
   /** However it ended. */
   readonly ended: () => void
 }
@@ -30,11 +30,13 @@ export class Exchanges {
   private readonly marks: Marks
   private readonly claims = new AllClaims()
   private readonly text: string
+  private readonly payloadsText: string
 
   constructor(client: Client, marks: Marks) {
     this.client = client
     this.marks = marks
     this.text = `SELECT ${client.schema}.exchange(${parameters(1)}) AS reply`
+    this.payloadsText = `SELECT id, payload FROM ${client.schema}.record WHERE id = ANY ($1)`
   }
 
   readonly exchange = (
@@ -43,10 +45,40 @@ export class Exchanges {
     Clock.clockWith((clock) => {
       const { ended, params, read } = this.ask(request, clock)
       return Effect.ensuring(
-        Effect.map(this.client.call<{ reply: string }>("exchange", this.text, params), ([row]) => read(row!.reply)),
+        Effect.flatMap(this.client.call<{ reply: string }>("exchange", this.text, params), ([row]) => read(row!.reply)),
         Effect.sync(ended)
       )
     })
+
+  /**
+   * The records, with the payloads that the answer has left out, and how long those are. A record that is gone meanwhile is nobody's any
+   * more: its worker hears nothing of it.
+   *
+   * Whatever hinders the asking, it is as if the whole answer had been lost: it is asked for again, and what it has claimed comes back.
+   */
+  private paid(
+    lines: ReadonlyArray<Codec.ClaimedLine>
+  ): Effect.Effect<
+    { readonly records: ReadonlyArray<JobStore.Claimed>; readonly length: number },
+    JobError.JobStoreError
+  > {
+    const length = lines.reduce((sum, { owed }) => sum + owed, 0)
+    if (length === 0) return Effect.succeed({ records: lines.map(({ claimed }) => claimed), length })
+    const owing = new Map(lines.flatMap(({ claimed, owed }) => owed === 0 ? [] : [[claimed.id, claimed]]))
+    const asked = this.client.call<{ id: JobRecord.JobId; payload: string }>("exchange", this.payloadsText, [
+      uuids([...owing.keys()])
+    ])
+    return Effect.mapBoth(asked, {
+      onFailure: lost,
+      onSuccess: (rows) => {
+        for (const { id, payload } of rows) {
+          owing.get(id)!.payload = payload
+          owing.delete(id)
+        }
+        return { records: lines.flatMap(({ claimed }) => owing.has(claimed.id) ? [] : [claimed]), length }
+      }
+    })
+  }
 
   /** The worker has renewed its lease. */
   renewed(worker: string): void {
@@ -84,7 +116,8 @@ export class Exchanges {
         demand.length === 0 ? 0 : total,
         ...markParams(from.marks),
         ...markParams(from.trails),
-        numbers(this.claims.takeDone(worker))
+        numbers(this.claims.takeDone(worker)),
+        longest
       ],
       read: (text) => {
         const [json, parts] = Codec.partsOf(text)
@@ -96,16 +129,17 @@ export class Exchanges {
         const settled = new Array<JobStore.Settled>(settlements.length).fill("Done")
         for (const at of reply.lost) settled[plain[at - 1]!] = "LeaseLost"
         reply.others.forEach((answer, i) => settled[others[i]!] = answer)
-        return {
+        const lines = claimed.flatMap(({ lines }) => lines)
+        return Effect.map(this.paid(lines), ({ length, records }) => ({
           now: reply.now,
           settled,
-          claimed: claimed.flatMap(({ lines }) => lines.map(({ claimed }) => claimed)),
+          claimed: records,
           nextDueIn: reply.nextDueIn ?? undefined,
           maintainIn: reply.maintainIn ?? undefined,
           cancel: reply.cancel,
           more: reply.more,
-          fits: fitsOf(text.length, claimed.reduce((sum, { lines }) => sum + lines.length, 0))
-        }
+          fits: fitsOf(text.length + length, lines.length)
+        }))
       },
       ended: () => {
         if (from.isFromFront) this.marks.ended(now() - asked, now())
@@ -113,6 +147,12 @@ export class Exchanges {
     }
   }
 }
+
+/**
+ * Bytes of a payload that an answer brings along. Longer ones are rows of a statement of their own: in the answer, each would be
+ * copied some ten times, and each copy begins on pages that are new.
+ */
+const longest = 2000
 
 /**
  * Characters of an answer, at most. A claim's lines lie in the server's `work_mem` (4 MB) more than once, and beyond that on disk: of
@@ -123,6 +163,9 @@ const atOnce = 2_000_000
 /** How many such records an answer has that is no longer than that, where this one is half as long already. */
 const fitsOf = (length: number, claimed: number): number | undefined =>
   claimed === 0 || length * 2 < atOnce ? undefined : Math.max(1, Math.floor(atOnce * claimed / length))
+
+const lost = ({ message }: JobError.JobStoreError): JobError.JobStoreError =>
+  new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation: "exchange", detail: message }) })
 
 /** What the function takes, in this order, and as what it is sent where that is something else. */
 const taken: ReadonlyArray<readonly [name: string, sentAs?: string]> = [
@@ -144,7 +187,8 @@ const taken: ReadonlyArray<readonly [name: string, sentAs?: string]> = [
   ["trail_priorities"],
   ["trail_turns", "::float8[]::bigint[]"],
   ["trail_places", "::float8[]::bigint[]"],
-  ["done", "::float8[]::bigint[]"]
+  ["done", "::float8[]::bigint[]"],
+  ["longest", "::float8::int"]
 ]
 
 /** Those of an exchange, numbered from `first` on. */

@@ -19,6 +19,14 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual(record.fence, claimed.fence)
     assert.strictEqual(claimed.fence, 1)
   }),
+  fact("a payload comes to its worker as it was enqueued, however long it is, and beside others", function*() {
+    const payloads = [1, 1990, 1998, 1999, 4000, 300_000].flatMap((length) =>
+      ["x", "é\u2028", "=", "\\"].map((part) => JSON.stringify(part.repeat(Math.ceil(length / part.length))))
+    )
+    for (const payload of payloads) yield* H.enqueue({ payload })
+    const claimed = yield* H.claim("w", payloads.length)
+    assert.deepStrictEqual(claimed.map(({ payload }) => payload), payloads)
+  }),
   fact("a record is claimed once", function*() {
     const ids = yield* H.enqueueMany(20)
     const batches = yield* Effect.all(

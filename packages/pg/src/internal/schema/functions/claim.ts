@@ -78,6 +78,12 @@ export const claiming = (s: string): string => `
 const lines = `(SELECT string_agg(line, E'\\x1e') FROM claimed)`
 
 /**
+ * One that is longer than the caller takes in an answer is told by its length: JSON does not begin so. The line, the sum of the
+ * lines, the answer and what goes out would each have a copy of it, on pages that are new each time.
+ */
+const payload = `CASE WHEN octet_length(r.payload) > p_longest THEN '=' || octet_length(r.payload) ELSE r.payload END`
+
+/**
  * What was found and locked begins to run, but for what may not any more: of more than expire in one call the rest is still there.
  * It is left for the next one, and not looked for behind it, where there may be a million. A line has its columns in the order in which the codec reads them, behind each
  * other with a separator that no JSON has; what few records have comes last, where a record has any of it. As JSON of all
@@ -89,7 +95,7 @@ const taking = (s: string, found: string): string =>
         flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(${found})) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
-        r.place, r.payload, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
+        r.place, ${payload}, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
             OR r.spec IS NOT NULL OR r.failures IS NOT NULL OR r.flags & 2050 <> 0 THEN
           concat('[', r.crashes, ',', r.begun_at, ',', r.ready_at, ',', r.turn, ',', coalesce(r.spec, 'null'), ',',
             coalesce(r.failures::text, 'null'), ',', CASE WHEN r.flags & 2050 <> 0 THEN ${s}.extra_of(r.id) ELSE 'null' END,

@@ -4,6 +4,7 @@
  * It answers one text: JSON, and behind it a part for each claim, of lines of columns. As rows the records would be formed and
  * read again at every step from the update to the wire (callgrind: a third of the instructions of a claim).
  */
+import { asked, namesOf } from "./asked.ts"
 import { claiming, mayClaim } from "./claim.ts"
 
 /**
@@ -13,13 +14,7 @@ import { claiming, mayClaim } from "./claim.ts"
  */
 export const exchange = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.exchange(
-  p_worker text, p_lease bigint,
-  p_ids uuid[], p_fences int[], p_afters bigint[], p_results text[], p_traces text[],
-  p_others json,
-  p_queues text[], p_slots int[], p_shares int[], p_total int,
-  p_mark_priorities int[], p_mark_turns bigint[], p_mark_places bigint[],
-  p_trail_priorities int[], p_trail_turns bigint[], p_trail_places bigint[],
-  p_done bigint[]
+  ${asked}, p_longest int
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := ${s}.clock();
@@ -243,6 +238,15 @@ BEGIN
     ',"maintainIn":', v_maintain - v_now,
     ',"cancel":', CASE WHEN v_cancels OR p_others IS NOT NULL OR v_agenda THEN ${s}.take_cancels(v_worker) ELSE '[]' END,
     '}') || v_claims;
+END $$`
+
+/** As release 0.1.0 asks, which takes all payloads in the answer. */
+export const exchangeWhole = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.exchange(
+  ${asked}
+) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN ${s}.exchange(${namesOf(asked)}, NULL);
 END $$`
 
 /** Workers of a queue that have a timer for what falls due next. With one each, all that sleep would ask at that instant. */

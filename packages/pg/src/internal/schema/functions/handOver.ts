@@ -1,3 +1,5 @@
+import { asked, namesOf } from "./asked.ts"
+
 /**
  * Stores a record and lets a worker that sleeps in the enqueuer's process claim, in one transaction: one statement and one wait for
  * the log in place of two of each. Median of the two, one after the other and each by a server that has rested for ten
@@ -7,15 +9,8 @@
  */
 export const enqueueFor = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.enqueue_for(
-  p_id uuid, p_tag text, p_version int, p_queue text, p_priority int, p_retention text, p_spec text, p_payload text,
-  p_start_before bigint,
-  p_worker text, p_lease bigint,
-  p_ids uuid[], p_fences int[], p_afters bigint[], p_results text[], p_traces text[],
-  p_others json,
-  p_queues text[], p_slots int[], p_shares int[], p_total int,
-  p_mark_priorities int[], p_mark_turns bigint[], p_mark_places bigint[],
-  p_trail_priorities int[], p_trail_turns bigint[], p_trail_places bigint[],
-  p_done bigint[]
+  ${stored},
+  ${asked}, p_longest int
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   v_reply text;
@@ -24,9 +19,21 @@ BEGIN
     NULL) THEN
     RETURN NULL;
   END IF;
-  v_reply := ${s}.exchange(p_worker, p_lease, p_ids, p_fences, p_afters, p_results, p_traces, p_others, p_queues, p_slots,
-    p_shares, p_total, p_mark_priorities, p_mark_turns, p_mark_places, p_trail_priorities, p_trail_turns, p_trail_places,
-    p_done);
+  v_reply := ${s}.exchange(${namesOf(asked)}, p_longest);
   IF EXISTS (SELECT FROM ${s}.record WHERE id = p_id AND state = 0) THEN PERFORM ${s}.wake(p_queue, ${s}.clock(), 1); END IF;
   RETURN v_reply;
 END $$`
+
+/** As release 0.1.0 asks. */
+export const enqueueForWhole = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.enqueue_for(
+  ${stored},
+  ${asked}
+) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN ${s}.enqueue_for(${namesOf(stored)}, ${namesOf(asked)}, NULL);
+END $$`
+
+const stored =
+  `p_id uuid, p_tag text, p_version int, p_queue text, p_priority int, p_retention text, p_spec text, p_payload text,
+  p_start_before bigint`
