@@ -160,6 +160,11 @@ export const standard = (options: {
 /**
  * An HMAC-SHA-256 of the body in a header: what many others do.
  *
+ * **Gotchas**
+ *
+ * The body alone is signed: neither an instant nor the delivery's id. Who has a delivery may send it again, at any time, under
+ * another id; where that must do nothing, make what the job does idempotent by something in the body.
+ *
  * @category schemes
  * @since 0.1.0
  */

@@ -2,7 +2,7 @@
 import { PgEnqueue, PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, type JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Job, type JobError, JobGroup, Jobs, JobStore, JobWorker, Topic } from "capstan"
 import { Effect, Layer, ManagedRuntime, Option, Redacted, Schema } from "effect"
 import { readFileSync } from "node:fs"
 import { Client, Pool } from "pg"
@@ -18,6 +18,12 @@ class Plain extends Job.make("Plain", { payload: { n: Schema.Int } }) {}
 class Fair extends Job.make("Fair", {
   payload: { n: Schema.Int },
   concurrency: { key: () => "all", limit: 1, order: "fair" }
+}) {}
+const Over = Topic.make("Over", { key: Schema.String })
+class Held extends Job.make("Held", {
+  payload: { key: Schema.String, n: Schema.Int },
+  unique: { key: ({ key }) => key },
+  cancelOn: [{ event: Topic.match(Over, ({ key }) => key), payload: ({ key }) => key }]
 }) {}
 class Group extends JobGroup.make(Task, Plain) {}
 
@@ -93,6 +99,25 @@ describe("a role that may only enqueue", () => {
     ].map((text) => client.query(text).then(() => "allowed", ({ code }: { code: string }) => code)))
     assert.deepStrictEqual(codes, codes.map(() => "42501"))
     await client.end()
+  })
+
+  // SECURITY.md and docs/postgres.md say so: who may enqueue may do by keys and events what an enqueue does.
+  it("does to the records of others what an enqueue does by a unique key and by an event", async () => {
+    const held = await work.runPromise(Held.enqueue({ key: "k", n: 1 }, { delay: "1 hour" }))
+    const client = new Client({ connectionString: urlOf("web") })
+    await client.connect()
+    const { rows } = await client.query(
+      `SELECT * FROM ${schema}.enqueue('Held', '{"key":"k","n":2}', '{"uniqueKey":"k","onConflict":"replace"}')`
+    )
+    await client.end()
+    assert.deepStrictEqual(rows, [{ id: held.id, outcome: "Replaced" }])
+    const stored = await read.runPromise(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.get(held.id)))
+    assert.deepStrictEqual(JSON.parse(Option.getOrThrow(stored).payload), { key: "k", n: 2 })
+    // What SQL has enqueued listens to nothing.
+    const listening = await work.runPromise(Held.enqueue({ key: "l", n: 1 }, { delay: "1 hour" }))
+    await web.runPromise(Over.publish({ key: "l" }))
+    const after = await read.runPromise(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.get(listening.id)))
+    assert.strictEqual(Option.getOrThrow(after).state, "cancelled")
   })
 
   it("is told what it lacks when it asks for more", async () => {

@@ -1,11 +1,11 @@
 /** `migrate`: the only command that changes a schema. Redis has none. */
 import { Command, Flag } from "effect/cli"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { kindOf, postgres, root } from "./connection.ts"
 import { type CommandFailed, failed, whatWentWrong } from "./failure.ts"
-import { print } from "./print.ts"
+import { print, printLines } from "./print.ts"
 
 type Postgres = Effect.Success<typeof postgres>
 
@@ -46,7 +46,7 @@ const script = Command.make("print", { from }, ({ from }) =>
   Effect.gen(function*() {
     const { schema } = yield* root
     const { PgJobStore } = yield* postgres
-    yield* Console.log(yield* PgJobStore.migrationScript({ schema, from }))
+    yield* printLines(Stream.fromEffect(PgJobStore.migrationScript({ schema, from })))
   }).pipe(Effect.mapError(whatWentWrong))).pipe(
     Command.withDescription(
       "The SQL that makes the schema, or brings it up from a version, for whoever runs it by hand"

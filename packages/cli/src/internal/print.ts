@@ -1,5 +1,4 @@
 /** For a person or, with `--json`, for a program. */
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Sink from "effect/Sink"
@@ -23,14 +22,13 @@ const encode = (value: unknown): string =>
 
 /** One document, or the text that a person reads. */
 export const print = (value: unknown, text: () => string) =>
-  Effect.flatMap(root, ({ json }) => Console.log(json ? encode(value) : text()))
+  Effect.flatMap(root, ({ json }) => printLines(Stream.sync(() => json ? encode(value) : text())))
 
 /** One document a line, or the text. */
 export const printAll = (values: ReadonlyArray<unknown>, text: () => string) =>
   Effect.flatMap(
     root,
-    ({ json }) =>
-      json ? Effect.forEach(values, (value) => Console.log(encode(value)), { discard: true }) : Console.log(text())
+    ({ json }) => printLines(json ? Stream.map(Stream.fromIterable(values), encode) : Stream.sync(text))
   )
 
 export const jsonLine = encode
