@@ -135,7 +135,7 @@ export class RouteNotFound extends Schema.TaggedError<RouteNotFound>()(
 }
 
 /**
- * So many others count records, or look into payloads, that this one would wait for long: nothing was changed. Ask again after the
+ * So many others have many records read for one answer, to be counted or looked into, that this one would wait for long: nothing was changed. Ask again after the
  * seconds of the header `Retry-After`.
  *
  * @category errors

@@ -301,7 +301,8 @@ export const Stats = Schema.Struct({
   })),
   workers: Schema.Array(Schema.Struct({
     worker: Schema.String,
-    holds: Schema.Int,
+    /** Records that it runs. Absent where some of its queues may not be seen. */
+    holds: Schema.optionalKey(Schema.Int),
     /** Negative when its lease has ended. */
     leaseLeft: Schema.Number,
     queues: Schema.Array(Schema.String),
@@ -411,7 +412,7 @@ export const Delta = Schema.Struct({
  * - `beat`: the stream is alive
  * - `dropped`: the reader was too slow, and the stream ends; connect again
  *
- * The `id` of the first two resumes after it, as `Last-Event-ID`.
+ * The `id` of the first two resumes after it, as `Last-Event-ID`: so does who comes back after the ten minutes that a stream has.
  *
  * @category events
  * @since 0.1.0

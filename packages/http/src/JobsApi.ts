@@ -143,7 +143,7 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   HttpApiEndpoint.get("list", "/records", {
     query: Model.PageQuery,
     success: Model.Page,
-    error: [BadRequest, StoreFailed]
+    error: [BadRequest, TooBusy, StoreFailed]
   }).annotate(HttpApi.QueryParseOptions, strict).annotateMerge(view("A page of the records that match.")),
   HttpApiEndpoint.get("count", "/records/count", {
     query: Model.EstimateQuery,
@@ -291,7 +291,7 @@ export class SchedulesGroup extends HttpApiGroup.make("schedules").add(
   HttpApiEndpoint.get("list", "/schedules", {
     query: { after: Schema.optionalKey(Schema.String) },
     success: Settings.Schedules,
-    error: StoreFailed
+    error: [TooBusy, StoreFailed]
   }).annotateMerge(view("Schedules in the order of their names, at most 100, from the one after `after`.")),
   HttpApiEndpoint.post("pause", "/schedules/pause", { ...schedule, success: Model.Switched }).annotateMerge(
     annotations("pause", "Stops the ticks of a schedule, across restarts.")
@@ -326,7 +326,7 @@ export class InsightGroup extends HttpApiGroup.make("insight").add(
   HttpApiEndpoint.get("flow", "/flows/:id", {
     params: { id: Schema.String.check(Schema.isUUID()) },
     success: Insight.FlowView,
-    error: [BadRequest, RecordNotFound, StoreFailed]
+    error: [BadRequest, RecordNotFound, TooBusy, StoreFailed]
   }).annotateMerge(told("A flow by its nodes.")),
   HttpApiEndpoint.get("declarations", "/declarations", { success: Insight.Declarations }).annotateMerge(
     view("The jobs that the API was mounted with, and the schema of their payload.")

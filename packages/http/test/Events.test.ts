@@ -1,8 +1,9 @@
 /** The event stream: what a reader is told, where it goes on, and what it costs the store. */
 import { assert, describe, it } from "@effect/vitest"
 import { type JobRecord, JobStore } from "capstan"
-import { Deferred, Effect, Layer, Queue, Stream } from "effect"
-import { read } from "../src/internal/events.ts"
+import { Deferred, Effect, Fiber, Layer, Queue, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { read, told as toldOf } from "../src/internal/events.ts"
 import { type Frame, Hub, usualSettings } from "../src/internal/hub.ts"
 import { Bill, Greet, serve, token } from "./harness.ts"
 import { connect, next, told } from "./reading.ts"
@@ -93,9 +94,11 @@ describe("a reader", () => {
       yield* next(own)
       yield* Effect.provide(Bill.enqueue({ amount: 1 }), served.context)
       const { id } = yield* Effect.provide(Greet.enqueue({ name: "a" }), served.context)
-      for (const queue of [mail, own]) {
-        assert.deepStrictEqual((yield* told(queue, 1)).found.map(({ id }) => id as string), [id])
-      }
+      const seen = yield* Effect.forEach([mail, own], (queue) => told(queue, 1))
+      for (const { found } of seen) assert.deepStrictEqual(found.map(({ id }) => id as string), [id])
+      // A number in the id of a frame would say how many there were that are not told.
+      yield* Effect.provide(Greet.enqueue({ name: "b" }), served.context)
+      assert.notStrictEqual((yield* told(own, 1)).id.slice(0, 6), seen[1]!.id.slice(0, 6))
       assert.strictEqual((yield* served.ask("mailAdmin", "/events?queue=billing")).status, 403)
       assert.strictEqual((yield* served.request("/events")).status, 401)
     }).pipe(Effect.scoped))
@@ -147,7 +150,8 @@ describe("the hub", () => {
     attempt: 0
   })
   const opened = (settings: Partial<typeof usualSettings> = {}) => {
-    const hub = new Hub("e", { ...usualSettings, ...settings })
+    let ids = 0
+    const hub = new Hub(() => `e-${++ids}`, { ...usualSettings, ...settings })
     hub.publish([{ type: "missed" }])
     return hub
   }
@@ -190,13 +194,39 @@ describe("the hub", () => {
       assert.deepStrictEqual(ids(back.before), [["d enqueued"]])
     }).pipe(Effect.scoped))
 
+  it.effect("ends each connection after ten minutes, and who comes back with the last id has lost nothing", () =>
+    Effect.gen(function*() {
+      const hub = opened()
+      let last = "e-1"
+      const ids = yield* Queue.unbounded<string>()
+      const connect = Effect.forkChild(
+        Stream.runForEach(toldOf(Effect.suspend(() => hub.join(last)), () => true), (event) => {
+          if (event.event !== "records") return Effect.void
+          last = event.id
+          return Queue.offerAll(ids, event.data.map(({ id }) => id))
+        })
+      )
+      const first = yield* connect
+      yield* TestClock.adjust("599 seconds")
+      hub.publish([event("a")])
+      assert.strictEqual(yield* Queue.take(ids), "a")
+      assert.isUndefined(first.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      hub.publish([event("b")])
+      yield* Fiber.join(first)
+      yield* connect
+      assert.strictEqual(yield* Queue.take(ids), "b")
+      hub.publish([event("c")])
+      assert.strictEqual(yield* Queue.take(ids), "c")
+    }))
+
   it.live("resumes as far as it remembers", () =>
     Effect.gen(function*() {
       const hub = opened({ kept: 2 })
       for (const id of ["a", "b", "c"]) hub.publish([event(id)])
-      assert.deepStrictEqual(ids((yield* hub.join("e-2")).before), [["b enqueued"], ["c enqueued"]])
+      assert.deepStrictEqual(ids((yield* hub.join("e-3")).before), [["c enqueued"]])
       assert.deepStrictEqual(ids((yield* hub.join("e-4")).before), [])
-      for (const after of ["e-1", "e-5", "f-2", undefined]) {
+      for (const after of ["e-2", "e-5", "f-3", undefined]) {
         assert.deepStrictEqual(ids((yield* hub.join(after)).before), ["missed"], after)
       }
     }).pipe(Effect.scoped))

@@ -1,8 +1,11 @@
 /** What looking costs the store: the same however many look. */
+import { Auth } from "@capstan/http"
 import { assert, describe, it } from "@effect/vitest"
-import { JobStore } from "capstan"
-import { Effect, Fiber, Latch, Layer } from "effect"
-import { Greet, serve } from "./harness.ts"
+import { Job, Jobs, JobStore } from "capstan"
+import { Effect, Fiber, Latch, Layer, Option } from "effect"
+import { HttpServerRequest } from "effect/http"
+import * as Visible from "../src/internal/visible.ts"
+import { everybody, Greet, serve, type Served } from "./harness.ts"
 
 /** A memory store that counts what it is asked. */
 const counted = () => {
@@ -75,7 +78,7 @@ describe("counts of many records", () => {
   /** A memory store whose queries wait until they are let go, and which knows how many of them are under way. */
   const held = () => {
     const gate = Latch.makeUnsafe(false)
-    const queries = { now: 0, most: 0 }
+    const queries = { now: 0, most: 0, limits: 0 }
     const store = Layer.effect(
       JobStore.JobStore,
       Effect.map(JobStore.JobStore, (store): JobStore.JobStore["Service"] => ({
@@ -83,6 +86,7 @@ describe("counts of many records", () => {
         query: (request) =>
           Effect.suspend(() => {
             queries.most = Math.max(queries.most, ++queries.now)
+            queries.limits += request.limit
             return Effect.ensuring(Effect.andThen(gate.await, store.query(request)), Effect.sync(() => queries.now--))
           })
       }))
@@ -125,6 +129,111 @@ describe("counts of many records", () => {
       assert.strictEqual(queries.most, 4)
       assert.strictEqual((yield* ask("operator", "/records/cancel", { where, reason: "r" })).body.changed, 1)
     }).pipe(Effect.scoped))
+
+  /** What a caller is answered while the store holds back what many others ask for. */
+  const refusedOf = (served: Served, gate: Latch.Latch, who: string, paths: ReadonlyArray<string>) =>
+    Effect.gen(function*() {
+      const statuses: Array<number> = []
+      const asked = yield* Effect.forkChild(Effect.forEach(
+        paths,
+        (path) => Effect.map(served.ask(who, path), ({ status }) => void statuses.push(status)),
+        { concurrency: "unbounded", discard: true }
+      ))
+      yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => Effect.succeed(statuses.length >= 10), times: 200 })
+      const refused = [...statuses]
+      yield* gate.open
+      yield* Fiber.join(asked)
+      return { refused, last: new Set(statuses.slice(10)) }
+    })
+
+  it.live("pages of many records of several queues are among them, each with no more records than it may hold", () =>
+    Effect.gen(function*() {
+      const { gate, queries, store } = held()
+      const some = Auth.principal("some", "viewer", { queues: Array.from({ length: 32 }, (_, n) => `q${n}`) })
+      const served = yield* serve({ store, auth: everybody({ some }) })
+      for (let n = 0; n < 32; n++) {
+        yield* Effect.provide(Job.make(`Job${n}`, { queue: `q${n}` }).enqueue(), served.context)
+      }
+      const answers = yield* refusedOf(served, gate, "some", Array(30).fill("/records?limit=1000"))
+      assert.deepStrictEqual(answers, { refused: Array(10).fill(429), last: new Set([200]) })
+      assert.strictEqual(queries.most, 16)
+      queries.limits = 0
+      const { body } = yield* served.ask("some", "/records?limit=1000")
+      assert.deepStrictEqual([body.records.length, body.cursor], [32, undefined])
+      assert.isAtMost(queries.limits, 4000)
+    }).pipe(Effect.scoped))
+
+  it.live("schedules are, for who may not see all of them", () =>
+    Effect.gen(function*() {
+      const gate = Latch.makeUnsafe(false)
+      const store = Layer.effect(
+        JobStore.JobStore,
+        Effect.map(JobStore.JobStore, (store): JobStore.JobStore["Service"] => ({
+          ...store,
+          schedules: (request) => Effect.andThen(gate.await, store.schedules(request))
+        }))
+      ).pipe(Layer.provide(JobStore.layerMemory()))
+      const answers = yield* refusedOf(yield* serve({ store }), gate, "mailAdmin", Array(30).fill("/schedules"))
+      assert.deepStrictEqual(answers, { refused: Array(10).fill(429), last: new Set([200]) })
+    }).pipe(Effect.scoped))
+
+  it.live("flows of more than one page are", () =>
+    Effect.gen(function*() {
+      const gate = Latch.makeUnsafe(false)
+      const begun = new Set<string>()
+      const store = Layer.effect(
+        JobStore.JobStore,
+        Effect.map(JobStore.JobStore, (store): JobStore.JobStore["Service"] => ({
+          ...store,
+          query: ({ where: { flowId = "" } }) => {
+            const isFirst = !begun.has(flowId)
+            begun.add(flowId)
+            const reply = { records: [], cursor: isFirst ? "1" : undefined }
+            return isFirst ? Effect.succeed(reply) : Effect.as(gate.await, reply)
+          }
+        }))
+      ).pipe(Layer.provide(JobStore.layerMemory()))
+      const flows = Array.from({ length: 30 }, (_, n) => `/flows/01890000-0000-7000-8000-0000000000${n + 10}`)
+      const answers = yield* refusedOf(yield* serve({ store }), gate, "viewer", flows)
+      assert.deepStrictEqual(answers, { refused: Array(10).fill(429), last: new Set([404]) })
+    }).pipe(Effect.scoped))
+
+  it.effect("of the records of a page of several queues only those of four calls are whole", () =>
+    Effect.gen(function*() {
+      let whole = 0
+      let most = 0
+      const queues = Array.from({ length: 32 }, (_, n) => `q${n}`)
+      const jobs = yield* Jobs.Jobs
+      yield* Greet.enqueue({ name: "a" })
+      const record = (yield* jobs.query({})).records[0]!
+      const counting: Jobs.Shape = {
+        ...jobs,
+        query: (query) =>
+          Effect.sync(() => {
+            most = Math.max(most, ++whole)
+            return {
+              cursor: Option.none(),
+              looked: undefined,
+              records: [{
+                ...record,
+                queue: query.queue!,
+                get payload() {
+                  whole--
+                  return "{}"
+                }
+              }]
+            }
+          }).pipe(Effect.andThen((page) => Effect.as(Effect.yieldNow, page)))
+      }
+      const { records } = yield* Visible.page(counting, { read: (reading) => reading }, queues, {}).pipe(
+        Effect.provideService(
+          HttpServerRequest.HttpServerRequest,
+          HttpServerRequest.fromWeb(new Request("http://127.0.0.1"))
+        )
+      )
+      assert.strictEqual(records.length, 32)
+      assert.isAtMost(most, 4)
+    }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, JobStore.layerMemory())), Effect.scoped))
 
   it.live("give their turn to others when whoever asked has gone", () =>
     Effect.gen(function*() {

@@ -8,7 +8,7 @@ import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import { enqueueUnmatched } from "../../testing/src/internal/unmatched.ts"
 import { Auth } from "../src/index.ts"
-import { estimate } from "../src/internal/estimate.ts"
+import { estimate, usualCalls } from "../src/internal/estimate.ts"
 import { changeOf, credentials, everybody, Greet, serve } from "./harness.ts"
 import { routes } from "./matrix.ts"
 
@@ -115,7 +115,7 @@ describe("a list that next to nothing matches", () => {
       const page = yield* jobs.query({ tag: "Mail", queue: "other" })
       assert.deepStrictEqual([page.records.length, page.looked, calls.made], [0, 10_000, 1])
       calls.made = 0
-      const found = yield* estimate(jobs, "cancel", { tag: "Mail", queue: "other" })
+      const found = yield* estimate(jobs, "cancel", { tag: "Mail", queue: "other" }, usualCalls)
       assert.deepStrictEqual([found.matched, found.isAtLeast, calls.made], [0, true, 10])
     }).pipe(Effect.provide(Layer.provideMerge(Jobs.layer, store)))
   }, 60_000)

@@ -220,7 +220,7 @@ export const operations = (fact: Fact): void => {
           greeting: "Hello, you!"
         })
         const bill = { job: "Bill", payload: "{\"amount\":1}" }
-        assert.strictEqual((yield* ask("mailAdmin", "/records/enqueue", bill)).status, 403)
+        assert.strictEqual((yield* ask("mailAdmin", "/records/enqueue", bill)).status, 400)
         assert.strictEqual((yield* ask("viewer", "/records/enqueue", bill)).status, 403)
         assert.strictEqual((yield* ask("admin", "/records/enqueue", bill)).status, 200)
         assert.notInclude(JSON.stringify(audited), "4242")

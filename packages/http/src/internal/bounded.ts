@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import { TooBusy } from "../ApiError.ts"
 
-/** A reading is up to a hundred calls of the store, one after the other: these leave its pool to those who work. */
+/** A reading is some hundred calls of the store, one or few at a time: these leave its pool to those who work. */
 const atOnce = 4
 const waiting = 16
 /** In seconds: in that time some of them are done. */

@@ -39,7 +39,8 @@ export const answered = <A, E extends FromJobs | Forbidden | TooBusy, R>(
 export interface Change<A, E, R> {
   readonly where: Asked
   readonly options?: Readonly<Record<string, unknown>>
-  readonly run: Effect.Effect<A, E, R>
+  /** What it reaches: `where` without ids of records that the caller may not see. */
+  readonly run: (reached: Asked) => Effect.Effect<A, E, R>
   /** How many records that were. */
   readonly count: (answer: A) => Jobs.Counts
 }
@@ -66,7 +67,7 @@ export const make = Effect.gen(function*() {
             outcome
           }))
       return yield* permit(caller, action, change.where, jobs).pipe(
-        Effect.andThen(change.run),
+        Effect.flatMap(change.run),
         answered,
         Effect.onExit((exit) => Effect.andThen(figures.changed, write(outcomeOf(exit, change.count))))
       )

@@ -22,7 +22,7 @@ const applies: Readonly<Record<Estimated, ReadonlyArray<JobRecord.State>>> = {
 const most = 10_000
 const page = 1000
 /** Each page is one call of the store, which looks at a bounded number of records, also where next to none of them match. */
-const pages = most / page
+export const usualCalls = most / page
 
 type ByState = Record<JobRecord.State, number>
 
@@ -31,12 +31,14 @@ interface Counted {
   readonly isAtLeast: boolean
 }
 
-export const estimate = (jobs: Jobs.Shape, action: Estimated, where: Inside.Asked) =>
+export const estimate = (jobs: Jobs.Shape, action: Estimated, where: Inside.Asked, calls: number) =>
   Effect.map(
     isFigure(where)
       ? ofFigures(jobs, where)
+      : where.ids?.length === 0
+      ? Effect.succeed({ byState: none(), isAtLeast: false })
       : where.payload === undefined
-      ? ofPages(jobs, where)
+      ? ofPages(jobs, where, calls)
       : Effect.map(Inside.look(jobs, where), ({ found, isCut }) => ({ byState: countsOf(found), isAtLeast: isCut })),
     ({ byState, isAtLeast }): typeof Model.Estimate.Type => {
       const sum = (states: ReadonlyArray<JobRecord.State>) => states.reduce((total, state) => total + byState[state], 0)
@@ -66,13 +68,15 @@ const ofFigures = (jobs: Jobs.Shape, where: JobStore.Selection) =>
     return { byState, isAtLeast: false }
   })
 
-const ofPages = Effect.fnUntraced(function*(jobs: Jobs.Shape, where: JobStore.Selection) {
+const ofPages = Effect.fnUntraced(function*(jobs: Jobs.Shape, where: JobStore.Selection, calls: number) {
   const byState = none()
   let cursor: string | undefined
-  for (let read = 0; read < pages; read++) {
-    const found = yield* jobs.query({ ...where, limit: page, cursor })
-    for (const { state } of found.records) byState[state]++
-    cursor = Option.getOrUndefined(found.cursor)
+  let found = 0
+  for (let read = 0; read < calls && found < most; read++) {
+    const reply = yield* jobs.query({ ...where, limit: page, cursor })
+    for (const { state } of reply.records) byState[state]++
+    found += reply.records.length
+    cursor = Option.getOrUndefined(reply.cursor)
     if (cursor === undefined) break
   }
   return { byState, isAtLeast: cursor !== undefined }

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Insight from "../ApiInsight.ts"
+import type { Bounded } from "./bounded.ts"
 import { noCounts, nodeOf } from "./seen.ts"
 import { present, summaryOf } from "./view.ts"
 
@@ -118,9 +119,11 @@ const viewOf = (
 }
 
 /** Reads a flow, for who may see these queues. */
-export const make = (jobs: Jobs.Shape) =>
+export const make = (jobs: Jobs.Shape, bounded: Bounded["Service"]) =>
   Effect.map(
-    Cache.makeWith((id: string) => readLarge(jobs, id), {
+    // Who is told to come again is so by the request that asks: whoever shares a reading takes no turn of their own.
+    Cache.makeWith((id: string) => bounded.read(readLarge(jobs, id)), {
+      requireServicesAt: "lookup",
       capacity: 32,
       timeToLive: (exit) => Exit.isSuccess(exit) ? "10 seconds" : 0
     }),

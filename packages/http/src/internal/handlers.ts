@@ -15,7 +15,7 @@ import { actions } from "../Permission.ts"
 import * as Audited from "./audited.ts"
 import * as Bounded from "./bounded.ts"
 import { answered, make as makeChange } from "./change.ts"
-import { estimate, isFigure } from "./estimate.ts"
+import { estimate, isFigure, usualCalls } from "./estimate.ts"
 import * as Events from "./events.ts"
 import * as Figures from "./figures.ts"
 import * as Hubs from "./hubs.ts"
@@ -128,12 +128,20 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
         options?: Readonly<Record<string, unknown>>
       ) => {
         const where = selectionOf(given)
-        const checked = where.payload === undefined
-          ? Effect.andThen(wanted(where), run(where))
-          : Inside.act(bounded.read(Inside.look(jobs, where)), where, run)
+        const checked = (where: Inside.Asked) =>
+          where.payload === undefined
+            ? Effect.andThen(wanted(where), run(where))
+            : Inside.act(bounded.read(Inside.look(jobs, where)), where, run)
         return change({
           where,
-          run: checked,
+          run: (reached) => {
+            const hidden = new Set(where.ids).size - new Set(reached.ids).size
+            return Effect.map(
+              reached.ids?.length === 0 ? Effect.succeed(nothing) : checked(reached),
+              // Inside of payloads only what matches is acted on, and nothing else is said of the others.
+              (counts) => where.payload === undefined ? { ...counts, notFound: counts.notFound + hidden } : counts
+            )
+          },
           count: (counts) => counts,
           ...options === undefined ? {} : { options }
         })
@@ -147,23 +155,32 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
             // How long a page is, and whether another comes after it, would tell of payloads that may not be seen.
             if (where.payload !== undefined) yield* permit(caller, "view", where, jobs)
             else if (where.queue !== undefined) yield* permitQueue(caller, "view", where.queue)
-            const page = where.queue !== undefined || caller.may("view")
-              ? yield* jobs.query({ ...where, cursor, limit, order })
-              : yield* Visible.page(jobs, yield* visible(caller), { ...where, cursor, limit, order })
+            if (!caller.may("view")) {
+              const queues = where.queue === undefined ? yield* visible(caller) : [where.queue]
+              const { cursor: next, records } = yield* Visible.page(jobs, bounded, queues, {
+                ...where,
+                cursor,
+                limit,
+                order
+              })
+              // Of what it may not see somebody is not told how much there is.
+              return { records, ...Option.isNone(next) ? {} : { cursor: next.value } }
+            }
+            const page = yield* jobs.query({ ...where, cursor, limit, order })
             return {
               records: page.records.filter(({ queue }) => caller.may("view", queue)).map(summaryOf),
               ...Option.isNone(page.cursor) ? {} : {
                 cursor: page.cursor.value,
-                // Of what it may not see somebody is not told how much there is.
-                ...page.looked !== undefined && caller.may("view") ? { looked: page.looked } : {}
+                ...page.looked === undefined ? {} : { looked: page.looked }
               }
             }
           })),
         count: ({ query: { action, ...given } }) =>
           answered(Effect.gen(function*() {
-            const where = selectionOf(given)
-            yield* permit(yield* Caller, "view", where, jobs)
-            const counting = estimate(jobs, action, where)
+            const caller = yield* Caller
+            const where = yield* permit(caller, "view", selectionOf(given), jobs)
+            // Where records of other queues are passed over, more calls count as many of what may be seen.
+            const counting = estimate(jobs, action, where, caller.may("view") ? usualCalls : Visible.mostCalls)
             return yield* isFigure(where) ? counting : bounded.read(counting)
           })),
         get: ({ params: { id }, query: { maxText = usualLength } }) =>
@@ -195,11 +212,17 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
                 ({ message }) => Effect.fail(new BadRequest({ detail: message }))
               )
             )
-          return change({
+          const enqueued = change({
             where: { tag, ...job === undefined ? {} : { queue: job.queue } },
             options: { ...options, characters: payload.length },
-            run,
+            run: () => run,
             count: ({ outcome }) => switched(outcome !== "Existing")
+          })
+          return Effect.gen(function*() {
+            const { may } = yield* Caller
+            const isSeen = may("view") || job !== undefined && may("view", job.queue)
+            // Who may not see its queue is not told that there is such a job.
+            return yield* isSeen ? enqueued : Effect.catchTag(enqueued, "Forbidden", () => Effect.fail(unknownJob(tag)))
           })
         },
         edit: ({ payload: { id, payload } }) =>
@@ -221,7 +244,7 @@ const records = (groups: ReadonlyArray<JobGroup.Any>) =>
             const outcome = yield* change({
               where: { ids: [JobRecord.JobId(id)] },
               options: { characters: payload.length },
-              run,
+              run: () => run,
               count: (outcome) => ({
                 changed: outcome === "Changed" ? 1 : 0,
                 requested: 0,
@@ -243,21 +266,24 @@ const queues = HttpApiBuilder.group(
     const change = yield* makeChange
     const turn = (queue: string, run: ReturnType<Jobs.Shape["pause"]>) =>
       Effect.map(
-        change({ where: { queue }, run, count: switched }),
+        change({ where: { queue }, run: () => run, count: switched }),
         (changed) => ({ changed })
       )
 
     return handlers.handleAll({
       pause: ({ params: { queue } }) => turn(queue, jobs.pause(queue)),
       resume: ({ params: { queue } }) => turn(queue, jobs.resume(queue)),
-      drain: ({ params: { queue } }) => change({ where: { queue }, run: jobs.drain(queue), count: (counts) => counts }),
+      drain: ({ params: { queue } }) =>
+        change({ where: { queue }, run: () => jobs.drain(queue), count: (counts) => counts }),
       purge: ({ params: { queue }, payload }) => {
         const where = { ...payload, queue }
-        return change({ where, run: jobs.purge(where), count: (counts) => counts })
+        return change({ where, run: () => jobs.purge(where), count: (counts) => counts })
       }
     })
   })
 )
+
+const nothing: Jobs.Counts = { changed: 0, requested: 0, unchanged: 0, notFound: 0 }
 
 /** A switch is one thing that is changed, or that stood so already. */
 const switched = (changed: boolean): Jobs.Counts => ({

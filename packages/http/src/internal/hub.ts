@@ -7,7 +7,6 @@
  */
 import type { JobError, Jobs, JobStore } from "capstan"
 import type * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
@@ -16,7 +15,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Tally } from "./tally.ts"
 
-/** What happened, or `missed`. */
+/** What happened, or `missed`. Its id says nothing of other frames: a gap would tell a reader of what may not be seen. */
 export interface Frame {
   readonly id: string
   readonly events: ReadonlyArray<JobStore.RecordEvent> | "missed"
@@ -45,15 +44,14 @@ export interface Reader {
 }
 
 export class Hub {
-  private readonly epoch: string
+  private readonly nextId: () => string
   private readonly settings: Settings
   private readonly readers = new Set<Reader>()
   private frames: Array<Frame> = []
-  private sequence = 0
   private readonly tallies = new Set<Tally>()
 
-  constructor(epoch: string, settings: Settings) {
-    this.epoch = epoch
+  constructor(nextId: () => string, settings: Settings) {
+    this.nextId = nextId
     this.settings = settings
   }
 
@@ -99,7 +97,7 @@ export class Hub {
   }
 
   private send(events: Frame["events"]): void {
-    const frame: Frame = { id: `${this.epoch}-${++this.sequence}`, events }
+    const frame: Frame = { id: this.nextId(), events }
     this.frames.push(frame)
     if (this.frames.length > this.settings.kept) this.frames.shift()
     for (const reader of [...this.readers]) {
@@ -116,27 +114,19 @@ export class Hub {
 
   /** Before the subscription is open there is nothing to say: it opens with `missed`, and all readers get that. */
   private since(after: string | undefined): ReadonlyArray<Frame> {
-    if (this.sequence === 0) return []
-    const oldest = this.sequence - this.frames.length
-    const [epoch, seen] = after === undefined ? [] : [after.slice(0, after.lastIndexOf("-")), numberAfterDash(after)]
-    return epoch === this.epoch && seen !== undefined && seen >= oldest && seen <= this.sequence
-      ? this.frames.slice(seen - oldest)
-      : [{ id: `${this.epoch}-${this.sequence}`, events: "missed" }]
+    const last = this.frames.at(-1)
+    if (last === undefined) return []
+    const seen = this.frames.findLastIndex(({ id }) => id === after)
+    return seen === -1 ? [{ id: last.id, events: "missed" }] : this.frames.slice(seen + 1)
   }
-}
-
-const numberAfterDash = (id: string): number | undefined => {
-  const digits = /-(\d+)$/.exec(id)?.[1]
-  return digits === undefined ? undefined : Number(digits)
 }
 
 /** A hub that hears the store until the scope closes. A subscription that ends, for whatever reason, is made anew. */
 export const make = (jobs: Jobs.Shape, settings: Settings): Effect.Effect<Hub, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const hub = new Hub(
-      `${(yield* Clock.currentTimeMillis).toString(36)}${yield* Random.nextIntBetween(0, 1e9)}`,
-      settings
-    )
+    const random = yield* Random.Random
+    const part = () => Math.floor(random.nextDoubleUnsafe() * 2 ** 48).toString(36)
+    const hub = new Hub(() => part() + part(), settings)
     yield* Effect.forkScoped(Effect.repeat(Effect.retry(hear(jobs, hub, settings), again), again))
     return hub
   })

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { RecordNotFound } from "../ApiError.ts"
 import type * as Insight from "../ApiInsight.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
+import { Bounded } from "./bounded.ts"
 import { answered } from "./change.ts"
 import * as FlowOf from "./flow.ts"
 import * as Seen from "./seen.ts"
@@ -37,7 +38,7 @@ export const layer = (groups: ReadonlyArray<JobGroup.Any>) =>
           const { may } = yield* Caller
           return use((yield* read).filter(({ queue }) => may("view", queue)))
         })
-      const flowOf = yield* FlowOf.make(jobs)
+      const flowOf = yield* FlowOf.make(jobs, yield* Bounded)
       const declared = groups.flatMap(({ jobs }) => [...jobs.values()].map(declarationOf))
 
       return handlers.handleAll({

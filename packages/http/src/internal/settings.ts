@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import { BadRequest, ScheduleNotFound } from "../ApiError.ts"
 import type * as Settings from "../ApiSettings.ts"
 import { Caller, JobsApi } from "../JobsApi.ts"
+import { Bounded } from "./bounded.ts"
 import { answered, type FromJobs, make as makeChange } from "./change.ts"
 import { Figures } from "./figures.ts"
 import { refuse } from "./permit.ts"
@@ -48,7 +49,7 @@ const limits = HttpApiBuilder.group(
       options: Readonly<Record<string, unknown>>
     ) =>
       Effect.map(
-        change({ where: whereOf(of), run, count: () => one, options: { limit: of, ...options } }),
+        change({ where: whereOf(of), run: () => run, count: () => one, options: { limit: of, ...options } }),
         limitOf
       )
     return handlers.handleAll({
@@ -102,6 +103,7 @@ const schedulesGroup = HttpApiBuilder.group(
   "schedules",
   Effect.fnUntraced(function*(handlers) {
     const schedules = yield* JobSchedules.JobSchedules
+    const bounded = yield* Bounded
     const figures = yield* Figures
     const change = yield* makeChange
 
@@ -118,8 +120,9 @@ const schedulesGroup = HttpApiBuilder.group(
         return yield* change({
           where: { queue: found.value.queue },
           options: { schedule: name },
-          run: Effect.mapError(run, (error) =>
-            error._tag === "ScheduleError" ? new BadRequest({ detail: error.message }) : error),
+          run: () =>
+            Effect.mapError(run, (error) =>
+              error._tag === "ScheduleError" ? new BadRequest({ detail: error.message }) : error),
           count
         })
       })
@@ -131,14 +134,18 @@ const schedulesGroup = HttpApiBuilder.group(
         answered(Effect.gen(function*() {
           const { may } = yield* Caller
           // A page of those that may be seen: where else it ended, and whether another came, would tell of the others.
-          const seen: Array<JobSchedules.Schedule> = []
-          let from = after
-          for (;;) {
-            const found = yield* figures.schedules(from)
-            seen.push(...found.filter(({ queue }) => may("view", queue)))
-            if (found.length < pageSize || seen.length > pageSize) break
-            from = found.at(-1)!.name
-          }
+          const reading = Effect.gen(function*() {
+            const seen: Array<JobSchedules.Schedule> = []
+            let from = after
+            for (;;) {
+              const found = yield* figures.schedules(from)
+              seen.push(...found.filter(({ queue }) => may("view", queue)))
+              if (found.length < pageSize || seen.length > pageSize) return seen
+              from = found.at(-1)!.name
+            }
+          })
+          // Whoever may see few of them has all of them read.
+          const seen = yield* may("view") ? reading : bounded.read(reading)
           const page = seen.slice(0, pageSize)
           return {
             schedules: page.map(scheduleOf),

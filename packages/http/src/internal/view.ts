@@ -79,14 +79,14 @@ export const recordOf = (record: JobRecord.JobRecord, most: number): typeof Mode
   sensitive: record.sensitive
 })
 
-/** The figures, of the queues that may be seen. A worker of none of them is left out. */
+/** The figures, of the queues that may be seen. A worker of none of them is left out, and what one holds where that is of others too. */
 export const statsOf = (stats: JobStore.Stats, isSeen: (queue: string) => boolean): typeof Model.Stats.Type => ({
   now: stats.now,
   queues: stats.queues.filter(({ queue }) => isSeen(queue)).map((queue) => present(queue)),
-  workers: stats.workers.flatMap((worker) => {
+  workers: stats.workers.flatMap(({ holds, process, ...worker }) => {
     const queues = worker.queues.filter(isSeen)
-    return queues.length === 0 && worker.queues.length > 0
-      ? []
-      : [present({ ...worker, queues, process: worker.process === undefined ? undefined : present(worker.process) })]
+    if (queues.length === 0 && worker.queues.length > 0) return []
+    const told = present({ ...worker, queues, process: process === undefined ? undefined : present(process) })
+    return [queues.length === worker.queues.length ? { ...told, holds } : told]
   })
 })

@@ -70,7 +70,8 @@ const ofWorkers = ({ queues, workers }: Stats): ReadonlyArray<Item> => {
       `lost-${worker}`,
       <>
         <strong className="text-dead">Lease ended</strong> {brief(-leaseLeft)} ago: worker{" "}
-        <span className="font-mono">{worker.slice(-8)}</span> held {plural(holds, "record")}
+        <span className="font-mono">{worker.slice(-8)}</span>
+        {holds !== undefined && <>{" "}held {plural(holds, "record")}</>}
       </>
     ])
   ]

@@ -97,7 +97,7 @@ export const Workers = () => {
                   isNumber: true,
                   cell: ({ holds, worker }) => (
                     <Link to="/records" search={{ worker }} className="hover:underline">
-                      {exact(holds)}
+                      {holds === undefined ? "–" : exact(holds)}
                       <span className="sr-only">held by {worker}</span>
                     </Link>
                   )
