@@ -177,9 +177,9 @@ function L.tend()
     local kind, id = string.sub(item, 1, 1), string.sub(item, 2, 23)
     local row = load(id)
     if kind == 'c' then
-      -- Who waited for it may live again by now, and wait for it.
+      -- Who waited for it may live again by now, and wait for it; one of which nothing was kept is gone.
       local waiter = load(string.sub(item, 24, 45))
-      if row and waiter and waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed' then
+      if row and (not waiter or waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed') then
         L.cancel(row, string.sub(item, 46))
       end
     elseif kind == 'g' then
