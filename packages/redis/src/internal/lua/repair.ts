@@ -369,7 +369,7 @@ return { cursor, #ids, missing, lost }
  * all of their indexes, what is missing, and the next cursor.
  *
  * Cost: some ten commands a record and one for each that it waits for, a read of the piece of the log for each that has one of its
- * own, three commands a lane.
+ * own, three commands a lane, one a shelf.
  */
 export const examine = String.raw`
 local ask, missing, names, isMissed = call, {}, {}, false
