@@ -113,6 +113,41 @@ describe("one call", () => {
   )
 
   it.live(
+    "brings back five hundred of what is dead because of a record, and exchanges the others, also when that has ended by then",
+    () =>
+      on("again", (prefix) =>
+        Effect.gen(function*() {
+          const hub = yield* Suite.enqueue()
+          const waiting = yield* Suite.enqueueMany(1200, {
+            queue: "other",
+            dependencies: [{ id: hub.id, name: "hub" }]
+          })
+          const needs = waiting.map((id, i) => ({ id, name: `d${i}` }))
+          const sink = yield* Suite.enqueue({ queue: "sink", dependencies: needs })
+          const beside = yield* Suite.enqueue({ queue: "sink", dependencies: needs.slice(0, 1) })
+          yield* Suite.control({ _tag: "Cancel", reason: "r" }, hub.id)
+          yield* Suite.maintainAll
+          assert.strictEqual((yield* Suite.statsOf("other")).counts.dead, 1200)
+          assert.strictEqual((yield* Suite.statsOf("sink")).counts.dead, 2)
+          const [, many] = yield* commands(prefix, Suite.control({ _tag: "Retry" }, hub.id))
+          assert.isBelow(many, 500 * 20)
+          assert.strictEqual((yield* Suite.statsOf("other")).counts.dead, 700)
+          assert.deepStrictEqual(yield* Suite.control({ _tag: "Cancel", reason: "r" }, hub.id), ["Changed"])
+          assert.deepStrictEqual(yield* Suite.control({ _tag: "Retry" }, hub.id), ["Changed"])
+          yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete)
+          yield* Suite.maintainAll
+          const claimed = yield* Suite.claim("w", 2000, "other")
+          assert.sameMembers(claimed.map(({ id }) => id), waiting)
+          yield* Suite.exchange("w", {
+            settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 }))
+          })
+          yield* Suite.maintainAll
+          assert.sameMembers((yield* Suite.claim("w", 9, "sink")).map(({ id }) => id), [sink.id, beside.id])
+        })),
+    60_000
+  )
+
+  it.live(
     "stores five thousand records of which each is due at another instant",
     () =>
       on("instants", () =>

@@ -500,7 +500,7 @@ describe("twins", () => {
 
   it.effect("a partition that does not open again what its record waits for runs it too early", () =>
     Effect.gen(function*() {
-      const broken = twin("receive", "L.reopenAll({ id .. number })", "")
+      const broken = twin("receive", "L.reopenFor(id .. number)", "")
       assert.isTrue(Exit.isFailure(yield* on("twin", again, { scripts: broken })))
       assert.isTrue(Exit.isSuccess(yield* on("twin", again)))
     }))

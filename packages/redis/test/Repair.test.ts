@@ -1,7 +1,7 @@
 /** Each index key is deleted in turn, and made anew from the records: nothing is lost. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { JobStore } from "capstan"
+import { type JobRecord, JobStore } from "capstan"
 import { Effect, Layer, Option, Stream } from "effect"
 import { Redis } from "effect/persistence"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
@@ -428,6 +428,134 @@ describe("what waits for a key", () => {
       assert.strictEqual((yield* Suite.claim("w", 9)).length, 1)
       yield* Harness.empty(prefix)
     }).pipe(Effect.scoped, Effect.provide(layer)))
+})
+
+describe("a shelf of which one record was lost and another has finished since", () => {
+  const keep = { age: 1e9, count: 3 }
+  const end = Effect.gen(function*() {
+    const { id } = yield* Suite.enqueue({ retention: { completed: keep, cancelled: keep, dead: keep } })
+    yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete)
+    // What ends at one instant stands beside each other.
+    yield* Effect.sleep("2 millis")
+    return id
+  })
+  const endMany = (many: number) => Effect.forEach(Array.from({ length: many }), () => end)
+  const kept = (ids: ReadonlyArray<JobRecord.JobId>) => Effect.forEach(ids, Suite.exists)
+  const shelf = Effect.map(keysOf, (keys) => keys.find((key) => key.includes("}:f:c:"))!)
+  /** The oldest is swept, and neither the newest nor what ends from here on. */
+  const isWhole = (before: ReadonlyArray<JobRecord.JobId>, since: JobRecord.JobId) =>
+    Effect.gen(function*() {
+      yield* Suite.maintainAll
+      assert.deepStrictEqual(yield* kept([...before, since]), [false, true, true, true])
+      const last = yield* end
+      yield* Suite.maintainAll
+      assert.deepStrictEqual(yield* kept([...before, since, last]), [false, false, true, true, true])
+    })
+
+  it.live("is missed, and made whole with the oldest first", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const before = yield* endMany(3)
+      const name = yield* shelf
+      yield* Harness.send("DEL", name)
+      const since = yield* end
+      const { examine } = yield* JobStore.JobStore
+      assert.include((yield* examine!)[0]!.detail, name)
+      const looked = yield* repaired(true)
+      assert.deepStrictEqual([looked.missing, looked.lacking], [3, [name]])
+      const made = yield* repaired(false)
+      assert.deepStrictEqual([made.missing, made.lacking], [3, [name]])
+      assert.deepStrictEqual((yield* examine!).map(({ is }) => is), ["ok"])
+      yield* isWhole(before, since)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.provide(layer)))
+
+  it.live("is made whole also by a repair after one that was interrupted", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const before = yield* endMany(3)
+      const name = yield* shelf
+      yield* Harness.send("DEL", name)
+      const client = new Client(yield* Redis.Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+      yield* client.call("repair", "recount", [])
+      yield* client.call("repair", "mend", ["0", name])
+      const since = yield* end
+      yield* repaired(false)
+      yield* isWhole(before, since)
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+
+  it.live("is swept in time also when somebody has looked at it in the midst of the repair", () =>
+    Effect.gen(function*() {
+      yield* Harness.empty(prefix)
+      const soon = { age: 50, count: Infinity }
+      const { id } = yield* Suite.enqueue({ retention: { completed: soon, cancelled: soon, dead: soon } })
+      yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete)
+      const name = yield* shelf
+      yield* Harness.send("DEL", name)
+      yield* Effect.sleep("60 millis")
+      const client = new Client(yield* Redis.Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+      yield* client.call("repair", "recount", [])
+      yield* Suite.maintainAll
+      yield* client.call("repair", "mend", ["0", name])
+      yield* Suite.maintainAll
+      yield* client.call("repair", "reshelve", [name])
+      assert.strictEqual((yield* Suite.exchange("w")).maintainIn, 0)
+      yield* Suite.maintainAll
+      assert.isFalse(yield* Suite.exists(id))
+      yield* Harness.empty(prefix)
+    }).pipe(Effect.scoped, Effect.provide(layer)))
+})
+
+it.live("what a dead worker has is rescued also when somebody has looked in the midst of the repair", () =>
+  Effect.gen(function*() {
+    yield* Harness.empty(prefix)
+    const { id } = yield* Suite.enqueue()
+    yield* Suite.claimOne("dies")
+    yield* Suite.renew("dies", { lease: 0 })
+    assert.strictEqual(yield* Harness.send("DEL", `{${prefix}}:wl:~dies`), 1)
+    const client = new Client(yield* Redis.Redis, `{${prefix}}`, scripts(), yield* Effect.scope)
+    yield* client.call("repair", "recount", [])
+    yield* Suite.maintainAll
+    assert.strictEqual(yield* Suite.stateOf(id), "running")
+    yield* client.call("repair", "mend", ["0"])
+    assert.strictEqual((yield* Suite.exchange("w")).maintainIn, 0)
+    yield* Suite.maintainAll
+    assert.strictEqual(yield* Suite.stateOf(id), "ready")
+    yield* Harness.empty(prefix)
+  }).pipe(Effect.scoped, Effect.provide(layer)))
+
+describe("what waits for a key and has lost what it had of its own", () => {
+  const own = `{${prefix}}:m`
+  for (const key of ["c", "@space/k"]) {
+    const concurrency = { key, limit: 1 }
+    it.live(`is passed over when a slot of ${key} becomes free`, () =>
+      Effect.gen(function*() {
+        yield* Harness.empty(prefix)
+        yield* Suite.enqueue({ concurrency })
+        const first = yield* Suite.claimOne("w")
+        const before = yield* Harness.send<ReadonlyArray<string>>("HKEYS", own)
+        yield* Suite.enqueueMany(2, { concurrency })
+        const lost = (yield* Harness.send<ReadonlyArray<string>>("HKEYS", own)).filter((id) => !before.includes(id))
+        yield* Harness.send("HDEL", own, ...lost)
+        const { id } = yield* Suite.enqueue({ concurrency })
+        assert.strictEqual(yield* Suite.settle("w", first, Suite.complete), "Done")
+        assert.deepStrictEqual((yield* Suite.claim("w", 9)).map((each) => each.id), [id])
+        yield* Harness.empty(prefix)
+      }).pipe(Effect.provide(layer)))
+
+    it.live(`is passed over by a repair, which gives the slot of ${key} to what has come since`, () =>
+      Effect.gen(function*() {
+        yield* Harness.empty(prefix)
+        yield* Suite.enqueueMany(3, { concurrency, queue: "lost" })
+        yield* Harness.send("DEL", own)
+        const { id } = yield* Suite.enqueue({ concurrency })
+        assert.strictEqual(yield* Suite.stateOf(id), "blocked")
+        assert.strictEqual((yield* repaired(false)).lost, 3)
+        assert.deepStrictEqual((yield* Suite.claim("w", 9)).map((each) => each.id), [id])
+        yield* Harness.empty(prefix)
+      }).pipe(Effect.provide(layer)))
+  }
 })
 
 it.live("a queue whose figures were lost is limited as before", () =>

@@ -454,7 +454,7 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a retried record that nobody waits for again": {
-    changes: [[["control"], "local all, at = { entries }, 1", "local all, at = {}, 1"]],
+    changes: [[["control"], "local all, at = { row }, 1", "local all, at = {}, 1"]],
     red: [
       "a child that runs again before",
       "flow: a failed record that is retried",

@@ -153,7 +153,7 @@ export const scripts = (clock: string = serverClock, isPartitioned = false): Scr
     recount: make(always, context, record, recount),
     mend: make(always, context, library, mending, mend),
     examine: make(always, context, library, mending, examine),
-    reshelve: make(always, reshelve),
+    reshelve: make(always, context, reshelve),
     tick: make(withRoom, context, library, scheduleText, tick),
     outgoing: make(always, forward.outgoing),
     receive: make(always, context, library, all, forward.receive),

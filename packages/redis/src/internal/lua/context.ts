@@ -24,7 +24,7 @@
  * | `:sc`, `:sn`, `:sa` | hash, sorted set, sorted set | schedules; their names; when each is to be seen to |
  * | `:u`, `:i` | hash | unique keys, idempotency keys |
  * | `:dp:<id>`, `:dw:<id>` | hash, list | whom a record waits for or has waited for, by number; which edges it is waited for by |
- * | `:ag` | list | what is left for the next exchanges: ends to tell, siblings to cancel; `ag` in `{p}` says whether there is any |
+ * | `:ag` | list | what is left for the next exchanges: ends to tell, siblings to cancel, edges to open again; `ag` in `{p}` says whether there is any |
  * | `:ku`, `:kl`, `:kw:<key>` | hash, hash, sorted set | concurrency keys: slots used, limits, who waits |
  * | `:li`, `:ks` | hash | limits by name; how shared keys stand |
  * | `:ko`, `:kn:<space>` | sorted set | shared keys by when they open; by name |

@@ -7,7 +7,7 @@
  * which what happens goes as an intent (`forward.ts`).
  *
  * Cost: two commands an edge when it is made, two when it closes. Of a record that many wait for, so many go on in the call that
- * ends it, and the others follow in the next exchanges.
+ * ends it, or lets it run again, and the others follow in the next exchanges.
  */
 export const flow = String.raw`
 -- How many edges one call closes of one record, and how much of what is left over an exchange does.
@@ -168,7 +168,9 @@ function L.tellGone(row) closeSome(row.id, isFinal(row) and answerOf(row) or 'g'
 
 -- Does some of what was left. Answers whether there is more.
 function L.tend()
-  for _ = 1, EDGES do
+  local left = EDGES
+  while left > 0 do
+    left = left - 1
     local item = call('LPOP', P .. ':ag')
     if not item then
       changed.ag = 0
@@ -177,15 +179,17 @@ function L.tend()
     local kind, id = string.sub(item, 1, 1), string.sub(item, 2, 23)
     local row = load(id)
     if kind == 'c' then
-      -- Who waited for it may live again by now, and wait for it.
+      -- Who waited for it may live again by now, and wait for it; one of which nothing was kept is gone.
       local waiter = load(string.sub(item, 24, 45))
-      if row and waiter and waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed' then
+      if row and (not waiter or waiter.state == DEAD and waiter.more.deadReason == 'DependencyFailed') then
         L.cancel(row, string.sub(item, 46))
       end
     elseif kind == 'g' then
       local queue, answer = string.match(item, '^([^\31]*)\31(.*)$', 24)
       closeSome(id, answer, queue)
       break
+    elseif kind == 'o' then
+      if row then left = L.reopen(row, tonumber(string.sub(item, 24)), left) end
     else
       if row and isFinal(row) then L.tellEnd(row, tonumber(string.sub(item, 24))) end
       break
@@ -293,21 +297,30 @@ local function reopenEdge(entry)
   end
 end
 
--- Records run again, from these edges on: what has not begun to run waits for them once more, and what is dead because of them
--- lives again, unless another one that it needs has failed too.
-function L.reopenAll(entries)
-  local all, at = { entries }, 1
+-- A record runs again: what has not begun to run waits for it once more, and what is dead because of it lives again, unless another
+-- one that it needs has failed too; so does what is dead because of that. Of so many edges now, and of the others in the next
+-- exchanges: one that has ended by then ends for them after it has lived again. Answers how many edges there was still room for.
+function L.reopen(row, from, left)
+  local all, at = { row }, 1
+  from, left = from or 0, left or EDGES
   while all[at] do
-    for _, entry in ipairs(all[at]) do
-      local row = reopenEdge(entry)
-      if row then all[#all + 1] = row.more.awaited and call('LRANGE', awaitedBy(row), 0, -1) or {} end
+    local of = all[at]
+    local many = of.more and of.more.awaited and call('LLEN', awaitedBy(of)) or 0
+    local last = math.min(many, from + left)
+    for _, entry in ipairs(last > from and call('LRANGE', awaitedBy(of), from, last - 1) or {}) do
+      all[#all + 1] = reopenEdge(entry)
+      if isFinal(of) then L.closeEdge(entry, answerOf(of)) end
     end
-    at = at + 1
+    if many > last then defer('o' .. of.id .. last, queueOf(of)) end
+    from, left, at = 0, left - math.max(0, last - from), at + 1
   end
+  return left
 end
 
-function L.reopen(row)
-  if row.more and row.more.awaited then L.reopenAll(call('LRANGE', awaitedBy(row), 0, -1)) end
+-- Another partition says that who is waited for by this edge runs again.
+function L.reopenFor(entry)
+  local row = reopenEdge(entry)
+  if row then L.reopen(row) end
 end
 
 -- The first of some records that are to wait for a new one and wait for nothing.

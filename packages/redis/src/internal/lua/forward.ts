@@ -103,7 +103,7 @@ function take.ended(id, number, text)
 end
 
 function take.again(id, number)
-  L.reopenAll({ id .. number })
+  L.reopenFor(id .. number)
   return ''
 end
 

@@ -197,12 +197,23 @@ local function byWaiting(keys)
   return free, waited
 end
 
+-- The next record that waits for a key. One that is gone, or has lost what it had of its own, would hold up all behind it.
+function L.nextOf(key)
+  local first = call('ZPOPMIN', P .. ':kw:' .. key)
+  while #first > 0 do
+    local row = K.isWhole(first[1]) and load(first[1])
+    if row then return row end
+    if L.isShared(key) then L.keyOf(key).w = L.keyOf(key).w - 1 end
+    first = call('ZPOPMIN', P .. ':kw:' .. key)
+  end
+end
+
 -- Gives freed slots of a key to the next records that wait for them.
 function L.handOver(key, slot)
   while slot.used < slot.limit do
-    local first = call('ZPOPMIN', P .. ':kw:' .. key)
-    if #first == 0 then return end
-    L.admit(load(first[1]), false)
+    local row = L.nextOf(key)
+    if not row then return end
+    L.admit(row, false)
   end
 end
 

@@ -136,12 +136,12 @@ function L.fillKey(key)
   local state = L.keyOf(key)
   for _ = 1, 1000 do
     if state.w <= 0 or roomFor(key, state) <= 0 then break end
-    local first = call('ZPOPMIN', P .. ':kw:' .. key)
-    if #first == 0 then
+    local row = L.nextOf(key)
+    if not row then
       state.w = 0
       break
     end
-    L.admit(L.load(first[1]), false)
+    L.admit(row, false)
   end
   L.watchKey(key)
 end

@@ -84,6 +84,19 @@ local K = {}
 -- Whether any record waits for a key: where none does, no key is asked for one by one.
 function K.areWaiting() return call('EXISTS', P .. ':b:ConcurrencyKey') == 1 end
 
+-- Whether a record has what it had of its own: a hand or an eviction may have taken it.
+function K.isWhole(id)
+  if rows[id] then return true end
+  local hot = call('HGET', H, id)
+  return not hot or not hasFlag(select(2, struct.unpack(LAYOUT, hot)), MORE) or call('HEXISTS', M, id) == 1
+end
+
+-- Since when a shelf has what has finished: it is oldest first, so of what has finished before nothing is on it.
+function K.shelvedFrom(shelf)
+  local first = call('LINDEX', shelf, 0)
+  return first and tonumber(string.sub(first, 1, 13)) or math.huge
+end
+
 -- Why a record can be dead.
 K.deadReasons = { 'Failed', 'Defect', 'TimedOut', 'Crashed', 'Expired', 'InvalidPayload', 'DependencyFailed' }
 

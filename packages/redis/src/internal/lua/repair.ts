@@ -10,7 +10,7 @@
 export const recount = String.raw`
 local readyOf, waitingOf = {}, {}
 local queues, slots, limits, lanes, shelves, parkedOf, chunks, held, total = {}, {}, {}, {}, {}, {}, {}, {}, 0
-local begun, ended, kindsIn = {}, {}, {}
+local begun, ended, kindsIn, oldest = {}, {}, {}, {}
 
 local function add(list, name, by) list[name] = (list[name] or 0) + by end
 
@@ -21,7 +21,7 @@ local function seeKind(number, chunk)
 end
 
 local function seeHot(id, hot)
-  local state, flags, priority, crashes, _, _, _, kind, chunk, batch = struct.unpack(LAYOUT, hot)
+  local state, flags, priority, crashes, _, _, _, kind, chunk, batch, _, at = struct.unpack(LAYOUT, hot)
   kind = seeKind(kind, chunk)
   if state >= COMPLETED then add(ended, chunk, 1) end
   queues[kind.queue] = queues[kind.queue] or {}
@@ -33,7 +33,9 @@ local function seeHot(id, hot)
     held[worker] = held[worker] or {}
     add(held[worker], batch, 1)
   elseif state >= COMPLETED then
-    add(shelves, kind.shelves[state].name, 1)
+    local shelf = kind.shelves[state].name
+    add(shelves, shelf, 1)
+    oldest[shelf] = math.min(oldest[shelf] or at, at)
   end
   if not hasFlag(flags, MORE) then return end
   local text = call('HGET', M, id)
@@ -159,7 +161,7 @@ end
 call('DEL', P .. ':fs')
 for shelf, many in pairs(shelves) do
   if not string.find(shelf, ',$') then call('HSET', P .. ':fs', shelf, many) end
-  if call('EXISTS', shelf) == 0 then broken[#broken + 1] = shelf end
+  if oldest[shelf] < K.shelvedFrom(shelf) then broken[#broken + 1] = shelf end
   call('ZADD', P .. ':sw', 'NX', now, shelf)
 end
 return { total, broken }
@@ -219,12 +221,6 @@ local waits = {
   end
 }
 
--- Whether it has what it had of its own.
-local function isWhole(id)
-  local hot = call('HGET', H, id)
-  return not hot or select(2, struct.unpack(LAYOUT, hot)) % 2 == 0 or call('HEXISTS', M, id) == 1
-end
-
 -- Whether a record has its unique key by right.
 local function hasUnique(row)
   local its, unique = row.more, row.more.unique
@@ -246,6 +242,13 @@ local function mendKeys(row)
   end
 end
 
+local firsts = {}
+-- As K.shelvedFrom, asked once a shelf.
+local function shelvedFrom(shelf)
+  firsts[shelf] = firsts[shelf] or K.shelvedFrom(shelf)
+  return firsts[shelf]
+end
+
 local lists = {}
 -- Whether the list of who waits for a record has an edge. Many may wait for one: its list is read once.
 local function isAwaited(id, entry)
@@ -264,7 +267,7 @@ local function mendEdges(row)
   for i = 1, #edges, 2 do
     local id, _, _, answer = partsOf(edges[i + 1])
     local entry = row.id .. edges[i]
-    if answer == '' and not isAwaited(id, entry) and isWhole(id) and (load(id) or TAG == '') then
+    if answer == '' and not isAwaited(id, entry) and K.isWhole(id) and (load(id) or TAG == '') then
       lacks(P .. ':dw:' .. id)
       unheard[#unheard + 1] = { id = id, entry = entry }
     end
@@ -276,7 +279,7 @@ local function mendRecord(row)
   mendLog(row)
   if isFinal(row) then
     local shelf = kindOf(row.kind).shelves[row.state].name
-    if broken[shelf] then call('ZADD', P .. ':sorted:' .. shelf, row.at, row.id) end
+    if broken[shelf] and row.at < shelvedFrom(shelf) then call('ZADD', P .. ':sorted:' .. shelf, row.at, row.id) end
     if row.state ~= COMPLETED then L.indexEnd(row) end
   else
     waits[row.state](row, queue)
@@ -322,7 +325,7 @@ end
 local cursor, ids = page(ARGV[1], 500)
 local missing, lost = 0, 0
 for _, id in ipairs(ids) do
-  if isWhole(id) then
+  if K.isWhole(id) then
     local row = load(id)
     if not knowsItsWaits(row) then lost = lost + 1 end
     call, isAdded = added, false
@@ -350,6 +353,8 @@ for key, limit in pairs(waiting) do
     L.handOver(key, slot)
   end
 end
+-- A lease that was seen to no more, because nothing was known of what it is for, is.
+foresee(now)
 flush()
 close()
 return { cursor, #ids, missing, lost }
@@ -364,7 +369,7 @@ return { cursor, #ids, missing, lost }
  * all of their indexes, what is missing, and the next cursor.
  *
  * Cost: some ten commands a record and one for each that it waits for, a read of the piece of the log for each that has one of its
- * own, three commands a lane.
+ * own, three commands a lane, one a shelf.
  */
 export const examine = String.raw`
 local ask, missing, names, isMissed = call, {}, {}, false
@@ -411,7 +416,7 @@ local function see(row)
   end
   if isFinal(row) then
     local shelf = kind.shelves[row.state]
-    if ask('EXISTS', shelf.name) == 0 then miss(shelf.name) end
+    if row.at < shelvedFrom(shelf.name) then miss(shelf.name) end
     if shelf.age < math.huge and not ask('ZSCORE', P .. ':sw', shelf.name) then miss(P .. ':sw') end
   elseif row.state == RUNNING then
     if ask('HEXISTS', P .. ':wn:' .. row.tail, row.batch) == 0 then miss(P .. ':wn:' .. row.tail) end
@@ -428,7 +433,7 @@ local cursor, ids = '0', nil
 if ARGV[2] then cursor, ids = page(ARGV[2], ARGV[1]) else ids = ask('HRANDFIELD', C, ARGV[1]) end
 local lost, wrong = 0, 0
 for _, id in ipairs(ids) do
-  local row = isWhole(id) and load(id)
+  local row = K.isWhole(id) and load(id)
   if not row or not knowsItsWaits(row) then lost = lost + 1
   else
     isMissed = false
@@ -467,5 +472,9 @@ local last = call('ZPOPMAX', sorted, 1000)
 for i = 1, #last, 2 do
   call('LPUSH', ARGV[1], string.format('%013.0f', tonumber(last[i + 1])) .. last[i])
 end
+-- Who has swept it meanwhile has seen what was on it, and when the first of that is due.
+call('ZADD', P .. ':sw', now, ARGV[1])
+foresee(now)
+close()
 return call('EXISTS', sorted)
 `
