@@ -1,8 +1,8 @@
 /** What a store of several partitions takes, refuses, and does beyond the suite. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
-import { Cause, Clock, Effect, Exit, Layer, Schema, type Scope } from "effect"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
+import { Cause, Clock, Effect, Exit, Latch, Layer, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import type { Calls } from "../src/internal/client.ts"
@@ -386,7 +386,7 @@ describe("a partition that is silent", () => {
           silent.is
             ? Effect.never
             : broken.is && verb === "exchange"
-            ? Partitions.unavailable
+            ? Partitions.refused
             : client.call(operation, verb, args)
         )
     )
@@ -425,6 +425,46 @@ describe("a partition that is silent", () => {
           assert.isBelow(ran.size, 200)
           silent.is = false
           yield* Harness.until("all run", Effect.sync(() => ran.size === 200), 20)
+        })
+      ),
+    60_000
+  )
+
+  it.live(
+    "holds up no others though something ends that lies there: that is told when it speaks again, with what it logged",
+    () =>
+      opened(
+        "silent_ended",
+        Effect.gen(function*() {
+          const ran = new Map<number, number>()
+          const gate = Latch.makeUnsafe(false)
+          const handler = ({ n }: { readonly n: number }) =>
+            Effect.gen(function*() {
+              ran.set(n, (ran.get(n) ?? 0) + 1)
+              yield* gate.await
+              const { log } = yield* JobContext.JobContext
+              // What ends without a word goes out by itself, the rest behind what it wrote.
+              if (n % 2 === 0) yield* log("it ends")
+            })
+          const worker = JobWorker.layer(Group, { concurrency: 40, lease: "1 minute", pollInterval: "100 millis" })
+            .pipe(Layer.provide(Group.toLayer({ Mail: handler, Other: () => Effect.void })))
+          const stored = yield* Mail.enqueueMany(Array.from({ length: 200 }, (_, n) => ({ n })))
+          yield* Layer.build(worker)
+          yield* Harness.until("some of all partitions run", Effect.sync(() => ran.size === 40))
+          silent.is = true
+          yield* gate.open
+          yield* Harness.until("those of the others run", Effect.sync(() => ran.size > 120), 20)
+          assert.isBelow(ran.size, 200)
+          silent.is = false
+          const { get } = yield* JobStore.JobStore
+          const records = Effect.forEach(stored, ({ id }) => get(id), { concurrency: 20 })
+          yield* Harness.until(
+            "all are settled",
+            Effect.map(records, (all) => all.every((record) => record?.state === "completed")),
+            20
+          )
+          assert.deepStrictEqual([...new Set(ran.values())], [1])
+          assert.deepStrictEqual((yield* records).map((record) => record?.logs.length), stored.map((_, n) => 1 - n % 2))
         })
       ),
     60_000

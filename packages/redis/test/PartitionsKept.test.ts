@@ -12,14 +12,12 @@ import * as Partitions from "./partitions.ts"
 const many = 4
 const counts = new Map([["mail", many]])
 
-/** While `broken.is`, one partition fails every exchange. */
+/** While `broken.is`, one partition answers no to every exchange. */
 const breaking = (broken: { readonly is: boolean }) => (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
   Partitions.withThird(
     clients,
     (client) => (operation, verb, args) =>
-      Effect.suspend(() =>
-        broken.is && verb === "exchange" ? Partitions.unavailable : client.call(operation, verb, args)
-      )
+      Effect.suspend(() => broken.is && verb === "exchange" ? Partitions.refused : client.call(operation, verb, args))
   )
 
 const demand = [{ queue: "mail", slots: 8, share: 8 }]

@@ -206,11 +206,20 @@ export const makePartitioned = Effect.fnUntraced(function*(
         return { ...sum, lost, cancel }
       }),
 
+    // What an attempt says of itself may wait for a partition that is away; a step's handler waits for its value.
     write: (entries) =>
-      Effect.andThen(
-        places.find(entries.map(({ at }) => at.id)),
-        byPlace(entries, ({ at }) => at.id, (at, own) => stores[at]!.write(own))
-      ),
+      Effect.gen(function*() {
+        yield* places.find(entries.map(({ at }) => at.id))
+        const present = yield* away.present(clients.length)
+        return yield* byPlace(entries, ({ at }) => at.id, (at, own) => {
+          const written = away.ask(at, "write", 0, stores[at]!.write(own))
+          if (present.size === 0 || own.some(({ _tag }) => _tag === "Step")) return written
+          const unreached = Effect.succeed(own.map((): JobStore.Settled => "Unreached"))
+          return present.has(at)
+            ? Effect.catchIf(written, ({ isTransient }) => isTransient, () => unreached)
+            : unreached
+        })
+      }),
 
     results: (ids) =>
       Effect.flatMap(places.find(ids), (onTheirWay) =>
