@@ -470,6 +470,26 @@ describe("a partition that is silent", () => {
     60_000
   )
 
+  it.live("holds up no other that has something for it", () =>
+    opened(
+      "silent_target",
+      Effect.gen(function*() {
+        const keyOf = (at: number): string => {
+          for (let i = 0;; i++) {
+            if (choosing(counts)(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
+          }
+        }
+        yield* Suite.enqueueMany(20, { queue: "mail", partitionKey: keyOf(0) })
+        const by = yield* Suite.claimOne("w", "mail")
+        silent.is = true
+        const child = Suite.record({ queue: "mail", partitionKey: keyOf(2) })
+        assert.strictEqual(yield* Suite.settle("w", by, Suite.complete, { children: [child] }), "Done")
+        assert.strictEqual((yield* Suite.claim("w", 20, "mail")).length, 19)
+        silent.is = false
+        yield* Harness.until("it arrives", Effect.andThen(Suite.maintain, Suite.exists(child.id)), 20)
+      })
+    ), 30_000)
+
   it.live(
     "renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else",
     () =>

@@ -263,7 +263,7 @@ export class Exchanger {
         partition,
         demand,
         own,
-        reply: Effect.exit(this.away.ask(partition, "exchange", request.lease, this.call(partition, each)))
+        reply: Effect.exit(this.call(partition, each))
       }
     })
     return Effect.map(

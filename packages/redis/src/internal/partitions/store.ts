@@ -52,7 +52,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
   )
   const partitions = Object.fromEntries(counts)
   const places = new Places(clients)
-  const forwarder = new Forwarder(clients)
+  const forwarder = new Forwarder(clients, settings.durability)
   const enqueuer = new Enqueuer(
     clients.length,
     counts,
@@ -97,7 +97,13 @@ export const makePartitioned = Effect.fnUntraced(function*(
           }
           settlements.push(routed)
         }
-        const reply = yield* stores[at]!.exchange({ ...request, settlements })
+        const reply = yield* away.ask(
+          at,
+          "exchange",
+          request.lease,
+          stores[at]!.exchange({ ...request, settlements })
+        )
+        // A partition that is slow to take something is no reason to leave out this one.
         yield* forwarding(at, reply.maintainIn)
         return reply
       }),
