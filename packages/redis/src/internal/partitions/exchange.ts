@@ -279,8 +279,12 @@ export class Exchanger {
             last = exit.cause
             return
           }
-          own.forEach((one, n) => settled.set(one, exit.value.settled[n]!))
-          for (const { id } of exit.value.claimed) this.places.note(id, partition)
+          own.forEach((one, n) => {
+            settled.set(one, exit.value.settled[n]!)
+            this.places.settled(request.worker, one.id)
+          })
+          // Also those that it has just settled, and claims again.
+          for (const { id } of exit.value.claimed) this.places.claimed(request.worker, id, partition)
           sum.add(partition, demand, exit.value)
         })
         return failure ?? (sum.now === 0 ? last : undefined)

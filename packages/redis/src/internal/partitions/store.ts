@@ -179,6 +179,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
         exchanger.serves(worker, queues, lease)
         const holding = [...request.holding, ...exchanger.keptFor(worker)]
         yield* places.find(holding.map(({ id }) => id))
+        places.renews(worker, lease, holding)
         const held = groupBy(holding, ({ id }) => Math.max(0, places.of(id) ?? nowhere))
         const exits = yield* Effect.forEach(
           stores,
