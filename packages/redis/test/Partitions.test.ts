@@ -35,6 +35,14 @@ const withStore = <A, E>(
 const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.flip(effect), (error) => (error as { readonly reason: { readonly _tag: string } }).reason._tag)
 
+/** A key in this one of four partitions. */
+const keyOf = (at: number): string => {
+  const choose = choosing(new Map([["mail", 4]]))
+  for (let i = 0;; i++) {
+    if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
+  }
+}
+
 describe("the number of partitions", () => {
   for (const many of [0, 1.5, 257]) {
     it.effect(`of ${many} is refused`, () =>
@@ -72,6 +80,27 @@ describe("the number of partitions", () => {
         yield* Suite.control({ _tag: "Delete" }, id)
         yield* open(undefined)
       })))
+
+  it.live("does not change while something is on its way between them", () =>
+    withStore("agree_way", { partitions: { mail: 4 } }, (prefix) =>
+      Effect.gen(function*() {
+        const open = (mail: number) =>
+          Effect.provide(JobStore.JobStore, Layer.fresh(on(prefix, { partitions: { mail } })))
+        const altered = (clients: ReadonlyArray<Calls>) =>
+          Partitions.withThird(clients, () => () => Partitions.unavailable)
+        const store = yield* Partitions.open(prefix, { counts: new Map([["mail", 4]]), many: 4, altered })
+        const child = Suite.record({ queue: "mail", partitionKey: keyOf(2) })
+        yield* Effect.gen(function*() {
+          const { id } = yield* Suite.enqueue({ queue: "mail", partitionKey: keyOf(3) })
+          yield* Suite.settle("w", yield* Suite.claimOne("w", "mail"), Suite.complete, { children: [child] })
+          yield* Suite.control({ _tag: "Delete" }, id)
+        }).pipe(Effect.provideService(JobStore.JobStore, store))
+        for (const mail of [1, 2, 8]) assert.match((yield* Effect.flip(open(mail))).message, /something is on its way/)
+        yield* open(4)
+        yield* Suite.maintain
+        yield* Suite.control({ _tag: "Delete" }, child.id)
+        yield* open(2)
+      }).pipe(Effect.scoped, Effect.provide(Harness.client()))))
 
   it.live("is grown from a store without partitions once its queue is empty, and what lies there is found", () =>
     withStore("grow", {}, (prefix) =>
@@ -310,12 +339,7 @@ describe("slots", () => {
   it.live("of a worker with one go round: no partition waits for another that is always full", () =>
     withStore("rotation", { partitions: { mail: 4 } }, () =>
       Effect.gen(function*() {
-        const choose = choosing(new Map([["mail", 4]]))
-        const keys = [0, 1, 2, 3].map((at) => {
-          for (let i = 0;; i++) {
-            if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
-          }
-        })
+        const keys = [0, 1, 2, 3].map(keyOf)
         for (const partitionKey of keys) {
           yield* Suite.enqueueMany(partitionKey === keys[0] ? 200 : 5, {
             queue: "mail",
@@ -474,11 +498,6 @@ describe("a partition that is silent", () => {
     opened(
       "silent_target",
       Effect.gen(function*() {
-        const keyOf = (at: number): string => {
-          for (let i = 0;; i++) {
-            if (choosing(counts)(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
-          }
-        }
         yield* Suite.enqueueMany(20, { queue: "mail", partitionKey: keyOf(0) })
         const by = yield* Suite.claimOne("w", "mail")
         silent.is = true
