@@ -2,7 +2,7 @@
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobContext, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
-import { Cause, Clock, Effect, Exit, Latch, Layer, Schema, type Scope } from "effect"
+import { Cause, Clock, Effect, Exit, Latch, Layer, Option, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import type { Calls } from "../src/internal/client.ts"
@@ -508,6 +508,30 @@ describe("a partition that is silent", () => {
         yield* Harness.until("it arrives", Effect.andThen(Suite.maintain, Suite.exists(child.id)), 20)
       })
     ), 30_000)
+
+  it.live("holds up nobody who is given a record that has crashed others, or ends it", () =>
+    opened(
+      "silent_suspect",
+      Effect.gen(function*() {
+        yield* Suite.enqueue({ queue: "mail", partitionKey: keyOf(0) })
+        const demand = [{ queue: "mail", slots: 1, share: 1 }]
+        const claim = Suite.exchange("w", { demand, total: 1 })
+        // The one who claims it dies.
+        yield* Suite.exchange("v", { demand, total: 1, lease: 1500 })
+        silent.is = true
+        let claimed: ReadonlyArray<JobStore.Claimed> = []
+        const maintain = Effect.ignore(Effect.timeoutOption(Suite.maintain, 500))
+        const again = Effect.andThen(maintain, Effect.timeoutOption(claim, "5 seconds"))
+        yield* Harness.until(
+          "it is claimed again",
+          Effect.map(again, (reply) => (claimed = Option.isSome(reply) ? reply.value.claimed : []).length > 0),
+          15
+        )
+        assert.strictEqual(claimed[0]!.crashes, 1)
+        const settled = yield* Effect.timeoutOption(Suite.settle("w", claimed[0]!, Suite.complete), "5 seconds")
+        assert.deepStrictEqual(settled, Option.some("Done" as const))
+      })
+    ), 60_000)
 
   it.live(
     "renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else",

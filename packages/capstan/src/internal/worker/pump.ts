@@ -64,7 +64,7 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
     }
   })
 
-/** One that no queue calls for is not to wait for the next turn. */
+/** In a fiber of its own: a worker that has nothing else to do sleeps. */
 const bringBack = (state: WorkerState): Effect.Effect<void> =>
   Effect.andThen(
     Effect.sleep(untilAgain),

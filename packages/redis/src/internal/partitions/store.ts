@@ -79,8 +79,8 @@ export const makePartitioned = Effect.fnUntraced(function*(
       : { ...settlement, children: children.map((child, i) => enqueuer.route(child, theirs[i]!, at)) }
   }
 
-  const suspects = new Suspects(clients)
   const away = new Away()
+  const suspects = new Suspects(clients, away)
   const exchanger = new Exchanger(
     clients.length,
     counts,
