@@ -195,7 +195,7 @@ export interface Shape {
   readonly renew: (request: RenewRequest) => Effect.Effect<RenewReply, JobStoreError>
   /**
    * Progress, logs and steps of running attempts, each by its fence, answered in order. A step's value is written once: the
-   * first one stays.
+   * first one stays; who writes one waits for it, so none is `Unreached`.
    */
   readonly write: (entries: ReadonlyArray<WriteEntry>) => Effect.Effect<ReadonlyArray<Settled>, JobStoreError>
   /** How records stand that somebody awaits, one answer for each id. */

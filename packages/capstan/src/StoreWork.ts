@@ -277,12 +277,13 @@ export interface Standing {
 }
 
 /**
- * How the store took one settlement. `Done` also answers a settlement that is sent again.
+ * How the store took one settlement. `Done` also answers a settlement that is sent again. `Unreached` is for a store of several
+ * places of which one is away: nothing was done, and the worker sends it again a moment later, while it goes on with the others.
  *
  * @category exchange
  * @since 0.1.0
  */
-export type Settled = "Done" | "LeaseLost"
+export type Settled = "Done" | "LeaseLost" | "Unreached"
 
 /**
  * A record as a worker gets it.

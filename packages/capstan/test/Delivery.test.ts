@@ -246,6 +246,91 @@ describe("what the store has taken away", () => {
   })
 })
 
+describe("what the store cannot reach for a while", () => {
+  /** A store of two places. In the other one lies what `far` has; `at` says when it is away. */
+  const halfAway = () => {
+    const far = new Set<string>()
+    const at = { isAway: false, exchanges: 0 }
+    const reached = <A>(items: ReadonlyArray<A>, idOf: (item: A) => string) =>
+      items.filter((item) => !at.isAway || !far.has(idOf(item)))
+    const answersOf = <A>(items: ReadonlyArray<A>, here: ReadonlyArray<A>, answers: ReadonlyArray<JobStore.Settled>) =>
+      items.map((item) => here.includes(item) ? answers[here.indexOf(item)]! : "Unreached" as const)
+    const store = storeWith((store) => ({
+      notifications: "hint",
+      exchange: (request) =>
+        Effect.suspend(() => {
+          at.exchanges++
+          const settlements = reached(request.settlements, ({ id }) => id)
+          if (isPoison(settlements)) return Effect.fail(refused)
+          return Effect.map(Effect.delay(store.exchange({ ...request, settlements }), 5), (reply) => ({
+            ...reply,
+            settled: answersOf(request.settlements, settlements, reply.settled)
+          }))
+        }),
+      write: (entries) =>
+        Effect.suspend(() => {
+          const here = reached(entries, ({ at }) => at.id)
+          if (isPoison(here)) return Effect.fail(refused)
+          return Effect.map(store.write(here), (answers) => answersOf(entries, here, answers))
+        })
+    }))
+    return { at, far, store }
+  }
+
+  const gate = Latch.makeUnsafe(false)
+  let runs = 0
+  const handler = Task.toLayer((value) =>
+    Effect.gen(function*() {
+      runs++
+      const { log } = yield* JobContext.JobContext
+      yield* gate.await
+      if (value === "says") yield* log("first")
+      if (value === "says") yield* log("last")
+      return value
+    })
+  )
+  const on = (store: ReturnType<typeof halfAway>["store"]) =>
+    Effect.provide(Layer.provideMerge(withOnly(group, handler, { pollInterval: "1 hour" }), store))
+
+  /** With others that end with it, and as said. */
+  const test = (
+    value: string,
+    lines: ReadonlyArray<string>,
+    others: ReadonlyArray<string>,
+    states: ReadonlyArray<string>
+  ) => {
+    const { at, far, store } = halfAway()
+    gate.closeUnsafe()
+    runs = 0
+    return Effect.gen(function*() {
+      // While the first one is settled the others end: together they go out next.
+      const [, its, ...beside] = yield* Task.enqueueMany(["first", value, ...others])
+      const { id } = its!
+      yield* TestClock.adjust(100)
+      far.add(id)
+      at.isAway = true
+      yield* gate.open
+      yield* TestClock.adjust("5 seconds")
+      const stored = [...beside, yield* Task.enqueue("later")]
+      yield* TestClock.adjust("5 seconds")
+      const records = yield* Effect.forEach(stored, ({ id }) => recordOf(id))
+      assert.deepStrictEqual(records.map(({ state }) => state), [...states, "completed"])
+      assert.isBelow(at.exchanges, 40, "it is not asked without end")
+      at.isAway = false
+      yield* TestClock.adjust("2 seconds")
+      const { attempt, state } = yield* recordOf(id)
+      assert.deepStrictEqual([state, attempt, runs], ["completed", 1, 3 + others.length])
+      assert.deepStrictEqual(yield* linesOf(id), lines)
+    }).pipe(on(store))
+  }
+
+  it.effect(
+    "goes out again, what its attempt wrote first, and the others go on",
+    () => test("says", ["first", "last"], ["a", "b"], ["completed", "completed"])
+  )
+  it.effect("goes out again, also beside what is refused for good", () => test("mute", [], ["poison"], ["dead"]))
+})
+
 describe("what the store refuses for good", () => {
   const answers: ReadonlyArray<readonly [string, () => Effect.Effect<never, JobError.JobStoreError>]> = [
     ["answers no", () => Effect.fail(refused)],

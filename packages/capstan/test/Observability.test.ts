@@ -207,8 +207,8 @@ describe("spans", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a settlement that the store does not answer, or refuses, has failed", () => {
-    const fault = { answers: ["away", "refuses"] }
+  it.effect("a settlement that the store does not answer, does not reach, or refuses, has failed", () => {
+    const fault = { answers: ["away", "does not reach", "refuses"] }
     const { exporter, layer } = traced(1, (store) => ({
       exchange: (request) => {
         if (request.settlements.length === 0) return store.exchange(request)
@@ -219,6 +219,11 @@ describe("spans", () => {
                 reason: new JobError.Unavailable({ operation: "exchange", detail: "test" })
               })
             )
+          case "does not reach":
+            return Effect.map(store.exchange({ ...request, settlements: [] }), (reply) => ({
+              ...reply,
+              settled: ["Unreached"]
+            }))
           case "refuses":
             return Effect.map(store.exchange(request), (reply) => ({ ...reply, settled: ["LeaseLost"] }))
           default:
@@ -229,9 +234,9 @@ describe("spans", () => {
     return Effect.gen(function*() {
       yield* Child.enqueue(1)
       yield* settle
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("3 seconds")
       const settled = named(exporter.getFinishedSpans(), "settle children")
-      assert.deepStrictEqual(settled.map(({ status }) => status.code), [failed, failed])
+      assert.deepStrictEqual(settled.map(({ status }) => status.code), [failed, failed, failed])
     }).pipe(Effect.provide(layer))
   })
 

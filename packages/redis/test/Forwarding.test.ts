@@ -241,7 +241,38 @@ const again = (deaths: Array<Death>) =>
     }
   })
 
+/** No replica hears what `replicated` writes while `heard.is` is false; it is written all the same. */
+const heardBy = (heard: { readonly is: boolean }) => (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
+  clients.map((client): Calls => ({
+    redis: client.redis,
+    key: client.key,
+    send: client.send,
+    call: client.call,
+    replicated: (verb, args) => Effect.tap(client.call("enqueue", verb, args), () => heard.is ? Effect.void : gone)
+  }))
+
+/** 1 while the first partition has something for others. */
+const waitsIn = (prefix: string) => Effect.provide(Harness.send<number>("EXISTS", `{${prefix}}:to`), Harness.client())
+
 describe("what is for another partition", () => {
+  it.effect("stays where it came from until a replica has it, where that is wanted", () => {
+    const heard = { is: true }
+    const run = (_: Array<Death>, prefix: string) =>
+      Effect.gen(function*() {
+        yield* Suite.enqueue({ tag: "P0" })
+        const child = Suite.record({ tag: "P2" })
+        heard.is = false
+        yield* Suite.settle("w", yield* Suite.claimOne("w"), Suite.complete, { children: [child] })
+        assert.strictEqual(yield* waitsIn(prefix), 1)
+        heard.is = true
+        yield* settleDown
+        assert.strictEqual(yield* waitsIn(prefix), 0)
+        assert.strictEqual(yield* claimOf(child.id), 1)
+      })
+    const options = { altered: heardBy(heard), settings: { durability: "replicated" } } as const
+    return Effect.flatMap(on("heard", run, options), (exit) => exit)
+  })
+
   holds("a child arrives once, wherever its forwarder dies", "children", children)
   holds("a child that ran and was deleted does not come back with a late forwarder", "late", lateForwarder)
   holds("a parent that names a child again goes on when that one is gone", "swept", sweptChild)

@@ -1,8 +1,8 @@
 /** What a store of several partitions takes, refuses, and does beyond the suite. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
-import { Cause, Clock, Effect, Exit, Layer, Schema, type Scope } from "effect"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
+import { Cause, Clock, Effect, Exit, Latch, Layer, Option, Schema, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Suite from "../../testing/src/internal/suite/harness.ts"
 import type { Calls } from "../src/internal/client.ts"
@@ -34,6 +34,14 @@ const withStore = <A, E>(
 
 const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.flip(effect), (error) => (error as { readonly reason: { readonly _tag: string } }).reason._tag)
+
+/** A key in this one of four partitions. */
+const keyOf = (at: number): string => {
+  const choose = choosing(new Map([["mail", 4]]))
+  for (let i = 0;; i++) {
+    if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
+  }
+}
 
 describe("the number of partitions", () => {
   for (const many of [0, 1.5, 257]) {
@@ -72,6 +80,27 @@ describe("the number of partitions", () => {
         yield* Suite.control({ _tag: "Delete" }, id)
         yield* open(undefined)
       })))
+
+  it.live("does not change while something is on its way between them", () =>
+    withStore("agree_way", { partitions: { mail: 4 } }, (prefix) =>
+      Effect.gen(function*() {
+        const open = (mail: number) =>
+          Effect.provide(JobStore.JobStore, Layer.fresh(on(prefix, { partitions: { mail } })))
+        const altered = (clients: ReadonlyArray<Calls>) =>
+          Partitions.withThird(clients, () => () => Partitions.unavailable)
+        const store = yield* Partitions.open(prefix, { counts: new Map([["mail", 4]]), many: 4, altered })
+        const child = Suite.record({ queue: "mail", partitionKey: keyOf(2) })
+        yield* Effect.gen(function*() {
+          const { id } = yield* Suite.enqueue({ queue: "mail", partitionKey: keyOf(3) })
+          yield* Suite.settle("w", yield* Suite.claimOne("w", "mail"), Suite.complete, { children: [child] })
+          yield* Suite.control({ _tag: "Delete" }, id)
+        }).pipe(Effect.provideService(JobStore.JobStore, store))
+        for (const mail of [1, 2, 8]) assert.match((yield* Effect.flip(open(mail))).message, /something is on its way/)
+        yield* open(4)
+        yield* Suite.maintain
+        yield* Suite.control({ _tag: "Delete" }, child.id)
+        yield* open(2)
+      }).pipe(Effect.scoped, Effect.provide(Harness.client()))))
 
   it.live("is grown from a store without partitions once its queue is empty, and what lies there is found", () =>
     withStore("grow", {}, (prefix) =>
@@ -310,12 +339,7 @@ describe("slots", () => {
   it.live("of a worker with one go round: no partition waits for another that is always full", () =>
     withStore("rotation", { partitions: { mail: 4 } }, () =>
       Effect.gen(function*() {
-        const choose = choosing(new Map([["mail", 4]]))
-        const keys = [0, 1, 2, 3].map((at) => {
-          for (let i = 0;; i++) {
-            if (choose(Suite.record({ queue: "mail", partitionKey: `k${i}` })) === at) return `k${i}`
-          }
-        })
+        const keys = [0, 1, 2, 3].map(keyOf)
         for (const partitionKey of keys) {
           yield* Suite.enqueueMany(partitionKey === keys[0] ? 200 : 5, {
             queue: "mail",
@@ -386,7 +410,7 @@ describe("a partition that is silent", () => {
           silent.is
             ? Effect.never
             : broken.is && verb === "exchange"
-            ? Partitions.unavailable
+            ? Partitions.refused
             : client.call(operation, verb, args)
         )
     )
@@ -429,6 +453,85 @@ describe("a partition that is silent", () => {
       ),
     60_000
   )
+
+  it.live(
+    "holds up no others though something ends that lies there: that is told when it speaks again, with what it logged",
+    () =>
+      opened(
+        "silent_ended",
+        Effect.gen(function*() {
+          const ran = new Map<number, number>()
+          const gate = Latch.makeUnsafe(false)
+          const handler = ({ n }: { readonly n: number }) =>
+            Effect.gen(function*() {
+              ran.set(n, (ran.get(n) ?? 0) + 1)
+              yield* gate.await
+              const { log } = yield* JobContext.JobContext
+              // What ends without a word goes out by itself, the rest behind what it wrote.
+              if (n % 2 === 0) yield* log("it ends")
+            })
+          const worker = JobWorker.layer(Group, { concurrency: 40, lease: "1 minute", pollInterval: "100 millis" })
+            .pipe(Layer.provide(Group.toLayer({ Mail: handler, Other: () => Effect.void })))
+          const stored = yield* Mail.enqueueMany(Array.from({ length: 200 }, (_, n) => ({ n })))
+          yield* Layer.build(worker)
+          yield* Harness.until("some of all partitions run", Effect.sync(() => ran.size === 40))
+          silent.is = true
+          yield* gate.open
+          yield* Harness.until("those of the others run", Effect.sync(() => ran.size > 120), 20)
+          assert.isBelow(ran.size, 200)
+          silent.is = false
+          const { get } = yield* JobStore.JobStore
+          const records = Effect.forEach(stored, ({ id }) => get(id), { concurrency: 20 })
+          yield* Harness.until(
+            "all are settled",
+            Effect.map(records, (all) => all.every((record) => record?.state === "completed")),
+            20
+          )
+          assert.deepStrictEqual([...new Set(ran.values())], [1])
+          assert.deepStrictEqual((yield* records).map((record) => record?.logs.length), stored.map((_, n) => 1 - n % 2))
+        })
+      ),
+    60_000
+  )
+
+  it.live("holds up no other that has something for it", () =>
+    opened(
+      "silent_target",
+      Effect.gen(function*() {
+        yield* Suite.enqueueMany(20, { queue: "mail", partitionKey: keyOf(0) })
+        const by = yield* Suite.claimOne("w", "mail")
+        silent.is = true
+        const child = Suite.record({ queue: "mail", partitionKey: keyOf(2) })
+        assert.strictEqual(yield* Suite.settle("w", by, Suite.complete, { children: [child] }), "Done")
+        assert.strictEqual((yield* Suite.claim("w", 20, "mail")).length, 19)
+        silent.is = false
+        yield* Harness.until("it arrives", Effect.andThen(Suite.maintain, Suite.exists(child.id)), 20)
+      })
+    ), 30_000)
+
+  it.live("holds up nobody who is given a record that has crashed others, or ends it", () =>
+    opened(
+      "silent_suspect",
+      Effect.gen(function*() {
+        yield* Suite.enqueue({ queue: "mail", partitionKey: keyOf(0) })
+        const demand = [{ queue: "mail", slots: 1, share: 1 }]
+        const claim = Suite.exchange("w", { demand, total: 1 })
+        // The one who claims it dies.
+        yield* Suite.exchange("v", { demand, total: 1, lease: 1500 })
+        silent.is = true
+        let claimed: ReadonlyArray<JobStore.Claimed> = []
+        const maintain = Effect.ignore(Effect.timeoutOption(Suite.maintain, 500))
+        const again = Effect.andThen(maintain, Effect.timeoutOption(claim, "5 seconds"))
+        yield* Harness.until(
+          "it is claimed again",
+          Effect.map(again, (reply) => (claimed = Option.isSome(reply) ? reply.value.claimed : []).length > 0),
+          15
+        )
+        assert.strictEqual(claimed[0]!.crashes, 1)
+        const settled = yield* Effect.timeoutOption(Suite.settle("w", claimed[0]!, Suite.complete), "5 seconds")
+        assert.deepStrictEqual(settled, Option.some("Done" as const))
+      })
+    ), 60_000)
 
   it.live(
     "renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else",

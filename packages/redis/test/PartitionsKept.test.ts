@@ -12,13 +12,23 @@ import * as Partitions from "./partitions.ts"
 const many = 4
 const counts = new Map([["mail", many]])
 
-/** While `broken.is`, one partition fails every exchange. */
-const breaking = (broken: { readonly is: boolean }) => (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
+interface Broken {
+  /** One partition answers no to every exchange... */
+  is: boolean
+  /** ...or is not there at all. */
+  isAway?: boolean
+}
+
+const breaking = (broken: Broken) => (clients: ReadonlyArray<Calls>): ReadonlyArray<Calls> =>
   Partitions.withThird(
     clients,
     (client) => (operation, verb, args) =>
       Effect.suspend(() =>
-        broken.is && verb === "exchange" ? Partitions.unavailable : client.call(operation, verb, args)
+        broken.isAway === true
+          ? Partitions.unavailable
+          : broken.is && verb === "exchange"
+          ? Partitions.refused
+          : client.call(operation, verb, args)
       )
   )
 
@@ -26,7 +36,7 @@ const demand = [{ queue: "mail", slots: 8, share: 8 }]
 const claimSome = Suite.exchange("w", { demand, total: 8 })
 
 /** The worker `w` holds records that it has not been told of. */
-const holdSome = (broken: { is: boolean }) =>
+const holdSome = (broken: Broken) =>
   Effect.gen(function*() {
     yield* Suite.enqueueMany(40, { queue: "mail" })
     const { claimed } = yield* claimSome
@@ -38,13 +48,13 @@ const holdSome = (broken: { is: boolean }) =>
 
 const on = (
   theme: string,
-  run: (broken: { is: boolean }) => Effect.Effect<void, unknown, JobStore.JobStore>
+  run: (broken: Broken) => Effect.Effect<void, unknown, JobStore.JobStore>
 ) =>
   Effect.gen(function*() {
     const prefix = Harness.prefixOf(theme)
     yield* Partitions.empty(prefix, many)
     yield* Partitions.freeze(prefix, many)
-    const broken = { is: false }
+    const broken: Broken = { is: false }
     const store = yield* Partitions.open(prefix, {
       counts,
       many,
@@ -89,4 +99,31 @@ describe("records that a worker holds and has not been told of", () => {
           assert.deepStrictEqual([record.worker, record.fence], ["w", fence])
         }
       })))
+})
+
+/** More than a process remembers the places of. */
+const forgetOthers = Effect.gen(function*() {
+  for (let i = 0; i < 66; i++) yield* Suite.enqueueMany(1000)
+})
+
+describe("where the records lie that a worker holds", () => {
+  it.effect(
+    "is not forgotten, so that a partition that is away keeps none of the others from being renewed and settled",
+    () =>
+      on("kept_places", (broken) =>
+        Effect.gen(function*() {
+          yield* Suite.enqueueMany(40, { queue: "mail" })
+          const holding = yield* Suite.claim("w", 40, "mail")
+          const renewed = Suite.renew("w", { queues: ["mail"], holding })
+          yield* forgetOthers
+          broken.isAway = true
+          assert.deepStrictEqual((yield* renewed).lost, [])
+          yield* forgetOthers
+          assert.deepStrictEqual((yield* renewed).lost, [])
+          const settlements = holding.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 }))
+          const { settled } = yield* Suite.exchange("w", { settlements })
+          assert.deepStrictEqual(new Set(settled), new Set(["Done", "Unreached"] as const))
+        })),
+    30_000
+  )
 })

@@ -20,7 +20,7 @@ import * as Harness from "./harness.ts"
  * partitions refuses with CrossPartition; and one about when a record is given out that has crashed others: that is done by one
  * partition after the other.
  */
-const refused: ReadonlySet<string> = new Set([
+const without: ReadonlySet<string> = new Set([
   "a queue's concurrency holds for all workers together, whatever claims race, and an end lets the next one start",
   "a queue that is full hides no other queue",
   "records of a dead worker count for its queue until they are given back",
@@ -30,7 +30,7 @@ const refused: ReadonlySet<string> = new Set([
   "what crashed its worker, what was given back and what nobody has touched come by their priority"
 ])
 
-export const facts = JobStoreSuite.facts.filter(({ name }) => !refused.has(name))
+export const facts = JobStoreSuite.facts.filter(({ name }) => !without.has(name))
 
 /** The queues in which the facts store records. */
 const queues = [
@@ -87,6 +87,10 @@ export const withThird = (
 
 export const unavailable = Effect.fail(
   new JobError.JobStoreError({ reason: new JobError.Unavailable({ operation: "exchange", detail: "test" }) })
+)
+
+export const refused = Effect.fail(
+  new JobError.JobStoreError({ reason: new JobError.Incompatible({ operation: "exchange", detail: "test" }) })
 )
 
 /** Declares the facts that hold in one of several partitions; of those, one in `every`. */

@@ -35,6 +35,8 @@ const paceOver = 20
 const minBeside = 50
 /** Milliseconds between two looks of a worker without room, each because of a wake-up. */
 const betweenNudges = 50
+/** Milliseconds after which what the store could not reach goes out again: at once, it would go out without end. */
+const untilAgain = 1000
 
 export const pump = (state: WorkerState): Effect.Effect<never> =>
   Effect.gen(function*() {
@@ -43,8 +45,12 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
     state.slots.lookEverywhere()
     yield* reconcile(state)
     let yieldedAt = state.elapsedNow()
+    let again: Fiber.Fiber<void> | undefined
     for (;;) {
       state.work.closeUnsafe()
+      if (state.outbox.hasAside && (again === undefined || again.pollUnsafe() !== undefined)) {
+        again = yield* Effect.forkChild(bringBack(state))
+      }
       // Handlers that end at once, on a store that answers at once, would keep the thread from everybody else.
       noteDue(state)
       const isStartable = state.waitingCount > 0 && state.hasStartable && !(isElsewhere(state) && hasWork(state))
@@ -57,6 +63,16 @@ export const pump = (state: WorkerState): Effect.Effect<never> =>
       else yield* sleep(state)
     }
   })
+
+/** In a fiber of its own: a worker that has nothing else to do sleeps. */
+const bringBack = (state: WorkerState): Effect.Effect<void> =>
+  Effect.andThen(
+    Effect.sleep(untilAgain),
+    Effect.sync(() => {
+      state.outbox.bringBack()
+      state.work.openUnsafe()
+    })
+  )
 
 /** What has come due may be found in any queue: each has its own room, so this says no more. */
 const noteDue = (state: WorkerState): void => {
@@ -146,9 +162,14 @@ const write = (state: WorkerState, parcel: Parcel): Effect.Effect<boolean> => {
     Effect.sync(() => {
       state.health.succeeded("write")
       parcel.written(parcel.writes.length)
+      outbox.holdBack(parcel)
       return true
     })
-  return Effect.matchCauseEffect(within(state, "write", () => store.write(parcel.writes)), {
+  const sent = Effect.map(
+    within(state, "write", () => store.write(parcel.writes)),
+    (answers) => outbox.wrote(parcel.writes, answers)
+  )
+  return Effect.matchCauseEffect(sent, {
     onSuccess,
     onFailure: (cause) =>
       isRefusal(cause) ? Effect.matchCauseEffect(writeEach(state, parcel), { onSuccess, onFailure }) : onFailure(cause)
@@ -312,8 +333,9 @@ const accept = (state: WorkerState, asked: Asked, reply: ExchangeReply): void =>
   state.outbox.land(parcel)
 }
 
-/** The store has the settlements. */
+/** The store has the settlements that it could reach. */
 const delivered = (state: WorkerState, parcel: Parcel, reply: ExchangeReply, startedAt: number): void => {
+  parcel.settlements = state.outbox.reached(parcel.settlements, reply.settled)
   const settled = parcel.settlements.length
   state.settledSince += workedOff(parcel)
   parcel.settled(settled)

@@ -33,7 +33,10 @@ const settle = (state: WorkerState, settlement: Settlement): Effect.Effect<void,
   const { lease, id: worker } = state.settings
   const call = () =>
     state.telemetry.exchange(state.store, { worker, lease, settlements: [settlement], demand: [], total: 0 })
-  return Effect.map(within(state, "exchange", call), (reply) => state.hear(reply))
+  return Effect.map(within(state, "exchange", call), (reply) => {
+    state.outbox.reached([settlement], reply.settled)
+    state.hear(reply)
+  })
 }
 
 const dead = ({ fence, finishedAfter, id, outcome }: Settlement): Settlement => ({
@@ -55,7 +58,7 @@ const dead = ({ fence, finishedAfter, id, outcome }: Settlement): Settlement => 
 export const writeEach = (state: WorkerState, parcel: Parcel): Effect.Effect<void, JobStoreError> =>
   Effect.forEach(parcel.writes, (entry) =>
     Effect.andThen(
-      orElse(within(state, "write", () => state.store.write([entry])), (cause) =>
+      orElse(write(state, entry), (cause) =>
         Effect.logWarning(
           `worker ${state.settings.id}: the store refused what record ${entry.at.id} wrote`,
           textOf(entry),
@@ -63,6 +66,12 @@ export const writeEach = (state: WorkerState, parcel: Parcel): Effect.Effect<voi
         )),
       Effect.sync(() => parcel.written(1))
     ), { discard: true })
+
+const write = (state: WorkerState, entry: WriteEntry): Effect.Effect<void, JobStoreError> =>
+  Effect.map(
+    within(state, "write", () => state.store.write([entry])),
+    (answers) => state.outbox.wrote([entry], answers)
+  )
 
 const textOf = (entry: WriteEntry): string => entry._tag === "Log" ? entry.lines.join("\n") : entry.value
 

@@ -9,9 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
-import { JobStoreError, LeaseLost } from "../../JobError.ts"
+import { JobStoreError, LeaseLost, Unavailable } from "../../JobError.ts"
 import type { Decision } from "../../JobRecord.ts"
-import type { AttemptRef, ExchangeReply, ExchangeRequest, Shape as Store } from "../../JobStore.ts"
+import type { AttemptRef, ExchangeReply, ExchangeRequest, Settled, Shape as Store } from "../../JobStore.ts"
 import type { Attempt } from "./attempt.ts"
 
 /** An attempt whose settlement the store has not answered yet. */
@@ -46,8 +46,9 @@ export class SettleSpans {
         Effect.sync(() => {
           const now = clock.currentTimeNanosUnsafe()
           for (const { at, i, span } of open) {
-            if (Exit.isSuccess(exit)) this.unsettled.delete(at.id)
-            span.end(now, Exit.isSuccess(exit) && exit.value.settled[i] === "LeaseLost" ? refused(at) : exit)
+            const answer = Exit.isSuccess(exit) ? exit.value.settled[i] : "Unreached"
+            if (answer !== "Unreached") this.unsettled.delete(at.id)
+            span.end(now, Exit.isFailure(exit) || answer === "Done" ? exit : notSettled(at, answer))
           }
         }))
     })
@@ -84,5 +85,11 @@ const start = ({ attempt, decision, parent, tracer }: Unsettled, now: bigint): T
   return span
 }
 
-const refused = (at: AttemptRef): Exit.Exit<never, JobStoreError> =>
-  Exit.fail(new JobStoreError({ reason: new LeaseLost({ id: at.id, fence: at.fence }) }))
+const notSettled = ({ fence, id }: AttemptRef, answer: Settled | undefined): Exit.Exit<never, JobStoreError> =>
+  Exit.fail(
+    new JobStoreError({
+      reason: answer === "Unreached"
+        ? new Unavailable({ operation: "exchange", detail: "the store did not reach where the record lies" })
+        : new LeaseLost({ id, fence })
+    })
+  )

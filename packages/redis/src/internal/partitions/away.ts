@@ -3,6 +3,7 @@
  * those who need not have its answer, so that a worker goes on with the others.
  */
 import { JobError } from "capstan"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
@@ -16,6 +17,10 @@ export const monotonicMillis: Effect.Effect<number> = Effect.map(
   Clock.monotonicTimeNanos,
   (nanos) => Number(nanos) / 1e6
 )
+
+/** It failed for want of an answer: the same may succeed later. */
+export const isAway = (cause: Cause.Cause<JobError.JobStoreError>): boolean =>
+  cause.reasons.every((reason) => Cause.isFailReason(reason) && reason.error.isTransient)
 
 const detail = "the partition is silent: the others go on without it"
 

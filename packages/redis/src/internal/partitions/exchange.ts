@@ -3,11 +3,11 @@
  * of the slots begins with another partition each time, so none is always last; what some did not need is asked of those that
  * have more. All calls of a round go out together: one round trip to each node.
  */
-import type { JobError, JobRecord, JobStore } from "capstan"
+import type { JobError, JobStore } from "capstan"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { type Away, monotonicMillis } from "./away.ts"
+import { type Away, isAway, monotonicMillis } from "./away.ts"
 import type { Counts } from "./choose.ts"
 import { groupBy, nowhere, type Places } from "./places.ts"
 import { spared } from "./route.ts"
@@ -18,6 +18,7 @@ type Reply = JobStore.ExchangeReply
 type Call = (partition: number, request: Request) => Effect.Effect<Reply, JobError.JobStoreError>
 type Awake = (partition: number, worker: string, queues: ReadonlyArray<string>) => Effect.Effect<unknown>
 type Failure = Cause.Cause<JobError.JobStoreError>
+type Answers = Map<JobStore.Settlement, JobStore.Settled>
 
 /** How often slots that were not filled are asked for again in one exchange. */
 const rounds = 3
@@ -170,15 +171,22 @@ export class Exchanger {
 
   exchange(request: Request): Effect.Effect<Reply, JobError.JobStoreError> {
     return Effect.gen({ self: this }, function*() {
+      const settled: Answers = new Map()
+      const found = yield* Effect.exit(this.places.find(request.settlements.map(({ id }) => id)))
+      if (Exit.isFailure(found)) {
+        if (!isAway(found.cause)) return yield* Effect.failCause(found.cause)
+        for (const one of request.settlements) if (this.places.of(one.id) === undefined) settled.set(one, "Unreached")
+      }
+      // Of what no partition knows the first one says that it is lost.
+      const settlements = groupBy(
+        request.settlements.filter((one) => !settled.has(one)),
+        ({ id }) => Math.max(0, this.places.of(id) ?? nowhere)
+      )
       // One that only settles, beside another, wants no records: nobody would run them.
       const kept = request.total > 0 ? this.keptFor(request.worker) : []
       if (kept.length > 0) this.kept.delete(request.worker)
-      yield* this.places.find(request.settlements.map(({ id }) => id))
-      // Of what no partition knows the first one says that it is lost.
-      const settlements = groupBy(request.settlements, ({ id }) => Math.max(0, this.places.of(id) ?? nowhere))
       const total = Math.max(0, request.total - kept.length)
       const sum = new Sum(request.demand, yield* this.away.present(this.many))
-      const settled = new Map<JobRecord.JobId, JobStore.Settled>()
       let failed = yield* this.round(request, total, settlements, sum, settled)
       for (let i = 0; i < rounds && failed === undefined; i++) {
         const unmet = sum.unmet(total)
@@ -191,7 +199,7 @@ export class Exchanger {
         yield* Effect.forkDetach(this.awake(at, request.worker, queues), { startImmediately: true })
       }
       const claimed = [...kept, ...sum.claimed]
-      yield* this.suspects.ended(request.worker, request.settlements.filter(({ id }) => settled.has(id)))
+      yield* this.suspects.ended(request.worker, request.settlements.filter((one) => isTaken(settled.get(one))))
       yield* this.suspects.claimed(request.worker, sum.claimed, (id) => this.places.of(id))
       if (failed !== undefined) {
         if (claimed.length > 0) this.kept.set(request.worker, claimed)
@@ -199,7 +207,7 @@ export class Exchanger {
       }
       return {
         now: sum.now,
-        settled: request.settlements.map(({ id }) => settled.get(id) ?? "LeaseLost"),
+        settled: request.settlements.map((one) => settled.get(one)!),
         claimed,
         nextDueIn: sum.nextDueIn,
         maintainIn: sum.maintainIn,
@@ -216,15 +224,15 @@ export class Exchanger {
   }
 
   /**
-   * Asks all partitions at once. A partition that is away only fails the exchange when a settlement is for it, or when none
-   * answers.
+   * Asks all partitions at once. What is to be settled in one that is away the worker sends again; the exchange only fails when
+   * none answers, or when one answers no.
    */
   private round(
     request: Request,
     total: number,
     settlements: ReadonlyMap<number, ReadonlyArray<JobStore.Settlement>>,
     sum: Sum,
-    settled: Map<JobRecord.JobId, JobStore.Settled>
+    settled: Answers
   ): Effect.Effect<Failure | undefined> {
     const turn = this.turn++
     const asked = this.shares(request, total, sum, turn)
@@ -234,10 +242,14 @@ export class Exchanger {
       ? this.suspects.mayGive(request.worker, candidates, turn)
       : this.places.of(given.id)
     const heard = sum.now > 0 ? 0 : this.reaches.get(request.worker) ?? this.many
-    const calls = asked.flatMap((demand, partition) => {
+    const all = asked.flatMap((demand, partition) => {
       const own = settlements.get(partition) ?? []
-      if (own.length === 0 && !sum.present.has(partition) && sum.present.size > 0) return []
-      if (own.length === 0 && demand.length === 0 && partition >= heard) return []
+      return own.length === 0 && demand.length === 0 && partition >= heard ? [] : [{ partition, demand, own }]
+    })
+    for (const { own } of all) for (const one of own) settled.set(one, "Unreached")
+    const present = all.filter(({ partition }) => sum.present.has(partition))
+    // Somebody is to answer: where all of them are away, they are asked all the same.
+    const calls = (present.length > 0 ? present : all).map(({ demand, own, partition }) => {
       const slots = demand.reduce((all, one) => all + one.slots, 0)
       // Asked for none of a queue, it says whether it has any.
       const each: Request = {
@@ -247,31 +259,35 @@ export class Exchanger {
         total: demand.length === 0 ? 0 : Math.max(1, slots),
         ...(partition === mayGive ? {} : { [spared]: true })
       }
-      return [{
+      return {
         partition,
         demand,
         own,
-        reply: Effect.exit(this.away.ask(partition, "exchange", request.lease, this.call(partition, each)))
-      }]
+        reply: Effect.exit(this.call(partition, each))
+      }
     })
     return Effect.map(
       Effect.forEach(calls, ({ reply }) => reply, { concurrency: "unbounded" }),
       (exits) => {
         let failure: Failure | undefined
-        let answered = 0
+        let last: Failure | undefined
         exits.forEach((exit, i) => {
           const { demand, own, partition } = calls[i]!
           if (Exit.isFailure(exit)) {
             for (const { queue } of demand) sum.more.get(queue)?.delete(partition)
-            if (own.length > 0 || answered === 0 && i === exits.length - 1) failure ??= exit.cause
+            if (own.length > 0 && !isAway(exit.cause)) failure ??= exit.cause
+            last = exit.cause
             return
           }
-          answered++
-          own.forEach(({ id }, n) => settled.set(id, exit.value.settled[n]!))
-          for (const { id } of exit.value.claimed) this.places.note(id, partition)
+          own.forEach((one, n) => {
+            settled.set(one, exit.value.settled[n]!)
+            this.places.settled(request.worker, one.id)
+          })
+          // Also those that it has just settled, and claims again.
+          for (const { id } of exit.value.claimed) this.places.claimed(request.worker, id, partition)
           sum.add(partition, demand, exit.value)
         })
-        return failure
+        return failure ?? (sum.now === 0 ? last : undefined)
       }
     )
   }
@@ -303,6 +319,9 @@ export class Exchanger {
     return asked
   }
 }
+
+/** The worker holds the record no longer. */
+const isTaken = (answer: JobStore.Settled | undefined): boolean => answer !== undefined && answer !== "Unreached"
 
 /** How long ago each partition confirmed a worker's lease. */
 export class Renewals {

@@ -5,27 +5,39 @@
  */
 import { type JobError, JobRecord, type JobStore } from "capstan"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Calls } from "../client.ts"
+import type { Durability } from "../describe.ts"
 import * as Ids from "../ids.ts"
+import { monotonicMillis } from "./away.ts"
 
 /** How many entries go in one call. */
 const atOnce = 200
 /** What follows from what was forwarded is forwarded too, this far; the rest when somebody maintains. */
 const steps = 4
+/** Milliseconds that whoever forwards waits for all of it: what is not done by then is tried again. */
+const patience = 2000
+/** Of a partition that took so long over what it did not take, nobody waits for the next try... */
+const slow = 1000
+/** ...until so long after. */
+const rest = 5000
 
 export type Outcomes = Map<JobRecord.JobId, JobStore.Enqueued>
 
 export class Forwarder {
   private readonly partitions: ReadonlyArray<Calls>
+  private readonly durability: Durability
+  private readonly notBefore: Array<number> = []
 
-  constructor(partitions: ReadonlyArray<Calls>) {
+  constructor(partitions: ReadonlyArray<Calls>, durability: Durability) {
     this.partitions = partitions
+    this.durability = durability
   }
 
   /** Answers what became of the records among it. What cannot be forwarded now stays, and is tried again. */
   readonly from = (source: number): Effect.Effect<Outcomes> => {
     const outcomes: Outcomes = new Map()
-    return Effect.as(this.walk(source, outcomes, steps), outcomes)
+    return Effect.as(Effect.timeoutOption(this.walk(source, outcomes, steps), patience), outcomes)
   }
 
   private walk(source: number, outcomes: Outcomes, left: number): Effect.Effect<void> {
@@ -42,6 +54,17 @@ export class Forwarder {
     )
   }
 
+  /** What is to survive a failover stays where it came from until a replica has it: sent again, it is waited for again. */
+  private receive(
+    target: number,
+    args: ReadonlyArray<string>
+  ): Effect.Effect<readonly [answers: string, follows: number], JobError.JobStoreError> {
+    const at = this.partitions[target]!
+    return this.durability === "replicated"
+      ? at.replicated("receive", args)
+      : at.call("forward", "receive", args)
+  }
+
   private hand(
     source: number,
     target: number,
@@ -50,8 +73,15 @@ export class Forwarder {
     left: number
   ): Effect.Effect<void, JobError.JobStoreError> {
     return Effect.gen({ self: this }, function*() {
-      const args = [String(source), ...entries]
-      const [answers, follows] = yield* this.partitions[target]!.call<[string, number]>("forward", "receive", args)
+      const begunAt = yield* monotonicMillis
+      if (begunAt < (this.notBefore[target] ?? -Infinity)) return
+      const [answers, follows] = yield* Effect.onExit(
+        this.receive(target, [String(source), ...entries]),
+        (exit) =>
+          Exit.isSuccess(exit) ? Effect.void : Effect.map(monotonicMillis, (now) => {
+            if (now - begunAt >= slow) this.notBefore[target] = now + rest
+          })
+      )
       answers.split(";").forEach((answer) => note(outcomes, answer))
       const last = entries.at(-1)!
       const more = yield* this.partitions[source]!.call<number>("forward", "sent", [

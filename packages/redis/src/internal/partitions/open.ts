@@ -61,7 +61,8 @@ export const storedCounts = (text: string | null): Counts => new Map(text === nu
 
 /**
  * Makes sure that everybody who opens a store chooses the same partitions. A queue's number may change while the store has no
- * record of it: a key would not find its records otherwise.
+ * record of it: a key would not find its records otherwise. And nothing is on its way from one partition to another: it would
+ * arrive by the old numbers, or never.
  */
 export const agree = (
   clients: ReadonlyArray<Calls>,
@@ -73,6 +74,15 @@ export const agree = (
     if (found === text || found === null && counts.size === 0) return
     const [home] = clients
     const before = storedCounts(found)
+    const sending = yield* Effect.forEach(clients, ({ key, send }) => send<number>("layer", "EXISTS", `${key}:to`))
+    if (sending.some((is) => Number(is) === 1)) {
+      return yield* incompatible(
+        `${
+          home!.key
+        } has other partitions than this program wants, and something is on its way between them: let a program ` +
+          "run that has the same, until it has arrived"
+      )
+    }
     for (const queue of new Set([...before.keys(), ...counts.keys()])) {
       const had = before.get(queue) ?? 1
       const has = counts.get(queue) ?? 1

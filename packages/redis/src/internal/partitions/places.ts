@@ -1,8 +1,8 @@
 /**
  * Where records lie, of those that this process has lately had to do with. What it does not know it asks every partition for,
- * once: a record never moves.
+ * once: a record never moves. Of what a worker holds nothing is forgotten: it could not be asked for while a partition is away.
  */
-import type { JobError, JobRecord } from "capstan"
+import type { JobError, JobRecord, JobStore } from "capstan"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,8 +12,17 @@ import { packId } from "../codec.ts"
 /** How many are remembered: more than a process holds, awaits and looks at within a moment. */
 const kept = 65_536
 
+/** Of one worker. */
+interface Held {
+  /** What it held at its last renewal, or had claimed since the one before: that may have been on its way to it still. */
+  readonly renewed: Map<string, number>
+  /** What it has claimed since. */
+  readonly claimed: Map<string, number>
+}
+
 export class Places {
   private readonly known = new Map<string, number>()
+  private readonly held = new Map<string, Held>()
   private readonly partitions: ReadonlyArray<Calls>
 
   constructor(partitions: ReadonlyArray<Calls>) {
@@ -21,7 +30,13 @@ export class Places {
   }
 
   of(id: JobRecord.JobId): number | undefined {
-    return this.known.get(id)
+    const at = this.known.get(id)
+    if (at !== undefined) return at
+    for (const { claimed, renewed } of this.held.values()) {
+      const at = claimed.get(id) ?? renewed.get(id)
+      if (at !== undefined) return at
+    }
+    return undefined
   }
 
   note(id: JobRecord.JobId, partition: number): void {
@@ -34,6 +49,30 @@ export class Places {
     this.known.set(id, partition)
   }
 
+  claimed(worker: string, id: JobRecord.JobId, partition: number): void {
+    this.note(id, partition)
+    const held = this.held.get(worker) ?? { renewed: new Map(), claimed: new Map() }
+    this.held.set(worker, held)
+    held.claimed.set(id, partition)
+  }
+
+  settled(worker: string, id: JobRecord.JobId): void {
+    const held = this.held.get(worker)
+    held?.claimed.delete(id)
+    held?.renewed.delete(id)
+  }
+
+  /** A worker says what it holds; without a lease that is nothing, and it leaves. */
+  renews(worker: string, lease: number, holding: ReadonlyArray<JobStore.AttemptRef>): void {
+    const renewed = new Map(this.held.get(worker)?.claimed)
+    for (const { id } of holding) {
+      const at = this.of(id)
+      if (at !== undefined) renewed.set(id, at)
+    }
+    if (lease === 0) this.held.delete(worker)
+    else this.held.set(worker, { renewed, claimed: new Map() })
+  }
+
   /**
    * Looks for those whose place is not known. Answers which are on their way, and from where; what no partition knows has no
    * place.
@@ -41,7 +80,7 @@ export class Places {
   find(
     ids: ReadonlyArray<JobRecord.JobId>
   ): Effect.Effect<ReadonlyMap<JobRecord.JobId, number>, JobError.JobStoreError> {
-    const unknown = ids.filter((id) => !this.known.has(id))
+    const unknown = ids.filter((id) => this.of(id) === undefined)
     if (unknown.length === 0) return Effect.succeed(none)
     const packed = unknown.map(packId)
     return Effect.flatMap(
@@ -63,9 +102,9 @@ export class Places {
             else if (answer === "sent") onTheirWay.set(unknown[i]!, at)
           })
         })
-        for (const id of onTheirWay.keys()) if (this.known.has(id)) onTheirWay.delete(id)
+        for (const id of onTheirWay.keys()) if (this.of(id) !== undefined) onTheirWay.delete(id)
         // Who is away only matters for what the others do not have.
-        return failure !== undefined && unknown.some((id) => !this.known.has(id) && !onTheirWay.has(id))
+        return failure !== undefined && unknown.some((id) => this.of(id) === undefined && !onTheirWay.has(id))
           ? Effect.failCause(failure)
           : Effect.succeed(onTheirWay)
       }

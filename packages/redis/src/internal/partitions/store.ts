@@ -52,7 +52,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
   )
   const partitions = Object.fromEntries(counts)
   const places = new Places(clients)
-  const forwarder = new Forwarder(clients)
+  const forwarder = new Forwarder(clients, settings.durability)
   const enqueuer = new Enqueuer(
     clients.length,
     counts,
@@ -79,8 +79,8 @@ export const makePartitioned = Effect.fnUntraced(function*(
       : { ...settlement, children: children.map((child, i) => enqueuer.route(child, theirs[i]!, at)) }
   }
 
-  const suspects = new Suspects(clients)
   const away = new Away()
+  const suspects = new Suspects(clients, away)
   const exchanger = new Exchanger(
     clients.length,
     counts,
@@ -97,7 +97,13 @@ export const makePartitioned = Effect.fnUntraced(function*(
           }
           settlements.push(routed)
         }
-        const reply = yield* stores[at]!.exchange({ ...request, settlements })
+        const reply = yield* away.ask(
+          at,
+          "exchange",
+          request.lease,
+          stores[at]!.exchange({ ...request, settlements })
+        )
+        // A partition that is slow to take something is no reason to leave out this one.
         yield* forwarding(at, reply.maintainIn)
         return reply
       }),
@@ -173,6 +179,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
         exchanger.serves(worker, queues, lease)
         const holding = [...request.holding, ...exchanger.keptFor(worker)]
         yield* places.find(holding.map(({ id }) => id))
+        places.renews(worker, lease, holding)
         const held = groupBy(holding, ({ id }) => Math.max(0, places.of(id) ?? nowhere))
         const exits = yield* Effect.forEach(
           stores,
@@ -206,11 +213,20 @@ export const makePartitioned = Effect.fnUntraced(function*(
         return { ...sum, lost, cancel }
       }),
 
+    // What an attempt says of itself may wait for a partition that is away; a step's handler waits for its value.
     write: (entries) =>
-      Effect.andThen(
-        places.find(entries.map(({ at }) => at.id)),
-        byPlace(entries, ({ at }) => at.id, (at, own) => stores[at]!.write(own))
-      ),
+      Effect.gen(function*() {
+        yield* places.find(entries.map(({ at }) => at.id))
+        const present = yield* away.present(clients.length)
+        return yield* byPlace(entries, ({ at }) => at.id, (at, own) => {
+          const written = away.ask(at, "write", 0, stores[at]!.write(own))
+          if (present.size === 0 || own.some(({ _tag }) => _tag === "Step")) return written
+          const unreached = Effect.succeed(own.map((): JobStore.Settled => "Unreached"))
+          return present.has(at)
+            ? Effect.catchIf(written, ({ isTransient }) => isTransient, () => unreached)
+            : unreached
+        })
+      }),
 
     results: (ids) =>
       Effect.flatMap(places.find(ids), (onTheirWay) =>

@@ -9,6 +9,7 @@ import type { JobRecord, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
 import type { Calls } from "../client.ts"
 import { packWorker } from "../codec.ts"
+import type { Away } from "./away.ts"
 
 interface Suspect {
   readonly id: JobRecord.JobId
@@ -19,9 +20,11 @@ interface Suspect {
 export class Suspects {
   private readonly held = new Map<string, Suspect>()
   private readonly partitions: ReadonlyArray<Calls>
+  private readonly away: Away
 
-  constructor(partitions: ReadonlyArray<Calls>) {
+  constructor(partitions: ReadonlyArray<Calls>, away: Away) {
     this.partitions = partitions
+    this.away = away
   }
 
   /** The partition that may give one out now: none but the one that has given one. */
@@ -56,13 +59,15 @@ export class Suspects {
   }
 
   private tell(worker: string, partition: number, isHeld: boolean): Effect.Effect<void> {
-    return Effect.forEach(
-      this.partitions,
-      (other, at) =>
-        at === partition
-          ? Effect.void
-          : Effect.ignore(other.call("spare", "spare", [packWorker(worker), isHeld ? "1" : ""])),
-      { concurrency: "unbounded", discard: true }
-    )
+    const args = [packWorker(worker), isHeld ? "1" : ""]
+    return Effect.flatMap(this.away.present(this.partitions.length), (present) =>
+      Effect.forEach(
+        this.partitions,
+        (other, at) =>
+          at === partition || !present.has(at)
+            ? Effect.void
+            : Effect.ignore(this.away.ask(at, "spare", 0, other.call("spare", "spare", args))),
+        { concurrency: "unbounded", discard: true }
+      ))
   }
 }
