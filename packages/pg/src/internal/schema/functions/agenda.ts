@@ -55,6 +55,8 @@ BEGIN
       ELSIF EXISTS (SELECT FROM ${s}.record WHERE id = a.id) THEN
         INSERT INTO ${s}.agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
       END IF;
+    ELSIF a.id IS NOT NULL AND a.frees AND a.key IS NOT NULL THEN
+      PERFORM ${s}.dependencies_ended(ARRAY[a.id], a.key::int, ARRAY[a.value], p_now);
     ELSIF a.id IS NOT NULL AND a.frees THEN
       -- Whoever found it locked left one of these.
       CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;

@@ -70,6 +70,8 @@ BEGIN
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
     IF NOT p_transaction THEN DELETE FROM ${s}.dependency WHERE child = p_id; END IF;
+    -- Whatever its retention, it is kept until it is forgotten: else its end would be told in a transaction.
+    r.retention := NULL;
     PERFORM ${s}.finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM ${s}.forget(p_id, p_now);
     IF v_awaited THEN PERFORM ${s}.dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
