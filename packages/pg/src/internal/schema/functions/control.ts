@@ -110,6 +110,41 @@ BEGIN
 END $$`
 
 /**
+ * Waits for the transactions of callers that have locked some records, before the first of them is changed: see
+ * `lock_all_resting`. Of those that have ended their rows too; where they run again, those of what lives again with them, and
+ * all their unique keys.
+ */
+export const lockForControl = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.lock_for_control(p_ids uuid[], p_action text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_ended uuid[];
+BEGIN
+  IF p_action <> 'Retry' AND cardinality(p_ids) <= 1 THEN RETURN; END IF;
+  PERFORM ${s}.lock_all_resting(p_ids);
+  v_ended := ARRAY(
+    SELECT g.id FROM unnest(p_ids) AS g(id) WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = g.id));
+  IF v_ended = '{}' THEN RETURN; END IF;
+  IF p_action = 'Retry' THEN
+    v_ended := ARRAY(
+      WITH RECURSIVE again AS (
+        SELECT id FROM unnest(v_ended) AS g(id)
+        UNION SELECT d.child FROM again a JOIN ${s}.dependency d ON d.parent = a.id JOIN ${s}.history h ON h.id = d.child
+          WHERE d.state IS NOT NULL AND d.on_failure < 3 AND h.state = 6 AND h.reason = 'DependencyFailed'
+      )
+      SELECT id FROM again
+      UNION SELECT d.child FROM again a JOIN ${s}.dependency d ON d.parent = a.id
+        WHERE d.state IS NOT NULL AND d.on_failure < 4);
+  END IF;
+  PERFORM FROM ${s}.history WHERE id = ANY (v_ended) ORDER BY id FOR UPDATE;
+  IF p_action <> 'Retry' THEN RETURN; END IF;
+  -- Of one that was free it has the key from here on as little as before: it does not live.
+  INSERT INTO ${s}.uniq AS q (tag, key, id)
+    SELECT DISTINCT ON (1, 2) tag, spec::json ->> 'uniqueKey', id FROM ${s}.history
+      WHERE id = ANY (v_ended) AND flags & 1 = 1 ORDER BY 1, 2
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
+END $$`
+
+/**
  * Asks for a running record to be cancelled, and says whether nobody has before: NULL when a transaction that is not over has. That
  * one is waited for no longer than a moment, for whoever asks may have the record locked, which its settlement needs.
  */
