@@ -134,7 +134,8 @@ const ofOthers = ({ relay }: Options): string =>
  * is logged once, and holds up nobody; see `waiting`.
  *
  * A store that is set up wrongly fails over every record: a right is missing, or a password or a schema is another. So one over which
- * it fails is only refused when it has taken another one in the same step; else all stay, and the relay goes on trying.
+ * it fails is only refused when it fails over it once more after it has taken another one in the same step; else all stay, and the
+ * relay goes on trying.
  *
  * **Example**
  *
@@ -180,12 +181,11 @@ export const handOver = (
     const target = yield* JobStore.JobStore
     const { batch, lease } = settingsOf(options)
     const { schema: s } = client
-    const take = (order: "ASC" | "DESC", count: number) =>
+    const take = (place: keyof typeof places, count: number) =>
       client.call<Taken>(
         "relay",
         `WITH few AS (
-          SELECT num FROM ${s}.outbox WHERE relay = $1 AND refused IS NULL AND taken_until <= ${s}.clock()
-          ORDER BY num ${order} LIMIT $2::int FOR UPDATE SKIP LOCKED
+          SELECT num FROM ${s}.outbox WHERE ${isFree(s)} ${places[place](s)} LIMIT $2::int FOR UPDATE SKIP LOCKED
         ), took AS (
           UPDATE ${s}.outbox o SET taken_until = ${s}.clock() + $3::float8::bigint FROM few WHERE o.num = few.num
           RETURNING o.num, o.at, o.record
@@ -229,19 +229,33 @@ export const handOver = (
     const orRelease = <A>(some: ReadonlyArray<Taken>, step: Effect.Effect<A, JobError.JobStoreError>) =>
       Effect.tapError(step, () => Effect.ignore(release(some)))
 
-    const taken = yield* take("ASC", batch)
-    /** Whether it takes the newest, where it has failed over all others. */
-    const isSound = Effect.gen(function*() {
-      const newest = yield* take("DESC", 1)
-      if (newest.length === 0) return false
-      const failed = yield* orRelease(newest, send(newest))
-      if (failed.length > 0) yield* release(newest)
-      return failed.length === 0
-    })
+    const taken = yield* take("oldest", batch)
+    /** Whether it takes one of these, where it has failed over all others: each is held until the next has been tried. */
+    const takesOneOf = (
+      place: keyof typeof places,
+      ...more: ReadonlyArray<keyof typeof places>
+    ): Effect.Effect<boolean, JobError.JobStoreError> =>
+      Effect.gen(function*() {
+        const some = yield* take(place, 1)
+        if (some.length === 0) return false
+        return yield* orRelease(
+          some,
+          Effect.gen(function*() {
+            const failed = yield* send(some)
+            if (failed.length === 0) return true
+            const [next, ...rest] = more
+            const isSound = next !== undefined && (yield* takesOneOf(next, ...rest))
+            yield* release(some)
+            return isSound
+          })
+        )
+      })
     const step = Effect.gen(function*() {
       const failed = yield* send(taken)
-      if (failed.length === taken.length && !(yield* isSound)) return yield* failed[0]!.error
-      yield* Effect.forEach(failed, ({ error, one }) => refuse(one, error.message), { discard: true })
+      if (failed.length === taken.length && !(yield* takesOneOf("newest", "any"))) return yield* failed[0]!.error
+      // It takes some by now, and may have been mended since it failed over these.
+      const again = yield* apart(failed.map(({ one }) => one))
+      yield* Effect.forEach(again, ({ error, one }) => refuse(one, error.message), { discard: true })
     })
     if (taken.length > 0) yield* orRelease(taken, step)
     return taken.length
@@ -271,6 +285,18 @@ export const waiting = (
       ),
       ([row]) => row!
     ))
+
+/** What no relay holds of those that are for this one. */
+const isFree = (s: string) => `relay = $1 AND refused IS NULL AND taken_until <= ${s}.clock()`
+
+/** Any: from a place by chance on, so that each has its turn in the end, however many are refused around it. */
+const places = {
+  oldest: () => "ORDER BY num",
+  newest: () => "ORDER BY num DESC",
+  any: (s: string) =>
+    `AND num >= (SELECT min(num) + floor(random() * (max(num) - min(num) + 1))::bigint
+        FROM ${s}.outbox WHERE ${isFree(s)}) ORDER BY num`
+}
 
 /** Why the other store has not stored it, by what it answers of the record with an id. */
 const refusals: { readonly [outcome in JobStore.Enqueued["outcome"]]?: (id: string) => string } = {

@@ -77,6 +77,45 @@ describe("a flow in the caller's transaction", () => {
       assert.strictEqual((yield* Suite.claimOne("w", "other")).id, record.id)
     }))
 
+  fact(
+    "tells what waits for a record how that was cancelled in it, also where nothing of it is kept",
+    (one) =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const none = { age: 0, count: Infinity }
+        const a = yield* Suite.enqueue({ retention: { completed: none, cancelled: none, dead: none } })
+        const goesOn = (given: Partial<JobStore.NewRecord> = {}) =>
+          Suite.record({ dependencies: [{ name: "a", id: a.id, onFailure: "continue" }], ...given })
+        const [before, within] = [goesOn(), goesOn({ queue: "other" })]
+        yield* store.enqueue({ records: [before] })
+        yield* one.sql.withTransaction(Effect.gen(function*() {
+          yield* store.enqueue({ records: [within] })
+          yield* Suite.control({ _tag: "Cancel", reason: "no more" }, a.id)
+        }))
+        yield* Suite.exchange("w")
+        for (const { id, queue } of [before, within]) {
+          assert.strictEqual((yield* Suite.claimOne("w", queue)).id, id)
+          const { dependencies: [found] } = yield* store.dependencies({ id, limit: 10, cursor: undefined })
+          assert.strictEqual(found?.answer._tag === "Cancelled" ? found.answer.reason : found?.answer._tag, "no more")
+        }
+      })
+  )
+
+  fact(
+    "says of a record that is deleted in it that it is gone, whatever is kept of it",
+    (one) =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const none = { age: 0, count: Infinity }
+        const a = yield* Suite.enqueue({ retention: { completed: none, cancelled: none, dead: none } })
+        const { id } = yield* Suite.enqueue({ dependencies: [{ name: "a", id: a.id, onFailure: "continue" }] })
+        yield* one.sql.withTransaction(Suite.control({ _tag: "Delete" }, a.id))
+        assert.strictEqual((yield* Suite.claimOne("w")).id, id)
+        const { dependencies: [found] } = yield* store.dependencies({ id, limit: 10, cursor: undefined })
+        assert.strictEqual(found?.answer._tag, "NotFound")
+      })
+  )
+
   fact("whose retry is rolled back is as it was", ({ sql }) =>
     Effect.gen(function*() {
       const a = yield* Suite.enqueue()

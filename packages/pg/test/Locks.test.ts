@@ -908,35 +908,44 @@ describe("a signal in an open transaction holds up nobody", () => {
   })
 })
 
+/** A transaction that does something and is then open for as long as the effect runs. */
+const whileOpen = <A, E>(
+  caller: Side,
+  hold: (caller: Side) => Effect.Effect<unknown, unknown>,
+  use: Effect.Effect<A, E>
+) =>
+  Effect.gen(function*() {
+    const held = yield* Deferred.make<void>()
+    const over = yield* Deferred.make<void>()
+    const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
+      hold(caller).pipe(
+        Effect.andThen(Deferred.succeed(held, undefined)),
+        Effect.andThen(Deferred.await(over))
+      )
+    ))
+    yield* Deferred.await(held)
+    const used = yield* Effect.ensuring(use, Deferred.succeed(over, undefined))
+    yield* Fiber.join(transaction)
+    return used
+  })
+
+/** Until a call of this verb waits for a lock. */
+const waitsIn = (worker: Side, verb: string) =>
+  Harness.until(
+    "a statement that waits for a lock",
+    Effect.map(
+      worker.sql.unsafe(
+        `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%${schema}%.${verb}%'`
+      ),
+      (rows) => rows.length > 0
+    )
+  )
+
 describe("an enqueue that waits for another transaction's key", () => {
   /** A transaction that holds a unique and an idempotency key, for as long as the effect runs. */
   const whileHeld = <A, E>(caller: Side, use: Effect.Effect<A, E>) =>
-    Effect.gen(function*() {
-      const held = yield* Deferred.make<void>()
-      const over = yield* Deferred.make<void>()
-      const transaction = yield* Effect.forkChild(caller.sql.withTransaction(
-        enqueue(caller, { ...unique("u"), idempotencyKey: "i" }).pipe(
-          Effect.andThen(Deferred.succeed(held, undefined)),
-          Effect.andThen(Deferred.await(over))
-        )
-      ))
-      yield* Deferred.await(held)
-      const used = yield* use
-      yield* Deferred.succeed(over, undefined)
-      yield* Fiber.join(transaction)
-      return used
-    })
-
-  const waits = (worker: Side) =>
-    Harness.until(
-      "a statement that waits for a lock",
-      Effect.map(
-        worker.sql.unsafe(
-          `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%${schema}%.enqueue_each%'`
-        ),
-        (rows) => rows.length > 0
-      )
-    )
+    whileOpen(caller, (caller) => enqueue(caller, { ...unique("u"), idempotencyKey: "i" }), use)
+  const waits = (worker: Side) => waitsIn(worker, "enqueue_each")
 
   it.live("has locked nothing that a settlement needs, whatever comes before it in its batch", () =>
     Effect.gen(function*() {
@@ -965,6 +974,80 @@ describe("an enqueue that waits for another transaction's key", () => {
       assert.deepStrictEqual(outcomes, ["Inserted", "Inserted", "Inserted", "Existing", "Existing"])
       yield* Harness.assertSound(worker)
     }))
+
+  interface Change {
+    readonly given: (parent: JobRecord.JobId) => Partial<JobStore.NewRecord>
+    readonly stores: (id: JobRecord.JobId) => Partial<JobStore.NewRecord>
+  }
+  /** What a batch changes beside what it stores. */
+  const changes: Readonly<Record<string, Change>> = {
+    "would replace": { given: () => unique("u"), stores: () => unique("u", "replace") },
+    "would put off": { given: () => unique("u"), stores: () => ({ ...unique("u", "reschedule"), delay: 60_000 }) },
+    "is to wait for another one": { given: after, stores: (id) => ({ dependents: [{ id, name: "d" }] }) }
+  }
+  for (const [what, { given, stores }] of Object.entries(changes)) {
+    it.live(`nor where the record is locked that it ${what}`, () =>
+      Effect.gen(function*() {
+        const { caller, worker } = yield* sides
+        yield* Harness.empty(caller)
+        const key = yield* running(worker, keyed("k"))
+        const parent = yield* running(worker, {})
+        const { id } = yield* enqueue(worker, {
+          queue: "other",
+          ...given((yield* enqueue(worker, { delay: 60_000 })).id)
+        })
+        const batch = yield* whileOpen(
+          caller,
+          (caller) => control(caller, { _tag: "Reprioritise", priority: 1 }, id),
+          Effect.gen(function*() {
+            const records = [keyed("k"), after(parent.id), { queue: "other", ...stores(id) }].map(Harness.record)
+            const batch = yield* Effect.forkChild(caller.store.enqueue({ records }))
+            yield* waits(worker)
+            for (const at of [key, parent]) yield* done(worker, at)
+            yield* goesOn(worker)
+            return batch
+          })
+        )
+        yield* Fiber.join(batch)
+        yield* Harness.assertSound(worker)
+      }))
+  }
+
+  /** What a transaction has of what an event does last, and of what is stored with it. */
+  const ofEvents: Readonly<
+    Record<string, (caller: Side, listens: JobRecord.JobId) => Effect.Effect<unknown, unknown>>
+  > = {
+    "cancels a record which is locked": (caller, listens) =>
+      control(caller, { _tag: "Reprioritise", priority: 1 }, listens),
+    "is told to a record whose key is held": (caller) => enqueue(caller, { ...unique("u"), queue: "other" })
+  }
+  for (const [what, hold] of Object.entries(ofEvents)) {
+    it.live(`nor where an event cancels others and ${what}`, () =>
+      Effect.gen(function*() {
+        const { caller, worker } = yield* sides
+        yield* Harness.empty(caller)
+        const key = yield* running(worker, keyed("k", 2))
+        const [first, last] = [Harness.newId(), Harness.newId()].toSorted() as [JobRecord.JobId, JobRecord.JobId]
+        yield* enqueue(worker, { id: first, cancelOn: ["on"], ...keyed("k", 2) })
+        yield* enqueue(worker, { id: last, cancelOn: ["on"] })
+        const event = yield* whileOpen(
+          caller,
+          (caller) => hold(caller, last),
+          Effect.gen(function*() {
+            const records = [Harness.record({ ...unique("u"), queue: "other" })]
+            const event = yield* Effect.forkChild(
+              caller.store.enqueue({ records, cancels: [{ on: "on", reason: "r" }] })
+            )
+            yield* waits(worker)
+            yield* done(worker, key)
+            return event
+          })
+        )
+        yield* Fiber.join(event)
+        for (const id of [first, last]) yield* isState(worker, id, "cancelled")
+        yield* Harness.assertSound(worker)
+      }))
+  }
 
   it.live("holds up no other enqueue of its process", () =>
     Effect.gen(function*() {
@@ -999,6 +1082,121 @@ describe("an enqueue that waits for another transaction's key", () => {
         const inserted = answers.flat().filter(({ outcome }) => outcome === "Inserted")
         assert.strictEqual(inserted.length, round === 0 ? 200 : 0)
       }
+    }))
+})
+
+describe("a control call over many records that waits for a transaction", () => {
+  /** In the order in which they are changed. */
+  const ids = () =>
+    Array.from({ length: 3 }, Harness.newId).toSorted() as [JobRecord.JobId, JobRecord.JobId, JobRecord.JobId]
+
+  it.live("has locked no record that runs, and no key", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      const [runs, keeps, locked] = ids()
+      const key = yield* running(worker, keyed("k", 2))
+      const at = yield* running(worker, { id: runs })
+      yield* enqueue(worker, { id: keeps, ...keyed("k", 2) })
+      yield* enqueue(worker, { id: locked })
+      const cancels = yield* whileOpen(
+        caller,
+        (caller) => control(caller, { _tag: "Reprioritise", priority: 1 }, locked),
+        Effect.gen(function*() {
+          const cancels = yield* Effect.forkChild(control(caller, cancel, runs, keeps, locked))
+          yield* waitsIn(worker, "control_one")
+          for (const each of [key, at]) yield* done(worker, each)
+          yield* goesOn(worker)
+          return cancels
+        })
+      )
+      const answers = yield* Fiber.join(cancels)
+      assert.deepStrictEqual(answers, ["Unchanged", "Changed", "Changed"])
+      yield* Harness.assertSound(worker)
+    }))
+
+  /** What a transaction does to the last one of some that are dead, or to what begins again with it. */
+  const holds: Readonly<
+    Record<string, {
+      readonly given: Partial<JobStore.NewRecord>
+      readonly dependent?: Partial<JobStore.NewRecord>
+      readonly hold: (caller: Side, id: JobRecord.JobId, dependent: JobRecord.JobId) => Effect.Effect<unknown, unknown>
+    }>
+  > = {
+    "retries the last one too": { given: {}, hold: (caller, id) => control(caller, { _tag: "Retry" }, id) },
+    "has the unique key of the last one": {
+      given: unique("u"),
+      hold: (caller) => enqueue(caller, unique("u"))
+    },
+    "deletes what lives again with the last one": {
+      given: {},
+      dependent: {},
+      hold: (caller, _, dependent) => control(caller, { _tag: "Delete" }, dependent)
+    },
+    "has the unique key of what lives again with the last one": {
+      given: {},
+      dependent: unique("u"),
+      hold: (caller) => enqueue(caller, unique("u"))
+    }
+  }
+  for (const [what, { dependent, given, hold }] of Object.entries(holds)) {
+    it.live(`has locked no key when it retries records and the transaction ${what}`, () =>
+      Effect.gen(function*() {
+        const { caller, worker } = yield* sides
+        yield* Harness.empty(caller)
+        const [first, last, third] = ids()
+        for (const record of [{ id: first, ...keyed("k", 2) }, { id: last, ...given }]) {
+          const at = yield* running(worker, record)
+          if (record.id === last && dependent !== undefined) {
+            yield* enqueue(worker, { id: third, ...after(last), ...dependent })
+          }
+          yield* done(worker, at, { _tag: "Dead", reason: "Failed" })
+        }
+        yield* Harness.quiet(worker)
+        const key = yield* running(worker, keyed("k", 2))
+        const retries = yield* whileOpen(
+          caller,
+          (caller) => hold(caller, last, third),
+          Effect.gen(function*() {
+            const retries = yield* Effect.forkChild(control(caller, { _tag: "Retry" }, first, last))
+            yield* waitsIn(worker, "control_one")
+            yield* done(worker, key)
+            yield* goesOn(worker)
+            return retries
+          })
+        )
+        assert.strictEqual((yield* Fiber.join(retries))[0], "Changed")
+        yield* Harness.assertSound(worker)
+      }))
+  }
+})
+
+describe("a tick that cancels the record of the tick before, which a transaction has locked", () => {
+  it.live("waits for nobody, and the record is cancelled afterwards", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      yield* worker.store.putSchedule({ name: "s", revision: 0, row: { nextAt: 1, body: "{}" } })
+      const [before, next] = [Harness.record(), Harness.record()]
+      const tick = (record: JobStore.NewRecord, revision: number) =>
+        worker.store.tick({
+          name: "s",
+          revision,
+          at: revision,
+          overlap: "cancelPrevious",
+          ticks: [{ at: revision, dueAt: revision, record }],
+          next: { nextAt: revision + 1 }
+        })
+      yield* tick(before, 1)
+      yield* whileOpen(
+        caller,
+        (caller) => control(caller, { _tag: "Reprioritise", priority: 1 }, before.id),
+        Effect.map(tick(next, 2), (reply) => assert.deepStrictEqual(reply?.outcomes.map(({ id }) => id), [next.id]))
+      )
+      yield* Harness.quiet(worker)
+      yield* isState(worker, before.id, "cancelled")
+      yield* isState(worker, next.id, "ready")
+      yield* Harness.assertSound(worker)
     }))
 })
 

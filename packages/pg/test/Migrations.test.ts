@@ -248,6 +248,51 @@ describe("the way from release 0.1.0", () => {
     }))
 })
 
+describe("texts that Postgres cannot read", () => {
+  it.live("are mended, and what has some goes on while history is read, into which it may go", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const schema = newSchema()
+      const side = yield* Harness.open(schema)
+      yield* Harness.enqueue(side)
+      yield* Harness.settle(side, yield* Harness.claimOne(side))
+      for (let i = 0; i < 2; i++) yield* Harness.enqueue(side)
+      const spec = `{"tags":["a\\u0000b"]}`
+      for (const table of ["record", "history"]) {
+        yield* side.sql.unsafe(`UPDATE ${schema}.${table} SET spec = $1`, [spec])
+      }
+      const held = yield* Deferred.make<void>()
+      const over = yield* Deferred.make<void>()
+      const holds = yield* Effect.forkChild(side.sql.withTransaction(
+        Effect.andThen(
+          side.sql.unsafe(`SELECT FROM ${schema}.history FOR UPDATE`),
+          Effect.andThen(Deferred.succeed(held, undefined), Deferred.await(over))
+        )
+      ))
+      yield* Deferred.await(held)
+      const { statements } = migrations.find(({ name }) => name === "texts")!
+      const mends = yield* Effect.forkChild(side.sql.withTransaction(
+        Effect.forEach(statements({ schema, channel: "none" }), (statement) => side.sql.unsafe(statement).unprepared)
+      ))
+      yield* Effect.gen(function*() {
+        yield* Harness.until(
+          "a step that waits for a row of history",
+          Effect.map(
+            side.sql.unsafe("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1", [
+              `%${schema}.history%`
+            ]),
+            (rows) => rows.length > 0
+          )
+        )
+        assert.strictEqual(yield* Harness.settle(side, yield* Harness.claimOne(side)), "Done")
+      }).pipe(Effect.ensuring(Deferred.succeed(over, undefined)))
+      yield* Effect.andThen(Fiber.join(holds), Fiber.join(mends))
+      const read = yield* side.sql.unsafe<{ tag: string }>(
+        `SELECT spec::json -> 'tags' ->> 0 AS tag FROM ${schema}.history UNION ALL SELECT spec::json -> 'tags' ->> 0 FROM ${schema}.record`
+      )
+      assert.deepStrictEqual(read.map(({ tag }) => tag), Array.from({ length: 3 }, () => "a\u001a0000b"))
+    })))
+})
+
 describe("the script from a version", () => {
   const all = Array.from({ length: latest }, (_, i) => i + 1)
 

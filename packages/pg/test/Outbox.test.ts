@@ -211,6 +211,45 @@ describe("the outbox", () => {
       })
   )
 
+  fact("refuses nothing of what fails before the other store is mended, within a step", () =>
+    Effect.gen(function*() {
+      const { answers, store } = yield* other
+      // All at once and each for itself: mended after the first ones, or before it is asked whether it takes any.
+      for (const [count, batch, failing] of [[4, 100, 3], [3, 2, 3]] as const) {
+        answers.length = 0
+        const orders = Array.from({ length: count }, (_, i) => 30 + 10 * batch + i)
+        const ids = yield* Effect.forEach(orders, (order) => Effect.map(Ship.enqueue({ order }), ({ id }) => id))
+        let asked = 0
+        const mended: JobStore.Shape = {
+          ...store,
+          enqueue: (request) => ++asked <= failing ? broken(request) : store.enqueue(request)
+        }
+        yield* Effect.provide(handOver(mended, { batch }), Logger.layer([]))
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 0, refused: 0 })
+        assert.deepStrictEqual(answers.map(({ id }) => id).toSorted(), ids.toSorted())
+      }
+    }))
+
+  fact(
+    "hands over what lies between records that the other store refuses, the oldest and the newest",
+    () =>
+      Effect.gen(function*() {
+        const { answers, store } = yield* other
+        const [, good] = yield* Effect.forEach([26, 27, 28], (order) => Ship.enqueue({ order }))
+        const picky: JobStore.Shape = {
+          ...store,
+          enqueue: (request) =>
+            request.records.some(({ payload }) => payload !== `{"order":27}`) ? broken(request) : store.enqueue(request)
+        }
+        yield* Effect.provide(handOver(picky, { batch: 1 }), Logger.layer([]))
+        assert.deepStrictEqual(answers.map(({ id }) => id), [good!.id])
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 1, refused: 1 })
+        // Alone it may be as well that the store is broken.
+        yield* Effect.flip(handOver(picky, { batch: 1 }))
+        assert.deepInclude(yield* PgOutbox.waiting(here), { waiting: 1, refused: 1 })
+      })
+  )
+
   fact("hands over again what was refused, when an operator says so", () =>
     Effect.gen(function*() {
       const sql = yield* PgClient.PgClient

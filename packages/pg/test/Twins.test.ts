@@ -531,6 +531,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
+      "flow: with continue a record finds how another one ended",
       "flow: what lives again is not undone",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",
@@ -558,6 +559,14 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "flow: with cancelSiblings"
     ]
+  },
+  "siblings that go on where nothing is kept of what waited for them": {
+    changes: [["IF ${s}.keeps(c.retention, 6) THEN", "IF true THEN"]],
+    red: ["flow: with cancelSiblings they are cancelled also where nothing is kept"]
+  },
+  "an end of which nothing is kept, and nothing is told": {
+    changes: [["ARRAY[a.id], a.key::int, ARRAY[a.value], p_now", "ARRAY[a.id], 0, ARRAY[a.value], p_now"]],
+    red: ["flow: with continue a record finds how another one ended"]
   },
   "a completion that is not known when it is sent again as something else": {
     changes: [["IF v_other = 'LeaseLost' AND EXISTS", "IF false AND EXISTS"]],

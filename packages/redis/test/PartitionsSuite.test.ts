@@ -44,6 +44,10 @@ const within: Readonly<Record<string, string>> = {
   "keys of a limit that only an enqueuer has told of take turns, and its records carry all else": "order",
   "flow: with cancelSiblings what a record waits for beside the failed one is cancelled":
     "a policy that holds within one: CrossPartition",
+  "flow: with cancelSiblings they are cancelled also where nothing is kept of what waited for them, by an exchange":
+    "a policy that holds within one: CrossPartition",
+  "flow: with cancelSiblings they are cancelled also where nothing is kept of what waited for them, by maintain":
+    "a policy that holds within one: CrossPartition",
   "flow: what lives again is not undone by what its death had left to do":
     "a policy that holds within one: CrossPartition",
   "flow: a record may be added to what another one waits for, until that one has begun":

@@ -321,6 +321,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record whose dependency fails",
       "flow: a record that is dead because",
       "flow: with cancelSiblings",
+      "flow: with continue a record finds how another one ended",
       "flow: what lives again is not undone",
       "flow: a dependency that is deleted",
       "flow: a failed record that is retried",

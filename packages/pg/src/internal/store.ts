@@ -159,7 +159,8 @@ export const make = Effect.fnUntraced(function*(
                WHEN u.n <= $11::int THEN ${s}.control_one(u.id, $2, $3, $4, $5::int, $6::text::jsonb, coalesce($7::float8::bigint,
                  ${s}.clock() + $8::float8::bigint), $9::int, ${s}.clock(), $10)
                WHEN NOT ${s}.is_stored(u.id, true, ${s}.clock()) THEN 'NotFound' END AS outcome
-             FROM unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
+             FROM ${inTransaction ? "" : `${s}.lock_for_control(($1::uuid[])[:$11::int], $2), `}
+               unnest($1::uuid[]) WITH ORDINALITY AS u(id, n) ORDER BY u.n`,
             [uuids([...ids, ...missing]), ...actionParams(action), inTransaction, ids.length]
           )
           return {

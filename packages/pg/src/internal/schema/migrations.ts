@@ -73,6 +73,7 @@ const entries = [
   "write_entries",
   "maintain",
   "control_one",
+  "lock_for_control",
   "signal",
   "put_schedule",
   "tick",

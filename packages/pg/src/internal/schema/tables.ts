@@ -276,8 +276,9 @@ export const tables = (s: string): ReadonlyArray<string> => [
   )`,
   // What a caller's transaction left for the first exchange after its commit, which may take the locks that it must not,
   // and what a settlement found locked by one: a record to look at, or (frees) that may go on, or (value alone) whose siblings
-  // are to be cancelled; a key with slots to give back or out; a signal; a record to store once its key is free; a record to cancel (id, a
-  // reason in value, and a key that is none).
+  // are to be cancelled; how a record has ended of which nothing is kept (id, frees, the state in key, and in value what its
+  // edges keep); a key with slots to give back or out; a signal; a record to store once its key is free; a record to cancel
+  // (id, a reason in value, and a key that is none).
   `CREATE TABLE ${s}.agenda (
     num bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at bigint NOT NULL DEFAULT 0,

@@ -54,6 +54,9 @@ const inputsOf = (id: JobRecord.JobId, limit = 100) =>
     return found.toSorted(([a], [b]) => a < b ? -1 : 1)
   })
 
+const none: JobRecord.Keep = { age: 0, count: Infinity }
+const unkept = { completed: none, cancelled: none, dead: none }
+
 const blockedOn = (id: JobRecord.JobId) => Effect.map(H.get(id), ({ blocked }) => blocked?.reason)
 
 export const flowFacts: ReadonlyArray<H.Fact> = [
@@ -81,6 +84,30 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual((yield* H.exchange("v")).cancel.map(({ id }) => id), [running.id])
     assert.strictEqual(yield* H.stateOf(apart.id), "ready")
   }),
+  ...(["an exchange", "maintain"] as const).map((call) =>
+    fact(
+      `flow: with cancelSiblings they are cancelled also where nothing is kept of what waited for them, by ${call}`,
+      function*() {
+        const isExchange = call === "an exchange"
+        const a = yield* H.enqueue(isExchange ? {} : { startBefore: 1000 })
+        const b = yield* H.enqueue({ queue: "later" })
+        const c = yield* H.enqueue({ queue: "other" })
+        const running = yield* H.claimOne("v", "other")
+        const { id } = yield* after({ a: a.id, b: b.id, c: c.id }, "cancelSiblings", { retention: unkept })
+        if (isExchange) {
+          yield* end(a.id, H.dead)
+        } else {
+          yield* H.advance(1000)
+          yield* H.maintain
+        }
+        for (let i = 0; i < 3; i++) yield* H.exchange("x")
+        assert.deepStrictEqual([yield* H.stateOf(a.id), yield* H.stateOf(b.id)], ["dead", "cancelled"])
+        assert.deepStrictEqual((yield* H.exchange("v")).cancel.map(({ id }) => id), [running.id])
+        yield* H.maintainAll
+        assert.isFalse(yield* H.exists(id))
+      }
+    )
+  ),
   fact("flow: what lives again is not undone by what its death had left to do", function*() {
     const a = yield* H.enqueue()
     const b = yield* H.enqueue({ queue: "later" })
@@ -116,6 +143,19 @@ export const flowFacts: ReadonlyArray<H.Fact> = [
       ])
     }
   ),
+  fact("flow: with continue a record finds how another one ended of which nothing is kept", function*() {
+    const a = yield* H.enqueue()
+    const b = yield* after({ a: a.id }, "fail", { retention: unkept })
+    const d = yield* H.enqueue({ queue: "later", retention: unkept })
+    const { id } = yield* after({ b: b.id, d: d.id }, "continue")
+    yield* end(a.id, H.dead)
+    for (let i = 0; i < 3; i++) yield* H.exchange("x")
+    yield* H.maintainAll
+    assert.deepStrictEqual([yield* H.exists(b.id), yield* blockedOn(id)], [false, "Dependencies"])
+    yield* H.control({ _tag: "Cancel", reason: "no more" }, d.id)
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+    assert.deepStrictEqual(yield* inputsOf(id), [["b", "Dead", undefined], ["d", "Cancelled", "no more"]])
+  }),
   fact("flow: who waits for nobody, and who is not there, has no dependencies", function*() {
     const { id } = yield* H.enqueue()
     assert.deepStrictEqual([yield* inputsOf(id), yield* inputsOf(H.newId())], [[], []])

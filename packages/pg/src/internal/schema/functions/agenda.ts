@@ -26,6 +26,31 @@ EXCEPTION WHEN SQLSTATE 'CAP02' THEN
   RETURN NULL;
 END $$`
 
+/**
+ * Locks those of some records that do not run, in one order for everybody. A call that changes many waits here for callers'
+ * transactions, while it holds nothing that a claim or a settlement needs; what it locks from then on it has for a moment.
+ *
+ * By one statement where all can be had; else one after the other, none out of its turn.
+ */
+export const lockAllResting = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.lock_all_resting(p_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_ids uuid[] := ARRAY(SELECT id FROM ${s}.record WHERE id = ANY (p_ids) AND state <> 1 ORDER BY id);
+  v_id uuid;
+  v_locked int;
+BEGIN
+  BEGIN
+    PERFORM FROM ${s}.record WHERE id = ANY (v_ids) AND state <> 1 FOR UPDATE SKIP LOCKED;
+    GET DIAGNOSTICS v_locked = ROW_COUNT;
+    IF v_locked = cardinality(v_ids) THEN RETURN; END IF;
+    RAISE EXCEPTION USING ERRCODE = 'CAP02';
+  EXCEPTION WHEN SQLSTATE 'CAP02' THEN NULL;
+  END;
+  FOREACH v_id IN ARRAY v_ids LOOP
+    PERFORM ${s}.lock_resting(v_id, false);
+  END LOOP;
+END $$`
+
 /** Leaves a record, or a key, to be looked at after a fifth of a second: whoever has it locked may be done by then. */
 export const lookAgain = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.look_again(p_id uuid, p_key text, p_now bigint) RETURNS void LANGUAGE sql AS $$
@@ -55,18 +80,15 @@ BEGIN
       ELSIF EXISTS (SELECT FROM ${s}.record WHERE id = a.id) THEN
         INSERT INTO ${s}.agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
       END IF;
+    ELSIF a.id IS NOT NULL AND a.frees AND a.key IS NOT NULL THEN
+      PERFORM ${s}.dependencies_ended(ARRAY[a.id], a.key::int, ARRAY[a.value], p_now);
     ELSIF a.id IS NOT NULL AND a.frees THEN
       -- Whoever found it locked left one of these.
       CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
       v_seen := v_seen || a.id;
       PERFORM ${s}.advance(a.id, p_now, a.value IS NOT NULL);
     ELSIF a.id IS NOT NULL AND a.key IS NOT NULL THEN
-      PERFORM FROM ${s}.record WHERE id = a.id FOR UPDATE SKIP LOCKED;
-      IF FOUND THEN
-        PERFORM ${s}.control_one(a.id, 'Cancel', a.value, NULL, NULL, NULL, NULL, NULL, p_now, false);
-      ELSIF EXISTS (SELECT FROM ${s}.record WHERE id = a.id) THEN
-        INSERT INTO ${s}.agenda (id, key, value, at) VALUES (a.id, a.key, a.value, p_now + 200);
-      END IF;
+      PERFORM ${s}.cancel_or_defer(a.id, a.value, p_now);
     ELSIF a.value IS NOT NULL THEN
       IF ${s}.cancel_siblings(a.id, a.value, p_now) THEN
         INSERT INTO ${s}.agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);
@@ -150,6 +172,23 @@ BEGIN
     PERFORM ${s}.look_again(p_id, NULL, p_now);
     PERFORM ${s}.wake(r.queue, p_now, 1);
   END IF;
+END $$`
+
+/** Cancels a record, or leaves it to the agenda while a transaction has it locked. */
+export const cancelOrDefer = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.cancel_or_defer(p_id uuid, p_reason text, p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_queue text;
+BEGIN
+  PERFORM FROM ${s}.record WHERE id = p_id FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    PERFORM ${s}.control_one(p_id, 'Cancel', p_reason, NULL, NULL, NULL, NULL, NULL, p_now, false);
+    RETURN;
+  END IF;
+  SELECT queue INTO v_queue FROM ${s}.record WHERE id = p_id;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO ${s}.agenda (id, key, value, at) VALUES (p_id, '', p_reason, p_now + 200);
+  PERFORM ${s}.wake(v_queue, p_now, 1);
 END $$`
 
 /** Whether a record of this id lives, or will once it has been stored. */

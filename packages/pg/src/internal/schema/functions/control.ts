@@ -70,6 +70,8 @@ BEGIN
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
     IF NOT p_transaction THEN DELETE FROM ${s}.dependency WHERE child = p_id; END IF;
+    -- Whatever its retention, it is kept until it is forgotten: else its end would be told in a transaction.
+    r.retention := NULL;
     PERFORM ${s}.finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM ${s}.forget(p_id, p_now);
     IF v_awaited THEN PERFORM ${s}.dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
@@ -105,6 +107,41 @@ BEGIN
     IF p_transaction AND r.state = 0 THEN PERFORM ${s}.wake(r.queue, -1, 1); END IF;
   END CASE;
   RETURN 'Changed';
+END $$`
+
+/**
+ * Waits for the transactions of callers that have locked some records, before the first of them is changed: see
+ * `lock_all_resting`. Of those that have ended their rows too; where they run again, those of what lives again with them, and
+ * all their unique keys.
+ */
+export const lockForControl = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.lock_for_control(p_ids uuid[], p_action text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_ended uuid[];
+BEGIN
+  IF p_action <> 'Retry' AND cardinality(p_ids) <= 1 THEN RETURN; END IF;
+  PERFORM ${s}.lock_all_resting(p_ids);
+  v_ended := ARRAY(
+    SELECT g.id FROM unnest(p_ids) AS g(id) WHERE NOT EXISTS (SELECT FROM ${s}.record r WHERE r.id = g.id));
+  IF v_ended = '{}' THEN RETURN; END IF;
+  IF p_action = 'Retry' THEN
+    v_ended := ARRAY(
+      WITH RECURSIVE again AS (
+        SELECT id FROM unnest(v_ended) AS g(id)
+        UNION SELECT d.child FROM again a JOIN ${s}.dependency d ON d.parent = a.id JOIN ${s}.history h ON h.id = d.child
+          WHERE d.state IS NOT NULL AND d.on_failure < 3 AND h.state = 6 AND h.reason = 'DependencyFailed'
+      )
+      SELECT id FROM again
+      UNION SELECT d.child FROM again a JOIN ${s}.dependency d ON d.parent = a.id
+        WHERE d.state IS NOT NULL AND d.on_failure < 4);
+  END IF;
+  PERFORM FROM ${s}.history WHERE id = ANY (v_ended) ORDER BY id FOR UPDATE;
+  IF p_action <> 'Retry' THEN RETURN; END IF;
+  -- Of one that was free it has the key from here on as little as before: it does not live.
+  INSERT INTO ${s}.uniq AS q (tag, key, id)
+    SELECT DISTINCT ON (1, 2) tag, spec::json ->> 'uniqueKey', id FROM ${s}.history
+      WHERE id = ANY (v_ended) AND flags & 1 = 1 ORDER BY 1, 2
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 END $$`
 
 /**

@@ -286,6 +286,20 @@ BEGIN
   END LOOP;
 END $$`
 
+/** What a batch may change beside what it stores: what it replaces, what is to wait for it, and what listens to its events. */
+export const changedBy = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.changed_by(p_records json, p_events json) RETURNS uuid[] LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT o.id FROM json_array_elements(p_records) x
+      JOIN ${s}.uniq u ON u.tag = x ->> 'tag' AND u.key = x ->> 'uniqueKey', 
+        unnest(ARRAY[CASE WHEN x ->> 'onConflict' <> 'runAfter' THEN u.id END, u.successor]) AS o(id)
+      WHERE x ->> 'onConflict' <> 'keep'
+    UNION ALL SELECT (d ->> 'id')::uuid FROM json_array_elements(p_records) x, json_array_elements(x -> 'dependents') d
+    UNION ALL SELECT r.id FROM json_to_recordset(p_events) AS e("on" text)
+      JOIN ${s}.record r ON r.listens @> ARRAY[e."on" COLLATE "C"]);
+END $$`
+
 /**
  * Records of any kind, each for itself, in the order in which they were given. A batch that would replace a member of a flow
  * is refused whole: the conflict with its holder's id, the others as such. One that is one thing is stored unless the record
@@ -305,7 +319,11 @@ DECLARE
   v_before jsonb;
 BEGIN
   BEGIN
-    IF json_array_length(p_records) > 1 THEN PERFORM ${s}.claim_keys(p_records, v_now); END IF;
+    -- Of more than one thing whatever another transaction may hold comes first: see \`claim_keys\`.
+    IF json_array_length(p_records) > 1 OR p_events IS NOT NULL THEN
+      PERFORM ${s}.claim_keys(p_records, v_now);
+      IF NOT p_transaction THEN PERFORM ${s}.lock_all_resting(${s}.changed_by(p_records, p_events)); END IF;
+    END IF;
     IF p_whole IS NOT NULL THEN
       SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
       SELECT i.id INTO v_owner FROM ${s}.idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';

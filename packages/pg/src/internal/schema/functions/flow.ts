@@ -49,6 +49,7 @@ CREATE OR REPLACE FUNCTION ${s}.advance(p_id uuid, p_now bigint, p_broken boolea
 DECLARE
   c ${s}.record;
   d ${s}.dependency;
+  v_reason text;
   v_free boolean;
 BEGIN
   SELECT * INTO c FROM ${s}.record WHERE id = p_id FOR UPDATE SKIP LOCKED;
@@ -74,8 +75,14 @@ BEGIN
         'message', format('it waited for %s, record %s, which %s', d.name, d.parent,
           CASE d.state WHEN 6 THEN 'is dead' WHEN 5 THEN 'was cancelled' ELSE 'is gone' END)));
       IF d.on_failure = 1 THEN
-        INSERT INTO ${s}.agenda (id, value)
-          VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
+        v_reason := format('%s, record %s, failed beside it', d.name, d.parent);
+        IF ${s}.keeps(c.retention, 6) THEN
+          INSERT INTO ${s}.agenda (id, value) VALUES (p_id, v_reason);
+        ELSE
+          -- It lives no more, and nobody could tell later for whom they are cancelled: its edges go with it.
+          INSERT INTO ${s}.agenda (id, key, value)
+            SELECT DISTINCT parent, '', v_reason FROM ${s}.dependency WHERE child = p_id AND state IS NULL;
+        END IF;
       END IF;
       PERFORM ${s}.bury(c, 'DependencyFailed', p_now, true);
       RETURN;
@@ -127,7 +134,7 @@ BEGIN
     UPDATE ${s}.dependency d SET (state, value) = (
       SELECT coalesce(max(h.state), 0), max(${s}.value_of(h.state, h.reason, h.result, h.failures))
       FROM ${s}.history h WHERE h.id = v_parent
-    ) WHERE d.child = p_id AND d.parent = v_parent;
+    ) WHERE d.child = p_id AND d.parent = v_parent AND d.state IS NULL;
   END LOOP;
   PERFORM ${s}.advance(p_id, p_now, true);
   RETURN v_again;

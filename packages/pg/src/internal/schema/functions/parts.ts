@@ -404,9 +404,15 @@ BEGIN
   END IF;
   IF p_transaction THEN
     IF r.flags & 8 = 8 THEN INSERT INTO ${s}.agenda (key, frees) VALUES (r.key, true); END IF;
+    IF NOT v_keeps THEN
+      -- How it ended is to be read nowhere else.
+      INSERT INTO ${s}.agenda (id, key, frees, value)
+        SELECT r.id, p_state, true, ${s}.value_of(p_state, p_reason, p_result, r.failures)
+        WHERE EXISTS (SELECT FROM ${s}.dependency WHERE parent = r.id AND state IS NULL);
+    END IF;
     INSERT INTO ${s}.agenda (id)
       SELECT id FROM ${s}.record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
-      UNION SELECT child FROM ${s}.dependency WHERE parent = r.id AND state IS NULL;
+      UNION SELECT child FROM ${s}.dependency WHERE v_keeps AND parent = r.id AND state IS NULL;
     PERFORM ${s}.wake(r.queue, -1, 1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM ${s}.free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;

@@ -47,8 +47,7 @@ BEGIN
       IF p_overlap = 'skip' THEN
         q.last_outcome := 'Skipped';
       ELSE
-        PERFORM ${s}.control_one(q.last_id, 'Cancel', 'schedule ' || p_name || ': its next tick came',
-          NULL, NULL, NULL, NULL, NULL, v_now, false);
+        PERFORM ${s}.cancel_or_defer(q.last_id, 'schedule ' || p_name || ': its next tick came', v_now);
       END IF;
     END IF;
     IF q.last_outcome = 'Enqueued' THEN
