@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, Step, Waitpoint } from "capstan"
+import { Job, JobBatch, JobError, JobGroup, Jobs, JobStore, Step, Waitpoint } from "capstan"
 import { Effect, Exit, Latch, Layer, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
@@ -103,6 +103,33 @@ describe("Step.withCompensation", () => {
       assert.strictEqual((yield* recordOf(handle.id)).state, "cancelled")
       assert.deepStrictEqual(done, [...bookings, ...undone])
     }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("a record that is cancelled while its next attempt is collected undoes what it has done", () => {
+    const done: Array<string> = []
+    const note = (what: string) => Effect.sync(() => void done.push(what))
+    class Seat extends JobBatch.make("Seat", {
+      payload: Schema.String,
+      retryDefects: Schedule.spaced("1 minute"),
+      batch: { size: 2, within: "2 seconds" }
+    }) {}
+    const handlers = Seat.toLayer((members) =>
+      JobBatch.each(members, (name) =>
+        Step.run("seat", note(name)).pipe(
+          Step.withCompensation(() => note(`no ${name}`)),
+          Effect.andThen(Effect.die("once more"))
+        ))
+    )
+    return Effect.gen(function*() {
+      const handle = yield* Seat.enqueue("a")
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(done, ["a"])
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* recordOf(handle.id)).state, "running")
+      assert.strictEqual(yield* handle.cancel({ reason: "rain" }), "Requested")
+      yield* settle
+      assert.deepStrictEqual([(yield* recordOf(handle.id)).state, done], ["cancelled", ["a", "no a"]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Seat), handlers)))
   })
 
   it.effect("an undoing that fails is tried again, and those that are through are not", () => {

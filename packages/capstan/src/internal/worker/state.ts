@@ -381,7 +381,8 @@ export class WorkerState extends Timers implements Host {
       const { reason } = request
       const attempt = this.find(request)
       if (attempt !== undefined) this.interrupt(attempt, { _tag: "Cancel", reason })
-      else this.takeWaiting(({ claimed }) => isSame(claimed, request), { _tag: "Cancel", reason })
+      // The store cancels what is given back, or lets it run once more where an earlier attempt has left something to undo.
+      else this.takeWaiting(({ claimed }) => isSame(claimed, request), { _tag: "Release" })
     }
   }
 
