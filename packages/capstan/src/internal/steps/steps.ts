@@ -88,7 +88,8 @@ export class Steps {
   readonly record: StepRecord
   private readonly store: StepStore | undefined
   private readonly known: Map<string, string>
-  private isWhole: boolean
+  /** What the record has kept is known: the claim has brought all of it, or the rest was read. */
+  isWhole: boolean
   /** Steps that can be undone, of which nobody knows whether they are in the store: their writes were cut short. */
   private readonly unanswered = new Set<string>()
   private readonly asked = new Set<string>()
@@ -345,9 +346,12 @@ export class Steps {
     )
   }
 
-  /** Something has to be undone when the record ends without success, or may have to: the next attempt finds out. */
+  /**
+   * Something has to be undone when the record ends without success, or may have to, as long as not all is known: the next
+   * attempt finds out.
+   */
   get mayHaveToUndo(): boolean {
-    return this.unanswered.size > 0 || this.undoable.length > 0
+    return !this.isWhole || this.unanswered.size > 0 || this.undoable.length > 0
   }
 
   /** What is done of a step can be undone so. */
