@@ -18,6 +18,7 @@ import * as Scope from "effect/Scope"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import { proposals } from "./internal/limit.ts"
+import * as Log from "./internal/log.ts"
 import { keysIssue, limitsIssue } from "./internal/partitions.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { isAway } from "./internal/worker/call.ts"
@@ -351,7 +352,7 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
   Effect.exit(loop).pipe(
     Effect.flatMap((exit) =>
       Exit.isFailure(exit) && !isAway(exit.cause)
-        ? Effect.logWarning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
+        ? Log.warning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
         : Effect.void
     ),
     Effect.andThen(Effect.sleep(1000)),

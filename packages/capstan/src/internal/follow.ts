@@ -10,6 +10,7 @@ import { JobStore, type NewFailure, type NewRecord, type Outcome } from "../JobS
 import type { Definition } from "./definition.ts"
 import { type Ended, endedHeader } from "./ended.ts"
 import { refusalOf } from "./enqueue.ts"
+import * as Log from "./log.ts"
 import { decode } from "./payload.ts"
 import { recordsOf, type Requests } from "./request.ts"
 import { isStored } from "./stored.ts"
@@ -59,7 +60,7 @@ const leave = (
       if (records.length > 0) attempt.children = records
     }),
     (cause) =>
-      Effect.logError(
+      Log.error(
         `${attempt.job}: record ${id} has ended, and what was to follow it was not enqueued`,
         Cause.squash(cause)
       )

@@ -28,6 +28,7 @@ import type {
 } from "../../JobStore.ts"
 import type { Final } from "../awaiter.ts"
 import { EndSignal } from "../handler.ts"
+import * as Log from "../log.ts"
 import * as Checkpoint from "./checkpoint.ts"
 import { endMark } from "./names.ts"
 import * as Telemetry from "./telemetry.ts"
@@ -400,7 +401,7 @@ export class Steps {
       const line = `no step asked for what is kept of ${names}: was it renamed or taken out?`
       if (warned.has(line)) return log(line)
       warned.add(line)
-      return Effect.andThen(log(line), Effect.logWarning(`job ${job}, record ${id}: ${line}`))
+      return Effect.andThen(log(line), Log.warning(`job ${job}, record ${id}: ${line}`))
     })
   }
 }

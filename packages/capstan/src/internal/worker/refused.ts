@@ -9,6 +9,7 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { JobStoreError } from "../../JobError.ts"
 import type { Settlement, WriteEntry } from "../../JobStore.ts"
+import * as Log from "../log.ts"
 import { isRefusal, within } from "./call.ts"
 import type { Parcel } from "./outbox.ts"
 import type { WorkerState } from "./state.ts"
@@ -20,7 +21,7 @@ export const settleEach = (state: WorkerState, parcel: Parcel): Effect.Effect<vo
       orElse(settle(state, settlement), (cause) =>
         Effect.andThen(
           settle(state, dead(settlement)),
-          Effect.logError(
+          Log.error(
             `worker ${state.settings.id}: the store refused to settle record ${settlement.id} ` +
               `as ${settlement.outcome._tag}, it is dead instead`,
             cause
@@ -56,7 +57,7 @@ export const writeEach = (state: WorkerState, parcel: Parcel): Effect.Effect<voi
   Effect.forEach(parcel.writes, (entry) =>
     Effect.andThen(
       orElse(within(state, "write", () => state.store.write([entry])), (cause) =>
-        Effect.logWarning(
+        Log.warning(
           `worker ${state.settings.id}: the store refused what record ${entry.at.id} wrote`,
           textOf(entry),
           cause

@@ -15,6 +15,7 @@ import type { Failure } from "../../JobRecord.ts"
 import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
 import { defaultPolicy, type RunPolicy } from "../definition.ts"
+import * as Log from "../log.ts"
 
 /** The failures that a claim brings along, and how many steps stand for those before them at most. */
 const travelling = 32
@@ -184,7 +185,7 @@ const replay = (
 const warn = (job: Job, claimed: Claimed, option: string, problem: unknown): Effect.Effect<void> => {
   if (job.warned.has(option)) return Effect.void
   job.warned.add(option)
-  return Effect.logWarning(
+  return Log.warning(
     `job ${job.tag}: its ${option} threw for record ${claimed.id}; the default policy holds instead`,
     problem
   )
