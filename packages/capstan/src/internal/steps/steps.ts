@@ -18,6 +18,7 @@ import * as Semaphore from "effect/Semaphore"
 import { DuplicateStep, JobStoreError, LeaseLost, OtherStep, StepError, WaitInStep } from "../../JobError.ts"
 import type { JobId, JobRecord } from "../../JobRecord.ts"
 import type {
+  AttemptRef,
   Claimed,
   DependenciesReply,
   DependenciesRequest,
@@ -243,8 +244,7 @@ export class Steps {
 
   /** Keeps how the record is to end: its next attempt undoes what is done. */
   keepEnd(end: unknown): Effect.Effect<void, JobStoreError> {
-    const { fence, id } = this.record
-    const entry: StepEntry = { _tag: "Step", at: { id, fence }, name: endMark, value: JSON.stringify(end), undo: true }
+    const entry = endEntry(this.record, end)
     return this.store === undefined ? Effect.void : this.accept(entry, this.patiently(this.store.write(entry)))
   }
 
@@ -407,6 +407,15 @@ export class Steps {
 }
 
 type StepEntry = WriteEntry & { readonly _tag: "Step" }
+
+/** How the record is to end: its next attempt undoes what is done, and ends it. */
+export const endEntry = ({ fence, id }: AttemptRef, end: unknown): StepEntry => ({
+  _tag: "Step",
+  at: { id, fence },
+  name: endMark,
+  value: JSON.stringify(end),
+  undo: true
+})
 
 export const undoneOf = (name: string): string => `${name}~undone`
 
