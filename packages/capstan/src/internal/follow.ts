@@ -15,6 +15,7 @@ import { decode } from "./payload.ts"
 import { recordsOf, type Requests } from "./request.ts"
 import { isStored } from "./stored.ts"
 import type { Attempt } from "./worker/attempt.ts"
+import { inTime } from "./worker/inTime.ts"
 import type { Decided } from "./worker/runner.ts"
 
 /** The functions of a declaration that say what follows. */
@@ -56,7 +57,7 @@ const leave = (
   records: Effect.Effect<ReadonlyArray<NewRecord>, unknown>
 ): Effect.Effect<void> =>
   Effect.catchCause(
-    Effect.map(records, (records) => {
+    Effect.map(inTime(records, Effect.die(new Error("its functions have not answered in time"))), (records) => {
       if (records.length > 0) attempt.children = records
     }),
     (cause) =>
