@@ -80,6 +80,9 @@ const patience = Schedule.exponential("50 millis").pipe(
 /** For how long a branch waits for steps of others that are to say how they are undone, in milliseconds. */
 const forOthers = 5000
 
+/** What a worker has warned of for a job, and remembers. */
+const maxWarned = 32
+
 /** How many a call of the store answers of what the record has waited for. */
 const page = 1000
 
@@ -387,7 +390,10 @@ export class Steps {
 
   // ------------------------------------------------------------------------------------------------------ what is left
 
-  /** Says once, and in the record, which checkpoints no step of a finished attempt asked for: a name was changed. */
+  /**
+   * Says in the record which checkpoints no step of a finished attempt asked for: a name was changed. In the log it says so once,
+   * and of names that are each record's own no more than some tens of times.
+   */
   get reportUnasked(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const left = new Set<string>()
@@ -399,7 +405,7 @@ export class Steps {
       const names = [...left].toSorted().join(", ")
       const { id, job, log, warned } = this.record
       const line = `no step asked for what is kept of ${names}: was it renamed or taken out?`
-      if (warned.has(line)) return log(line)
+      if (warned.has(line) || warned.size >= maxWarned) return log(line)
       warned.add(line)
       return Effect.andThen(log(line), Log.warning(`job ${job}, record ${id}: ${line}`))
     })
