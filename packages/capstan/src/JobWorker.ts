@@ -18,6 +18,7 @@ import * as Scope from "effect/Scope"
 import { defaultPolicy, integer, millis } from "./internal/definition.ts"
 import { keyOf } from "./internal/handler.ts"
 import { proposals } from "./internal/limit.ts"
+import * as Log from "./internal/log.ts"
 import { keysIssue, limitsIssue } from "./internal/partitions.ts"
 import * as Uuid from "./internal/uuid.ts"
 import { isAway } from "./internal/worker/call.ts"
@@ -351,7 +352,7 @@ const supervised = (state: WorkerState, name: string, loop: Effect.Effect<void, 
   Effect.exit(loop).pipe(
     Effect.flatMap((exit) =>
       Exit.isFailure(exit) && !isAway(exit.cause)
-        ? Effect.logWarning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
+        ? Log.warning(`worker ${state.settings.id}: its ${name} failed and starts again`, exit.cause)
         : Effect.void
     ),
     Effect.andThen(Effect.sleep(1000)),
@@ -405,16 +406,17 @@ const slotsOf = (group: JobGroup.Any, options: Options): Slots => {
   for (const queue of queues) {
     const { name } = queue
     configure(queue, shareOf(name, Object.hasOwn(given, name) ? given[name] ?? {} : {}))
-    queue.batch = batchOf(group, name)
+    const sizes = batchesOf(group, name)
+    // Where other jobs share the queue, what is claimed may be theirs: one for a slot.
+    queue.batch = Math.min(...sizes)
+    queue.largest = Math.max(...sizes)
   }
   return new Slots(concurrencyOf(options.concurrency ?? 100), options.order ?? "weighted", queues)
 }
 
-/** How many records one slot takes. Where other jobs share the queue, what is claimed may be theirs: one. */
-const batchOf = (group: JobGroup.Any, queue: string): number =>
-  Math.min(
-    ...[...group.jobs.values()].filter((job) => job.queue === queue).map((job) => job[Job.TypeId].batch?.size ?? 1)
-  )
+/** How many records one slot takes, by each job of the queue. */
+const batchesOf = (group: JobGroup.Any, queue: string): ReadonlyArray<number> =>
+  [...group.jobs.values()].filter((job) => job.queue === queue).map((job) => job[Job.TypeId].batch?.size ?? 1)
 
 const concurrencyOf = (value: number): number => integer("worker", "concurrency", value, 1, 100_000)
 

@@ -114,6 +114,24 @@ describe("a batch", () => {
       assert.deepStrictEqual(yield* states([...bulk, other]), ["completed", "completed", "completed", "completed"])
     }).pipe(Effect.provide(withWorker(JobGroup.make(Bulk, Other), both, { concurrency: 1 })))
   })
+
+  it.effect("whose queue has other jobs too is collected no further than would fill the free slots", () => {
+    class Other extends Job.make("Other", { timeout: "infinite" }) {}
+    const both = Layer.merge(worker().handlers, Other.toLayer(() => Effect.never))
+    return Effect.gen(function*() {
+      yield* Other.enqueue()
+      yield* settle
+      const payloads = Array.from({ length: 100 }, (_, n) => ({ key: String(n), n }))
+      const handles = yield* Bulk.enqueueMany(payloads)
+      yield* settle
+      const count = (what: string) => Effect.map(states(handles), (all) => all.filter((state) => state === what).length)
+      assert.strictEqual(yield* count("running"), 6)
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual([yield* count("completed"), yield* count("running")], [6, 6])
+      for (let i = 0; i < 20; i++) yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* count("completed"), 100)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Bulk, Other), both, { concurrency: 3 })))
+  })
 })
 
 describe("a record of a batch", () => {

@@ -1,6 +1,6 @@
 /** What the worker tells the store: in which order, and what becomes of what the store does not take. */
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobContext, JobError, JobGroup, Jobs, JobWorker } from "capstan"
+import { Job, JobContext, JobError, JobGroup, Jobs, JobWorker, Step } from "capstan"
 import type { JobStore } from "capstan"
 import { Clock, Effect, Fiber, Latch, Layer, Logger, Schema } from "effect"
 import { TestClock } from "effect/testing"
@@ -363,6 +363,62 @@ describe("what the store refuses for good", () => {
       }).pipe(Effect.provide(Layer.provideMerge(worker, store)), Effect.provide(layer))
     })
   }
+
+  class Note extends Job.make("Note", { payload: Schema.String }) {}
+  for (const isBooked of [true, false]) {
+    it.effect(`a settlement: ${isBooked ? "the steps of its record are undone, and " : ""}what follows its failure is enqueued`, () => {
+      const done: Array<string> = []
+      const note = (what: string) => Effect.sync(() => void done.push(what))
+      class Booking extends Job.make("Booking", {
+        success: Schema.String,
+        onFailure: ({ failure }) => Note.request(String(failure?.tag))
+      }) {}
+      const handlers = Layer.merge(
+        Booking.toLayer(() => {
+          const seat = Step.run("seat", note("seat")).pipe(Step.withCompensation(() => note("no seat")))
+          return Effect.as(isBooked ? seat : note("no step"), "poison")
+        }),
+        Note.toLayer(note)
+      )
+      const store = storeWith((store) => ({
+        exchange: (request) => isPoison(request.settlements) ? Effect.fail(refused) : store.exchange(request)
+      }))
+      return Effect.gen(function*() {
+        const { id } = yield* Booking.enqueue()
+        yield* TestClock.adjust("1 second")
+        const { failures, state } = yield* recordOf(id)
+        assert.deepStrictEqual([state, failures.map(({ tag }) => tag)], ["dead", ["Refused"]])
+        assert.deepStrictEqual(done, isBooked ? ["seat", "no seat", "Refused"] : ["no step", "Refused"])
+      }).pipe(Effect.provide(Layer.provideMerge(withOnly(JobGroup.make(Booking, Note), handlers), store)))
+    })
+  }
+
+  it.effect("the end of a record with steps to undo, for a while, along with all others: nothing is undone", () => {
+    let refuses = false
+    const done: Array<string> = []
+    const note = (what: string) => Effect.sync(() => void done.push(what))
+    const store = storeWith((store) => ({
+      exchange: (request) => refuses && request.settlements.length > 0 ? Effect.fail(refused) : store.exchange(request)
+    }))
+    const gate = Latch.makeUnsafe(false)
+    const handler = Task.toLayer((value) =>
+      Effect.andThen(
+        Step.run("seat", note("seat")).pipe(Step.withCompensation(() => note("no seat"))),
+        Effect.as(gate.await, value)
+      )
+    )
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue("a")
+      yield* settle
+      refuses = true
+      yield* gate.open
+      yield* TestClock.adjust("1 minute")
+      assert.notProperty((yield* recordOf(id)).checkpoints, "!end")
+      refuses = false
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual([(yield* recordOf(id)).state, done], ["completed", ["seat"]])
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(group, handler), store)))
+  })
 
   it.effect("a log line: it is logged here, and no other line is lost", () => {
     const { layer, messages } = logged()

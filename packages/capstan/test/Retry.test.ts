@@ -410,6 +410,64 @@ describe("a policy that takes its time", () => {
     )
   })
 
+  describe("for ever", () => {
+    const never = Schema.String.pipe(Schema.decodeTo(
+      Schema.String,
+      SchemaTransformation.transformEffect<string, string>({ decode: Effect.succeed, encode: () => Effect.never })
+    ))
+    /** Decodes once. */
+    const once = () => {
+      let times = 0
+      return Schema.String.pipe(Schema.decodeTo(
+        Schema.String,
+        SchemaTransformation.transformEffect<string, string>({
+          decode: (text) => times++ === 0 ? Effect.succeed(text) : Effect.never,
+          encode: Effect.succeed
+        })
+      ))
+    }
+    const stuck = Schedule.spaced("1 second").pipe(Schedule.modifyDelay(() => Effect.never))
+    const Next = Job.make("Next", { queue: "next" })
+    const Fast = Job.make("Fast")
+    const cases = {
+      "a schedule": Job.make("Late", { payload: Schema.String, error: Schema.String, retry: stuck }),
+      "a schedule that cannot be interrupted": Job.make("Late", {
+        payload: Schema.String,
+        error: Schema.String,
+        retry: Schedule.spaced("1 second").pipe(Schedule.modifyDelay(() => Effect.uninterruptible(Effect.never)))
+      }),
+      "the error's schema": Job.make("Late", { payload: Schema.String, error: never }),
+      "what follows its failure": Job.make("Late", {
+        payload: once(),
+        error: Schema.String,
+        maxAttempts: 1,
+        onFailure: () => Next.request()
+      })
+    }
+    for (const [what, Late] of Object.entries(cases)) {
+      it.effect(`gives its slot up after five minutes, and the default holds: ${what}`, () =>
+        Effect.gen(function*() {
+          const { id } = yield* Late.enqueue("a")
+          const other = yield* Fast.enqueue()
+          yield* TestClock.adjust("4 minutes")
+          assert.strictEqual((yield* recordOf(id)).state, "running")
+          yield* TestClock.adjust("1 minute")
+          const { failures, state } = yield* recordOf(id)
+          assert.deepStrictEqual([state, failures.length], [what.startsWith("what") ? "dead" : "scheduled", 1])
+          yield* settle
+          assert.strictEqual((yield* recordOf(other.id)).state, "completed")
+        }).pipe(
+          Effect.provide(
+            withWorker(
+              JobGroup.make(Late, Fast),
+              Layer.merge(Late.toLayer(() => Effect.fail("no")), Fast.toLayer(() => Effect.void)),
+              { concurrency: 1 }
+            )
+          )
+        ))
+    }
+  })
+
   it.effect("holds up no other attempt's timeout", () => {
     let interrupted = 0
     const Stuck = Job.make("Stuck", {

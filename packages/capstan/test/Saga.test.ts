@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobStore, Step, Waitpoint } from "capstan"
+import { Job, JobBatch, JobContext, JobError, JobGroup, Jobs, JobStore, Step, Waitpoint } from "capstan"
 import { Effect, Exit, Latch, Layer, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
@@ -103,6 +103,95 @@ describe("Step.withCompensation", () => {
       assert.strictEqual((yield* recordOf(handle.id)).state, "cancelled")
       assert.deepStrictEqual(done, [...bookings, ...undone])
     }).pipe(Effect.provide(withWorker(group, trip(done))))
+  })
+
+  it.effect("a record that is cancelled while its next attempt is collected undoes what it has done", () => {
+    const done: Array<string> = []
+    const note = (what: string) => Effect.sync(() => void done.push(what))
+    class Seat extends JobBatch.make("Seat", {
+      payload: Schema.String,
+      retryDefects: Schedule.spaced("1 minute"),
+      batch: { size: 2, within: "2 seconds" }
+    }) {}
+    const handlers = Seat.toLayer((members) =>
+      JobBatch.each(members, (name) =>
+        Step.run("seat", note(name)).pipe(
+          Step.withCompensation(() => note(`no ${name}`)),
+          Effect.andThen(Effect.die("once more"))
+        ))
+    )
+    return Effect.gen(function*() {
+      const handle = yield* Seat.enqueue("a")
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(done, ["a"])
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* recordOf(handle.id)).state, "running")
+      assert.strictEqual(yield* handle.cancel({ reason: "rain" }), "Requested")
+      yield* settle
+      assert.deepStrictEqual([(yield* recordOf(handle.id)).state, done], ["cancelled", ["a", "no a"]])
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Seat), handlers)))
+  })
+
+  /** A store whose claims bring nothing of what steps have kept. */
+  const cut = storeWith((store) => ({
+    exchange: (request) =>
+      Effect.map(store.exchange(request), (reply) => ({
+        ...reply,
+        claimed: reply.claimed.map((claimed) => {
+          const marks = Object.entries(claimed.checkpoints).filter(([name]) => name.startsWith("!"))
+          return { ...claimed, checkpoints: Object.fromEntries(marks), isCut: true as const }
+        })
+      }))
+  }))
+
+  for (const ends of ["cancelled", "dead"] as const) {
+    it.effect(`a record that ends ${ends} before it asks for what its claim was cut of undoes that`, () => {
+      const done: Array<string> = []
+      const note = (what: string) => Effect.sync(() => void done.push(what))
+      class Long extends Job.make("Long", { maxAttempts: 2, retryDefects: Schedule.spaced("1 minute") }) {}
+      const handler = Long.toLayer(() =>
+        Effect.gen(function*() {
+          const { attempt } = yield* JobContext.JobContext
+          if (attempt === 2 && !done.includes("second")) {
+            yield* note("second")
+            return yield* ends === "cancelled" ? Effect.never : Effect.die("before its step")
+          }
+          yield* Step.run("seat", note("seat")).pipe(Step.withCompensation(() => note("no seat")))
+          return yield* Effect.die("once more")
+        })
+      )
+      return Effect.gen(function*() {
+        const handle = yield* Long.enqueue()
+        yield* settle
+        yield* TestClock.adjust("1 minute")
+        if (ends === "cancelled") assert.strictEqual(yield* handle.cancel({ reason: "rain" }), "Requested")
+        yield* settle
+        assert.deepStrictEqual([(yield* recordOf(handle.id)).state, done], [ends, ["seat", "second", "no seat"]])
+      }).pipe(Effect.provide(Layer.provideMerge(withOnly(JobGroup.make(Long), handler), cut)))
+    })
+  }
+
+  it.effect("a record that ends before it asks for what its claim was cut of, and has nothing to undo, keeps its steps", () => {
+    const done: Array<string> = []
+    const note = (what: string) => Effect.sync(() => void done.push(what))
+    class Plain extends Job.make("Plain", { maxAttempts: 2, retryDefects: Schedule.spaced("1 minute") }) {}
+    let runs = 0
+    const handler = Plain.toLayer(() =>
+      Effect.gen(function*() {
+        if (++runs === 2) return yield* Effect.die("before its step")
+        yield* Step.run("a", note("a"))
+        if (runs === 1) return yield* Effect.die("once more")
+      })
+    )
+    return Effect.gen(function*() {
+      const { id } = yield* Plain.enqueue()
+      yield* settle
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* recordOf(id)).state, "dead")
+      yield* (yield* Jobs.Jobs).retry({ ids: [id] })
+      yield* settle
+      assert.deepStrictEqual([(yield* recordOf(id)).state, done], ["completed", ["a"]])
+    }).pipe(Effect.provide(Layer.provideMerge(withOnly(JobGroup.make(Plain), handler), cut)))
   })
 
   it.effect("an undoing that fails is tried again, and those that are through are not", () => {

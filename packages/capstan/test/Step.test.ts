@@ -345,6 +345,26 @@ describe("new code on old steps", () => {
     ).pipe(Effect.provide(listen))
   })
 
+  it.effect("of checkpoints with the names of their records, each record has its line, and the log has some tens", () => {
+    const warnings: Array<string> = []
+    const listen = Logger.layer([
+      Logger.make(({ logLevel, message }) => void (logLevel === "Warn" && warnings.push(String(message))))
+    ])
+    const handlers = Order.toLayer(({ id }) =>
+      Effect.flatMap(JobContext.JobContext, ({ attempt }) =>
+        attempt === 1
+          ? Effect.andThen(Step.run(`of${id}`, Effect.void), Effect.fail(new Oops()))
+          : Effect.succeed(null))
+    )
+    return Effect.gen(function*() {
+      const ids = yield* Order.enqueueMany(Array.from({ length: 100 }, (_, i) => ({ id: String(i) })))
+      yield* TestClock.adjust("1 minute")
+      const records = yield* Effect.forEach(ids, ({ id }) => recordOf(id))
+      assert.isTrue(records.every(({ logs, state }) => state === "completed" && logs.length === 1))
+      assert.strictEqual(warnings.filter((message) => message.includes("no step asked")).length, 32)
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Order), handlers)), Effect.provide(listen))
+  })
+
   it.effect("a name that another kind of step has kept is a defect", () =>
     deploy(
       Effect.andThen(Step.run("a", Effect.void), Effect.fail(new Oops())),

@@ -17,7 +17,7 @@ const twins: Readonly<Record<string, Change>> = {
   },
   "a checkpoint that is written over": {
     file: "write.ts",
-    line: "  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false\n",
+    line: "  if (isKept(more.checkpoints, name)) return false\n",
     instead: ""
   },
   "a record that comes back to the end": {

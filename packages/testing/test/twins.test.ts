@@ -468,7 +468,7 @@ const twins: Readonly<Record<string, Twin>> = {
   },
   "a checkpoint that is written over": {
     file: "write.ts",
-    line: "  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false\n",
+    line: "  if (isKept(more.checkpoints, name)) return false\n",
     instead: "",
     red: [
       "a checkpoint is written once",

@@ -9,13 +9,14 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { states } from "../JobRecord.ts"
 import type { QueueStats, Shape } from "../JobStore.ts"
+import * as Log from "./log.ts"
 import { metrics } from "./metrics.ts"
 
 /** Sets the gauges every so often, for as long as the scope lives. A store that is away leaves them as they were. */
 export const sample = (store: Shape, intervalMillis: number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.matchCauseEffect(store.stats, {
     onSuccess: ({ queues }) => Effect.forEach(queues, show, { discard: true }),
-    onFailure: (cause) => Effect.logDebug("the store's figures could not be read, they are asked for again", cause)
+    onFailure: (cause) => Log.debug("the store's figures could not be read, they are asked for again", cause)
   }).pipe(
     Effect.andThen(Effect.sleep(intervalMillis)),
     Effect.forever,

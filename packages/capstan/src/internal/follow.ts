@@ -10,10 +10,12 @@ import { JobStore, type NewFailure, type NewRecord, type Outcome } from "../JobS
 import type { Definition } from "./definition.ts"
 import { type Ended, endedHeader } from "./ended.ts"
 import { refusalOf } from "./enqueue.ts"
+import * as Log from "./log.ts"
 import { decode } from "./payload.ts"
 import { recordsOf, type Requests } from "./request.ts"
 import { isStored } from "./stored.ts"
 import type { Attempt } from "./worker/attempt.ts"
+import { inTime } from "./worker/inTime.ts"
 import type { Decided } from "./worker/runner.ts"
 
 /** The functions of a declaration that say what follows. */
@@ -55,11 +57,11 @@ const leave = (
   records: Effect.Effect<ReadonlyArray<NewRecord>, unknown>
 ): Effect.Effect<void> =>
   Effect.catchCause(
-    Effect.map(records, (records) => {
+    Effect.map(inTime(records, Effect.die(new Error("its functions have not answered in time"))), (records) => {
       if (records.length > 0) attempt.children = records
     }),
     (cause) =>
-      Effect.logError(
+      Log.error(
         `${attempt.job}: record ${id} has ended, and what was to follow it was not enqueued`,
         Cause.squash(cause)
       )

@@ -5,6 +5,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Codec } from "./codec.ts"
+import * as Log from "./log.ts"
 
 export interface Propagation {
   readonly reference: Context.Reference<never>
@@ -44,7 +45,7 @@ export const restore = (
       if (json === undefined) continue
       const value = yield* Effect.option(codec.decode(json))
       if (value._tag === "Some") values.push([reference, value.value as never])
-      else yield* Effect.logWarning(`header ${header} does not decode, the reference keeps its default`)
+      else yield* Log.warning(`header ${header} does not decode, the reference keeps its default`)
     }
     return values
   })

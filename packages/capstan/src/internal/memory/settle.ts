@@ -11,7 +11,7 @@ import { enqueueAnyway } from "./enqueue.ts"
 import { close, closes, ended } from "./limits.ts"
 import type { Row } from "./row.ts"
 import type { MemoryState, WorkerState } from "./state.ts"
-import { mustUndo } from "./write.ts"
+import { isKept, mustUndo } from "./write.ts"
 
 /** The failures that travel with a record; what is older only counts as an attempt. */
 export const keptFailures = 32
@@ -125,7 +125,7 @@ const conclude = (state: MemoryState, row: Row, outcome: Outcome, now: number, a
       return state.tell("retried", row, now, outcome.failure?.tag, true)
     case "WaitFor":
       row.attempt--
-      if (atOnce || row.more?.checkpoints?.[outcome.waitpoint] !== undefined) return state.run(row, "waitFor", now, now)
+      if (atOnce || isKept(row.more?.checkpoints, outcome.waitpoint)) return state.run(row, "waitFor", now, now)
       state.freeSlot(row, now)
       state.block(row, "waitFor", "Waitpoint", outcome.waitpoint)
       if (outcome.delay !== undefined) state.wakeAt(row, now + Math.ceil(outcome.delay))

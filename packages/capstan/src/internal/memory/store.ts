@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import { JobStoreError, LeaseLost } from "../../JobError.ts"
 import type { Shape } from "../../JobStore.ts"
 import { integer } from "../definition.ts"
+import * as Log from "../log.ts"
 import { Member } from "./beside.ts"
 import { control } from "./control.ts"
 import { enqueue } from "./enqueue.ts"
@@ -152,7 +153,7 @@ const warnOfLoss = (state: MemoryState) =>
     }
     if (lost.size === 0) return Effect.void
     const total = [...lost.values()].reduce((sum, count) => sum + count, 0)
-    return Effect.logWarning(
+    return Log.warning(
       `memory store closed: ${total} unfinished records are lost`,
       Object.fromEntries([...lost].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     )

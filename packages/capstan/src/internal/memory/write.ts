@@ -38,9 +38,13 @@ const fenced = (state: MemoryState, at: AttemptRef): Row | undefined => {
   return row !== undefined && row.state === "running" && row.fence === at.fence ? row : undefined
 }
 
+/** Not by what an object has besides: a step or a waitpoint may be called as that is. */
+export const isKept = (checkpoints: More["checkpoints"], name: string): boolean =>
+  checkpoints !== undefined && Object.hasOwn(checkpoints, name)
+
 /** Copied with each write: a claim has handed out the one before. */
 const keepFirst = (more: More, name: string, value: string): boolean => {
-  if (more.checkpoints !== undefined && Object.hasOwn(more.checkpoints, name)) return false
+  if (isKept(more.checkpoints, name)) return false
   more.checkpoints = { ...more.checkpoints, [name]: value }
   return true
 }

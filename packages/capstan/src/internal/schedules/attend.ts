@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type { JobStoreError } from "../../JobError.ts"
 import type { ScheduleRow, SchedulesReply, Shape } from "../../JobStore.ts"
+import * as Log from "../log.ts"
 import { attentionOf, type Body, decode, encode, unserved } from "./body.ts"
 import { toPlan } from "./plan.ts"
 import { concurrency, tickDue } from "./tick.ts"
@@ -23,7 +24,7 @@ export const attendAll = (store: Shape, { now, rows }: SchedulesReply): Effect.E
 const failed = ({ name }: ScheduleRow) => (cause: Cause.Cause<JobStoreError>): Effect.Effect<undefined> =>
   Cause.hasInterrupts(cause)
     ? Effect.succeed(undefined)
-    : Effect.as(Effect.logWarning(`schedule ${name} could not be seen to, it will be again`, cause), undefined)
+    : Effect.as(Log.warning(`schedule ${name} could not be seen to, it will be again`, cause), undefined)
 
 /** Answers when it needs to be seen to again, where that has changed. */
 const attend = (store: Shape, row: ScheduleRow, now: number): Effect.Effect<number | undefined, JobStoreError> =>
@@ -61,7 +62,7 @@ const miss = (store: Shape, row: ScheduleRow, body: Body, now: number) =>
       row: { nextAt: row.nextAt, body: encode({ ...rest, paused: { reason: "Vanished", at: now, detail } }) }
     })
     if (isPaused) {
-      yield* Effect.logWarning(
+      yield* Log.warning(
         `schedule ${row.name} of job ${body.job} is paused: ${detail}. A process that declares it lifts the pause; if it is ` +
           "gone for good, remove it with JobSchedules.remove"
       )

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { JobStoreError } from "../../JobError.ts"
 import type { ScheduleRow, Shape } from "../../JobStore.ts"
+import * as Log from "../log.ts"
 import {
   anew,
   attentionOf,
@@ -54,7 +55,7 @@ export const serve = (store: Shape, all: ReadonlyArray<Declared>): Effect.Effect
             return look(served, rows, now)
           },
           onFailure: (cause) =>
-            Effect.as(Effect.logWarning("schedules could not be read, they are read again", cause), backoff(++failures))
+            Effect.as(Log.warning("schedules could not be read, they are read again", cause), backoff(++failures))
         })
         const duration = Math.ceil(Math.min(wait, store.notifications === "exact" ? Infinity : poll))
         if (duration === Infinity) yield* changed.await
@@ -115,7 +116,7 @@ class Served {
           const wait = backoff(++this.failures)
           this.notBefore = elapsed + wait
           if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(wait)
-          return Effect.as(Effect.logWarning(`schedule ${this.declared.name} failed and goes on`, cause), wait)
+          return Effect.as(Log.warning(`schedule ${this.declared.name} failed and goes on`, cause), wait)
         }
       })
     })
@@ -161,7 +162,7 @@ class Served {
       const { name } = this.declared
       const { body: mine, plan } = this.mine!
       if (was?.origin === "data") {
-        yield* Effect.logWarning(
+        yield* Log.warning(
           `schedule ${name} was made by JobSchedules.upsert, and is declared in code from here on`
         )
       }

@@ -18,6 +18,7 @@ import * as Semaphore from "effect/Semaphore"
 import { DuplicateStep, JobStoreError, LeaseLost, OtherStep, StepError, WaitInStep } from "../../JobError.ts"
 import type { JobId, JobRecord } from "../../JobRecord.ts"
 import type {
+  AttemptRef,
   Claimed,
   DependenciesReply,
   DependenciesRequest,
@@ -28,6 +29,7 @@ import type {
 } from "../../JobStore.ts"
 import type { Final } from "../awaiter.ts"
 import { EndSignal } from "../handler.ts"
+import * as Log from "../log.ts"
 import * as Checkpoint from "./checkpoint.ts"
 import { endMark } from "./names.ts"
 import * as Telemetry from "./telemetry.ts"
@@ -78,6 +80,9 @@ const patience = Schedule.exponential("50 millis").pipe(
 /** For how long a branch waits for steps of others that are to say how they are undone, in milliseconds. */
 const forOthers = 5000
 
+/** What a worker has warned of for a job, and remembers. */
+const maxWarned = 32
+
 /** How many a call of the store answers of what the record has waited for. */
 const page = 1000
 
@@ -88,7 +93,8 @@ export class Steps {
   readonly record: StepRecord
   private readonly store: StepStore | undefined
   private readonly known: Map<string, string>
-  private isWhole: boolean
+  /** What the record has kept is known: the claim has brought all of it, or the rest was read. */
+  isWhole: boolean
   /** Steps that can be undone, of which nobody knows whether they are in the store: their writes were cut short. */
   private readonly unanswered = new Set<string>()
   private readonly asked = new Set<string>()
@@ -241,8 +247,7 @@ export class Steps {
 
   /** Keeps how the record is to end: its next attempt undoes what is done. */
   keepEnd(end: unknown): Effect.Effect<void, JobStoreError> {
-    const { fence, id } = this.record
-    const entry: StepEntry = { _tag: "Step", at: { id, fence }, name: endMark, value: JSON.stringify(end), undo: true }
+    const entry = endEntry(this.record, end)
     return this.store === undefined ? Effect.void : this.accept(entry, this.patiently(this.store.write(entry)))
   }
 
@@ -345,9 +350,12 @@ export class Steps {
     )
   }
 
-  /** Something has to be undone when the record ends without success, or may have to: the next attempt finds out. */
+  /**
+   * Something has to be undone when the record ends without success, or may have to, as long as not all is known: the next
+   * attempt finds out.
+   */
   get mayHaveToUndo(): boolean {
-    return this.unanswered.size > 0 || this.undoable.length > 0
+    return !this.isWhole || this.unanswered.size > 0 || this.undoable.length > 0
   }
 
   /** What is done of a step can be undone so. */
@@ -382,7 +390,10 @@ export class Steps {
 
   // ------------------------------------------------------------------------------------------------------ what is left
 
-  /** Says once, and in the record, which checkpoints no step of a finished attempt asked for: a name was changed. */
+  /**
+   * Says in the record which checkpoints no step of a finished attempt asked for: a name was changed. In the log it says so once,
+   * and of names that are each record's own no more than some tens of times.
+   */
   get reportUnasked(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const left = new Set<string>()
@@ -394,14 +405,23 @@ export class Steps {
       const names = [...left].toSorted().join(", ")
       const { id, job, log, warned } = this.record
       const line = `no step asked for what is kept of ${names}: was it renamed or taken out?`
-      if (warned.has(line)) return log(line)
+      if (warned.has(line) || warned.size >= maxWarned) return log(line)
       warned.add(line)
-      return Effect.andThen(log(line), Effect.logWarning(`job ${job}, record ${id}: ${line}`))
+      return Effect.andThen(log(line), Log.warning(`job ${job}, record ${id}: ${line}`))
     })
   }
 }
 
 type StepEntry = WriteEntry & { readonly _tag: "Step" }
+
+/** How the record is to end: its next attempt undoes what is done, and ends it. */
+export const endEntry = ({ fence, id }: AttemptRef, end: unknown): StepEntry => ({
+  _tag: "Step",
+  at: { id, fence },
+  name: endMark,
+  value: JSON.stringify(end),
+  undo: true
+})
 
 export const undoneOf = (name: string): string => `${name}~undone`
 

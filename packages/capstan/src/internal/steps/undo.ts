@@ -80,8 +80,12 @@ const concluded = (
   const again: Outcome = { _tag: "SnoozeFor", delay: 0 }
   // A cancel that was asked for becomes the end of the record in the store itself.
   if (outcome._tag === "Cancel") return again
-  return Effect.match(steps.keepEnd(outcome), {
-    onSuccess: () => again,
+  // What is only cut off is looked up: a record that has nothing to undo keeps its steps for a retry by hand.
+  const end = Effect.suspend((): Effect.Effect<Outcome, JobStoreError> =>
+    steps.mayHaveToUndo ? Effect.as(steps.keepEnd(outcome), again) : Effect.succeed(outcome)
+  )
+  return Effect.match(steps.isWhole ? end : Effect.andThen(Effect.ignore(steps.readAll), end), {
+    onSuccess: (next) => next,
     // A stale attempt ends nothing; one whose store does not take its end does not undo.
     onFailure: (error) => error.reason._tag === "LeaseLost" || steps.record.isLost ? undefined : outcome
   })

@@ -159,7 +159,7 @@ export class Attempt implements JobContextShape, StepRecord {
 
   /** This attempt, or one before it, has had steps or signals. */
   get mayHaveSteps(): boolean {
-    if (this.stepsOf !== undefined) return true
+    if (this.stepsOf !== undefined || this.claimed.isCut === true) return true
     for (const _ in this.claimed.checkpoints) return true
     return false
   }

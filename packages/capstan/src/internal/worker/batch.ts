@@ -13,6 +13,7 @@ import type * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
+import * as Log from "../log.ts"
 import { decode } from "../payload.ts"
 import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
@@ -103,7 +104,7 @@ export class Batch {
       for (const [member, exit] of answers) {
         const attempt = members.get(member)
         if (attempt === undefined) {
-          yield* Effect.logError(`the handler of ${definition.tag} answered for a record that is not of its batch`)
+          yield* Log.error(`the handler of ${definition.tag} answered for a record that is not of its batch`)
         } else {
           exits.set(attempt, yield* Effect.exit(Effect.flatMap(exit, (value) => encodeAnswer(attempt, value))))
         }

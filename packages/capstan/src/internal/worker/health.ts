@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type { JobStoreError } from "../../JobError.ts"
+import * as Log from "../log.ts"
 import { isRefusal, type Verb } from "./call.ts"
 
 export type Status = "starting" | "ready" | "degraded" | "stopping" | "stopped"
@@ -51,7 +52,7 @@ export class Health {
       if (!isNews) return Effect.succeed(failures)
       const what = isRefusal(cause) ? `${verb} failed` : "the store does not answer"
       return Effect.as(
-        Effect.logWarning(`worker ${this.worker}: ${what}, it is asked again until it succeeds`, cause),
+        Log.warning(`worker ${this.worker}: ${what}, it is asked again until it succeeds`, cause),
         failures
       )
     })

@@ -15,6 +15,8 @@ import type { Failure } from "../../JobRecord.ts"
 import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
 import { defaultPolicy, type RunPolicy } from "../definition.ts"
+import * as Log from "../log.ts"
+import { inTime } from "./inTime.ts"
 
 /** The failures that a claim brings along, and how many steps stand for those before them at most. */
 const travelling = 32
@@ -41,16 +43,22 @@ export interface Job {
   readonly warned: Set<string>
 }
 
-/** By the policies of the job; by the default ones when they fail. The attempt is charged either way. */
+/** By the policies of the job; by the default ones when they fail, or do not end. The attempt is charged either way. */
 export const decide = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> =>
   Effect.catchCause(
-    Effect.suspend(() => byPolicy(job, claimed, failed)),
+    inTime(Effect.suspend(() => byPolicy(job, claimed, failed)), Effect.die(new Error("it has not decided in time"))),
     (cause) =>
       Effect.andThen(
         warn(job, claimed, "policy", cause),
-        byPolicy({ ...job, policy: { ...defaultPolicy, maxAttempts: job.policy.maxAttempts } }, claimed, failed)
+        byPolicy({ ...job, policy: { ...defaultPolicy, maxAttempts: job.policy.maxAttempts } }, unread(claimed), failed)
       )
   )
+
+/** The default policies do not look at errors: none is decoded for them. */
+const unread = (claimed: Claimed): Claimed => ({
+  ...claimed,
+  failures: claimed.failures.map((failure) => ({ ...failure, error: undefined }))
+})
 
 const byPolicy = (job: Job, claimed: Claimed, failed: Failed): Effect.Effect<Outcome> => {
   const { policy } = job
@@ -184,7 +192,7 @@ const replay = (
 const warn = (job: Job, claimed: Claimed, option: string, problem: unknown): Effect.Effect<void> => {
   if (job.warned.has(option)) return Effect.void
   job.warned.add(option)
-  return Effect.logWarning(
+  return Log.warning(
     `job ${job.tag}: its ${option} threw for record ${claimed.id}; the default policy holds instead`,
     problem
   )

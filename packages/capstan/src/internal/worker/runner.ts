@@ -24,6 +24,7 @@ import { endMark } from "../steps/names.ts"
 import { undoSteps } from "../steps/undo.ts"
 import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
+import { inTime } from "./inTime.ts"
 import { runAlone, withReferences } from "./member.ts"
 import { decide, type Failed } from "./retry.ts"
 
@@ -259,9 +260,9 @@ const other = (
 ): Effect.Effect<Outcome> =>
   conclude(attempt, { failure: { kind, tag, message: clip(message) }, error: undefined, endedAt })
 
-/** An error that does not encode was not declared: the types rule it out, a cast may let it through. */
+/** An error that does not encode, or not in time, was not declared: the types rule it out, a cast may let it through. */
 const declared = (attempt: Attempt, error: unknown, endedAt: number): Effect.Effect<Outcome> =>
-  Effect.matchCauseEffect(attempt.runnable.error.encode(error), {
+  Effect.matchCauseEffect(inTime(attempt.runnable.error.encode(error), Effect.die("late")), {
     onFailure: () => other(attempt, "Defect", tagOf(error) ?? nameOf(error), messageOf(error), endedAt),
     onSuccess: (json) => {
       const failure: NewFailure = {

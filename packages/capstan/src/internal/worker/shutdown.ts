@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Latch from "effect/Latch"
+import * as Log from "../log.ts"
 import { isAway } from "./call.ts"
 import type { WorkerState } from "./state.ts"
 
@@ -24,7 +25,7 @@ export const shutdown = (state: WorkerState): Effect.Effect<void> =>
     // The keeper gives up on them in the same instant, and may have come first.
     const stuck = interrupted.filter(({ isAbandoned }) => isAbandoned)
     if (stuck.length > 0) {
-      yield* Effect.logWarning(
+      yield* Log.warning(
         `worker ${state.settings.id}: ${stuck.length} attempts could not be interrupted within ${interruptGrace} ms ` +
           `and were given back`,
         stuck.map(({ id, job }) => `${job} ${id}`)
@@ -51,7 +52,7 @@ const leave = (state: WorkerState): Effect.Effect<void> =>
     Effect.catchCause((cause) =>
       isAway(cause)
         ? Effect.void
-        : Effect.logWarning(`worker ${state.settings.id}: its goodbye failed, the store finds out by the lease`, cause)
+        : Log.warning(`worker ${state.settings.id}: its goodbye failed, the store finds out by the lease`, cause)
     )
   )
 

@@ -13,6 +13,8 @@ export class QueueSlots {
   weight = 1
   /** How many records one slot takes, where all jobs of the queue take batches. */
   batch = 1
+  /** The largest batch of any of its jobs. */
+  largest = 1
   /** Claimed, and collected for a batch that is not closed. */
   collecting = 0
   running = 0
@@ -84,12 +86,14 @@ export class Slots {
   /**
    * How many records of the queue may be claimed by its cap. None ahead: what waits for the pool starts when anything ends,
    * what waits for a cap only holds a place in the pool that others could use. Of batches as many are collected as would fill
-   * the slots that are free.
+   * the slots that are free, also where other jobs share the queue: what is claimed there may all be theirs, or none of it.
    */
-  private roomOf({ batch, cap, collecting, running, waiting }: QueueSlots): number {
+  private roomOf({ batch, cap, collecting, largest, running, waiting }: QueueSlots): number {
     const room = cap - running - waiting
-    if (batch === 1) return room
-    return Math.max(0, Math.min(room, this.concurrency - this.running - this.waiting)) * batch - collecting
+    const size = batch === 1 ? largest : batch
+    if (size === 1) return room
+    const collectable = Math.max(0, Math.min(room, this.concurrency - this.running - this.waiting)) * size - collecting
+    return batch === 1 ? Math.min(room, collectable) : collectable
   }
 
   private open(total: number): ReadonlyArray<readonly [QueueSlots, number]> {

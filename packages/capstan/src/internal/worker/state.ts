@@ -15,6 +15,7 @@ import type {
   ExchangeReply,
   NewRecord,
   Outcome,
+  Settlement,
   Shape as Store
 } from "../../JobStore.ts"
 import { endedHeader } from "../ended.ts"
@@ -67,6 +68,8 @@ export class WorkerState extends Timers implements Host {
   private isStarting = false
   readonly collector = new Collector()
   readonly outbox = new Outbox()
+  /** The attempts of those settlements in whose place, where the store refuses one, its record is to run once more. */
+  readonly ends = new WeakMap<Settlement, Attempt>()
   /** Wakes the pump. */
   readonly work = Latch.makeUnsafe(true)
   /** Wakes who waits for the last attempt. */
@@ -336,7 +339,10 @@ export class WorkerState extends Timers implements Host {
     this.telemetry.ended(attempt, outcome, elapsed)
     if (outcome !== undefined) {
       const trace = attempt.span === undefined ? undefined : traceparent(attempt.span)
-      this.settle(attempt.claimed, outcome, elapsed, trace, attempt.children)
+      const settlement = this.settle(attempt.claimed, outcome, elapsed, trace, attempt.children)
+      if (attempt.mayHaveSteps || attempt.runnable.definition.next?.failure !== undefined) {
+        this.ends.set(settlement, attempt)
+      }
     }
     this.startWaiting()
     if (this.running.size === 0) this.empty.openUnsafe()
@@ -350,9 +356,11 @@ export class WorkerState extends Timers implements Host {
     finishedAfter: number,
     trace?: string,
     children?: ReadonlyArray<NewRecord>
-  ): void {
-    const settlement = { id, fence, outcome, finishedAfter, trace }
-    this.outbox.settle(children === undefined ? settlement : { ...settlement, children })
+  ): Settlement {
+    const alone = { id, fence, outcome, finishedAfter, trace }
+    const settlement = children === undefined ? alone : { ...alone, children }
+    this.outbox.settle(settlement)
+    return settlement
   }
 
   /** Interrupts an attempt; its finalizers run, and its exit is settled by the reason. */
@@ -381,7 +389,8 @@ export class WorkerState extends Timers implements Host {
       const { reason } = request
       const attempt = this.find(request)
       if (attempt !== undefined) this.interrupt(attempt, { _tag: "Cancel", reason })
-      else this.takeWaiting(({ claimed }) => isSame(claimed, request), { _tag: "Cancel", reason })
+      // The store cancels what is given back, or lets it run once more where an earlier attempt has left something to undo.
+      else this.takeWaiting(({ claimed }) => isSame(claimed, request), { _tag: "Release" })
     }
   }
 

@@ -237,5 +237,17 @@ export const stepFacts: ReadonlyArray<H.Fact> = [
     yield* die
     const record = yield* H.get(id)
     assert.deepStrictEqual([record.state, record.deadReason], ["dead", "Crashed"])
+  }),
+  fact("a waitpoint may have a name that every object knows: it is waited for as any other", function*() {
+    for (const waitpoint of ["constructor", "toString"]) {
+      yield* H.enqueue()
+      const attempt = yield* H.claimOne("w")
+      yield* step(attempt, "a", "1")
+      yield* H.settle("w", attempt, waitFor(waitpoint))
+      assert.strictEqual(yield* H.stateOf(attempt.id), "blocked")
+      assert.strictEqual(yield* signal(attempt.id, waitpoint, "2"), "Delivered")
+      assert.strictEqual(yield* H.stateOf(attempt.id), "ready")
+      yield* H.control({ _tag: "Delete" }, attempt.id)
+    }
   })
 ]
