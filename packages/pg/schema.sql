@@ -499,6 +499,7 @@ AS $function$
 DECLARE
   c record;
   d dependency;
+  v_reason text;
   v_free boolean;
 BEGIN
   SELECT * INTO c FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
@@ -524,8 +525,14 @@ BEGIN
         'message', format('it waited for %s, record %s, which %s', d.name, d.parent,
           CASE d.state WHEN 6 THEN 'is dead' WHEN 5 THEN 'was cancelled' ELSE 'is gone' END)));
       IF d.on_failure = 1 THEN
-        INSERT INTO agenda (id, value)
-          VALUES (p_id, format('%s, record %s, failed beside it', d.name, d.parent));
+        v_reason := format('%s, record %s, failed beside it', d.name, d.parent);
+        IF keeps(c.retention, 6) THEN
+          INSERT INTO agenda (id, value) VALUES (p_id, v_reason);
+        ELSE
+          -- It lives no more, and nobody could tell later for whom they are cancelled: its edges go with it.
+          INSERT INTO agenda (id, key, value)
+            SELECT DISTINCT parent, '', v_reason FROM dependency WHERE child = p_id AND state IS NULL;
+        END IF;
       END IF;
       PERFORM bury(c, 'DependencyFailed', p_now, true);
       RETURN;
@@ -732,6 +739,24 @@ BEGIN
   ), p_now, false, p_transaction);
 END $function$;
 
+CREATE OR REPLACE FUNCTION cancel_or_defer(p_id uuid, p_reason text, p_now bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_queue text;
+BEGIN
+  PERFORM FROM record WHERE id = p_id FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    PERFORM control_one(p_id, 'Cancel', p_reason, NULL, NULL, NULL, NULL, NULL, p_now, false);
+    RETURN;
+  END IF;
+  SELECT queue INTO v_queue FROM record WHERE id = p_id;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO agenda (id, key, value, at) VALUES (p_id, '', p_reason, p_now + 200);
+  PERFORM wake(v_queue, p_now, 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION cancel_siblings(p_id uuid, p_reason text, p_now bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -805,6 +830,21 @@ BEGIN
     PERFORM count_started();
   END IF;
   PERFORM wake(q, v_now, NULL) FROM (SELECT DISTINCT unnest(queues) AS q FROM worker WHERE wakes_until > v_now) w;
+END $function$;
+
+CREATE OR REPLACE FUNCTION changed_by(p_records json, p_events json)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN ARRAY(
+    SELECT o.id FROM json_array_elements(p_records) x
+      JOIN uniq u ON u.tag = x ->> 'tag' AND u.key = x ->> 'uniqueKey', 
+        unnest(ARRAY[CASE WHEN x ->> 'onConflict' <> 'runAfter' THEN u.id END, u.successor]) AS o(id)
+      WHERE x ->> 'onConflict' <> 'keep'
+    UNION ALL SELECT (d ->> 'id')::uuid FROM json_array_elements(p_records) x, json_array_elements(x -> 'dependents') d
+    UNION ALL SELECT r.id FROM json_to_recordset(p_events) AS e("on" text)
+      JOIN record r ON r.listens @> ARRAY[e."on" COLLATE "C"]);
 END $function$;
 
 CREATE OR REPLACE FUNCTION checkpoints_of(p_id uuid)
@@ -1077,6 +1117,8 @@ BEGIN
     v_awaited := NOT p_transaction AND r.flags & 1024 = 1024;
     IF v_awaited THEN r.flags := r.flags & ~1024; END IF;
     IF NOT p_transaction THEN DELETE FROM dependency WHERE child = p_id; END IF;
+    -- Whatever its retention, it is kept until it is forgotten: else its end would be told in a transaction.
+    r.retention := NULL;
     PERFORM finish(r, 5, 'deleted', NULL, p_now, p_transaction);
     PERFORM forget(p_id, p_now);
     IF v_awaited THEN PERFORM dependencies_ended(ARRAY[p_id], 0, ARRAY[NULL::text], p_now); END IF;
@@ -1407,7 +1449,11 @@ DECLARE
   v_before jsonb;
 BEGIN
   BEGIN
-    IF json_array_length(p_records) > 1 THEN PERFORM claim_keys(p_records, v_now); END IF;
+    -- Of more than one thing whatever another transaction may hold comes first: see `claim_keys`.
+    IF json_array_length(p_records) > 1 OR p_events IS NOT NULL THEN
+      PERFORM claim_keys(p_records, v_now);
+      IF NOT p_transaction THEN PERFORM lock_all_resting(changed_by(p_records, p_events)); END IF;
+    END IF;
     IF p_whole IS NOT NULL THEN
       SELECT e INTO x FROM json_array_elements(p_records) e WHERE e ->> 'id' = p_whole::text;
       SELECT i.id INTO v_owner FROM idem i WHERE i.tag = x ->> 'tag' AND i.key = x ->> 'idempotencyKey';
@@ -2313,9 +2359,15 @@ BEGIN
   END IF;
   IF p_transaction THEN
     IF r.flags & 8 = 8 THEN INSERT INTO agenda (key, frees) VALUES (r.key, true); END IF;
+    IF NOT v_keeps THEN
+      -- How it ended is to be read nowhere else.
+      INSERT INTO agenda (id, key, frees, value)
+        SELECT r.id, p_state, true, value_of(p_state, p_reason, p_result, r.failures)
+        WHERE EXISTS (SELECT FROM dependency WHERE parent = r.id AND state IS NULL);
+    END IF;
     INSERT INTO agenda (id)
       SELECT id FROM record WHERE blocked_on = r.id::text AND lane = 3 AND reason = 'Unique'
-      UNION SELECT child FROM dependency WHERE parent = r.id AND state IS NULL;
+      UNION SELECT child FROM dependency WHERE v_keeps AND parent = r.id AND state IS NULL;
     PERFORM wake(r.queue, -1, 1);
   ELSE
     IF r.flags & 8 = 8 THEN PERFORM free_slots(ARRAY[r.key], p_now, p_state = 4); END IF;
@@ -3036,6 +3088,65 @@ BEGIN
     END IF;
   END IF;
   END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION lock_all_resting(p_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_ids uuid[] := ARRAY(SELECT id FROM record WHERE id = ANY (p_ids) AND state <> 1 ORDER BY id);
+  v_id uuid;
+  v_locked int;
+BEGIN
+  BEGIN
+    PERFORM FROM record WHERE id = ANY (v_ids) AND state <> 1 FOR UPDATE SKIP LOCKED;
+    GET DIAGNOSTICS v_locked = ROW_COUNT;
+    IF v_locked = cardinality(v_ids) THEN RETURN; END IF;
+    RAISE EXCEPTION USING ERRCODE = 'CAP02';
+  EXCEPTION WHEN SQLSTATE 'CAP02' THEN NULL;
+  END;
+  FOREACH v_id IN ARRAY v_ids LOOP
+    PERFORM lock_resting(v_id, false);
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION lock_for_control(p_ids uuid[], p_action text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_material TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  v_ended uuid[];
+BEGIN
+  IF p_action <> 'Retry' AND cardinality(p_ids) <= 1 THEN RETURN; END IF;
+  PERFORM lock_all_resting(p_ids);
+  v_ended := ARRAY(
+    SELECT g.id FROM unnest(p_ids) AS g(id) WHERE NOT EXISTS (SELECT FROM record r WHERE r.id = g.id));
+  IF v_ended = '{}' THEN RETURN; END IF;
+  IF p_action = 'Retry' THEN
+    v_ended := ARRAY(
+      WITH RECURSIVE again AS (
+        SELECT id FROM unnest(v_ended) AS g(id)
+        UNION SELECT d.child FROM again a JOIN dependency d ON d.parent = a.id JOIN history h ON h.id = d.child
+          WHERE d.state IS NOT NULL AND d.on_failure < 3 AND h.state = 6 AND h.reason = 'DependencyFailed'
+      )
+      SELECT id FROM again
+      UNION SELECT d.child FROM again a JOIN dependency d ON d.parent = a.id
+        WHERE d.state IS NOT NULL AND d.on_failure < 4);
+  END IF;
+  PERFORM FROM history WHERE id = ANY (v_ended) ORDER BY id FOR UPDATE;
+  IF p_action <> 'Retry' THEN RETURN; END IF;
+  -- Of one that was free it has the key from here on as little as before: it does not live.
+  INSERT INTO uniq AS q (tag, key, id)
+    SELECT DISTINCT ON (1, 2) tag, spec::json ->> 'uniqueKey', id FROM history
+      WHERE id = ANY (v_ended) AND flags & 1 = 1 ORDER BY 1, 2
+    ON CONFLICT (tag, key) DO UPDATE SET id = q.id;
 END $function$;
 
 CREATE OR REPLACE FUNCTION lock_resting(p_id uuid, p_skips boolean)
@@ -4787,18 +4898,15 @@ BEGIN
       ELSIF EXISTS (SELECT FROM record WHERE id = a.id) THEN
         INSERT INTO agenda (id, waitpoint, value, at) VALUES (a.id, a.waitpoint, a.value, p_now + 200);
       END IF;
+    ELSIF a.id IS NOT NULL AND a.frees AND a.key IS NOT NULL THEN
+      PERFORM dependencies_ended(ARRAY[a.id], a.key::int, ARRAY[a.value], p_now);
     ELSIF a.id IS NOT NULL AND a.frees THEN
       -- Whoever found it locked left one of these.
       CONTINUE WHEN a.id = ANY (v_seen) AND a.value IS NULL;
       v_seen := v_seen || a.id;
       PERFORM advance(a.id, p_now, a.value IS NOT NULL);
     ELSIF a.id IS NOT NULL AND a.key IS NOT NULL THEN
-      PERFORM FROM record WHERE id = a.id FOR UPDATE SKIP LOCKED;
-      IF FOUND THEN
-        PERFORM control_one(a.id, 'Cancel', a.value, NULL, NULL, NULL, NULL, NULL, p_now, false);
-      ELSIF EXISTS (SELECT FROM record WHERE id = a.id) THEN
-        INSERT INTO agenda (id, key, value, at) VALUES (a.id, a.key, a.value, p_now + 200);
-      END IF;
+      PERFORM cancel_or_defer(a.id, a.value, p_now);
     ELSIF a.value IS NOT NULL THEN
       IF cancel_siblings(a.id, a.value, p_now) THEN
         INSERT INTO agenda (id, value, at) VALUES (a.id, a.value, p_now + 200);
@@ -4843,7 +4951,7 @@ BEGIN
     UPDATE dependency d SET (state, value) = (
       SELECT coalesce(max(h.state), 0), max(value_of(h.state, h.reason, h.result, h.failures))
       FROM history h WHERE h.id = v_parent
-    ) WHERE d.child = p_id AND d.parent = v_parent;
+    ) WHERE d.child = p_id AND d.parent = v_parent AND d.state IS NULL;
   END LOOP;
   PERFORM advance(p_id, p_now, true);
   RETURN v_again;
@@ -4905,8 +5013,7 @@ BEGIN
       IF p_overlap = 'skip' THEN
         q.last_outcome := 'Skipped';
       ELSE
-        PERFORM control_one(q.last_id, 'Cancel', 'schedule ' || p_name || ': its next tick came',
-          NULL, NULL, NULL, NULL, NULL, v_now, false);
+        PERFORM cancel_or_defer(q.last_id, 'schedule ' || p_name || ': its next tick came', v_now);
       END IF;
     END IF;
     IF q.last_outcome = 'Enqueued' THEN
