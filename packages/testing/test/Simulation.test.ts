@@ -24,6 +24,8 @@ const tell = (context: TestContext, text: string) => Effect.promise(() => contex
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 const seeds = Array.from({ length: 80 }, (_, i) => i + 1)
+/** The rarest of the planted races shows in one seed of 36. */
+const plantedSeeds = Array.from({ length: 200 }, (_, i) => i + 1)
 
 describe("Simulation", { timeout: 300_000 }, () => {
   it.live("a seed makes the same run again", () =>
@@ -116,8 +118,8 @@ describe("a planted race is found, and seen again", { timeout: 300_000 }, () => 
   for (const [name, plant, kills] of plants) {
     it.live(name, (context) =>
       Effect.gen(function*() {
-        const { failed } = yield* Simulation.explore(seeds, { plant, kills })
-        assert.isDefined(failed, `${name} was not found within ${seeds.length} seeds`)
+        const { failed } = yield* Simulation.explore(plantedSeeds, { plant, kills })
+        assert.isDefined(failed, `${name} was not found within ${plantedSeeds.length} seeds`)
         yield* tell(context, `${name}: found by seed ${failed!.seed}: ${failed!.violations[0]}`)
         if (seenAgain.has(plant)) yield* seeAgain(failed!, plant, kills)
       }))

@@ -10,12 +10,12 @@ import { JobStore, type NewFailure, type NewRecord, type Outcome } from "../JobS
 import type { Definition } from "./definition.ts"
 import { type Ended, endedHeader } from "./ended.ts"
 import { refusalOf } from "./enqueue.ts"
+import { inTime } from "./inTime.ts"
 import * as Log from "./log.ts"
 import { decode } from "./payload.ts"
 import { recordsOf, type Requests } from "./request.ts"
 import { isStored } from "./stored.ts"
 import type { Attempt } from "./worker/attempt.ts"
-import { inTime } from "./worker/inTime.ts"
 import type { Decided } from "./worker/runner.ts"
 
 /** The functions of a declaration that say what follows. */

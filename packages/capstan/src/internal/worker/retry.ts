@@ -15,8 +15,8 @@ import type { Failure } from "../../JobRecord.ts"
 import type { Claimed, NewFailure, Outcome } from "../../JobStore.ts"
 import type { Codec } from "../codec.ts"
 import { defaultPolicy, type RunPolicy } from "../definition.ts"
+import { inTime } from "../inTime.ts"
 import * as Log from "../log.ts"
-import { inTime } from "./inTime.ts"
 
 /** The failures that a claim brings along, and how many steps stand for those before them at most. */
 const travelling = 32
