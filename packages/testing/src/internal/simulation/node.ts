@@ -341,7 +341,8 @@ export class Closing {
   leaves(worker: string, invariants: Invariants): Effect.Effect<void> {
     return Effect.map(invariants.records, (records) => {
       this.hasLeft = true
-      if (!this.isInGrace) return
+      // What it has begun on a claim whose answer was so late, it has given up too.
+      if (!this.isInGrace || this.hasLostTouch) return
       for (const record of records.values()) {
         const isCancelled = record.cancelRequested !== undefined
         if (record.worker === worker && this.begun.has(keyOf(record)) && !isCancelled) this.early(record.id)
