@@ -22,6 +22,14 @@ export const settleFacts: ReadonlyArray<H.Fact> = [
     const [ended] = record.attempts
     assert.strictEqual(ended!.endedAt - ended!.startedAt, 60)
     assert.deepStrictEqual([ended!.worker, ended!.decision, ended!.trace], ["w", "completed", "00-a-b-01"])
+    for (const outcome of [H.complete, H.dead]) {
+      const { id } = yield* H.enqueue()
+      const attempt = yield* H.claimOne("w")
+      yield* H.advance(100)
+      yield* H.settle("w", attempt, outcome, { finishedAfter: 60 })
+      const { attempts: [ended], finishedAt } = yield* H.get(id)
+      assert.deepStrictEqual([ended!.endedAt - ended!.startedAt, finishedAt! - ended!.startedAt], [60, 100])
+    }
   }),
   fact("retryAfter schedules the record by the store's clock and keeps the failure", function*() {
     const { id } = yield* H.enqueue()

@@ -319,7 +319,7 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
     }
   }),
   fact(
-    "unique, runAfter: a successor that is replaced has the priority and the delay of the last enqueue",
+    "unique, runAfter: a successor has its delay, and one that is replaced the priority and the delay of the last enqueue",
     function*() {
       yield* H.enqueue(unique("runAfter"))
       const attempt = yield* H.claimOne("w")
@@ -329,6 +329,14 @@ export const uniqueFacts: ReadonlyArray<H.Fact> = [
       yield* H.settle("w", attempt, H.complete)
       const record = yield* H.get(id)
       assert.deepStrictEqual([record.priority, record.dueAt! - record.enqueuedAt], [10, 65_000])
+      yield* H.control({ _tag: "Delete" }, id)
+      yield* H.enqueue(unique("runAfter"))
+      const again = yield* H.claimOne("w")
+      const first = yield* H.enqueue({ ...unique("runAfter"), delay: 60_000 })
+      yield* H.advance(5000)
+      yield* H.settle("w", again, H.complete)
+      const { dueAt, enqueuedAt } = yield* H.get(first.id)
+      assert.strictEqual(dueAt! - enqueuedAt, 60_000)
     }
   ),
   fact(
