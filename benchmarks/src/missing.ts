@@ -35,11 +35,5 @@ export const unrivalled: Reasons = {
     "pickup-p99": noTarget
   },
   pg: {},
-  redis: {
-    "fail-once": noTarget,
-    "payload-10kb": noTarget,
-    "half-load": noTarget,
-    "half-load-p50": noTarget,
-    "half-load-p99": noTarget
-  }
+  redis: {}
 }
