@@ -11,14 +11,9 @@ const long =
 
 /** Of ours. */
 export const unmeasured: Reasons = {
-  memory: {
-    "half-load": long,
-    "half-load-p50": long,
-    "half-load-p99": long,
-    "backlog-ratio-1m": long
-  },
-  pg: { "workers-4": long, "backlog-ratio-1m": long, "backlog-ratio-5m": long },
-  redis: { "workers-4": long, "backlog-ratio-1m": long }
+  memory: { "backlog-ratio-1m": long },
+  pg: { "backlog-ratio-1m": long, "backlog-ratio-5m": long },
+  redis: { "backlog-ratio-1m": long }
 }
 
 const noTarget =
@@ -30,6 +25,9 @@ export const unrivalled: Reasons = {
     "enqueue-seq": noTarget,
     "enqueue-bulk": "nobody else in memory has a call for many",
     "handler-10ms": noTarget,
+    "half-load": noTarget,
+    "half-load-p50": noTarget,
+    "half-load-p99": noTarget,
     "pickup-p50": noTarget,
     "pickup-p95": noTarget,
     "pickup-p99": noTarget
