@@ -1,7 +1,7 @@
 /** A payload that an answer leaves out comes by a statement of its own: what happens when that fails, or comes too late. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { JobError, type JobStore } from "capstan"
-import { Deferred, Effect, type Scope } from "effect"
+import { Deferred, Effect } from "effect"
 import { Client } from "../src/internal/client.ts"
 import { make } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
@@ -32,13 +32,7 @@ const claims = (slots: number): JobStore.ExchangeRequest => ({
   total: slots
 })
 
-const fact = (name: string, test: (one: Harness.Side) => Effect.Effect<void, unknown, Scope.Scope>) =>
-  it.live(name, () =>
-    Effect.gen(function*() {
-      const one = yield* side
-      yield* Harness.empty(one)
-      yield* test(one)
-    }).pipe(Effect.scoped))
+const fact = Harness.factsOf(side)
 
 describe("a long payload", () => {
   fact("is asked for by itself, once for all of an answer", (one) =>

@@ -1,7 +1,7 @@
 /** An enqueue that takes a worker of its process along: one statement stores the record and claims for the worker. */
 import { assert, describe, it } from "@effect/vitest"
 import { type JobError, JobStore } from "capstan"
-import { Deferred, Effect, type Exit, type Scope, Stream } from "effect"
+import { Deferred, Effect, type Exit, Stream } from "effect"
 import * as Harness from "./harness.ts"
 import type { Side } from "./harness.ts"
 
@@ -40,13 +40,7 @@ const standing = (one: Side, worker = "w", queues: ReadonlyArray<string> = ["def
 const claimedOf = (reply: Reply): ReadonlyArray<string> | undefined =>
   reply._tag === "Success" ? reply.value?.claimed.map(({ id }) => id) : undefined
 
-const fact = (name: string, test: (one: Side) => Effect.Effect<void, unknown, Scope.Scope>) =>
-  it.live(name, () =>
-    Effect.gen(function*() {
-      const one = yield* side
-      yield* Harness.empty(one)
-      yield* test(one)
-    }).pipe(Effect.scoped))
+const fact = Harness.factsOf(side)
 
 describe("an enqueue takes along who stands by", () => {
   fact("claims its record, by a fence that holds, in one transaction", (one) =>

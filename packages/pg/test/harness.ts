@@ -1,14 +1,14 @@
 /** What the tests of the Postgres store are written with. */
 import { PgJobStore } from "@capstan/pg"
 import { PgClient } from "@effect/sql-pg"
-import { assert } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { JobRecord, JobStore, type Transactional } from "capstan"
 import { Context, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { afterAll } from "vitest"
 import { type ClaimedLine, toClaimedLines } from "../src/internal/codec.ts"
 import { bookkeeping, statementsFrom } from "../src/internal/schema/migrations.ts"
-import { client, type ClientOptions, store } from "./server.ts"
+import { client, type ClientOptions, empty, store } from "./server.ts"
 
 export * from "./server.ts"
 
@@ -38,6 +38,16 @@ export const shared = <A>(schema: string, make: Effect.Effect<A, never, Scope.Sc
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)).then(() => drop(schema)))
   return Effect.runSync(Effect.cached(Scope.provide(make, scope)))
 }
+
+/** Facts of one side, which has nothing stored when each begins. */
+export const factsOf =
+  (side: Effect.Effect<Side>) => (name: string, test: (one: Side) => Effect.Effect<void, unknown, Scope.Scope>) =>
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const one = yield* side
+        yield* empty(one)
+        yield* test(one)
+      }).pipe(Effect.scoped))
 
 /** Runs an effect of a fiber in a transaction as if it were none's. */
 export const outside = <A, E, R>({ sql }: Side, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
