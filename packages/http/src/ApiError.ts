@@ -26,8 +26,8 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()(
 }
 
 /**
- * The body of the request is longer than any request of the API needs to be: it was not read to its end, and nothing was changed. Name
- * less in one request.
+ * The body of the request is longer than any request of the API needs to be: it was not read to its end, and nothing was
+ * changed. Name less in one request.
  *
  * @category errors
  * @since 0.1.0
@@ -135,8 +135,8 @@ export class RouteNotFound extends Schema.TaggedError<RouteNotFound>()(
 }
 
 /**
- * So many others have many records read for one answer, to be counted or looked into, that this one would wait for long: nothing was changed. Ask again after the
- * seconds of the header `Retry-After`.
+ * So many others have many records read for one answer, to be counted or looked into, that this one would wait for long:
+ * nothing was changed. Ask again after the seconds of the header `Retry-After`.
  *
  * @category errors
  * @since 0.1.0
