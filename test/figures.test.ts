@@ -53,7 +53,8 @@ const row = (given: Partial<SpeedRow>): SpeedRow => ({
   median: 1000,
   min: 900,
   max: 1100,
-  rounds: 3,
+  rounds: 5,
+  date: "2026-01-01",
   ...given
 })
 
@@ -88,6 +89,12 @@ describe("a picture of speed", () => {
       ].map(([, name]) => name)
     expect(order("jobs/s")).toEqual(["Capstan", "BullMQ", "pg-boss"])
     expect(order("ms")).toEqual(["Capstan", "pg-boss", "BullMQ"])
+  })
+
+  it("says on which days it was measured", () => {
+    expect(speed("Redis", [row({}), rival])).toContain(">2026-01-01<")
+    expect(speed("Redis", [row({ date: "2026-01-03" }), row({ ...rival, date: "2026-01-02" })]))
+      .toContain(">2026-01-02 to 2026-01-03<")
   })
 
   it("has no panel without a rival, and no pass of cold code", () => {

@@ -1,7 +1,8 @@
 /**
  * `npm run bench [-- --store memory|pg|redis] [--url url] [--quick] [--scenario a,b] [--system a,b] [--rounds n]
  * [--save]`: every scenario on every system, rounds interleaved over the systems, each run in a process of its own. Prints a table
- * and writes `results/<store>.json`; of some scenarios or systems alone only with `--save`, which leaves the other rows as they are.
+ * and writes `results/<store>.json`; of some scenarios or systems, or with `--quick`, only with `--save`, which leaves the other rows as
+ * they are. A row of fewer than five rounds is printed and not kept.
  */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -72,6 +73,8 @@ interface Row {
   readonly min: number
   readonly max: number
   readonly rounds: number
+  /** The day, in UTC: a machine is not as fast on every one. */
+  readonly date: string
   readonly jobs?: number
   readonly server?: string
 }
@@ -129,6 +132,7 @@ const toRow = (
     min: sorted[0]!,
     max: sorted.at(-1)!,
     rounds: sorted.length,
+    date: new Date().toISOString().slice(0, 10),
     ...jobs === undefined ? {} : { jobs },
     ...server === undefined ? {} : { server: but === undefined ? server : `${server}; but ${but}` }
   }
@@ -231,11 +235,15 @@ const onServer = async (): Promise<ReadonlyArray<Row>> => {
 
 installPeers()
 const rows = store.isServer ? await onServer() : await measureAll("", "", undefined)
-const isAll = values.scenario === undefined && values.system === undefined
+/** Of a row that is kept: of fewer a median says too little. */
+const leastRounds = 5
+const isAll = values.scenario === undefined && values.system === undefined && !values.quick
 if (isAll || values.save) {
   const file = `${folder}results/${name}.json`
-  // A row that lacks a round, since a process ended early, is none.
-  const whole = rows.filter(({ rounds }) => rounds >= 3)
+  const whole = rows.filter(({ rounds }) => rounds >= leastRounds)
+  for (const row of rows.filter((row) => !whole.includes(row))) {
+    console.error(`not kept, since it has ${row.rounds} rounds: ${row.scenario} ${row.system} ${row.variant}`)
+  }
   const isSame = (a: Row) => (b: Row) => a.scenario === b.scenario && a.system === b.system && a.variant === b.variant
   const kept: ReadonlyArray<Row> = isAll ? [] : JSON.parse(readFileSync(file, "utf8"))
   const scenarios = store.scenarios.flat()

@@ -13,6 +13,13 @@ export const alone: ReadonlyArray<string> = [
   "fair-first"
 ]
 
+/** Where no rival does what a row asks, and why. */
+export const unrivalled: Readonly<Record<Task["store"], Readonly<Record<string, string>>>> = {
+  memory: { "enqueue-bulk": "nobody else in memory has a call for many" },
+  pg: {},
+  redis: {}
+}
+
 /** Scenarios of a full run alone, unless one is named. */
 export const long: ReadonlyArray<string> = [
   "workers-4",

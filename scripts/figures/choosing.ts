@@ -37,7 +37,7 @@ export const choosing = (root: string): { readonly page: string; readonly absent
   const phrases: ReadonlyArray<Phrase> = [
     [[", ", " bytes a waiting record |"], [whole("memory", "heap")]],
     [
-      ["plain fibers do ", " to ", " times as many jobs a second"],
+      ["in a drain plain fibers do ", " to ", " times as many jobs a second"],
       range(drains("memory", "fibers").map((ours) => 1 / ours))
     ],
     [["| ", " to ", "x PersistedQueue in memory"], range(drains("memory", "effect-persisted-queue"))],

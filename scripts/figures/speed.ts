@@ -11,6 +11,7 @@ export interface SpeedRow {
   readonly min: number
   readonly max: number
   readonly rounds: number
+  readonly date: string
   readonly server?: string
 }
 
@@ -65,10 +66,13 @@ export const speed = (store: string, rows: ReadonlyArray<SpeedRow>): string => {
     top += Math.max(...pair.map(({ height }) => height)) + 14
   }
   const rounds = Math.min(...warm.map((row) => row.rounds))
+  const dates = warm.map(({ date }) => date).toSorted()
+  const days = [...new Set([dates.at(0), dates.at(-1)])].join(" to ")
   const server = (warm.find((row) => row.server !== undefined)?.server ?? "").split(";").slice(0, 3).join(",")
   const what = `Speed on ${store}, by system`
   return picture(width, top + 8, what, [
     text(20, 34, `Speed, ${store}`, "title"),
+    text(width - 20, 34, days, "small", "end"),
     text(
       20,
       54,
