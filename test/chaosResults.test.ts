@@ -62,6 +62,20 @@ describe.each(stores)("the results of %s", (name) => {
   })
 })
 
+/** What the tables of the page say is what `npm run figures` fills them with (`scale.test.ts`); this is what its words say of them. */
+it("the page says how many were replayed and how often poison ran, as was found", () => {
+  const page = readFileSync(new URL("../chaos/README.md", import.meta.url), "utf8").replaceAll(/\s+/g, " ")
+  const ours = (name: string) =>
+    kept(name).rows.filter(({ system, without }) => system === "capstan" && without === undefined)
+  const replayed = (name: string) => ours(name).reduce((sum, { figures }) => sum + figures.replayed, 0)
+  const poison = (name: string) => ours(name).find(({ fault }) => fault === "F8")!.figures.struck["killed itself"]
+  expect(page).toContain(`${replayed("pg")} records of ours that three deaths hit by chance`)
+  expect(page).toContain(`${replayed("redis")} records of ours were replayed`)
+  expect(page).toContain(
+    `there were ${poison("pg")} runs on Postgres and ${poison("redis")} on Redis in the runs below`
+  )
+})
+
 describe("the audit of other systems", () => {
   const entry = (at: number, kind: Entry["kind"], of: Partial<Entry>): Entry => ({
     kind,

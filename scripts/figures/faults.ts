@@ -21,7 +21,7 @@ export interface FaultRow {
   readonly pass: boolean
 }
 
-interface Figures {
+export interface Figures {
   readonly acknowledged?: number
   readonly lost?: number
   readonly unexpected?: number
@@ -30,6 +30,9 @@ interface Figures {
   readonly stuck?: number
   readonly duplicated?: number
   readonly staleWrites?: { readonly accepted?: number; readonly attempted?: number }
+  /** Records that died of chance, and that an operator ran again. */
+  readonly replayed?: number
+  readonly recovery?: { readonly samples: number; readonly p50?: number; readonly p95?: number; readonly max?: number }
   readonly struck?: Readonly<Record<string, number>>
 }
 

@@ -1,11 +1,14 @@
-/** Every table of the guides whose cells are measured, from what is committed of the benchmarks and of the crowds. */
+/** Every table of the pages whose cells are measured, from what is committed of the benchmarks, the crowds and the fault runs. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import type { FaultResults } from "./faults.ts"
+import { faultTables } from "./faultTables.ts"
 import type { SpeedRow } from "./speed.ts"
 
 type Cells = ReadonlyArray<string>
 
 const stores = ["memory", "pg", "redis"] as const
+const faultStores = [["Postgres", "pg"], ["Redis", "redis"]] as const
 const pages = ["scale", "limits", "flows", "schedules"].map((name) => `docs/${name}.md`)
 
 /** The pages by their paths, each with its tables filled. */
@@ -51,11 +54,18 @@ export const tables = (root: string): ReadonlyMap<string, string> => {
     ...[exchanges, empty, wakeups].map((count) => count.toFixed(2))
   ])
 
-  return new Map(pages.map((path) => {
+  const struck = (page: string): string =>
+    faultStores.reduce((page, [name, store]) => {
+      const { others, ours } = faultTables(JSON.parse(read(`chaos/results/${store}.json`)) as FaultResults)
+      return fill(fill(page, `| ${name} | struck |`, () => ours), `| ${name} | system |`, () => others)
+    }, page)
+
+  const guides = pages.map((path): readonly [string, string] => {
     const costed = fill(read(path), "| | scenario |", (rows) => rows.map(costs))
     const shared = fill(costed, "| jobs/s | store |", (rows) => rows.map(shares))
     return [path, fill(shared, "| store | load |", () => crowds)]
-  }))
+  })
+  return new Map([...guides, ["chaos/README.md", struck(read("chaos/README.md"))]])
 }
 
 interface Crowd {
