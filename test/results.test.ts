@@ -99,3 +99,50 @@ describe("results of the benchmarks", () => {
     })
   }
 })
+
+/** Each ratio that the page says of rows that are kept: ours over theirs, or theirs over ours where the page says it so. */
+describe("the words of benchmarks/README.md", () => {
+  const page = readFileSync(new URL("../README.md", folder), "utf8").replaceAll(/\s+/g, " ")
+  const median = (store: string, scenario: string, system: string): number => {
+    const rows: ReadonlyArray<Row> = JSON.parse(readFileSync(new URL(`${store}.json`, folder), "utf8"))
+    return rows.find((row) => row.scenario === scenario && row.system === system && row.variant === "")!.median
+  }
+  const ours = (store: string, scenario: string, system: string) =>
+    median(store, scenario, "capstan") / median(store, scenario, system)
+  const theirs = (store: string, scenario: string, system: string) => 1 / ours(store, scenario, system)
+  const batched = "graphile-batch"
+  const queue = "effect-persisted-queue"
+
+  const claims: ReadonlyArray<readonly [words: RegExp, ratios: ReadonlyArray<number>]> = [
+    [/stand to graphile-worker's as two do, ([\d.]+) times/, [ours("pg", "workers-4", batched)]],
+    [
+      /`payload-10kb`: ([\d.]+) times graphile-worker in batches, ([\d.]+) times pg-boss/,
+      [ours("pg", "payload-10kb", batched), ours("pg", "payload-10kb", "pg-boss")]
+    ],
+    [/`due-1000-p99`: ([\d.]+) times what graphile-worker's batches take/, [ours("pg", "due-1000-p99", batched)]],
+    [
+      /A job takes (\d+) us of both sides together, graphile-worker's in batches (\d+) /,
+      ["capstan", batched].map((system) => median("pg", "cpu-worker", system) + median("pg", "cpu-server", system))
+    ],
+    [/`RPUSH` where .*?: ([\d.]+) times PersistedQueue's rate in `redis\.json`/, [ours("redis", "enqueue-seq", queue)]],
+    [
+      /ours is seen at ([\d.]+) times the load of PersistedQueue's, whose p50 is ([\d.]+) of ours and whose p99 ([\d.]+)\./,
+      [
+        ours("redis", "half-load", queue),
+        theirs("redis", "half-load-p50", queue),
+        theirs("redis", "half-load-p99", queue)
+      ]
+    ],
+    [
+      /`payload-10kb`: `limit` does no more than ([\d.]+) times what we do, and PersistedQueue as much/,
+      [Math.max(theirs("redis", "payload-10kb", "limit"), theirs("redis", "payload-10kb", queue))]
+    ]
+  ]
+
+  it.each(claims)("%s", (words, ratios) => {
+    const told = words.exec(page)?.slice(1)
+    expect(told, "the page says it").toBeDefined()
+    const digits = (text: string) => text.split(".")[1]?.length ?? 0
+    expect(told).toEqual(ratios.map((ratio, i) => ratio.toFixed(digits(told![i]!))))
+  })
+})
