@@ -98,7 +98,7 @@ const jobsOf = (queue: string) => ({
     // An end must not overtake its beginning: of one thing to one channel a message waits until the one that has begun ends, and
     // of those that wait, the first included, the last is told.
     unique: { key: ({ alert, channel }) => subject(channel, alert), onConflict: "replace" },
-    maxAttempts: 100,
+    maxAttempts: Infinity,
     retryFor: "12 hours",
     onError: {
       ChannelRefused: "dead",

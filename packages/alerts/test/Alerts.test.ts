@@ -95,6 +95,25 @@ describe("alerts", () => {
     )
   })
 
+  it.effect("a channel that is away is tried for twelve hours", () => {
+    const [night, weekend] = [ear(), ear()]
+    for (const channel of [night, weekend]) channel.isAway = true
+    return running(
+      { channels: { night, weekend }, rules: [AlertRule.dead({ within: "2 days" })], repeatEvery: "2 days" },
+      1,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("11 hours")
+        night.isAway = false
+        yield* TestClock.adjust("2 hours")
+        assert.deepStrictEqual(said(night), ["firing dead/Ship"])
+        weekend.isAway = false
+        yield* TestClock.adjust("2 hours")
+        assert.deepStrictEqual(said(weekend), [])
+      })
+    )
+  })
+
   it.effect("a channel that is away delays nobody else, and hears of an end only after the beginning", () => {
     const [away, team] = [ear(), ear()]
     away.isAway = true

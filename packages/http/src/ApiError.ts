@@ -152,8 +152,8 @@ export class TooBusy extends Schema.TaggedError<TooBusy>()(
 }
 
 /**
- * The store did not do it. `reason` is that of `JobStoreError`: with `OutcomeUnknown` it may have happened. Ask again:
- * every action is idempotent.
+ * The store did not do it. `reason` is that of `JobStoreError`: with `OutcomeUnknown` it may have happened. Ask again;
+ * but a run of a schedule, and an enqueue without `idempotencyKey`, would then happen twice.
  *
  * @category errors
  * @since 0.1.0

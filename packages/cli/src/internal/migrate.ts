@@ -64,9 +64,9 @@ const status = Command.make("status", {}, () =>
           ? failed("Found", error.message)
           : whatWentWrong(error)
       ))
-      yield* print({ schema, isCurrent: true }, () => `schema ${schema} is this release's`)
+      yield* print({ schema, isUsable: true }, () => `this release can work on schema ${schema}`)
     })
-  )).pipe(Command.withDescription("Whether the schema is this release's; exit code 4 when it is not"))
+  )).pipe(Command.withDescription("Whether this release can work on the schema; exit code 4 when it cannot"))
 
 export const migrate = Command.make("migrate").pipe(
   Command.withDescription("The schema of a Postgres store: what it is, what it would be, and the change"),
