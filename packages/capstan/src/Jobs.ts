@@ -20,7 +20,7 @@ import * as Conditions from "./internal/conditions.ts"
 import { millis } from "./internal/definition.ts"
 import { sample } from "./internal/depth.ts"
 import { shown, toMillis } from "./internal/duration.ts"
-import { editAndReplay, enqueueJson, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
+import { checkEdit, editAndReplay, enqueueJson, fromInput, fromJson, payloadIssue } from "./internal/edit.ts"
 import { priorities } from "./internal/enqueue.ts"
 import { holding } from "./internal/limit.ts"
 import { pageOf } from "./internal/page.ts"
@@ -223,6 +223,16 @@ export interface Shape {
     EnqueueError | JobStoreError | JobControlError,
     J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
   >
+  /** Fails as `editAndReplayJson` would for that payload, and changes nothing. */
+  readonly checkEditJson: <J extends Job.Any>(
+    job: J,
+    id: string,
+    json: string
+  ) => Effect.Effect<
+    void,
+    EnqueueError | JobStoreError | JobControlError,
+    J["payloadSchema"]["DecodingServices"] | J["payloadSchema"]["EncodingServices"]
+  >
   /**
    * What hinders a worker with this declaration from reading the payload of a record, which would end as `InvalidPayload` at once; none
    * where nothing does. It is read by the version that the record has and lifted to the job's own, and what is masked is no
@@ -332,6 +342,7 @@ export const layer: Layer.Layer<Jobs, never, JobStore> = Layer.effect(
       retry: (where) => act({ _tag: "Retry" }, where),
       editAndReplay: (job, id, payload) => editAndReplay(store, job, id as JobId, fromInput(job, payload)),
       editAndReplayJson: (job, id, json) => editAndReplay(store, job, id as JobId, fromJson(job, json)),
+      checkEditJson: (job, id, json) => checkEdit(store, job, id as JobId, fromJson(job, json)),
       payloadIssue: (job, record) => payloadIssue(store, job, record),
       enqueueJson: (job, json, options) => Effect.provideService(enqueueJson(job, json, options), JobStore, store),
       promote: (where) => act({ _tag: "Promote" }, where),

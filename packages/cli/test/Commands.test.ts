@@ -435,6 +435,22 @@ describe("replay", () => {
   )
 
   fact(
+    "leaves what is masked as it is stored in a payload that somebody has written from what they were shown",
+    Effect.fnUntraced(function*() {
+      const { id } = yield* SendMail.enqueue({ to: "bad@example.com", token: Redacted.make("s3cret") })
+      yield* work
+      const shown = documents((yield* run("inspect", id, "--json")).out)[0]!["payload"] as string
+      const payload = shown.replace("bad@", "good@")
+      assert.include(payload, "<redacted>")
+      const dry = yield* run("replay", id, "--payload", payload, "--app", app, "--dry-run")
+      assert.deepInclude(dry, { code: 0, out: `${id} would run again with the new payload` })
+      assert.strictEqual((yield* run("replay", id, "--payload", payload, "--app", app)).code, 0)
+      const stored = yield* Effect.flatMap(JobStore.JobStore, ({ get }) => get(id))
+      assert.deepStrictEqual(JSON.parse(stored!.payload), { to: "good@example.com", token: "s3cret" })
+    })
+  )
+
+  fact(
     "runs nothing again of what would not decode, and asks before it runs many",
     Effect.fnUntraced(function*() {
       const dead = yield* some

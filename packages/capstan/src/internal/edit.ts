@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Job from "../Job.ts"
 import { EnqueueError, InvalidPayload, JobControlError, type JobStoreError, TooLarge } from "../JobError.ts"
 import type { JobId, JobRecord, Sensitive } from "../JobRecord.ts"
-import type { ControlOutcome, JobStore } from "../JobStore.ts"
+import type { ControlOutcome, EditedPayload, JobStore } from "../JobStore.ts"
 import * as Codec from "./codec.ts"
 import { enqueueOne, type Options, size } from "./enqueue.ts"
 import { decode, issueWithout } from "./payload.ts"
@@ -19,16 +19,17 @@ type Failure = EnqueueError | JobStoreError | JobControlError
 /** The payload of a record, encoded. */
 type Edit = (record: JobRecord) => Effect.Effect<string, EnqueueError | JobControlError>
 
-export const editAndReplay = (
+/** What is stored of an edit; nothing where the record is gone. */
+const edited = (
   store: JobStore["Service"],
   job: Job.Any,
   id: JobId,
   edit: Edit
-): Effect.Effect<ControlOutcome, Failure> =>
+): Effect.Effect<EditedPayload | undefined, Failure> =>
   Effect.gen(function*() {
     const definition = job[Job.TypeId]
     const record = yield* store.get(id)
-    if (record === undefined) return "NotFound"
+    if (record === undefined) return undefined
     yield* checkJob(job, record)
     const json = yield* edit(record)
     const bytes = size(json, definition.maxPayloadBytes)
@@ -37,11 +38,29 @@ export const editAndReplay = (
         reason: new TooLarge({ job: job._tag, index: 0, bytes, limit: definition.maxPayloadBytes })
       })
     }
-    const sensitive = alsoMasked(record.sensitive, definition.sensitive())
-    const payload = { json, version: definition.version, sensitive }
+    return { json, version: definition.version, sensitive: alsoMasked(record.sensitive, definition.sensitive()) }
+  })
+
+export const editAndReplay = (
+  store: JobStore["Service"],
+  job: Job.Any,
+  id: JobId,
+  edit: Edit
+): Effect.Effect<ControlOutcome, Failure> =>
+  Effect.gen(function*() {
+    const payload = yield* edited(store, job, id, edit)
+    if (payload === undefined) return "NotFound"
     const reply = yield* store.control({ action: { _tag: "Retry", payload }, where: { ids: [id] }, limit: 1 })
     return reply.outcomes[0]?.outcome ?? "NotFound"
   })
+
+/** Fails as the edit would. */
+export const checkEdit = (
+  store: JobStore["Service"],
+  job: Job.Any,
+  id: JobId,
+  edit: Edit
+): Effect.Effect<void, Failure> => Effect.asVoid(edited(store, job, id, edit))
 
 const checkJob = (job: Job.Any, { id, tag }: JobRecord): Effect.Effect<void, JobControlError> =>
   tag === job._tag

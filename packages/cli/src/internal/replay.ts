@@ -12,7 +12,7 @@ import { atLeast, confirm, most, type Selected, selected } from "./act.ts"
 import { app, declared, jobsOf } from "./app.ts"
 import type { Session } from "./connection.ts"
 import { failed } from "./failure.ts"
-import { decoded, json, textOf, withoutServices } from "./payload.ts"
+import { textOf, withoutServices } from "./payload.ts"
 import { print } from "./print.ts"
 import { counted, table } from "./text.ts"
 import { countsText } from "./view.ts"
@@ -200,16 +200,17 @@ const replayWith = (given: Selected, path: Option.Option<string>, text: string) 
         "another payload goes through the job's schema: say with --app where it is declared"
       )
     }
-    const value = yield* Effect.flatMap(textOf(text), json)
-    const payload = yield* decoded(job.value, value)
+    // As `inspect` shows it: what is masked in it stays as it was.
+    const payload = yield* textOf(text)
     if (given.dryRun) {
+      yield* withoutServices(jobs.checkEditJson(job.value, id, payload))
       const runs = record.state !== "running"
       return yield* print(
         { id, state: record.state, runs, payload: "decodes" },
         () => runs ? `${id} would run again with the new payload` : `${id} runs: it would be left as it is`
       )
     }
-    const outcome = yield* withoutServices(jobs.editAndReplay(job.value, id, payload))
+    const outcome = yield* withoutServices(jobs.editAndReplayJson(job.value, id, payload))
     yield* print(
       { id, outcome },
       () => outcome === "Changed" ? `${id} runs again with the new payload` : `${id} was left as it is: ${outcome}`
