@@ -5,10 +5,10 @@ import { Job, JobGroup, JobStore, JobWorker } from "capstan"
 import { Console, Effect, Layer, Schema } from "effect"
 
 class Greet extends Job.make("Greet", { payload: { name: Schema.String }, success: Schema.String }) {}
-class Jobs extends JobGroup.make(Greet) {}
+class Greetings extends JobGroup.make(Greet) {}
 
-const JobsLive = Jobs.toLayer({ Greet: ({ name }) => Effect.succeed(`Hello, ${name}!`) })
-const WorkerLive = JobWorker.layer(Jobs).pipe(Layer.provide(JobsLive), Layer.provideMerge(JobStore.layerMemory()))
+const GreetingsLive = Greetings.toLayer({ Greet: ({ name }) => Effect.succeed(`Hello, ${name}!`) })
+const WorkerLive = JobWorker.layer(Greetings).pipe(Layer.provide(GreetingsLive), Layer.provideMerge(JobStore.layerMemory()))
 
 const program = Effect.flatMap(Greet.run({ name: "world" }), Console.log)
 
