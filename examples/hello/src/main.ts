@@ -8,7 +8,10 @@ class Greet extends Job.make("Greet", { payload: { name: Schema.String }, succes
 class Greetings extends JobGroup.make(Greet) {}
 
 const GreetingsLive = Greetings.toLayer({ Greet: ({ name }) => Effect.succeed(`Hello, ${name}!`) })
-const WorkerLive = JobWorker.layer(Greetings).pipe(Layer.provide(GreetingsLive), Layer.provideMerge(JobStore.layerMemory()))
+const WorkerLive = JobWorker.layer(Greetings).pipe(
+  Layer.provide(GreetingsLive),
+  Layer.provideMerge(JobStore.layerMemory())
+)
 
 const program = Effect.flatMap(Greet.run({ name: "world" }), Console.log)
 
