@@ -15,8 +15,10 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()(
   "BadRequest",
   {
     detail: Schema.String,
-    /** What is wrong with a payload, and where: a JSON pointer, empty for the whole. */
-    issues: Schema.optionalKey(Schema.Array(Schema.Struct({ pointer: Schema.String, message: Schema.String })))
+    /** What is wrong with a payload, and where: a JSON pointer, empty for the whole. At most a hundred. */
+    issues: Schema.optionalKey(Schema.Array(Schema.Struct({ pointer: Schema.String, message: Schema.String }))),
+    /** How many more there are; absent where that is all. */
+    moreIssues: Schema.optionalKey(Schema.Int)
   },
   { httpApiStatus: 400 }
 ) {

@@ -184,7 +184,8 @@ export const FlowView = Schema.Struct({
 }).annotate({ identifier: "FlowView" })
 
 /**
- * The last changes that were asked for, of those that this process has seen.
+ * The last changes that were asked for, of those that this process has seen. A text of more than 600 characters ends with `…`: the whole
+ * of it is in the audit log.
  *
  * @category models
  * @since 0.1.0

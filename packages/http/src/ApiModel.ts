@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { Key, Label, Name } from "./internal/names.ts"
 
 /** The id of a record. */
 const Id = Schema.String.check(Schema.isUUID())
@@ -52,25 +53,25 @@ export const DeadReason = Schema.Literals([
   "DependencyFailed"
 ])
 
-/** The conditions of a selection. */
+/** The conditions of a selection. Each is bounded: what was asked for is kept in the audit log. */
 const conditions = {
   /** At most 1,000. */
   ids: Schema.optionalKey(Schema.NonEmptyArray(Id).check(Schema.isMaxLength(maxIds))),
-  tag: Schema.optionalKey(Schema.NonEmptyString),
-  queue: Schema.optionalKey(Schema.NonEmptyString),
+  tag: Schema.optionalKey(Name),
+  queue: Schema.optionalKey(Name),
   states: Schema.optionalKey(Schema.NonEmptyArray(State)),
   deadReason: Schema.optionalKey(DeadReason),
   blockedReason: Schema.optionalKey(BlockedReason),
   /** The tag of the last failure's declared error. */
-  errorTag: Schema.optionalKey(Schema.NonEmptyString),
+  errorTag: Schema.optionalKey(Label),
   /** A tag given at enqueue. */
-  label: Schema.optionalKey(Schema.NonEmptyString),
-  flowId: Schema.optionalKey(Schema.NonEmptyString),
+  label: Schema.optionalKey(Label),
+  flowId: Schema.optionalKey(Name),
   parent: Schema.optionalKey(Id),
   /** The concurrency key, as records have it. */
-  concurrencyKey: Schema.optionalKey(Schema.NonEmptyString),
+  concurrencyKey: Schema.optionalKey(Key),
   /** What a worker runs: its id. */
-  worker: Schema.optionalKey(Schema.NonEmptyString),
+  worker: Schema.optionalKey(Name),
   /** Enqueued at or after. */
   enqueuedFrom: Schema.optionalKey(Schema.Finite),
   enqueuedBefore: Schema.optionalKey(Schema.Finite)
@@ -78,14 +79,18 @@ const conditions = {
 
 /**
  * What stands inside of payloads, by JSON pointer: `{ "/to": "ada@example.com" }`. All of it holds; `"3"` is another value than `3`. It
- * wants another condition beside it, since no store has an index of it, and what is masked is found by nothing but its mask.
+ * wants another condition beside it, since no store has an index of it, and what is masked is found by nothing but its mask. At most 20
+ * pointers of 1,024 characters, and texts of 4,096.
  *
  * @category models
  * @since 0.1.0
  */
 export const Inside = Schema.Record(
   Schema.String,
-  Schema.Union([Schema.String, Schema.Finite, Schema.Boolean, Schema.Null])
+  Schema.Union([Schema.String.check(Schema.isMaxLength(4096)), Schema.Finite, Schema.Boolean, Schema.Null])
+).check(
+  Schema.isMaxProperties(20),
+  Schema.isPropertyNames(Schema.String.check(Schema.isMaxLength(1024)))
 ).annotate({ identifier: "Inside" })
 
 /** In a query it is JSON text. */

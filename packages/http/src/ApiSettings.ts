@@ -6,8 +6,7 @@
  */
 import * as Schema from "effect/Schema"
 import { DeadReason, State } from "./ApiModel.ts"
-
-const Name = Schema.NonEmptyString.check(Schema.isMaxLength(128))
+import { Name } from "./internal/names.ts"
 
 /**
  * What a limit is of: a queue, or the keys of a limit by its name.

@@ -13,6 +13,11 @@ import type { Action } from "./Permission.ts"
 /**
  * One change.
  *
+ * **Details**
+ *
+ * It is as long as what the API takes: `where` has at most 1,000 ids, and 20 pointers with texts of 4,096 characters. `GET /audit` shows the
+ * beginning of its texts.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -38,6 +43,8 @@ export interface Entry {
  * - `Refused`: the principal may not do this
  * - `Failed`: the store did not do it, or not all of it
  * - `Interrupted`: the caller went away, some chunks may be done
+ *
+ * `detail` has at most 1,000 characters; a longer one ends with `…`.
  *
  * @category models
  * @since 0.1.0

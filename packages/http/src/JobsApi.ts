@@ -32,6 +32,7 @@ import {
 import * as Insight from "./ApiInsight.ts"
 import * as Model from "./ApiModel.ts"
 import * as Settings from "./ApiSettings.ts"
+import { Key, Label, Name } from "./internal/names.ts"
 import type { Action } from "./Permission.ts"
 
 /**
@@ -105,13 +106,13 @@ export class StatsGroup extends HttpApiGroup.make("stats").add(
     view("Who asks, and what may be asked for.")
   ),
   HttpApiEndpoint.get("series", "/series", {
-    query: { queue: Schema.optionalKey(Schema.NonEmptyString) },
+    query: { queue: Schema.optionalKey(Name) },
     success: Insight.Series,
     error: StoreFailed
   }).annotateMerge(view("The last half hour as this process saw it. It looks from the first time that somebody asks.")),
   HttpApiEndpoint.get("history", "/history", {
     query: {
-      queue: Schema.optionalKey(Schema.NonEmptyString),
+      queue: Schema.optionalKey(Name),
       /** An hour before `before` where it is absent. */
       from: Schema.optionalKey(Instant),
       /** The last reading where it is absent. */
@@ -192,7 +193,7 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   ),
   HttpApiEndpoint.post("enqueue", "/records/enqueue", {
     payload: Schema.Struct({
-      job: Schema.NonEmptyString,
+      job: Name,
       /** JSON text. */
       payload: Schema.String,
       /** Milliseconds from now. */
@@ -200,8 +201,8 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
       /** The job's where it is absent. */
       priority: Schema.optionalKey(Schema.Int),
       /** While a record of the job with this key is kept, it is answered instead. */
-      idempotencyKey: Schema.optionalKey(Schema.NonEmptyString),
-      tags: Schema.optionalKey(Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(20)))
+      idempotencyKey: Schema.optionalKey(Key),
+      tags: Schema.optionalKey(Schema.Array(Label).check(Schema.isMaxLength(20)))
     }),
     success: Insight.Enqueued,
     error: [BadRequest, StoreFailed]
@@ -224,7 +225,7 @@ export class RecordsGroup extends HttpApiGroup.make("records").add(
   )
 ) {}
 
-const queue = { params: { queue: Schema.NonEmptyString } }
+const queue = { params: { queue: Name } }
 
 /**
  * Actions on a whole queue.
@@ -264,7 +265,7 @@ export class LimitsGroup extends HttpApiGroup.make("limits").add(
     view("All limits: what code proposes, what an operator set, and which holds.")
   ),
   HttpApiEndpoint.get("keys", "/limits/:name/keys", {
-    params: { name: Schema.NonEmptyString },
+    params: { name: Name },
     success: Settings.Keys,
     error: StoreFailed
   }).annotateMerge(
@@ -278,7 +279,7 @@ export class LimitsGroup extends HttpApiGroup.make("limits").add(
     .annotateMerge(annotations("limit", "Lets what code proposes hold again."))
 ) {}
 
-const scheduled = Schema.Struct({ name: Schema.NonEmptyString })
+const scheduled = Schema.Struct({ name: Name })
 const schedule = { payload: scheduled, error: [BadRequest, ScheduleNotFound, StoreFailed] } as const
 
 /**
@@ -341,7 +342,7 @@ export class InsightGroup extends HttpApiGroup.make("insight").add(
  */
 export class EventsGroup extends HttpApiGroup.make("events").add(
   HttpApiEndpoint.get("events", "/events", {
-    query: { queue: Schema.optionalKey(Schema.NonEmptyString) },
+    query: { queue: Schema.optionalKey(Name) },
     headers: { "last-event-id": Schema.optionalKey(Schema.String) },
     success: HttpApiSchema.StreamSse({ events: Model.Event })
   }).annotateMerge(

@@ -95,9 +95,9 @@ export const layer = ({ files, index, ...options }: Options): Layer.Layer<
   return Layer.provide(routes, Layer.effectDiscard(refuseOpenServer))
 }
 
-/** As it was asked for, below whatever the router was mounted in. */
+/** As it was asked for, below whatever the router was mounted in. A `Host` that is none makes an address that is none. */
 const pathOf = ({ originalUrl }: HttpServerRequest.HttpServerRequest): string =>
-  new URL(originalUrl, "http://localhost").pathname
+  URL.parse(originalUrl, "http://localhost")?.pathname ?? ""
 
 const send = (file: File, request: HttpServerRequest.HttpServerRequest): HttpServerResponse.HttpServerResponse => {
   const isCompressed = file.gzip !== undefined && /\bgzip\b/.test(request.headers["accept-encoding"] ?? "")

@@ -1,19 +1,25 @@
 /** Who did what to how many records, also where it was refused or went wrong. */
 import { AuditLog } from "@capstan/http"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, JobStore } from "capstan"
+import { Job, JobError, JobGroup, JobRecord, JobStore } from "capstan"
 import { Deferred, Effect, Layer, Logger, Schema } from "effect"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { Audited, layer as auditedLayer } from "../src/internal/audited.ts"
 import { changeOf, credentials, Greet, serve, token } from "./harness.ts"
 
 /** A memory store that is away for some verbs. */
 const away = (...verbs: ReadonlyArray<"stats" | "query" | "get" | "control" | "pause">) =>
+  failing("connection refused", ...verbs)
+
+const failing = (detail: string, ...verbs: ReadonlyArray<"stats" | "query" | "get" | "control" | "pause">) =>
   Layer.effect(
     JobStore.JobStore,
     Effect.map(JobStore.JobStore, (store) => {
       const fails = () =>
         Effect.fail(
           new JobError.JobStoreError({
-            reason: new JobError.Unavailable({ operation: verbs[0]!, detail: "connection refused" })
+            reason: new JobError.Unavailable({ operation: verbs[0]!, detail })
           })
         )
       return {
@@ -83,6 +89,30 @@ describe("the audit log", () => {
       assert.notInclude(JSON.stringify(audited), "4242")
     }).pipe(Effect.scoped))
 
+  it.live("says of a payload that is wrong in many places a few, and how many more there are", () =>
+    Effect.gen(function*() {
+      const Mails = Job.make("Mails", { payload: { to: Schema.Record(Schema.String, Schema.Array(Schema.String)) } })
+      const { ask, audited } = yield* serve({ groups: [JobGroup.make(Mails)] })
+      const long = "long ".repeat(20_000)
+      for (const [key, given] of [["a", 100_000], [long, 100_000], ["a", 7], ["a", 5]] as const) {
+        const payload = JSON.stringify({ to: { [key]: Array(given).fill(0) } })
+        const { body, status } = yield* ask("admin", "/records/enqueue", { job: "Mails", payload })
+        const told = Math.min(given, 100)
+        assert.deepStrictEqual([status, body.issues.length, body.moreIssues ?? 0], [400, told, given - told])
+        assert.isBelow(JSON.stringify(body).length, 256 * 1024)
+        assert.isBelow(JSON.stringify(audited).length, 8 * 1024)
+        if (key === "a") {
+          const { outcome } = audited.at(-1)!
+          const more = given > 5 ? `, and ${given - 5} more` : ""
+          assert.isTrue(
+            outcome._tag === "Failed" &&
+              outcome.detail.endsWith(`at /to/a/0, /to/a/1, /to/a/2, /to/a/3, /to/a/4${more}`)
+          )
+          assert.isTrue(body.detail.endsWith(`Expected string at /to/a/4${more}`), body.detail)
+        }
+      }
+    }).pipe(Effect.scoped))
+
   it.live("does not quote a payload that is no JSON", () =>
     Effect.gen(function*() {
       const Pin = Schema.String.annotate({ sensitive: true })
@@ -132,6 +162,57 @@ describe("the audit log", () => {
       assert.strictEqual(yield* Effect.promise(() => asked), "aborted")
       assert.deepStrictEqual((yield* Deferred.await(written)).outcome, { _tag: "Interrupted" })
     }).pipe(Effect.scoped))
+
+  it.live("shows the beginning of what is long, and gives the log all records by their ids", () =>
+    Effect.gen(function*() {
+      const { ask, audited } = yield* serve({ store: failing("no ".repeat(100_000), "control") })
+      const ids = Array.from(
+        { length: 1000 },
+        (_, n) => JobRecord.JobId(`01890000-0000-7000-8000-${String(n).padStart(12, "0")}`)
+      )
+      const where = { ids, queue: "mail" }
+      const reason = "because ".repeat(120)
+      yield* ask("viewer", "/records/cancel", { where, reason })
+      yield* ask("admin", "/records/cancel", { where, reason })
+      assert.deepStrictEqual(audited.map(({ options, where }) => ({ options, where })), [
+        { options: { reason }, where },
+        { options: { reason }, where }
+      ])
+      const { outcome } = audited.at(-1)!
+      assert.isTrue(outcome._tag === "Failed" && outcome.detail.length <= 1001 && outcome.detail.endsWith("no no…"))
+      const { body: { entries } } = yield* ask("admin", "/audit")
+      assert.deepStrictEqual(entries.map(({ outcome }: any) => outcome), ["Failed", "Refused"])
+      for (const entry of entries) {
+        assert.isAtMost(JSON.stringify(entry).length, 2048)
+        assert.isTrue(entry.where.includes(`"ids":["${ids[0]}","`) && entry.where.endsWith("…"))
+      }
+    }).pipe(Effect.scoped))
+
+  it.live("holds little in memory of what it shows", () =>
+    Effect.gen(function*() {
+      setFlagsFromString("--expose-gc")
+      const collect: () => void = runInNewContext("gc")
+      const heap = () => (collect(), process.memoryUsage().heapUsed)
+      const { last, log } = yield* Audited
+      const before = heap()
+      for (let n = 0; n < 100; n++) {
+        const long = Buffer.alloc(512 * 1024, `${n} `).toString("latin1")
+        yield* log.write({
+          at: n,
+          principal: "viewer",
+          address: undefined,
+          action: "cancel",
+          where: { tag: long },
+          options: { reason: long },
+          outcome: { _tag: "Refused", detail: long }
+        })
+      }
+      assert.isBelow(heap() - before, 8 * 1024 * 1024)
+      assert.strictEqual(last().length, 100)
+    }).pipe(
+      Effect.provide(auditedLayer),
+      Effect.provideService(AuditLog.AuditLog, { write: () => Effect.void })
+    ))
 
   it.live("logs where it is given no place", () => {
     const lines: Array<string> = []
@@ -205,6 +286,49 @@ describe("an error has a body that says what to do", () => {
       const { body, status } = yield* ask("admin", path, given)
       assert.deepStrictEqual([status, body._tag], [400, "BadRequest"])
       assert.deepStrictEqual((yield* jobs.query({})).records.map(({ state }) => state), ["ready"])
+    }).pipe(Effect.scoped))
+
+  it.live("when a text is longer than any that names something, and nothing is written down of it", () =>
+    Effect.gen(function*() {
+      const { ask, audited } = yield* serve()
+      const text = (most: number) => [" ".repeat(most), " ".repeat(most + 1)] as const
+      const pointers = (many: number) => Object.fromEntries(Array.from({ length: many }, (_, n) => [`/${n}`, n]))
+      const [right, tooLong] = [0, 1].map((i) => [
+        ...["tag", "queue", "flowId", "worker"].map((condition) => ({ [condition]: text(128)[i] })),
+        { concurrencyKey: text(512)[i] },
+        ...["label", "errorTag"].map((condition) => ({ [condition]: text(4096)[i] })),
+        { queue: "mail", payload: { [`/${text(1023)[i]}`]: 1 } },
+        { queue: "mail", payload: { "/a": text(4096)[i] } },
+        { queue: "mail", payload: pointers(20 + i) }
+      ])
+      for (const where of right!) {
+        assert.strictEqual((yield* ask("admin", "/records/promote", { where })).status, 200)
+        const query = new URLSearchParams()
+        for (const [name, given] of Object.entries(where)) {
+          query.set(name, typeof given === "string" ? given : JSON.stringify(given))
+        }
+        for (const path of [`/records?${query}`, `/records/count?action=cancel&${query}`]) {
+          assert.strictEqual((yield* ask("admin", path)).status, 200, path)
+        }
+      }
+      assert.strictEqual(audited.length, right!.length)
+      for (const where of tooLong!) {
+        for (const who of ["viewer", "admin"]) {
+          const { body, status } = yield* ask(who, "/records/promote", { where })
+          assert.deepStrictEqual([status, body._tag], [400, "BadRequest"], JSON.stringify(where))
+        }
+      }
+      for (
+        const [path, given] of [
+          ["/records/enqueue", { job: text(128)[1], payload: "{}" }],
+          ["/records/enqueue", { job: "Greet", payload: "{}", idempotencyKey: text(512)[1] }],
+          ["/records/enqueue", { job: "Greet", payload: "{}", tags: [text(4096)[1]] }],
+          ["/schedules/pause", { name: text(128)[1] }]
+        ] as const
+      ) {
+        assert.strictEqual((yield* ask("viewer", path, given)).status, 400, path)
+      }
+      assert.strictEqual(audited.length, right!.length)
     }).pipe(Effect.scoped))
 
   it.live("when a body is no JSON, and when there is no such route", () =>

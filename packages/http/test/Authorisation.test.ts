@@ -107,6 +107,19 @@ describe("rules per queue", () => {
       assert.strictEqual((yield* ask("clerk", "/records/cancel", { where, reason: "r" })).status, 403)
     }).pipe(Effect.scoped))
 
+  it.live("one of a queue that may be seen is not met where another is named", () =>
+    Effect.gen(function*() {
+      const clerk: Auth.Principal = {
+        name: "clerk",
+        may: (action, queue) => queue === "mail" || action === "view" && queue === "billing"
+      }
+      const { ask, context } = yield* serve({ auth: everybody({ clerk }) })
+      const mail = yield* Effect.provide(Greet.enqueue({ name: "a" }), context)
+      const bill = yield* Effect.provide(Bill.enqueue({ amount: 1 }), context)
+      const answer = yield* ask("clerk", "/records/promote", { where: { queue: "mail", ids: [mail.id, bill.id] } })
+      assert.deepInclude(answer, { status: 200, body: { changed: 0, requested: 0, unchanged: 1, notFound: 0 } })
+    }).pipe(Effect.scoped))
+
   it.live("a job of a queue that may not be seen is as one that is not known", () =>
     Effect.gen(function*() {
       const form: Auth.Principal = { name: "form", may: (action) => action === "enqueue" }

@@ -61,6 +61,28 @@ describe("many pages", () => {
       assert.isFalse(yield* isPaused)
     }).pipe(Effect.scoped))
 
+  it.live("are not read anew for what changes nothing, as whoever may only look can ask for it", () =>
+    Effect.gen(function*() {
+      const { calls, store } = counted()
+      const { ask } = yield* serve({ store })
+      const where = { ids: ["01890000-0000-7000-8000-000000000000"] }
+      for (
+        const [path, given, right] of [
+          ["/queues/mail/pause", {}, 403],
+          ["/records/promote", { where }, 200],
+          ["/records/reschedule", { where, delay: -1 }, 400]
+        ] as const
+      ) {
+        const before = calls.stats
+        const start = performance.now()
+        for (let n = 0; n < 20; n++) {
+          yield* ask("viewer", "/stats")
+          assert.strictEqual((yield* ask("viewer", path, given)).status, right)
+        }
+        assert.isAtMost(calls.stats - before, Math.ceil((performance.now() - start) / 500) + 1, path)
+      }
+    }).pipe(Effect.scoped))
+
   it.live("keep the last half hour from the start where it is wanted", () =>
     Effect.gen(function*() {
       const { calls, store } = counted()

@@ -4,7 +4,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
-import { createServer } from "node:http"
+import { createServer, get } from "node:http"
 import { gzipSync } from "node:zlib"
 import { everybody } from "./harness.ts"
 
@@ -31,11 +31,23 @@ const serve = (prefix: `/${string}`, auth: Layer.Layer<Auth.Auth> = everybody(),
       )
     )
     const base = HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
-    return (path: string, headers: Record<string, string> = {}) =>
-      Effect.promise(async () => {
-        const response = await fetch(`${base}${path}`, { headers })
-        return { status: response.status, headers: response.headers, text: await response.text() }
-      })
+    return Object.assign(
+      (path: string, headers: Record<string, string> = {}) =>
+        Effect.promise(async () => {
+          const response = await fetch(`${base}${path}`, { headers })
+          return { status: response.status, headers: response.headers, text: await response.text() }
+        }),
+      {
+        /** With a path and a host as they are: `fetch` makes others of them, or none. */
+        status: (path: string, host: string) =>
+          Effect.callback<number | undefined>((resume) => {
+            get(base, { path, headers: { host }, agent: false }, (response) => {
+              response.resume()
+              response.on("end", () => resume(Effect.succeed(response.statusCode)))
+            })
+          })
+      }
+    )
   })
 
 describe("a page", () => {
@@ -99,6 +111,26 @@ describe("a page", () => {
         assert.strictEqual((yield* ask(path)).status, 404, path)
       }
     }).pipe(Effect.scoped))
+
+  it.live.each(["/", "/ops"] as const)(
+    "has an answer where the address of a request is none (%s)",
+    (prefix) =>
+      Effect.gen(function*() {
+        const { status } = yield* serve(prefix)
+        const below = prefix === "/" ? "" : prefix
+        for (
+          const [path, host] of [
+            // The whole address is what follows the host: the one that is named there, or the header.
+            [`http://a:b${below}/records`, "localhost"],
+            [`${below}/records`, "["],
+            [`${below}/records`, "a:b"],
+            [`${below}//`, "localhost"]
+          ] as const
+        ) {
+          assert.strictEqual(yield* status(path, host), 200, `${path} of ${host}`)
+        }
+      }).pipe(Effect.scoped)
+  )
 
   it.live("is for this machine alone without authorisation", () =>
     Effect.gen(function*() {

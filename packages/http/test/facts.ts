@@ -40,6 +40,46 @@ export const facts = (name: string, store: Layer.Layer<JobStore.JobStore>) =>
         assert.deepInclude(counts.billing, { ready: 0, scheduled: 1 })
       }))
 
+    fact(
+      "an id of a queue that may not be seen is as one that nobody has, also where another queue is named",
+      ({ ask }) =>
+        Effect.gen(function*() {
+          const mail = yield* Greet.enqueue({ name: "a" })
+          const [older, newer] = yield* Bill.enqueueMany([{ amount: 1 }, { amount: 2 }])
+          const answers = (...ids: ReadonlyArray<string>) => {
+            const where = { queue: "mail", ids }
+            const query = `queue=mail&ids=${ids.join("&ids=")}`
+            const payload = encodeURIComponent("{\"/name\":\"a\"}")
+            return Effect.forEach(
+              [
+                ask("mailAdmin", "/records/promote", { where }),
+                ask("mailAdmin", "/records/promote", { where: { ...where, payload: { "/name": "a" } } }),
+                ...[
+                  "/records/count?action=cancel",
+                  `/records/count?action=cancel&payload=${payload}`,
+                  "/records?limit=1",
+                  "/records?limit=1&order=oldest",
+                  `/records?limit=1&payload=${payload}`
+                ].map((path) => ask("mailAdmin", `${path}&${query}`))
+              ],
+              (answer) => Effect.map(answer, ({ body, status }) => ({ status, body }))
+            )
+          }
+          for (const { id } of [older!, newer!]) {
+            // Where a page ends is by an id's place among the others, which the two have in common.
+            const nobodys = id.replace(/.$/, (digit) => digit === "0" ? "1" : "0")
+            const unknown = yield* answers(nobodys)
+            assert.deepStrictEqual(unknown.map(({ status }) => status), Array(7).fill(200))
+            assert.strictEqual(unknown[0]!.body.notFound, 1)
+            const beside = yield* answers(nobodys, mail.id)
+            for (const hidden of [id, id.toUpperCase()]) {
+              assert.deepStrictEqual(yield* answers(hidden), unknown)
+              assert.deepStrictEqual(yield* answers(hidden, mail.id), beside)
+            }
+          }
+        })
+    )
+
     fact("pages follow one another by their cursor, and miss none", ({ client }) =>
       Effect.gen(function*() {
         const { records } = yield* client("viewer")

@@ -12,7 +12,9 @@ import { Caller } from "../JobsApi.ts"
 import { Audited } from "./audited.ts"
 import { Figures } from "./figures.ts"
 import type { Asked } from "./inside.ts"
+import { named, placeOf } from "./payload.ts"
 import { permit } from "./permit.ts"
+import { cut } from "./view.ts"
 
 /** What `Jobs` fails with, and what was found wrong before it was asked. */
 export type FromJobs = JobError.JobStoreError | JobError.JobControlError | BadRequest
@@ -69,7 +71,11 @@ export const make = Effect.gen(function*() {
       return yield* permit(caller, action, change.where, jobs).pipe(
         Effect.flatMap(change.run),
         answered,
-        Effect.onExit((exit) => Effect.andThen(figures.changed, write(outcomeOf(exit, change.count))))
+        Effect.onExit((exit) => {
+          const outcome = outcomeOf(exit, change.count)
+          const written = write(outcome)
+          return isNothing(exit, outcome) ? written : Effect.andThen(figures.changed, written)
+        })
       )
     })
 })
@@ -78,15 +84,27 @@ const outcomeOf = <A>(exit: Exit.Exit<A, unknown>, count: (answer: A) => Jobs.Co
   if (Exit.isSuccess(exit)) return { _tag: "Done", ...count(exit.value) }
   if (Cause.hasInterruptsOnly(exit.cause)) return { _tag: "Interrupted" }
   const error = Cause.squash(exit.cause)
-  return { _tag: error instanceof Forbidden ? "Refused" : "Failed", detail: detailOf(error) }
+  return { _tag: error instanceof Forbidden ? "Refused" : "Failed", detail: cut(detailOf(error), mostDetail) }
 }
+
+/**
+ * Whether figures are as they were: it was not begun, or met no record. Whoever may only look can ask for such things, and would have the
+ * store asked at will.
+ */
+const isNothing = (exit: Exit.Exit<unknown, unknown>, outcome: Outcome): boolean => {
+  if (outcome._tag === "Done") return outcome.changed + outcome.requested + outcome.unchanged === 0
+  if (Exit.isSuccess(exit)) return false
+  const error = Cause.squash(exit.cause)
+  return error instanceof Forbidden || error instanceof BadRequest || error instanceof TooBusy
+}
+
+/** Characters: what a store says may be long. */
+const mostDetail = 1000
 
 /** What is wrong with a payload is told to who wrote it. It may name a sensitive value, and others read the log. */
 const detailOf = (error: unknown): string =>
   error instanceof BadRequest && error.issues !== undefined
-    ? `the payload is not what its job takes, at ${
-      error.issues.map(({ pointer }) => pointer === "" ? "its top" : pointer).join(", ")
-    }`
+    ? `the payload is not what its job takes, at ${named(error, placeOf)}`
     : error instanceof Error
     ? error.message
     : String(error)

@@ -90,8 +90,9 @@ const stats = (description: OpenApi.OpenAPISpec) =>
           }),
         audit: () =>
           Effect.map(Caller, ({ may }) => ({
-            entries: last().filter(({ where: { queue } }) => queue === undefined ? may("view") : may("view", queue))
-              .map(Audited.entryOf)
+            entries: last()
+              .filter(({ queue }) => queue === undefined ? may("view") : may("view", queue))
+              .map(({ shown }) => shown)
           }))
       })
     })

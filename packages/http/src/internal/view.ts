@@ -16,9 +16,15 @@ type Present<T> =
 export const present = <T extends object>(fields: T): Present<T> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>
 
+/** At most so many characters of a text. Half of a pair is no text. */
+const beginning = (text: string, most: number): string =>
+  text.length <= most ? text : text.slice(0, most).replace(/[\uD800-\uDBFF]$/, "")
+
+/** The same, with a sign where something is missing. */
+export const cut = (text: string, most: number): string => text.length <= most ? text : `${beginning(text, most)}…`
+
 const excerpt = (text: string, most: number): typeof Model.Excerpt.Type => ({
-  // Half of a pair is no text.
-  text: text.length <= most ? text : text.slice(0, most).replace(/[\uD800-\uDBFF]$/, ""),
+  text: beginning(text, most),
   length: text.length
 })
 
