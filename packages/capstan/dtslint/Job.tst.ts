@@ -4,7 +4,7 @@
 import type { JobContext, JobError, JobRecord, Transactional } from "capstan"
 import { Job, JobGroup, JobLimit, JobMiddleware, JobStore, JobWorker } from "capstan"
 import type { Scope } from "effect"
-import { Context, Effect, Layer, Schedule, Schema } from "effect"
+import { Context, Effect, Layer, Schedule, Schema, SchemaGetter } from "effect"
 import { describe, expect, test } from "tstyche"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", { code: Schema.String }) {}
@@ -306,5 +306,14 @@ describe("previous versions", () => {
       version: 2,
       previous: [Job.version(1, V1, ({ name }) => ({ last: name }))] as const
     })
+  })
+
+  test("take no service to decode: who reads an old record has none for it", () => {
+    const V1 = Schema.String.pipe(Schema.decodeTo(Schema.String, {
+      decode: SchemaGetter.transformEffect((text: string) => Effect.as(Stripe, text)),
+      encode: SchemaGetter.transform((text: string) => text)
+    }))
+    expect(Job.version).type.not.toBeCallableWith(1, V1, (text: string) => text)
+    expect(Job.version).type.toBeCallableWith(1, Schema.flip(V1), (text: string) => text)
   })
 })

@@ -141,6 +141,20 @@ describe("a group", () => {
     })
   })
 
+  test("gives the context of one record to the handler of single records alone", () => {
+    const attempt = Effect.asVoid(Effect.context<JobContext.JobContext | Scope.Scope>())
+    const layer = Both.toLayer({
+      Index: (members) => JobBatch.each(members, () => Effect.as(attempt, 1)),
+      Single: () => attempt
+    })
+    expect<Layer.Services<typeof layer>>().type.toBe<never>()
+    const outside = Both.toLayer({
+      Index: (members) => Effect.andThen(attempt, JobBatch.each(members, () => Effect.succeed(1))),
+      Single: () => attempt
+    })
+    expect<Layer.Services<typeof outside>>().type.toBe<JobContext.JobContext>()
+  })
+
   test("is run by a worker", () => {
     const worker = JobWorker.layer(Both)
     expect<Layer.Services<typeof worker>>().type.toBe<

@@ -1,8 +1,9 @@
 /**
  * What a group's layer must refuse.
  */
-import { Job, JobGroup } from "capstan"
-import { Effect, Schema } from "effect"
+import { Job, JobGroup, JobMiddleware } from "capstan"
+import type { Layer } from "effect"
+import { Context, Effect, Schema } from "effect"
 import { describe, expect, test } from "tstyche"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
@@ -46,5 +47,46 @@ describe("the layer of a group", () => {
     expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: () => Effect.succeed("1"), Notify: Notified })
     expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: (id: number) => Effect.succeed(id), Notify: Notified })
     expect(Billing.toLayer).type.not.toBeCallableWith({ Charge: () => Effect.succeed(1) })
+  })
+})
+
+describe("the services of a middleware", () => {
+  class Tenant extends Context.Service<Tenant, string>()("test/Tenant") {}
+  class Region extends Context.Service<Region, string>()("test/Region") {}
+  class WithTenant extends JobMiddleware.Service<WithTenant, { readonly provides: Tenant }>()("WithTenant") {}
+  class WithRegion extends JobMiddleware.Service<WithRegion, { readonly provides: Region }>()("WithRegion") {}
+  class Timed extends JobMiddleware.Service<Timed>()("Timed") {}
+  class Audit extends Job.make("Audit") {}
+
+  const tenant = () => Effect.asVoid(Tenant)
+  const both = () => Effect.andThen(Tenant, Effect.asVoid(Region))
+  const Notices = JobGroup.make(Notify).middleware(WithTenant)
+
+  test("are given to the handlers of the jobs that it wraps", () => {
+    const layer = JobGroup.make(Notify, Audit).middleware(WithTenant).middleware(WithRegion).middleware(Timed)
+      .toLayer({ Notify: both, Audit: both })
+    expect<Layer.Services<typeof layer>>().type.toBe<WithTenant | WithRegion | Timed>()
+  })
+
+  test("are not given to those that are merged to them, from either side", () => {
+    const merged = Notices.merge(JobGroup.make(Audit))
+    const given = merged.toLayer({ Notify: tenant, Audit: () => Effect.void })
+    expect<Layer.Services<typeof given>>().type.toBe<WithTenant>()
+    const missing = merged.toLayer({ Notify: tenant, Audit: tenant })
+    expect<Layer.Services<typeof missing>>().type.toBe<WithTenant | Tenant>()
+    const into = JobGroup.make(Audit).merge(Notices).toLayer({ Notify: tenant, Audit: tenant })
+    expect<Layer.Services<typeof into>>().type.toBe<WithTenant | Tenant>()
+  })
+
+  test("are those of each job's own middlewares, also of two groups that have some", () => {
+    const group = Notices.merge(JobGroup.make(Audit).middleware(WithRegion)).defaults({ maxAttempts: 3 })
+    const layer = group.toLayer({ Notify: both, Audit: () => Effect.asVoid(Region) })
+    expect<Layer.Services<typeof layer>>().type.toBe<WithTenant | WithRegion | Region>()
+  })
+
+  test("are given to merged jobs by a middleware that comes after the merge", () => {
+    const layer = JobGroup.make(Notify).merge(JobGroup.make(Audit)).middleware(WithTenant)
+      .toLayer(Effect.succeed({ Notify: tenant, Audit: tenant }))
+    expect<Layer.Services<typeof layer>>().type.toBe<WithTenant>()
   })
 })

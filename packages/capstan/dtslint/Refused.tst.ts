@@ -4,8 +4,8 @@
  */
 // Nothing here runs, and what the types refuse Effect's diagnostics say once more.
 // @effect-diagnostics floatingEffect:off missingEffectError:off
-import { Job, JobGroup } from "capstan"
-import { Context, Effect, Schedule, Schema } from "effect"
+import { Job, JobGroup, Topic, Waitpoint } from "capstan"
+import { Context, Effect, Schedule, Schema, SchemaGetter } from "effect"
 import { describe, test } from "tstyche"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {}) {}
@@ -80,5 +80,30 @@ describe("what does not compile", () => {
     Job.make("Wrong", { error: Declined, retry: needing })
     // @ts-expect-error Type 'Declined | Refused' is not assignable to type 'Refused'
     Job.make("Wrong", { error: Schema.Union([Declined, Refused]), retry: ofRefused })
+  })
+
+  test("a schema whose services nobody is asked for", () => {
+    const Sealed = Schema.String.pipe(Schema.encodeTo(Schema.String, {
+      decode: SchemaGetter.transform((text: string) => text),
+      encode: SchemaGetter.transformEffect((text: string) => Effect.as(Stripe, text))
+    }))
+    const Opened = Schema.flip(Sealed)
+    const Placed = Topic.make("Placed", Schema.String)
+    const text = (text: string) => text
+    class Secret extends Job.make("Secret", { payload: Sealed }) {}
+    class Told extends Waitpoint.make("Told", { success: Sealed }) {}
+    Job.version(1, Sealed, text)
+    // @ts-expect-error Type 'Stripe' is not assignable to type 'never'
+    Job.version(1, Opened, text)
+    Job.make("Right", { payload: Opened, on: [Topic.on(Placed, { payload: text })] })
+    // @ts-expect-error Type 'string' is not assignable to type 'Unprovided<Stripe>'
+    Job.make("Wrong", { payload: Sealed, on: [Topic.on(Placed, { payload: text })] })
+    // @ts-expect-error not assignable to parameter of type 'Unprovided<Stripe>'
+    Secret.request("text")
+    Job.make("Right", { success: Sealed, onComplete: () => undefined })
+    // @ts-expect-error not assignable to type 'Unprovided<Stripe>'
+    Job.make("Wrong", { success: Opened, onComplete: () => undefined })
+    // @ts-expect-error Type 'Stripe' is not assignable to type 'never'
+    Topic.completion(Placed, Told, { key: text, value: text })
   })
 })

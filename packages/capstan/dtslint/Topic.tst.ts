@@ -8,6 +8,13 @@ import { describe, expect, test } from "tstyche"
 const Placed = Topic.make("Placed", { id: Schema.String, total: Schema.Number })
 class Note extends Job.make("Note", { payload: { text: Schema.String } }) {}
 
+/** Takes a service to encode, and none to decode. */
+class Key extends Context.Service<Key, string>()("Key") {}
+const Sealed = Schema.String.pipe(Schema.encodeTo(Schema.String, {
+  decode: SchemaGetter.transform((text: string) => text),
+  encode: SchemaGetter.transformEffect((text: string) => Effect.map(Key, (key) => key + text))
+}))
+
 describe("a subscription", () => {
   test("makes what its job takes of the event", () => {
     expect(Job.make).type.toBeCallableWith("A", {
@@ -19,6 +26,13 @@ describe("a subscription", () => {
       on: [Topic.on(Placed, { payload: ({ total }) => ({ id: total }) })]
     })
     expect(Topic.on).type.not.toBeCallableWith(Placed, { where: () => "yes", payload: () => ({}) })
+  })
+
+  test("is refused by a job whose payload takes a service to encode: who publishes has none", () => {
+    const on = [Topic.on(Placed, { payload: ({ id }) => ({ id }) })]
+    expect(Job.make).type.toBeCallableWith("A", { payload: { id: Schema.flip(Sealed) }, on })
+    expect(Job.make).type.not.toBeCallableWith("A", { payload: { id: Sealed }, on })
+    expect(Job.make).type.not.toBeCallableWith("A", { payload: Schema.Struct({ id: Sealed }), on })
   })
 
   test("publishes events of the topic", () => {
@@ -105,13 +119,11 @@ describe("a completion", () => {
   })
 
   test("refuses a waitpoint whose value takes a service to encode: who publishes has none", () => {
-    class Key extends Context.Service<Key, string>()("Key") {}
-    const Sealed = Schema.String.pipe(Schema.encodeTo(Schema.String, {
-      decode: SchemaGetter.transform((text: string) => text),
-      encode: SchemaGetter.transformEffect((text: string) => Effect.map(Key, (key) => key + text))
-    }))
     class Secret extends Waitpoint.make("Secret", { success: Sealed }) {}
-    expect(Topic.completion(Placed, Secret, { key: ({ id }) => id, value: ({ id }) => id })).type.toBe<never>()
+    class Opening extends Waitpoint.make("Opening", { success: Schema.flip(Sealed) }) {}
+    const key = ({ id }: { readonly id: string }) => id
+    expect(Topic.completion).type.toBeCallableWith(Placed, Opening, { key, value: key })
+    expect(Topic.completion).type.not.toBeCallableWith(Placed, Secret, { key, value: key })
   })
 })
 
@@ -132,5 +144,19 @@ describe("a follower", () => {
   test("is a request", () => {
     expect(Job.make).type.not.toBeCallableWith("A", { onComplete: () => "Note" })
     expect(Note.request).type.not.toBeCallableWith({ text: 1 })
+  })
+
+  test("is no request of a job whose payload takes a service to encode: who ends an attempt has none", () => {
+    class Secret extends Job.make("Secret", { payload: Sealed }) {}
+    class Opening extends Job.make("Opening", { payload: Schema.flip(Sealed) }) {}
+    expect(Opening.request).type.toBeCallableWith("a")
+    expect(Secret.request).type.not.toBeCallableWith("a")
+  })
+
+  test("of what succeeds is refused where the result takes a service to decode", () => {
+    const follow = () => Note.request({ text: "a" })
+    expect(Job.make).type.toBeCallableWith("A", { success: Sealed, onComplete: follow })
+    expect(Job.make).type.toBeCallableWith("A", { success: Schema.flip(Sealed), onFailure: follow })
+    expect(Job.make).type.not.toBeCallableWith("A", { success: Schema.flip(Sealed), onComplete: follow })
   })
 })

@@ -26,7 +26,14 @@ import type { JobContext } from "./JobContext.ts"
 import { JobGone } from "./JobError.ts"
 import type { EnqueueError, JobCancelled, JobDead, JobStoreError } from "./JobError.ts"
 import * as JobHandle from "./JobHandle.ts"
-import type { EnqueueManyOptions, EnqueueOptions, Options, PreviousVersion, Propagated } from "./JobOptions.ts"
+import type {
+  EnqueueManyOptions,
+  EnqueueOptions,
+  Options,
+  PreviousVersion,
+  Propagated,
+  WithoutServices
+} from "./JobOptions.ts"
 import type { JobId, JobRecord } from "./JobRecord.ts"
 import type { JobStore } from "./JobStore.ts"
 import type { Transactional } from "./Transactional.ts"
@@ -99,9 +106,9 @@ export interface Job<
    * no services.
    */
   request(
-    payload: Payload["~type.make.in"],
+    payload: WithoutServices<Payload["~type.make.in"], Payload["EncodingServices"]>,
     options?: EnqueueOptions
-  ): [Payload["EncodingServices"]] extends [never] ? Request : never
+  ): Request
 
   /** Stores one record per payload, in chunks of 1,000 that are each stored whole. Answers in the order of the payloads. */
   enqueueMany(
@@ -325,18 +332,17 @@ const declare = (job: D.Definition, schemas: Schemas, annotations: Context.Conte
 // ------------------------------------------------------------------------------------------------------- more makers
 
 /**
- * An older version of a job's payload. `lift` makes of it what the next version is made from.
+ * An older version of a job's payload. `lift` makes of it what the next version is made from. Its schema takes no services to
+ * decode: nobody who reads an old record is asked for them.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const version = <S extends Schema.Top, Out>(
+export const version = <S extends Schema.Top & { readonly DecodingServices: never }, Out>(
   version: number,
   schema: S,
   lift: (payload: S["Type"]) => Out
-): PreviousVersion<
-  Out
-> =>
+): PreviousVersion<Out> =>
   ({
     version,
     codec: Codec.make(schema),

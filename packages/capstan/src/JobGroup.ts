@@ -16,7 +16,7 @@ import type { EnqueueError, JobStoreError } from "./JobError.ts"
 import type * as JobMiddleware from "./JobMiddleware.ts"
 
 /**
- * A group of jobs. `M` are the middlewares that its layer needs, `P` what they provide to the handlers.
+ * A group of jobs. `M` are the middlewares that its layer needs, `P` what they provide to which handlers.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +40,7 @@ export interface JobGroup<in out J extends Job.Any, out M = never, out P = never
   ): Layer.Layer<
     HandlersOf<J>,
     EX,
-    Exclude<RX, Scope.Scope> | Exclude<HandlersServices<H>, P> | SchemaServices<J> | M
+    Exclude<RX, Scope.Scope> | HandlersServices<J, H, P> | SchemaServices<J> | M
   >
 
   /** Checks handlers against the group where they are written, apart from the layer. */
@@ -60,10 +60,21 @@ export interface JobGroup<in out J extends Job.Any, out M = never, out P = never
    */
   middleware<Self, Id extends string, Provides>(
     middleware: JobMiddleware.ServiceClass<Self, Id, Provides>
-  ): JobGroup<J, M | Self, P | Provides>
+  ): JobGroup<J, M | Self, P | Provided<J["_tag"], Provides>>
 }
 
 type AnyMiddleware = Context.Key<unknown, Middleware>
+
+/**
+ * What a middleware provides, with the tags of the jobs that it wraps: the handlers of a group that is merged have none of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Provided<out Tag extends string, out Services> {
+  readonly tag: Tag
+  readonly services: Services
+}
 
 /**
  * Any group.
@@ -117,10 +128,18 @@ type SingleHandlerFrom<J extends Job.Any> = (
 >
 
 /** `any` matches every handler: its services alone are read here, its payload and errors are checked by `HandlersFrom`. */
-type HandlersServices<H> = {
-  [K in keyof H]: H[K] extends (...args: any) => Effect.Effect<any, any, infer R> ? Exclude<R, JobContext | Scope.Scope>
-    : never
-}[keyof H]
+type HandlersServices<J extends Job.Any, H, P> = J extends Job.Any
+  ? H[J["_tag"] & keyof H] extends (...args: any) => Effect.Effect<any, any, infer R>
+    ? Exclude<R, AttemptServices<J> | ProvidedTo<J["_tag"], P>>
+  : never
+  : never
+
+/** What each attempt of a job has. A batch is no attempt: each of its members has a `JobContext` of its own. */
+type AttemptServices<J extends Job.Any> = J extends { readonly isBatch: true } ? Scope.Scope : JobContext | Scope.Scope
+
+type ProvidedTo<Tag extends string, P> = P extends Provided<infer Wrapped, infer Services>
+  ? Tag extends Wrapped ? Services : never
+  : never
 
 type SchemaServices<J extends Job.Any> = J extends Job.Any ?
     | J["payloadSchema"]["DecodingServices"]

@@ -311,10 +311,31 @@ export interface Batch<P> {
   readonly key?: ((payload: P) => string) | undefined
 }
 
-type TypeOf<P> = P extends Schema.Top ? P["Type"] : P extends Schema.Struct.Fields ? Schema.Struct<P>["Type"] : never
-type MakeIn<P> = P extends Schema.Top ? P["~type.make.in"]
-  : P extends Schema.Struct.Fields ? Schema.Struct<P>["~type.make.in"]
-  : never
+type SchemaOf<P> = P extends Schema.Top ? P : P extends Schema.Struct.Fields ? Schema.Struct<P> : never
+type TypeOf<P> = SchemaOf<P>["Type"]
+type MakeIn<P> = SchemaOf<P>["~type.make.in"]
+type Subscribed<P> = WithoutServices<MakeIn<P>, SchemaOf<P>["EncodingServices"]>
+
+/**
+ * `A` where no services are needed, and else what no value is: for what runs where nobody could provide them. `never` in its place
+ * would refuse nothing, since it fits everywhere.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WithoutServices<A, Services> = [Services] extends [never] ? A : Unprovided<Services>
+
+/**
+ * What no value is; the compiler shows the services that nobody could provide.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unprovided<out Services> {
+  readonly [UnprovidedTypeId]: Services
+}
+
+declare const UnprovidedTypeId: unique symbol
 
 /**
  * An older version of a payload, lifted to `Out`.
@@ -536,9 +557,16 @@ export interface Options<
    * Nothing refuses it: where its unique key would replace a member of a flow it is enqueued without that key, rather too often than
    * not at all. A `commit` fails instead, for that stores nothing.
    *
+   * The result is decoded from what is stored: `success` takes no services to decode, since a worker is asked for none.
+   *
    * @default nothing follows
    */
-  readonly onComplete?: ((end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests) | undefined
+  readonly onComplete?:
+    | WithoutServices<
+      (end: Completed<TypeOf<NoInfer<Payload>>, NoInfer<Success>["Type"]>) => Requests,
+      NoInfer<Success>["DecodingServices"]
+    >
+    | undefined
   /**
    * The same for a record that is dead, also as to unique keys. Where no attempt has decided that (its workers crashed, it expired, what it waited for
    * failed), the store leaves a record of this job in the same write, which tells of it: the worker that claims it runs this in
@@ -548,11 +576,12 @@ export interface Options<
    */
   readonly onFailure?: ((end: Failed<TypeOf<NoInfer<Payload>>>) => Requests) | undefined
   /**
-   * Events for each of which a record is enqueued: `Topic.on`.
+   * Events for each of which a record is enqueued: `Topic.on`. The payload takes no services to encode: who publishes is asked for
+   * none.
    *
    * @default none
    */
-  readonly on?: ReadonlyArray<Subscription<MakeIn<NoInfer<Payload>>>> | undefined
+  readonly on?: ReadonlyArray<Subscription<Subscribed<NoInfer<Payload>>>> | undefined
   /**
    * Events that cancel those of its records which say the same: `Topic.match` of the event, and `payload`. One that waits is cancelled
    * in the call that publishes, one that runs is asked to stop.

@@ -249,25 +249,27 @@ export const match = <Name extends string, Event extends Schema.Top>(
  * @category constructors
  * @since 0.1.0
  */
-export const completion = <Name extends string, Event extends Schema.Top, Success extends Schema.Top>(
+export const completion = <
+  Name extends string,
+  Event extends Schema.Top,
+  Success extends Schema.Top & { readonly EncodingServices: never }
+>(
   topic: Topic<Name, Event>,
   waitpoint: Waitpoint<string, Success>,
   options: {
     /** `undefined` for an event that completes nothing. */
     readonly key: (event: Event["Type"]) => string | undefined
-    /** What it is completed with. Runs where the event is published. */
+    /** What it is completed with. Runs where the event is published, and takes no services to encode: who publishes is asked for none. */
     readonly value: (event: Event["Type"]) => Success["Type"]
   }
-): [Success["EncodingServices"]] extends [never] ? Completion : never => {
-  const internal: InternalCompletion = {
+): Completion => ({
+  "~completion": {
     subscriptions: topic["~subscriptions"],
     waitpoint: waitpoint.waitpoint,
     key: options.key,
     signal: (event) => Checkpoint.signalOf(waitpoint.successSchema, options.value(event))
   }
-  // What the generic signature promises is checked where it is used.
-  return { "~completion": internal } as [Success["EncodingServices"]] extends [never] ? Completion : never
-}
+})
 
 const publish = (
   subscriptions: Subscriptions,
