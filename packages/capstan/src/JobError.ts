@@ -361,6 +361,23 @@ export class WaitInStep extends Schema.TaggedError<WaitInStep>()("WaitInStep", {
 }
 
 /**
+ * A step with a compensation stands inside another step, or is what `Step.each` does with an item. Once the one around it is kept, no
+ * attempt comes to it any more to learn how it is undone: let it stand beside that, or put the compensation on the one around it.
+ *
+ * @category steps
+ * @since 0.1.0
+ */
+export class CompensationInStep extends Schema.TaggedError<CompensationInStep>()("CompensationInStep", {
+  job: Schema.String,
+  step: Schema.String
+}) {
+  override get message() {
+    return `${this.step} of job ${this.job} has a compensation and stands inside of another step, which could be kept without it: ` +
+      `let it stand beside that one, or put the compensation on that one`
+  }
+}
+
+/**
  * `Step.withCompensation` is around an effect that is not one step. Put it on the step itself.
  *
  * @category steps
@@ -406,6 +423,7 @@ export class StepError extends Schema.TaggedError<StepError>()("StepError", {
     UnreadableStep,
     LargeStep,
     WaitInStep,
+    CompensationInStep,
     NoSuchStep,
     MissingCompensation
   ])

@@ -69,7 +69,7 @@ type SchemaServices<S extends Schema.Top> = S["EncodingServices"] | S["DecodingS
  * **Gotchas**
  *
  * A step inside of a step is kept by itself, and the outer one begins anew until it is done. What waits (`sleep`, `until`,
- * `invoke`, a waitpoint) may not stand in one.
+ * `invoke`, a waitpoint) may not stand in one, nor may a step with a compensation.
  *
  * **Example**
  *
@@ -196,7 +196,8 @@ export interface EachOptions<A, Cursor extends Schema.Top, E, R, E2, R2> {
 /**
  * Goes through many items, and on after the last one that is kept when the record runs again. Answers how many there were.
  *
- * One checkpoint is kept, however many items there are.
+ * One checkpoint is kept, however many items there are. What is done with an item is inside of this step: nothing of it may wait, or have
+ * a compensation of its own.
  *
  * @category steps
  * @since 0.1.0
@@ -303,7 +304,10 @@ export const invoke: {
  *
  * **Gotchas**
  *
- * It is put on one step. An undoing may happen again, as everything: make it idempotent.
+ * It is put on one step, which may not stand inside another one: `CompensationInStep`. An undoing may happen again, as everything: make it idempotent.
+ *
+ * A step that failed before this one, and that the handler went on after, fails again in that run and does not run. The error has its
+ * tag, message and fields, and is no instance of its class: let the tag decide what follows.
  *
  * **Example**
  *

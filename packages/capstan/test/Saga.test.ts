@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobBatch, JobContext, JobError, JobGroup, Jobs, JobStore, Step, Waitpoint } from "capstan"
-import { Effect, Exit, Latch, Layer, Schedule, Schema, Scope } from "effect"
+import { type Duration, Effect, Exit, Latch, Layer, Schedule, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, storeWith, withOnly, withWorker } from "./harness.ts"
 
@@ -302,6 +302,127 @@ describe("Step.withCompensation", () => {
     }).pipe(Effect.provide(withWorker(group, handlers)))
   })
 
+  class Full extends Schema.TaggedError<Full>()("Full", { other: Schema.String }) {}
+  class Book extends Job.make("Book", {
+    error: Refused,
+    onError: { Refused: "dead" },
+    retryDefects: Schedule.spaced("1 minute")
+  }) {}
+
+  /** Runs the record of a handler to its end, and answers what was done. */
+  const bookWith = (
+    handler: (
+      book: (what: string) => Effect.Effect<void, JobError.JobStoreError, JobContext.JobContext>,
+      note: (what: string) => Effect.Effect<void>
+    ) => Effect.Effect<void, Refused | JobError.JobStoreError, JobContext.JobContext>,
+    time: Duration.Input = "10 seconds"
+  ) => {
+    const done: Array<string> = []
+    const note = (what: string) => Effect.sync(() => void done.push(what))
+    const book = (what: string) => Step.run(what, note(what)).pipe(Step.withCompensation(() => note(`no ${what}`)))
+    return Effect.gen(function*() {
+      const { id } = yield* Book.enqueue()
+      yield* TestClock.adjust(time)
+      const { deadReason, failures, state } = yield* recordOf(id)
+      assert.notInclude(failures.map(({ tag }) => tag), "CompensationFailed")
+      assert.deepStrictEqual([state, deadReason], ["dead", "Failed"])
+      return done
+    }).pipe(Effect.provide(withWorker(JobGroup.make(Book), Book.toLayer(() => handler(book, note)))))
+  }
+
+  it.effect("a step that stands in for one that has failed is undone: the one that failed fails again, and does not run", () =>
+    Effect.gen(function*() {
+      const done = yield* bookWith((book, note) =>
+        Effect.gen(function*() {
+          yield* book("train")
+          yield* Step.run("sea", Effect.andThen(note("sea is full"), new Full({ other: "inn" }))).pipe(
+            Effect.catchTag("Full", ({ other }) => book(other))
+          )
+          yield* Step.run("charge", Effect.andThen(note("charge"), new Refused({ by: "bank" })))
+        })
+      )
+      assert.deepStrictEqual(done, ["train", "sea is full", "inn", "charge", "no inn", "no train"])
+    }))
+
+  const overcome = {
+    "fails with a text": (step: typeof Step.run, note: Effect.Effect<void>) =>
+      Effect.catch(
+        step("tell", Effect.andThen(note, Effect.fail("full"))),
+        (error) => error === "full" ? Effect.void : Effect.die("another")
+      ),
+    "fails with what JSON cannot hold": (step: typeof Step.run, note: Effect.Effect<void>) => {
+      const error = { _tag: "Circular" as const, again: {} }
+      error.again = error
+      return Effect.catchTag(step("tell", Effect.andThen(note, Effect.fail(error))), "Circular", () => Effect.void)
+    },
+    "fails with an error that is long": (step: typeof Step.run, note: Effect.Effect<void>) =>
+      step("tell", Effect.andThen(note, new Full({ other: "x".repeat(10_000) }))).pipe(
+        Effect.catchTag("Full", (error) => Effect.asVoid(Effect.flip(Effect.suspend(() => error))))
+      ),
+    "dies": (step: typeof Step.run, note: Effect.Effect<void>) =>
+      Effect.catchDefect(
+        step("tell", Effect.andThen(note, Effect.die(new Error("no bell")))),
+        (defect) => defect instanceof Error && defect.message === "no bell" ? Effect.void : Effect.die("another")
+      ),
+    "is interrupted": (step: typeof Step.run, note: Effect.Effect<void>) =>
+      Effect.timeoutOption(step("tell", Effect.andThen(note, Effect.never)), "20 seconds")
+  }
+  for (const [how, step] of Object.entries(overcome)) {
+    it.effect(`a step is undone that comes after one that ${how}, where the handler went on`, () =>
+      Effect.gen(function*() {
+        const done = yield* bookWith((book, note) =>
+          Effect.gen(function*() {
+            yield* step(Step.run, note("tell"))
+            yield* book("train")
+            return yield* new Refused({ by: "bank" })
+          }), "1 minute")
+        assert.deepStrictEqual(done, ["tell", "train", "no train"])
+      }))
+  }
+
+  it.effect("a step may have the name of what every object has", () =>
+    Effect.gen(function*() {
+      const done = yield* bookWith((book, note) =>
+        Effect.gen(function*() {
+          yield* book("constructor")
+          yield* Step.run("toString", note("never"))
+          return yield* new Refused({ by: "bank" })
+        })
+      )
+      assert.deepStrictEqual(done, ["constructor", "never", "no constructor"])
+    }))
+
+  it.effect("a step that fails again waits for those beside it to say how they are undone", () =>
+    Effect.gen(function*() {
+      const done = yield* bookWith((book, note) =>
+        Effect.gen(function*() {
+          const train = Effect.andThen(Effect.sleep("1 second"), book("train"))
+          const sea = Step.run("sea", Effect.andThen(Effect.sleep("2 seconds"), new Full({ other: "inn" })))
+          yield* Effect.all([sea, train], { concurrency: "unbounded" }).pipe(
+            Effect.catchTag("Full", ({ other }) => book(other))
+          )
+          yield* note("charge")
+          return yield* new Refused({ by: "bank" })
+        })
+      )
+      assert.deepStrictEqual(done, ["train", "inn", "charge", "no inn", "no train"])
+    }))
+
+  it.effect("what was done on another way than that of the last attempt is undone too", () =>
+    Effect.gen(function*() {
+      let tries = 0
+      const done = yield* bookWith((book, note) =>
+        Effect.gen(function*() {
+          const sea = Effect.suspend(() => ++tries === 1 ? new Full({ other: "inn" }) : note("sea"))
+          yield* Step.run("sea", sea).pipe(
+            Step.withCompensation(() => note("no sea")),
+            Effect.catchTag("Full", ({ other }) => book(other))
+          )
+          return yield* tries === 1 ? Effect.die("the connection was lost") : new Refused({ by: "bank" })
+        }), "2 minutes")
+      assert.deepStrictEqual(done, ["inn", "sea", "no sea", "no inn"])
+    }))
+
   it.effect("around an effect that is no step it is a defect", () => {
     const handlers = Trip.toLayer(() => Step.withCompensation(Effect.void, () => Effect.void))
     return Effect.gen(function*() {
@@ -313,6 +434,34 @@ describe("Step.withCompensation", () => {
       )
     }).pipe(Effect.provide(withWorker(group, handlers)))
   })
+
+  const around = {
+    "another step": (inner: Effect.Effect<void, JobError.JobStoreError, JobContext.JobContext>) =>
+      Step.run("outer", inner),
+    "Step.each": (inner: Effect.Effect<void, JobError.JobStoreError, JobContext.JobContext>) =>
+      Step.each("outer", {
+        cursor: Schema.Int,
+        items: () => Stream.make(1),
+        cursorOf: (item) => item,
+        run: () => inner
+      })
+  }
+  for (const [what, within] of Object.entries(around)) {
+    it.effect(`inside of ${what} it is a defect, and what could not be undone does not run`, () => {
+      const done: Array<string> = []
+      const note = (what: string) => Effect.sync(() => void done.push(what))
+      const inner = Step.run("inner", note("inner")).pipe(Step.withCompensation(() => note("no inner")))
+      return Effect.gen(function*() {
+        const { id } = yield* Trip.enqueue({ ends: "dead" })
+        yield* settle
+        assert.include(
+          (yield* recordOf(id)).failures[0]?.message,
+          "inner of job Trip has a compensation and stands inside of another step"
+        )
+        assert.deepStrictEqual(done, [])
+      }).pipe(Effect.provide(withWorker(group, Trip.toLayer(() => Effect.asVoid(within(inner))))))
+    })
+  }
 
   class Hold extends Job.make("Hold", { timeout: "1 minute", maxAttempts: 1 }) {}
 

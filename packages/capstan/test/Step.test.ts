@@ -345,6 +345,43 @@ describe("new code on old steps", () => {
     ).pipe(Effect.provide(listen))
   })
 
+  const items = (name: string) =>
+    Step.each(name, {
+      cursor: Schema.Int,
+      items: () => Stream.make(1),
+      cursorOf: (item) => item,
+      run: () => Effect.void
+    })
+
+  it.effect("a step inside of one that is kept is not told as left over", () => {
+    const both = Step.run("outer", Step.run("middle", Effect.andThen(Step.run("inner", Effect.void), items("items"))))
+    return deploy(
+      Effect.andThen(both, Effect.fail(new Oops())),
+      both,
+      (id) =>
+        Effect.gen(function*() {
+          const { logs, state } = yield* recordOf(id)
+          assert.deepStrictEqual([state, logs], ["completed", []])
+        })
+    )
+  })
+
+  it.effect("a step inside of one that runs again is told when it is renamed", () => {
+    const both = (inner: string, then: Effect.Effect<void, Oops>) =>
+      Step.run("outer", Effect.andThen(Step.run(inner, Effect.void), then))
+    return deploy(
+      both("inner", Effect.fail(new Oops())),
+      both("renamed", Effect.void),
+      (id) =>
+        Effect.gen(function*() {
+          const { logs } = yield* recordOf(id)
+          assert.deepStrictEqual(logs.map(({ message }) => message), [
+            "no step asked for what is kept of inner: was it renamed or taken out?"
+          ])
+        })
+    )
+  })
+
   it.effect("of checkpoints with the names of their records, each record has its line, and the log has some tens", () => {
     const warnings: Array<string> = []
     const listen = Logger.layer([

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Codec from "../codec.ts"
+import type { Failures } from "./failure.ts"
 
 /**
  * - `step`: the result of an effect
@@ -25,24 +26,41 @@ export interface Checkpoint {
   readonly version: number
   /** It is undone when the record ends without success. */
   readonly undo: boolean
+  /** The steps that had failed when it began, and how: only of one that is to be undone. */
+  readonly failed: Failures | undefined
+  /** The step that it stands in: no attempt asks for it once that is kept. */
+  readonly inside: string | undefined
   /** JSON; `undefined` when there is none. */
   readonly value: string | undefined
 }
 
-export const write = ({ kind, undo, value, version }: Checkpoint): string => {
-  const head = JSON.stringify({ kind, version: version === 1 ? undefined : version, undo: undo ? true : undefined })
+export const write = ({ failed, inside, kind, undo = false, value, version = 1 }: Given): string => {
+  const head = JSON.stringify({
+    kind,
+    version: version === 1 ? undefined : version,
+    undo: undo ? true : undefined,
+    failed,
+    inside
+  })
   return value === undefined ? head : `${head}\n${value}`
 }
+
+/** What is not said is not so. */
+export type Given = Partial<Checkpoint> & Pick<Checkpoint, "kind">
 
 /** A text that is none is taken for a signal with that value: a store's own client may have sent it. */
 export const read = (text: string): Checkpoint => {
   const end = text.indexOf("\n")
   const head = parse(end < 0 ? text : text.slice(0, end))
-  if (head === undefined) return { kind: "signal", version: 1, undo: false, value: text }
+  if (head === undefined) {
+    return { kind: "signal", version: 1, undo: false, failed: undefined, inside: undefined, value: text }
+  }
   return {
     kind: head.kind,
     version: head.version ?? 1,
     undo: head.undo === true,
+    failed: head.failed,
+    inside: head.inside,
     value: end < 0 ? undefined : text.slice(end + 1)
   }
 }
@@ -51,6 +69,8 @@ interface Head {
   readonly kind: Kind
   readonly version?: number
   readonly undo?: true
+  readonly failed?: Failures
+  readonly inside?: string
 }
 
 const parse = (line: string): Head | undefined => {
@@ -75,5 +95,5 @@ export const codecOf = (schema: Schema.Top): Codec.Codec => {
 export const signalOf = (success: Schema.Top, value: unknown): Effect.Effect<string, Schema.SchemaError> =>
   Effect.map(
     codecOf(success).encode(value),
-    (json) => write({ kind: "signal", version: 1, undo: false, value: json })
+    (json) => write({ kind: "signal", value: json })
   )

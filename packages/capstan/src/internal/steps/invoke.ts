@@ -34,6 +34,7 @@ export const invoke = (
     const { steps } = yield* JobContext
     const undo = yield* takeUndo(steps, name)
     const found = yield* steps.ask(name, "answer", "timeout")
+    const failed = undo ? steps.failedSoFar : undefined
     const timedOut = (child: string) => new InvokeTimedOut({ id: steps.record.id, step: name, child })
     if (found?.kind === "timeout") return yield* timedOut(JSON.parse(found.value!))
     if (found !== undefined) return yield* readFinal(job, JSON.parse(found.value!))
@@ -61,7 +62,9 @@ export const invoke = (
       const record: NewRecord = { ...yield* prepared, id }
       return yield* steps.wait(name, { _tag: "Child", record, until })
     }
-    const kept = { kind: "answer", undo: undo && final._tag === "Completed", value: JSON.stringify(final) } as const
+    const isUndone = undo && final._tag === "Completed"
+    const value = JSON.stringify(final)
+    const kept = { kind: "answer", undo: isUndone, failed: isUndone ? failed : undefined, value } as const
     yield* steps.keep(name, kept, childOf(name))
     return yield* readFinal(job, final)
   })

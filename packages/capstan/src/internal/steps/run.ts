@@ -5,14 +5,21 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { JobContext } from "../../JobContext.ts"
-import { type JobStoreError, LargeStep, NoSuchStep, StepError, UnreadableStep } from "../../JobError.ts"
+import {
+  CompensationInStep,
+  type JobStoreError,
+  LargeStep,
+  NoSuchStep,
+  StepError,
+  UnreadableStep
+} from "../../JobError.ts"
 import { Transactional } from "../../Transactional.ts"
 import { issueOf } from "../codec.ts"
 import { integer, name as checkName, type Previous } from "../definition.ts"
 import { size } from "../enqueue.ts"
 import { EndSignal } from "../handler.ts"
 import * as Checkpoint from "./checkpoint.ts"
-import type { Steps } from "./steps.ts"
+import { InStep, type Steps } from "./steps.ts"
 
 export interface Options {
   readonly success?: Schema.Top | undefined
@@ -78,10 +85,11 @@ const step = (
     const undo = yield* takeUndo(steps, name)
     const found = yield* steps.ask(name, "step")
     if (found !== undefined) return yield* valueOf(steps, name, version, options, found)
+    const failed = undo ? steps.failedSoFar : undefined
     const encode = (value: unknown) =>
       Effect.map(
         encoded(steps, name, options, value),
-        (json) => ({ kind: "step", version, undo, value: json }) as const
+        (json) => ({ kind: "step", version, undo, failed, value: json }) as const
       )
     const keep = (value: unknown) =>
       Effect.flatMap(encode(value), (checkpoint) => Effect.as(steps.keep(name, checkpoint), value))
@@ -93,10 +101,13 @@ const step = (
 
 /** Whether the step is to be undone when the record ends without success. */
 export const takeUndo = (steps: Steps, name: string): Effect.Effect<boolean> =>
-  Effect.flatMap(Undoing, (undoing) => {
+  Effect.withFiber((fiber) => {
+    const { job } = steps.record
+    const undoing = fiber.getRef(Undoing)
     if (undoing === undefined) return Effect.succeed(false)
-    if (undoing.name !== undefined) {
-      return Effect.die(new StepError({ reason: new NoSuchStep({ job: steps.record.job }) }))
+    if (undoing.name !== undefined) return Effect.die(new StepError({ reason: new NoSuchStep({ job }) }))
+    if (fiber.getRef(InStep) !== undefined) {
+      return Effect.die(new StepError({ reason: new CompensationInStep({ job, step: name }) }))
     }
     undoing.name = name
     return Effect.succeed(true)

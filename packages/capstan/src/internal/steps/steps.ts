@@ -31,8 +31,10 @@ import type { Final } from "../awaiter.ts"
 import { EndSignal } from "../handler.ts"
 import * as Log from "../log.ts"
 import * as Checkpoint from "./checkpoint.ts"
+import * as Failure from "./failure.ts"
 import { endMark } from "./names.ts"
 import * as Telemetry from "./telemetry.ts"
+import { Until } from "./until.ts"
 
 /** What steps ask of the store. */
 export interface StepStore {
@@ -63,8 +65,8 @@ export type Wait =
   | { readonly _tag: "Signal"; readonly waitpoint: string; readonly until: number | undefined }
   | { readonly _tag: "Child"; readonly record: NewRecord; readonly until: number | undefined }
 
-/** A fiber inside of a step: what waits may not stand there. */
-export const InStep = Context.Reference<boolean>("capstan/InStep", { defaultValue: () => false })
+/** The step that a fiber is inside of: neither what waits nor what is to be undone may stand there. */
+export const InStep = Context.Reference<string | undefined>("capstan/InStep", { defaultValue: () => undefined })
 
 /** How to undo a step that has its checkpoint. */
 interface Undo {
@@ -87,7 +89,7 @@ const maxWarned = 32
 const page = 1000
 
 /** Checkpoints of a step's own making have these in their names; what is before them is the step's name. */
-const ofStep = /[~@].*$/
+const stepOf = (name: string): string => name.replace(/[~@].*$/, "")
 
 export class Steps {
   readonly record: StepRecord
@@ -98,16 +100,25 @@ export class Steps {
   /** Steps that can be undone, of which nobody knows whether they are in the store: their writes were cut short. */
   private readonly unanswered = new Set<string>()
   private readonly asked = new Set<string>()
+  private readonly ran = new Set<string>()
+  /** Steps inside of another one, by name. */
+  private readonly inside = new Map<string, string>()
   private ends: Map<string, Final> | undefined
   private readonly oneReader = Semaphore.makeUnsafe(1)
   private active = 0
   private readonly quiet = Latch.makeUnsafe(true)
   private readonly waits = new Set<Wait>()
+  private readonly failed = new Failure.Failed()
   /** How to undo what is done, in the order of the handler. */
   readonly undos: Array<Undo> = []
-  private readonly allUndos = Latch.makeUnsafe(false)
+  /** Where among them the next one stands that says how. */
+  private place = 0
+  private readonly until = new Until()
   /** The handler is run to learn how to undo its steps: those that have no checkpoint do not run. */
   isEnding = false
+  /** Steps that fail in this run of it, whatever is kept of them: another way than that of the last attempt leads through that. */
+  private failing: Failure.Failures | undefined
+  private readonly ways = new Set<string>()
   /** It has said itself how it ends. */
   isOver = false
 
@@ -125,10 +136,13 @@ export class Steps {
     name: string,
     ...kinds: ReadonlyArray<Checkpoint.Kind>
   ): Effect.Effect<Checkpoint.Checkpoint | undefined, JobStoreError> {
-    return Effect.suspend(() => {
+    return Effect.withFiber((fiber) => {
       const { job } = this.record
       if (this.asked.has(name)) return Effect.die(new StepError({ reason: new DuplicateStep({ job, step: name }) }))
       this.asked.add(name)
+      const around = fiber.getRef(InStep)
+      if (around !== undefined) this.inside.set(name, around)
+      if (Failure.find(this.failing, name) !== undefined) return Effect.undefined
       return Effect.flatMap(this.find(name), (found) =>
         found === undefined || kinds.includes(found.kind)
           ? Effect.succeed(found)
@@ -204,7 +218,7 @@ export class Steps {
   /** Keeps a checkpoint. Once it returns, the store has it; a stale attempt fails with `LeaseLost`. */
   keep(
     name: string,
-    checkpoint: Partial<Checkpoint.Checkpoint>,
+    checkpoint: Checkpoint.Given,
     replaces?: string
   ): Effect.Effect<void, JobStoreError> {
     return Effect.suspend(() => {
@@ -216,7 +230,7 @@ export class Steps {
   }
 
   /** The same with one try, for who has no time. */
-  tryKeep(name: string, checkpoint: Partial<Checkpoint.Checkpoint>, replaces?: string): Effect.Effect<void> {
+  tryKeep(name: string, checkpoint: Checkpoint.Given, replaces?: string): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.store === undefined) return Effect.void
       const entry = this.entryOf(name, checkpoint, replaces)
@@ -224,9 +238,9 @@ export class Steps {
     })
   }
 
-  entryOf(name: string, checkpoint: Partial<Checkpoint.Checkpoint>, replaces?: string): StepEntry {
+  entryOf(name: string, checkpoint: Checkpoint.Given, replaces?: string): StepEntry {
     const { fence, id } = this.record
-    const value = Checkpoint.write({ kind: "step", version: 1, undo: false, value: undefined, ...checkpoint })
+    const value = Checkpoint.write({ ...checkpoint, inside: this.inside.get(stepOf(name)) })
     if (checkpoint.undo === true) this.unanswered.add(name)
     return {
       _tag: "Step",
@@ -268,28 +282,32 @@ export class Steps {
   // ------------------------------------------------------------------------------------------------------------ running
 
   /** Runs what has no checkpoint yet. Whoever waits beside it waits until it is through. */
-  run<A, E, R>(name: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  run<A, R>(name: string, effect: Effect.Effect<A, unknown, R>): Effect.Effect<A, unknown, R> {
     const begin = Effect.sync(() => {
       this.active++
       this.quiet.closeUnsafe()
+      this.ran.add(name)
+      return this.record.storeNow
     })
     const end = Effect.sync(() => {
       if (--this.active === 0) this.quiet.openUnsafe()
     })
-    return Effect.andThen(
-      this.stopHere,
-      Effect.acquireUseRelease(
-        begin,
-        () => Effect.provideService(Telemetry.observed(this.record, name, effect), InStep, true),
-        () => end
-      )
+    const running = Effect.acquireUseRelease(
+      begin,
+      () => Effect.provideService(Telemetry.observed(this.record, name, effect), InStep, name),
+      (began, exit) => {
+        // What is inside of another step is not come to again: that one fails again, or is kept.
+        if (!this.inside.has(name)) this.failed.add(name, exit, this.record.storeNow - began)
+        return end
+      }
     )
+    return Effect.suspend(() => this.isEnding ? this.failAgain(name) : running)
   }
 
   /** Ends the attempt until what it waits for has come. */
   wait(name: string, wait: Wait): Effect.Effect<never> {
     return Effect.withFiber((fiber) => {
-      if (fiber.getRef(InStep)) {
+      if (fiber.getRef(InStep) !== undefined) {
         return Effect.die(new StepError({ reason: new WaitInStep({ job: this.record.job, step: name }) }))
       }
       return Effect.andThen(
@@ -358,10 +376,17 @@ export class Steps {
     return !this.isWhole || this.unanswered.size > 0 || this.undoable.length > 0
   }
 
+  /** The steps that have failed before this one begins, for one that is to be undone. */
+  get failedSoFar(): Failure.Failures | undefined {
+    return this.failed.kept
+  }
+
   /** What is done of a step can be undone so. */
   canUndo(name: string, effect: Effect.Effect<unknown, unknown>): void {
-    this.undos.push({ name, effect })
-    if (this.isEnding && this.missing.length === 0) this.allUndos.openUnsafe()
+    const at = this.undos.findIndex((undo) => undo.name === name)
+    if (at < 0) this.undos.splice(this.place, 0, { name, effect })
+    this.place = (at < 0 ? this.place : at) + 1
+    this.until.ask()
   }
 
   /** Steps that are to be undone, and have not said how. */
@@ -371,35 +396,78 @@ export class Steps {
 
   /** Waits until each of them has said how. */
   get undosKnown(): Effect.Effect<void> {
-    return Effect.suspend(() => this.missing.length === 0 ? Effect.void : this.allUndos.await)
+    return this.until.isSo(() => this.missing.length === 0)
+  }
+
+  private untilOrLate(condition: () => boolean): Effect.Effect<void> {
+    return Effect.timeoutOrElse(this.until.isSo(condition), { duration: forOthers, orElse: () => Effect.void })
   }
 
   /** In the last attempt of a record that is to end, what is not done does not begin: others may have to say how they are undone. */
   get stopHere(): Effect.Effect<void> {
+    return Effect.suspend(() => this.isEnding ? this.stop : Effect.void)
+  }
+
+  private get stop(): Effect.Effect<never> {
+    return Effect.andThen(this.untilOrLate(() => this.missing.length === 0), Effect.die(stopped))
+  }
+
+  /**
+   * The same for a step with a result. One that had failed when a step began that is to be undone fails again: the handler went on
+   * after that, and does so now. It does not run, which could do its effect once more, or succeed and lead elsewhere. To fail at once
+   * could interrupt those beside it that say later how they are undone.
+   */
+  private failAgain(name: string): Effect.Effect<never, unknown> {
     return Effect.suspend(() => {
-      if (!this.isEnding) return Effect.void
-      const stop = Effect.die(stopped)
-      return this.missing.length === 0
-        ? stop
-        : Effect.andThen(
-          Effect.timeoutOrElse(this.allUndos.await, { duration: forOthers, orElse: () => Effect.void }),
-          stop
+      const before = (later: string) => Failure.find(this.failedBefore(later), name)
+      const failure = Failure.find(this.failing, name) ??
+        this.missing.map(before).find((failure) => failure !== undefined)
+      if (failure === undefined) return this.stop
+      const isNext = () => this.missing.every((later) => before(later) !== undefined)
+      return Effect.andThen(
+        this.untilOrLate(isNext),
+        Effect.suspend(() =>
+          this.missing.length === 0
+            ? this.stop
+            : Effect.andThen(Failure.again(failure, forOthers), this.stop)
         )
+      )
     })
+  }
+
+  private failedBefore(name: string): Failure.Failures | undefined {
+    return Checkpoint.read(this.known.get(name)!).failed
+  }
+
+  /**
+   * Prepares another run of the handler, where it may say more: what is missing was done on another way, since a step that had
+   * failed before it succeeded in a later attempt.
+   */
+  takeOtherWay(): boolean {
+    const next = this.missing.find((name) => !this.ways.has(name) && this.failedBefore(name) !== undefined)
+    if (next === undefined) return false
+    this.ways.add(next)
+    this.failing = this.failedBefore(next)
+    this.asked.clear()
+    this.place = 0
+    return true
   }
 
   // ------------------------------------------------------------------------------------------------------ what is left
 
   /**
    * Says in the record which checkpoints no step of a finished attempt asked for: a name was changed. In the log it says so once,
-   * and of names that are each record's own no more than some tens of times.
+   * and of names that are each record's own no more than some tens of times. What is inside of a step that is kept is not asked for.
    */
   get reportUnasked(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const left = new Set<string>()
-      for (const name of this.known.keys()) {
-        const step = name.replace(ofStep, "")
-        if (step !== "" && !name.startsWith("!") && !this.asked.has(step)) left.add(step)
+      for (const [name, text] of this.known) {
+        const step = stepOf(name)
+        if (step === "" || name.startsWith("!") || this.asked.has(step)) continue
+        const { inside } = Checkpoint.read(text)
+        const isCovered = inside !== undefined && this.known.has(inside) && !this.ran.has(inside)
+        if (!isCovered) left.add(step)
       }
       if (left.size === 0) return Effect.void
       const names = [...left].toSorted().join(", ")

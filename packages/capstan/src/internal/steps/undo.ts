@@ -30,7 +30,9 @@ export const undoSteps = (
       if (steps.record.claimed.isCut === true) yield* steps.readAll
       steps.isEnding = true
       // It is run as far as it has something to say.
-      const exit = yield* Effect.exit(Effect.raceFirst(steps.undosKnown, handler))
+      const asFar = Effect.exit(Effect.raceFirst(steps.undosKnown, handler))
+      const exit = yield* asFar
+      while (steps.takeOtherWay()) yield* asFar
       steps.isEnding = false
       const { missing } = steps
       if (missing.length > 0) return yield* missed(steps.record.job, missing, exit)
