@@ -91,7 +91,7 @@ const serviceOf = (
       Effect.flatMap(node, (client) => promised(() => client.sendCommand<A>([command, ...args]))).pipe(
         Effect.catchIf(isMoved, (error) => Effect.andThen(lookAgain, Effect.fail(error))),
         Effect.retry({ while: isMoved, times: redirections }),
-        Effect.mapError((error) => isAsking(error) ? onItsWay : error)
+        Effect.mapError(awayFrom)
       )
 
     return Redis.make({
@@ -105,7 +105,12 @@ const serviceOf = (
         return promised(() => connection.connect()).pipe(
           Effect.onError(() => close),
           Effect.as({
-            send: (command, ...args) => promised(() => connection.sendCommand([command, ...args])),
+            // Who has reserved it leaves it after a failure, and connects to the node that has the slot by then.
+            send: <A>(command: string, ...args: ReadonlyArray<string>) =>
+              promised(() => connection.sendCommand<A>([command, ...args])).pipe(
+                Effect.tapError((error) => isMoved(error) ? Effect.ignore(lookAgain) : Effect.void),
+                Effect.mapError(awayFrom)
+              ),
             close
           })
         )
@@ -150,3 +155,6 @@ const isMoved = says("MOVED")
 const isAsking = says("ASK")
 
 const onItsWay = new Redis.RedisError({ cause: new Error("TRYAGAIN the slot of the store is being migrated") })
+
+/** A node that does not have the slot has done nothing: the same may be sent again. */
+const awayFrom = (error: Redis.RedisError): Redis.RedisError => isMoved(error) || isAsking(error) ? onItsWay : error

@@ -1,7 +1,7 @@
 /** The store on a cluster: a slot that moves under load, and the loss of a master. */
 import { RedisJobStore } from "@capstan/redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobGroup, Jobs, JobWorker } from "capstan"
+import { Job, type JobError, JobGroup, Jobs, JobWorker } from "capstan"
 import { type Duration, Effect, Exit, Fiber, Latch, Layer, Queue, Schema } from "effect"
 import * as RedisService from "effect/persistence/Redis"
 import { afterAll, beforeAll } from "vitest"
@@ -57,6 +57,17 @@ const idle = Effect.map(
   ({ queues }) => queues.every(({ counts }) => counts.ready + counts.running + counts.scheduled === 0)
 ).pipe(Effect.orElseSucceed(() => false))
 
+/** The replica that follows this master. After a restart it takes a moment until there is one. */
+const replicaOf = async (master: Redis): Promise<Redis> => {
+  let found: Redis | undefined
+  await untilTrue("a replica follows its master", async () => {
+    const roles = await Promise.all(servers.nodes.map((node) => node.command("ROLE")))
+    found = servers.nodes.find((_, i) => String(roles[i]).startsWith(`slave,127.0.0.1,${master.port},connected,`))
+    return found !== undefined
+  })
+  return found!
+}
+
 describe("of which no node is lost", () => {
   servedBy(Cluster.start)
 
@@ -106,6 +117,41 @@ describe("of which no node is lost", () => {
       90_000
     )
   })
+
+  describe("who only enqueues, and waits for a replica each time,", () => {
+    /** Nothing else goes out meanwhile by which this client would learn where its slot is. */
+    const goesOn = (prefix: string, moved: (slot: number) => Promise<void>) =>
+      Effect.gen(function*() {
+        const slot = yield* Effect.promise(() => servers.slotOf(`{${prefix}}`))
+        const from = yield* Effect.promise(() => servers.masterOf(slot))
+        const failures: Array<JobError.JobStoreError> = []
+        let enqueued = 0
+        const enqueue = Effect.match(Task.enqueue({ n: 1 }), {
+          onFailure: (error) => failures.push(error as JobError.JobStoreError),
+          onSuccess: () => enqueued++
+        })
+        yield* Effect.forkScoped(Effect.forever(enqueue))
+        yield* Harness.until("one is enqueued", Effect.sync(() => enqueued > 0))
+        yield* Effect.promise(() => moved(slot))
+        yield* Effect.promise(() => untilTrue("another one serves", async () => await servers.masterOf(slot) !== from))
+        const before = enqueued
+        yield* Harness.until("enqueues go on", Effect.sync(() => enqueued > before + 20), 20)
+        // What fails meanwhile may be tried again.
+        assert.deepStrictEqual(failures.filter(({ isTransient }) => !isTransient), [])
+      }).pipe(Effect.scoped, Effect.provide(storeOf(prefix, { durability: "replicated" })))
+
+    it.live("goes on where the slot has moved to", () =>
+      goesOn("moves-enqueues", async (slot) => {
+        const from = await servers.masterOf(slot)
+        await servers.moveSlot(slot, servers.nodes.slice(0, 3).find((node) => node !== from)!)
+      }), 60_000)
+
+    it.live("goes on where an operator has made the replica the master", () =>
+      goesOn("takes-over", async (slot) => {
+        const replica = await replicaOf(await servers.masterOf(slot))
+        await replica.command("CLUSTER", "FAILOVER", "TAKEOVER")
+      }), 60_000)
+  })
 })
 
 describe("the loss of a master", () => {
@@ -132,17 +178,6 @@ describe("the loss of a master", () => {
         yield* Effect.promise(() => master.restart())
       }).pipe(Effect.scoped, Effect.provide(Jobs.layer.pipe(Layer.provideMerge(storeOf(prefix)))))
     }), 120_000)
-
-  /** The replica that follows this master. After a restart it takes a moment until there is one. */
-  const replicaOf = async (master: Redis): Promise<Redis> => {
-    let found: Redis | undefined
-    await untilTrue("a replica follows its master", async () => {
-      const roles = await Promise.all(servers.nodes.map((node) => node.command("ROLE")))
-      found = servers.nodes.find((_, i) => String(roles[i]).startsWith(`slave,127.0.0.1,${master.port},connected,`))
-      return found !== undefined
-    })
-    return found!
-  }
 
   /**
    * What was acknowledged and is not there when the replica has taken over. The replica hears nothing of the last half

@@ -534,6 +534,44 @@ describe("a partition that is silent", () => {
     ), 60_000)
 
   it.live(
+    "hears later that a worker has ended a record that has crashed others: it gives that worker its own",
+    () =>
+      opened(
+        "silent_suspect_ended",
+        Effect.gen(function*() {
+          const demand = [{ queue: "mail", slots: 1, share: 1 }]
+          const crashed = Effect.fnUntraced(function*(partition: number) {
+            const { id } = yield* Suite.enqueue({ queue: "mail", partitionKey: keyOf(partition) })
+            // The one who claims it dies.
+            yield* Suite.exchange("v", { demand, total: 1, lease: 1500 })
+            yield* Harness.until(
+              "it may run again",
+              Effect.andThen(Suite.maintain, Effect.map(Suite.stateOf(id), (state) => state === "ready"))
+            )
+            return id
+          })
+          const given = Effect.map(Suite.exchange("w", { demand, total: 1 }), ({ claimed }) => claimed[0])
+          const first = yield* crashed(0)
+          // Whose turn it is to give one out goes around.
+          let held: JobStore.Claimed | undefined
+          yield* Harness.until("it is given", Effect.map(given, (one) => (held = one) !== undefined))
+          assert.strictEqual(held?.id, first)
+          const second = yield* crashed(2)
+          silent.is = true
+          assert.strictEqual(yield* Suite.settle("w", held!, Suite.complete), "Done")
+          silent.is = false
+          const renewed = Suite.renew("w", { queues: ["mail"] })
+          yield* Harness.until(
+            "the other one is given",
+            Effect.map(Effect.andThen(renewed, given), (one) => one?.id === second),
+            20
+          )
+        })
+      ),
+    60_000
+  )
+
+  it.live(
     "renews nothing, and what a worker holds there is told lost before its lease ends, and nothing else",
     () =>
       opened(

@@ -3,7 +3,7 @@ import { RedisJobStore } from "@capstan/redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobStore } from "capstan"
-import { Effect, Exit, Layer, Logger, Schema } from "effect"
+import { Effect, Exit, Fiber, Layer, Logger, Schema } from "effect"
 import { afterAll, beforeAll, vi } from "vitest"
 import { durableRedis, type Redis, startRedis } from "../../../scripts/servers/index.ts"
 import { untilTrue } from "../../../scripts/servers/until.ts"
@@ -134,6 +134,30 @@ describe("an enqueue that waits for a replica", () => {
         assert.strictEqual(queues[0]?.counts.ready, 2)
         assert.strictEqual((yield* Task.enqueue(3)).outcome, "Inserted")
       }).pipe(Effect.provide(storeOn(server, { prefix: "waits", durability: "replicated" })))
+      yield* leads
+    }))
+
+  it.live("fails with OutcomeUnknown when its server becomes a replica meanwhile: it is stored there", () =>
+    Effect.gen(function*() {
+      yield* follows
+      yield* Effect.gen(function*() {
+        yield* Task.enqueue(1)
+        process.kill(replica.pid, "SIGSTOP")
+        const error = yield* Effect.gen(function*() {
+          const enqueue = yield* Effect.forkChild(Effect.flip(Task.enqueue(2)))
+          const waits = async () => String(await server.command("INFO", "clients")).includes("blocked_clients:1")
+          yield* Effect.promise(() => untilTrue("it waits for the replica", waits))
+          yield* command(server, "REPLICAOF", "127.0.0.1", replica.port)
+          return yield* Fiber.join(enqueue)
+        }).pipe(
+          Effect.ensuring(command(server, "REPLICAOF", "NO", "ONE")),
+          Effect.ensuring(Effect.sync(() => process.kill(replica.pid, "SIGCONT")))
+        )
+        assert.strictEqual(error.reason._tag, "OutcomeUnknown")
+        assert.match(error.message, /it was stored, and then: UNBLOCKED/)
+        const { queues } = yield* (yield* JobStore.JobStore).stats
+        assert.strictEqual(queues[0]?.counts.ready, 2)
+      }).pipe(Effect.provide(storeOn(server, { prefix: "demoted", durability: "replicated" })))
       yield* leads
     }))
 })

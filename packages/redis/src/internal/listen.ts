@@ -8,6 +8,7 @@ import { type JobError, JobRecord, type JobStore } from "capstan"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -112,6 +113,8 @@ export const makeEvents = (
   partitions: ReadonlyArray<Calls> = [client]
 ): Stream.Stream<JobStore.StoreEvent, JobError.JobStoreError> => {
   const readers = new Set<Queue.Queue<JobStore.StoreEvent>>()
+  /** Open while there are some. */
+  const isRead = Latch.makeUnsafe(false)
   /** The number of the last message of each partition; of none while nothing is sure to be heard. */
   const last = new Map<string, number>()
   let isOpen = false
@@ -127,7 +130,8 @@ export const makeEvents = (
     listening(client, {
       channel: `${client.key}:e`,
       every,
-      beat: Effect.suspend(() => readers.size === 0 ? Effect.void : listen),
+      // Where nobody reads nothing is sent, and silence tells nothing. The next reader is listened for at once.
+      beat: Effect.andThen(isRead.await, listen),
       hear: (message) => {
         const [number, events, ready = ""] = message.split(group)
         const from = number!.slice(0, number!.indexOf("|") + 1)
@@ -158,8 +162,15 @@ export const makeEvents = (
   return Stream.unwrap(Effect.gen(function*() {
     const queue = yield* Queue.bounded<JobStore.StoreEvent>(keptEvents)
     yield* Effect.acquireRelease(
-      Effect.sync(() => readers.add(queue)),
-      () => Effect.sync(() => readers.delete(queue))
+      Effect.sync(() => {
+        readers.add(queue)
+        isRead.openUnsafe()
+      }),
+      () =>
+        Effect.sync(() => {
+          readers.delete(queue)
+          if (readers.size === 0) isRead.closeUnsafe()
+        })
     )
     session.start()
     if (isOpen) {

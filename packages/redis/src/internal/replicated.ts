@@ -2,7 +2,7 @@
  * Enqueues that wait for a replica: `WAIT` counts what this connection has written, so one connection is kept for them.
  *
  * An enqueue that no replica has acknowledged in time is stored on the server all the same; its outcome is unknown, for a
- * failover may lose it.
+ * failover may lose it. So is that of one whose `WAIT` fails, as it does where the server has become a replica meanwhile.
  */
 import { JobError } from "capstan"
 import * as Effect from "effect/Effect"
@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import type { Connection, Redis, RedisError } from "effect/persistence/Redis"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { detailOf } from "./errors.ts"
 
 /** Milliseconds that a replica may take. */
 const patience = 2000
@@ -19,6 +20,9 @@ const detail = `it is stored, and no replica has acknowledged it within ${patien
 /** Asked again it would wait as long again: its reply was not lost. */
 export const isUnheard = ({ reason }: JobError.JobStoreError): boolean =>
   reason._tag === "OutcomeUnknown" && reason.detail === detail
+
+const unknown = (detail: string): JobError.JobStoreError =>
+  new JobError.JobStoreError({ reason: new JobError.OutcomeUnknown({ operation: "enqueue", detail }) })
 
 interface Session {
   readonly connection: Connection
@@ -49,10 +53,10 @@ export const makeReplicated = (redis: Redis["Service"], parent: Scope.Scope) => 
     one.withPermits(1)(Effect.flatMap(open, ({ connection }) =>
       Effect.gen(function*() {
         const answer = yield* run(connection.send)
-        const copies = Number(yield* connection.send<number>("WAIT", "1", String(patience)))
-        if (copies > 0) return answer
-        return yield* new JobError.JobStoreError({
-          reason: new JobError.OutcomeUnknown({ operation: "enqueue", detail })
-        })
+        const copies = yield* Effect.mapError(
+          connection.send<number>("WAIT", "1", String(patience)),
+          (error) => unknown(`it was stored, and then: ${detailOf(error)}`)
+        )
+        return Number(copies) > 0 ? answer : yield* unknown(detail)
       }).pipe(Effect.onError(() => drop))))
 }

@@ -11,8 +11,9 @@ import type { Calls } from "./client.ts"
 
 export interface Ears {
   readonly channel: string
-  /** Makes a message come on the channel. */
+  /** Makes a message come on the channel; waits while none is needed. */
   readonly beat: Effect.Effect<unknown, JobError.JobStoreError>
+  /** How long after a beat its message may take, and the next beat begins. */
   readonly every: Duration.Input
   /** Answers whether it was the message of the beat. */
   readonly hear: (message: string) => boolean

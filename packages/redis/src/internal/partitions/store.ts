@@ -208,6 +208,7 @@ export const makePartitioned = Effect.fnUntraced(function*(
           yield* forwarding(at, reply.maintainIn)
         }
         exchanger.forget(worker, lost)
+        yield* suspects.renewed(worker, lease)
         yield* suspects.ended(worker, lost)
         if (failure !== undefined && sum.now === 0) return yield* Effect.failCause(failure)
         return { ...sum, lost, cancel }

@@ -3,7 +3,8 @@
  * know of it before the worker does: it may be dead the moment after.
  *
  * A partition that is away is not told, and the work of the others goes on. When the worker dies then, that partition charges
- * what it holds there with one crash too many; or, where it was not told of the end, with one too few.
+ * what it holds there with one crash too many; or, where it was not told of the end, with one too few. The end is told again
+ * with each renewal until it is heard: before that the partition gives the worker none of its own.
  */
 import type { JobRecord, JobStore } from "capstan"
 import * as Effect from "effect/Effect"
@@ -19,6 +20,8 @@ interface Suspect {
 
 export class Suspects {
   private readonly held = new Map<string, Suspect>()
+  /** The partitions that have not heard of a worker's last one that it has ended. */
+  private readonly unheard = new Map<string, Set<number>>()
   private readonly partitions: ReadonlyArray<Calls>
   private readonly away: Away
 
@@ -42,7 +45,9 @@ export class Suspects {
     if (suspect === undefined) return Effect.void
     const partition = partitionOf(suspect.id) ?? 0
     this.held.set(worker, { id: suspect.id, fence: suspect.fence, partition })
-    return this.tell(worker, partition, true)
+    // What they have not heard the end of is true again.
+    this.unheard.delete(worker)
+    return this.tell(worker, this.others(partition), true)
   }
 
   /** It holds those no longer. */
@@ -55,18 +60,38 @@ export class Suspects {
       return Effect.void
     }
     this.held.delete(worker)
-    return this.tell(worker, suspect.partition, false)
+    const others = this.others(suspect.partition)
+    this.unheard.set(worker, others)
+    return this.tell(worker, others, false)
   }
 
-  private tell(worker: string, partition: number, isHeld: boolean): Effect.Effect<void> {
+  /** Those that were away may be there again. Without a lease the worker leaves: nobody gives it anything more. */
+  readonly renewed = (worker: string, lease: number): Effect.Effect<void> => {
+    if (lease === 0) {
+      this.held.delete(worker)
+      this.unheard.delete(worker)
+    }
+    const unheard = this.unheard.get(worker)
+    return unheard === undefined ? Effect.void : this.tell(worker, unheard, false)
+  }
+
+  private others(partition: number): Set<number> {
+    const others = new Set(this.partitions.keys())
+    others.delete(partition)
+    return others
+  }
+
+  /** Those that hear it are taken out of `untold`. */
+  private tell(worker: string, untold: Set<number>, isHeld: boolean): Effect.Effect<void> {
     const args = [packWorker(worker), isHeld ? "1" : ""]
     return Effect.flatMap(this.away.present(this.partitions.length), (present) =>
       Effect.forEach(
-        this.partitions,
-        (other, at) =>
-          at === partition || !present.has(at)
-            ? Effect.void
-            : Effect.ignore(this.away.ask(at, "spare", 0, other.call("spare", "spare", args))),
+        [...untold].filter((at) => present.has(at)),
+        (at) =>
+          Effect.ignore(Effect.map(
+            this.away.ask(at, "spare", 0, this.partitions[at]!.call("spare", "spare", args)),
+            () => untold.delete(at)
+          )),
         { concurrency: "unbounded", discard: true }
       ))
   }
