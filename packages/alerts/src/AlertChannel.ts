@@ -74,7 +74,8 @@ export type ChannelError = ChannelAway | ChannelBusy | ChannelRefused
 export interface AlertChannel {
   /**
    * Tells of one alert. `ChannelBusy` is tried again when it says, `ChannelAway` by the schedule of the job,
-   * `ChannelRefused` never.
+   * `ChannelRefused` never. One that has not ended after thirty seconds is interrupted and tried again as one that is away; three
+   * run at a time, over all processes.
    */
   readonly send: (alert: Alert) => Effect.Effect<void, ChannelError, HttpClient.HttpClient>
 }

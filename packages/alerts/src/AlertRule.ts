@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import type { Finding, Severity } from "./internal/alert.ts"
+import type { Answer, Severity } from "./internal/alert.ts"
 import type { Snapshot } from "./internal/snapshot.ts"
 
 /**
@@ -14,8 +14,15 @@ import type { Snapshot } from "./internal/snapshot.ts"
  * @since 0.1.0
  */
 export interface AlertRule {
-  /** What the rule finds in the figures of now. It runs in a job, so it may be run again with the same figures. */
-  readonly look: (now: Snapshot, before: Snapshot | undefined) => ReadonlyArray<typeof Finding.Type>
+  /**
+   * What the rule finds in the figures of now. It runs in a job, so it may be run again with the same figures.
+   *
+   * One that throws is told of as `rule/` and its place among the rules, as long as it does. What it found before stands meanwhile.
+   *
+   * A finding with `doubt`, the name of a queue, is told to nobody: the look listens there to what ends, and asks again, with `heard` in
+   * the figures of the queue. What is in doubt then neither begins nor ends.
+   */
+  readonly look: (now: Snapshot, before: Snapshot | undefined) => ReadonlyArray<typeof Answer.Type>
   /** What it finds must stand so long before somebody is told. */
   readonly forMillis: number
 }
@@ -53,10 +60,16 @@ const said = (duration: number): string => Duration.format(Duration.millis(Math.
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 
-/** Those that died since the look before, by the figures; retention takes some away, so a figure that fell says nothing. */
-const diedIn = (queue: string, now: Snapshot, before: Snapshot): number => {
+/** What the figures say of a queue since the look before. Retention takes some away, so it may have been more. */
+const endedIn = (
+  queue: string,
+  now: Snapshot,
+  before: Snapshot
+): { readonly completed: number; readonly died: number } => {
   const of = ({ queues }: Snapshot) => queues.find((one) => one.queue === queue)
-  return Math.max(0, (of(now)?.dead ?? 0) - (of(before)?.dead ?? 0))
+  const rise = (state: "completed" | "dead") => Math.max(0, (of(now)?.[state] ?? 0) - (of(before)?.[state] ?? 0))
+  const newest = now.dead.filter((record) => record.queue === queue && record.finishedAt > before.at)
+  return { completed: rise("completed"), died: Math.max(rise("dead"), newest.length) }
 }
 
 /**
@@ -168,7 +181,19 @@ export const oldestReady = (
 }
 
 /**
- * Of what ended in a queue since the look before, more than `above` died.
+ * Of what ends in a queue, more than `above` dies.
+ *
+ * **Details**
+ *
+ * The figures of a store say how many records are kept, not how many have ended: a queue that is well has as many completed records
+ * removed as complete, or keeps none of them. So where the deaths since the look before could be too many, the look listens to what ends, until
+ * it has heard 500 ends of each such queue, for ten seconds at most. What it hears decides, whatever is kept.
+ *
+ * **Gotchas**
+ *
+ * It says nothing of deaths that are over when it listens, such as those of a batch that failed at once: `dead` tells of these. It needs
+ * a store that has events, and never finds anything without them, as on Postgres with `listen: false`. While it listens, and for half
+ * a minute after that, the store tells what happens to every record.
  *
  * @category constructors
  * @since 0.1.0
@@ -178,26 +203,34 @@ export const failureRate = (
     /** From 0 to 1. */
     readonly above: number
     /**
-     * With fewer ends than that there is no rate.
+     * With fewer ends than that between two looks there is no rate. What is heard is for a part of the time, and so is this.
      *
      * @default 20
      */
     readonly atLeast?: number | undefined
   }
 ): AlertRule => {
-  if (!(options.above >= 0 && options.above <= 1)) throw new Error("rule failureRate: above must be from 0 to 1")
+  const { above, atLeast = 20 } = options
+  if (!(above >= 0 && above <= 1)) throw new Error("rule failureRate: above must be from 0 to 1")
   return {
     forMillis: 0,
     look: (now, before) =>
-      before === undefined ? [] : now.queues.flatMap(({ completed, queue }) => {
-        const died = diedIn(queue, now, before)
-        const done = Math.max(0, completed - (before.queues.find((one) => one.queue === queue)?.completed ?? 0))
-        const rate = died / (died + done)
-        return died + done < (options.atLeast ?? 20) || rate <= options.above || !isWatched(options, queue) ? [] : [{
-          key: `failureRate/${queue}`,
-          severity: options.severity ?? "critical",
-          title: `queue ${queue}: ${Math.round(rate * 100)} % of what ended is dead`,
-          detail: `${died} dead, ${done} completed in ${said(now.at - before.at)}`
+      before === undefined ? [] : now.queues.flatMap(({ heard, queue }) => {
+        if (!isWatched(options, queue)) return []
+        const { completed, died } = endedIn(queue, now, before)
+        // With as many completed as there must be, it would be no more than that.
+        if (died === 0 || died / Math.max(atLeast, died + completed) <= above) return []
+        const finding = { key: `failureRate/${queue}`, severity: options.severity ?? "critical" } as const
+        if (heard === undefined || heard.forMillis === 0) {
+          return [{ ...finding, title: `queue ${queue}: ${counted(died, "record")} died`, detail: "", doubt: queue }]
+        }
+        const ends = heard.completed + heard.dead
+        const rate = heard.dead / ends
+        const isEnough = ends > 0 && ends >= atLeast * Math.min(1, heard.forMillis / (now.at - before.at))
+        return !isEnough || rate <= above ? [] : [{
+          ...finding,
+          title: `queue ${queue}: ${Math.round(rate * 100)} % of what ends is dead`,
+          detail: `${heard.dead} dead, ${heard.completed} completed in ${said(heard.forMillis)}`
         }]
       })
   }

@@ -3,7 +3,7 @@ import { type AlertChannel, AlertRule, Alerts } from "@capstan/alerts"
 import { AlertChannel as Channel } from "@capstan/alerts"
 import { assert, describe, it } from "@effect/vitest"
 import { Job, JobError, JobGroup, JobSchedule, JobSchedules, JobStore, JobWorker } from "capstan"
-import { Effect, Layer, Option, Schema } from "effect"
+import { Effect, Latch, Layer, Option, Schema } from "effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import { TestClock } from "effect/testing"
 
@@ -254,6 +254,234 @@ describe("alerts", () => {
         assert.deepStrictEqual(team.told.map(({ severity }) => severity), ["critical", "warning", "critical"])
       })
     )
+  })
+
+  it.effect("tell a rise once, however often the urgency of what stands swings", () => {
+    const team = ear()
+    const found = (severity: "warning" | "critical") => ({ key: "own", severity, title: "own", detail: "" })
+    let looks = 0
+    const swinging: ReadonlyArray<AlertRule.AlertRule> = [
+      { look: () => [found("warning")], forMillis: 0 },
+      { look: () => ++looks % 2 === 0 ? [found("critical")] : [], forMillis: 0 }
+    ]
+    return running(
+      { channels: { team }, rules: swinging, repeatEvery: "1 hour" },
+      1,
+      Effect.gen(function*() {
+        yield* TestClock.adjust("30 minutes")
+        assert.deepStrictEqual(team.told.map(({ severity }) => severity), ["warning", "critical"])
+      })
+    )
+  })
+
+  it.effect("do not tell a rise before the rule that finds it has waited long enough", () => {
+    const team = ear()
+    const found = (severity: "warning" | "critical") => [{ key: "own", severity, title: "own", detail: "" }]
+    let looks = 0
+    const rising: ReadonlyArray<AlertRule.AlertRule> = [
+      { look: () => ++looks < 3 ? found("warning") : [], forMillis: 0 },
+      { look: () => looks >= 3 ? found("critical") : [], forMillis: 600_000 }
+    ]
+    return running(
+      { channels: { team }, rules: rising },
+      1,
+      Effect.gen(function*() {
+        yield* TestClock.adjust("5 minutes")
+        assert.deepStrictEqual(team.told.map(({ severity }) => severity), ["warning"])
+        yield* TestClock.adjust("10 minutes")
+        assert.deepStrictEqual(team.told.map(({ severity }) => severity), ["warning", "critical"])
+      })
+    )
+  })
+
+  it.effect("tell of a rule that throws as long as it does, and go on with the others", () => {
+    const team = ear()
+    const broken = { is: true }
+    const own: AlertRule.AlertRule = {
+      look: () => {
+        if (broken.is) throw new TypeError("x".repeat(9000))
+        return []
+      },
+      forMillis: 600_000
+    }
+    return running(
+      { channels: { team }, rules: [own, ...rules] },
+      1,
+      Effect.gen(function*() {
+        assert.deepStrictEqual(said(team), ["firing rule/0"])
+        const [{ detail, severity, title }] = team.told as [AlertChannel.Alert]
+        assert.deepStrictEqual([severity, title], ["critical", "a rule of the alerts fails"])
+        assert.match(detail, /^rules\[0\]: TypeError: x+…$/)
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("5 minutes")
+        assert.deepStrictEqual(said(team), ["firing rule/0", "firing dead/Ship"])
+        broken.is = false
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing rule/0", "firing dead/Ship", "resolved rule/0"])
+      })
+    )
+  })
+
+  it.effect("take an answer that is no list of findings for a failure", () => {
+    const team = ear()
+    // By plain JavaScript.
+    const odd = { look: () => [{ key: "own", severity: "fatal" }], forMillis: 0 } as unknown as AlertRule.AlertRule
+    return running(
+      { channels: { team }, rules: [...rules, odd] },
+      1,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing rule/1", "firing dead/Ship"])
+      })
+    )
+  })
+
+  it.effect("do not take what a rule has found for over when it throws", () => {
+    const team = ear()
+    const state = { now: "found" }
+    const own: AlertRule.AlertRule = {
+      look: () => {
+        if (state.now === "throws") throw new Error("no figures")
+        return state.now === "found" ? [{ key: "own", severity: "critical", title: "own", detail: "" }] : []
+      },
+      forMillis: 0
+    }
+    return running(
+      { channels: { team }, rules: [own] },
+      1,
+      Effect.gen(function*() {
+        state.now = "throws"
+        yield* TestClock.adjust("5 minutes")
+        assert.deepStrictEqual(said(team), ["firing own", "firing rule/0"])
+        state.now = "over"
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team).toSorted(), [
+          "firing own",
+          "firing rule/0",
+          "resolved own",
+          "resolved rule/0"
+        ])
+      })
+    )
+  })
+
+  it.effect("a channel that never answers keeps neither the looks nor another channel waiting", () => {
+    const team = ear()
+    const never = Latch.makeUnsafe()
+    const hanging: AlertChannel.AlertChannel = { send: () => never.await }
+    const keys = Array.from({ length: 30 }, (_, i) => `own/${i}`)
+    const many: AlertRule.AlertRule = {
+      look: () => keys.map((key) => ({ key, severity: "critical", title: key, detail: "" })),
+      forMillis: 0
+    }
+    return running(
+      { channels: { hanging, team }, rules: [many, ...rules] },
+      1,
+      Effect.gen(function*() {
+        assert.deepStrictEqual(said(team).toSorted(), keys.map((key) => `firing ${key}`).toSorted())
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team).slice(keys.length), ["firing dead/Ship"])
+        // A worker that closes would wait for it.
+      }).pipe(Effect.ensuring(never.open))
+    )
+  })
+
+  it.effect("try a message again that its channel has not answered for thirty seconds", () => {
+    const team = ear()
+    const never = Latch.makeUnsafe()
+    let isAnswering = false
+    const channel: AlertChannel.AlertChannel = {
+      send: (alert) => Effect.suspend(() => isAnswering ? team.send(alert) : never.await)
+    }
+    return running(
+      { channels: { channel }, rules },
+      1,
+      Effect.gen(function*() {
+        yield* Ship.enqueue({ n: -1 })
+        yield* TestClock.adjust("40 seconds")
+        isAnswering = true
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing dead/Ship"])
+      }).pipe(Effect.ensuring(never.open))
+    )
+  })
+
+  it.effect("do not tell what a rule doubts, neither that it begins nor that it ends", () => {
+    const team = ear()
+    const found = { key: "own", severity: "critical", title: "own", detail: "" } as const
+    const state = { now: "doubted" }
+    const own: AlertRule.AlertRule = {
+      look: () => state.now === "doubted" ? [{ ...found, doubt: "nowhere" }] : state.now === "found" ? [found] : [],
+      forMillis: 0
+    }
+    return running(
+      { channels: { team }, rules: [own] },
+      1,
+      Effect.gen(function*() {
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(said(team), [])
+        state.now = "found"
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing own"])
+        state.now = "doubted"
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(said(team), ["firing own"])
+        state.now = "over"
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(said(team), ["firing own", "resolved own"])
+      }).pipe(
+        // A look that listens would keep its worker from closing.
+        Effect.ensuring(Effect.suspend(() => {
+          state.now = "over"
+          return TestClock.adjust("1 minute")
+        }))
+      )
+    )
+  })
+
+  describe.each(
+    [
+      ["nothing of it is kept", 0],
+      ["as many are swept as complete", "40 seconds"],
+      ["few of it are kept", { count: 5 }]
+    ] as const
+  )("a rate of failures, where %s", (_, completed) => {
+    const Flow = Job.make("Flow", { payload: { n: Schema.Int }, maxAttempts: 1, retention: { completed } })
+    const FlowLive = JobWorker.layer(JobGroup.make(Flow), { shutdownGrace: 0 }).pipe(
+      Layer.provide(Flow.toLayer(({ n }) => n < 0 ? Effect.die(new Error(`no ${n}`)) : Effect.void))
+    )
+    /** Ten a second, of which so many die. */
+    const flowing = (seconds: number, dying: number) =>
+      Effect.gen(function*() {
+        for (let i = 0; i < seconds; i++) {
+          yield* Flow.enqueueMany(Array.from({ length: 10 }, (_, nth) => ({ n: nth < dying ? -1 : 1 })))
+          yield* TestClock.adjust("1 second")
+        }
+      })
+
+    it.effect("is told of a queue that fails, and not of one that is well", () => {
+      const team = ear()
+      return running(
+        { channels: { team }, rules: [AlertRule.failureRate({ above: 0.25 })] },
+        2,
+        Effect.gen(function*() {
+          yield* Layer.build(FlowLive)
+          yield* flowing(120, 1)
+          assert.deepStrictEqual(said(team), [])
+          yield* flowing(75, 6)
+          assert.deepStrictEqual(said(team), ["firing failureRate/default"])
+          assert.strictEqual(team.told[0]!.title, "queue default: 60 % of what ends is dead")
+          yield* flowing(75, 1)
+          assert.deepStrictEqual(said(team), ["firing failureRate/default", "resolved failureRate/default"])
+        }).pipe(
+          // A look that listens would keep its worker from closing.
+          Effect.ensuring(TestClock.adjust("1 minute")),
+          Effect.scoped
+        )
+      )
+    })
   })
 
   it.effect("tell the end of all that they have told, also through a channel that is slower than they are", () => {

@@ -55,16 +55,35 @@ describe("rules", () => {
     assert.deepStrictEqual(titles(rule, snapshot({ queues: [queue({ ...waits, paused: true })] })), [])
   })
 
-  it("failureRate: of what ended between two looks, and only of enough", () => {
+  it("failureRate: doubts where too many may have died since the look before, and only of enough", () => {
     const rule = AlertRule.failureRate({ above: 0.2, atLeast: 10 })
     const before = snapshot({ at: at - 30_000, queues: [queue({ completed: 100, dead: 5 })] })
     const after = (completed: number, dead: number) => snapshot({ queues: [queue({ completed, dead })] })
-    assert.deepStrictEqual(titles(rule, after(107, 8), before), ["queue mail: 30 % of what ended is dead"])
-    assert.deepStrictEqual(titles(rule, after(108, 7), before), [])
-    assert.deepStrictEqual(titles(rule, after(100, 14), before), [], "too few")
-    // Retention has taken some away meanwhile.
-    assert.deepStrictEqual(titles(rule, after(20, 0), before), [])
-    assert.deepStrictEqual(titles(rule, after(107, 8)), [], "the first look")
+    const doubts = (now: Snapshot, then?: Snapshot) => rule.look(now, then).map(({ doubt }) => doubt)
+    assert.deepStrictEqual(doubts(after(107, 8), before), ["mail"])
+    assert.deepStrictEqual(doubts(after(108, 7), before), [])
+    // How many have completed is not known: as many may have been removed.
+    assert.deepStrictEqual(doubts(after(100, 8), before), ["mail"])
+    assert.deepStrictEqual(doubts(after(100, 7), before), [], "of ten it would be a fifth")
+    assert.deepStrictEqual(doubts(after(20, 0), before), [])
+    assert.deepStrictEqual(doubts(after(107, 8)), [], "the first look")
+    // As many dead records were removed as died.
+    const lately = [1, 2, 3].map((id) => death({ id: String(id) }))
+    assert.deepStrictEqual(doubts({ ...after(100, 5), dead: lately }, before), ["mail"])
+    assert.deepStrictEqual(doubts({ ...after(100, 5), dead: [death({ finishedAt: at - 30_000 })] }, before), [])
+  })
+
+  it("failureRate: what is heard decides", () => {
+    const rule = AlertRule.failureRate({ above: 0.2, atLeast: 30 })
+    const before = snapshot({ at: at - 30_000, queues: [queue()] })
+    const heard = (completed: number, dead: number, forMillis = 10_000) =>
+      rule.look(snapshot({ queues: [queue({ dead: 50, heard: { completed, dead, forMillis } })] }), before)
+        .map(({ doubt, title }) => [title, doubt])
+    assert.deepStrictEqual(heard(7, 3), [["queue mail: 30 % of what ends is dead", undefined]])
+    assert.deepStrictEqual(heard(8, 2), [])
+    assert.deepStrictEqual(heard(6, 3), [], "of a third of the time, too few")
+    assert.deepStrictEqual(heard(0, 0), [], "it is over")
+    assert.deepStrictEqual(heard(0, 0, 0), [["queue mail: 50 records died", "mail"]], "nothing could be heard")
   })
 
   it("noWorker: something is ready, nobody takes it, and it is not paused", () => {

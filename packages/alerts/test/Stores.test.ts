@@ -17,6 +17,15 @@ const WorkerLive = JobWorker.layer(JobGroup.make(Ship), { shutdownGrace: 0 }).pi
   Layer.provide(Ship.toLayer(({ n }) => n < 0 ? Effect.die(new Error(`no ${n}`)) : Effect.void))
 )
 
+/** Of what completes nothing is kept, so by the figures all that ends is dead. */
+const unkept = { payload: { n: Schema.Int }, maxAttempts: 1, retention: { completed: 0 } } as const
+const Well = Job.make("Well", { ...unkept, queue: "well" })
+const Ill = Job.make("Ill", { ...unkept, queue: "ill" })
+const handled = ({ n }: { readonly n: number }) => n < 0 ? Effect.die(new Error(`no ${n}`)) : Effect.void
+const UnkeptLive = JobWorker.layer(JobGroup.make(Well, Ill), { shutdownGrace: 0 }).pipe(
+  Layer.provide(Layer.merge(Well.toLayer(handled), Ill.toLayer(handled)))
+)
+
 /** A client without an address would look for a server of somebody else's. */
 const urlOf = (variable: string): string => {
   const url = process.env[variable]
@@ -95,6 +104,30 @@ describe.each(stores)("on %s", (_, store) => {
           "firing noWorker/lonely",
           "resolved noWorker/lonely"
         ])
+      }).pipe(Effect.scoped, Effect.provide(store, { local: true }), Effect.provide(Logger.layer([]))),
+    60_000
+  )
+
+  it.live(
+    "a rate of failures is told of what completes unkept, and not of a queue that is well",
+    () =>
+      Effect.gen(function*() {
+        const told = yield* Deferred.make<AlertChannel.Alert>()
+        const wanted: AlertChannel.AlertChannel = { send: (alert) => Effect.asVoid(Deferred.succeed(told, alert)) }
+        const here = Layer.succeed(JobStore.JobStore, yield* JobStore.JobStore)
+        const rules = [AlertRule.failureRate({ above: 0.3 })]
+        yield* Layer.build(
+          Alerts.layer({ channels: { wanted }, rules, every: "1 second" }).pipe(
+            Layer.provide(here),
+            Layer.provide(FetchHttpClient.layer)
+          )
+        )
+        yield* Layer.build(Layer.provide(UnkeptLive, here))
+        const twenty = (dying: number) => Array.from({ length: 20 }, (_, nth) => ({ n: nth < dying ? -1 : 1 }))
+        const some = Effect.andThen(Well.enqueueMany(twenty(2)), Ill.enqueueMany(twenty(10)))
+        yield* Effect.forkScoped(Effect.forever(Effect.andThen(some, Effect.sleep("50 millis"))))
+        const { key, title } = yield* Deferred.await(told)
+        assert.deepStrictEqual([key, /: [45]\d % of what ends is dead$/.test(title)], ["failureRate/ill", true], title)
       }).pipe(Effect.scoped, Effect.provide(store, { local: true }), Effect.provide(Logger.layer([]))),
     60_000
   )

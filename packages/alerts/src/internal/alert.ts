@@ -24,3 +24,10 @@ export const Finding = Schema.Struct({
   title: Schema.String,
   detail: Schema.String
 })
+
+/** What a rule answers. */
+export const Answer = Schema.Struct({
+  ...Finding.fields,
+  /** The figures may deceive: the queue in which to listen to what ends, before the rule is asked again. */
+  doubt: Schema.optionalKey(Schema.String)
+})

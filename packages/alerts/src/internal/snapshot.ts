@@ -10,12 +10,17 @@ import * as Schema from "effect/Schema"
 const Queue = Schema.Struct({
   queue: Schema.String,
   ready: Schema.Number,
+  /** How many are kept, which their retention lets fall. */
   completed: Schema.Number,
   dead: Schema.Number,
   oldestReadyAge: Schema.optionalKey(Schema.Number),
   paused: Schema.Boolean,
   /** A worker with a lease takes from it. */
-  isServed: Schema.Boolean
+  isServed: Schema.Boolean,
+  /** What ended while the look has listened for so long, where a rule had doubts. */
+  heard: Schema.optionalKey(
+    Schema.Struct({ completed: Schema.Number, dead: Schema.Number, forMillis: Schema.Number })
+  )
 })
 
 /** One of the newest dead records. */
@@ -36,6 +41,8 @@ const ScheduleNow = Schema.Struct({
   /** It is paused because no process declares it any more, and nobody has said that it is gone for good. */
   isVanished: Schema.optionalKey(Schema.Boolean)
 })
+
+export type Queue = typeof Queue.Type
 
 export const Snapshot = Schema.Struct({
   at: Schema.Number,
@@ -74,6 +81,13 @@ export const memoryOf = (now: Snapshot): Snapshot => ({
   schedules: now.schedules.filter(({ failed, isVanished, overdue }) =>
     overdue > 0 || failed !== undefined || isVanished === true
   )
+})
+
+/** What is of one queue is left out. */
+export const without = (ignored: string, snapshot: Snapshot): Snapshot => ({
+  ...snapshot,
+  queues: snapshot.queues.filter(({ queue }) => queue !== ignored),
+  dead: snapshot.dead.filter(({ queue }) => queue !== ignored)
 })
 
 export const take = Effect.gen(function*() {
