@@ -232,6 +232,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record that is given back unstarted keeps its count of crashes",
       "unique, until started: a record that is given back unstarted",
       "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo that was given back",
       "in every state a record takes it as the table says: renew forgotten"
     ]
   },
@@ -255,6 +256,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a slot moves with its record",
       "records of a dead worker count",
       "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo that was given back",
       "a record with a step to undo whose workers die too often",
       "followed: so does a record whose workers died too often",
       "followed: so does one whose payload was edited",
@@ -401,7 +403,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record carries checkpoints of 64 KiB",
       "checkpoints are kept by a dead record",
       "the first signal is kept",
-      "a record with a step to undo is not cancelled while it waits"
+      "a record with a step to undo is not cancelled while it waits",
+      "a record with a step to undo that was given back"
     ]
   },
   "a signal that is written over": {
@@ -433,7 +436,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a record with a step to undo is not cancelled",
       "a record with a step to undo that is cancelled while it runs",
-      "a record with a step to undo whose workers die too often"
+      "a record with a step to undo whose workers die too often",
+      "a record with a step to undo that was given back"
     ]
   },
   "an edge that an end leaves open": {

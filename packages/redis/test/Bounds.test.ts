@@ -19,6 +19,27 @@ const onClient = <A, E>(prefix: string, run: (client: Client) => Effect.Effect<A
 
 const keep = { age: Infinity, count: Infinity }
 
+const ofServer = <A>(command: string, ...args: ReadonlyArray<string>) =>
+  Effect.provide(Harness.send<A>(command, ...args), Harness.client())
+
+/** So many that wait are claimed and completed in one exchange. */
+const completeAll = (many: number) =>
+  Effect.gen(function*() {
+    const claimed = yield* Suite.claim("w", many)
+    yield* Suite.exchange("w", {
+      settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 }))
+    })
+  })
+
+/** Counts the bytes that scripts read of lists. */
+const countingLists = `local read = call
+  call = function(...)
+    local answer = read(...)
+    if (...) == 'LRANGE' then read('INCRBY', P .. ':listed', #table.concat(answer)) end
+    return answer
+  end
+  ${Harness.frozenClock}`
+
 describe("one call", () => {
   it.live(
     "rescues a thousand records of dead workers, and the rest of a worker",
@@ -74,6 +95,39 @@ describe("one call", () => {
           const second = yield* store.maintain
           assert.deepStrictEqual([second.swept, second.maintainIn], [10, undefined])
         })),
+    60_000
+  )
+
+  it.live(
+    "reads of a shelf whose entries have many records no more than it may gather, and finds what it found",
+    () =>
+      on(
+        "shelves",
+        (prefix) =>
+          Effect.gen(function*() {
+            const store = yield* JobStore.JobStore
+            const ended: Array<string> = []
+            // Four thousand records of one job in eight entries, fifteen hundred of another one in fifteen hundred.
+            for (let i = 0; i < 8; i++) {
+              ended.push(...(yield* Suite.enqueueMany(500)))
+              yield* completeAll(500)
+            }
+            const single = yield* Suite.enqueueMany(1500, { tag: "Single" })
+            for (const attempt of yield* Suite.claim("w", 1500)) yield* Suite.settle("w", attempt, Suite.complete)
+            const cases = [["Task", ended, 2600 * 22], ["Single", single, 1500 * (13 + 22)]] as const
+            for (const [tag, expected, most] of cases) {
+              for (const order of ["oldest", "newest"] as const) {
+                yield* ofServer("SET", `{${prefix}}:listed`, "0")
+                const reply = yield* store.query({ where: { tag, states: ["completed"] }, order, limit: 20 })
+                const all = order === "oldest" ? expected : expected.toReversed()
+                assert.deepStrictEqual(reply.records.map(({ id }) => id), all.slice(0, 20))
+                const bytes = Number(yield* ofServer("GET", `{${prefix}}:listed`))
+                assert.isAtMost(bytes, most, `${order} of ${tag}`)
+              }
+            }
+          }),
+        countingLists
+      ),
     60_000
   )
 
@@ -173,10 +227,7 @@ describe("one call", () => {
           const keyed = (i: number) => ({ concurrency: { key: `@api/${String(i).padStart(5, "0")}`, limit: 1 } })
           for (let from = 0; from < 6000; from += 1000) {
             yield* store.enqueue({ records: Array.from({ length: 1000 }, (_, i) => Suite.record(keyed(from + i))) })
-            const claimed = yield* Suite.claim("w", 1000)
-            yield* Suite.exchange("w", {
-              settlements: claimed.map(({ fence, id }) => ({ id, fence, outcome: Suite.complete, finishedAfter: 0 }))
-            })
+            yield* completeAll(1000)
           }
           for (const i of [7, 5998, 5999]) yield* Suite.enqueue(keyed(i))
           const [, next] = yield* onClient(

@@ -524,7 +524,7 @@ describe("twins", () => {
 
   it.effect("a partition that does not keep what it has taken takes it twice", () =>
     Effect.gen(function*() {
-      const broken = twin("receive", "if tonumber(number) > last then", "if true then")
+      const broken = twin("receive", "if entry.number > last then", "if true then")
       assert.isTrue(Exit.isFailure(yield* on("twin", lateForwarder, { scripts: broken })))
       assert.isTrue(Exit.isSuccess(yield* on("twin", lateForwarder)))
     }))

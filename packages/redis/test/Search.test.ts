@@ -337,4 +337,18 @@ it.live(
   60_000
 )
 
+it.live(
+  "what is due later is found where its batch has filled a chunk of the log",
+  () =>
+    on("later", () =>
+      Effect.gen(function*() {
+        const store = yield* JobStore.JobStore
+        const ids = yield* Suite.enqueueMany(2100, { delay: 1e6 })
+        const found = yield* store.query({ where: {}, order: "oldest", limit: 3000 })
+        assert.deepStrictEqual(idsOf(found), ids)
+        assert.deepStrictEqual((yield* store.examine!).map(({ is }) => is), ["ok"])
+      })),
+  60_000
+)
+
 it.live("a search inside of payloads has each record once", () => on("inside", () => pagesInside), 60_000)

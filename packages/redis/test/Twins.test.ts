@@ -83,6 +83,14 @@ const twins: Readonly<Record<string, Twin>> = {
     ]],
     red: ["unique, a holder that has ended"]
   },
+  "a replacement that forgets what can be undone": {
+    changes: [[
+      ["enqueue"],
+      "for _, name in ipairs(contents) do its[name] = new[name] end",
+      "for _, name in ipairs(contents) do its[name] = new[name] end its.undo = nil"
+    ]],
+    red: ["a record with a step to undo that was given back"]
+  },
   "a key that a start does not free": {
     changes: [[
       ["enqueue"],
@@ -281,6 +289,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "a worker that leaves gives everything back at once",
       "a record that is given back unstarted keeps its count of crashes (P10)",
       "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo that was given back",
       "in every state a record takes it as the table says: renew forgotten"
     ]
   },
@@ -320,7 +329,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record carries checkpoints of 64 KiB",
       "checkpoints are kept by a dead record",
       "the first signal is kept",
-      "a record with a step to undo is not cancelled while it waits"
+      "a record with a step to undo is not cancelled while it waits",
+      "a record with a step to undo that was given back"
     ]
   },
   "a wait does not end by itself": {
@@ -348,7 +358,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a record with a step to undo is not cancelled",
       "a record with a step to undo that is cancelled while it runs",
-      "a record with a step to undo whose workers die too often"
+      "a record with a step to undo whose workers die too often",
+      "a record with a step to undo that was given back"
     ]
   },
   "a tick is taken by everybody": {

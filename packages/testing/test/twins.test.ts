@@ -122,6 +122,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "unique, until started: a record that is given back",
       "a record that is given back unstarted keeps its count of crashes",
       "a record with a step to undo that is cancelled while it runs",
+      "a record with a step to undo that was given back",
       "in every state a record takes it as the table says: renew forgotten"
     ]
   },
@@ -153,6 +154,7 @@ const twins: Readonly<Record<string, Twin>> = {
     line: "    this.unique.set(scoped(row.spec.tag, claim.key), { row, until })",
     instead: "    void until",
     red: [
+      "a record with a step to undo that was given back",
       "a record whose attempt closes its key keeps its unique key",
       "unique: of many at the same time",
       "unique: a key stays with its holder",
@@ -493,7 +495,8 @@ const twins: Readonly<Record<string, Twin>> = {
       "a record carries checkpoints of 64 KiB",
       "checkpoints are kept by a dead record",
       "the first signal is kept",
-      "a record with a step to undo is not cancelled while it waits"
+      "a record with a step to undo is not cancelled while it waits",
+      "a record with a step to undo that was given back"
     ]
   },
   "a wait that does not end by itself": {
@@ -535,7 +538,8 @@ const twins: Readonly<Record<string, Twin>> = {
     red: [
       "a record with a step to undo is not cancelled",
       "a record with a step to undo that is cancelled while it runs",
-      "a record with a step to undo whose workers die too often"
+      "a record with a step to undo whose workers die too often",
+      "a record with a step to undo that was given back"
     ]
   },
   "an undoing that waits as its attempt says": {

@@ -10,7 +10,7 @@
  * | `:h` | hash | id to state, fence, lease: the head of the record in 49 bytes and its worker. Absent: as enqueued |
  * | `:m` | hash | id to what only some records have, packed |
  * | `:r`, `:g` | hash | id to result, to progress |
- * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone |
+ * | `:o:<chunk>`, `:og` | string, hash | ids in the order of enqueue, some 1,024 a chunk; how many of each are gone: one that is full is written anew when half of it is |
  * | `:oq:<chunk>` | hash | ids of a chunk by kind, where a search has looked within ten minutes; `n` how much of the chunk they are of |
  * | `:oa`, `:oe` | hash | of each chunk when it was begun, and how many of its records have ended or are gone |
  * | `:ok:<kind>` | sorted set | chunks that have records of a kind; of kind 0 all of them. `k<kind>` has the last one beside the number |
@@ -55,14 +55,61 @@ export const layout = "<BI2bBI3I3I3I3I4I4I6I6I6I6"
 /** The same of which state, kind and chunk alone are read: half the time. */
 export const brief = `<B${"x".repeat(13)}I3I4`
 
+/**
+ * As many chunks as have a number in the head of a record as it was enqueued, of 24 bits; without those that the records of one
+ * call may begin.
+ */
+export const lastChunk = 2 ** 24 - 256
+
 /** The number of a kind. Most are known; a chunk of the log is begun when the last one is full. */
 export const names = String.raw`
 local interned, chunkOf = {}, {}
+-- What the head of a record has no room for would be read as something else.
+local function seeKinds(many)
+  if many <= 65535 then return end
+  error({ err = 'FULL this store has had 65,535 kinds of records, by job, queue, retention, priority and version, and tells no ' ..
+    'more apart: what it knows goes on; for new ones use those that it knows, or a store of another prefix.' })
+end
+
+-- Asked before anything of a call is written, as what a script has written stays when it fails: with all kinds that its records
+-- may be of, and the chunk that is open.
+local function seeRoom(texts, chunk)
+  if tonumber(chunk or '0') > ${lastChunk} then
+    error({ err = 'FULL this store has had all the 17 thousand million records that its log has room for, and takes no more: ' ..
+      'enqueue into a store of another prefix.' })
+  end
+  local fields, unknown, seen = {}, {}, {}
+  for _, text in ipairs(texts) do
+    if not interned[text] and not seen[text] then
+      seen[text] = true
+      fields[#fields + 1], unknown[#unknown + 1] = 'k' .. text, text
+    end
+  end
+  local new = 0
+  for first = 1, #fields, 4000 do
+    for i, found in ipairs(call('HMGET', P, unpack(fields, first, math.min(first + 3999, #fields)))) do
+      local text, number, last = unknown[first + i - 1], string.match(found or '', '^(%d+):?(%d*)$')
+      if number then interned[text], chunkOf[text] = tonumber(number), tonumber(last) else new = new + 1 end
+    end
+  end
+  if new > 0 then seeKinds(tonumber(call('HGET', P, 'kn') or '0') + new) end
+end
+
+-- The same with records, of which some may go to another partition.
+local function seeRoomFor(specs, chunk)
+  local texts = {}
+  for _, spec in ipairs(specs) do
+    if not spec.to then texts[#texts + 1] = spec.kind end
+  end
+  if #texts > 0 then seeRoom(texts, chunk) end
+end
+
 -- Answers the last chunk that has some of it, too.
 local function intern(text)
   if not interned[text] then
     local number, chunk = string.match(call('HGET', P, 'k' .. text) or '', '^(%d+):?(%d*)$')
     if not number then
+      seeKinds(tonumber(call('HGET', P, 'kn') or '0') + 1)
       number = call('HINCRBY', P, 'kn', 1)
       call('HSET', P, 'k' .. text, number, 't' .. number, text)
       call('SADD', P .. ':qs', string.match(text, '^[^\31]*\31([^\31]*)'))

@@ -60,6 +60,9 @@ local act = {}
 
 function act.Cancel(row) return L.cancel(row, action.reason) end
 
+-- The kind of a record whose payload is edited.
+local function edited(row) return string.match(kindOf(row.kind).text, '^.*\31') .. action.version end
+
 -- A final record runs again with a fresh budget of attempts; a waiting one gets the new payload, a scheduled one runs now.
 function act.Retry(row)
   if row.state == RUNNING then return 'Unchanged' end
@@ -72,8 +75,7 @@ function act.Retry(row)
   row.fence = row.fence + 1
   if action.rest then
     -- What is to be masked comes with the payload; the rest stays.
-    local kind = kindOf(row.kind)
-    row.kind = kindWith(kind, row.chunk, kind.queue, kind.priority, action.version)
+    row.kind = kindIn(row.chunk, edited(row))
     setCold(row, (string.match(row.rest, '^[^\31]*\31') or '\31') .. action.rest)
   end
   if wasFinal then
@@ -124,6 +126,14 @@ local answers, selected = {}, {}
 for i = 3, #ARGV do
   local row = load(ARGV[i])
   selected[i] = not row or L.matches(row, where)
+end
+if action.rest then
+  local texts = {}
+  for i = 3, #ARGV do
+    local row = selected[i] and load(ARGV[i])
+    if row then texts[#texts + 1] = edited(row) end
+  end
+  seeRoom(texts)
 end
 for i = 3, #ARGV do
   if selected[i] then

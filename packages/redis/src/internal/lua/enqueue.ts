@@ -4,7 +4,7 @@
  * Plain records of one kind come as one group and share a head; whether any is there is one read, storing them two writes
  * and a push. Cost: 12 commands a call and 0.6 us a record on two cores; others some ten commands each.
  */
-import { layout, names } from "./context.ts"
+import { lastChunk, layout, names } from "./context.ts"
 import { summon } from "./wake.ts"
 
 /**
@@ -79,9 +79,10 @@ if ARGV[1] == '' then
       markKind(group.kind, number, chunk)
       group.chunk = chunk
     end
-    if log(chunk, table.concat(ids)) >= 22528 then chunk = chunk + 1 end
+    local own = chunk
+    if log(own, table.concat(ids)) >= 22528 then chunk = chunk + 1 end
     if group.due > now then
-      local hot = struct.pack('${layout}', 3, 0, tonumber(group.priority), 0, 0, 0, 0, number, chunk, 0, 0,
+      local hot = struct.pack('${layout}', 3, 0, tonumber(group.priority), 0, 0, 0, 0, number, own, 0, 0,
         group.due, 0, now)
       -- A text: a number is printed with all of its digits for each of them.
       local hots, dues, due = {}, {}, string.format('%.0f', group.due)
@@ -107,10 +108,15 @@ if ARGV[1] == '' then
     end
   end
 
+  local unknown = {}
   for g, group in ipairs(groups) do
     local number, last = string.match(read[2 * g + 1] or '', '^(%d+):?(%d*)$')
-    number, group.chunk = tonumber(number), tonumber(last)
-    if not number then number = intern(group.kind) end
+    group.number, group.chunk = tonumber(number), tonumber(last)
+    if not number then unknown[#unknown + 1] = group.kind end
+  end
+  seeRoom(unknown, chunk)
+  for _, group in ipairs(groups) do
+    local number = group.number or intern(group.kind)
     -- A thousand at a time: what the stack of a call of a command holds.
     for first = group.first, group.last, 2000 do put(group, number, first, math.min(first + 1999, group.last)) end
   end
@@ -142,8 +148,8 @@ end
  */
 export const one = String.raw`
 local read = call('HMGET', P, 'oc', 'lu', 'k' .. ARGV[1], 'z' .. ARGV[2])
-if not read[3] or read[2] and tonumber(read[2]) > now then return '' end
 local chunk, id = read[1] or '0', ARGV[4]
+if not read[3] or read[2] and tonumber(read[2]) > now or #chunk > 7 and chunk > '${lastChunk}' then return '' end
 local number, last = string.match(read[3], '^(%d+):?(%d*)$')
 if call('HSETNX', P .. ':c', id, string.format('%010x%011x', number * 16777216 + chunk, now) .. ARGV[5]) == 0 then return 0 end
 local length = call('APPEND', P .. ':o:' .. chunk, id)
@@ -170,6 +176,7 @@ export const all = String.raw`
 local function storeAll(specs, whole, happen)
   local answers = {}
   local isWhole = whole ~= ''
+  seeRoomFor(specs, meta[4])
   readAll(specs)
   if areKeyed(specs) and not isWhole and not happen then return storeKeyed(specs) end
   for _, spec in ipairs(specs) do

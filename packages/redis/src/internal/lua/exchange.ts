@@ -15,7 +15,14 @@ export const begin = (elsewhere: string): string =>
 local worker, lease = ARGV[1], tonumber(ARGV[2])
 local stamp = string.format('%.0f', now)
 local about = call('HMGET', P .. ':wi:' .. worker, 'su', 'nc', 'h')
-${elsewhere}`
+${elsewhere}
+local settlements = ARGV[5] ~= '' and cjson.decode(ARGV[5])
+local children = {}
+for _, settlement in ipairs(settlements or {}) do
+  for _, child in ipairs(settlement.children or {}) do children[#children + 1] = child end
+end
+seeRoomFor(children, meta[4])
+`
 
 export const completions = String.raw`
 local lost = {}
@@ -131,8 +138,8 @@ if next(many) then general().freeSlots(freed, shared, many) end
 
 export const rest = String.raw`
 local others = {}
-if ARGV[5] ~= '' then
-  for i, s in ipairs(cjson.decode(ARGV[5])) do
+if settlements then
+  for i, s in ipairs(settlements) do
     others[i] = general().settle(s) == 'Done' and 'D' or 'L'
   end
 end

@@ -71,8 +71,7 @@ local function await(row, edge)
   if answer ~= '' then L.closeEdge(edge .. '@' .. source, answer) end
 end
 
-function take.record(id, edge, text)
-  local spec = cjson.decode(text)
+function take.record(id, edge, spec)
   -- Sent again because a reply was lost, and run to its end meanwhile. A member of a flow may be stored again under its id.
   if not spec.flow and call('HEXISTS', P .. ':gone', id) == 1 then
     -- Who waits for it is told, in case that its end has not been told to this edge.
@@ -84,8 +83,7 @@ function take.record(id, edge, text)
   return id .. ',' .. outcome .. ',' .. found
 end
 
-function take.whole(id, _, text)
-  local specs = cjson.decode(text)
+function take.whole(id, _, specs)
   local answers = storeAll(specs, id)
   for i, spec in ipairs(specs) do answers[i] = spec.id .. ',' .. answers[i] end
   return table.concat(answers, '|')
@@ -128,16 +126,15 @@ end
 -- What somebody else has forwarded: a record under its own id is there by this.
 local known = {}
 
-function known.record(id, text)
-  local spec = cjson.decode(text)
+function known.record(id, spec)
   local changed = changedBy(spec)
   if changed then return id .. ',Replaced,' .. changed end
   local row = knownAs(spec) or spec.unique and L.holder(spec.tag, spec.unique.key)
   return id .. ',' .. (row and row.id ~= id and 'Existing,' .. row.id or 'Inserted,' .. id)
 end
 
-function known.whole(id, text)
-  local specs, answers, holder = cjson.decode(text), {}, nil
+function known.whole(id, specs)
+  local answers, holder = {}, nil
   for _, spec in ipairs(specs) do
     if spec.id == id then holder = knownAs(spec) end
   end
@@ -152,14 +149,25 @@ function known.whole(id, text)
   return table.concat(answers, '|')
 end
 
-local answers = {}
+local entries, records = {}, {}
 for i = 2, #ARGV do
   local number, kind, id, name, rest = string.match(ARGV[i], '^(%d+)\31(%a+)\31([^\31]*)\31([^\31]*)\31?(.*)$')
-  if tonumber(number) > last then
-    last = tonumber(number)
-    answers[#answers + 1] = take[kind](id, name, rest)
+  local entry = { number = tonumber(number), kind = kind, id = id, name = name, its = rest }
+  if known[kind] then
+    entry.its = cjson.decode(rest)
+    local isTaken = entry.number <= last
+    for _, spec in ipairs(isTaken and {} or kind == 'whole' and entry.its or { entry.its }) do records[#records + 1] = spec end
+  end
+  entries[i - 1] = entry
+end
+seeRoomFor(records, meta[4])
+local answers = {}
+for i, entry in ipairs(entries) do
+  if entry.number > last then
+    last = entry.number
+    answers[i] = take[entry.kind](entry.id, entry.name, entry.its)
   else
-    answers[#answers + 1] = known[kind] and known[kind](id, rest) or ''
+    answers[i] = known[entry.kind] and known[entry.kind](entry.id, entry.its) or ''
   end
 end
 call('HSET', P .. ':from', source, string.format('%.0f', last))

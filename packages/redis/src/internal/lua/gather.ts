@@ -25,7 +25,8 @@ local function gathered()
     for _, text in ipairs(list) do ids[#ids + 1] = string.sub(text, from, from + 21) end
   end
   local function addPacked(text, from)
-    left = left - #text / 22
+    left = left - math.floor((#text + 1 - from) / 22)
+    if left < 0 then return end
     for at = from, #text - 21, 22 do ids[#ids + 1] = string.sub(text, at, at + 21) end
   end
   local function once(key)
@@ -55,15 +56,27 @@ local function gathered()
     return true
   end
 
+  -- An entry has as many records as one exchange has ended: some are read at a time, and no more than there is room for when they
+  -- are like those before.
+  local function addShelf(name)
+    local first, many, step = 0, call('LLEN', name), 1
+    if many > left then return false end
+    while first < many do
+      local room = left
+      for _, entry in ipairs(call('LRANGE', name, first, first + step - 1)) do addPacked(entry, 14) end
+      if left < 0 then return false end
+      first = first + step
+      step = math.max(1, math.min(50, math.floor(left * step / math.max(1, room - left))))
+    end
+    return true
+  end
+
   local function addShelves(kind)
     for state = COMPLETED, DEAD do
       local name = kind.shelves[state].name
-      if wants[state] and once(name) then
-        if call('LLEN', name) > left then return false end
-        for _, entry in ipairs(call('LRANGE', name, 0, -1)) do addPacked(entry, 14) end
-      end
+      if wants[state] and once(name) and not addShelf(name) then return false end
     end
-    return left >= 0
+    return true
   end
 
   for _, reason in ipairs(wants[BLOCKED] and blockedReasons or {}) do

@@ -1,3 +1,5 @@
+import { brief } from "./context.ts"
+
 /**
  * The moves that every verb is made of: the transition table in Lua. Cost: a handful of commands a record, O(log n) each.
  */
@@ -400,6 +402,60 @@ function L.unshelve(row)
   if row.state == DEAD then call('ZREM', P .. ':b:d:' .. row.more.deadReason, row.id) end
 end
 
+-- A block: a script has no more than 200 locals.
+do
+local thinned = 0
+
+-- The ids of a chunk of the log whose records are in it, each once. A record may have been stored again, in another one.
+local function idsLeft(chunk)
+  local text, left, seen = call('GET', P .. ':o:' .. chunk) or '', {}, {}
+  for first = 1, #text, 22000 do
+    local ids = {}
+    for at = first, math.min(first + 22000, #text + 1) - 22, 22 do ids[#ids + 1] = string.sub(text, at, at + 21) end
+    for i, hot in ipairs(call('HMGET', H, unpack(ids))) do
+      local id, isIn = ids[i], nil
+      -- What is read of it may be to be written still.
+      if rows[id] ~= nil then isIn = rows[id] and rows[id].chunk == chunk
+      elseif hot then isIn = select(3, struct.unpack('${brief}', hot)) == chunk
+      else isIn = call('HEXISTS', C, id) == 1 end
+      if isIn and not seen[id] then left[#left + 1] = id end
+      seen[id] = true
+    end
+  end
+  return left
+end
+
+local function dropChunk(chunk)
+  for _, about in ipairs({ ':og', ':oa', ':oe' }) do call('HDEL', P .. about, chunk) end
+  call('DEL', P .. ':o:' .. chunk, P .. ':oq:' .. chunk)
+  for kind = 0, tonumber(call('HGET', P, 'kn')) do call('ZREM', P .. ':ok:' .. kind, chunk) end
+  ends[chunk] = nil
+end
+
+-- Writes a chunk without the ids that are gone.
+local function thin(chunk, length)
+  local left = idsLeft(chunk)
+  if #left == 0 then return dropChunk(chunk) end
+  call('SET', P .. ':o:' .. chunk, table.concat(left))
+  call('HSET', P .. ':og', chunk, 0)
+  call('HINCRBY', P .. ':oe', chunk, #left - length / 22)
+  call('DEL', P .. ':oq:' .. chunk)
+end
+
+-- A record of a chunk is gone. One that is full goes with its last record, and is thinned each time when half of it is gone, or one
+-- that is kept for a month would keep a thousand ids: two reads for each that goes, in all. Of many that are half gone by one call
+-- eight are thinned, the others by the next removal of theirs.
+function L.leaveLog(chunk)
+  local gone = call('HINCRBY', P .. ':og', chunk, 1) * 22
+  if chunk >= tonumber(meta[4] or '0') then return end
+  local length = call('STRLEN', P .. ':o:' .. chunk)
+  if gone >= length then return dropChunk(chunk) end
+  if gone * 2 < length or thinned == 8 then return end
+  thinned = thinned + 1
+  thin(chunk, length)
+end
+end
+
 -- Forgets a record, for an operator or its retention.
 function L.remove(row, by)
   local kind = kindOf(row.kind)
@@ -428,13 +484,7 @@ function L.remove(row, by)
   if row.hasProgress then call('HDEL', P .. ':g', row.id) end
   if row.hasLogs then call('DEL', P .. ':lg:' .. row.id) end
   if row.hasCheckpoints then call('DEL', P .. ':cp:' .. row.id) end
-  local gone = call('HINCRBY', P .. ':og', row.chunk, 1)
-  if row.chunk < tonumber(meta[4] or '0') and gone * 22 >= call('STRLEN', P .. ':o:' .. row.chunk) then
-    for _, about in ipairs({ ':og', ':oa', ':oe' }) do call('HDEL', P .. about, row.chunk) end
-    call('DEL', P .. ':o:' .. row.chunk, P .. ':oq:' .. row.chunk)
-    for kind = 0, tonumber(call('HGET', P, 'kn')) do call('ZREM', P .. ':ok:' .. kind, row.chunk) end
-    ends[row.chunk] = nil
-  end
+  L.leaveLog(row.chunk)
   L.remember(row, by)
   tell('deleted', row.id, kind, row.attempt)
 end

@@ -28,9 +28,9 @@ local function setCold(row, rest)
   row.isNewCold = true
 end
 
--- The kind of a record with another priority or version.
-local function kindWith(kind, chunk, queue, priority, version)
-  local number = intern(kind.tag .. '\31' .. (queue or kind.queue) .. '\31' .. kind.keep .. '\31' .. priority .. '\31' .. version)
+-- Records of a chunk are of a kind that they were not enqueued with.
+local function kindIn(chunk, text)
+  local number = intern(text)
   mark(number, chunk)
   return number
 end

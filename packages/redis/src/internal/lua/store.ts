@@ -106,24 +106,21 @@ local function addKey(row, spec)
 end
 
 local function replace(row, spec)
-  local before = more(row)
-  if before.key ~= spec.key then L.freeSlot(row) end
+  local its, new = more(row), moreOf(spec, dueOf(spec))
+  -- It stays in its queue. First of all: where the store knows no more kinds nothing is to be written.
   local queue = queueOf(row)
+  local kind = kindIn(row.chunk, (string.gsub(spec.kind, '^([^\31]*\31)[^\31]*', function(tag) return tag .. queue end)))
+  if its.key ~= new.key then L.freeSlot(row) end
   L.unindex(row)
   L.listen(row, 'SREM')
-  if before.startBefore then call('ZREM', P .. ':x', row.id) end
-  local after = moreOf(spec, dueOf(spec))
-  for _, name in ipairs({ 'blocked', 'on', 'pending', 'edges', 'broken', 'awaited', 'left', 'successor', 'keys', 'attempts',
-    'failures' }) do
-    after[name] = before[name]
-  end
+  if its.startBefore then call('ZREM', P .. ':x', row.id) end
   -- Contents change neither who has the key nor until when: repair gives it back by this.
-  after.unique.heldUntil, after.unique.lost = before.unique.heldUntil, before.unique.lost
-  row.more = after
+  new.unique.heldUntil, new.unique.lost = its.unique.heldUntil, its.unique.lost
+  -- All else that it has is of its life, as a step that can be undone, and stays.
+  local contents = { 'due', 'unique', 'key', 'limit', 'startBefore', 'labels', 'flow', 'parent', 'listens' }
+  for _, name in ipairs(contents) do its[name] = new[name] end
   headOf(row)
-  local kind = kindOf(intern(spec.kind))
-  row.kind = kindWith(kind, row.chunk, queue, kind.priority, kind.version)
-  row.priority = kind.priority
+  row.kind, row.priority = kind, kindOf(kind).priority
   setCold(row, spec.rest)
   addKey(row, spec)
   L.index(row)

@@ -79,8 +79,10 @@ local name, overlap, limit = ARGV[1], ARGV[4], tonumber(ARGV[11]) or math.huge
 local q = readSchedule(name)
 if not q then return '' end
 if tonumber(q.revision) ~= tonumber(ARGV[2]) or q.nextAt ~= ARGV[3] then return '' end
-local answer = { string.format('%.0f', now) }
-for _, each in ipairs(cjson.decode(ARGV[5])) do
+local answer, ticks, records = { string.format('%.0f', now) }, cjson.decode(ARGV[5]), {}
+for i, each in ipairs(ticks) do records[i] = each.record end
+seeRoomFor(records, meta[4])
+for _, each in ipairs(ticks) do
   if q.count >= limit then break end
   local outcome, id = 'Enqueued', nil
   local previous = overlap ~= 'allow' and q.id ~= '' and load(q.id)

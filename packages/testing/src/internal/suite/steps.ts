@@ -224,6 +224,26 @@ export const stepFacts: ReadonlyArray<H.Fact> = [
       }
     }
   ),
+  fact("a record with a step to undo that was given back keeps it when its contents are replaced", function*() {
+    const unique = { key: "u", until: "finished", onConflict: "replace" } as const
+    const giveBack: ReadonlyArray<(attempt: JobStore.Claimed) => Effect.Effect<unknown, unknown, JobStore.JobStore>> = [
+      (attempt) => H.settle("w", attempt, { _tag: "Release" }),
+      () => H.renew("w", { reconcileOlderThan: 0 })
+    ]
+    for (const give of giveBack) {
+      const { id } = yield* H.enqueue({ unique, payload: "1" })
+      const attempt = yield* H.claimOne("w")
+      yield* step(attempt, "charge", "1", { undo: true })
+      yield* give(attempt)
+      assert.deepStrictEqual(yield* H.enqueue({ unique, payload: "2" }), { id, outcome: "Replaced" })
+      assert.deepStrictEqual(yield* H.control({ _tag: "Cancel", reason: "r" }, id), ["Requested"])
+      const last = yield* H.claimOne("w")
+      assert.deepStrictEqual([last.id, last.payload, last.checkpoints["charge"]], [id, "2", "1"])
+      assert.deepStrictEqual(yield* endOf(id), { _tag: "Cancel", reason: "r" })
+      yield* H.settle("w", last, { _tag: "Cancel", reason: "r" })
+      assert.strictEqual(yield* H.stateOf(id), "cancelled")
+    }
+  }),
   fact("a record with a step to undo whose workers die too often runs once more to undo, and no more", function*() {
     const attempt = yield* undoable
     const { id } = attempt
