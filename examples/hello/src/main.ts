@@ -5,13 +5,10 @@ import { Job, JobGroup, JobStore, JobWorker } from "capstan"
 import { Console, Effect, Layer, Schema } from "effect"
 
 class Greet extends Job.make("Greet", { payload: { name: Schema.String }, success: Schema.String }) {}
-class Greetings extends JobGroup.make(Greet) {}
+class Hello extends JobGroup.make(Greet) {}
 
-const GreetingsLive = Greetings.toLayer({ Greet: ({ name }) => Effect.succeed(`Hello, ${name}!`) })
-const WorkerLive = JobWorker.layer(Greetings).pipe(
-  Layer.provide(GreetingsLive),
-  Layer.provideMerge(JobStore.layerMemory())
-)
+const HelloLive = Hello.toLayer({ Greet: ({ name }) => Effect.succeed(`Hello, ${name}!`) })
+const WorkerLive = JobWorker.layer(Hello).pipe(Layer.provide(HelloLive), Layer.provideMerge(JobStore.layerMemory()))
 
 const program = Effect.flatMap(Greet.run({ name: "world" }), Console.log)
 
