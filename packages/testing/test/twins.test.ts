@@ -568,6 +568,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "records that must wait for each other by a key",
       "a wait with a delay ends with its signal",
       "what ends in one exchange gives",
+      "what expires together",
       "in every state a record takes it as the table says: others",
       "a record that waits for its key and is reprioritised"
     ]
@@ -625,6 +626,7 @@ const twins: Readonly<Record<string, Twin>> = {
       "records that must wait for each other by a key",
       "of a batch with many keys",
       "what ends in one exchange gives",
+      "what expires together",
       "in every state",
       "a record that waits for its key and is reprioritised"
     ]
