@@ -881,6 +881,8 @@ CREATE OR REPLACE FUNCTION claimed_shared(p_queue text, p_turn bigint, p_keys te
 AS $function$
 DECLARE
   v_waited text[];
+  v_free text[];
+  v_away text[] := '{}';
 BEGIN
   IF p_refused IS NOT NULL THEN
     UPDATE record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = key, flags = flags & ~24, at = p_now
@@ -890,7 +892,12 @@ BEGIN
   IF p_keys IS NOT NULL THEN
     SELECT array_agg(name) INTO v_waited FROM unnest(p_keys) AS u(name)
       WHERE (SELECT true FROM record WHERE key = u.name AND lane = 3 AND reason = 'ConcurrencyKey' LIMIT 1) OR (SELECT opens_at FROM key k WHERE k.name = u.name) IS NOT NULL;
-    IF v_waited IS NOT NULL THEN PERFORM admit_keys(v_waited, p_now); END IF;
+    IF v_waited IS NOT NULL THEN
+      v_free := ARRAY(SELECT name FROM key WHERE name = ANY (v_waited) FOR UPDATE SKIP LOCKED);
+  v_away := ARRAY(SELECT name FROM key WHERE name = ANY (v_waited) AND name <> ALL (v_free));
+      IF v_free <> '{}' THEN PERFORM admit_keys(v_free, p_now); END IF;
+      INSERT INTO agenda (key, at) SELECT name, p_now + 20 FROM unnest(v_away) AS u(name);
+    END IF;
   END IF;
   IF p_turn > 0 THEN
     -- Who has it locked sets about the same.
@@ -899,7 +906,8 @@ BEGIN
     INSERT INTO queue (name, turn) SELECT p_queue, p_turn
       WHERE NOT EXISTS (SELECT FROM queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
   END IF;
-  RETURN (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
+  RETURN least(CASE WHEN v_away <> '{}' THEN p_now + 20 END,
+    (SELECT opens_at FROM key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1));
 END $function$;
 
 CREATE OR REPLACE FUNCTION clock()
@@ -1996,6 +2004,7 @@ DECLARE
   v_due bigint;
   v_stops int;
   v_keys text[];
+  v_owned text[];
   v_starts int;
   v_shared int;
   v_refused uuid[];
@@ -2036,6 +2045,17 @@ BEGIN
       SELECT ctid FROM claimed WHERE worker = v_worker AND num = ANY (p_done) FOR UPDATE SKIP LOCKED));
   END IF;
 
+  -- What fails gives its slot back by itself, one after the other: all keys that this settles are locked before, in their order. Of
+  -- a record that is not this worker's any more nothing is: a caller's transaction may have it locked.
+  IF p_others IS NOT NULL THEN
+    SELECT array_agg(DISTINCT key) INTO v_owned FROM (
+      SELECT key FROM record
+      WHERE id = ANY (p_ids || ARRAY(SELECT (e ->> 'id')::uuid FROM json_array_elements(p_others) e))
+        AND worker = v_worker AND key IS NOT NULL
+      FOR UPDATE) r;
+    IF v_owned IS NOT NULL THEN PERFORM FROM (SELECT DISTINCT unnest(v_owned) COLLATE "C" AS name ORDER BY 1) g
+    CROSS JOIN LATERAL (SELECT FROM key WHERE name = g.name FOR UPDATE) k; END IF;
+  END IF;
   IF cardinality(p_ids) > 0 THEN
     v_lost := complete(v_worker, p_worker, p_ids, p_fences, p_afters, p_results, p_traces, v_now, v_events);
   END IF;
@@ -2136,7 +2156,7 @@ BEGIN
       FROM (SELECT *, ((SELECT starts FROM rules) ->> key)::int AS most FROM few) f
     ), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
-        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
+        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.flags & 4 = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM chosen WHERE starts > 0)) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
         r.place, CASE WHEN octet_length(r.payload) > p_longest THEN '=' || octet_length(r.payload) ELSE r.payload END, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
@@ -2168,7 +2188,7 @@ BEGIN
     AND (priority, turn, place) > (p_mark_priorities[i], p_mark_turns[i], p_mark_places[i])
   ORDER BY r.priority, r.turn, r.place LIMIT n FOR UPDATE SKIP LOCKED), claimed AS (
       UPDATE record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
-        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
+        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.flags & 4 = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(SELECT tid FROM ready)) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
         r.place, CASE WHEN octet_length(r.payload) > p_longest THEN '=' || octet_length(r.payload) ELSE r.payload END, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0
@@ -2288,14 +2308,20 @@ CREATE OR REPLACE FUNCTION expire(p_now bigint, p_count integer)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  v_id uuid;
   r record;
   v_count int := 0;
 BEGIN
-  FOR r IN SELECT * FROM record WHERE expires <= p_now
+  FOR v_id IN SELECT id FROM record WHERE expires <= p_now
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
-    -- What waited for another one of them is dead of that by now.
-    CONTINUE WHEN NOT EXISTS (SELECT FROM record WHERE id = r.id);
+    SELECT * INTO r FROM record WHERE id = v_id AND expires <= p_now;
+    CONTINUE WHEN NOT FOUND;
+    -- A key that somebody has locked is waited for by the next call: others may wait for those that are locked here.
+    IF r.flags & 8 = 8 THEN
+      PERFORM FROM key WHERE name = r.key FOR UPDATE SKIP LOCKED;
+      CONTINUE WHEN NOT FOUND;
+    END IF;
     r.fence := r.fence + 1;
     PERFORM bury(r, 'Expired', p_now);
     v_count := v_count + 1;
@@ -2493,6 +2519,15 @@ BEGIN
       PERFORM signal(e.id, e.waitpoint, e.value, p_transaction);
     END IF;
   END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION has_key(p_key text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM FROM key WHERE name = p_key FOR UPDATE SKIP LOCKED;
+  RETURN FOUND OR NOT EXISTS (SELECT FROM key WHERE name = p_key);
 END $function$;
 
 CREATE OR REPLACE FUNCTION has_suspect(p_num integer)
@@ -3191,6 +3226,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_unclaimed int := 0;
   v_schedules json;
   w worker;
   v_counts int[];
@@ -3199,6 +3235,8 @@ BEGIN
     v_counts := rescue_from(w, p_max_crashes, v_now);
     v_rescued := v_rescued + v_counts[1];
     v_quarantined := v_quarantined + v_counts[2];
+    -- Those of many workers that died together would not fit into the time that a call has, and all of it would be undone.
+    EXIT WHEN v_rescued + v_quarantined >= 1000;
   END LOOP;
   v_expired := expire(v_now, 1000);
   -- One of those who come at the same time does it, and nobody waits for it.
@@ -3207,7 +3245,8 @@ BEGIN
     UPDATE housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM sum_counters();
     v_mended := mend(v_now);
-    v_rescued := v_rescued + unclaim(p_max_crashes, v_now);
+    v_unclaimed := unclaim(p_max_crashes, v_now);
+    v_rescued := v_rescued + v_unclaimed;
     IF EXISTS (SELECT FROM queue WHERE limited) THEN PERFORM count_started(); END IF;
     DELETE FROM worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM claimed c WHERE c.worker = k.num);
@@ -3220,7 +3259,7 @@ BEGIN
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := sweep(v_now, 1000);
   END IF;
-  IF v_swept >= 1000 OR v_mended >= 1000 THEN
+  IF v_swept >= 1000 OR v_mended >= 1000 OR v_unclaimed >= 1000 THEN
     UPDATE housekeeping SET next_at = v_now WHERE only_one;
   END IF;
   -- Their ticks wait for the end of this: nothing may come between.
@@ -3229,7 +3268,7 @@ BEGIN
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
     'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
+    'maintainIn', CASE WHEN v_rescued + v_quarantined >= 1000 OR v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(maintain_in(v_now), 0), 200) END);
 END $function$;
 
@@ -3903,6 +3942,9 @@ AS $function$
 DECLARE
   v_count int;
   v_keyed uuid[];
+  v_names text[];
+  v_free text[];
+  v_away text[] := '{}';
   v_id uuid;
   r record;
 BEGIN
@@ -3919,13 +3961,19 @@ BEGIN
   )
   SELECT count(*), array_agg(t.id ORDER BY t.place) FILTER (WHERE t.id NOT IN (SELECT id FROM moved))
     INTO v_count, v_keyed FROM turns t;
+  v_names := ARRAY(SELECT DISTINCT key FROM record WHERE id = ANY (v_keyed) AND key IS NOT NULL);
+  IF v_names <> '{}' THEN
+    v_free := ARRAY(SELECT name FROM key WHERE name = ANY (v_names) FOR UPDATE SKIP LOCKED);
+  v_away := ARRAY(SELECT name FROM key WHERE name = ANY (v_names) AND name <> ALL (v_free));
+  END IF;
   FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
     SELECT * INTO r FROM record WHERE id = v_id;
+    CONTINUE WHEN r.key = ANY (v_away);
     PERFORM let_run(r, p_now, p_now, false);
   END LOOP;
   RETURN least(
     CASE WHEN EXISTS (SELECT FROM record WHERE queue = p_queue AND lane = 2 AND due <= p_now) THEN
-      p_now + CASE WHEN v_count < p_count THEN 200 ELSE 0 END END,
+      p_now + CASE WHEN v_away <> '{}' THEN 20 WHEN v_count < p_count THEN 200 ELSE 0 END END,
     (SELECT due FROM record WHERE queue = p_queue AND lane = 2 AND due > p_now ORDER BY due, place LIMIT 1));
 END $function$;
 
@@ -4858,7 +4906,11 @@ BEGIN
       PERFORM let_run(r, p_now, p_now, false);
     END IF;
   WHEN 'ConcurrencyKey' THEN
-    PERFORM let_run(r, p_now, p_now, true);
+    IF has_key(r.key) THEN
+      PERFORM let_run(r, p_now, p_now, true);
+    ELSE
+      INSERT INTO agenda (id, at) VALUES (p_id, p_now + 20);
+    END IF;
   WHEN 'Unique' THEN
     PERFORM FROM record WHERE id = r.blocked_on::uuid FOR KEY SHARE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -4913,6 +4965,8 @@ BEGIN
       END IF;
     ELSIF a.id IS NOT NULL THEN
       PERFORM tend(a.id, p_now);
+    ELSIF NOT has_key(a.key) THEN
+      INSERT INTO agenda (key, frees, at) VALUES (a.key, a.frees, p_now + 20);
     ELSIF a.frees THEN
       PERFORM free_slots(ARRAY[a.key], p_now);
     ELSE
@@ -5054,12 +5108,14 @@ BEGIN
   FOR v_num IN
     SELECT DISTINCT c.worker FROM claimed c WHERE NOT EXISTS (SELECT FROM worker k WHERE k.num = c.worker)
   LOOP
+    EXIT WHEN v_given >= 1000;
     v_given := v_given + give_back(v_num, running(v_num, false), '{}', '{}', -1000000000000000, p_now);
   END LOOP;
   FOR w IN
     SELECT k.* FROM worker k WHERE k.ended AND k.lease_until <= p_now
       AND EXISTS (SELECT FROM claimed c WHERE c.worker = k.num) FOR UPDATE OF k SKIP LOCKED
   LOOP
+    EXIT WHEN v_given >= 1000;
     v_counts := rescue_from(w, p_max_crashes, p_now);
     v_given := v_given + v_counts[1] + v_counts[2];
   END LOOP;

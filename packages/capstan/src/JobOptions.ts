@@ -118,7 +118,8 @@ export type Keep = D.KeepInput
 
 /**
  * What decides the attempts of a job. Read from the worker's code when an attempt ends, so a deploy mends waiting
- * records. In the place of what throws, or has not decided after five minutes, the defaults hold.
+ * records. In the place of what throws, answers an infinite delay, or has not decided after five minutes, the
+ * defaults hold.
  *
  * @category options
  * @since 0.1.0

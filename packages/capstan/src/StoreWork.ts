@@ -308,7 +308,7 @@ export interface Claimed {
   readonly crashes: number
   /** In epoch milliseconds. */
   readonly enqueuedAt: number
-  /** When the first attempt of its present life was claimed. */
+  /** When the first attempt of its present life was claimed. One that was released or parked was none. */
   readonly begunAt: number
   /** When it became ready, which is when it was due, though nobody looked then: what it has waited since is the queue's latency. */
   readonly readyAt: number

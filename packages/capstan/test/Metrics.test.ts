@@ -3,7 +3,7 @@
  */
 import { TransactionalMemory } from "@capstan/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Job, JobError, JobGroup, Jobs, JobSchedule, JobStore } from "capstan"
+import { Job, JobBatch, JobError, JobGroup, Jobs, JobSchedule, JobStore } from "capstan"
 import { Effect, Latch, Layer, Logger, Metric, References, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { metrics } from "../src/internal/metrics.ts"
@@ -254,5 +254,30 @@ describe("a handler's logs", () => {
         }))
       )
     }).pipe(Effect.provide(Layer.provide(withWorker(group, Task.toLayer(() => handler)), Logger.layer([logger]))))
+  })
+
+  it.effect("keep the annotations of the program, those of a batch too", () => {
+    class Bulk extends JobBatch.make("Bulk", { batch: { size: 2, within: "1 second" } }) {}
+    const seen: Array<Readonly<Record<string, unknown>>> = []
+    const logger = Logger.make(({ fiber }) => void seen.push(fiber.getRef(References.CurrentLogAnnotations)))
+    const handlers = Layer.merge(
+      Task.toLayer(() => Effect.logInfo("working")),
+      Bulk.toLayer((members) => JobBatch.each(members, () => Effect.void).pipe(Effect.tap(Effect.logInfo("working"))))
+    )
+    const program = Effect.gen(function*() {
+      yield* Layer.build(withOnly(JobGroup.make(Task, Bulk), handlers))
+      const { id } = yield* Task.enqueue(0)
+      yield* Bulk.enqueueMany([undefined, undefined])
+      yield* settle
+      assert.deepStrictEqual(seen, [
+        { service: "billing", "capstan.job": "Counted", "capstan.id": id, "capstan.attempt": 1 },
+        { service: "billing", "capstan.job": "Bulk", "capstan.batch.size": 2 }
+      ])
+    })
+    return program.pipe(
+      Effect.annotateLogs("service", "billing"),
+      Effect.scoped,
+      Effect.provide([storeOnly, Logger.layer([logger])])
+    )
   })
 })

@@ -9,10 +9,23 @@ import {
   SamplingDecision,
   SimpleSpanProcessor
 } from "@opentelemetry/sdk-trace-base"
-import { Job, JobBatch, JobError, JobGroup, Jobs, JobStore, JobWorker, Lifecycle, Step, Waitpoint } from "capstan"
-import { Effect, Layer, Metric, Schedule, Schema, Tracer } from "effect"
+import {
+  Job,
+  JobBatch,
+  JobContext,
+  JobError,
+  JobGroup,
+  Jobs,
+  JobStore,
+  JobWorker,
+  Lifecycle,
+  Step,
+  Waitpoint
+} from "capstan"
+import { Cause, Effect, Layer, Metric, Redacted, Schedule, Schema, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
+import { inspect } from "node:util"
 import { metrics } from "../src/internal/metrics.ts"
 import { recordOf, settle, withOnly } from "./harness.ts"
 
@@ -186,6 +199,86 @@ describe("spans", () => {
     }).pipe(Effect.scoped, Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
   })
 
+  describe("of an attempt that pauses", () => {
+    const card = "4242 4242"
+    class Asked
+      extends Job.make("Asked", { payload: { card: Schema.RedactedFromValue(Schema.String) }, queue: "asked" })
+    {}
+    const ask = Step.invoke("ask", Asked, { card: Redacted.make(card) })
+    const context = JobContext.JobContext
+    const pauses = {
+      sleep: Step.sleep("night", "8 hours"),
+      invoke: ask,
+      waitpoint: Approval.await,
+      both: Effect.all([ask, Approval.await], { concurrency: "unbounded" }),
+      snooze: Effect.flatMap(context, ({ snooze }) => snooze("1 hour")),
+      limited: Effect.flatMap(context, ({ limited }) => limited("queue", "1 hour"))
+    }
+    const names = Object.keys(pauses) as ReadonlyArray<keyof typeof pauses>
+    class Pausing extends Job.make("Pausing", { payload: Schema.Literals(names), queue: "pausing" }) {}
+    class Together extends JobBatch.make("Together", { queue: "together", batch: { size: 2, within: "1 second" } }) {}
+
+    const run = <A>(use: (spans: ReadonlyArray<ReadableSpan>, causes: ReadonlyArray<Cause.Cause<unknown>>) => A) => {
+      const { exporter, layer } = traced(1)
+      const causes: Array<Cause.Cause<unknown>> = []
+      const handlers = Layer.merge(
+        Pausing.toLayer((name) =>
+          Effect.suspend((): Effect.Effect<unknown, unknown, Effect.Services<(typeof pauses)[typeof name]>> =>
+            pauses[name]
+          ).pipe(
+            Effect.withSpan("of the handler"),
+            Effect.tapCause((cause) => Effect.sync(() => causes.push(cause))),
+            Effect.orDie,
+            Effect.asVoid
+          )
+        ),
+        Together.toLayer(([first]) => Effect.andThen(first!.context.snooze("1 hour"), Effect.succeed([])))
+      )
+      return Effect.gen(function*() {
+        yield* Layer.build(withOnly(JobGroup.make(Pausing, Together), handlers))
+        for (const name of names) {
+          yield* Pausing.enqueue(name)
+          yield* settle
+        }
+        yield* Together.enqueueMany([undefined, undefined])
+        yield* settle
+        use(exporter.getFinishedSpans(), causes)
+      }).pipe(Effect.scoped, Effect.provide(layer))
+    }
+
+    it.effect("none has failed, nor that of a batch", () =>
+      run((spans) => {
+        const attempts = [...named(spans, "process pausing"), ...named(spans, "process together")]
+        assert.deepStrictEqual(
+          attempts.map(({ events, status }) => [status.code === failed, events.length]),
+          [...names, "together"].map(() => [false, 0])
+        )
+        const settled = [...named(spans, "settle pausing"), ...named(spans, "settle together")]
+        assert.deepStrictEqual(settled.map(({ attributes }) => attributes["capstan.decision"]), [
+          "snoozed",
+          "waiting",
+          "waiting",
+          "waiting",
+          "snoozed",
+          "snoozed",
+          "snoozed",
+          "snoozed"
+        ])
+      }))
+
+    it.effect("no text has the payload of a child, nor has any of what unwinds the handler", () =>
+      run((spans, causes) => {
+        const ofHandler = named(spans, "of the handler")
+        assert.strictEqual(ofHandler.length, names.length)
+        const texts = [
+          ...spans.map(({ attributes, events, status }) => JSON.stringify([attributes, events, status])),
+          ...causes.flatMap((cause) => [Cause.pretty(cause), JSON.stringify(cause), inspect(cause, { depth: null })]),
+          ...causes.map((cause) => inspect(Cause.prettyErrors(cause), { depth: null }))
+        ]
+        for (const text of texts) assert.notInclude(text, card)
+      }))
+  })
+
   it.effect("a settlement is a child of its attempt, and says what it decides", () => {
     const { exporter, layer } = traced(2)
     return Effect.gen(function*() {
@@ -195,6 +288,7 @@ describe("spans", () => {
       const spans = exporter.getFinishedSpans()
       const attempts = named(spans, "process parents")
       const settled = named(spans, "settle parents")
+      assert.deepStrictEqual(attempts.map(({ status }) => status.code === failed), [true, false])
       assert.deepStrictEqual(
         settled.map(({ parentSpanContext }) => parentSpanContext?.spanId),
         attempts.map((span) => span.spanContext().spanId)

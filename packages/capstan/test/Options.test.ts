@@ -2,8 +2,8 @@
  * Options that change what is stored, and what a handler finds of them.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Flow, Job, JobContext, JobError, JobGroup, Jobs, JobStore } from "capstan"
-import { Clock, Effect, Layer, Option, Schema } from "effect"
+import { Flow, Job, JobBatch, JobContext, JobError, JobGroup, Jobs, JobStore, JobWorker } from "capstan"
+import { Clock, Effect, Exit, Layer, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { recordOf, settle, withOnly, withWorker } from "./harness.ts"
 
@@ -49,6 +49,22 @@ describe("a handler finds", () => {
       assert.deepStrictEqual(interruptedAt, [65_000])
       assert.deepStrictEqual(deadlines, [Option.some(65_000)])
     }).pipe(Effect.provide(withWorker(group, Task.toLayer(() => handler))))
+  })
+
+  it.effect("as its deadline, where it is performed in place, the instant of the call and its timeout", () => {
+    const seen: Array<Option.Option<number>> = []
+    const handler = Effect.map(JobContext.JobContext, ({ deadline }) => void seen.push(deadline))
+    class Bulk extends JobBatch.make("Bulk", { timeout: "1 minute", batch: { size: 2, within: "1 second" } }) {}
+    const batch = Bulk.toLayer((members) => {
+      seen.push(...members.map(({ context }) => context.deadline))
+      return Effect.succeed(members.map((member) => [member, Exit.void] as const))
+    })
+    return Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      yield* JobWorker.perform(Task, "")
+      yield* JobWorker.performBatch(Bulk, [undefined, undefined])
+      assert.deepStrictEqual(seen, [1, 2, 3].map(() => Option.some(3_660_000)))
+    }).pipe(Effect.provide([Task.toLayer(() => handler), batch]))
   })
 
   it.effect("no deadline without a timeout", () => {

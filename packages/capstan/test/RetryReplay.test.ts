@@ -204,6 +204,15 @@ describe("a schedule that ends after more than 32 failures", () => {
   })
 })
 
+/** The warnings of a program, and the layer that collects them. */
+const warned = () => {
+  const warnings: Array<string> = []
+  const logger = Logger.make(({ logLevel, message }) => {
+    if (logLevel === "Warn") warnings.push(String(Array.isArray(message) ? message[0] : message))
+  })
+  return { warnings, layer: Logger.layer([logger]) }
+}
+
 describe("a policy that throws", () => {
   const thrown = Effect.die(new Error("bad policy"))
 
@@ -213,10 +222,7 @@ describe("a policy that throws", () => {
       maxAttempts: 3,
       retry: Schedule.spaced("1 hour").pipe(Schedule.modifyDelay(() => thrown))
     }) {}
-    const warnings: Array<string> = []
-    const logger = Logger.make(({ logLevel, message }) => {
-      if (logLevel === "Warn") warnings.push(String(Array.isArray(message) ? message[0] : message))
-    })
+    const { layer, warnings } = warned()
     const run = Effect.gen(function*() {
       yield* Task.enqueueMany([undefined, undefined, undefined])
       yield* settle
@@ -229,9 +235,27 @@ describe("a policy that throws", () => {
         /^job BadPolicy: its retry threw for record .*; the default policy holds instead$/
       )
     }).pipe(Effect.provide(
-      Layer.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => busy)), Logger.layer([logger]))
+      Layer.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => busy)), layer)
     ))
     return Effect.andThen(run, run)
+  })
+})
+
+describe("a schedule whose delay has no end", () => {
+  const withoutEnd = Schedule.spaced("1 second").pipe(Schedule.modifyDelay(() => Effect.succeed(Duration.infinity)))
+
+  it.effect("does not decide: the default policy does, and the worker warns once", () => {
+    class Task extends Job.make("Endless", { error: Busy, maxAttempts: 3, retry: withoutEnd }) {}
+    const { layer, warnings } = warned()
+    return Effect.gen(function*() {
+      const { id } = yield* Task.enqueue()
+      yield* settle
+      assert.isAtMost((yield* recordOf(id)).dueAt!, 1201)
+      yield* TestClock.adjust("1 minute")
+      const { attempt, state } = yield* recordOf(id)
+      assert.deepStrictEqual([state, attempt, warnings.length], ["dead", 3, 1])
+      assert.match(warnings[0]!, /^job Endless: its retry threw for record .*; the default policy holds instead$/)
+    }).pipe(Effect.provide(Layer.provide(withWorker(JobGroup.make(Task), Task.toLayer(() => busy)), layer)))
   })
 })
 

@@ -1085,6 +1085,122 @@ describe("an enqueue that waits for another transaction's key", () => {
     }))
 })
 
+/**
+ * Two calls that lock the same keys, each in an order of its own, would wait for each other until the server ends one of them: a second
+ * each time, and five times is too often. Three workers whose keyed records all failed came to nothing else (10 exchanges of 100).
+ */
+describe("an exchange", () => {
+  const lockKey = (side: Side, key: string) =>
+    side.sql.unsafe(`SELECT FROM ${schema}.key WHERE name LIKE '%${key}' FOR UPDATE NOWAIT`).unprepared
+  const fails = (at: JobStore.AttemptRef): JobStore.Settlement => ({
+    ...at,
+    finishedAfter: 0,
+    outcome: { _tag: "RetryAfter", delay: 60_000, failure: Harness.failure }
+  })
+
+  it.live("locks the keys of all that it settles in one order, whatever fails and in whatever order", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      const a = yield* running(worker, keyed("a"))
+      const b = yield* running(worker, keyed("b"))
+      const c = yield* running(worker, keyed("c"))
+      const settling = yield* whileOpen(
+        caller,
+        (caller) => lockKey(caller, "a"),
+        Effect.gen(function*() {
+          const complete = { ...c, finishedAfter: 0, outcome: Harness.complete }
+          const settling = yield* Effect.forkChild(
+            Harness.exchange(caller, { settlements: [complete, fails(b), fails(a)] })
+          )
+          yield* waitsIn(worker, "exchange")
+          for (const key of ["b", "c"]) assert.strictEqual((yield* lockKey(worker, key)).length, 1)
+          return settling
+        })
+      )
+      assert.deepStrictEqual((yield* Fiber.join(settling)).settled, ["Done", "Done", "Done"])
+      yield* Harness.assertSound(worker)
+    }))
+
+  it.live("waits for no transaction that has locked what is not its worker's any more", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      const stale = yield* running(worker, keyed("a"))
+      yield* worker.sql.unsafe(`UPDATE ${schema}.worker SET lease_until = 0`)
+      yield* worker.store.maintain
+      const { settled } = yield* whileOpen(
+        caller,
+        (caller) => control(caller, { _tag: "Reprioritise", priority: 1 }, stale.id),
+        Harness.exchange(worker, { settlements: [fails(stale)] })
+      )
+      assert.deepStrictEqual(settled, ["LeaseLost"])
+    }))
+
+  const of = (key: string) => ({ ...keyed(key, 2), tag: key })
+  const retried = Effect.gen(function*() {
+    const { worker } = yield* sides
+    const both = [yield* running(worker, of("a")), yield* running(worker, of("b"))]
+    for (const at of both) {
+      yield* settle(worker, at, { _tag: "RetryAfter", delay: 1, failure: Harness.failure })
+    }
+  })
+
+  const begins: Readonly<Record<string, Effect.Effect<unknown, unknown>>> = {
+    "falls due": retried,
+    "was enqueued in a transaction": Effect.flatMap(
+      sides,
+      ({ caller }) => caller.sql.withTransaction(Effect.all([enqueue(caller, of("a")), enqueue(caller, of("b"))]))
+    )
+  }
+
+  it.live.each(Object.entries(begins))(
+    "does not wait for the key of what %s, and begins it when it can",
+    ([, begin]) =>
+      Effect.gen(function*() {
+        const { caller, worker } = yield* sides
+        yield* Harness.empty(caller)
+        // Its row is there.
+        yield* running(worker, of("a"))
+        yield* begin
+        const claimed = (count: number) => {
+          const keys: Array<string> = []
+          return Effect.as(
+            Harness.until(
+              `${count} that are claimed`,
+              Effect.map(claim(worker, 5), (claimed) => {
+                keys.push(...claimed.map(({ tag }) => tag))
+                return keys.length >= count
+              })
+            ),
+            keys
+          )
+        }
+        const first = yield* whileOpen(caller, (caller) => lockKey(caller, "a"), claimed(1))
+        assert.deepStrictEqual(first, ["b"])
+        assert.deepStrictEqual(yield* claimed(1), ["a"])
+      })
+  )
+
+  it.live("does not wait for the key of what has expired", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      for (const key of ["a", "b"]) yield* enqueue(worker, { ...keyed(key), startBefore: 1 })
+      const dead = (count: number) =>
+        Harness.until(
+          `${count} that are dead`,
+          Effect.andThen(
+            Effect.andThen(claim(worker, 5), worker.store.maintain),
+            Effect.map(worker.store.stats, ({ queues }) => queues[0]?.counts.dead === count)
+          )
+        )
+      yield* whileOpen(caller, (caller) => lockKey(caller, "a"), dead(1))
+      yield* dead(2)
+      yield* Harness.assertSound(worker)
+    }))
+})
+
 describe("a control call over many records that waits for a transaction", () => {
   /** In the order in which they are changed. */
   const ids = () =>

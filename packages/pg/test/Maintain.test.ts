@@ -225,6 +225,24 @@ describe("claims of a call that was still under way", () => {
     }))
 })
 
+describe("what many workers held that died together", () => {
+  it.live("is rescued worker by worker, some thousand records in a call, and the next call is due at once", () =>
+    Effect.gen(function*() {
+      const { one, pass } = yield* sides
+      yield* Harness.empty(one)
+      for (const worker of ["a", "b", "c"]) {
+        yield* one.store.enqueue({ records: Array.from({ length: 600 }, () => Harness.record()) })
+        const demand = [{ queue: "default", slots: 600, share: 600 }]
+        const { claimed } = yield* Harness.exchange(one, { worker, demand, total: 600 })
+        assert.strictEqual(claimed.length, 600)
+      }
+      yield* pass(Harness.lease)
+      assert.deepInclude(yield* one.store.maintain, { rescued: 1200, maintainIn: 0 })
+      assert.strictEqual((yield* one.store.maintain).rescued, 600)
+      assert.deepInclude(yield* live(one), { ready: 1800, running: 0 })
+    }))
+})
+
 describe("a running record that a session has locked", () => {
   const { commit, enqueue, step } = {
     enqueue: (s: string) => `SELECT ${s}.holds_fence($1::uuid, $2::int, false)`,

@@ -7,7 +7,8 @@ import { make } from "../src/internal/store.ts"
 import * as Harness from "./harness.ts"
 
 const schema = Harness.schemaName("payloads")
-const side = Harness.shared(schema, Harness.open(schema))
+/** One session, so that it can be asked what it keeps. */
+const side = Harness.shared(schema, Harness.open(schema, { listen: false }, { maxConnections: 1 }))
 
 const long = JSON.stringify("x".repeat(10_000))
 
@@ -46,6 +47,18 @@ describe("a long payload", () => {
       const { claimed } = yield* store.exchange(claims(3))
       assert.deepStrictEqual(claimed.map(({ payload }) => payload), [long, "1", long])
       assert.strictEqual(asked, 1)
+    }))
+
+  fact("is found by its record's id also by a session that began on an empty table", (one) =>
+    Effect.gen(function*() {
+      for (let i = 0; i < 8; i++) {
+        yield* Harness.enqueue(one, { payload: long })
+        yield* Harness.settle(one, yield* Harness.claimOne(one))
+      }
+      const kept = yield* one.sql.unsafe<{ statement: string }>(
+        "SELECT statement FROM pg_prepared_statements WHERE statement LIKE 'SELECT id, payload FROM%'"
+      )
+      assert.deepStrictEqual(kept, [])
     }))
 
   fact(

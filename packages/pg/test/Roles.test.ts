@@ -58,7 +58,7 @@ const web = as("web")
 const read = as("read")
 const work = as("work")
 
-const roles = ["web", "read", "work"]
+const roles = ["web", "read", "work", "owner"]
 
 beforeAll(async () => {
   await Effect.runPromise(Effect.provide(PgJobStore.migrate({ schema }), Harness.client()))
@@ -124,6 +124,19 @@ describe("a role that may only enqueue", () => {
     const error = await web.runPromise(Effect.flip(Effect.flatMap(Jobs.Jobs, (jobs) => jobs.stats)))
     assert.strictEqual(error.reason._tag, "Incompatible")
     assert.include(error.message, "docs/postgres.md has the rights of each role")
+  })
+})
+
+describe("a role that owns a schema which somebody else has made, and may make none", () => {
+  it("migrates it", async () => {
+    const own = `${schema}_own`
+    await owner.query(`CREATE SCHEMA ${own} AUTHORIZATION ${roleOf("owner")}`)
+    const client = PgClient.layer({ url: Redacted.make(urlOf("owner")), maxConnections: 2 })
+    const migrated = await Effect.runPromiseExit(Effect.provide(PgJobStore.migrate({ schema: own }), client))
+    const { rows } = await owner.query(`SELECT count(*)::int AS tables FROM pg_tables WHERE schemaname = '${own}'`)
+    await owner.query(`DROP SCHEMA ${own} CASCADE`)
+    assert.strictEqual(migrated._tag, "Success")
+    assert.isAbove(rows[0].tables, 10)
   })
 })
 

@@ -479,8 +479,27 @@ const twins: Readonly<Record<string, Twin>> = {
     ]
   },
   "a record that ends a second time in the call that ended it": {
-    changes: [["    CONTINUE WHEN NOT EXISTS (SELECT FROM ${s}.record WHERE id = r.id);\n", ""]],
-    red: ["flow: what expires together"]
+    changes: [
+      [
+        "FOR v_id IN SELECT id FROM ${s}.record WHERE expires <= p_now",
+        "FOR r IN SELECT * FROM ${s}.record WHERE expires <= p_now"
+      ],
+      ["    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND expires <= p_now;\n    CONTINUE WHEN NOT FOUND;\n", ""]
+    ],
+    red: ["flow: what expires together", "what expires together"]
+  },
+  "a record that ends as it was before the others of its call did": {
+    changes: [
+      [
+        "FOR v_id IN SELECT id FROM ${s}.record WHERE expires <= p_now",
+        "FOR r IN SELECT * FROM ${s}.record WHERE expires <= p_now"
+      ],
+      [
+        "    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND expires <= p_now;\n    CONTINUE WHEN NOT FOUND;\n",
+        "    CONTINUE WHEN NOT EXISTS (SELECT FROM ${s}.record WHERE id = r.id);\n"
+      ]
+    ],
+    red: ["what expires together"]
   },
   "siblings that are cancelled though their dependent lives again": {
     changes: [[

@@ -37,6 +37,12 @@ const twins: Readonly<Record<string, Twin>> = {
     instead: "",
     red: ["a claim that is younger than reconcileOlderThan"]
   },
+  "a record that begins with a claim that was given back": {
+    file: "exchange.ts",
+    line: "if (!row.begun) row.begunAt",
+    instead: "if (row.begunAt < 0) row.begunAt",
+    red: ["a record has begun with its first claim that was not given back"]
+  },
   "one crash too many": {
     file: "maintain.ts",
     line: "row.crashes >= state.maxCrashes",

@@ -38,15 +38,35 @@ export class SettledValue {
 /**
  * Ends the attempt as it says: a snooze, a wait. It unwinds the handler as a defect, so that no `catch` for errors of the job
  * holds it up.
+ *
+ * So it ends spans and reaches logs of the program on its way. Payloads and errors that the job masks are in what it carries:
+ * that is private, and the message says no more than the kind of the end.
  */
 export class EndSignal {
   readonly _tag = "EndSignal"
-  readonly outcome: Outcome
-  /** Records that are stored in the same write. */
-  readonly children: ReadonlyArray<NewRecord> | undefined
+  readonly message: string
+  readonly #outcome: Outcome
+  readonly #children: ReadonlyArray<NewRecord> | undefined
 
   constructor(outcome: Outcome, children?: ReadonlyArray<NewRecord>) {
-    this.outcome = outcome
-    this.children = children
+    this.message = `the attempt ends with ${outcome._tag}`
+    this.#outcome = outcome
+    this.#children = children
+  }
+
+  get outcome(): Outcome {
+    return this.#outcome
+  }
+
+  /** Records that are stored in the same write. */
+  get children(): ReadonlyArray<NewRecord> | undefined {
+    return this.#children
+  }
+
+  /** The record goes on later, and nothing of it has failed. */
+  get isPause(): boolean {
+    const outcome = this.#outcome
+    return outcome._tag === "WaitFor" || outcome._tag === "WaitForChildren" ||
+      outcome._tag === "SnoozeFor" && outcome.failure === undefined
   }
 }

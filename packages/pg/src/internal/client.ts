@@ -48,9 +48,10 @@ export class Client {
     operation: string,
     text: string,
     params: ReadonlyArray<unknown>,
-    patience: number = usual
+    patience: number = usual,
+    planned: "once" | "anew" = "once"
   ): Effect.Effect<ReadonlyArray<A>, JobError.JobStoreError> => {
-    const call = this.outside(this.statement<A>(text, params)).pipe(
+    const call = this.outside(this.statement<A>(text, params, planned)).pipe(
       Effect.retry({ while: isContention, schedule: contention }),
       Effect.mapError((error) => toStoreError(operation, error)),
       (answer) => bounded(operation, patience, answer)
@@ -141,9 +142,17 @@ export class Client {
       (context: Context.Context<R>) => Context.omit(this.pg.transactionService)(context) as Context.Context<R>
     )
 
-  /** Polls and settlements are not worth a span each. */
-  private statement<A>(text: string, params: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, SqlError> {
-    return Effect.withTracerEnabled(this.sql.unsafe<A & object>(text, params), false)
+  /**
+   * Polls and settlements are not worth a span each. What is planned once keeps the plan that it got, maybe on an empty table: what
+   * is no call of a function, which has settings of its own against that, is planned anew.
+   */
+  private statement<A>(
+    text: string,
+    params: ReadonlyArray<unknown>,
+    planned: "once" | "anew" = "once"
+  ): Effect.Effect<ReadonlyArray<A>, SqlError> {
+    const statement = this.sql.unsafe<A & object>(text, params)
+    return Effect.withTracerEnabled(planned === "once" ? statement : statement.unprepared, false)
   }
 }
 

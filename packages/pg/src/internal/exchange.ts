@@ -65,9 +65,13 @@ export class Exchanges {
     const length = lines.reduce((sum, { owed }) => sum + owed, 0)
     if (length === 0) return Effect.succeed({ records: lines.map(({ claimed }) => claimed), length })
     const owing = new Map(lines.flatMap(({ claimed, owed }) => owed === 0 ? [] : [[claimed.id, claimed]]))
-    const asked = this.client.call<{ id: JobRecord.JobId; payload: string }>("exchange", this.payloadsText, [
-      uuids([...owing.keys()])
-    ])
+    const asked = this.client.call<{ id: JobRecord.JobId; payload: string }>(
+      "exchange",
+      this.payloadsText,
+      [uuids([...owing.keys()])],
+      undefined,
+      "anew"
+    )
     return Effect.mapBoth(asked, {
       onFailure: lost,
       onSuccess: (rows) => {

@@ -132,7 +132,8 @@ const claim = (
     if (queue.limit !== undefined) queue.gate.take(queue.limit.holds, now)
     if (row.place >= fairFrom) queue.turns.claimed(row.place - fairFrom)
     row.at = now
-    if (row.begunAt < 0) row.begunAt = now
+    // A claim before it was given back, where nothing has begun.
+    if (!row.begun) row.begunAt = now
     row.attempt++
     row.fence++
     row.worker = worker

@@ -103,7 +103,7 @@ export class Row {
     this.priority = spec.priority
   }
 
-  /** When the first attempt of its present life was claimed; -1 before. Unknown of a row that `ran`. */
+  /** When the first attempt of its present life was claimed, of those that were not given back; -1 before. Unknown of a row that `ran`. */
   get begunAt(): number {
     return this.firstAt
   }

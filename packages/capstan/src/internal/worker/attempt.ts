@@ -57,7 +57,8 @@ export class Attempt implements JobContextShape, StepRecord {
   readonly slots: QueueSlots
   private readonly host: Host
   private readonly receipt: Receipt
-  startedAt = 0
+  /** By the monotonic clock: with its claim, or later where a worker has no slot for it yet. */
+  startedAt: number
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   stop: Stop | undefined
   /** When it was interrupted, by the monotonic clock. */
@@ -96,6 +97,7 @@ export class Attempt implements JobContextShape, StepRecord {
     this.slots = slots
     this.host = host
     this.receipt = receipt
+    this.startedAt = receipt.at
   }
 
   get id(): JobId {

@@ -12,12 +12,12 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import * as Log from "../log.ts"
 import { decode } from "../payload.ts"
 import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 import { type Member, type MemberExits, memberOf, omitted } from "./member.ts"
+import { inProcessSpan } from "./processSpan.ts"
 import { type Answer, encodeAnswer, unreadable } from "./runner.ts"
 
 export class Batch {
@@ -30,13 +30,10 @@ export class Batch {
   stoppedAt = Infinity
   private readonly exits = new Map<Attempt, Exit.Exit<Answer, unknown>>()
 
-  constructor(attempts: ReadonlyArray<Attempt>, startedAt: number) {
+  constructor(attempts: ReadonlyArray<Attempt>) {
     this.attempts = attempts
     this.left = attempts.length
-    for (const attempt of attempts) {
-      attempt.batch = this
-      attempt.startedAt = startedAt
-    }
+    for (const attempt of attempts) attempt.batch = this
   }
 
   /** Tells how each record has ended, once the handler has. */
@@ -72,6 +69,7 @@ export class Batch {
   private get context(): Context.Context<never> {
     const { claimed, runnable } = this.attempts[0]!
     const context = Context.add(runnable.context, References.CurrentLogAnnotations, {
+      ...runnable.annotations,
       "capstan.job": claimed.tag,
       "capstan.batch.size": this.attempts.length
     })
@@ -115,25 +113,10 @@ export class Batch {
 
 /** One span for the batch, linked to the enqueue of each record: it has no parent of its own. */
 const inSpan = <A, E>(attempts: ReadonlyArray<Attempt>, work: Effect.Effect<A, E>): Effect.Effect<A, E> => {
-  const { queue, tag } = attempts[0]!.claimed
   const links = attempts.flatMap(({ claimed }) => {
     const producer = remoteSpan(claimed.headers)
     return producer === undefined ? [] : [{ span: producer, attributes: { "messaging.message.id": claimed.id } }]
   })
-  return Effect.useSpan(`process ${queue}`, {
-    root: true,
-    links,
-    kind: "consumer",
-    attributes: {
-      "messaging.system.name": "capstan",
-      "messaging.operation.type": "process",
-      "messaging.operation.name": "process",
-      "messaging.destination.name": queue,
-      "messaging.batch.message_count": attempts.length,
-      "capstan.job": tag
-    }
-  }, (span) => {
-    for (const attempt of attempts) attempt.span = span
-    return Effect.provideService(work, Tracer.ParentSpan, span)
-  })
+  const attributes = { "messaging.batch.message_count": attempts.length }
+  return inProcessSpan(attempts, { root: true, links, attributes }, work)
 }

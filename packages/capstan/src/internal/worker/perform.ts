@@ -56,7 +56,7 @@ export const performBatch = (
 ): Effect.Effect<ReadonlyArray<Exit.Exit<unknown, unknown>>, unknown> =>
   Effect.gen(function*() {
     const attempts = yield* Effect.forEach(payloads, (payload) => attemptOf(job, handler, payload, options))
-    const exits = yield* new Batch(attempts, 0).performed
+    const exits = yield* new Batch(attempts).performed
     return yield* Effect.forEach(exits, (exit) => Effect.exit(resultOf(job, exit)))
   })
 

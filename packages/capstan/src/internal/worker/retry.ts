@@ -185,6 +185,12 @@ const replay = (
       // Jitter makes fractions; stores keep whole milliseconds.
       delay = Math.ceil(Duration.toMillis(result[1]))
     }
+    // No instant stands for it, and stores differ in what they would make of it.
+    if (delay !== undefined && !Number.isFinite(delay)) {
+      return yield* Effect.die(
+        new Error(`a delay must be finite, it is ${delay} ms: a schedule that ends it retries no more`)
+      )
+    }
     return delay
   }).pipe(Random.withSeed(seed))
 

@@ -26,6 +26,7 @@ import { undoSteps } from "../steps/undo.ts"
 import { remoteSpan } from "../tracing.ts"
 import type { Attempt } from "./attempt.ts"
 import { runAlone, withReferences } from "./member.ts"
+import { inProcessSpan } from "./processSpan.ts"
 import { decide, type Failed } from "./retry.ts"
 
 /** A job of the worker's group, with everything that its attempts need found beforehand. */
@@ -35,6 +36,8 @@ export interface RunnableJob {
   readonly policy: RunPolicy
   readonly handler: Registered
   readonly context: Context.Context<never>
+  /** Those of its context: what its handler logs has them too. */
+  readonly annotations: Readonly<Record<string, unknown>>
   readonly error: Codec
   readonly traced: boolean
   /** What its worker has warned of: each is so for every record. */
@@ -57,6 +60,7 @@ export type Answer = string | undefined | SettledValue
 /** The context that an attempt's fiber starts with: the record for its logs, itself, and a scope of its own. */
 export const contextOf = (attempt: Attempt): Context.Context<never> => {
   const context = Context.add(attempt.runnable.context, References.CurrentLogAnnotations, {
+    ...attempt.runnable.annotations,
     "capstan.job": attempt.claimed.tag,
     "capstan.id": attempt.claimed.id,
     "capstan.attempt": attempt.claimed.attempt
@@ -147,22 +151,8 @@ const inSpan = <A, E>(attempt: Attempt, work: Effect.Effect<A, E>): Effect.Effec
     : runnable.policy.trace === "child"
     ? { parent: producer }
     : { root: true, links: [{ span: producer, attributes: {} }] }
-  return Effect.useSpan(`process ${claimed.queue}`, {
-    ...placed,
-    kind: "consumer",
-    attributes: {
-      "messaging.system.name": "capstan",
-      "messaging.operation.type": "process",
-      "messaging.operation.name": "process",
-      "messaging.destination.name": claimed.queue,
-      "messaging.message.id": claimed.id,
-      "capstan.job": claimed.tag,
-      "capstan.attempt": claimed.attempt
-    }
-  }, (span) => {
-    attempt.span = span
-    return Effect.provideService(work, Tracer.ParentSpan, span)
-  })
+  const attributes = { "messaging.message.id": claimed.id, "capstan.attempt": claimed.attempt }
+  return inProcessSpan([attempt], { ...placed, attributes }, work)
 }
 
 // ------------------------------------------------------------------------------------------------------------- exits
@@ -347,6 +337,7 @@ export const makeRunnable = (
     policy,
     handler,
     context,
+    annotations: Context.get(context, References.CurrentLogAnnotations),
     error: definition.error,
     traced: context.mapUnsafe.has(Tracer.TracerKey),
     warned: new Set()

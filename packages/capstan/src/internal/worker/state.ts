@@ -282,9 +282,9 @@ export class WorkerState extends Timers implements Host {
   private startBatch(members: ReadonlyArray<Prefetched>, queue: QueueSlots, now: number): number {
     const runnable = this.jobs.get(members[0]!.claimed.tag)!
     const batch = new Batch(
-      members.map(({ claimed, receipt }) => new Attempt(claimed, runnable, queue, this, receipt)),
-      now
+      members.map(({ claimed, receipt }) => new Attempt(claimed, runnable, queue, this, receipt))
     )
+    for (const attempt of batch.attempts) attempt.startedAt = now
     queue.running++
     this.slots.running++
     this.telemetry.batched(batch)

@@ -220,7 +220,12 @@ END $do$`,
   ].map((statement) => `${statement.trim()};\n`).join("\n")
 
 export const bookkeeping = (schema: string): ReadonlyArray<string> => [
-  `CREATE SCHEMA IF NOT EXISTS ${schema}`,
+  // Of a schema that is there, Postgres would ask for the right to make one all the same.
+  `DO $do$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '${schema.replaceAll("\"", "")}') THEN
+    CREATE SCHEMA IF NOT EXISTS ${schema};
+  END IF;
+END $do$`,
   `CREATE TABLE IF NOT EXISTS ${schema}.migration (
     version int PRIMARY KEY,
     name text NOT NULL,

@@ -47,6 +47,14 @@ export const standing = (s: string, names: string, took = "0"): string =>
     CROSS JOIN LATERAL (SELECT q.name, q.lim, q.held + ${took} AS held, q.full_at, q.closed_until, q.failed,
       CASE WHEN l.gap IS NULL THEN 0 ELSE ${sharedIn(s, "q.name", 0)} END AS ready) k`
 
+/**
+ * Locks of the keys of a list those that it can without waiting, into one variable, and puts into another the names of those that
+ * somebody else has locked. For who holds keys already: whoever has these may wait for those.
+ */
+export const lockingFree = (s: string, names: string, free: string, away: string): string =>
+  `${free} := ARRAY(SELECT name FROM ${s}.key WHERE name = ANY (${names}) FOR UPDATE SKIP LOCKED);
+  ${away} := ARRAY(SELECT name FROM ${s}.key WHERE name = ANY (${names}) AND name <> ALL (${free}))`
+
 /** Locks the keys of a list, in the order of their names: byte by byte, whatever the database sorts by. */
 export const locking = (s: string, names: string): string =>
   `PERFORM FROM (SELECT DISTINCT unnest(${names}) COLLATE "C" AS name ORDER BY 1) g

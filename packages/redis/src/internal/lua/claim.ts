@@ -119,7 +119,8 @@ local function warmHead(hot, text)
   local isEarly = flags % KEYED >= EARLY
   if isEarly then flags = flags - EARLY end
   if flags % KEYED < CHECKPOINTS and crashes == 0 then
-    local since = begun == 0 and now or begun
+    -- A claim before it was given back, where nothing has begun.
+    local since = math.floor(flags / BEGUN) % 2 == 1 and begun or now
     head = {
       kind = kind, rank = place, ready = ready, priority = priority, attempt = attempt + 1, isEarly = isEarly,
       isKeyed = flags % 2 == 1, isBare = isBare,
@@ -428,7 +429,7 @@ function L.claim(row)
   headOf(row)
   L.move(row, RUNNING)
   row.at = now
-  if row.begun == 0 then row.begun = now end
+  if not row.hasBegun then row.begun = now end
   row.attempt = row.attempt + 1
   row.fence = row.fence + 1
   row.tail = worker

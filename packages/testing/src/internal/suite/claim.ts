@@ -132,6 +132,16 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
     assert.strictEqual(yield* H.stateOf(other), "running")
   }),
+  fact("what expires together leaves no slot of its key taken (P6)", function*() {
+    const concurrency = { key: "k", limit: 1 }
+    const ids = yield* H.enqueueMany(3, { startBefore: 1000, concurrency })
+    assert.deepStrictEqual(yield* Effect.forEach(ids, H.stateOf), ["ready", "blocked", "blocked"])
+    yield* H.advance(1000)
+    yield* H.maintainAll
+    for (const id of ids) assert.strictEqual((yield* H.get(id)).deadReason, "Expired")
+    const { id } = yield* H.enqueue({ concurrency })
+    assert.strictEqual((yield* H.claimOne("w")).id, id)
+  }),
   fact("a record that has begun does not expire", function*() {
     const { id } = yield* H.enqueue({ startBefore: 1000 })
     yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(5000))
@@ -156,6 +166,26 @@ export const claimFacts: ReadonlyArray<H.Fact> = [
     assert.deepStrictEqual(second.failures.map(({ attempt, tag }) => [attempt, tag]), [[1, "Oops"]])
     assert.deepStrictEqual([second.headers, second.tags], [{ a: "b" }, ["t"]])
   }),
+  fact(
+    "a record has begun with its first claim that was not given back, whatever was released or parked before",
+    function*() {
+      yield* H.enqueue()
+      yield* H.enqueue({ startBefore: 60_000 })
+      yield* H.enqueue({ concurrency: { key: "k", limit: 1 } })
+      const lives = Effect.fnUntraced(function*(outcome: JobStore.Outcome) {
+        const claimed = yield* H.claim("w", 5)
+        for (const record of claimed) yield* H.settle("w", record, outcome)
+        yield* H.advance(100)
+        yield* H.renew("w", { handles: [{ tag: "Task", version: 1 }] })
+        return claimed.map(({ begunAt, enqueuedAt }) => begunAt - enqueuedAt)
+      })
+      assert.deepStrictEqual(yield* lives({ _tag: "Release" }), [0, 0, 0])
+      assert.deepStrictEqual(yield* lives({ _tag: "Park", reason: "NewerPayload" }), [100, 100, 100])
+      assert.deepStrictEqual(yield* lives({ _tag: "SnoozeFor", delay: 0 }), [200, 200, 200])
+      assert.deepStrictEqual(yield* lives({ _tag: "Release" }), [200, 200, 200])
+      assert.deepStrictEqual(yield* lives(H.retryAfter(0)), [200, 200, 200])
+    }
+  ),
   fact("at most the last 32 failures travel", function*() {
     yield* H.enqueue()
     for (let i = 0; i < 40; i++) yield* H.settle("w", yield* H.claimOne("w"), H.retryAfter(0))

@@ -57,6 +57,17 @@ CREATE OR REPLACE FUNCTION ${s}.look_again(p_id uuid, p_key text, p_now bigint) 
   INSERT INTO ${s}.agenda (id, key, at) VALUES (p_id, p_key, p_now + 200)
 $$`
 
+/**
+ * Locks a key, unless somebody else has: whoever tends the agenda holds keys already, and others may wait for those. One that is
+ * not there yet nobody has.
+ */
+export const hasKey = (s: string): string => `
+CREATE OR REPLACE FUNCTION ${s}.has_key(p_key text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM ${s}.key WHERE name = p_key FOR UPDATE SKIP LOCKED;
+  RETURN FOUND OR NOT EXISTS (SELECT FROM ${s}.key WHERE name = p_key);
+END $$`
+
 /** Does what is due on the agenda, in the order in which it was left, and says when there is more: NULL for nothing. */
 export const tendAgenda = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.tend_agenda(p_now bigint) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -95,6 +106,8 @@ BEGIN
       END IF;
     ELSIF a.id IS NOT NULL THEN
       PERFORM ${s}.tend(a.id, p_now);
+    ELSIF NOT ${s}.has_key(a.key) THEN
+      INSERT INTO ${s}.agenda (key, frees, at) VALUES (a.key, a.frees, p_now + 20);
     ELSIF a.frees THEN
       PERFORM ${s}.free_slots(ARRAY[a.key], p_now);
     ELSE
@@ -158,7 +171,11 @@ BEGIN
       PERFORM ${s}.let_run(r, p_now, p_now, false);
     END IF;
   WHEN 'ConcurrencyKey' THEN
-    PERFORM ${s}.let_run(r, p_now, p_now, true);
+    IF ${s}.has_key(r.key) THEN
+      PERFORM ${s}.let_run(r, p_now, p_now, true);
+    ELSE
+      INSERT INTO ${s}.agenda (id, at) VALUES (p_id, p_now + 20);
+    END IF;
   WHEN 'Unique' THEN
     PERFORM FROM ${s}.record WHERE id = r.blocked_on::uuid FOR KEY SHARE SKIP LOCKED;
     IF NOT FOUND THEN

@@ -92,7 +92,7 @@ const payload = `CASE WHEN octet_length(r.payload) > p_longest THEN '=' || octet
 const taking = (s: string, found: string): string =>
   `claimed AS (
       UPDATE ${s}.record r SET state = 1, fence = r.fence + 1, attempt = r.attempt + 1, worker = v_worker, at = v_now,
-        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.begun_at = 0 THEN v_now ELSE r.begun_at END
+        flags = r.flags & ~16, expires = NULL, begun_at = CASE WHEN r.flags & 4 = 0 THEN v_now ELSE r.begun_at END
       WHERE r.ctid = ANY (ARRAY(${found})) AND (r.expires IS NULL OR r.expires > v_now)
       RETURNING r.id, r.crashes, concat_ws(E'\\x1f', r.id, r.tag, r.version, r.priority, r.attempt, r.fence, r.enqueued_at,
         r.place, ${payload}, CASE WHEN r.crashes > 0 OR r.begun_at <> v_now OR r.ready_at <> r.enqueued_at OR r.turn > 0

@@ -4,6 +4,7 @@
  * It answers one text: JSON, and behind it a part for each claim, of lines of columns. As rows the records would be formed and
  * read again at every step from the update to the wire (callgrind: a third of the instructions of a claim).
  */
+import { locking, lockingFree } from "../slots.ts"
 import { asked, namesOf } from "./asked.ts"
 import { claiming, mayClaim } from "./claim.ts"
 
@@ -47,6 +48,7 @@ DECLARE
   v_due bigint;
   v_stops int;
   v_keys text[];
+  v_owned text[];
   v_starts int;
   v_shared int;
   v_refused uuid[];
@@ -83,6 +85,16 @@ BEGIN
       SELECT ctid FROM ${s}.claimed WHERE worker = v_worker AND num = ANY (p_done) FOR UPDATE SKIP LOCKED));
   END IF;
 
+  -- What fails gives its slot back by itself, one after the other: all keys that this settles are locked before, in their order. Of
+  -- a record that is not this worker's any more nothing is: a caller's transaction may have it locked.
+  IF p_others IS NOT NULL THEN
+    SELECT array_agg(DISTINCT key) INTO v_owned FROM (
+      SELECT key FROM ${s}.record
+      WHERE id = ANY (p_ids || ARRAY(SELECT (e ->> 'id')::uuid FROM json_array_elements(p_others) e))
+        AND worker = v_worker AND key IS NOT NULL
+      FOR UPDATE) r;
+    IF v_owned IS NOT NULL THEN ${locking(s, "v_owned")}; END IF;
+  END IF;
   IF cardinality(p_ids) > 0 THEN
     v_lost := ${s}.complete(v_worker, p_worker, p_ids, p_fences, p_afters, p_results, p_traces, v_now, v_events);
   END IF;
@@ -255,13 +267,16 @@ const watches = 16
 /**
  * Due records become ready, in the order in which they fell due, in a bounded chunk; and those that waited for a signal no
  * longer than until now. Answers when to look again: what a
- * transaction has locked is not asked for without a pause.
+ * transaction has locked is not asked for without a pause, nor are those of a key that somebody has.
  */
 export const promote = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.promote(p_queue text, p_now bigint, p_count int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   v_count int;
   v_keyed uuid[];
+  v_names text[];
+  v_free text[];
+  v_away text[] := '{}';
   v_id uuid;
   r ${s}.record;
 BEGIN
@@ -278,13 +293,18 @@ BEGIN
   )
   SELECT count(*), array_agg(t.id ORDER BY t.place) FILTER (WHERE t.id NOT IN (SELECT id FROM moved))
     INTO v_count, v_keyed FROM turns t;
+  v_names := ARRAY(SELECT DISTINCT key FROM ${s}.record WHERE id = ANY (v_keyed) AND key IS NOT NULL);
+  IF v_names <> '{}' THEN
+    ${lockingFree(s, "v_names", "v_free", "v_away")};
+  END IF;
   FOREACH v_id IN ARRAY coalesce(v_keyed, '{}') LOOP
     SELECT * INTO r FROM ${s}.record WHERE id = v_id;
+    CONTINUE WHEN r.key = ANY (v_away);
     PERFORM ${s}.let_run(r, p_now, p_now, false);
   END LOOP;
   RETURN least(
     CASE WHEN EXISTS (SELECT FROM ${s}.record WHERE queue = p_queue AND lane = 2 AND due <= p_now) THEN
-      p_now + CASE WHEN v_count < p_count THEN 200 ELSE 0 END END,
+      p_now + CASE WHEN v_away <> '{}' THEN 20 WHEN v_count < p_count THEN 200 ELSE 0 END END,
     (SELECT due FROM ${s}.record WHERE queue = p_queue AND lane = 2 AND due > p_now ORDER BY due, place LIMIT 1));
 END $$`
 

@@ -6,7 +6,7 @@
  * so that nothing is decided by what was true before the lock.
  */
 import { taken, tokens } from "../bucket.ts"
-import { limitOf, locking, sharedIn, slots, standing, waits } from "../slots.ts"
+import { limitOf, locking, lockingFree, sharedIn, slots, standing, waits } from "../slots.ts"
 
 /**
  * Gives slots back, as many of each key as it stands in the list, and lets those that wait for them become ready.
@@ -134,6 +134,8 @@ CREATE OR REPLACE FUNCTION ${s}.claimed_shared(p_queue text, p_turn bigint, p_ke
 LANGUAGE plpgsql AS $$
 DECLARE
   v_waited text[];
+  v_free text[];
+  v_away text[] := '{}';
 BEGIN
   IF p_refused IS NOT NULL THEN
     UPDATE ${s}.record SET state = 3, lane = 3, reason = 'ConcurrencyKey', blocked_on = key, flags = flags & ~24, at = p_now
@@ -143,7 +145,11 @@ BEGIN
   IF p_keys IS NOT NULL THEN
     SELECT array_agg(name) INTO v_waited FROM unnest(p_keys) AS u(name)
       WHERE ${waits(s, "u.name")} OR (SELECT opens_at FROM ${s}.key k WHERE k.name = u.name) IS NOT NULL;
-    IF v_waited IS NOT NULL THEN PERFORM ${s}.admit_keys(v_waited, p_now); END IF;
+    IF v_waited IS NOT NULL THEN
+      ${lockingFree(s, "v_waited", "v_free", "v_away")};
+      IF v_free <> '{}' THEN PERFORM ${s}.admit_keys(v_free, p_now); END IF;
+      INSERT INTO ${s}.agenda (key, at) SELECT name, p_now + 20 FROM unnest(v_away) AS u(name);
+    END IF;
   END IF;
   IF p_turn > 0 THEN
     -- Who has it locked sets about the same.
@@ -152,7 +158,8 @@ BEGIN
     INSERT INTO ${s}.queue (name, turn) SELECT p_queue, p_turn
       WHERE NOT EXISTS (SELECT FROM ${s}.queue WHERE name = p_queue) ON CONFLICT DO NOTHING;
   END IF;
-  RETURN (SELECT opens_at FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1);
+  RETURN least(CASE WHEN v_away <> '{}' THEN p_now + 20 END,
+    (SELECT opens_at FROM ${s}.key WHERE opens_at IS NOT NULL ORDER BY opens_at LIMIT 1));
 END $$`
 
 /** Looks at the keys whose instant has come, and says when the next one comes. */

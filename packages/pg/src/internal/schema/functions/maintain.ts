@@ -9,6 +9,7 @@ DECLARE
   v_expired int;
   v_swept int := 0;
   v_mended int := 0;
+  v_unclaimed int := 0;
   v_schedules json;
   w ${s}.worker;
   v_counts int[];
@@ -17,6 +18,8 @@ BEGIN
     v_counts := ${s}.rescue_from(w, p_max_crashes, v_now);
     v_rescued := v_rescued + v_counts[1];
     v_quarantined := v_quarantined + v_counts[2];
+    -- Those of many workers that died together would not fit into the time that a call has, and all of it would be undone.
+    EXIT WHEN v_rescued + v_quarantined >= 1000;
   END LOOP;
   v_expired := ${s}.expire(v_now, 1000);
   -- One of those who come at the same time does it, and nobody waits for it.
@@ -25,7 +28,8 @@ BEGIN
     UPDATE ${s}.housekeeping SET next_at = v_now + 10000 WHERE only_one;
     PERFORM ${s}.sum_counters();
     v_mended := ${s}.mend(v_now);
-    v_rescued := v_rescued + ${s}.unclaim(p_max_crashes, v_now);
+    v_unclaimed := ${s}.unclaim(p_max_crashes, v_now);
+    v_rescued := v_rescued + v_unclaimed;
     IF EXISTS (SELECT FROM ${s}.queue WHERE limited) THEN PERFORM ${s}.count_started(); END IF;
     DELETE FROM ${s}.worker k WHERE k.ended AND k.lease_until <= v_now - 86400000
       AND NOT EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num);
@@ -38,7 +42,7 @@ BEGIN
     -- Last: while it holds a slot that it has emptied, whoever reads history waits.
     v_swept := ${s}.sweep(v_now, 1000);
   END IF;
-  IF v_swept >= 1000 OR v_mended >= 1000 THEN
+  IF v_swept >= 1000 OR v_mended >= 1000 OR v_unclaimed >= 1000 THEN
     UPDATE ${s}.housekeeping SET next_at = v_now WHERE only_one;
   END IF;
   -- Their ticks wait for the end of this: nothing may come between.
@@ -47,7 +51,7 @@ BEGIN
   RETURN json_build_object('rescued', v_rescued, 'quarantined', v_quarantined, 'expired', v_expired, 'swept', v_swept,
     'now', v_now, 'schedules', v_schedules,
     -- What is due and was not done, others have locked: it is not asked for without a pause.
-    'maintainIn', CASE WHEN v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
+    'maintainIn', CASE WHEN v_rescued + v_quarantined >= 1000 OR v_expired >= 1000 OR v_swept >= 1000 OR json_array_length(v_schedules) >= 100 THEN 0
       ELSE coalesce(nullif(${s}.maintain_in(v_now), 0), 200) END);
 END $$`
 
@@ -116,12 +120,14 @@ BEGIN
   FOR v_num IN
     SELECT DISTINCT c.worker FROM ${s}.claimed c WHERE NOT EXISTS (SELECT FROM ${s}.worker k WHERE k.num = c.worker)
   LOOP
+    EXIT WHEN v_given >= 1000;
     v_given := v_given + ${s}.give_back(v_num, ${s}.running(v_num, false), '{}', '{}', ${ofAnyAge}, p_now);
   END LOOP;
   FOR w IN
     SELECT k.* FROM ${s}.worker k WHERE k.ended AND k.lease_until <= p_now
       AND EXISTS (SELECT FROM ${s}.claimed c WHERE c.worker = k.num) FOR UPDATE OF k SKIP LOCKED
   LOOP
+    EXIT WHEN v_given >= 1000;
     v_counts := ${s}.rescue_from(w, p_max_crashes, p_now);
     v_given := v_given + v_counts[1] + v_counts[2];
   END LOOP;
@@ -131,18 +137,28 @@ END $$`
 /** Older than by so many milliseconds is all that runs, also what a clock that was set back since says is yet to begin. */
 const ofAnyAge = -1_000_000_000_000_000
 
-/** What could not start in time is dead. What has begun has no such instant any more. */
+/**
+ * What could not start in time is dead. What has begun has no such instant any more.
+ *
+ * Each is read when its turn comes: the end of one before may have ended it as well, or have given it the slot that it waited for.
+ */
 export const expire = (s: string): string => `
 CREATE OR REPLACE FUNCTION ${s}.expire(p_now bigint, p_count int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+  v_id uuid;
   r ${s}.record;
   v_count int := 0;
 BEGIN
-  FOR r IN SELECT * FROM ${s}.record WHERE expires <= p_now
+  FOR v_id IN SELECT id FROM ${s}.record WHERE expires <= p_now
     ORDER BY expires LIMIT p_count FOR UPDATE SKIP LOCKED
   LOOP
-    -- What waited for another one of them is dead of that by now.
-    CONTINUE WHEN NOT EXISTS (SELECT FROM ${s}.record WHERE id = r.id);
+    SELECT * INTO r FROM ${s}.record WHERE id = v_id AND expires <= p_now;
+    CONTINUE WHEN NOT FOUND;
+    -- A key that somebody has locked is waited for by the next call: others may wait for those that are locked here.
+    IF r.flags & 8 = 8 THEN
+      PERFORM FROM ${s}.key WHERE name = r.key FOR UPDATE SKIP LOCKED;
+      CONTINUE WHEN NOT FOUND;
+    END IF;
     r.fence := r.fence + 1;
     PERFORM ${s}.bury(r, 'Expired', p_now);
     v_count := v_count + 1;
