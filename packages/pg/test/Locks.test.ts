@@ -1122,6 +1122,21 @@ describe("an exchange", () => {
       yield* Harness.assertSound(worker)
     }))
 
+  it.live("waits for no transaction that has locked what is not its worker's any more", () =>
+    Effect.gen(function*() {
+      const { caller, worker } = yield* sides
+      yield* Harness.empty(caller)
+      const stale = yield* running(worker, keyed("a"))
+      yield* worker.sql.unsafe(`UPDATE ${schema}.worker SET lease_until = 0`)
+      yield* worker.store.maintain
+      const { settled } = yield* whileOpen(
+        caller,
+        (caller) => control(caller, { _tag: "Reprioritise", priority: 1 }, stale.id),
+        Harness.exchange(worker, { settlements: [fails(stale)] })
+      )
+      assert.deepStrictEqual(settled, ["LeaseLost"])
+    }))
+
   const of = (key: string) => ({ ...keyed(key, 2), tag: key })
   const retried = Effect.gen(function*() {
     const { worker } = yield* sides

@@ -85,11 +85,13 @@ BEGIN
       SELECT ctid FROM ${s}.claimed WHERE worker = v_worker AND num = ANY (p_done) FOR UPDATE SKIP LOCKED));
   END IF;
 
-  -- What fails gives its slot back by itself, one after the other: all keys that this settles are locked before, in their order.
+  -- What fails gives its slot back by itself, one after the other: all keys that this settles are locked before, in their order. Of
+  -- a record that is not this worker's any more nothing is: a caller's transaction may have it locked.
   IF p_others IS NOT NULL THEN
     SELECT array_agg(DISTINCT key) INTO v_owned FROM (
       SELECT key FROM ${s}.record
-      WHERE id = ANY (p_ids || ARRAY(SELECT (e ->> 'id')::uuid FROM json_array_elements(p_others) e)) AND key IS NOT NULL
+      WHERE id = ANY (p_ids || ARRAY(SELECT (e ->> 'id')::uuid FROM json_array_elements(p_others) e))
+        AND worker = v_worker AND key IS NOT NULL
       FOR UPDATE) r;
     IF v_owned IS NOT NULL THEN ${locking(s, "v_owned")}; END IF;
   END IF;
